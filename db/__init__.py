@@ -1,0 +1,1 @@
+"""Tables and their queries, one noun per file. Nothing here knows Flask, Celery or Redis."""

@@ -1,0 +1,217 @@
+"""Jobs: a narrow row each, with what went in and what came out in tables beside it."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    JSON,
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+
+from db.session import Table
+
+LANES = ("interactive", "batch")
+
+
+class Job(Table):
+    """One job. `attempt` fences: what carries an older number than the row's may not write any more."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    type: Mapped[str] = mapped_column(Text)
+    stage: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    lane: Mapped[str] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    seed: Mapped[int | None] = mapped_column(Integer)
+    worker_id: Mapped[str | None] = mapped_column(Text)
+    progress_done: Mapped[int | None] = mapped_column(Integer)
+    progress_total: Mapped[int | None] = mapped_column(Integer)
+    prompt_tokens: Mapped[int | None] = mapped_column(Integer)
+    completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    labels: Mapped[dict[str, str]] = mapped_column("metadata", JSON)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    dispatched_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="jobs_priority"),
+        Index("jobs_of_tenant", "tenant_id", "id"),
+        Index(
+            "jobs_queued",
+            "model",
+            "lane",
+            "tenant_id",
+            priority.desc(),
+            "id",
+            postgresql_where=status == "queued",
+        ),
+        Index("jobs_moving", "model", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
+    )
+
+
+class JobInput(Table):
+    """What the client asked for, as it was accepted."""
+
+    __tablename__ = "job_inputs"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    input: Mapped[dict[str, Any]] = mapped_column(JSON)
+    params: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class JobOutput(Table):
+    """What came out: a checkpoint while the job runs, the whole when it has ended.
+
+    `entries` are the numbered events of the job's stream from 1 on, so that a lost stream is replayed as it was;
+    `token_ids` are the ids of the leading tokens from which a greedy run can be continued; `result` is set at the end.
+    """
+
+    __tablename__ = "job_outputs"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    entries: Mapped[list[Any]] = mapped_column(JSON)
+    token_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+def save_output(
+    session: Session,
+    job_id: uuid.UUID,
+    *,
+    entries: list[Any],
+    token_ids: list[int],
+    result: dict[str, Any] | None = None,
+) -> None:
+    """Writes the output whole, over an earlier checkpoint. The caller has fenced the attempt in this transaction."""
+    values = {"entries": entries, "token_ids": token_ids, "result": result}
+    statement = insert(JobOutput).values(job_id=job_id, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=["job_id"], set_=values))
+
+
+def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tuple[Job, JobOutput | None] | None:
+    """The job with its output, if it is this tenant's."""
+    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    row = session.execute(outer.where(Job.id == job_id, Job.tenant_id == tenant_id)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def page(
+    session: Session,
+    tenant_id: uuid.UUID,
+    *,
+    limit: int,
+    before: uuid.UUID | None,
+    statuses: tuple[str, ...] | None,
+    type: str | None,
+    model: str | None,
+    since: dt.datetime | None,
+) -> list[tuple[Job, JobOutput | None]]:
+    """The tenant's jobs, newest first, at most `limit`, older than `before`."""
+    filters: list[ColumnElement[bool]] = [Job.tenant_id == tenant_id]
+    if before is not None:
+        filters.append(Job.id < before)
+    if statuses is not None:
+        filters.append(Job.status.in_(statuses))
+    if type is not None:
+        filters.append(Job.type == type)
+    if model is not None:
+        filters.append(Job.model == model)
+    if since is not None:
+        filters.append(Job.created_at >= since)
+    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    rows = session.execute(outer.where(*filters).order_by(Job.id.desc()).limit(limit))
+    return [(job, output) for job, output in rows]
+
+
+def moving(session: Session, model: str) -> dict[tuple[str, str], int]:
+    """How many jobs of the model are in the window or running, by (status, lane)."""
+    where = and_(Job.model == model, Job.status.in_(("dispatched", "running")))
+    rows = session.execute(select(Job.status, Job.lane, func.count()).where(where).group_by(Job.status, Job.lane))
+    return {(status, lane): count for status, lane, count in rows}
+
+
+def models_waiting(session: Session) -> list[str]:
+    """The models for which a job waits in PostgreSQL: one index probe each, however many jobs wait."""
+    probe = select(Job.model).where(Job.status == "queued").order_by(Job.model).limit(1)
+    steps = select(probe.scalar_subquery().label("model")).cte("steps", recursive=True)
+    following = probe.where(Job.model > steps.c.model).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.model.is_not(None)))
+    return list(session.scalars(select(steps.c.model).where(steps.c.model.is_not(None))))
+
+
+def next_queued(session: Session, model: str, lane: str, limit: int) -> list[uuid.UUID]:
+    """Which waiting jobs of a lane come next: by priority, then in turn between tenants, then by age.
+
+    A tenant's turn counts what it already has in the window or running, so that one with thousands waiting can't
+    fill the window before another's first. Reads at most `limit` rows a tenant from the index.
+    """
+    waiting = and_(Job.model == model, Job.lane == lane, Job.status == "queued")
+    tenants = _tenants(waiting)
+    own = and_(waiting, Job.tenant_id == tenants.c.tenant_id)
+    rank = func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("rank")
+    firsts = select(Job.id, Job.priority, rank).where(own).order_by(Job.priority.desc(), Job.id).limit(limit).lateral()
+    other = aliased(Job)
+    busy = and_(other.model == model, other.status.in_(("dispatched", "running")))
+    load = select(func.count()).where(busy, other.tenant_id == tenants.c.tenant_id).scalar_subquery()
+    turns = select(firsts.c.id).select_from(tenants).join(firsts, literal(True))
+    return list(
+        session.scalars(turns.order_by(firsts.c.priority.desc(), firsts.c.rank + load, firsts.c.id).limit(limit))
+    )
+
+
+def _tenants(waiting: ColumnElement[bool]) -> CTE:
+    """The distinct tenants among the waiting jobs, one index probe each instead of a scan over all of them."""
+    probe = select(Job.tenant_id).where(waiting).order_by(Job.tenant_id).limit(1)
+    steps = select(probe.scalar_subquery().label("tenant_id")).cte("steps", recursive=True)
+    following = probe.where(Job.tenant_id > steps.c.tenant_id).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.tenant_id.is_not(None)))
+    return select(steps.c.tenant_id).where(steps.c.tenant_id.is_not(None)).cte("tenants")
+
+
+def ahead(session: Session, job: Job, cap: int) -> int:
+    """How many jobs of the model go before this waiting one, counted to `cap`; turns between tenants aside."""
+    in_window = and_(Job.model == job.model, Job.status == "dispatched")
+    if job.status == "dispatched":
+        before = and_(in_window, Job.dispatched_at < job.dispatched_at)
+    else:
+        earlier = or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
+        same_lane = and_(Job.lane == job.lane, earlier)
+        goes_first = or_(Job.lane == "interactive", same_lane) if job.lane == "batch" else same_lane
+        before = or_(in_window, and_(Job.model == job.model, Job.status == "queued", goes_first))
+    capped = select(literal(1)).select_from(Job).where(before).limit(cap).subquery()
+    return session.scalar(select(func.count()).select_from(capped)) or 0
+
+
+def ended(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these jobs have ended, or are gone."""
+    where = and_(Job.id.in_(job_ids), Job.finished_at.is_(None))
+    alive = set(session.scalars(select(Job.id).where(where)))
+    return [job_id for job_id in job_ids if job_id not in alive]

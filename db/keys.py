@@ -1,0 +1,32 @@
+"""Keys: credentials of a tenant, kept as keyed hashes."""
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import DateTime, ForeignKey, LargeBinary, Text, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.session import Table
+from db.tenants import Tenant
+
+
+class Key(Table):
+    __tablename__ = "keys"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    revoked_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+def live(session: Session, key_id: str) -> Key | None:
+    """The key with this id unless it is revoked."""
+    return session.scalars(select(Key).where(Key.id == key_id, Key.revoked_at.is_(None))).one_or_none()
+
+
+def with_tenants(session: Session) -> list[tuple[Key, str]]:
+    """Every key with its tenant's name, oldest first."""
+    rows = session.execute(select(Key, Tenant.name).join(Tenant, Tenant.id == Key.tenant_id).order_by(Key.created_at))
+    return [(key, name) for key, name in rows]

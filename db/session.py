@@ -1,0 +1,41 @@
+"""How a process reaches PostgreSQL."""
+
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+Sessions = sessionmaker[Session]
+
+
+class Table(DeclarativeBase):
+    """What every table of ours derives from."""
+
+
+def open_engine(url: str, *, pool_size: int, statement_timeout_s: float = 10, pool_timeout_s: float = 0.5) -> Engine:
+    """A pool of at most `pool_size` connections to `url` (any libpq form, `postgresql://…`). Connects lazily.
+
+    A caller that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue.
+    """
+    milliseconds = int(statement_timeout_s * 1000)
+    options: dict[str, Any] = {
+        "connect_timeout": 2,
+        "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+        # A server that vanished without a word is noticed in seconds, not in the kernel's quarter of an hour.
+        "tcp_user_timeout": 5000,
+        "prepare_threshold": 3,
+    }
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=pool_timeout_s,
+        pool_use_lifo=True,
+        connect_args=options,
+    )
+
+
+def open_sessions(engine: Engine) -> Sessions:
+    """Sessions whose objects stay readable after the commit, since values leave the session and rows don't."""
+    return sessionmaker(engine, expire_on_commit=False)

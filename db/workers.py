@@ -1,0 +1,77 @@
+"""Workers: one row a process, kept alive by its heartbeat."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.session import Table
+
+
+class Worker(Table):
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    model: Mapped[str | None] = mapped_column(Text)
+    slots: Mapped[int] = mapped_column(Integer)
+    free: Mapped[int] = mapped_column(Integer)
+    job_s: Mapped[float | None] = mapped_column(Float)
+    started_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    beat_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+def beats(lease_s: float) -> ColumnElement[bool]:
+    """The condition that a worker's heart beat within the lease, by the database's clock."""
+    return Worker.beat_at > func.now() - dt.timedelta(seconds=lease_s)
+
+
+def register(session: Session, *, worker_id: str, model: str | None, slots: int) -> None:
+    """Enters the worker, or enters it anew."""
+    values = {"model": model, "slots": slots, "free": slots, "beat_at": func.now()}
+    statement = insert(Worker).values(id=worker_id, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+def beat(session: Session, *, worker_id: str, free: int, job_s: float | None) -> bool:
+    """Renews the lease. False when the row is gone and the worker must register again."""
+    statement = update(Worker).where(Worker.id == worker_id)
+    found = session.scalar(statement.values(beat_at=func.now(), free=free, job_s=job_s).returning(Worker.id))
+    return found is not None
+
+
+def remove(session: Session, worker_id: str) -> None:
+    session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def remove_silent_since(session: Session, silent_s: float) -> None:
+    """Forgets workers whose heart stopped that long ago."""
+    session.execute(delete(Worker).where(Worker.beat_at < func.now() - dt.timedelta(seconds=silent_s)))
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """What the living workers of a model can do together; `job_s` is their mean seconds a job, None before any."""
+
+    workers: int
+    slots: int
+    free: int
+    job_s: float | None
+
+
+def strength(session: Session, model: str, lease_s: float) -> Strength:
+    return strengths(session, lease_s).get(model, Strength(0, 0, 0, None))
+
+
+def strengths(session: Session, lease_s: float) -> dict[str, Strength]:
+    """The living workers summed by model; a model without any is absent."""
+    alive = and_(Worker.model.is_not(None), beats(lease_s))
+    sums = (func.count(), func.sum(Worker.slots), func.sum(Worker.free), func.avg(Worker.job_s))
+    rows = session.execute(select(Worker.model, *sums).where(alive).group_by(Worker.model))
+    return {model: Strength(int(n), int(slots), int(free), job_s) for model, n, slots, free, job_s in rows}
+
+
+def database_uptime_s(session: Session) -> float:
+    """Seconds since PostgreSQL itself started: younger than a lease, it can't tell who died meanwhile."""
+    return float(session.scalar(text("SELECT extract(epoch FROM now() - pg_postmaster_start_time())")) or 0)

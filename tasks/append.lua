@@ -1,0 +1,39 @@
+-- append(expected, entries): the only way anything is written into a job's stream.
+--
+--   KEYS[1]  the job's stream; an entry's id is <attempt>-<seq>, <attempt>-0 opens an attempt
+--   ARGV[1]  the attempt that writes
+--   ARGV[2]  the id the writer believes to be the last, or 'open' to shut older attempts out
+--   ARGV[3]  seconds the stream lives on after this write
+--   ARGV[4…] pairs of seq and payload, seq rising
+--
+-- Answers 'ok', 'fenced' (a newer attempt has opened the stream) or 'lost' (Redis lost what the writer had
+-- written; nothing was appended). A repeated call is harmless: what is already there is skipped.
+local function split(id)
+  local attempt, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(attempt), tonumber(seq)
+end
+
+local attempt, opening = tonumber(ARGV[1]), ARGV[2] == 'open'
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local last_attempt, last_seq = 0, -1
+if last then
+  last_attempt, last_seq = split(last[1])
+end
+if last_attempt > attempt then
+  return 'fenced'
+end
+if not opening then
+  local expected_attempt, expected_seq = split(ARGV[2])
+  if last_attempt < attempt or expected_attempt ~= attempt or last_seq < expected_seq then
+    return 'lost'
+  end
+end
+for i = 4, #ARGV, 2 do
+  local seq = tonumber(ARGV[i])
+  if last_attempt < attempt or seq > last_seq then
+    redis.call('XADD', KEYS[1], attempt .. '-' .. seq, 'j', ARGV[i + 1])
+    last_attempt, last_seq = attempt, seq
+  end
+end
+redis.call('EXPIRE', KEYS[1], tonumber(ARGV[3]))
+return 'ok'

@@ -1,0 +1,71 @@
+"""The catalogue: which models there are and how each is run."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tasks import errors
+
+TYPES = ("generate", "chat")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry. `context` is in tokens, for each slot; `options` are the engine's own, as written."""
+
+    name: str
+    engine: str
+    context: int
+    slots: int
+    types: tuple[str, ...]
+    file: Path | None = None
+    default: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+Catalog = Mapping[str, Model]
+
+
+def load(path: Path) -> Catalog:
+    """Reads the catalogue; a relative `file` is beside it. Raises `CatalogError` naming the entry and the mistake."""
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise errors.CatalogError(f"{path}: {error}") from error
+    models = {name: _entry(path, name, entry) for name, entry in entries.items()}
+    if not models:
+        raise errors.CatalogError(f"{path}: names no model")
+    return models
+
+
+def for_type(catalog: Catalog, type: str) -> Model | None:
+    """The model that serves a type when the client names none: the one marked `default`, else the first."""
+    able = [model for model in catalog.values() if type in model.types]
+    return next((model for model in able if model.default), able[0] if able else None)
+
+
+def _entry(path: Path, name: str, entry: Any) -> Model:
+    if not isinstance(entry, dict):
+        raise errors.CatalogError(f"{path}: {name}: is not a table")
+    known = {"name", *(f.name for f in fields(Model))}
+    wrong = [f"unknown key {key!r}" for key in entry if key not in known - {"name"}]
+    wrong += [f"{key} is missing" for key in ("engine", "context", "slots", "types") if key not in entry]
+    wrong += [f"{key} must be a whole number above 0" for key in ("context", "slots") if not _counts(entry.get(key, 1))]
+    wrong += [f"unknown type {type!r}" for type in entry.get("types", []) if type not in TYPES]
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
+        wrong.append("a name has letters, digits, '-', '_' and '.' only")
+    if wrong:
+        raise errors.CatalogError(f"{path}: {name}: {'; '.join(wrong)}")
+    file = entry.get("file")
+    return Model(
+        name=name,
+        types=tuple(entry["types"]),
+        file=(path.parent / file).resolve() if file else None,
+        **{key: value for key, value in entry.items() if key not in ("types", "file")},
+    )
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,87 @@
+"""Everything that can go wrong and has a name. `code` is what clients and job records see."""
+
+
+class ForebayError(Exception):
+    """The root of ours. `code` names the error for programs, the text for people."""
+
+    code = "internal"
+
+
+class InvalidField(ForebayError):
+    """A value the client sent can't be accepted; `field` is its path, as in `params.top_p`."""
+
+    code = "invalid_value"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ModelUnknown(InvalidField):
+    """The catalogue has no such model, or none for this type of job."""
+
+    code = "model_not_found"
+
+
+class PromptTooLong(InvalidField):
+    """The prompt can't fit into the model's context, judged by its bytes."""
+
+    code = "context_length_exceeded"
+
+
+class NotFound(ForebayError):
+    """No such thing for this tenant."""
+
+    code = "not_found"
+
+
+class Unavailable(ForebayError):
+    """A part that this needs is down; trying later helps."""
+
+    code = "unavailable"
+
+
+class CatalogError(ForebayError):
+    """The catalogue of models can't be used as it is written."""
+
+
+class SettingsError(ForebayError):
+    """The environment's settings are wrong; the text lists every mistake."""
+
+
+class JobError(ForebayError):
+    """The job itself is at fault: it fails with this code, and another attempt wouldn't help."""
+
+
+class ContextLengthExceeded(JobError):
+    """The prompt has more tokens than the model's context leaves room for."""
+
+    code = "context_length_exceeded"
+
+
+class EngineRefused(JobError):
+    """The engine understood the request and refused it."""
+
+    code = "engine_refused"
+
+
+class EngineError(ForebayError):
+    """The engine is at fault, not the job."""
+
+    code = "engine_error"
+
+
+class EngineLost(EngineError):
+    """The engine host died or hangs; the run can be continued in another."""
+
+
+class EngineUnusable(EngineError):
+    """The model can't be loaded, or the engine host keeps dying."""
+
+
+class Cancelled(ForebayError):
+    """The generation was stopped by `cancel`."""
+
+
+class Fenced(ForebayError):
+    """A newer attempt exists, or the job has ended: this attempt may not write any more."""

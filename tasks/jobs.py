@@ -1,0 +1,247 @@
+"""What can be done with a job. Every function takes a session and never commits; some say what follows the commit."""
+
+import datetime as dt
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import jobs, usage, workers
+from db.jobs import Job, JobInput, JobOutput
+from tasks import catalog, errors, ids, lifecycle, record, transcript
+from tasks.catalog import Catalog, Model
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tasks.record import Record
+from tasks.transcript import Transcript
+
+POSITION_CAP = 1000  # a position is counted to here: "1000" means a thousand or more
+
+# No vocabulary we know has a token of more bytes than this, so a prompt of more than context times as many can't fit.
+_TOKEN_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a client asks for, its shape already checked. `model` None takes the catalogue's default for the type."""
+
+    type: str
+    model: str | None
+    input: Mapping[str, Any]
+    params: Mapping[str, Any]
+    lane: str
+    priority: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker needs to run a job: `attempt` is its licence to write."""
+
+    job_id: uuid.UUID
+    tenant_id: uuid.UUID
+    type: str
+    attempt: int
+    seed: int
+    input: dict[str, Any]
+    params: dict[str, Any]
+    checkpoint: Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: with a result, or with an error."""
+
+    status: Status
+    prompt_tokens: int
+    completion_tokens: int
+    result: dict[str, Any] | None = None
+    error: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A waiting job's place: how many go before it, and the seconds until it starts where speed is known."""
+
+    position: int
+    estimated_start_s: float | None
+
+
+def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Record:
+    """Accepts the job: once committed it is never lost. After the commit, `Dispatcher.refill(record.model)`.
+
+    Raises `ModelUnknown` or `PromptTooLong`.
+    """
+    model = _model_for(models, submission)
+    _refuse_what_cannot_fit(model, submission.input)
+    job = Job(
+        id=ids.new(),
+        tenant_id=caller.tenant_id,
+        type=submission.type,
+        stage="generate",
+        model=model.name,
+        status=Status.QUEUED,
+        lane=submission.lane,
+        priority=submission.priority,
+        attempt=0,
+        labels=dict(submission.metadata),
+        created_at=dt.datetime.now(dt.UTC),
+    )
+    session.add(job)
+    session.flush()
+    session.add(JobInput(job_id=job.id, input=dict(submission.input), params=dict(submission.params)))
+    session.flush()
+    return record.of(job, None)
+
+
+def get(session: Session, caller: Caller, job_id: uuid.UUID) -> Record:
+    """The tenant's job as it is now. Raises `NotFound`, for another tenant's too."""
+    return record.with_output(*find(session, caller, job_id))
+
+
+def find(session: Session, caller: Caller, job_id: uuid.UUID) -> tuple[Job, JobOutput | None]:
+    """The tenant's job and its output. Raises `NotFound`, for another tenant's too."""
+    found = jobs.of_tenant(session, caller.tenant_id, job_id)
+    if found is None:
+        raise errors.NotFound(f"no job {ids.show(job_id)}")
+    return found
+
+
+def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
+    """Where a waiting job stands now; None when it doesn't wait."""
+    job = session.get(Job, job_id)
+    if job is None or lifecycle.shown(job.status) != Status.QUEUED:
+        return None
+    position = jobs.ahead(session, job, POSITION_CAP)
+    strength = workers.strength(session, job.model, lease_s)
+    if not strength.slots or strength.job_s is None:
+        return Wait(position, None)
+    turns = max(0, position - strength.free + 1) / strength.slots
+    return Wait(position, round(turns * strength.job_s, 1))
+
+
+def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) -> Claim | None:
+    """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more).
+
+    The one fenced update that makes a message delivered twice, late or after the end harmless.
+    """
+    taken = lifecycle.move(
+        session,
+        Status.RUNNING,
+        Job.id == job_id,
+        Job.model == model,
+        attempt=Job.attempt + 1,
+        worker_id=worker_id,
+        started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
+        seed=func.coalesce(Job.seed, secrets.randbelow(2**31)),
+    )
+    if not taken:
+        return None
+    job = taken[0]
+    query = select(JobInput, JobOutput).outerjoin(JobOutput, JobOutput.job_id == JobInput.job_id)
+    given, output = session.execute(query.where(JobInput.job_id == job_id)).one()
+    return Claim(
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        type=job.type,
+        attempt=job.attempt,
+        seed=int(given.params.get("seed", job.seed)),
+        input=given.input,
+        params=given.params,
+        checkpoint=stored_transcript(output),
+    )
+
+
+def stored_transcript(output: JobOutput | None) -> Transcript:
+    """The stream as PostgreSQL has it: whole for an ended job, up to the last checkpoint for a running one."""
+    return transcript.from_stored(output.entries, output.token_ids) if output else Transcript()
+
+
+def checkpoint(
+    session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, progress: tuple[int, int]
+) -> None:
+    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest."""
+    done, total = progress
+    if lifecycle.touch(session, job_id, attempt, progress_done=done, progress_total=total):
+        entries, token_ids = so_far.stored()
+        jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+
+
+def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> Record:
+    """Writes the end of an attempt, with its usage. Raises `Fenced` when the attempt may not write any more."""
+    code, message = outcome.error or (None, None)
+    ended = lifecycle.move(
+        session,
+        outcome.status,
+        *lifecycle.fenced(job_id, attempt),
+        finished_at=func.clock_timestamp(),
+        prompt_tokens=outcome.prompt_tokens,
+        completion_tokens=outcome.completion_tokens,
+        error_code=code,
+        error_message=message,
+    )
+    if not ended:
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+    return settle(session, ended[0], so_far, outcome)
+
+
+def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> Record:
+    """Keeps output and usage of a job that this transaction has just ended."""
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
+    usage.record(
+        session,
+        usage.Usage(
+            job_id=job.id,
+            tenant_id=job.tenant_id,
+            model=job.model,
+            prompt_tokens=outcome.prompt_tokens,
+            completion_tokens=outcome.completion_tokens,
+        ),
+    )
+    session.flush()
+    return record.of(job, outcome.result)
+
+
+def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:
+    """Returns a running job to the queue in good order, which counts as no crash. False when it isn't ours any more."""
+    if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None):
+        return False
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    return True
+
+
+def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
+    """Which of the attempts a worker holds are over: a newer one exists, or the job has ended."""
+    rows = session.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(held)))
+    live = (Status.RUNNING, Status.DISPATCHED)
+    kept = {job_id for job_id, attempt, status in rows if attempt == held[job_id] and status in live}
+    return set(held) - kept
+
+
+def _model_for(models: Catalog, submission: Submission) -> Model:
+    if submission.model is None:
+        model = catalog.for_type(models, submission.type)
+        if model is None:
+            raise errors.ModelUnknown("type", f"no model serves the type {submission.type!r}")
+        return model
+    named = models.get(submission.model)
+    if named is None:
+        raise errors.ModelUnknown("model", f"no model {submission.model!r}; GET /v1/models lists them")
+    if submission.type not in named.types:
+        raise errors.ModelUnknown("model", f"{named.name} doesn't serve the type {submission.type!r}")
+    return named
+
+
+def _refuse_what_cannot_fit(model: Model, given: Mapping[str, Any]) -> None:
+    texts = [given["prompt"]] if "prompt" in given else [message["content"] for message in given["messages"]]
+    size, limit = sum(len(text.encode()) for text in texts), model.context * _TOKEN_BYTES
+    if size > limit:
+        field = "input.prompt" if "prompt" in given else "input.messages"
+        message = f"{size} bytes can't fit into the {model.context} tokens of {model.name} (at most {limit} bytes)"
+        raise errors.PromptTooLong(field, message)

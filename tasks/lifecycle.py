@@ -1,0 +1,73 @@
+"""The states of a job, and the one place that changes them."""
+
+import enum
+import uuid
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, update
+from sqlalchemy.orm import Session
+
+from db.jobs import Job
+
+
+class Status(enum.StrEnum):
+    QUEUED = "queued"  # accepted; waits in PostgreSQL
+    DISPATCHED = "dispatched"  # in the window: its message is in Redis, or its worker's lease ran out
+    RUNNING = "running"  # claimed by a worker
+    SUCCEEDED = "succeeded"  # ended with a result
+    FAILED = "failed"  # ended with an error
+    CANCELLED = "cancelled"  # ended because somebody asked
+    EXPIRED = "expired"  # ended because it didn't start in time
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
+
+_ENDS_WAITING = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
+
+# From each state, where it may go. `dispatched → succeeded` is a worker that was cut off past its lease and is back
+# before anyone claimed its job: its attempt is still the newest, so its work counts.
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.DISPATCHED}) | _ENDS_WAITING,
+    Status.DISPATCHED: frozenset({Status.RUNNING, Status.SUCCEEDED}) | _ENDS_WAITING,
+    Status.RUNNING: frozenset({Status.DISPATCHED, Status.QUEUED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+
+def origins(target: Status) -> tuple[Status, ...]:
+    """The states from which `target` may be reached."""
+    return tuple(origin for origin, targets in MOVES.items() if target in targets)
+
+
+def shown(status: str) -> str:
+    """What a client is told: whether a waiting job's message is in Redis yet is our affair."""
+    return Status.QUEUED if status == Status.DISPATCHED else status
+
+
+def move(session: Session, target: Status, *where: ColumnElement[bool], **values: Any) -> list[Job]:
+    """Moves the jobs that match and may move, in one statement, and returns them as they now are.
+
+    A job that is elsewhere is left alone: an empty list is the answer to a lost race, not an error.
+    """
+    statement = update(Job).where(Job.status.in_(origins(target)), *where).values(status=target, **values)
+    return list(session.scalars(statement.returning(Job), execution_options={"synchronize_session": False}))
+
+
+def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """The condition under which an attempt may still write."""
+    return Job.id == job_id, Job.attempt == attempt
+
+
+def touch(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> bool:
+    """Writes to a running job without moving it. False when the attempt may not write any more."""
+    where = (*fenced(job_id, attempt), Job.status.in_((Status.RUNNING, Status.DISPATCHED)))
+    return session.scalar(update(Job).where(*where).values(**values).returning(Job.id)) is not None
+
+
+def mark_sent(session: Session, job_ids: list[uuid.UUID]) -> None:
+    """Notes that the messages of dispatched jobs go out again now."""
+    where = (Job.id.in_(job_ids), Job.status == Status.DISPATCHED)
+    session.execute(update(Job).where(*where).values(dispatched_at=func.clock_timestamp()))

@@ -1,0 +1,97 @@
+"""A job as the world sees it."""
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from db.jobs import Job, JobOutput
+from tasks import ids, lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it."""
+
+    id: uuid.UUID
+    tenant_id: uuid.UUID
+    type: str
+    model: str
+    status: str
+    lane: str
+    priority: int
+    attempt: int
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    progress: dict[str, int] | None
+    result: dict[str, Any] | None
+    error: dict[str, str] | None
+    usage: dict[str, int] | None
+    metadata: dict[str, str]
+    position: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in lifecycle.TERMINAL
+
+    def as_json(self) -> dict[str, Any]:
+        """The job object of the API, the same in a response and in a stream's last event."""
+        shown = ids.show(self.id)
+        path = f"/v1/jobs/{shown}"
+        return {
+            "id": shown,
+            "object": "job",
+            "type": self.type,
+            "model": self.model,
+            "status": self.status,
+            "lane": self.lane,
+            "priority": self.priority,
+            "created_at": _when(self.created_at),
+            "started_at": _when(self.started_at),
+            "finished_at": _when(self.finished_at),
+            "position": self.position,
+            "attempt": self.attempt,
+            "progress": self.progress,
+            "result": self.result,
+            "error": self.error,
+            "usage": self.usage,
+            "metadata": self.metadata,
+            "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
+        }
+
+
+def of(job: Job, result: dict[str, Any] | None, position: int | None = None) -> Record:
+    """The record of a row and its result."""
+    return Record(
+        id=job.id,
+        tenant_id=job.tenant_id,
+        type=job.type,
+        model=job.model,
+        status=lifecycle.shown(job.status),
+        lane=job.lane,
+        priority=job.priority,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        progress=_pair(done=job.progress_done, total=job.progress_total),
+        result=result,
+        error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
+        usage=_pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens),
+        metadata=job.labels,
+        position=position,
+    )
+
+
+def with_output(job: Job, output: JobOutput | None) -> Record:
+    return of(job, output.result if output else None)
+
+
+def _pair(**counts: int | None) -> dict[str, int] | None:
+    known = {name: count for name, count in counts.items() if count is not None}
+    return known if len(known) == len(counts) else None
+
+
+def _when(moment: dt.datetime | None) -> str | None:
+    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None

@@ -1,0 +1,98 @@
+"""The sweep: moves on what should be moving and isn't. Runs in every worker; one at a time does the work."""
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+
+import redis
+import structlog
+from sqlalchemy import and_, func, select, text
+from sqlalchemy.orm import Session
+
+from db import jobs, workers
+from db.jobs import Job
+from db.workers import Worker
+from tasks import broker, ending, lifecycle
+from tasks.dispatch import Dispatcher
+from tasks.lifecycle import Status
+from tasks.window import Ticket
+
+log = structlog.get_logger(__name__)
+
+CRASHES_ALLOWED = 3
+FORGET_WORKERS_S = 3600
+# A message needs a moment from the window's commit to Redis and from Redis to the claim.
+_SETTLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Safe to run anywhere, any number of times. Needs PostgreSQL; without Redis it does what it can."""
+
+    dispatcher: Dispatcher
+    client: redis.Redis
+    lease_s: float
+    ttl_s: int
+
+    def sweep(self) -> None:
+        """One round. Raises SQLAlchemy's errors when PostgreSQL can't be reached."""
+        with self.dispatcher.sessions.begin() as session:
+            if not session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('forebay.sweep'))")):
+                return
+            closings = self._reclaim(session)
+            waiting = jobs.models_waiting(session)
+            tickets = self._lost_messages(session)
+            workers.remove_silent_since(session, FORGET_WORKERS_S)
+        for closing in closings:
+            ending.announce(self.client, closing, self.ttl_s)
+        self.dispatcher.send(tickets)
+        for model in waiting:
+            self.dispatcher.refill(model)
+
+    def _reclaim(self, session: Session) -> list[ending.Closing]:
+        """Takes running jobs from workers whose lease ran out; ends those that took too many workers with them."""
+        if workers.database_uptime_s(session) <= self.lease_s:
+            return []
+        alive = select(Worker.id).where(workers.beats(self.lease_s))
+        orphaned = and_(Job.status == Status.RUNNING, Job.worker_id.not_in(alive))
+        poison = session.scalars(select(Job.id).where(orphaned, Job.crashes >= CRASHES_ALLOWED - 1)).all()
+        error = ("poison", f"{CRASHES_ALLOWED} workers died while running this job")
+        closed = [ending.close(session, self.client, job_id, Status.FAILED, error, self.ttl_s) for job_id in poison]
+        orphans = lifecycle.move(
+            session,
+            Status.DISPATCHED,
+            orphaned,
+            crashes=Job.crashes + 1,
+            dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S),
+        )
+        for job in orphans:
+            log.warning("lease_ran_out", job_id=str(job.id), attempt=job.attempt, worker=job.worker_id)
+        return [closing for closing in closed if closing]
+
+    def _lost_messages(self, session: Session) -> list[Ticket]:
+        """Dispatched jobs to send again: where Redis holds fewer messages than were sent, or a free slot finds none."""
+        due = func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S)
+        stale = and_(Job.status == Status.DISPATCHED, Job.dispatched_at <= due)
+        rows = session.execute(select(Job.id, Job.model, Job.lane).where(stale).order_by(Job.dispatched_at)).all()
+        strengths = workers.strengths(session, self.lease_s)
+        missing = []
+        for model in {row.model for row in rows} & strengths.keys():
+            sent = session.scalar(select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED)) or 0
+            if strengths[model].free > 0 or self._messages(model) < sent:
+                missing += [row for row in rows if row.model == model]
+        self._mark_sent(session, [row.id for row in missing])
+        return [Ticket(row.id, broker.queue(row.model, row.lane)) for row in missing]
+
+    def _mark_sent(self, session: Session, job_ids: list[uuid.UUID]) -> None:
+        if job_ids:
+            lifecycle.mark_sent(session, job_ids)
+            log.info("sent_again", jobs=len(job_ids))
+
+    def _messages(self, model: str) -> int:
+        """How many messages of the model wait in Redis; more than enough when it can't be asked."""
+        try:
+            keys = [broker.KEY_PREFIX + broker.queue(model, lane) for lane in jobs.LANES]
+            return sum(int(self.client.llen(key)) for key in keys)
+        except redis.RedisError as error:
+            log.warning("redis_unreachable", error=str(error))
+            return 1_000_000

@@ -1,0 +1,94 @@
+"""The window: which waiting jobs are handed to Redis next, and how many."""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, func, literal, select, text
+from sqlalchemy.orm import Session
+
+from db import jobs, workers
+from db.jobs import Job
+from db.workers import Worker
+from tasks import broker, lifecycle
+from tasks.lifecycle import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A job that is to be sent, and where."""
+
+    job_id: uuid.UUID
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a refill decides on: the living slots of a model, what moves on them, and who waits."""
+
+    slots: int
+    dispatched: int
+    batch_moving: int
+    interactive_waits: bool
+    batch_waits: bool
+
+    @property
+    def room(self) -> int:
+        """How many jobs the window takes now. It is filled in gulps: half of it has to be empty first."""
+        return 2 * self.slots - self.dispatched if self.dispatched <= self.slots else 0
+
+    @property
+    def batch_room(self) -> int:
+        """How many of those may be batch work. Of several slots one stays free of it."""
+        allowed = self.slots - 1 if self.slots > 1 else 2 * self.slots
+        return max(0, min(self.room, allowed - self.batch_moving))
+
+    @property
+    def worth_a_refill(self) -> bool:
+        return (self.interactive_waits and self.room > 0) or (self.batch_waits and self.batch_room > 0)
+
+
+def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
+    """Moves what has room into the window; the caller commits, then sends the tickets.
+
+    Call it after the commit of whatever made work or room. It looks without the lock first: who sees no room then
+    can rely on the claim that makes some to look again, later than this one's own commit.
+    """
+    if not _view(session, model, lease_s).worth_a_refill:
+        return []
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('forebay.window.' || :model, 0))"),
+        {"model": model},
+    )
+    # A dispatch that a crash of PostgreSQL forgets is found by the sweep; it isn't worth waiting for the disk.
+    session.execute(text("SET LOCAL synchronous_commit = off"))
+    view = _view(session, model, lease_s)
+    chosen: list[uuid.UUID] = []
+    if view.interactive_waits and view.room:
+        chosen += jobs.next_queued(session, model, "interactive", view.room)
+    batch_room = min(view.batch_room, view.room - len(chosen))
+    if view.batch_waits and batch_room > 0:
+        chosen += jobs.next_queued(session, model, "batch", batch_room)
+    if not chosen:
+        return []
+    moved = lifecycle.move(session, Status.DISPATCHED, Job.id.in_(chosen), dispatched_at=func.clock_timestamp())
+    lanes = {job.id: job.lane for job in moved}
+    return [Ticket(job_id, broker.queue(model, lanes[job_id])) for job_id in chosen if job_id in lanes]
+
+
+def _view(session: Session, model: str, lease_s: float) -> View:
+    alive = and_(Worker.model == model, workers.beats(lease_s))
+    moving = and_(Job.model == model, Job.status.in_((Status.DISPATCHED, Status.RUNNING)))
+    row = session.execute(
+        select(
+            select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
+            select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED).scalar_subquery(),
+            select(func.count()).where(moving, Job.lane == "batch").scalar_subquery(),
+            _anyone_waits(model, "interactive"),
+            _anyone_waits(model, "batch"),
+        )
+    ).one()
+    return View(*row)
+
+
+def _anyone_waits(model: str, lane: str) -> ColumnElement[bool]:
+    return select(literal(1)).where(Job.model == model, Job.lane == lane, Job.status == Status.QUEUED).exists()
