@@ -1,0 +1,49 @@
+"""The data folder of `forebay up`: what lies where, and that only one launcher uses it."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """The places in one data folder."""
+
+    root: Path
+
+    @property
+    def logs(self) -> Path:
+        """One file for each process."""
+        return self.root / "logs"
+
+    @property
+    def record(self) -> Path:
+        """The note of what runs."""
+        return self.root / "run.json"
+
+    @property
+    def secrets(self) -> Path:
+        """Pepper, passwords and the local key."""
+        return self.root / "secrets.json"
+
+
+@contextmanager
+def claim(root: Path) -> Iterator[DataFolder]:
+    """Makes the folder when it is missing and holds it for as long as the block runs.
+
+    Raises `ClickException` when another launcher holds it. The kernel lets go of the lock when
+    we end, however we end.
+    """
+    folder = DataFolder(root.resolve())
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.logs.mkdir(mode=0o700, exist_ok=True)
+    with (folder.root / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise click.ClickException(f"{folder.root} is in use by another `forebay up`") from error
+        yield folder

