@@ -1,0 +1,62 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import credentials, datafolder, up
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run_up(data: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "cli", "up", "--data", str(data), *options]
+    return subprocess.run(argv, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+
+
+def test_up_on_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """Two launchers never share a folder."""
+    with datafolder.claim(tmp_path):
+        done = run_up(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {tmp_path} is in use by another `forebay up`\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("option", ["--port", "--flower-port"])
+def test_up_on_a_taken_port_starts_nothing(tmp_path: Path, option: str) -> None:
+    """A port that something listens on is refused before anything is started."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_up(tmp_path, option, str(port))
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {option} {port}: Address already in use\n"
+    assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_up_with_an_unknown_model_names_the_known(tmp_path: Path) -> None:
+    """A mistyped model is answered with what there is."""
+    done = run_up(tmp_path, "--models", "demo-chat,dmo")
+    assert done.returncode == 1
+    assert "has demo-chat" in done.stderr
+
+
+def test_answer_without_a_wanted_model_is_not_ready() -> None:
+    """Ready means servers up and a worker for each model that was started."""
+    parts = {"postgres": "ok", "redis": "ok", "workers": {"a": 1, "b": 0}}
+    assert up.can_answer({"parts": parts}, ["a"])
+    assert not up.can_answer({"parts": parts}, ["a", "b"])
+    assert not up.can_answer({"parts": {**parts, "redis": "down"}}, ["a"])
+    assert not up.can_answer(None, ["a"])
+
+
+def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
+    """The same secrets at every start, in a file nobody else may read."""
+    path = tmp_path / "secrets.json"
+    made = credentials.open_or_make(path)
+    assert credentials.open_or_make(path) == made
+    assert path.stat().st_mode & 0o777 == 0o600

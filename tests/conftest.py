@@ -1,0 +1,120 @@
+"""Real servers for the tests: embedded ones, made in a temporary folder. A server that won't start fails the test."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cli import embedded, processes
+from db import migrate
+
+ROOT = Path(__file__).parent.parent
+START_LIMIT_S = 60.0
+
+# demo-chat as it ships, and a model whose every token is known beforehand.
+CATALOG = f"""
+[demo-chat]
+engine = "llamacpp"
+file = "{ROOT}/models/demo-Q8_0.gguf"
+context = 512
+slots = 4
+types = ["generate", "chat"]
+default = true
+
+[echo]
+engine = "echo"
+context = 4096
+slots = 4
+types = ["generate", "chat"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A `forebay up` that runs: where its API is, a key for it, its folder, and its process."""
+
+    url: str
+    key: str
+    data: Path
+    process: "subprocess.Popen[str]"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL with our tables, one for the whole session."""
+    with running(tmp_path_factory.mktemp("postgres"), embedded.postgres) as url:
+        migrate.upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis, one for the whole session."""
+    with running(tmp_path_factory.mktemp("redis"), embedded.redis) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole platform with the models `demo-chat` and `echo`, started once for the whole session."""
+    folder = tmp_path_factory.mktemp("stack")
+    catalog = folder / "catalog.toml"
+    catalog.write_text(CATALOG)
+    with forebay_up(folder / "data", catalog) as stack:
+        yield stack
+
+
+@contextmanager
+def running(folder: Path, make: Callable[[Path], embedded.Server]) -> Iterator[str]:
+    """Runs one embedded server for as long as the block does; gives its URL."""
+    server = make(folder)
+    supervisor = processes.Supervisor(folder, folder / "run.json", print)
+    supervisor.start(server.spec)
+    try:
+        deadline = time.monotonic() + START_LIMIT_S
+        while not server.answers(supervisor.pid(server.spec.name)):
+            assert time.monotonic() < deadline, supervisor.log(server.spec.name).read_text()
+            supervisor.tend()
+            time.sleep(0.02)
+        yield server.url
+    finally:
+        supervisor.stop(server.spec.name)
+
+
+@contextmanager
+def forebay_up(data: Path, catalog: Path, *options: str) -> Iterator[Stack]:
+    """Runs `forebay up` without Flower for as long as the block does, on a port that was free."""
+    port = free_port()
+    argv = [sys.executable, "-m", "cli", "up", "--data", str(data), "--port", str(port), "--flower-port", "0"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
+    with subprocess.Popen(
+        [*argv, *options],
+        cwd=ROOT,
+        env={**env, "FOREBAY_CATALOG": str(catalog), "FOREBAY_GRACE_S": "2"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            word, _, rest = process.stdout.readline().strip().partition(" ")
+            assert word == "ready", f"`forebay up` ended with status {process.wait()}"
+            told = dict(part.split("=", 1) for part in rest.split())
+            yield Stack(told["url"], told["key"], data, process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def free_port() -> int:
+    """A port that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
