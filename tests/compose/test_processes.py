@@ -1,0 +1,64 @@
+"""The Procfile, the compose file and `forebay up` start the same processes."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from honcho.environ import parse_procfile
+from ruamel.yaml import YAML
+
+from cli import lineup
+from tasks import catalog
+
+ROOT = Path(__file__).parent.parent.parent
+COMPOSE = ROOT / "compose" / "compose.yaml"
+MODELS = catalog.load(ROOT / "models" / "catalog.toml")
+# In a container nobody can reach the loopback; compose publishes these on the host's.
+IN_A_CONTAINER = {"127.0.0.1:$PORT": "0.0.0.0:8000", "127.0.0.1": "0.0.0.0"}
+
+
+def procfile() -> dict[str, list[str]]:
+    """Each process and its arguments, without the shell's guard before a command."""
+    processes = parse_procfile((ROOT / "Procfile").read_text()).processes
+    return {name: shlex.split(line.rpartition("; exec ")[2]) for name, line in processes.items()}
+
+
+def services() -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(COMPOSE)["services"])
+
+
+def test_compose_file_follows_the_specification() -> None:
+    """The compose file is valid by the compose specification's own schema."""
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compose_runs_the_commands_of_the_procfile() -> None:
+    """Each process of the Procfile is a service with the same command, on addresses a container needs."""
+    for name, argv in procfile().items():
+        assert services()[name]["command"] == [IN_A_CONTAINER.get(part, part) for part in argv]
+
+
+def test_compose_has_nothing_beside_the_procfile_but_servers_and_migrations() -> None:
+    """No process of ours runs only in containers."""
+    assert set(services()) - set(procfile()) == {"postgres", "redis", "migrate"}
+
+
+@pytest.mark.parametrize("name", ["api", "control", "flower", *map(lineup.worker_name, MODELS)])
+def test_procfile_runs_the_commands_of_forebay_up(name: str) -> None:
+    """The launcher and the Procfile agree on every command line, and on every model's slots."""
+    specs = [lineup.api(8000, {}), lineup.control({}), lineup.flower(5555, {})]
+    specs += [lineup.worker(model.name, model.slots, 1, {}) for model in MODELS.values()]
+    python, m, *argv = next(spec.argv for spec in specs if spec.name == name)
+    assert (python, m) == (sys.executable, "-m")
+    assert procfile()[name] == [part.replace("127.0.0.1:8000", "127.0.0.1:$PORT") for part in argv]
+
+
+def test_procfile_has_one_worker_for_each_model() -> None:
+    """A model added to the catalogue is added to the Procfile."""
+    workers = {name for name in procfile() if name.startswith("worker-")}
+    assert workers == {lineup.worker_name(model) for model in MODELS}
