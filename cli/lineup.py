@@ -59,7 +59,8 @@ def control(env: Env) -> processes.Spec:
 
 def flower(port: int, env: Env) -> processes.Spec:
     """The page that shows the workers."""
-    argv = ["celery", "-A", "workers.app", "flower", "--address", HOST, "--port", str(port)]
+    # Flower reads its own command line again and knows `--name=value` only.
+    argv = ["celery", "-A", "workers.app", "flower", f"--address={HOST}", f"--port={port}"]
     return _spec(FLOWER, argv, _without(env, API_ONLY))
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose" / "compose.yaml"
 MODELS = catalog.load(ROOT / "models" / "catalog.toml")
 # In a container nobody can reach the loopback; compose publishes these on the host's.
-IN_A_CONTAINER = {"127.0.0.1:$PORT": "0.0.0.0:8000", "127.0.0.1": "0.0.0.0"}
+IN_A_CONTAINER = {"127.0.0.1:$PORT": "0.0.0.0:8000", "--address=127.0.0.1": "--address=0.0.0.0"}
 
 
 def procfile() -> dict[str, list[str]]:
