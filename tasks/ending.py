@@ -18,7 +18,7 @@ from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
-from tasks.transcript import Entry, Transcript, fold
+from tasks.transcript import Entry, Transcript
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ def close(
     if not ended:
         return None
     job = ended[0]
-    streamed = salvage(client, job.id, job.attempt, jobs.stored_transcript(session.get(JobOutput, job.id)), ttl_s)
+    streamed = salvage(client, job, jobs.stored_transcript(session.get(JobOutput, job.id)), ttl_s)
     job.prompt_tokens, job.completion_tokens = streamed.prompt_tokens, streamed.completion_tokens
     outcome = Outcome(status, streamed.prompt_tokens, streamed.completion_tokens, error=error)
     return Closing(jobs.settle(session, job, streamed, outcome), len(streamed.entries))
@@ -82,15 +82,10 @@ def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> None:
         log.warning("end_not_announced", job_id=ids.show(ended.id), error=str(error))
 
 
-def salvage(client: redis.Redis, job_id: uuid.UUID, attempt: int, checkpoint: Transcript, ttl_s: int) -> Transcript:
-    """Opens the stream under `attempt` and returns all that was streamed before, from Redis or the checkpoint."""
-    writer = stream.Writer(client, job_id, attempt, ttl_s)
+def salvage(client: redis.Redis, job: Job, checkpoint: Transcript, ttl_s: int) -> Transcript:
+    """All that was streamed so far; the checkpoint when Redis can't be reached."""
     try:
-        writer.open()
-        streamed = fold(event.entry for event in stream.read(client, job_id))
-        if len(streamed.entries) < len(checkpoint.entries):
-            writer.open(checkpoint.entries)
+        return stream.take_over(stream.Writer(client, job.id, job.attempt, ttl_s), checkpoint)
     except redis.RedisError as error:
-        log.warning("stream_unreachable", job_id=ids.show(job_id), error=str(error))
+        log.warning("stream_unreachable", job_id=ids.show(job.id), error=str(error))
         return checkpoint
-    return max(streamed, checkpoint, key=lambda known: len(known.entries))

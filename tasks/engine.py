@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """How to sample. `seed` is None only where nothing is drawn."""
+    """How to sample. `max_tokens` counts the whole answer, also the part an earlier run gave."""
 
     max_tokens: int
     temperature: float

@@ -65,6 +65,12 @@ class EngineRefused(JobError):
     code = "engine_refused"
 
 
+class Poison(JobError):
+    """The job takes workers or engine hosts down with it."""
+
+    code = "poison"
+
+
 class EngineError(ForebayError):
     """The engine is at fault, not the job."""
 

@@ -14,12 +14,16 @@ from db import jobs, usage, workers
 from db.jobs import Job, JobInput, JobOutput
 from tasks import catalog, errors, ids, lifecycle, record, transcript
 from tasks.catalog import Catalog, Model
+from tasks.engine import Params
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
 from tasks.transcript import Transcript
 
 POSITION_CAP = 1000  # a position is counted to here: "1000" means a thousand or more
+
+# How a job is sampled where the client doesn't say.
+DEFAULTS = {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.0}
 
 # No vocabulary we know has a token of more bytes than this, so a prompt of more than context times as many can't fit.
 _TOKEN_BYTES = 64
@@ -88,6 +92,8 @@ def submit(session: Session, models: Catalog, caller: Caller, submission: Submis
         lane=submission.lane,
         priority=submission.priority,
         attempt=0,
+        # Drawn now and kept, so that a run can be repeated to the letter.
+        seed=submission.params.get("seed", secrets.randbelow(2**31)),
         labels=dict(submission.metadata),
         created_at=dt.datetime.now(dt.UTC),
     )
@@ -137,7 +143,6 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         attempt=Job.attempt + 1,
         worker_id=worker_id,
         started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
-        seed=func.coalesce(Job.seed, secrets.randbelow(2**31)),
     )
     if not taken:
         return None
@@ -149,7 +154,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         tenant_id=job.tenant_id,
         type=job.type,
         attempt=job.attempt,
-        seed=int(given.params.get("seed", job.seed)),
+        seed=job.seed,
         input=given.input,
         params=given.params,
         checkpoint=stored_transcript(output),
@@ -159,6 +164,21 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
 def stored_transcript(output: JobOutput | None) -> Transcript:
     """The stream as PostgreSQL has it: whole for an ended job, up to the last checkpoint for a running one."""
     return transcript.from_stored(output.entries, output.token_ids) if output else Transcript()
+
+
+def params(claimed: Claim, room: int) -> Params:
+    """How to sample the job's answer, of which the context holds at most `room` tokens."""
+    given = DEFAULTS | claimed.params
+    return Params(
+        max_tokens=min(given.get("max_tokens", room), room),
+        temperature=given["temperature"],
+        top_p=given["top_p"],
+        top_k=given["top_k"],
+        min_p=given["min_p"],
+        repetition_penalty=given["repetition_penalty"],
+        stop=tuple(given.get("stop", ())),
+        seed=claimed.seed,
+    )
 
 
 def checkpoint(

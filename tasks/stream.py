@@ -14,7 +14,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks.transcript import Entry
+from tasks import transcript
+from tasks.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
 OPENED = "opened"
@@ -90,6 +91,19 @@ def read(client: redis.Redis, job_id: uuid.UUID) -> list[Event]:
     """All that Redis holds of a job's stream, in order, attempts' openings left out."""
     reply: Any = client.xrange(key(job_id))
     return parse(reply)
+
+
+def take_over(writer: Writer, checkpoint: Transcript) -> Transcript:
+    """Opens the stream for the writer's attempt and returns all that older attempts streamed.
+
+    Where Redis has less than the checkpoint, the checkpoint is published again. Raises redis-py's errors.
+    """
+    writer.open()
+    streamed = transcript.fold(event.entry for event in read(writer.client, writer.job_id))
+    if len(streamed.entries) >= len(checkpoint.entries):
+        return streamed
+    writer.open(checkpoint.entries)
+    return checkpoint
 
 
 def parse(raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Event]:

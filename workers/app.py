@@ -1,0 +1,149 @@
+"""The worker's composition root: `celery -A workers.app worker -Q <model>.interactive,<model>.batch …`.
+
+The model is read from the queues, its slots from `--concurrency`. Everything is made when the worker starts, in a
+step of Celery's own start-up that comes before anything is consumed; importing this module does nothing.
+"""
+
+import os
+import secrets
+import socket
+import sys
+import threading
+import uuid
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps, signals
+from celery.worker import state
+from sqlalchemy.exc import SQLAlchemyError
+
+from db import session as db_session
+from db import workers as worker_rows
+from tasks import broker, catalog, errors, stream
+from tasks import settings as shared_settings
+from tasks.dispatch import Dispatcher
+from tasks.engine import Engine
+from tasks.sweep import Sweeper
+from workers import engines, logs, run, settings, threads
+from workers.settings import WorkerSettings
+from workers.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+_BROKER_TIMEOUT_S = 5.0
+_REDIS_TIMEOUT_S = 2.0
+_current: Worker | None = None
+
+
+def _configuration() -> dict[str, Any]:
+    return broker.configuration(shared_settings.read().broker_url, timeout_s=_BROKER_TIMEOUT_S)
+
+
+app = Celery("forebay", set_as_current=False)
+app.add_defaults(_configuration)
+
+
+@app.task(name=broker.RUN)  # type: ignore[untyped-decorator]
+def run_job(job_id: str) -> None:
+    """The message's end: a wake-up that carries a job id and nothing else."""
+    assert _current is not None
+    structlog.contextvars.bind_contextvars(model=_current.model)
+    try:
+        run.run(_current, uuid.UUID(job_id))
+    except SQLAlchemyError as error:
+        log.warning("claim_failed", job_id=job_id, error=str(error))
+    if _current.unusable.is_set():
+        state.should_stop = 1
+
+
+class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Loads the model before the worker consumes, and puts everything down after it has stopped."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:
+        """Exits non-zero, saying why, when the worker can't serve."""
+        global _current
+        logs.configure()
+        try:
+            _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
+        except errors.ForebayError as error:
+            log.error("cannot_start", reason=str(error))
+            sys.stderr.flush()
+            os._exit(1)
+        self._threads = begin(_current)
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 Celery's signature
+        if _current is not None:
+            finish(_current, self._threads)
+
+    terminate = stop
+
+
+app.steps["worker"].add(Serving)
+
+
+@signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+def drain(**_: Any) -> None:
+    """SIGTERM: nothing more is claimed, and after the grace what still runs is handed back."""
+    if _current is not None:
+        _current.drain()
+
+
+def compose(queues: list[str], slots: int) -> Worker:
+    """A worker for the model whose queues these are, its engine loaded. Raises our errors when that can't be."""
+    found = settings.read()
+    model = _model_of(queues)
+    engine = _load(found, model, slots) if model else None
+    sessions = db_session.open_sessions(
+        db_session.open_engine(found.shared.database_url, pool_size=slots + 4, pool_timeout_s=5)
+    )
+    client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
+    dispatcher = Dispatcher(app, sessions, found.shared.lease_s)
+    return Worker(
+        id=f"{model or broker.CONTROL}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
+        model=model,
+        slots=slots if model else 0,
+        engine=engine,
+        settings=found,
+        sessions=sessions,
+        client=client,
+        dispatcher=dispatcher,
+        sweeper=Sweeper(dispatcher, client, found.shared.lease_s, found.shared.stream_ttl_s),
+    )
+
+
+def begin(worker: Worker) -> list[threading.Thread]:
+    """Enters the worker, hands waiting jobs to it, starts its threads."""
+    threads.beat(worker)
+    if worker.model:
+        worker.dispatcher.refill(worker.model)
+    return threads.start(worker)
+
+
+def finish(worker: Worker, started: list[threading.Thread]) -> None:
+    """Ends the threads, takes the worker out, frees the model. What it still held is taken over by the lease."""
+    worker.gone.set()
+    for thread in started:
+        thread.join(_REDIS_TIMEOUT_S + 1)
+    try:
+        with worker.sessions.begin() as session:
+            worker_rows.remove(session, worker.id)
+    except SQLAlchemyError as error:
+        log.warning("not_taken_out", error=str(error))
+    if worker.engine:
+        worker.engine.close()
+
+
+def _model_of(queues: list[str]) -> str | None:
+    models = {name.rpartition(".")[0] for name in queues if name != broker.CONTROL}
+    if len(models) > 1:
+        raise errors.SettingsError(f"a worker holds one model, not {', '.join(sorted(models))}")
+    return models.pop() if models else None
+
+
+def _load(found: WorkerSettings, name: str, slots: int) -> Engine:
+    model = catalog.load(found.shared.catalog).get(name)
+    if model is None:
+        raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
+    return engines.load(model, slots=slots, threads=found.threads)

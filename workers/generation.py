@@ -1,0 +1,167 @@
+"""Driving an engine through one generation: from what was already streamed to the end, through the host's deaths."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from tasks import errors, jobs, transcript
+from tasks.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
+from workers.attempt import Attempt
+from workers.pen import Pen
+from workers.repetition import Repetition, joined
+
+log = structlog.get_logger(__name__)
+
+FLUSH_TOKENS = 8
+FLUSH_S = 0.005
+_PROGRESS_S = 0.25
+_POLL_S = 0.5
+_HOST_LOSSES_ALLOWED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a generation ended: `stop` or `length`, and what it spent, over all attempts."""
+
+    reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Generation:
+    """One attempt's run on an engine. Used by one thread; `attempt.stop` ends it from another."""
+
+    def __init__(self, attempt: Attempt, pen: Pen, engine: Engine, worker_id: str, stall_s: float) -> None:
+        self._attempt, self._pen, self._engine = attempt, pen, engine
+        self._claim = attempt.claim
+        self._worker_id, self._stall_s = worker_id, stall_s
+        self._opened = False
+        self._group: list[Delta] = []  # deltas that aren't an entry yet
+        self._flushed_at = self._reported_at = self._heard_at = 0.0
+
+    def run(self) -> Ending:
+        """Streams the answer to its end.
+
+        Raises a `JobError` when the job is at fault, `Cancelled` when the attempt is stopped, `Fenced` when it is
+        shut out, `EngineUnusable` when the engine can't be brought back.
+        """
+        losses = 0
+        while True:
+            try:
+                return self._run_once()
+            except errors.EngineLost as error:
+                losses += 1
+                log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses=losses)
+                self._attempt.check()
+                if losses >= _HOST_LOSSES_ALLOWED:
+                    raise errors.Poison(f"the engine host died {losses} times while running this job") from error
+                self._engine.restart()
+
+    def _run_once(self) -> Ending:
+        prompt = self._prompt()
+        prompt_tokens = self._engine.count_tokens(prompt)
+        params = self._params(prompt_tokens)
+        self._open(prompt_tokens)
+        so_far = self._pen.transcript
+        emitted, text = so_far.exact if params.greedy else ((), "")
+        if len(emitted) >= params.max_tokens:
+            return Ending("length", prompt_tokens, so_far.completion_tokens)
+        trims = self._claim.type == "chat" and not text
+        repetition = Repetition(so_far.text[len(text) :], text, emitted, trims)
+        handle = self._engine.generate(Request(prompt, params, emitted, scope=self._claim.tenant_id.hex))
+        try:
+            self._attempt.hold(handle)
+            finish = self._follow(handle, repetition)
+        finally:
+            self._attempt.release()
+            self._group = []
+        return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + finish.tokens)
+
+    def _prompt(self) -> str:
+        given = self._claim.input
+        return self._engine.render(given["messages"]) if self._claim.type == "chat" else str(given["prompt"])
+
+    def _params(self, prompt_tokens: int) -> Params:
+        room = self._engine.context - prompt_tokens
+        if room < 1:
+            context = self._engine.context
+            raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
+        return jobs.params(self._claim, room)
+
+    def _open(self, prompt_tokens: int) -> None:
+        """The attempt's first event, once: that the job starts, or that it goes on."""
+        if self._opened:
+            return
+        self._opened = True
+        self._attempt.progress = (0, prompt_tokens)
+        if self._pen.transcript.entries:
+            self._pen.transcript.add(transcript.RESUMED, {"attempt": self._claim.attempt})
+        else:
+            data = {"attempt": self._claim.attempt, "worker": self._worker_id}
+            self._pen.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
+        self._pen.flush()
+
+    def _follow(self, handle: Handle, repetition: Repetition) -> Finish:
+        """Reads the engine until it finishes."""
+        self._heard_at = self._reported_at = time.monotonic()
+        while True:
+            for step in self._read(handle):
+                if isinstance(step, Finish):
+                    self._write(repetition.finish(), repetition)
+                    self._write_group()
+                    return step
+                if isinstance(step, Delta):
+                    self._write(repetition.feed(step), repetition)
+                else:
+                    self._report(step)
+            self._write_group_if_due()
+
+    def _read(self, handle: Handle) -> Sequence[Step]:
+        """The engine's next steps. An engine that says nothing for too long is taken for hung and ended."""
+        wait_s = self._flushed_at + FLUSH_S - time.monotonic() if self._group else _POLL_S
+        steps = handle.read(max(0.0, wait_s))
+        now = time.monotonic()
+        if steps:
+            self._heard_at = now
+        elif now - self._heard_at > self._stall_s:
+            log.error("engine_stalled", job_id=str(self._claim.job_id), silent_s=round(now - self._heard_at, 1))
+            self._engine.hang_up()
+        return steps
+
+    def _report(self, step: Progress) -> None:
+        """How far a long prompt has come: for the record always, as an event a few times a second."""
+        self._attempt.progress = (step.done, step.total)
+        now = time.monotonic()
+        if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:
+            self._reported_at = now
+            self._pen.transcript.add(transcript.PROGRESS, {"done": step.done, "total": step.total})
+            self._pen.flush()
+
+    def _write(self, news: Delta | None, repetition: Repetition) -> None:
+        if news is None:
+            return
+        if repetition.diverged:
+            repetition.diverged = False
+            log.warning("run_restarted", job_id=str(self._claim.job_id), attempt=self._claim.attempt)
+            self._pen.transcript.add(transcript.RESTARTED, {"attempt": self._claim.attempt})
+        self._group.append(news)
+        if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
+            self._write_group()
+
+    def _write_group_if_due(self) -> None:
+        """A group waits for company at most `FLUSH_S` after the last one went out; the first waits not at all."""
+        if self._group and time.monotonic() - self._flushed_at >= FLUSH_S:
+            self._write_group()
+        elif not self._group:
+            self._pen.flush()
+
+    def _write_group(self) -> None:
+        if self._group:
+            delta = joined(self._group)
+            self._group = []
+            data = {"text": delta.text}
+            self._pen.transcript.add(transcript.DELTA, data, tokens=delta.tokens, token_ids=delta.token_ids)
+        self._pen.flush()
+        self._flushed_at = time.monotonic()

@@ -1,0 +1,56 @@
+"""The pen: what one attempt writes, first in memory, then into the stream as far as Redis lets it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+import structlog
+
+from tasks import errors
+from tasks.stream import Answer, Writer
+from tasks.transcript import Transcript
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 0.5
+
+
+@dataclass(slots=True)
+class Pen:
+    """`transcript` is the truth of this attempt; `flush` brings the stream up to it. Used by one thread.
+
+    `newest` asks PostgreSQL whether the attempt is still the newest; `silent` says that the worker has been cut off
+    past its lease and must not publish. `sent` counts the entries that the stream, open under this attempt, has; None
+    says that it isn't open yet.
+    """
+
+    writer: Writer
+    transcript: Transcript
+    newest: Callable[[], bool]
+    silent: Callable[[], bool]
+    sent: int | None = None
+    _retry_at: float = 0.0
+
+    def flush(self) -> None:
+        """Sends what hasn't been sent. Redis out of reach leaves it for the next time. Raises `Fenced`."""
+        entries = self.transcript.entries
+        if self.sent == len(entries) or self.silent() or time.monotonic() < self._retry_at:
+            return
+        try:
+            answer = self.writer.open(entries) if self.sent is None else self.writer.append(entries[self.sent :])
+            if answer is not Answer.OK:
+                self._resolve(answer)
+        except redis.RedisError as error:
+            log.warning("stream_unreachable", job_id=str(self.writer.job_id), error=str(error))
+            self._retry_at = time.monotonic() + _RETRY_S
+            return
+        self.sent = len(entries)
+
+    def _resolve(self, answer: Answer) -> None:
+        """Redis lost the stream, or somebody opened it under a newer number: PostgreSQL knows who is right."""
+        if answer is Answer.LOST and self.newest():
+            log.warning("stream_republished", job_id=str(self.writer.job_id), entries=len(self.transcript.entries))
+            answer = self.writer.open(self.transcript.entries)
+        if answer is not Answer.OK:
+            raise errors.Fenced(f"attempt {self.writer.attempt} is shut out of the stream")

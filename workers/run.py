@@ -1,0 +1,157 @@
+"""A job from its message to its end, step by step."""
+
+import time
+import uuid
+
+import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks import errors, jobs, stream
+from tasks.jobs import Claim, Outcome
+from tasks.lifecycle import Status
+from tasks.record import Record
+from tasks.stream import Writer
+from tasks.transcript import Entry
+from workers.attempt import Attempt, Stop
+from workers.generation import Ending, Generation
+from workers.pen import Pen
+from workers.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE_S = 0.5
+
+
+def run(worker: Worker, job_id: uuid.UUID) -> None:
+    """Runs the job if it is to be had. Safe to call any number of times for the same job, also at once.
+
+    Raises SQLAlchemy's errors when PostgreSQL can't be reached for the claim: the sweep sends the job again.
+    """
+    claim = take(worker, job_id)
+    if claim is None:
+        return
+    attempt = Attempt(claim)
+    worker.enter(attempt)
+    began_at = time.monotonic()
+    try:
+        refill(worker)
+        pen = open_stream(worker, attempt)
+        outcome = produce(worker, attempt, pen)
+        ended = outcome and settle(worker, attempt, outcome)
+        if ended:
+            announce(pen, ended)
+    finally:
+        worker.leave(attempt, time.monotonic() - began_at)
+    refill(worker)
+
+
+def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
+    """Claims the job, unless the worker is going."""
+    if worker.draining.is_set() or worker.model is None:
+        return None
+    with worker.sessions.begin() as session:
+        claim = jobs.claim(session, job_id, model=worker.model, worker_id=worker.id)
+    log.info("claimed" if claim else "not_to_be_had", job_id=str(job_id), attempt=claim and claim.attempt)
+    return claim
+
+
+def refill(worker: Worker) -> None:
+    """A claim and an end make room in the window. What fails here the sweep mends."""
+    try:
+        worker.dispatcher.refill(worker.model or "")
+    except SQLAlchemyError as error:
+        log.warning("refill_failed", error=str(error))
+
+
+def open_stream(worker: Worker, attempt: Attempt) -> Pen:
+    """The attempt's pen. A later attempt first reads where the earlier ones ended, and shuts them out."""
+    claim, ttl_s = attempt.claim, worker.settings.shared.stream_ttl_s
+    writer = Writer(worker.client, claim.job_id, claim.attempt, ttl_s)
+
+    def newest() -> bool:
+        with worker.sessions() as session:
+            return not jobs.lost_attempts(session, {claim.job_id: claim.attempt})
+
+    if claim.attempt == 1:
+        return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)
+    try:
+        attempt.transcript = stream.take_over(writer, claim.checkpoint)
+    except redis.RedisError as error:
+        log.warning("stream_unreachable", job_id=str(claim.job_id), error=str(error))
+        return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)
+    return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off, sent=len(attempt.transcript.entries))
+
+
+def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | None:
+    """Drives the engine to an outcome; None when the attempt is over without one."""
+    assert worker.engine is not None
+    spent = attempt.transcript
+    try:
+        ending = Generation(attempt, pen, worker.engine, worker.id, worker.settings.stall_s).run()
+        return succeeded(attempt, ending)
+    except errors.JobError as error:
+        return Outcome(Status.FAILED, spent.prompt_tokens, spent.completion_tokens, error=(error.code, str(error)))
+    except (errors.Cancelled, errors.Fenced):
+        drop(worker, attempt)
+    except errors.EngineUnusable as error:
+        log.error("engine_unusable", error=str(error))
+        attempt.stop(Stop.DRAIN)
+        worker.unusable.set()
+        drop(worker, attempt)
+    except Exception as error:  # the run boundary: whatever went wrong, the job must reach an end
+        log.exception("run_failed", job_id=str(attempt.claim.job_id))
+        message = f"the worker failed: {type(error).__name__}"
+        return Outcome(Status.FAILED, spent.prompt_tokens, spent.completion_tokens, error=("internal", message))
+    return None
+
+
+def succeeded(attempt: Attempt, ending: Ending) -> Outcome:
+    """The outcome of an answer that came to its end."""
+    text = attempt.transcript.text
+    answer = {"message": {"role": "assistant", "content": text}} if attempt.claim.type == "chat" else {"text": text}
+    result = {**answer, "finish_reason": ending.reason}
+    return Outcome(Status.SUCCEEDED, ending.prompt_tokens, ending.completion_tokens, result)
+
+
+def drop(worker: Worker, attempt: Attempt) -> None:
+    """The attempt stops without an outcome: it hands the job back when the worker is going, else it just ends."""
+    claim = attempt.claim
+    if attempt.stopped is not Stop.DRAIN:
+        log.info("dropped", job_id=str(claim.job_id), attempt=claim.attempt)
+        return
+    try:
+        with worker.sessions.begin() as session:
+            handed_back = jobs.hand_back(session, claim.job_id, claim.attempt, attempt.transcript)
+    except SQLAlchemyError as error:
+        log.warning("not_handed_back", job_id=str(claim.job_id), error=str(error))  # the lease will run out
+        return
+    log.info("handed_back", job_id=str(claim.job_id), attempt=claim.attempt, still_ours=handed_back)
+
+
+def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
+    """Writes the end down, waiting for PostgreSQL as long as it takes; None when a newer attempt has the job."""
+    claim = attempt.claim
+    while not attempt.stopped:
+        try:
+            with worker.sessions.begin() as session:
+                record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+        except errors.Fenced:
+            break
+        except SQLAlchemyError as error:
+            log.warning("end_not_written_yet", job_id=str(claim.job_id), error=str(error))
+            time.sleep(_PATIENCE_S)
+        else:
+            log.info("ended", job_id=str(claim.job_id), attempt=claim.attempt, status=record.status)
+            return record
+    drop(worker, attempt)
+    return None
+
+
+def announce(pen: Pen, ended: Record) -> None:
+    """The stream's last event, with the job. Best effort: who misses it is told from PostgreSQL."""
+    pen.transcript.entries.append(Entry(len(pen.transcript.entries) + 1, ended.status, ended.as_json()))
+    try:
+        pen.flush()
+    except (errors.Fenced, SQLAlchemyError) as error:
+        log.warning("end_not_announced", job_id=str(ended.id), error=str(error))

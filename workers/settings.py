@@ -1,0 +1,36 @@
+"""What a worker reads from its environment, once."""
+
+import os
+from dataclasses import dataclass
+
+from environs import Env
+
+from tasks import settings
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Times in seconds. README's table says what each is for."""
+
+    shared: Settings
+    threads: int
+    heartbeat_s: float
+    sweep_s: float
+    grace_s: float
+    stall_s: float
+
+
+def read() -> WorkerSettings:
+    """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
+    env = Env(eager=False, prefix="FOREBAY_")
+    found = WorkerSettings(
+        shared=settings.read_shared(env),
+        threads=env.int("THREADS", os.cpu_count() or 1),
+        heartbeat_s=env.float("HEARTBEAT_S", 1.0),
+        sweep_s=env.float("SWEEP_S", 1.0),
+        grace_s=env.float("GRACE_S", 10.0),
+        stall_s=env.float("STALL_S", 60.0),
+    )
+    settings.seal(env)
+    return found

@@ -1,0 +1,82 @@
+"""A worker: what its slots and its threads share."""
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import redis
+
+from db.session import Sessions
+from tasks.dispatch import Dispatcher
+from tasks.engine import Engine
+from tasks.sweep import Sweeper
+from workers.attempt import Attempt, Stop
+from workers.settings import WorkerSettings
+
+_SMOOTHING = 0.2  # the weight of the newest job in the mean
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process: its model and engine (none on the control worker), what runs in its slots, and its lease."""
+
+    id: str
+    model: str | None
+    slots: int
+    engine: Engine | None
+    settings: WorkerSettings
+    sessions: Sessions
+    client: redis.Redis
+    dispatcher: Dispatcher
+    sweeper: Sweeper
+    attempts: dict[uuid.UUID, Attempt] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    draining: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+    unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
+    beat_at: float = field(default_factory=time.monotonic)
+    job_s: float | None = None
+
+    @property
+    def cut_off(self) -> bool:
+        """Its heart couldn't be heard for a lease: others may have its jobs, so it must not publish."""
+        return time.monotonic() - self.beat_at > self.settings.shared.lease_s
+
+    def renew(self) -> None:
+        """Its heart has just been heard."""
+        self.beat_at = time.monotonic()
+
+    def held(self) -> list[Attempt]:
+        with self.lock:
+            return list(self.attempts.values())
+
+    def enter(self, attempt: Attempt) -> None:
+        with self.lock:
+            self.attempts[attempt.claim.job_id] = attempt
+
+    def leave(self, attempt: Attempt, took_s: float) -> None:
+        with self.lock:
+            self.attempts.pop(attempt.claim.job_id, None)
+            known = self.job_s if self.job_s is not None else took_s
+            self.job_s = known + _SMOOTHING * (took_s - known)
+
+    def stop(self, job_id: uuid.UUID, why: Stop) -> None:
+        """Stops the job's run if it is here. Idempotent."""
+        with self.lock:
+            attempt = self.attempts.get(job_id)
+        if attempt:
+            attempt.stop(why)
+
+    def drain(self) -> None:
+        """Claims nothing more; after the grace what still runs is handed back. Idempotent."""
+        if self.draining.is_set():
+            return
+        self.draining.set()
+        timer = threading.Timer(self.settings.grace_s, self.hand_back_all)
+        timer.daemon = True
+        timer.start()
+
+    def hand_back_all(self) -> None:
+        for attempt in self.held():
+            attempt.stop(Stop.DRAIN)
