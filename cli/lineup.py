@@ -92,4 +92,7 @@ def _without(env: Env, names: Sequence[str]) -> Env:
 
 
 def _grace_s(env: Env) -> float:
-    return float(env.get("FOREBAY_GRACE_S", DEFAULT_GRACE_S))
+    try:
+        return float(env["FOREBAY_GRACE_S"])
+    except (KeyError, ValueError):  # a worker refuses a wrong one, and says so in its log
+        return DEFAULT_GRACE_S

@@ -47,7 +47,7 @@ class Launch:
         self._start_servers()
         self._prepare_database()
         self._start_platform()
-        self._wait_until(self._is_ready)
+        self.wait_until(self._is_ready)
 
     def run(self) -> None:
         """Keeps everything alive until asked to stop."""
@@ -65,6 +65,16 @@ class Launch:
     def ready_line(self) -> str:
         """What a program that started us waits for."""
         return f"ready url=http://{lineup.HOST}:{self.port} key={credentials.read(self.folder.secrets).key}"
+
+    def wait_until(self, met: Callable[[], bool]) -> None:
+        """Keeps alive what runs until it is so. Raises `Stopped`, or `ClickException` for what keeps dying."""
+        while not met():
+            if self.stop_asked.wait(processes.POLL_S):
+                raise Stopped
+            self.supervisor.tend()
+            for name in self.supervisor.names():
+                if self.supervisor.deaths(name) >= GIVE_UP_AFTER:
+                    raise click.ClickException(hopeless(name, self.supervisor.log(name)))
 
     def _make_secrets(self) -> None:
         known = credentials.open_or_make(self.folder.secrets)
@@ -84,11 +94,11 @@ class Launch:
                 self.supervisor.start(server.spec)
                 self.env[variable] = server.url
                 started.append(server)
-        self._wait_until(lambda: all(s.answers(self.supervisor.pid(s.spec.name)) for s in started))
+        self.wait_until(lambda: all(s.answers(self.supervisor.pid(s.spec.name)) for s in started))
 
     def _prepare_database(self) -> None:
         self.supervisor.start(lineup.prepare(self.folder.secrets, self.env))
-        self._wait_until(lambda: not self.supervisor.keeps(lineup.PREPARE))
+        self.wait_until(lambda: not self.supervisor.keeps(lineup.PREPARE))
 
     def _start_platform(self) -> None:
         threads = lineup.threads_each([model.name for model in self.models])
@@ -98,15 +108,6 @@ class Launch:
         self.supervisor.start(lineup.control(self.env))
         if self.flower_port:
             self.supervisor.start(lineup.flower(self.flower_port, self.env))
-
-    def _wait_until(self, met: Callable[[], bool]) -> None:
-        while not met():
-            if self.stop_asked.wait(processes.POLL_S):
-                raise Stopped
-            self.supervisor.tend()
-            for name in self.supervisor.names():
-                if self.supervisor.deaths(name) >= GIVE_UP_AFTER:
-                    raise click.ClickException(hopeless(name, self.supervisor.log(name)))
 
     def _is_ready(self) -> bool:
         return can_answer(ask_ready(self.port), [model.name for model in self.models])

@@ -2,11 +2,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import click
 import pytest
 
-from cli import credentials, datafolder, up
+from cli import credentials, datafolder, processes, up
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -60,3 +62,20 @@ def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
     made = credentials.open_or_make(path)
     assert credentials.open_or_make(path) == made
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_process_that_always_dies_ends_the_start_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't ever start is told with the name of its log and what stands there."""
+    monkeypatch.setattr(processes, "FIRST_DELAY_S", 0.01)
+    argv = (sys.executable, "-c", "raise SystemExit('no such model')")
+    launch = up.Launch(datafolder.DataFolder(tmp_path), 8000, 0, [], {}, threading.Event())
+    launch.folder.logs.mkdir()
+    launch.supervisor.start(processes.Spec("worker-one", argv, {}, tmp_path))
+    with pytest.raises(click.ClickException) as told:
+        launch.wait_until(lambda: False)
+    launch.supervisor.stop("worker-one")
+    assert "worker-one ended 5 times before it was ready" in told.value.message
+    assert str(tmp_path / "logs" / "worker-one.log") in told.value.message
+    assert told.value.message.endswith("\n  no such model")
