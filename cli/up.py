@@ -101,7 +101,7 @@ class Launch:
         self.wait_until(lambda: not self.supervisor.keeps(lineup.PREPARE))
 
     def _start_platform(self) -> None:
-        threads = lineup.threads_each([model.name for model in self.models])
+        threads = lineup.threads_each(self.models)
         for model in self.models:
             self.supervisor.start(lineup.worker(model.name, model.slots, threads, self.env))
         self.supervisor.start(lineup.api(self.port, self.env))

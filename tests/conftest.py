@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from db import migrate
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60.0
 
-# demo-chat as it ships, and a model whose every token is known beforehand.
+# demo-chat as it ships, and a model whose every token is known beforehand and takes its time.
 CATALOG = f"""
 [demo-chat]
 engine = "llamacpp"
@@ -34,6 +35,7 @@ engine = "echo"
 context = 4096
 slots = 4
 types = ["generate", "chat"]
+options = {{ token_s = 0.02 }}
 """
 
 
@@ -104,7 +106,10 @@ def forebay_up(data: Path, catalog: Path, *options: str) -> Iterator[Stack]:
     ) as process:
         try:
             assert process.stdout is not None
+            too_late = threading.Timer(START_LIMIT_S, process.terminate)
+            too_late.start()
             word, _, rest = process.stdout.readline().strip().partition(" ")
+            too_late.cancel()
             assert word == "ready", f"`forebay up` ended with status {process.wait()}"
             told = dict(part.split("=", 1) for part in rest.split())
             yield Stack(told["url"], told["key"], data, process)
