@@ -22,20 +22,21 @@ class Dispatcher:
     sessions: Sessions
     lease_s: float
 
-    def refill(self, model: str) -> None:
+    def refill(self, model: str) -> bool:
         """Looks whether the model's window has room, in a transaction of its own, and sends what moved into it.
 
-        Raises SQLAlchemy's errors when PostgreSQL can't be reached; a broker that can't be is only logged.
+        Raises SQLAlchemy's errors when PostgreSQL can't be reached; False says that the broker couldn't be.
         """
         with self.sessions.begin() as session:
             tickets = window.refill(session, model, self.lease_s)
-        self.send(tickets)
+        return self.send(tickets)
 
-    def send(self, tickets: Iterable[Ticket]) -> None:
-        """Sends until the broker fails once: what is left then is the sweep's."""
+    def send(self, tickets: Iterable[Ticket]) -> bool:
+        """Sends until the broker fails once, which False tells: what is left then is the sweep's."""
         for ticket in tickets:
             try:
                 broker.send(self.app, ticket.job_id, ticket.queue)
             except (OperationalError, OSError) as error:
                 log.warning("broker_unreachable", error=str(error), job_id=str(ticket.job_id))
-                return
+                return False
+        return True

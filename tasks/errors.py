@@ -12,9 +12,15 @@ class InvalidField(ForebayError):
 
     code = "invalid_value"
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: str | None, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class Malformed(InvalidField):
+    """What the client sent isn't the JSON object it should be; `field` is where, None for the whole."""
+
+    code = "malformed_body"
 
 
 class ModelUnknown(InvalidField):
@@ -27,6 +33,12 @@ class PromptTooLong(InvalidField):
     """The prompt can't fit into the model's context, judged by its bytes."""
 
     code = "context_length_exceeded"
+
+
+class Unauthorized(ForebayError):
+    """No key came, or none that we know."""
+
+    code = "unauthorized"
 
 
 class NotFound(ForebayError):

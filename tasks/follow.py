@@ -4,7 +4,7 @@ import collections
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +12,20 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import stream
+from tasks import lifecycle, stream
 from tasks.stream import Event
 
 log = structlog.get_logger(__name__)
 
 BUFFERED_EVENTS = 1000
+START = (0, 0)
 _BLOCK_S = 1.0
 _GATHER_S = 0.01  # once busy, a pause that gathers: one read then serves many events
+_GATHER_STREAMS = 3  # so many streams with news in one read is busy; fewer are read as they come
 _QUIET_S = 2.0  # after so long without an event, PostgreSQL is asked whether the job has ended
+_RETRY_S = 0.25  # while Redis can't be reached; PostgreSQL is then asked about every job, twice a second
+
+Position = tuple[int, int]  # (attempt, seq) of an entry
 
 
 class Overflow(Exception):
@@ -31,18 +36,29 @@ class Ended(Exception):
     """The job has ended and the stream won't tell: PostgreSQL has the rest."""
 
 
+class Stopped(Exception):
+    """This process is about to end: the reader has to resume at another."""
+
+
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One reader of one stream: a bounded buffer between the follower's thread and the reader's."""
+    """One reader of one stream: a bounded buffer between the follower's thread and the reader's.
+
+    `after` is the number of the last event it was given. With `end_only` it is given the last event and no other.
+    """
 
     job_id: uuid.UUID
     after: int
+    end_only: bool = False
     _events: collections.deque[Event] = field(default_factory=collections.deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _outcome: type[Exception] | None = None
 
     def next(self, timeout_s: float) -> Event | None:
-        """The next event, or None when none comes in time. Raises `Overflow` or `Ended` once the buffer is empty."""
+        """The next event, or None when none comes in time.
+
+        Raises `Overflow`, `Ended` or `Stopped` once the buffer is empty.
+        """
         with self._changed:
             if not self._events and self._outcome is None:
                 self._changed.wait(timeout_s)
@@ -52,29 +68,40 @@ class Subscription:
                 raise self._outcome
             return None
 
-    def push(self, events: Collection[Event]) -> None:
+    def push(self, events: Iterable[Event]) -> None:
+        """Gives it the events that come next; the others it has already, or they come later."""
         with self._changed:
             for event in events:
-                if event.entry.seq != self.after + 1 or self._outcome is not None:
-                    continue
-                if len(self._events) >= BUFFERED_EVENTS:
-                    self._outcome = Overflow
-                    break
-                self._events.append(event)
-                self.after = event.entry.seq
+                if self._outcome is None:
+                    self._take(event)
             self._changed.notify()
 
-    def end(self) -> None:
+    def finish(self, outcome: type[Exception]) -> None:
+        """Makes `next` raise `outcome` when the buffer is empty, unless something else ended it before."""
         with self._changed:
-            self._outcome = self._outcome or Ended
+            self._outcome = self._outcome or outcome
             self._changed.notify()
+
+    def _take(self, event: Event) -> None:
+        last = event.entry.type in lifecycle.TERMINAL
+        if event.entry.seq != self.after + 1 and not self.end_only:
+            if last:  # what is between was lost with Redis, or this reader saw more than was kept
+                self._outcome = Ended
+            return
+        if self.end_only and not last:
+            return
+        if len(self._events) >= BUFFERED_EVENTS:
+            self._outcome = Overflow
+            return
+        self._events.append(event)
+        self.after = event.entry.seq
 
 
 @dataclass(slots=True)
 class _Followed:
     """A stream under way: where reading stands, who listens, when it last gave something."""
 
-    cursor: str = "0-0"
+    cursor: Position
     heard_at: float = field(default_factory=time.monotonic)
     subscriptions: set[Subscription] = field(default_factory=set)
 
@@ -88,6 +115,7 @@ class Follower:
         self._ended = ended
         self._wake_key = f"forebay:wake:{uuid.uuid4().hex}"
         self._wake_cursor = "0-0"
+        self._wake_due = False
         self._followed: dict[uuid.UUID, _Followed] = {}
         self._lock = threading.Lock()
         self._work = threading.Event()
@@ -98,22 +126,30 @@ class Follower:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the thread within a second or so. Idempotent."""
+    def release(self) -> None:
+        """Ends every subscription, also those to come, with `Stopped`. Idempotent; doesn't wait."""
         self._stopped = True
+        with self._lock:
+            subscriptions = [sub for followed in self._followed.values() for sub in followed.subscriptions]
+        for subscription in subscriptions:
+            subscription.finish(Stopped)
         self._work.set()
+
+    def stop(self) -> None:
+        """`release`, and waits for the thread's end, within a second or so. Idempotent."""
+        self.release()
         self._thread.join()
 
-    def subscribe(self, job_id: uuid.UUID, after: int) -> Subscription:
-        """Events of the job with a number above `after`: first those already there, then as they come."""
-        subscription = Subscription(job_id, after)
-        with self._lock:
-            followed = self._followed.setdefault(job_id, _Followed())
-            followed.subscriptions.add(subscription)
-            followed.cursor = "0-0"  # read again from the start: who has an event already skips it
-        self._work.set()
-        self._wake()
-        return subscription
+    def subscribe(self, job_id: uuid.UUID, after: int, *, since: Position = START) -> Subscription:
+        """Events of the job with a number above `after`: first those already there, then as they come.
+
+        `since` spares reading again what the caller has read: the position of an entry with a number up to `after`.
+        """
+        return self._add(Subscription(job_id, after), since)
+
+    def subscribe_to_end(self, job_id: uuid.UUID) -> Subscription:
+        """The job's last event and no other."""
+        return self._add(Subscription(job_id, 0, end_only=True), START)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Idempotent."""
@@ -124,7 +160,21 @@ class Follower:
                 if not followed.subscriptions:
                     del self._followed[subscription.job_id]
 
+    def _add(self, subscription: Subscription, since: Position) -> Subscription:
+        with self._lock:
+            followed = self._followed.setdefault(subscription.job_id, _Followed(since))
+            followed.subscriptions.add(subscription)
+            followed.cursor = min(followed.cursor, since)  # who has an event already skips it
+            wake, self._wake_due = not self._wake_due, True
+        self._work.set()
+        if self._stopped:
+            subscription.finish(Stopped)
+        elif wake:
+            self._wake()
+        return subscription
+
     def _wake(self) -> None:
+        """Ends the read under way, so that the next one has the new stream too. One wake serves all who are due."""
         try:
             self._client.xadd(self._wake_key, {"w": "1"}, maxlen=1)
             self._client.expire(self._wake_key, 60)
@@ -136,60 +186,68 @@ class Follower:
             if not self._work.wait(_BLOCK_S):
                 continue
             try:
-                busy = self._read()
-                self._ask_about_quiet_ones()
-            except (redis.RedisError, SQLAlchemyError) as error:
-                log.warning("follower_interrupted", error=str(error))
-                time.sleep(_BLOCK_S / 4)
+                news = self._read()
+                self._ask_about(quiet_s=_QUIET_S)
+            # Whatever it is, the thread goes on: dead, it would silence every stream of the process.
+            except Exception as error:  # noqa: BLE001
+                log.warning("follower_interrupted", kind=type(error).__name__, error=str(error)[:200])
+                self._ask_about(quiet_s=0)
+                time.sleep(_RETRY_S)
                 continue
-            if busy:
+            if news >= _GATHER_STREAMS:
                 time.sleep(_GATHER_S)
 
-    def _read(self) -> bool:
-        """One blocking read over all streams. True when it gave events of jobs."""
+    def _read(self) -> int:
+        """One blocking read over all streams; how many of them had news."""
         with self._lock:
-            cursors = {stream.key(job_id): followed.cursor for job_id, followed in self._followed.items()}
-            by_key = {stream.key(job_id): job_id for job_id in self._followed}
+            self._wake_due = False
+            cursors = {job_id: followed.cursor for job_id, followed in self._followed.items()}
             if not cursors:
                 self._work.clear()
-                return False
-        cursors[self._wake_key] = self._wake_cursor
-        asked: Any = cursors
+                return 0
+        by_key = {stream.key(job_id): job_id for job_id in cursors}
+        asked: Any = {key: "{}-{}".format(*cursors[job_id]) for key, job_id in by_key.items()}
+        asked[self._wake_key] = self._wake_cursor
         reply: Any = self._client.xread(asked, block=int(_BLOCK_S * 1000)) or []
-        busy = False
+        news = 0
         for raw_key, raw_entries in reply:
             name, last = raw_key.decode(), raw_entries[-1][0].decode()
             if name == self._wake_key:
                 self._wake_cursor = last
             else:
-                busy = True
-                self._hand_out(by_key[name], cursors[name], last, stream.parse(raw_entries))
-        return busy
+                news += 1
+                job_id = by_key[name]
+                self._hand_out(job_id, cursors[job_id], stream.parse_id(last) or START, stream.parse(raw_entries))
+        return news
 
-    def _hand_out(self, job_id: uuid.UUID, read_from: str, last: str, events: list[Event]) -> None:
+    def _hand_out(self, job_id: uuid.UUID, read_from: Position, last: Position, events: list[Event]) -> None:
         with self._lock:
             followed = self._followed.get(job_id)
             if followed is None:
                 return
-            if followed.cursor == read_from:
+            if followed.cursor == read_from:  # else a subscriber who came meanwhile wants it read again
                 followed.cursor = last
             followed.heard_at = time.monotonic()
             subscriptions = list(followed.subscriptions)
         for subscription in subscriptions:
             subscription.push(events)
 
-    def _ask_about_quiet_ones(self) -> None:
-        """Finds out by PostgreSQL what a stream that was lost, or whose writer was, can't tell."""
+    def _ask_about(self, quiet_s: float) -> None:
+        """Finds out by PostgreSQL what a stream that was lost, or can't be read, doesn't tell."""
         now = time.monotonic()
-        if now - self._asked_at < _QUIET_S / 2:
+        if now - self._asked_at < max(quiet_s / 2, 2 * _RETRY_S):
             return
         self._asked_at = now
         with self._lock:
-            quiet = [job_id for job_id, followed in self._followed.items() if now - followed.heard_at > _QUIET_S]
+            quiet = [job_id for job_id, followed in self._followed.items() if now - followed.heard_at >= quiet_s]
         if not quiet:
             return
-        over = self._ended(quiet)
+        try:
+            over = self._ended(quiet)
+        except SQLAlchemyError as error:
+            log.warning("database_unreachable", error=type(error).__name__)
+            return
         with self._lock:
             ended = [sub for job_id in over if job_id in self._followed for sub in self._followed[job_id].subscriptions]
         for subscription in ended:
-            subscription.end()
+            subscription.finish(Ended)

@@ -117,6 +117,27 @@ def find(session: Session, caller: Caller, job_id: uuid.UUID) -> tuple[Job, JobO
     return found
 
 
+def page(
+    session: Session,
+    caller: Caller,
+    *,
+    limit: int,
+    before: uuid.UUID | None = None,
+    status: str | None = None,
+    type: str | None = None,
+    model: str | None = None,
+    since: dt.datetime | None = None,
+) -> tuple[list[Record], bool]:
+    """The tenant's jobs, newest first, at most `limit` of those older than `before`; True when there are more.
+
+    `status` is one that clients are shown: `queued` covers the jobs that have been dispatched.
+    """
+    statuses = tuple(own for own in Status if lifecycle.shown(own) == status) if status else None
+    filters: Any = {"statuses": statuses, "type": type, "model": model, "since": since}
+    found = jobs.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
+    return [record.with_output(job, output) for job, output in found[:limit]], len(found) > limit
+
+
 def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
     """Where a waiting job stands now; None when it doesn't wait."""
     job = session.get(Job, job_id)

@@ -1,0 +1,151 @@
+"""Reading a job's stream, whatever it is rendered as: before, during and after the run, from Redis or PostgreSQL."""
+
+import time
+import uuid
+from collections.abc import Collection, Iterator
+
+import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from db import jobs as jobs_table
+from db.jobs import Job, JobOutput
+from db.session import Sessions
+from tasks import errors, follow, jobs, lifecycle, record, stream
+from tasks.follow import START, Follower, Subscription
+from tasks.jobs import Wait
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tasks.stream import Event
+from tasks.transcript import Entry
+
+log = structlog.get_logger(__name__)
+
+Step = Event | Wait | None
+
+_TICK_S = 1.0
+
+
+class Reader:
+    """Reads jobs' streams for a process. Thread-safe. Its thread starts with `start`, after any fork."""
+
+    def __init__(self, redis_url: str, sessions: Sessions, lease_s: float) -> None:
+        self._sessions = sessions
+        self._lease_s = lease_s
+        # What blocks for a second must be allowed more; what a request waits for, less.
+        self._client = stream.connect(redis_url, timeout_s=0.5, max_connections=256)
+        self._follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=4), self._which_ended)
+
+    def start(self) -> None:
+        self._follower.start()
+
+    def release(self) -> None:
+        """Ends what is being read, with `follow.Stopped`. Doesn't wait."""
+        self._follower.release()
+
+    def stop(self) -> None:
+        """`release`, and waits until the thread has ended."""
+        self._follower.stop()
+
+    def events(self, caller: Caller, job_id: uuid.UUID, after: int) -> Iterator[Step]:
+        """The job's events with a number above `after`, to the last; while it waits, its place whenever that changes.
+
+        Yields None when a second went by without news. Raises `NotFound` at once; while iterating `follow.Overflow`
+        (resume), `follow.Stopped` (resume elsewhere), and SQLAlchemy's errors where only PostgreSQL can tell the end.
+        """
+        with self._sessions.begin() as session:
+            job, output = jobs.find(session, caller, job_id)
+        if job.status in lifecycle.TERMINAL:
+            return iter(_replay(job, output, after))
+        return self._live(caller, job, after)
+
+    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float) -> None:
+        """Returns when the job has ended, after `timeout_s`, or when the process stops."""
+        deadline = time.monotonic() + timeout_s
+        subscription = self._follower.subscribe_to_end(job_id)
+        try:
+            while (left_s := deadline - time.monotonic()) > 0:
+                if subscription.next(left_s):
+                    return
+        except (follow.Ended, follow.Stopped):
+            return
+        finally:
+            self._follower.unsubscribe(subscription)
+
+    def _live(self, caller: Caller, job: Job, after: int) -> Iterator[Step]:
+        """What Redis holds already is read here, however much it is; what comes then, through the follower."""
+        since = START
+        for event in self._held(job.id):
+            if event.entry.seq == after + 1:
+                after, since = event.entry.seq, (event.attempt, event.entry.seq)
+                yield event
+                if event.entry.type in lifecycle.TERMINAL:
+                    return
+        subscription = self._follower.subscribe(job.id, after, since=since)
+        try:
+            yield from self._follow(subscription, waiting=lifecycle.shown(job.status) == Status.QUEUED)
+        except follow.Ended:
+            yield from self._rest(caller, job.id, subscription.after)
+        finally:
+            self._follower.unsubscribe(subscription)
+
+    def _follow(self, subscription: Subscription, *, waiting: bool) -> Iterator[Step]:
+        """Events as they come, to the last; while waiting, the job's place whenever it changed."""
+        shown: int | None = None
+        looked_at = float("-inf")
+        while True:
+            if waiting and time.monotonic() - looked_at >= _TICK_S:
+                place, looked_at = self._place(subscription.job_id), time.monotonic()
+                if place and place.position != shown:
+                    shown = place.position
+                    yield place
+            event = subscription.next(_TICK_S)
+            yield event
+            if event:
+                waiting = False
+                if event.entry.type in lifecycle.TERMINAL:
+                    return
+
+    def _rest(self, caller: Caller, job_id: uuid.UUID, after: int) -> Iterator[Step]:
+        """What PostgreSQL has beyond `after`. The last event is given even where its number isn't beyond:
+        this reader hasn't seen it, whatever else was lost."""
+        try:
+            with self._sessions.begin() as session:
+                job, output = jobs.find(session, caller, job_id)
+        except errors.NotFound:
+            return
+        *earlier, last = _replay(job, output, 0)
+        yield from (event for event in earlier if event.entry.seq > after)
+        yield last
+
+    def _held(self, job_id: uuid.UUID) -> list[Event]:
+        try:
+            return stream.read(self._client, job_id)
+        except redis.RedisError as error:
+            log.warning("redis_unreachable", error=str(error))
+            return []
+
+    def _place(self, job_id: uuid.UUID) -> Wait | None:
+        try:
+            with self._sessions.begin() as session:
+                return jobs.wait(session, job_id, self._lease_s)
+        except SQLAlchemyError as error:
+            log.warning("database_unreachable", error=type(error).__name__)
+            return None
+
+    def _which_ended(self, job_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
+        with self._sessions.begin() as session:
+            return jobs_table.ended(session, job_ids)
+
+
+def _replay(job: Job, output: JobOutput | None, after: int) -> list[Event]:
+    """An ended job's events beyond `after` as PostgreSQL keeps them, under the number of its last attempt.
+
+    Who has exactly all of them gets none. Who has more than all saw words that were lost with Redis before anyone
+    kept them, and still has to be told the end.
+    """
+    entries = jobs.stored_transcript(output).entries
+    ended = record.with_output(job, output)
+    last = Entry(len(entries) + 1, ended.status, ended.as_json())
+    beyond = [entry for entry in [*entries, last] if entry.seq > after]
+    return [Event(job.attempt, entry) for entry in beyond or ([last] if after > last.seq else [])]
