@@ -1,0 +1,1 @@
+"""Programs that measure us beside other systems in one run."""

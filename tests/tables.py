@@ -1,0 +1,108 @@
+"""Ground for tests that need our tables: an empty database, a tenant, jobs."""
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import text
+
+from db import session as db_session
+from db import tables, workers
+from db.session import Sessions
+from tasks import jobs, keys
+from tasks.catalog import Catalog, Model
+from tasks.jobs import Claim, Submission
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tasks.record import Record
+
+PEPPER = "pepper"
+LEASE_S = 1.5
+MODELS: Catalog = {
+    "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
+    "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),
+}
+
+
+@contextmanager
+def emptied(postgres_url: str) -> Iterator[Sessions]:
+    """Sessions on the test database, all its tables empty."""
+    engine = db_session.open_engine(postgres_url, pool_size=10, pool_timeout_s=5)
+    names = ", ".join(table.name for table in tables.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} CASCADE"))
+    yield db_session.open_sessions(engine)
+    engine.dispose()
+
+
+def tenant(sessions: Sessions, name: str = "ours") -> Caller:
+    """A caller with a key of the tenant's."""
+    with sessions.begin() as session:
+        key = keys.create(session, pepper=PEPPER, tenant=name, name="test")
+        caller = keys.check(session, pepper=PEPPER, key=key.key)
+    assert caller is not None
+    return caller
+
+
+def submission(**changes: Any) -> Submission:
+    whole: dict[str, Any] = {
+        "type": "generate",
+        "model": "alpha",
+        "input": {"prompt": "one two three four"},
+        "params": {"temperature": 0},
+        "lane": "interactive",
+        "priority": 5,
+        "metadata": {},
+    }
+    return Submission(**(whole | changes))
+
+
+def submit(sessions: Sessions, caller: Caller, **changes: Any) -> Record:
+    with sessions.begin() as session:
+        return jobs.submit(session, MODELS, caller, submission(**changes))
+
+
+def dispatch(sessions: Sessions, *job_ids: uuid.UUID) -> None:
+    """Puts the jobs into the window as a refill would, sending nothing."""
+    with sessions.begin() as session:
+        for job_id in job_ids:
+            put(session, job_id, Status.DISPATCHED, dispatched_at=dt.datetime.now(dt.UTC))
+
+
+def put(session: Any, job_id: uuid.UUID, status: Status, **values: Any) -> None:
+    """Forces a job into a state, whatever the lifecycle says."""
+    assignments = ", ".join(f"{name} = :{name}" for name in ("status", *values))
+    session.execute(text(f"UPDATE jobs SET {assignments} WHERE id = :id"), {"id": job_id, "status": status, **values})
+
+
+def claim(sessions: Sessions, job_id: uuid.UUID, *, model: str = "alpha", worker_id: str = "w1") -> Claim | None:
+    with sessions.begin() as session:
+        return jobs.claim(session, job_id, model=model, worker_id=worker_id)
+
+
+def worker(sessions: Sessions, worker_id: str = "w1", *, model: str | None = "alpha", slots: int = 2) -> None:
+    """A living worker's row."""
+    with sessions.begin() as session:
+        workers.register(session, worker_id=worker_id, model=model, slots=slots)
+
+
+def silence(sessions: Sessions, worker_id: str, seconds: float) -> None:
+    """Makes the worker's last heartbeat that much older."""
+    with sessions.begin() as session:
+        statement = text("UPDATE workers SET beat_at = beat_at - make_interval(secs => :seconds) WHERE id = :id")
+        session.execute(statement, {"id": worker_id, "seconds": seconds})
+
+
+def column(sessions: Sessions, job_id: uuid.UUID, name: str) -> Any:
+    with sessions() as session:
+        return session.scalar(text(f"SELECT {name} FROM jobs WHERE id = :id"), {"id": job_id})
+
+
+def usage_rows(sessions: Sessions, job_id: uuid.UUID) -> list[tuple[int, int]]:
+    with sessions() as session:
+        rows = session.execute(
+            text("SELECT prompt_tokens, completion_tokens FROM usage WHERE job_id = :id"), {"id": job_id}
+        )
+        return [(prompt, completion) for prompt, completion in rows]

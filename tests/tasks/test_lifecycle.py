@@ -1,0 +1,67 @@
+"""The state machine: every pair of states, on the real table."""
+
+import itertools
+
+import pytest
+
+from db.jobs import Job
+from db.session import Sessions
+from tasks import lifecycle
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tests import tables
+
+# Written out once more, by hand: a slip in the table of moves has to be made twice to pass.
+LEGAL = {
+    ("queued", "dispatched"),
+    ("queued", "failed"),
+    ("queued", "cancelled"),
+    ("queued", "expired"),
+    ("dispatched", "running"),
+    ("dispatched", "succeeded"),
+    ("dispatched", "failed"),
+    ("dispatched", "cancelled"),
+    ("dispatched", "expired"),
+    ("running", "dispatched"),
+    ("running", "queued"),
+    ("running", "succeeded"),
+    ("running", "failed"),
+    ("running", "cancelled"),
+}
+
+
+@pytest.mark.parametrize(("origin", "target"), list(itertools.product(Status, Status)))
+def test_move_happens_exactly_where_it_is_legal(
+    sessions: Sessions, caller: Caller, origin: Status, target: Status
+) -> None:
+    """A job moves along a legal edge and stays where it is on any other."""
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        tables.put(session, job_id, origin)
+        moved = lifecycle.move(session, target, Job.id == job_id)
+    legal = (origin, target) in LEGAL
+    assert len(moved) == legal
+    assert tables.column(sessions, job_id, "status") == (target if legal else origin)
+
+
+def test_terminal_states_lead_nowhere() -> None:
+    """What has ended has ended."""
+    assert all(not lifecycle.MOVES[status] for status in lifecycle.TERMINAL)
+
+
+def test_client_never_sees_the_window() -> None:
+    """`dispatched` is shown as `queued`, everything else as it is."""
+    assert {status: lifecycle.shown(status) for status in Status} == {
+        status: "queued" if status == "dispatched" else status for status in Status
+    }
+
+
+def test_touch_needs_the_newest_attempt_and_a_moving_job(sessions: Sessions, caller: Caller) -> None:
+    """A write without a move is fenced like a move."""
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING, attempt=2)
+        assert not lifecycle.touch(session, job_id, 1, progress_done=1)
+        assert lifecycle.touch(session, job_id, 2, progress_done=1)
+        tables.put(session, job_id, Status.SUCCEEDED)
+        assert not lifecycle.touch(session, job_id, 2, progress_done=2)

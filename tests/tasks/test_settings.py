@@ -1,0 +1,41 @@
+"""Settings: read once, all mistakes told together."""
+
+import pytest
+
+from tasks import broker, errors, ids, settings
+
+
+def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two missing variables and a wrong one are all in the one message."""
+    monkeypatch.delenv("FOREBAY_DATABASE_URL", raising=False)
+    monkeypatch.delenv("FOREBAY_REDIS_URL", raising=False)
+    monkeypatch.setenv("FOREBAY_LEASE_S", "soon")
+    with pytest.raises(errors.SettingsError) as refused:
+        settings.read()
+    assert all(name in str(refused.value) for name in ("DATABASE_URL", "REDIS_URL", "LEASE_S"))
+
+
+def test_broker_is_redis_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One URL is enough; Celery's spelling of a unix socket is ours to make."""
+    monkeypatch.setenv("FOREBAY_DATABASE_URL", "postgresql://x/y")
+    monkeypatch.setenv("FOREBAY_REDIS_URL", "unix:///run/r.sock")
+    monkeypatch.delenv("FOREBAY_BROKER_URL", raising=False)
+    assert settings.read().broker_url == "unix:///run/r.sock"
+    assert broker.celery_url("unix:///run/r.sock") == "redis+socket:///run/r.sock"
+    assert broker.celery_url("redis://h:1/0") == "redis://h:1/0"
+
+
+def test_ids_are_shown_and_parsed_back() -> None:
+    """Whatever isn't an id we made is no id."""
+    job_id = ids.new()
+    assert ids.parse(ids.show(job_id)) == job_id
+    odd = [
+        "",
+        "job_",
+        job_id.hex,
+        "job_" + "g" * 32,
+        "job_" + str(job_id),
+        "job_" + job_id.hex + "0",
+        "job_" + "١" * 32,
+    ]
+    assert [ids.parse(text) for text in odd] == [None] * len(odd)

@@ -1,0 +1,114 @@
+"""The stream: the three answers of the append, and what readers get."""
+
+import pytest
+import redis
+
+from tasks import ids, stream
+from tasks.stream import Answer, Writer
+from tasks.transcript import DELTA, STARTED, Entry, Transcript
+
+TTL_S = 60
+
+
+def entries(first: int, last: int) -> list[Entry]:
+    return [Entry(seq, DELTA, {"text": f"{seq} "}, 1, (seq,)) for seq in range(first, last + 1)]
+
+
+@pytest.fixture
+def writer(client: redis.Redis) -> Writer:
+    return Writer(client, ids.new(), 1, TTL_S)
+
+
+def numbers(writer: Writer) -> list[str]:
+    return [event.id for event in stream.read(writer.client, writer.job_id)]
+
+
+def test_entries_are_read_as_they_were_written(writer: Writer) -> None:
+    """Type, data, tokens and their ids survive, text of any script too."""
+    odd = Entry(1, DELTA, {"text": 'é日本🙂\x00"\n'}, 3, (5, 6, 7))
+    assert writer.open([odd]) is Answer.OK
+    assert [event.entry for event in stream.read(writer.client, writer.job_id)] == [odd]
+
+
+def test_append_follows_the_last(writer: Writer) -> None:
+    """Groups of entries come out in order, numbered from 1, the opening uncounted."""
+    writer.open()
+    assert writer.append(entries(1, 2)) is Answer.OK
+    assert writer.append(entries(3, 3)) is Answer.OK
+    assert numbers(writer) == ["1-1", "1-2", "1-3"]
+
+
+def test_append_again_after_a_lost_reply_adds_nothing(writer: Writer) -> None:
+    """A writer that didn't hear the answer repeats itself without harm, also when it has more to say by then."""
+    writer.open()
+    unheard = Writer(writer.client, writer.job_id, 1, TTL_S, last=writer.last)
+    writer.append(entries(1, 2))
+    assert unheard.append(entries(1, 3)) is Answer.OK
+    assert numbers(writer) == ["1-1", "1-2", "1-3"]
+
+
+def test_older_attempt_is_fenced_from_the_opening_of_a_newer(writer: Writer) -> None:
+    """As soon as attempt 2 has opened the stream, attempt 1 can't add to it, open it or continue it."""
+    writer.open(entries(1, 1))
+    newer = Writer(writer.client, writer.job_id, 2, TTL_S)
+    assert newer.open() is Answer.OK
+    assert writer.append(entries(2, 2)) is Answer.FENCED
+    assert writer.open(entries(1, 2)) is Answer.FENCED
+    assert numbers(writer) == ["1-1"]
+
+
+def test_numbers_go_on_across_attempts(writer: Writer) -> None:
+    """Attempt 2 continues where attempt 1 stopped."""
+    writer.open(entries(1, 2))
+    newer = Writer(writer.client, writer.job_id, 2, TTL_S)
+    assert stream.take_over(newer, Transcript()).entries == entries(1, 2)
+    assert newer.append(entries(3, 3)) is Answer.OK
+    assert numbers(writer) == ["1-1", "1-2", "2-3"]
+
+
+def test_flushed_redis_is_noticed_and_republished(writer: Writer) -> None:
+    """After a FLUSHALL nothing is appended into the void: the writer hears `lost` and tells the whole again."""
+    writer.open(entries(1, 3))
+    writer.client.flushall()
+    assert writer.append(entries(4, 4)) is Answer.LOST
+    assert numbers(writer) == []
+    assert writer.open(entries(1, 4)) is Answer.OK
+    assert numbers(writer) == ["1-1", "1-2", "1-3", "1-4"]
+
+
+def test_redis_that_lost_only_the_end_gets_only_the_end(writer: Writer) -> None:
+    """A Redis back from an older dump has a shorter stream: what is missing is added, nothing twice."""
+    writer.open(entries(1, 2))
+    ahead = Writer(writer.client, writer.job_id, 1, TTL_S, last="1-5")
+    assert ahead.append(entries(6, 6)) is Answer.LOST
+    assert ahead.open(entries(1, 6)) is Answer.OK
+    assert numbers(writer) == [f"1-{seq}" for seq in range(1, 7)]
+
+
+def test_take_over_prefers_the_longer_of_stream_and_checkpoint(writer: Writer) -> None:
+    """A lost stream is published again from the checkpoint, under the new attempt."""
+    checkpoint = Transcript([Entry(1, STARTED, {}, 4), *entries(2, 3)])
+    newer = Writer(writer.client, writer.job_id, 2, TTL_S)
+    assert stream.take_over(newer, checkpoint) == checkpoint
+    assert numbers(writer) == ["2-1", "2-2", "2-3"]
+    assert newer.append(entries(4, 4)) is Answer.OK
+
+
+def test_stream_does_not_outlive_its_time(writer: Writer) -> None:
+    """Every write renews the time to live."""
+    writer.open(entries(1, 1))
+    lives_s = writer.client.ttl(stream.key(writer.job_id))
+    assert 0 < lives_s <= TTL_S
+
+
+def test_client_never_repeats_a_command(redis_url: str) -> None:
+    """redis-py retries ten times by default; a repeated append would be a doubled one."""
+    client = stream.connect(redis_url, timeout_s=1, max_connections=1)
+    assert client.get_retry() is None or client.get_retry()._retries == 0
+
+
+@pytest.mark.parametrize("text", ["", "1", "1-", "-1", "a-b", "1-1-1", "1-1 ", "9999999-1", "１-1"[:0] + "1.0-1"])
+def test_parse_id_takes_nothing_else(text: str) -> None:
+    """An id is two decimal numbers with a dash."""
+    assert stream.parse_id(text) is None
+    assert stream.parse_id("12-345") == (12, 345)

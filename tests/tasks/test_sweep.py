@@ -1,0 +1,229 @@
+"""The sweep: orphans, poison, lost messages."""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import pytest
+import redis
+from kombu.exceptions import OperationalError
+
+from db import workers
+from db.session import Sessions
+from tasks import ending, jobs, stream, sweep
+from tasks.dispatch import Dispatcher
+from tasks.jobs import Outcome
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tasks.stream import Writer
+from tasks.sweep import Sweeper
+from tasks.transcript import DELTA, STARTED, Entry, Transcript
+from tests import tables
+
+
+@dataclass(slots=True)
+class Post:
+    """A sender that keeps what it is given, as kombu would put it into a queue of the real Redis."""
+
+    client: redis.Redis
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    broken: bool = False
+
+    def send_task(self, name: str, *, args: list[str], queue: str, retry: bool) -> None:
+        if self.broken:
+            raise OperationalError("no broker")
+        self.sent.append((args[0], queue))
+        self.client.lpush(f"forebay:{queue}", json.dumps([name, args, retry]))
+
+
+@pytest.fixture
+def post(client: redis.Redis) -> Post:
+    return Post(client)
+
+
+@pytest.fixture
+def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
+    with sessions() as session:
+        while workers.database_uptime_s(session) <= tables.LEASE_S + 0.1:
+            time.sleep(0.05)
+            session.rollback()  # a transaction's clock stands still
+    return Sweeper(Dispatcher(post, sessions, tables.LEASE_S), client, tables.LEASE_S, ttl_s=60)
+
+
+def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    assert tables.claim(sessions, job_id, worker_id=worker_id)
+    return job_id
+
+
+def age(sessions: Sessions, job_id: uuid.UUID) -> None:
+    """Makes the job's message old enough to be missed."""
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.DISPATCHED, dispatched_at="2020-01-01T00:00:00Z")
+
+
+def test_living_workers_jobs_stay_with_it(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
+    """A heartbeat within the lease is enough."""
+    tables.worker(sessions)
+    job_id = running(sessions, caller)
+    tables.silence(sessions, "w1", tables.LEASE_S - 1)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_silent_workers_jobs_are_sent_to_the_living(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Past the lease the job is in the window again, sent in the same round, and a crash is counted."""
+    tables.worker(sessions)
+    tables.worker(sessions, "w2")
+    job_id = running(sessions, caller)
+    tables.silence(sessions, "w1", tables.LEASE_S + 1)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+    assert tables.column(sessions, job_id, "crashes") == 1
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+    claim = tables.claim(sessions, job_id, worker_id="w2")
+    assert claim is not None
+    assert claim.attempt == 2
+
+
+def test_orphans_worker_may_still_finish_before_anyone_claims(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper
+) -> None:
+    """A worker that was only cut off is back, and its attempt is still the newest: its work counts."""
+    job_id = running(sessions, caller)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+    with sessions.begin() as session:
+        jobs.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+    assert tables.column(sessions, job_id, "status") == "succeeded"
+
+
+def test_job_that_took_three_workers_with_it_is_poison(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, client: redis.Redis
+) -> None:
+    """The third crash ends it, with the usage of what was streamed, and the stream says so."""
+    job_id = running(sessions, caller)
+    said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
+    Writer(client, job_id, 1, 60).open(said)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING, crashes=sweep.CRASHES_ALLOWED - 1)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "failed"
+    assert tables.column(sessions, job_id, "error_code") == "poison"
+    assert tables.usage_rows(sessions, job_id) == [(4, 1)]
+    events = stream.read(client, job_id)
+    assert [(event.id, event.entry.type) for event in events] == [
+        ("1-1", "started"),
+        ("1-2", "delta"),
+        ("2-3", "failed"),
+    ]
+
+
+def test_young_database_takes_nobodys_jobs(sessions: Sessions, caller: Caller, client: redis.Redis, post: Post) -> None:
+    """A PostgreSQL that has just come back has heard nobody's heart: that proves no death."""
+    job_id = running(sessions, caller)
+    Sweeper(Dispatcher(post, sessions, 1e9), client, 1e9, 60).sweep()
+    assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_waiting_jobs_are_dispatched_and_sent(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
+    """A submission whose wake-up never left is found by the sweep."""
+    tables.worker(sessions)
+    job_id = tables.submit(sessions, caller).id
+    sweeper.sweep()
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_message_that_redis_lost_is_sent_again(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, client: redis.Redis
+) -> None:
+    """Fewer messages than were dispatched, and no slot free: what is old enough goes again, once."""
+    tables.worker(sessions, slots=2)
+    lost, _young = (tables.submit(sessions, caller).id for _ in range(2))
+    sweeper.sweep()
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
+    client.flushall()
+    post.sent.clear()
+    age(sessions, lost)
+    sweeper.sweep()
+    assert post.sent == [(str(lost), "alpha.interactive")]
+    sweeper.sweep()
+    assert len(post.sent) == 1
+
+
+def test_long_queue_behind_busy_slots_is_not_flooded(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Messages that wait in Redis because every slot is busy are not sent again, however old."""
+    tables.worker(sessions, slots=2)
+    waiting = [tables.submit(sessions, caller).id for _ in range(3)]
+    sweeper.sweep()
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
+    post.sent.clear()
+    for job_id in waiting:
+        age(sessions, job_id)
+    sweeper.sweep()
+    assert post.sent == []
+
+
+def test_free_slot_beside_a_dispatched_job_means_its_message_is_gone(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Redis pops a message before anyone owns it: the sweep trusts the free slot, not the broker."""
+    tables.worker(sessions, slots=2)
+    job_id = tables.submit(sessions, caller).id
+    sweeper.sweep()
+    post.sent.clear()
+    age(sessions, job_id)
+    sweeper.sweep()
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_broken_broker_leaves_the_job_for_the_next_round(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """A send that fails loses nothing: the job is dispatched and comes due again."""
+    tables.worker(sessions)
+    post.broken = True
+    job_id = tables.submit(sessions, caller).id
+    sweeper.sweep()
+    post.broken = False
+    age(sessions, job_id)
+    sweeper.sweep()
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: Caller, post: Post) -> None:
+    """Leases are PostgreSQL's affair: orphans are found without Redis."""
+    nowhere = stream.connect("redis://127.0.0.1:1/0", timeout_s=0.2, max_connections=2)
+    job_id = running(sessions, caller)
+    poisoned = running(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, poisoned, Status.RUNNING, crashes=sweep.CRASHES_ALLOWED - 1)
+    Sweeper(Dispatcher(post, sessions, tables.LEASE_S), nowhere, tables.LEASE_S, 60).sweep()
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+    assert tables.column(sessions, poisoned, "status") == "failed"
+
+
+def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: Caller, client: redis.Redis) -> None:
+    """Cancelling is idempotent, shuts the running attempt out of the stream, and records what was streamed."""
+    waiting, active = tables.submit(sessions, caller).id, running(sessions, caller)
+    pen = Writer(client, active, 1, 60)
+    pen.open([Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))])
+    for job_id, spent in ((waiting, (0, 0)), (active, (4, 1))):
+        for repeated in (False, True):
+            with sessions.begin() as session:
+                record, closing = ending.cancel(session, client, caller, job_id, 60)
+            assert record.status == "cancelled"
+            assert (closing is None) is repeated
+            if closing:
+                ending.announce(client, closing, 60)
+        assert tables.usage_rows(sessions, job_id) == [spent]
+        assert stream.read(client, job_id)[-1].entry.type == "cancelled"
+    assert pen.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED

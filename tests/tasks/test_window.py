@@ -1,0 +1,109 @@
+"""The window: how many jobs are handed to Redis, which, and that nobody's wake-up is lost."""
+
+import threading
+
+import pytest
+
+from db.session import Sessions
+from tasks import window
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tasks.window import Ticket, View
+from tests import tables
+
+
+def refill(sessions: Sessions) -> list[Ticket]:
+    with sessions.begin() as session:
+        return window.refill(session, "alpha", tables.LEASE_S)
+
+
+@pytest.mark.parametrize(
+    ("slots", "dispatched", "batch_moving", "room", "batch_room"),
+    [
+        (0, 0, 0, 0, 0),  # nobody lives: everything waits in PostgreSQL
+        (1, 0, 0, 2, 2),  # a single slot can't be kept free
+        (1, 0, 1, 2, 1),
+        (4, 0, 0, 8, 3),  # one of four slots stays free of batch work
+        (4, 0, 3, 8, 0),
+        (4, 4, 0, 4, 3),
+        (4, 5, 0, 0, 0),  # filled in gulps: not before half of it is empty
+    ],
+)
+def test_room_follows_from_slots(slots: int, dispatched: int, batch_moving: int, room: int, batch_room: int) -> None:
+    """Twice the living slots, of which batch work may take all but one."""
+    view = View(slots, dispatched, batch_moving, interactive_waits=True, batch_waits=True)
+    assert (view.room, view.batch_room) == (room, batch_room)
+
+
+def test_refill_without_a_living_worker_moves_nothing(sessions: Sessions, caller: Caller) -> None:
+    """Jobs wait in PostgreSQL until somebody can take them."""
+    tables.submit(sessions, caller)
+    assert refill(sessions) == []
+    tables.worker(sessions)
+    tables.silence(sessions, "w1", tables.LEASE_S + 1)
+    assert refill(sessions) == []
+
+
+def test_refill_fills_the_window_and_no_more(sessions: Sessions, caller: Caller) -> None:
+    """Two slots: four go, in order, and the second call finds no room."""
+    tables.worker(sessions, slots=2)
+    ids = [tables.submit(sessions, caller).id for _ in range(6)]
+    assert refill(sessions) == [Ticket(job_id, "alpha.interactive") for job_id in ids[:4]]
+    assert refill(sessions) == []
+    assert tables.column(sessions, ids[0], "status") == "dispatched"
+    assert tables.column(sessions, ids[5], "status") == "queued"
+
+
+def test_interactive_goes_before_batch_and_batch_leaves_a_slot(sessions: Sessions, caller: Caller) -> None:
+    """Of two slots one is kept free of batch work, also when nothing else waits."""
+    tables.worker(sessions, slots=2)
+    batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(3)]
+    interactive = tables.submit(sessions, caller).id
+    assert refill(sessions) == [Ticket(interactive, "alpha.interactive"), Ticket(batch[0], "alpha.batch")]
+
+
+def test_running_batch_work_counts_against_its_share(sessions: Sessions, caller: Caller) -> None:
+    """A batch job that runs takes the place that the next one would need."""
+    tables.worker(sessions, slots=2)
+    running, waiting = (tables.submit(sessions, caller, lane="batch").id for _ in range(2))
+    with sessions.begin() as session:
+        tables.put(session, running, Status.RUNNING)
+    assert refill(sessions) == []
+    with sessions.begin() as session:
+        tables.put(session, running, Status.SUCCEEDED)
+    assert [ticket.job_id for ticket in refill(sessions)] == [waiting]
+
+
+def test_refills_at_once_send_each_job_once(sessions: Sessions, caller: Caller) -> None:
+    """However many look at the same moment, the window gets its number and no job twice."""
+    tables.worker(sessions, slots=2)
+    for _ in range(12):
+        tables.submit(sessions, caller)
+    tickets: list[Ticket] = []
+    threads = [threading.Thread(target=lambda: tickets.extend(refill(sessions))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tickets) == len({ticket.job_id for ticket in tickets}) == 4
+
+
+def test_submissions_and_claims_at_once_leave_nobody_waiting_beside_room(sessions: Sessions, caller: Caller) -> None:
+    """Everyone looks after their own commit, so when all is quiet no job waits while the window has room."""
+    tables.worker(sessions, slots=2)
+
+    def submit() -> None:
+        for _ in range(10):
+            tables.submit(sessions, caller)
+            for ticket in refill(sessions):
+                tables.claim(sessions, ticket.job_id)
+                handed.extend(refill(sessions))
+
+    handed: list[Ticket] = []
+    threads = [threading.Thread(target=submit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with sessions() as session:
+        assert not window._view(session, "alpha", tables.LEASE_S).worth_a_refill
