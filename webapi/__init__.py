@@ -1,0 +1,1 @@
+"""The HTTP API: requests in, JSON and server-sent events out."""

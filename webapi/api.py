@@ -1,0 +1,82 @@
+"""flask-smorest with our bodies and our errors: schemas check what came, one table says what is answered."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import flask_smorest
+import marshmallow as ma
+from flask import Request, Response
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException
+
+from tasks.errors import InvalidField
+from webapi import body, errors
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+_ERROR_HEADERS = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+}
+
+
+class ErrorDetail(ma.Schema):
+    code = ma.fields.String(required=True, metadata={"description": "Names the error for programs."})
+    message = ma.fields.String(required=True, metadata={"description": "Says it to people."})
+    field = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The path of what is wrong, as in `params.top_p`; null when it is no field."},
+    )
+
+
+class Error(ma.Schema):
+    error = ma.fields.Nested(ErrorDetail, required=True)
+
+
+class _Parser(FlaskParser):
+    """Strict bodies, and our error for whatever doesn't fit a schema."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.RAISE}  # noqa: RUF012 - the base says instance
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs' signature
+        return body.read(req)
+
+    def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
+        messages = error.messages_dict
+        field, message = _first(next(iter(messages.values())))
+        raise InvalidField(field[:200] or None, message) from error
+
+
+class Blueprint(flask_smorest.Blueprint):
+    ARGUMENTS_PARSER = _Parser()
+
+    def answers(self, *statuses: int) -> Callable[[View], View]:
+        """Documents the errors that a route can answer with."""
+
+        def decorate(view: View) -> View:
+            for status in statuses:
+                documented = self.alt_response(status, schema=Error, headers=_ERROR_HEADERS.get(status))
+                view = documented(view)
+            return view
+
+        return decorate
+
+
+class Api(flask_smorest.Api):
+    ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        return errors.http(error)
+
+
+def _first(messages: Any) -> tuple[str, str]:
+    """The path and the text of the first complaint in marshmallow's tree of them."""
+    path: list[str] = []
+    while isinstance(messages, Mapping):
+        key, messages = next(iter(messages.items()))
+        if key != "_schema":
+            path.append(str(key))
+    return ".".join(path), str(messages[0] if isinstance(messages, list) else messages)

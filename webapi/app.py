@@ -1,0 +1,65 @@
+"""The composition root of the API."""
+
+from typing import Any
+
+from flask import Flask
+from flask_swagger_ui import get_swaggerui_blueprint
+
+from webapi import auth, errors, health, jobs, models, schemas, service, settings, streams
+from webapi.api import Api
+from webapi.settings import Settings
+
+DOCS_PATH = "/docs"
+
+_INTRODUCTION = """\
+Ask for a job, get its id at once, follow it while a model works on it. What was accepted is never lost.
+
+Every route but health wants `Authorization: Bearer fb_…`. Every error has one shape: `{"error": {"code", "message",
+"field"}}`.
+"""
+
+
+def create_app(given: Settings | None = None) -> Flask:
+    """The API; reads the environment only when called without settings. Connects when first asked something.
+
+    Raises `SettingsError` or `CatalogError`.
+    """
+    own = given or settings.read()
+    serving = service.Service(own)
+    app = Flask(__name__)
+    app.config.update(_configuration(own))
+    app.extensions["forebay"] = serving
+    app.extensions["forebay_probes"] = health.Probes(serving)
+    auth.register(app, serving)
+    errors.register(app)
+    api = Api(app)
+    _describe(api, serving)
+    for module in (jobs, streams, models, health):
+        api.register_blueprint(module.blueprint)
+    app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
+    return app
+
+
+def _configuration(own: Settings) -> dict[str, Any]:
+    return {
+        "MAX_CONTENT_LENGTH": own.max_body_bytes,
+        "API_TITLE": "Forebay",
+        "API_VERSION": "v1",
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": "/",
+        "API_SPEC_OPTIONS": {
+            "info": {"description": _INTRODUCTION},
+            "security": [{"key": []}],
+        },
+    }
+
+
+def _describe(api: Api, serving: service.Service) -> None:
+    """What the page says that no route says: the key, the kinds of jobs, the models there are."""
+    api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    for kind in schemas.KINDS.values():
+        api.spec.components.schema(type(kind).__name__, schema=kind)
+    for type_, kind in schemas.KINDS.items():
+        able = [model.name for model in serving.catalog.values() if type_ in model.types]
+        properties = api.spec.components.schemas[type(kind).__name__]["properties"]
+        properties["model"] |= {"enum": [*able, None]}

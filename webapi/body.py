@@ -1,0 +1,119 @@
+"""Request bodies: bytes in, one plain JSON object out, or an error that says where it isn't one.
+
+Python's parser is lenient where PostgreSQL, other parsers or our stack are not: NaN, duplicate keys, NUL, lone
+surrogates, digits and brackets without end. All of that is refused here, before anything else sees it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from tasks.errors import Malformed
+
+MAX_DEPTH = 64
+_MAX_DIGITS = 18  # within 64 bits; nothing we take is larger
+
+_BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def read(request: Request) -> dict[str, Any]:
+    """The request's JSON object. Raises `Malformed`, and werkzeug's errors for its type (415) and size (413)."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("the body must be application/json in UTF-8")
+    return parse(request.get_data(cache=False))
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`. Raises `Malformed`."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(None, f"the body isn't UTF-8 at byte {error.start}") from error
+    _refuse_depth(text)
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise Malformed(None, f"the body isn't JSON{where}") from error
+    for path, fault in _faults(value, ()):
+        raise Malformed(".".join(path)[:200] or None, fault)
+    if not isinstance(value, dict):
+        raise Malformed(None, "the body must be a JSON object")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Stands where something stood that can't be accepted, so that the error can say where."""
+
+    message: str
+    key: str | None = None
+
+
+def _refuse_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS_AND_STRINGS.finditer(text):
+        first = match[0][0]
+        if first in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise Malformed(None, f"the body is nested deeper than {MAX_DEPTH} levels")
+        elif first != '"':
+            depth -= 1
+
+
+def _faults(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each thing in a parsed value that can't be accepted, with its path. As deep as `_refuse_depth` allows."""
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            yield path, "NUL and lone surrogates can't be accepted"
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if _UNSTORABLE.search(key):
+                yield path, "a key has a NUL or a lone surrogate"
+            yield from _faults(member, (*path, key))
+    elif isinstance(value, list):
+        for i, member in enumerate(value):
+            yield from _faults(member, (*path, str(i)))
+    elif isinstance(value, _Fault):
+        yield (path if value.key is None else (*path, value.key)), value.message
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            shown = _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", key)
+            return _Fault("the key is there twice", shown)
+        seen.add(key)
+    raise AssertionError("fewer members than pairs, and no key twice")
+
+
+def _whole(digits: str) -> Any:
+    return int(digits) if len(digits) <= _MAX_DIGITS else _Fault("the number is too large")
+
+
+def _real(digits: str) -> Any:
+    number = float(digits)
+    return number if math.isfinite(number) else _Fault("the number is too large")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_constant=lambda name: _Fault(f"{name} is not a number"),
+    parse_int=_whole,
+    parse_float=_real,
+)

@@ -1,0 +1,94 @@
+"""One error shape for everything that goes wrong: {"error": {"code", "message", "field"}}."""
+
+import structlog
+from flask import Flask, Response, json
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from tasks import errors
+from tasks.errors import ForebayError
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 1
+
+# The status of each of our errors; a subclass stands before what it derives from.
+STATUS: dict[type[ForebayError], int] = {
+    errors.Malformed: 400,
+    errors.InvalidField: 422,
+    errors.Unauthorized: 401,
+    errors.NotFound: 404,
+    errors.Unavailable: 503,
+    ForebayError: 500,
+}
+
+# What werkzeug and Flask raise, by status.
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_value",
+    500: "internal",
+}
+_MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something went wrong here; it has been logged"}
+
+
+def register(app: Flask) -> None:
+    """Makes every failure of the app answer in the one shape. `HTTPException` is flask-smorest's to register."""
+    app.register_error_handler(ForebayError, _ours)
+    for error in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(error, _database)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def answer(status: int, code: str, message: str, field: str | None = None) -> Response:
+    body = json.dumps({"error": {"code": code, "message": message, "field": field}})
+    response = Response(body, status, mimetype="application/json")
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def http(error: HTTPException) -> Response:
+    """What werkzeug raised, in our shape; a redirect stays one."""
+    if error.code is None or error.code < 400:
+        return Response(status=error.code, headers=error.get_response().headers)
+    code = _CODES.get(error.code, "bad_request" if error.code < 500 else "internal")
+    response = answer(error.code, code, _MESSAGES.get(error.code) or error.description or error.name)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def _ours(error: ForebayError) -> Response:
+    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+    if status == 500:
+        return _unforeseen(error)
+    return answer(status, error.code, str(error), getattr(error, "field", None))
+
+
+def _database(error: Exception) -> Response:
+    # The text of a driver's error quotes rows, and rows hold prompts.
+    log.warning("database_unreachable", error=type(getattr(error, "orig", None) or error).__name__)
+    return answer(503, errors.Unavailable.code, "the database can't be reached; try again")
+
+
+def _unforeseen(error: Exception) -> Response:
+    """The last resort: whatever nobody foresaw is logged here and told to nobody."""
+    log.error("unforeseen", kind=type(error).__name__, where=_where(error))
+    return answer(500, _CODES[500], _MESSAGES[500])
+
+
+def _where(error: Exception) -> list[str]:
+    """The calls that led here, without the error's text, which may quote what a client sent."""
+    calls, trace = [], error.__traceback__
+    while trace is not None:
+        calls.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno} {trace.tb_frame.f_code.co_name}")
+        trace = trace.tb_next
+    return calls[-12:]

@@ -1,0 +1,62 @@
+"""How gunicorn serves the API: `gunicorn -c webapi/gunicorn_conf.py 'webapi.app:create_app()'`.
+
+Threads, since a stream is a thread that mostly sleeps; one process, since one follower then reads every stream once.
+More of them on one machine are more of the same line on other ports.
+"""
+
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from webapi import settings
+
+worker_class = "gthread"
+workers = 1
+threads = settings.THREADS
+worker_connections = 2000
+keepalive = 30
+graceful_timeout = 5
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+
+_UNREAD_LIMIT_MS = 20_000
+
+
+def when_ready(server: Any) -> None:
+    """A client that stops reading must not hold a thread for ever; accepted sockets inherit this."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only
+        return
+    for listener in server.LISTENERS:
+        if listener.sock.family in (socket.AF_INET, socket.AF_INET6):
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_LIMIT_MS)
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """One JSON object a line on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def post_worker_init(worker: Any) -> None:
+    """Open streams end as soon as the process is asked to stop; their clients resume elsewhere."""
+    stop = worker.wsgi.extensions["forebay"].stop
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        worker.handle_exit(number, frame)
+        stop()
+
+    signal.signal(signal.SIGTERM, on_term)

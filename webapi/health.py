@@ -1,0 +1,88 @@
+"""Whether this process lives, and whether it can take jobs. Both answer within a second, whatever else hangs."""
+
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future
+from typing import Any
+
+import redis
+from flask import Response, current_app, json
+from sqlalchemy.exc import SQLAlchemyError
+
+from db import workers
+from webapi import schemas, service
+from webapi.api import Blueprint
+from webapi.service import Service
+
+blueprint = Blueprint("health", __name__, description="For whoever keeps this running.")
+
+_LIMIT_S = 0.8
+
+
+class Probe:
+    """A question that may hang, asked in a thread of its own, and never twice at the same time."""
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._pending: Future[Any] | None = None
+        self._lock = threading.Lock()
+
+    def begin(self) -> Future[Any]:
+        """The answer to come; what is on its way already is shared."""
+        with self._lock:
+            if self._pending is None or self._pending.done():
+                self._pending = Future()
+                threading.Thread(target=self._run, args=(self._pending,), name="probe", daemon=True).start()
+            return self._pending
+
+    def _run(self, answer: Future[Any]) -> None:
+        try:
+            answer.set_result(self._ask())
+        except (SQLAlchemyError, redis.RedisError):
+            answer.set_result(None)
+
+
+class Probes:
+    """What readiness depends on."""
+
+    def __init__(self, serving: Service) -> None:
+        self._serving = serving
+        self.postgres = Probe(self._alive_workers)
+        self.redis = Probe(serving.redis.ping)
+
+    def _alive_workers(self) -> dict[str, int]:
+        with self._serving.sessions.begin() as session:
+            strengths = workers.strengths(session, self._serving.settings.shared.lease_s)
+        return {model: strength.workers for model, strength in strengths.items()}
+
+
+@blueprint.route("/healthz", methods=["GET"])
+@blueprint.response(200, schemas.Health)
+@blueprint.doc(security=[])
+def healthz() -> Response:
+    """Say that the process lives"""
+    return Response('{"status": "ok"}', mimetype="application/json")
+
+
+@blueprint.route("/readyz", methods=["GET"])
+@blueprint.response(200, schemas.Readiness)
+@blueprint.alt_response(503, schema=schemas.Readiness, description="Jobs can't be accepted.")
+@blueprint.doc(security=[])
+def readyz() -> Response:
+    """Say which parts are there
+
+    Ready means that jobs are accepted: that takes PostgreSQL and nothing else.
+    """
+    serving, probes = service.current(), current_app.extensions["forebay_probes"]
+    pending = probes.postgres.begin(), probes.redis.begin()
+    futures.wait(pending, _LIMIT_S)
+    alive, pong = (answer.result() if answer.done() else None for answer in pending)
+    parts = {
+        "postgres": "down" if alive is None else "ok",
+        "redis": "ok" if pong else "down",
+        "workers": {name: (alive or {}).get(name, 0) for name in serving.catalog},
+    }
+    ready = alive is not None
+    body = json.dumps({"status": "ready" if ready else "unavailable", "parts": parts})
+    return Response(body, 200 if ready else 503, mimetype="application/json")

@@ -1,0 +1,140 @@
+"""Jobs over HTTP: submit, look, list, cancel."""
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from flask import Response, json, request
+from werkzeug.http import parse_list_header
+
+from tasks import ending, errors, ids, jobs
+from tasks.jobs import Submission
+from tasks.record import Record
+from webapi import auth, schemas, service
+from webapi.api import Blueprint
+
+blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
+
+_LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
+_APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured.", "schema": {"type": "string"}}}
+_PREFER = {
+    "in": "header",
+    "name": "Prefer",
+    "description": "`wait=N`: answer when the job has ended, or after N seconds (RFC 7240).",
+    "schema": {"type": "string"},
+}
+
+
+@blueprint.route("/v1/jobs", methods=["POST"])
+@blueprint.arguments(schemas.JobRequest)
+@blueprint.doc(requestBody={"content": {"application/json": {"schema": schemas.JOB_REQUEST}}})
+@blueprint.response(202, schemas.Job, headers=_LOCATION, description="Accepted: it will not be lost.")
+@blueprint.answers(400, 401, 413, 415, 422, 500, 503)
+def submit(given: dict[str, Any]) -> Response:
+    """Ask for a job
+
+    The answer comes at once; the result is in the job, and in its events as it is made.
+    """
+    serving = service.current()
+    with serving.sessions.begin() as session:
+        accepted = jobs.submit(session, serving.catalog, auth.caller(), _submission(given))
+    serving.refill(accepted.model)
+    response = _json(accepted.as_json(), 202)
+    response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
+    return response
+
+
+@blueprint.route("/v1/jobs", methods=["GET"])
+@blueprint.arguments(schemas.JobsQuery, location="query")
+@blueprint.response(200, schemas.JobList)
+@blueprint.answers(401, 422, 500, 503)
+def browse(query: dict[str, Any]) -> Response:
+    """List jobs, newest first"""
+    after = query.pop("after", None)
+    before = ids.parse(after) if after else None
+    with service.current().sessions.begin() as session:
+        found, more = jobs.page(session, auth.caller(), before=before, **query)
+    cursor = ids.show(found[-1].id) if more else None
+    return _json({"object": "list", "data": [job.as_json() for job in found], "next": cursor})
+
+
+@blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
+@blueprint.arguments(schemas.WaitQuery, location="query")
+@blueprint.response(200, schemas.Job, headers=_APPLIED)
+@blueprint.doc(parameters=[_PREFER])
+@blueprint.answers(401, 404, 422, 500, 503)
+def show(query: dict[str, Any], job_id: str) -> Response:
+    """Look at a job, or wait for its end"""
+    wait_s, preferred = query.get("wait"), None
+    if wait_s is None:
+        wait_s = preferred = _preferred_wait_s()
+    found = _look(parse_id(job_id))
+    if wait_s and not found.ended:
+        serving = service.current()
+        with serving.place():
+            serving.reader.wait_for_end(found.id, wait_s)
+        found = _look(found.id)
+    response = _json(found.as_json())
+    if preferred is not None:
+        response.headers["Preference-Applied"] = f"wait={preferred}"
+    return response
+
+
+@blueprint.route("/v1/jobs/<job_id>/cancel", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
+@blueprint.response(200, schemas.Job)
+@blueprint.answers(401, 404, 500, 503)
+def cancel(job_id: str) -> Response:
+    """End a job
+
+    A job that has ended stays as it is: asking again changes nothing.
+    """
+    serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
+    with serving.sessions.begin() as session:
+        job, closing = ending.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
+    if closing:
+        ending.announce(serving.redis, closing, ttl_s)
+        serving.refill(job.model)
+    return _json(job.as_json())
+
+
+def parse_id(shown: str) -> uuid.UUID:
+    """The id in a path. Raises `NotFound`, worded as for a job that isn't there."""
+    job_id = ids.parse(shown)
+    if job_id is None:
+        raise errors.NotFound(f"no job {shown[:64]}")
+    return job_id
+
+
+def _look(job_id: uuid.UUID) -> Record:
+    serving = service.current()
+    with serving.sessions.begin() as session:
+        found = jobs.get(session, auth.caller(), job_id)
+        place = None if found.ended else jobs.wait(session, job_id, serving.settings.shared.lease_s)
+    return replace(found, position=place.position) if place else found
+
+
+def _submission(given: dict[str, Any]) -> Submission:
+    return Submission(
+        type=given["type"],
+        model=given.get("model"),
+        input=given["input"],
+        params=given.get("params", {}),
+        lane=given.get("lane", "interactive"),
+        priority=given.get("priority", 5),
+        metadata=given.get("metadata", {}),
+    )
+
+
+def _preferred_wait_s() -> int | None:
+    """The seconds of `Prefer: wait=N`. A preference we can't honour is as if it weren't there (RFC 7240, 2)."""
+    for preference in parse_list_header(",".join(request.headers.getlist("Prefer"))):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            digits = value.strip().strip('"')
+            honoured = digits.isascii() and digits.isdigit() and len(digits) <= 2 and int(digits) <= 60
+            return int(digits) if honoured else None
+    return None
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value), status, mimetype="application/json")

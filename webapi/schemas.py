@@ -1,0 +1,314 @@
+"""What clients may send, field by field, and what they are sent. Unknown fields are refused."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from db.jobs import LANES
+from tasks import ids
+from tasks.catalog import TYPES
+from tasks.lifecycle import Status
+
+_SHOWN = tuple(status for status in Status if status != Status.DISPATCHED)
+
+
+class Whole(fields.Integer):
+    """A whole number: 5 or 5.0, no text."""
+
+    def _validated(self, value: Any) -> int:
+        if not isinstance(value, (int, float)) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return int(super()._validated(value))
+
+
+class Real(fields.Float):
+    """A number, no text."""
+
+    def _validated(self, value: Any) -> float:
+        if not isinstance(value, (int, float)):
+            raise self.make_error("invalid", input=value)
+        return float(super()._validated(value))
+
+
+_STOP = {"type": "string", "minLength": 1, "maxLength": 64}
+_STOPS = {"oneOf": [_STOP, {"type": "array", "maxItems": 8, "items": _STOP}, {"type": "null"}]}
+
+
+class Stop(fields.Field[list[str]]):
+    """One stop string or several; always a list inside."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ARG002
+        strings = [value] if isinstance(value, str) else value
+        if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
+            raise ma.ValidationError("must be a string or a list of strings")
+        if len(strings) > 8 or not all(1 <= len(string) <= 64 for string in strings):
+            raise ma.ValidationError("at most 8 strings of 1 to 64 characters")
+        return strings
+
+
+class Strict(ma.Schema):
+    """Unknown fields are refused."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+
+class Given(Strict):
+    """Null for an optional field is as if it weren't there."""
+
+    @ma.post_load
+    def _without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if value is not None}
+
+
+def _within(low: float, high: float, *, above: bool = False) -> validate.Range:
+    return validate.Range(low, high, min_inclusive=not above)
+
+
+class Params(Given):
+    """How to sample. What isn't given is the worker's to choose."""
+
+    max_tokens = Whole(
+        allow_none=True, validate=_within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
+    )
+    temperature = Real(
+        allow_none=True, validate=_within(0, 2), metadata={"description": "0 always takes the likeliest token."}
+    )
+    top_p = Real(allow_none=True, validate=_within(0, 1, above=True))
+    top_k = Whole(allow_none=True, validate=_within(0, 1000), metadata={"description": "0 turns it off."})
+    min_p = Real(allow_none=True, validate=_within(0, 1))
+    repetition_penalty = Real(
+        allow_none=True, validate=_within(0, 2, above=True), metadata={"description": "1 is none."}
+    )
+    stop = Stop(allow_none=True, metadata={**_STOPS, "description": "The answer ends before any of these."})
+    seed = Whole(
+        allow_none=True,
+        validate=_within(0, 2**31 - 1),
+        metadata={"description": "The same seed draws the same answer; drawn and kept when not given."},
+    )
+
+
+class Prompt(Strict):
+    prompt = fields.String(required=True, validate=validate.Length(min=1))
+
+
+class Message(Strict):
+    role = fields.String(required=True, validate=validate.OneOf(("system", "user", "assistant")))
+    content = fields.String(required=True, validate=validate.Length(min=1))
+
+
+class Conversation(Strict):
+    messages = fields.List(fields.Nested(Message), required=True, validate=validate.Length(1, 100))
+
+
+def _labels(metadata: Mapping[str, Any]) -> None:
+    if len(metadata) > 16:
+        raise ma.ValidationError("at most 16 pairs")
+    for key, value in metadata.items():
+        if len(key) > 64:
+            raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
+        if not isinstance(value, str) or len(value) > 512:
+            raise ma.ValidationError({key: ["must be a string of at most 512 characters"]})
+
+
+class _Request(Given):
+    model = fields.String(allow_none=True, metadata={"description": "The catalogue's default for the type if absent."})
+    params = fields.Nested(Params, allow_none=True)
+    lane = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(LANES),
+        metadata={"description": "`batch` work waits while `interactive` (the default) waits."},
+    )
+    priority = Whole(
+        allow_none=True, validate=_within(0, 9), metadata={"description": "9 goes first; 5 when not given."}
+    )
+    metadata = fields.Dict(
+        allow_none=True,
+        validate=_labels,
+        metadata={
+            "description": "Kept and shown, never read: up to 16 pairs, keys to 64 characters, values to 512.",
+            "maxProperties": 16,
+            "additionalProperties": {"type": "string", "maxLength": 512},
+        },
+    )
+
+
+class GenerateRequest(_Request):
+    """A prompt to be continued."""
+
+    type = fields.String(required=True, validate=validate.Equal("generate"), metadata={"enum": ["generate"]})
+    input = fields.Nested(Prompt, required=True)
+
+
+class ChatRequest(_Request):
+    """A conversation to be answered."""
+
+    type = fields.String(required=True, validate=validate.Equal("chat"), metadata={"enum": ["chat"]})
+    input = fields.Nested(Conversation, required=True)
+
+
+KINDS: dict[str, ma.Schema] = {"generate": GenerateRequest(), "chat": ChatRequest()}
+
+_REFERENCES = {name: f"#/components/schemas/{type(kind).__name__}" for name, kind in KINDS.items()}
+
+# How `JobRequest`, and a job's id as a part of a path, are documented.
+JOB_REQUEST = {
+    "oneOf": [{"$ref": reference} for reference in _REFERENCES.values()],
+    "discriminator": {"propertyName": "type", "mapping": _REFERENCES},
+}
+JOB_ID_IN_PATH = {
+    "in": "path",
+    "name": "job_id",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
+}
+
+
+class JobRequest(ma.Schema):
+    """Reads one of the kinds of request, as its `type` says."""
+
+    def load(self, data: Any, **kwargs: Any) -> Any:
+        kind = data.get("type")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ma.ValidationError({"type": [f"must be one of: {', '.join(KINDS)}"]})
+        return KINDS[kind].load(data, **kwargs)
+
+
+def _job_id(text: str) -> None:
+    if ids.parse(text) is None:
+        raise ma.ValidationError("must be a job's id")
+
+
+_STORABLE = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
+
+
+class JobsQuery(ma.Schema):
+    limit = fields.Integer(load_default=20, validate=_within(1, 100))
+    after = fields.String(
+        validate=_job_id, metadata={"description": "`next` of the page before.", "pattern": "^job_[0-9a-f]{32}$"}
+    )
+    status = fields.String(validate=validate.OneOf(_SHOWN))
+    type = fields.String(validate=validate.OneOf(TYPES))
+    model = fields.String(validate=_STORABLE)
+    since = fields.AwareDateTime(
+        format="iso", default_timezone=dt.UTC, metadata={"description": "Created at this time (ISO 8601) or later."}
+    )
+
+
+class WaitQuery(ma.Schema):
+    wait = fields.Float(
+        validate=_within(0, 60),
+        metadata={"description": "Answer when the job has ended, or after so many seconds. `Prefer: wait=N` asks too."},
+    )
+
+
+class EventsQuery(ma.Schema):
+    after = fields.String(
+        metadata={
+            "description": "Only events after this one: an event's id, or its number. Goes before `Last-Event-ID`.",
+            "pattern": r"^(\d{1,6}-)?\d{1,9}$",
+        }
+    )
+
+
+class Place(ma.Schema):
+    """Counts of what is done."""
+
+    done = fields.Integer(required=True)
+    total = fields.Integer(required=True)
+
+
+class JobError(ma.Schema):
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class Usage(ma.Schema):
+    prompt_tokens = fields.Integer(required=True)
+    completion_tokens = fields.Integer(required=True)
+
+
+class Links(ma.Schema):
+    self = fields.String(required=True)
+    events = fields.String(required=True)
+    cancel = fields.String(required=True)
+
+
+def _time(description: str, *, allow_none: bool = True) -> fields.DateTime:
+    return fields.DateTime(required=True, allow_none=allow_none, metadata={"description": description})
+
+
+class Job(ma.Schema):
+    """One job. `tasks.record` renders it; this says what can be relied on."""
+
+    id = fields.String(required=True)
+    object = fields.String(required=True, validate=validate.Equal("job"), metadata={"enum": ["job"]})
+    type = fields.String(required=True, validate=validate.OneOf(TYPES))
+    model = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(_SHOWN))
+    lane = fields.String(required=True, validate=validate.OneOf(LANES))
+    priority = fields.Integer(required=True)
+    created_at = _time("When it was accepted.", allow_none=False)
+    started_at = _time("When it was first claimed.")
+    finished_at = _time("When it ended.")
+    position = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "How many go first, counted to 1000; asked of one waiting job, else null."},
+    )
+    attempt = fields.Integer(required=True, metadata={"description": "Runs so far, and ends from outside."})
+    progress = fields.Nested(Place, required=True, allow_none=True)
+    result = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "`generate`: text, finish_reason. `chat`: message (role, content), finish_reason."},
+    )
+    error = fields.Nested(JobError, required=True, allow_none=True)
+    usage = fields.Nested(Usage, required=True, allow_none=True)
+    metadata = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    links = fields.Nested(Links, required=True)
+
+
+class JobList(ma.Schema):
+    object = fields.String(required=True, metadata={"enum": ["list"]})
+    data = fields.List(fields.Nested(Job), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
+    )
+
+
+class Model(ma.Schema):
+    id = fields.String(required=True)
+    object = fields.String(required=True, metadata={"enum": ["model"]})
+    types = fields.List(fields.String(), required=True)
+    context = fields.Integer(required=True, metadata={"description": "Tokens of prompt and answer together."})
+    slots = fields.Integer(required=True, metadata={"description": "Jobs a worker runs at the same time."})
+    engine = fields.String(required=True)
+    workers = fields.Integer(required=True, metadata={"description": "Workers alive now."})
+    default = fields.Boolean(required=True)
+
+
+class ModelList(ma.Schema):
+    object = fields.String(required=True, metadata={"enum": ["list"]})
+    data = fields.List(fields.Nested(Model), required=True)
+
+
+class Health(ma.Schema):
+    status = fields.String(required=True, metadata={"enum": ["ok"]})
+
+
+class Parts(ma.Schema):
+    postgres = fields.String(required=True, metadata={"enum": ["ok", "down"]})
+    redis = fields.String(required=True, metadata={"enum": ["ok", "down"]})
+    workers = fields.Dict(
+        required=True,
+        metadata={"description": "Workers alive, for each model.", "additionalProperties": {"type": "integer"}},
+    )
+
+
+class Readiness(ma.Schema):
+    status = fields.String(required=True, metadata={"enum": ["ready", "unavailable"]})
+    parts = fields.Nested(Parts, required=True)

@@ -1,0 +1,30 @@
+"""The API's settings."""
+
+from dataclasses import dataclass
+
+from environs import Env
+
+from tasks import settings
+from tasks.settings import Settings as Shared
+
+THREADS = 256  # of one gunicorn process: each open stream or wait holds one
+_KEPT_FREE = 32  # threads that streams and waits may never take
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an API process must know. `max_readers` bounds the requests that hold a thread: streams and waits."""
+
+    shared: Shared
+    key_pepper: str
+    max_body_bytes: int = 2 * 1024 * 1024
+    max_readers: int = THREADS - _KEPT_FREE
+
+
+def read() -> Settings:
+    """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
+    env = Env(eager=False, prefix="FOREBAY_")
+    shared, key_pepper = settings.read_shared(env), env.str("KEY_PEPPER")
+    max_body_bytes = env.int("MAX_BODY_BYTES", 2 * 1024 * 1024)
+    settings.seal(env)
+    return Settings(shared, key_pepper, max_body_bytes)

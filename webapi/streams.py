@@ -1,0 +1,103 @@
+"""A job's events as server-sent events (WHATWG HTML, section 9.2)."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from flask import Response, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks import errors, follow
+from tasks.jobs import Wait
+from tasks.reading import Step
+from tasks.stream import Event
+from webapi import auth, schemas, service
+from webapi.api import Blueprint
+from webapi.jobs import parse_id
+
+log = structlog.get_logger(__name__)
+
+blueprint = Blueprint("streams", __name__, description="What happens to a job, as it happens.")
+
+HEARTBEAT_S = 10.0
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+_AFTER = re.compile(r"(?:[0-9]{1,6}-)?([0-9]{1,9})")
+_LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "description": "Only events after this one; what an EventSource sends when it connects again.",
+    "schema": {"type": "string", "pattern": r"^(\d{1,6}-)?\d{1,9}$"},
+}
+
+
+@blueprint.route("/v1/jobs/<job_id>/events", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
+@blueprint.arguments(schemas.EventsQuery, location="query")
+@blueprint.response(200, {"type": "string"}, content_type="text/event-stream", description="Events, to the last.")
+@blueprint.doc(parameters=[_LAST_EVENT_ID])
+@blueprint.answers(401, 404, 422, 500, 503)
+def events(query: dict[str, Any], job_id: str) -> Response:
+    """Follow a job
+
+    Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
+    and last one of `succeeded`, `failed`, `cancelled`, `expired` with the job. Whoever loses the connection goes on
+    after the last `id` it got.
+    """
+    serving = service.current()
+    serving.take_place()
+    try:
+        steps = serving.reader.events(auth.caller(), parse_id(job_id), _resume_after(query))
+    except BaseException:
+        serving.leave_place()
+        raise
+    response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
+    response.call_on_close(serving.leave_place)
+    return response
+
+
+def render(steps: Iterator[Step]) -> Iterator[bytes]:
+    """Each step as a frame, with a comment wherever silence would last too long for a proxy."""
+    yield b": ok\n\n"
+    sent_at = time.monotonic()
+    try:
+        for step in steps:
+            if step is not None:
+                yield _frame(step)
+            elif time.monotonic() - sent_at < HEARTBEAT_S:
+                continue
+            else:
+                yield b": hb\n\n"
+            sent_at = time.monotonic()
+    except follow.Overflow:
+        yield b": resume\nretry: 0\n\n"
+    except follow.Stopped:
+        yield b": resume\nretry: 500\n\n"
+    except SQLAlchemyError as error:
+        log.warning("stream_interrupted", error=type(error).__name__)
+        yield b": resume\nretry: 1000\n\n"
+
+
+def _frame(step: Event | Wait) -> bytes:
+    if isinstance(step, Wait):
+        place = {"position": step.position, "estimated_start_s": step.estimated_start_s}
+        return b"event: queued\ndata: " + _data(place) + b"\n\n"
+    return f"id: {step.id}\nevent: {step.entry.type}\ndata: ".encode() + _data(step.entry.data) + b"\n\n"
+
+
+def _data(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _resume_after(query: dict[str, Any]) -> int:
+    """The number after which to go on. Raises `InvalidField` naming where it stood."""
+    name = "after" if "after" in query else "Last-Event-ID"
+    text = query.get("after") or request.headers.get("Last-Event-ID", "")
+    if not text and "after" not in query:
+        return 0
+    match = _AFTER.fullmatch(text)
+    if match is None:
+        raise errors.InvalidField(name, "must be an event's id, as in 1-42, or its number")
+    return int(match[1])
