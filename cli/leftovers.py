@@ -40,7 +40,7 @@ def write(path: Path, running: Iterable[tuple[str, int, signal.Signals]]) -> Non
 
 def end(path: Path) -> list[str]:
     """Ends every noted process that still runs, with what it started; returns their names."""
-    left = [entry for entry in _read(path) if _is_same(entry) or not psutil.pid_exists(entry.pid)]
+    left = [entry for entry in _read(path) if _is_same(entry) or _created(entry.pid) is None]
     running = [(entry, psutil.Process(entry.pid)) for entry in left if _is_same(entry)]
     for entry, process in running:
         with suppress(psutil.NoSuchProcess):
@@ -69,8 +69,10 @@ def _read(path: Path) -> list[Left]:
 
 
 def _created(pid: int) -> float | None:
+    """When the process was created; None for one that has ended, whether or not its parent took note."""
     try:
-        return psutil.Process(pid).create_time()
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None
 

@@ -20,9 +20,9 @@ engine = "echo"
 context = 4096
 slots = 2
 types = ["generate"]
-options = { token_s = 0.1 }
+options = { token_s = 0.05 }
 """
-WORDS = " ".join(f"word{n}" for n in range(40))
+WORDS = " ".join(f"word{n}" for n in range(30))
 EMBEDDED = ["postgres", "redis"]
 OURS = ["api", "control", "worker-echo"]
 
@@ -47,7 +47,8 @@ def ask(stack: Stack, method: str, path: str, **more: Any) -> httpx.Response:
 
 
 def submit(stack: Stack) -> str:
-    answer = ask(stack, "POST", "/v1/jobs", json={"type": "generate", "model": "echo", "input": {"prompt": WORDS}})
+    job = {"type": "generate", "model": "echo", "input": {"prompt": WORDS}, "params": {"temperature": 0}}
+    answer = ask(stack, "POST", "/v1/jobs", json=job)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
