@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from tasks.errors import Malformed
 
@@ -28,7 +28,11 @@ def read(request: Request) -> dict[str, Any]:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
-    return parse(request.get_data(cache=False))
+    raw = request.get_data(cache=False)
+    # werkzeug cuts a chunked body off at the limit, without a word.
+    if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
+        raise RequestEntityTooLarge
+    return parse(raw)
 
 
 def parse(raw: bytes) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """One error shape for everything that goes wrong: {"error": {"code", "message", "field"}}."""
 
+import json
+
 import structlog
-from flask import Flask, Response, json
+from flask import Flask, Response
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -55,11 +57,10 @@ def answer(status: int, code: str, message: str, field: str | None = None) -> Re
 
 
 def http(error: HTTPException) -> Response:
-    """What werkzeug raised, in our shape; a redirect stays one."""
-    if error.code is None or error.code < 400:
-        return Response(status=error.code, headers=error.get_response().headers)
-    code = _CODES.get(error.code, "bad_request" if error.code < 500 else "internal")
-    response = answer(error.code, code, _MESSAGES.get(error.code) or error.description or error.name)
+    """What werkzeug raised, in our shape."""
+    status = error.code or 500
+    code = _CODES.get(status, "bad_request" if status < 500 else "internal")
+    response = answer(status, code, _MESSAGES.get(status) or error.description or error.name)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value

@@ -7,12 +7,12 @@ from concurrent.futures import Future
 from typing import Any
 
 import redis
-from flask import Response, current_app, json
+from flask import Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import workers
 from webapi import schemas, service
-from webapi.api import Blueprint
+from webapi.api import Blueprint, reply
 from webapi.service import Service
 
 blueprint = Blueprint("health", __name__, description="For whoever keeps this running.")
@@ -62,7 +62,7 @@ class Probes:
 @blueprint.doc(security=[])
 def healthz() -> Response:
     """Say that the process lives"""
-    return Response('{"status": "ok"}', mimetype="application/json")
+    return reply({"status": "ok"})
 
 
 @blueprint.route("/readyz", methods=["GET"])
@@ -84,5 +84,4 @@ def readyz() -> Response:
         "workers": {name: (alive or {}).get(name, 0) for name in serving.catalog},
     }
     ready = alive is not None
-    body = json.dumps({"status": "ready" if ready else "unavailable", "parts": parts})
-    return Response(body, 200 if ready else 503, mimetype="application/json")
+    return reply({"status": "ready" if ready else "unavailable", "parts": parts}, 200 if ready else 503)

@@ -4,25 +4,19 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from flask import Response, json, request
+from flask import Response
 from werkzeug.http import parse_list_header
 
 from tasks import ending, errors, ids, jobs
 from tasks.jobs import Submission
 from tasks.record import Record
 from webapi import auth, schemas, service
-from webapi.api import Blueprint
+from webapi.api import Blueprint, reply
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
 
 _LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
 _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured.", "schema": {"type": "string"}}}
-_PREFER = {
-    "in": "header",
-    "name": "Prefer",
-    "description": "`wait=N`: answer when the job has ended, or after N seconds (RFC 7240).",
-    "schema": {"type": "string"},
-}
 
 
 @blueprint.route("/v1/jobs", methods=["POST"])
@@ -39,7 +33,7 @@ def submit(given: dict[str, Any]) -> Response:
     with serving.sessions.begin() as session:
         accepted = jobs.submit(session, serving.catalog, auth.caller(), _submission(given))
     serving.refill(accepted.model)
-    response = _json(accepted.as_json(), 202)
+    response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     return response
 
@@ -55,26 +49,26 @@ def browse(query: dict[str, Any]) -> Response:
     with service.current().sessions.begin() as session:
         found, more = jobs.page(session, auth.caller(), before=before, **query)
     cursor = ids.show(found[-1].id) if more else None
-    return _json({"object": "list", "data": [job.as_json() for job in found], "next": cursor})
+    return reply({"object": "list", "data": [job.as_json() for job in found], "next": cursor})
 
 
 @blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
 @blueprint.arguments(schemas.WaitQuery, location="query")
+@blueprint.arguments(schemas.PreferHeader, location="headers")
 @blueprint.response(200, schemas.Job, headers=_APPLIED)
-@blueprint.doc(parameters=[_PREFER])
 @blueprint.answers(401, 404, 422, 500, 503)
-def show(query: dict[str, Any], job_id: str) -> Response:
+def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Response:
     """Look at a job, or wait for its end"""
     wait_s, preferred = query.get("wait"), None
     if wait_s is None:
-        wait_s = preferred = _preferred_wait_s()
+        wait_s = preferred = _preferred_wait_s(headers.get("prefer", ""))
     found = _look(parse_id(job_id))
     if wait_s and not found.ended:
         serving = service.current()
         with serving.place():
             serving.reader.wait_for_end(found.id, wait_s)
         found = _look(found.id)
-    response = _json(found.as_json())
+    response = reply(found.as_json())
     if preferred is not None:
         response.headers["Preference-Applied"] = f"wait={preferred}"
     return response
@@ -94,7 +88,7 @@ def cancel(job_id: str) -> Response:
     if closing:
         ending.announce(serving.redis, closing, ttl_s)
         serving.refill(job.model)
-    return _json(job.as_json())
+    return reply(job.as_json())
 
 
 def parse_id(shown: str) -> uuid.UUID:
@@ -125,16 +119,12 @@ def _submission(given: dict[str, Any]) -> Submission:
     )
 
 
-def _preferred_wait_s() -> int | None:
+def _preferred_wait_s(header: str) -> int | None:
     """The seconds of `Prefer: wait=N`. A preference we can't honour is as if it weren't there (RFC 7240, 2)."""
-    for preference in parse_list_header(",".join(request.headers.getlist("Prefer"))):
+    for preference in parse_list_header(header):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             digits = value.strip().strip('"')
             honoured = digits.isascii() and digits.isdigit() and len(digits) <= 2 and int(digits) <= 60
             return int(digits) if honoured else None
     return None
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(json.dumps(value), status, mimetype="application/json")

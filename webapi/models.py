@@ -1,11 +1,11 @@
 """The models that jobs can ask for."""
 
-from flask import Response, json
+from flask import Response
 
 from db import workers
 from tasks import catalog
 from webapi import schemas, service
-from webapi.api import Blueprint
+from webapi.api import Blueprint, reply
 
 blueprint = Blueprint("models", __name__, description="What can be asked.")
 
@@ -31,4 +31,4 @@ def models() -> Response:
         }
         for model in serving.catalog.values()
     ]
-    return Response(json.dumps({"object": "list", "data": data}), mimetype="application/json")
+    return reply({"object": "list", "data": data})

@@ -1,7 +1,6 @@
 """What clients may send, field by field, and what they are sent. Unknown fields are refused."""
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -77,11 +76,13 @@ class Params(Given):
     temperature = Real(
         allow_none=True, validate=_within(0, 2), metadata={"description": "0 always takes the likeliest token."}
     )
-    top_p = Real(allow_none=True, validate=_within(0, 1, above=True))
+    top_p = Real(allow_none=True, validate=_within(0, 1, above=True), metadata={"exclusiveMinimum": 0})
     top_k = Whole(allow_none=True, validate=_within(0, 1000), metadata={"description": "0 turns it off."})
     min_p = Real(allow_none=True, validate=_within(0, 1))
     repetition_penalty = Real(
-        allow_none=True, validate=_within(0, 2, above=True), metadata={"description": "1 is none."}
+        allow_none=True,
+        validate=_within(0, 2, above=True),
+        metadata={"description": "1 is none.", "exclusiveMinimum": 0},
     )
     stop = Stop(allow_none=True, metadata={**_STOPS, "description": "The answer ends before any of these."})
     seed = Whole(
@@ -104,14 +105,19 @@ class Conversation(Strict):
     messages = fields.List(fields.Nested(Message), required=True, validate=validate.Length(1, 100))
 
 
-def _labels(metadata: Mapping[str, Any]) -> None:
-    if len(metadata) > 16:
-        raise ma.ValidationError("at most 16 pairs")
-    for key, value in metadata.items():
-        if len(key) > 64:
-            raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
-        if not isinstance(value, str) or len(value) > 512:
-            raise ma.ValidationError({key: ["must be a string of at most 512 characters"]})
+class Labels(fields.Dict):
+    """A client's own notes on a job."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if len(pairs) > 16:
+            raise ma.ValidationError("at most 16 pairs")
+        for key, text in pairs.items():
+            if len(key) > 64:
+                raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
+            if not isinstance(text, str) or len(text) > 512:
+                raise ma.ValidationError({key: ["must be a string of at most 512 characters"]})
+        return pairs
 
 
 class _Request(Given):
@@ -125,9 +131,8 @@ class _Request(Given):
     priority = Whole(
         allow_none=True, validate=_within(0, 9), metadata={"description": "9 goes first; 5 when not given."}
     )
-    metadata = fields.Dict(
+    metadata = Labels(
         allow_none=True,
-        validate=_labels,
         metadata={
             "description": "Kept and shown, never read: up to 16 pairs, keys to 64 characters, values to 512.",
             "maxProperties": 16,
@@ -211,6 +216,24 @@ class EventsQuery(ma.Schema):
             "description": "Only events after this one: an event's id, or its number. Goes before `Last-Event-ID`.",
             "pattern": r"^(\d{1,6}-)?\d{1,9}$",
         }
+    )
+
+
+class PreferHeader(ma.Schema):
+    prefer = fields.String(
+        data_key="Prefer",
+        metadata={"description": "`wait=N`: answer when the job has ended, or after N seconds (RFC 7240)."},
+    )
+
+
+class LastEventIdHeader(ma.Schema):
+    last_event_id = fields.String(
+        data_key="Last-Event-ID",
+        load_default="",
+        metadata={
+            "description": "Only events after this one; what an EventSource sends when it connects again.",
+            "pattern": r"^((\d{1,6}-)?\d{1,9})?$",
+        },
     )
 
 

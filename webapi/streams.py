@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
-from flask import Response, request
+from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import errors, follow
@@ -26,20 +26,14 @@ HEARTBEAT_S = 10.0
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 _AFTER = re.compile(r"(?:[0-9]{1,6}-)?([0-9]{1,9})")
-_LAST_EVENT_ID = {
-    "in": "header",
-    "name": "Last-Event-ID",
-    "description": "Only events after this one; what an EventSource sends when it connects again.",
-    "schema": {"type": "string", "pattern": r"^(\d{1,6}-)?\d{1,9}$"},
-}
 
 
 @blueprint.route("/v1/jobs/<job_id>/events", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
 @blueprint.arguments(schemas.EventsQuery, location="query")
+@blueprint.arguments(schemas.LastEventIdHeader, location="headers")
 @blueprint.response(200, {"type": "string"}, content_type="text/event-stream", description="Events, to the last.")
-@blueprint.doc(parameters=[_LAST_EVENT_ID])
 @blueprint.answers(401, 404, 422, 500, 503)
-def events(query: dict[str, Any], job_id: str) -> Response:
+def events(query: dict[str, str], headers: dict[str, str], job_id: str) -> Response:
     """Follow a job
 
     Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
@@ -49,7 +43,7 @@ def events(query: dict[str, Any], job_id: str) -> Response:
     serving = service.current()
     serving.take_place()
     try:
-        steps = serving.reader.events(auth.caller(), parse_id(job_id), _resume_after(query))
+        steps = serving.reader.events(auth.caller(), parse_id(job_id), _resume_after(query, headers))
     except BaseException:
         serving.leave_place()
         raise
@@ -91,11 +85,10 @@ def _data(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _resume_after(query: dict[str, Any]) -> int:
+def _resume_after(query: dict[str, str], headers: dict[str, str]) -> int:
     """The number after which to go on. Raises `InvalidField` naming where it stood."""
-    name = "after" if "after" in query else "Last-Event-ID"
-    text = query.get("after") or request.headers.get("Last-Event-ID", "")
-    if not text and "after" not in query:
+    name, text = ("after", query["after"]) if "after" in query else ("Last-Event-ID", headers["last_event_id"])
+    if name == "Last-Event-ID" and not text:
         return 0
     match = _AFTER.fullmatch(text)
     if match is None:
