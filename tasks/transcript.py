@@ -54,12 +54,14 @@ class Transcript:
     def completion_tokens(self) -> int:
         return sum(entry.tokens for entry in self.deltas)
 
-    @property
-    def exact(self) -> tuple[tuple[int, ...], str]:
-        """The longest beginning of the answer of which every token id is known: those ids, and their text."""
+    def exact(self, *, but_the_last: bool = False) -> tuple[tuple[int, ...], str]:
+        """The longest beginning of the answer of which every token id is known: those ids, and their text.
+
+        `but_the_last` leaves the last delta out: before a stop string an engine may cut text whose ids it tells.
+        """
         ids: list[int] = []
         text: list[str] = []
-        for entry in self.deltas:
+        for entry in self.deltas[: -1 if but_the_last else None]:
             if len(entry.token_ids) != entry.tokens:
                 break
             ids += entry.token_ids
@@ -68,7 +70,7 @@ class Transcript:
 
     def stored(self) -> tuple[list[Any], list[int]]:
         """The entries and the exact token ids as PostgreSQL keeps them."""
-        return [[entry.type, entry.data, entry.tokens] for entry in self.entries], list(self.exact[0])
+        return [[entry.type, entry.data, entry.tokens] for entry in self.entries], list(self.exact()[0])
 
 
 def from_stored(entries: Iterable[Any], token_ids: list[int]) -> Transcript:

@@ -65,7 +65,7 @@ class Generation:
         params = self._params(prompt_tokens)
         self._open(prompt_tokens)
         so_far = self._pen.transcript
-        emitted, text = so_far.exact if params.greedy else ((), "")
+        emitted, text = so_far.exact(but_the_last=bool(params.stop)) if params.greedy else ((), "")
         if len(emitted) >= params.max_tokens:
             return Ending("length", prompt_tokens, so_far.completion_tokens)
         trims = self._claim.type == "chat" and not text

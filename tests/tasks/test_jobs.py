@@ -102,7 +102,7 @@ def test_claim_gives_what_a_run_needs(sessions: Sessions, caller: Caller) -> Non
     assert again is not None
     assert (again.attempt, again.seed) == (2, claim.seed)
     assert again.checkpoint.text == "one "
-    assert again.checkpoint.exact == ((0,), "one ")
+    assert again.checkpoint.exact() == ((0,), "one ")
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.DISPATCHED])

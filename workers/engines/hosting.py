@@ -97,14 +97,12 @@ class Host:
             line = process.stdout.readline()
         finally:
             guard.cancel()
-        if not line:
-            code = process.wait()
-            raise errors.EngineUnusable(f"the engine host ended with code {code} before the model was loaded")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            process.wait()
-            raise errors.EngineUnusable(answer["error"])
-        return answer
+        answer: dict[str, Any] = json.loads(line) if line else {}
+        if "address" in answer:
+            return answer
+        self._release(process)
+        ended = f"the engine host ended with code {process.returncode} before the model was loaded"
+        raise errors.EngineUnusable(answer.get("error", ended))
 
     @staticmethod
     def _release(process: "subprocess.Popen[str]") -> None:
