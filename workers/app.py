@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
+_HAND_BACK_S = 2.0
 _current: Worker | None = None
 
 
@@ -122,7 +124,11 @@ def begin(worker: Worker) -> list[threading.Thread]:
 
 
 def finish(worker: Worker, started: list[threading.Thread]) -> None:
-    """Ends the threads, takes the worker out, frees the model. What it still held is taken over by the lease."""
+    """Lets the runs end or be handed back, ends the threads, takes the worker out, frees the model."""
+    worker.drain()
+    deadline = time.monotonic() + worker.settings.grace_s + _HAND_BACK_S
+    while worker.held() and time.monotonic() < deadline:
+        time.sleep(0.02)
     worker.gone.set()
     for thread in started:
         thread.join(_REDIS_TIMEOUT_S + 1)
