@@ -39,8 +39,7 @@ class View:
     @property
     def batch_room(self) -> int:
         """How many of those may be batch work. Of several slots one stays free of it."""
-        allowed = self.slots - 1 if self.slots > 1 else 2 * self.slots
-        return max(0, min(self.room, allowed - self.batch_moving))
+        return max(0, min(self.room, max(1, self.slots - 1) - self.batch_moving))
 
     @property
     def worth_a_refill(self) -> bool:

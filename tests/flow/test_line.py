@@ -1,0 +1,104 @@
+"""The whole line, from HTTP to the record, on the demo model and the echo engine."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Stack
+
+QUESTION = "Context: The code of the harbour is 19.\nQuestion: What is the code of the harbour?"
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {stack.key}"}
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=70) as client:
+        yield client
+
+
+def submit(http: httpx.Client, **job: Any) -> dict[str, Any]:
+    answer = http.post("/v1/jobs", json=job)
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+def ended(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    return dict(http.get(job["links"]["self"], params={"wait": 60}).json())
+
+
+def events(http: httpx.Client, job: dict[str, Any]) -> list[tuple[str, Any]]:
+    with http.stream("GET", job["links"]["events"]) as answer:
+        lines = list(answer.iter_lines())
+    names = [line[7:] for line in lines if line.startswith("event: ")]
+    return list(zip(names, (json.loads(line[6:]) for line in lines if line.startswith("data: ")), strict=True))
+
+
+def test_chat_is_answered_streamed_and_written_down(http: httpx.Client) -> None:
+    """Submit, follow, read again: the deltas add up to the answer, the last event is the record."""
+    messages = [{"role": "user", "content": QUESTION}]
+    job = submit(http, type="chat", input={"messages": messages}, params={"temperature": 0}, metadata={"n": "1"})
+    assert (job["status"], job["model"]) == ("queued", "demo-chat")
+    told = [(name, data) for name, data in events(http, job) if name != "queued"]
+    record = ended(http, job)
+    assert record["result"] == {
+        "message": {"role": "assistant", "content": "The code of the harbour is 19."},
+        "finish_reason": "stop",
+    }
+    assert record["usage"] == {"prompt_tokens": 32, "completion_tokens": 11}
+    assert record["metadata"] == {"n": "1"}
+    assert told[0][0] == "started"
+    assert "".join(data["text"] for name, data in told if name == "delta") == "The code of the harbour is 19."
+    assert told[-1] == ("succeeded", record)
+
+
+def test_generation_with_a_seed_comes_out_the_same_twice(http: httpx.Client) -> None:
+    """Sampled text is repeatable, and ends at max_tokens."""
+    asked = {"type": "generate", "input": {"prompt": "User: Tell me a story about Anna.\nAssistant:"}}
+    params = {"temperature": 1.1, "seed": 3, "max_tokens": 30}
+    first, second = (ended(http, submit(http, **asked, params=params)) for _ in range(2))
+    assert first["result"] == second["result"]
+    assert first["usage"]["completion_tokens"] <= 30
+
+
+def test_prompt_too_long_by_its_tokens_fails_before_generation(http: httpx.Client) -> None:
+    """Small enough in bytes to be accepted, too many tokens for the context: the worker's count decides."""
+    record = ended(http, submit(http, type="generate", input={"prompt": "q7 " * 600}))
+    assert record["status"] == "failed"
+    assert record["error"]["code"] == "context_length_exceeded"
+    assert record["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
+
+
+def test_running_job_is_cancelled_and_its_slot_is_free_again(http: httpx.Client) -> None:
+    """Cancel ends the job at once, the stream with it, and the worker serves the next."""
+    endless = {"type": "generate", "model": "demo-chat", "input": {"prompt": "Repeat: a b c"}}
+    params = {"temperature": 2.0, "top_k": 0, "min_p": 0.0}
+    jobs = [submit(http, **endless, params={**params, "seed": seed}) for seed in range(8)]
+    answers = [http.post(job["links"]["cancel"]).json() for job in jobs]
+    for job, answer in zip(jobs, answers, strict=True):
+        assert answer["status"] in ("cancelled", "succeeded")  # a short one may have made it
+        assert http.post(job["links"]["cancel"]).json() == answer
+        assert events(http, job)[-1] == (answer["status"], answer)
+    assert any(answer["status"] == "cancelled" for answer in answers)
+    assert ended(http, submit(http, **endless, params={"max_tokens": 1}))["status"] == "succeeded"
+
+
+def test_batch_of_jobs_all_end_and_listing_finds_them(http: httpx.Client) -> None:
+    """Forty jobs in two lanes on four slots: all succeed, pages show each once, newest first."""
+    lanes = ("interactive", "batch")
+    asked = {"type": "generate", "model": "echo", "params": {"temperature": 0}}
+    began = time.time()
+    jobs = [submit(http, **asked, input={"prompt": f"job {n} here"}, lane=lanes[n % 2]) for n in range(40)]
+    records = [ended(http, job) for job in jobs]
+    assert [record["result"]["text"] for record in records] == [f"job {n} here" for n in range(40)]
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began - 1))
+    seen: list[str] = []
+    page: dict[str, Any] = {"next": None}
+    while not seen or page["next"]:
+        cursor = {"after": page["next"]} if page["next"] else {}
+        page = http.get("/v1/jobs", params={"limit": 7, "model": "echo", "since": since, **cursor}).json()
+        seen += [job["id"] for job in page["data"]]
+    assert seen == [job["id"] for job in reversed(jobs)]
