@@ -74,7 +74,8 @@ class Subscription:
             for event in events:
                 if self._outcome is None:
                     self._take(event)
-            self._changed.notify()
+            if self._events or self._outcome:
+                self._changed.notify()
 
     def finish(self, outcome: type[Exception]) -> None:
         """Makes `next` raise `outcome` when the buffer is empty, unless something else ended it before."""

@@ -26,7 +26,7 @@ def create_app(given: Settings | None = None) -> Flask:
     """
     own = given or settings.read()
     serving = service.Service(own)
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config.update(_configuration(own))
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)

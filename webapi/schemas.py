@@ -1,13 +1,14 @@
 """What clients may send, field by field, and what they are sent. Unknown fields are refused."""
 
 import datetime as dt
+import re
 from typing import Any
 
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks import ids
+from tasks import ids, lifecycle, transcript
 from tasks.catalog import TYPES
 from tasks.lifecycle import Status
 
@@ -170,6 +171,17 @@ JOB_ID_IN_PATH = {
     "required": True,
     "schema": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
 }
+# One server-sent event.
+_RUN_EVENTS = (transcript.STARTED, transcript.DELTA, transcript.PROGRESS, transcript.RESUMED, transcript.RESTARTED)
+EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "`<attempt>-<number>`; the numbers count from 1 across attempts."},
+        "event": {"type": "string", "enum": ["queued", *_RUN_EVENTS, *sorted(lifecycle.TERMINAL)]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 
 
 class JobRequest(ma.Schema):
@@ -210,13 +222,25 @@ class WaitQuery(ma.Schema):
     )
 
 
+class EventId(fields.Field[int]):
+    """An event's id, as in 1-42, or its number alone; inside, the number."""
+
+    PATTERN = "([0-9]{1,6}-)?([0-9]{1,9})"
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:  # noqa: ARG002
+        match = re.fullmatch(self.PATTERN, value)
+        if match is None:
+            raise ma.ValidationError("must be an event's id, as in 1-42, or its number")
+        return int(match[2])
+
+
+def _event_id(description: str, **options: Any) -> EventId:
+    documented = {"description": description, "type": "string", "pattern": f"^{EventId.PATTERN}$"}
+    return EventId(metadata=documented, **options)
+
+
 class EventsQuery(ma.Schema):
-    after = fields.String(
-        metadata={
-            "description": "Only events after this one: an event's id, or its number. Goes before `Last-Event-ID`.",
-            "pattern": r"^(\d{1,6}-)?\d{1,9}$",
-        }
-    )
+    after = _event_id("Only events after this one: an event's id, or its number. Goes before `Last-Event-ID`.")
 
 
 class PreferHeader(ma.Schema):
@@ -227,13 +251,8 @@ class PreferHeader(ma.Schema):
 
 
 class LastEventIdHeader(ma.Schema):
-    last_event_id = fields.String(
-        data_key="Last-Event-ID",
-        load_default="",
-        metadata={
-            "description": "Only events after this one; what an EventSource sends when it connects again.",
-            "pattern": r"^((\d{1,6}-)?\d{1,9})?$",
-        },
+    after = _event_id(
+        "Only events after this one; what an EventSource sends when it connects again.", data_key="Last-Event-ID"
     )
 
 

@@ -1,7 +1,6 @@
 """A job's events as server-sent events (WHATWG HTML, section 9.2)."""
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,7 @@ import structlog
 from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import errors, follow
+from tasks import follow
 from tasks.jobs import Wait
 from tasks.reading import Step
 from tasks.stream import Event
@@ -25,15 +24,13 @@ blueprint = Blueprint("streams", __name__, description="What happens to a job, a
 HEARTBEAT_S = 10.0
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
-_AFTER = re.compile(r"(?:[0-9]{1,6}-)?([0-9]{1,9})")
-
 
 @blueprint.route("/v1/jobs/<job_id>/events", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
 @blueprint.arguments(schemas.EventsQuery, location="query")
 @blueprint.arguments(schemas.LastEventIdHeader, location="headers")
-@blueprint.response(200, {"type": "string"}, content_type="text/event-stream", description="Events, to the last.")
+@blueprint.response(200, schemas.EVENT, content_type="text/event-stream", description="Events, to the last.")
 @blueprint.answers(401, 404, 422, 500, 503)
-def events(query: dict[str, str], headers: dict[str, str], job_id: str) -> Response:
+def events(query: dict[str, int], headers: dict[str, int], job_id: str) -> Response:
     """Follow a job
 
     Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
@@ -41,9 +38,10 @@ def events(query: dict[str, str], headers: dict[str, str], job_id: str) -> Respo
     after the last `id` it got.
     """
     serving = service.current()
+    after = {"after": 0, **headers, **query}["after"]
     serving.take_place()
     try:
-        steps = serving.reader.events(auth.caller(), parse_id(job_id), _resume_after(query, headers))
+        steps = serving.reader.events(auth.caller(), parse_id(job_id), after)
     except BaseException:
         serving.leave_place()
         raise
@@ -83,14 +81,3 @@ def _frame(step: Event | Wait) -> bytes:
 
 def _data(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _resume_after(query: dict[str, str], headers: dict[str, str]) -> int:
-    """The number after which to go on. Raises `InvalidField` naming where it stood."""
-    name, text = ("after", query["after"]) if "after" in query else ("Last-Event-ID", headers["last_event_id"])
-    if name == "Last-Event-ID" and not text:
-        return 0
-    match = _AFTER.fullmatch(text)
-    if match is None:
-        raise errors.InvalidField(name, "must be an event's id, as in 1-42, or its number")
-    return int(match[1])

@@ -1,0 +1,67 @@
+"""A worker's part, done by hand: one job run step by step."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from db.session import Sessions
+from tasks import ids, jobs, stream
+from tasks.jobs import Outcome
+from tasks.lifecycle import Status
+from tasks.stream import Answer, Writer
+from tasks.transcript import DELTA, STARTED, Entry, Transcript
+from tests import tables
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt at one job, writing its stream as a worker does."""
+
+    sessions: Sessions
+    client: redis.Redis
+    job_id: uuid.UUID
+    attempt: int
+    so_far: Transcript = field(default_factory=Transcript)
+    writer: Writer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.client, self.job_id, self.attempt, ttl_s=60)
+        self.writer.open(self.so_far.entries)
+
+    def say(self, *texts: str) -> None:
+        self._append([self.so_far.add(DELTA, {"text": text}, tokens=1, token_ids=(7,)) for text in texts])
+
+    def event(self, type: str, data: dict[str, Any]) -> None:
+        self._append([self.so_far.add(type, data)])
+
+    def checkpoint(self) -> None:
+        with self.sessions.begin() as session:
+            jobs.checkpoint(session, self.job_id, self.attempt, self.so_far, (len(self.so_far.deltas), 9))
+
+    def succeed(self, *, announce: bool = True) -> None:
+        """Writes the end, and tells the stream unless a crash came between."""
+        outcome = Outcome(Status.SUCCEEDED, 2, len(self.so_far.deltas), {"text": self.so_far.text})
+        with self.sessions.begin() as session:
+            ended = jobs.finish(session, self.job_id, self.attempt, self.so_far, outcome)
+        if announce:
+            self._append([Entry(len(self.so_far.entries) + 1, ended.status, ended.as_json())])
+
+    def _append(self, entries: list[Entry]) -> None:
+        if self.writer.append(entries) is Answer.LOST:
+            self.writer.open([*self.so_far.entries, *(e for e in entries if e not in self.so_far.entries)])
+
+
+def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "alpha") -> Run:
+    """Claims the job and says so in its stream."""
+    job_id = ids.parse(shown)
+    assert job_id is not None
+    tables.dispatch(sessions, job_id)
+    claim = tables.claim(sessions, job_id, model=model)
+    assert claim is not None
+    streamed = stream.take_over(Writer(client, job_id, claim.attempt, ttl_s=60), claim.checkpoint)
+    running = Run(sessions, client, job_id, claim.attempt, streamed)
+    if not streamed.entries:
+        running.event(STARTED, {"attempt": claim.attempt, "worker": "w1"})
+    return running

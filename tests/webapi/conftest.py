@@ -1,0 +1,102 @@
+"""The API on real servers, a key for it, and a hand that runs jobs as a worker would."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from db.session import Sessions
+from tasks import keys, stream
+from tasks.settings import Settings as Shared
+from tests import tables
+from webapi.app import create_app
+from webapi.settings import Settings
+
+CATALOG = """
+[alpha]
+engine = "echo"
+context = 64
+slots = 2
+types = ["generate", "chat"]
+default = true
+
+[beta]
+engine = "echo"
+context = 64
+slots = 2
+types = ["generate"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The app as one tenant sees it."""
+
+    app: Flask
+    key: str
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> TestResponse:
+        return self.ask("POST", path, **options)
+
+    def ask(self, method: str, path: str, **options: Any) -> TestResponse:
+        headers = {"Authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+        return self.app.test_client().open(path, method=method, headers=headers, **options)
+
+    def submit(self, **changes: Any) -> dict[str, Any]:
+        """A generate job, or whatever the changes make of it."""
+        response = self.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "one two"}, **changes})
+        assert response.status_code == 202, response.text
+        return dict(response.json or {})
+
+
+@pytest.fixture
+def sessions(postgres_url: str) -> Iterator[Sessions]:
+    with tables.emptied(postgres_url) as sessions:
+        yield sessions
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    client = stream.connect(redis_url, timeout_s=5, max_connections=10)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def settings(postgres_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text(CATALOG)
+    shared = Shared(postgres_url, redis_url, redis_url, catalog, lease_s=tables.LEASE_S, stream_ttl_s=60)
+    return Settings(shared, key_pepper=tables.PEPPER)
+
+
+@pytest.fixture
+def app(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    app.extensions["forebay"].close()
+
+
+@pytest.fixture
+def api(app: Flask, sessions: Sessions) -> Api:
+    return Api(app, new_key(sessions, "ours"))
+
+
+@pytest.fixture
+def theirs(app: Flask, sessions: Sessions) -> Api:
+    """The same app as another tenant sees it."""
+    return Api(app, new_key(sessions, "theirs"))
+
+
+def new_key(sessions: Sessions, tenant: str) -> str:
+    with sessions.begin() as session:
+        return keys.create(session, pepper=tables.PEPPER, tenant=tenant, name="test").key

@@ -1,0 +1,120 @@
+"""Keys and tenants: closed by default, and nobody learns of another's jobs."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+from db.session import Sessions
+from tasks import keys
+from tests.webapi.conftest import Api, new_key
+from webapi import auth
+
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs/", "/docs/<path:path>"}
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str]]:
+    """Every route of the app: its rule and one of its methods."""
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            yield rule.rule, method
+
+
+def path(rule: str, job_id: str) -> str:
+    return re.sub(r"<path:\w+>", "x", rule).replace("<job_id>", job_id)
+
+
+def test_every_route_but_the_open_ones_wants_a_key(app: Flask, api: Api) -> None:
+    """A route added tomorrow is closed unless somebody opens it."""
+    job = api.submit()
+    for rule, method in routes(app):
+        response = app.test_client().open(path(rule, job["id"]), method=method)
+        expected = {200, 404} if rule in OPEN else {401}
+        assert response.status_code in expected, rule
+        if response.status_code == 401:
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+            assert response.json["error"]["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "", "Bearer", "Bearer ", "Bearer x", "Basic fb_x", "Bearer fb_0000000000_" + "A" * 43, "Bearer fb_' OR 1=1 --",
+        "Bearer " + "x" * 8000, "Bearer fb_\xff\xfe", "Token abc",
+    ],
+)  # fmt: skip
+def test_no_good_key_is_a_401(app: Flask, header: str) -> None:
+    """Missing, malformed, unknown: one answer, which names no reason an attacker could use."""
+    response = app.test_client().get("/v1/jobs", headers={"Authorization": header})
+    assert (response.status_code, response.json["error"]["field"]) == (401, None)
+
+
+def test_wrong_secret_of_a_known_key_is_a_401(app: Flask, api: Api) -> None:
+    """The readable part of a key opens nothing."""
+    key = api.key[:-1] + ("A" if api.key[-1] != "A" else "B")
+    assert Api(app, key).get("/v1/jobs").status_code == 401
+
+
+def test_scheme_is_read_in_any_case(app: Flask, api: Api) -> None:
+    """RFC 9110: the name of a scheme has no case."""
+    response = app.test_client().get("/v1/jobs", headers={"Authorization": f"bearer {api.key}"})
+    assert response.status_code == 200
+
+
+def test_revoked_key_stops_working(app: Flask, api: Api, sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A good key is remembered for two seconds and no longer."""
+    assert api.get("/v1/jobs").status_code == 200
+    with sessions.begin() as session:
+        keys.revoke(session, api.key.split("_")[1])
+    assert auth.REMEMBER_S <= 5
+    later = auth.time.monotonic() + auth.REMEMBER_S
+    monkeypatch.setattr(auth.time, "monotonic", lambda: later)
+    assert api.get("/v1/jobs").status_code == 401
+
+
+def test_new_key_works_at_once(app: Flask, sessions: Sessions) -> None:
+    """That a key was unknown a moment ago is not remembered."""
+    made = new_key(sessions, "ours")
+    wrong = made[:-3] + "xyz"
+    assert Api(app, wrong).get("/v1/jobs").status_code == 401
+    assert Api(app, made).get("/v1/jobs").status_code == 200
+
+
+def test_remembered_keys_are_bounded_and_kept_as_digests() -> None:
+    """However many keys come by, memory stays small, and holds none of them in clear."""
+    known = auth.KnownKeys()
+    caller = keys.Caller(tenant_id=auth.keys.ids.new(), key_id="x")
+    for i in range(10_050):
+        known.put(f"key{i}", caller)
+    assert len(known._known) <= 10_000
+    assert known.get("key10049") == caller
+    assert all(isinstance(digest, bytes) and len(digest) == 32 for digest in known._known)
+
+
+def test_another_tenants_job_is_a_404_like_an_unknown_one(app: Flask, api: Api, theirs: Api) -> None:
+    """Over every route with an id in it: same status, body and headers as for an id that never was."""
+    job_id = api.submit()["id"]
+    unknown = job_id[:-8] + "00000000"
+    for rule, method in routes(app):
+        if "<job_id>" not in rule:
+            continue
+        foreign = theirs.ask(method, path(rule, job_id))
+        missing = theirs.ask(method, path(rule, unknown))
+        assert foreign.status_code == missing.status_code == 404, rule
+        assert foreign.text.replace(job_id, unknown) == missing.text
+        assert foreign.headers == missing.headers
+    assert api.get(f"/v1/jobs/{job_id}").json["status"] == "queued"
+
+
+def test_another_tenants_jobs_are_not_listed(api: Api, theirs: Api) -> None:
+    """A list has one's own jobs, whosever id is its cursor."""
+    ours, foreign = api.submit()["id"], theirs.submit()["id"]
+    assert [job["id"] for job in api.get("/v1/jobs").json["data"]] == [ours]
+    assert [job["id"] for job in api.get(f"/v1/jobs?after={foreign}").json["data"]] == [ours]
+
+
+def test_keys_of_one_tenant_see_the_same_jobs(app: Flask, api: Api, sessions: Sessions) -> None:
+    """A job belongs to the tenant, not to the key."""
+    other = Api(app, new_key(sessions, "ours"))
+    assert other.get(f"/v1/jobs/{api.submit()['id']}").status_code == 200

@@ -1,0 +1,88 @@
+"""Hostile bodies: each is refused with a 4xx that says where, and never reaches a schema or the database."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tasks.errors import Malformed
+from tests.webapi.conftest import Api
+from webapi import body
+
+MALFORMED = [
+    pytest.param(b"", None, id="nothing"),
+    pytest.param(b"{", None, id="cut off"),
+    pytest.param(b"\xff\xfe{}", None, id="not UTF-8"),
+    pytest.param('{"type": "chat"}'.encode("utf-16"), None, id="UTF-16"),
+    pytest.param(b'\xef\xbb\xbf{"type": "chat"}', None, id="byte order mark"),
+    pytest.param(b'"text"', None, id="a string"),
+    pytest.param(b"[]", None, id="a list"),
+    pytest.param(b"null", None, id="null"),
+    pytest.param(b"NaN", None, id="only NaN"),
+    pytest.param(b'{"priority": NaN}', "priority", id="NaN"),
+    pytest.param(b'{"params": {"top_p": -Infinity}}', "params.top_p", id="infinity"),
+    pytest.param(b'{"params": {"top_p": 1e999}}', "params.top_p", id="infinite by its exponent"),
+    pytest.param(b'{"params": {"seed": ' + b"9" * 5000 + b"}}", "params.seed", id="5,000 digits"),
+    pytest.param(b'{"type": "chat", "type": "generate"}', "type", id="a key twice"),
+    pytest.param(b'{"params": {"seed": 1, "seed": 2}}', "params.seed", id="a key twice inside"),
+    pytest.param(b'{"input": {"prompt": "a\\u0000b"}}', "input.prompt", id="NUL"),
+    pytest.param(b'{"input": {"prompt": "a\x00b"}}', None, id="raw NUL"),
+    pytest.param(b'{"input": {"prompt": "\\ud800"}}', "input.prompt", id="lone surrogate"),
+    pytest.param(b'{"input": {"messages": ["ok", "\\udc00"]}}', "input.messages.1", id="lone surrogate in a list"),
+    pytest.param(b'{"metadata": {"\\u0000": "x"}}', "metadata", id="NUL in a key"),
+    pytest.param(b'{"metadata": {"\\ud800": 1, "\\ud800": 2}}', "metadata.\N{REPLACEMENT CHARACTER}", id="both"),
+    pytest.param(b"[" * 100_000, None, id="100,000 lists deep"),
+    pytest.param(b'{"a":' * 100_000, None, id="100,000 objects deep"),
+    pytest.param(b'{"a": ' + b"[" * 65 + b"]" * 65 + b"}", None, id="66 deep"),
+    pytest.param(b'{"a": "' + b'\\"' * 100_000 + b"[" * 70, None, id="a string without end"),
+]
+
+
+@pytest.mark.parametrize(("raw", "field"), MALFORMED)
+def test_malformed_body_is_a_400_that_says_where(api: Api, raw: bytes, field: str | None) -> None:
+    """What isn't strictly one JSON object is refused, with the path of the fault where it has one."""
+    response = api.post("/v1/jobs", data=raw, content_type="application/json")
+    error = response.json["error"]
+    assert (response.status_code, error["code"], error["field"]) == (400, "malformed_body", field)
+
+
+@pytest.mark.parametrize("depth", [1, 63])
+def test_nesting_up_to_the_limit_is_read(depth: int) -> None:
+    """Depth is refused beyond 64 levels, not before, and brackets within strings don't count."""
+    value: Any = "]" + "[{" * 100 + '\\"['
+    for _ in range(depth):
+        value = [value]
+    assert body.parse(json.dumps({"a": value}).encode()) == {"a": value}
+
+
+def test_many_brackets_side_by_side_are_read() -> None:
+    """Only depth is bounded by brackets, not their number."""
+    value = {"a": [[{}] for _ in range(1000)]}
+    assert body.parse(json.dumps(value).encode()) == value
+
+
+def test_paired_surrogates_are_text() -> None:
+    """An escaped pair of surrogates is one character, which is welcome."""
+    assert body.parse(rb'{"a": "\ud83d\ude00"}') == {"a": "\N{GRINNING FACE}"}
+
+
+def test_long_path_is_cut() -> None:
+    """A client can't have its own keys echoed back at any length."""
+    with pytest.raises(Malformed) as caught:
+        body.parse(b'{"' + b"k" * 10_000 + b'": NaN}')
+    assert len(caught.value.field or "") == 200
+
+
+@pytest.mark.parametrize(
+    "type_", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", None]
+)
+def test_other_media_type_is_a_415(api: Api, type_: str | None) -> None:
+    """Only JSON in UTF-8 is read, whatever the bytes would mean."""
+    response = api.post("/v1/jobs", data=b"{}", content_type=type_)
+    assert (response.status_code, response.json["error"]["code"]) == (415, "unsupported_media_type")
+
+
+def test_body_of_fifty_megabytes_is_a_413(api: Api) -> None:
+    """A body past the limit is refused by its announced length."""
+    response = api.post("/v1/jobs", data=b" " * 50_000_000, content_type="application/json")
+    assert (response.status_code, response.json["error"]["code"]) == (413, "body_too_large")
