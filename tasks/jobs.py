@@ -220,6 +220,8 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
         outcome.status,
         *lifecycle.fenced(job_id, attempt),
         finished_at=func.clock_timestamp(),
+        progress_done=outcome.prompt_tokens,
+        progress_total=outcome.prompt_tokens,
         prompt_tokens=outcome.prompt_tokens,
         completion_tokens=outcome.completion_tokens,
         error_code=code,

@@ -69,11 +69,11 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
         logs.configure()
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
-        except errors.ForebayError as error:
+            self._threads = begin(_current)
+        except (errors.ForebayError, SQLAlchemyError) as error:
             log.error("cannot_start", reason=str(error))
             sys.stderr.flush()
             os._exit(1)
-        self._threads = begin(_current)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 Celery's signature
         if _current is not None:

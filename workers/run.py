@@ -130,9 +130,9 @@ def drop(worker: Worker, attempt: Attempt) -> None:
 
 
 def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
-    """Writes the end down, waiting for PostgreSQL as long as it takes; None when a newer attempt has the job."""
+    """Writes the end down, waiting for PostgreSQL as long as it takes; None when the attempt is over before."""
     claim = attempt.claim
-    while not attempt.stopped:
+    while True:
         try:
             with worker.sessions.begin() as session:
                 record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
@@ -140,6 +140,8 @@ def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
             break
         except SQLAlchemyError as error:
             log.warning("end_not_written_yet", job_id=str(claim.job_id), error=str(error))
+            if attempt.stopped:
+                break
             time.sleep(_PATIENCE_S)
         else:
             log.info("ended", job_id=str(claim.job_id), attempt=claim.attempt, status=record.status)

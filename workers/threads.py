@@ -1,6 +1,7 @@
 """What a worker does beside its slots: its heart, its sweep, and its ear for cancellations."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +35,14 @@ def start(worker: Worker) -> list[threading.Thread]:
 
 def beat(worker: Worker) -> None:
     """Renews the lease, learns which attempts are over, and checkpoints the others. Raises SQLAlchemy's errors."""
+    began_at = time.monotonic()
     held = worker.held()
     attempts = {attempt.claim.job_id: attempt.claim.attempt for attempt in held}
     with worker.sessions.begin() as session:
         if not workers.beat(session, worker_id=worker.id, free=worker.slots - len(held), job_s=worker.job_s):
             workers.register(session, worker_id=worker.id, model=worker.model, slots=worker.slots)
         over = jobs.lost_attempts(session, attempts) if attempts else set()
-    worker.renew()
+    worker.renew(began_at)
     for job_id in over:
         worker.stop(job_id, Stop.ENDED)
     for attempt in held:

@@ -43,9 +43,9 @@ class Worker:
         """Its heart couldn't be heard for a lease: others may have its jobs, so it must not publish."""
         return time.monotonic() - self.beat_at > self.settings.shared.lease_s
 
-    def renew(self) -> None:
-        """Its heart has just been heard."""
-        self.beat_at = time.monotonic()
+    def renew(self, began_at: float) -> None:
+        """Its heart was heard, no earlier than `began_at`: the lease ends here before it ends in PostgreSQL."""
+        self.beat_at = began_at
 
     def held(self) -> list[Attempt]:
         with self.lock:
