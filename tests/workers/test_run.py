@@ -1,0 +1,262 @@
+"""A worker's run, heart and ear, on real PostgreSQL and Redis with the echo engine."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy.exc import OperationalError
+
+from db.session import Sessions
+from tasks import ending, jobs, stream
+from tasks.dispatch import Dispatcher
+from tasks.jobs import Outcome
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tasks.settings import Settings
+from tasks.sweep import Sweeper
+from tests import tables
+from workers import run, threads
+from workers.attempt import Attempt, Stop
+from workers.engines.echo import Echo
+from workers.settings import WorkerSettings
+from workers.worker import Worker
+
+
+@dataclass(slots=True)
+class Post:
+    """A sender that only notes what it is given."""
+
+    sent: list[str] = field(default_factory=list)
+
+    def send_task(self, name: str, *, args: list[str], queue: str, retry: bool) -> None:
+        self.sent.append(args[0])
+
+
+@pytest.fixture
+def sessions(postgres_url: str) -> Iterator[Sessions]:
+    with tables.emptied(postgres_url) as sessions:
+        yield sessions
+
+
+@pytest.fixture
+def caller(sessions: Sessions) -> Caller:
+    return tables.tenant(sessions)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    client = stream.connect(redis_url, timeout_s=5, max_connections=10)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str) -> Iterator[Worker]:
+    shared = Settings(postgres_url, redis_url, redis_url, Path("none"), tables.LEASE_S, 60)
+    dispatcher = Dispatcher(Post(), sessions, tables.LEASE_S)
+    made = Worker(
+        id="w1",
+        model="alpha",
+        slots=2,
+        engine=Echo("alpha", slots=2, context=64),
+        settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
+        sessions=sessions,
+        client=client,
+        dispatcher=dispatcher,
+        sweeper=Sweeper(dispatcher, client, tables.LEASE_S, 60),
+    )
+    threads.beat(made)
+    yield made
+    made.gone.set()
+
+
+def dispatched(sessions: Sessions, caller: Caller) -> uuid.UUID:
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    return job_id
+
+
+def in_thread(worker: Worker, job_id: uuid.UUID) -> threading.Thread:
+    """A run that has streamed something and goes on."""
+    assert isinstance(worker.engine, Echo)
+    worker.engine.token_s = 0.05
+    thread = threading.Thread(target=run.run, args=(worker, job_id))
+    thread.start()
+    until(lambda: len(stream.read(worker.client, job_id)) > 1)
+    return thread
+
+
+def until(met: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def test_run_takes_a_job_from_message_to_record(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """Result, usage, stream and slot are all as they should be."""
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    with sessions() as session:
+        record = jobs.get(session, caller, job_id)
+    assert record.result == {"text": "one two three four", "finish_reason": "stop"}
+    assert tables.usage_rows(sessions, job_id) == [(4, 4)]
+    events = stream.read(worker.client, job_id)
+    assert events[-1].entry.type == "succeeded"
+    assert events[-1].entry.data == record.as_json()
+    assert worker.held() == []
+    assert worker.job_s is not None
+
+
+def test_run_of_a_job_already_taken_does_nothing(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """The message came twice."""
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    before = stream.read(worker.client, job_id)
+    run.run(worker, job_id)
+    assert stream.read(worker.client, job_id) == before
+    assert tables.column(sessions, job_id, "attempt") == 1
+
+
+def test_claim_and_end_let_the_next_job_in(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """Room in the window is filled at once, not by the next sweep."""
+    job_id = dispatched(sessions, caller)
+    waiting = tables.submit(sessions, caller).id
+    run.run(worker, job_id)
+    assert worker.dispatcher.app.sent == [str(waiting)]
+
+
+def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """With its heartbeat a worker keeps what has been streamed, and how far the prompt is."""
+    job_id = dispatched(sessions, caller)
+    thread = in_thread(worker, job_id)
+    threads.beat(worker)
+    with sessions() as session:
+        job, output = jobs.find(session, caller, job_id)
+        assert jobs.stored_transcript(output).text.startswith("one ")
+    assert (job.status, job.progress_done, job.progress_total) == ("running", 4, 4)
+    thread.join()
+
+
+def test_cancel_is_heard_at_once_and_by_the_heart(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """By the ear when Redis carries it, by the heartbeat's answer when it doesn't; nothing more is published."""
+    ear = threading.Thread(target=threads.listen, args=(worker,))
+    for by_ear in (False, True):
+        job_id = dispatched(sessions, caller)
+        thread = in_thread(worker, job_id)
+        if by_ear:
+            ear.start()
+            until(lambda: worker.client.pubsub_numsub(ending.CANCELS)[0][1])
+        with sessions.begin() as session:
+            _, closing = ending.cancel(session, worker.client, caller, job_id, 60)
+        assert closing is not None
+        if by_ear:
+            ending.announce(worker.client, closing, 60)
+        else:
+            threads.beat(worker)
+        thread.join(30)
+        assert not thread.is_alive()
+        assert tables.column(sessions, job_id, "status") == "cancelled"
+        if by_ear:
+            assert stream.read(worker.client, job_id)[-1].entry.type == "cancelled"
+    worker.gone.set()
+    ear.join()
+
+
+def test_drained_worker_hands_its_jobs_back_and_claims_none(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """After the grace the job waits again, with all that was streamed, and no crash is counted."""
+    job_id, other = dispatched(sessions, caller), dispatched(sessions, caller)
+    thread = in_thread(worker, job_id)
+    assert isinstance(worker.engine, Echo)
+    worker.engine.token_s = 30
+    worker.drain()
+    thread.join(30)
+    assert not thread.is_alive()
+    run.run(worker, other)
+    assert tables.column(sessions, other, "status") == "dispatched"
+    assert tables.column(sessions, job_id, "status") in ("queued", "dispatched")
+    assert tables.column(sessions, job_id, "crashes") == 0
+    with sessions() as session:
+        kept = jobs.stored_transcript(jobs.find(session, caller, job_id)[1])
+    assert kept.entries == [event.entry for event in stream.read(worker.client, job_id)]
+
+
+def test_job_taken_over_is_dropped_without_a_word(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """A worker that comes back to find a newer attempt writes nothing, neither stream nor record nor usage."""
+    job_id = dispatched(sessions, caller)
+    thread = in_thread(worker, job_id)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING, attempt=2, worker_id="w2")
+    stream.Writer(worker.client, job_id, 2, 60).open()
+    before = stream.read(worker.client, job_id)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert stream.read(worker.client, job_id) == before
+    assert tables.usage_rows(sessions, job_id) == []
+    assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_end_waits_for_the_database(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL away at the end of a run: the result is kept in memory and written when it is back."""
+    job_id = dispatched(sessions, caller)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    away = iter([True, True, False])
+
+    def try_begin() -> object:
+        if next(away):
+            raise OperationalError("SELECT", {}, Exception("gone"))
+        return sessions.begin()
+
+    class Flaky:
+        begin = staticmethod(try_begin)
+
+    monkeypatch.setattr(run, "_PATIENCE_S", 0)
+    worker.sessions = Flaky()  # type: ignore[assignment]
+    record = run.settle(worker, Attempt(claim), Outcome(Status.SUCCEEDED, 4, 0, {"text": ""}))
+    assert record is not None
+    assert tables.column(sessions, job_id, "status") == "succeeded"
+
+
+def test_bug_in_a_run_fails_the_job_and_not_the_worker(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """Whatever goes wrong, the job reaches an end and the slot is free."""
+
+    class Broken(Echo):
+        def count_tokens(self, prompt: str) -> int:
+            raise ZeroDivisionError("a slip")
+
+    worker.engine = Broken("alpha", slots=1, context=64)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    with sessions() as session:
+        record = jobs.get(session, caller, job_id)
+    assert record.error == {"code": "internal", "message": "the worker failed: ZeroDivisionError"}
+    assert worker.held() == []
+
+
+def test_cut_off_worker_falls_silent_until_its_heart_is_heard(worker: Worker) -> None:
+    """The lease is the worker's own knowledge too."""
+    assert not worker.cut_off
+    worker.renew(time.monotonic() - tables.LEASE_S - 1)
+    assert worker.cut_off
+    threads.beat(worker)
+    assert not worker.cut_off
+
+
+def test_ended_job_overrides_a_drain(sessions: Sessions, caller: Caller) -> None:
+    """A job that somebody else has ended isn't handed back."""
+    claim = tables.claim(sessions, dispatched(sessions, caller))
+    assert claim is not None
+    attempt = Attempt(claim)
+    attempt.stop(Stop.DRAIN)
+    attempt.stop(Stop.ENDED)
+    attempt.stop(Stop.DRAIN)
+    assert attempt.stopped is Stop.ENDED
