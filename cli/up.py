@@ -45,7 +45,7 @@ class Launch:
         """Starts everything, in the order in which things need each other; returns when jobs can be answered."""
         self._make_secrets()
         self._start_servers()
-        self._prepare_database()
+        self._run(lineup.prepare(self.folder.secrets, self.env))
         self._start_platform()
         self.wait_until(self._is_ready)
 
@@ -57,7 +57,7 @@ class Launch:
     def stop(self) -> None:
         """Stops everything: first what takes jobs, then what runs them, last what keeps them."""
         workers = [lineup.worker_name(model.name) for model in self.models]
-        self.supervisor.stop(lineup.API, lineup.FLOWER, lineup.PREPARE)
+        self.supervisor.stop(lineup.API, lineup.FLOWER, lineup.PREPARE, embedded.MAKING_POSTGRES)
         self.supervisor.stop(*workers, lineup.CONTROL)
         self.supervisor.stop(embedded.REDIS)
         self.supervisor.stop(embedded.POSTGRES)
@@ -84,21 +84,21 @@ class Launch:
 
     def _start_servers(self) -> None:
         """Starts the servers that the environment names no URL for, and fills in their URLs."""
-        started = []
-        for make, variable in (
-            (embedded.redis, "FOREBAY_REDIS_URL"),
-            (embedded.postgres, "FOREBAY_DATABASE_URL"),
-        ):
-            if variable not in self.env:
-                server = make(self.folder.root)
-                self.supervisor.start(server.spec)
-                self.env[variable] = server.url
-                started.append(server)
-        self.wait_until(lambda: all(s.answers(self.supervisor.pid(s.spec.name)) for s in started))
+        if "FOREBAY_REDIS_URL" not in self.env:
+            self.env["FOREBAY_REDIS_URL"] = self._start_server(embedded.redis(self.folder.root))
+        if "FOREBAY_DATABASE_URL" not in self.env:
+            self._run(embedded.making_postgres(self.folder.root))
+            self.env["FOREBAY_DATABASE_URL"] = self._start_server(embedded.postgres(self.folder.root))
 
-    def _prepare_database(self) -> None:
-        self.supervisor.start(lineup.prepare(self.folder.secrets, self.env))
-        self.wait_until(lambda: not self.supervisor.keeps(lineup.PREPARE))
+    def _start_server(self, server: embedded.Server) -> str:
+        name = server.spec.name
+        self.supervisor.start(server.spec)
+        self.wait_until(lambda: server.answers(self.supervisor.pid(name)))
+        return server.url
+
+    def _run(self, spec: processes.Spec) -> None:
+        self.supervisor.start(spec)
+        self.wait_until(lambda: not self.supervisor.keeps(spec.name))
 
     def _start_platform(self) -> None:
         threads = lineup.threads_each(self.models)

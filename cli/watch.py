@@ -1,0 +1,41 @@
+"""`forebay watch`: a job's answer as it is made."""
+
+import sys
+
+import click
+
+from cli import client as api
+from cli.client import Client, Job
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@api.options
+def watch(client: Client, job_id: str) -> None:
+    """Print the answer of the job ID as it is made, from its beginning; status 1 unless it succeeds."""
+    job = follow(client, job_id)
+    if job["status"] != "succeeded":
+        sys.exit(1)
+
+
+def follow(client: Client, job_id: str) -> Job:
+    """Prints a job's text on stdout as it comes and all else about it on stderr; returns the job as it ended."""
+    for event in client.events(job_id):
+        match event.type:
+            case "delta":
+                click.echo(event.data["text"], nl=False)
+            case "queued":
+                _say(f"queued, {event.data['position']} before it")
+            case "restarted":
+                _say("\nrestarted, the answer begins anew:")
+            case "succeeded" | "failed" | "cancelled" | "expired":
+                click.echo()
+                if event.type != "succeeded":
+                    error = event.data["error"]
+                    _say(f"{event.type}: {error['message']}" if error else event.type)
+                return event.data
+    raise AssertionError("a stream ends with the job's end")
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
