@@ -33,7 +33,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
-	$(BIN)/python benchmarks/jobs.py
+	$(BIN)/python -m benchmarks.jobs
 
 faults: setup
 	$(BIN)/python -m pytest tests/faults

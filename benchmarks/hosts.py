@@ -1,0 +1,37 @@
+"""The engine host by itself: the very process a worker starts, without a worker."""
+
+import os
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.clients import Direct
+from tasks.catalog import Model
+from workers import engines
+from workers.engines.llamacpp import LlamaCpp
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One that runs: how to ask it, and its process."""
+
+    client: Direct
+    process: psutil.Process
+
+
+@contextmanager
+def host(file: Path, *, slots: int, context: int) -> Iterator[Host]:
+    """The model, loaded with a worker's settings, for as long as the block runs."""
+    model = Model(name="direct", engine="llamacpp", context=context, slots=slots, types=("generate",), file=file)
+    engine = engines.load(model, slots=slots, threads=os.cpu_count() or 1)
+    assert isinstance(engine, LlamaCpp)
+    try:
+        address = urllib.parse.urlsplit(engine.host.ready["address"])
+        direct = Direct((address.hostname or "", address.port or 0), engine._key)
+        yield Host(direct, psutil.Process(engine.host.pid))
+    finally:
+        engine.close()
