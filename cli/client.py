@@ -82,7 +82,8 @@ class Client:
                     if event.type in ENDS:
                         return
                 # It ended in good order, but before the last event: that was for us to come again, or there is none.
-                if (job := self.get(job_id))["status"] in ENDS and not lost_at:
+                lost_at = None
+                if (job := self.get(job_id))["status"] in ENDS:
                     yield from self._last(job, after)
                     return
             except (httpx.TransportError, Unreachable) as error:

@@ -22,7 +22,7 @@ from cli.client import Client
 @api.options
 def submit(client: Client, prompt: str, watched: bool, **given: Any) -> None:
     """Ask for a job and print its id. `-` reads the prompt from stdin."""
-    text = click.get_text_stream("stdin").read() if prompt == "-" else prompt
+    text = sys.stdin.read() if prompt == "-" else prompt
     job = client.submit(request(text, **given))
     if not watched:
         click.echo(job["id"])

@@ -1,0 +1,104 @@
+"""The commands of a client, against the whole platform: `submit`, `watch`, `keys`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import client as api
+from cli import submit
+from cli.client import Client
+from cli.main import main
+from tests.conftest import Stack
+
+
+def forebay(*argv: str, stdin: str | None = None, **env: str) -> Result:
+    return CliRunner().invoke(main, argv, input=stdin, env=env)
+
+
+@pytest.fixture
+def asked(stack: Stack) -> dict[str, str]:
+    """The environment in which the commands ask the running platform."""
+    return {"FOREBAY_URL": stack.url, "FOREBAY_KEY": stack.key}
+
+
+def test_submit_prints_the_id_that_watch_takes(asked: dict[str, str]) -> None:
+    """One command asks, another, later and elsewhere, follows."""
+    job_id = forebay("submit", "--model", "echo", "--param", "temperature=0", "one two", **asked).stdout.strip()
+    watched = forebay("watch", job_id, **asked)
+    assert (watched.exit_code, watched.stdout) == (0, "one two\n")
+
+
+def test_submit_watches_and_reads_stdin(asked: dict[str, str]) -> None:
+    """`-` is the prompt from stdin, and `--watch` prints the answer instead of the id."""
+    options = ["--type", "generate", "--model", "echo", "--param", "temperature=0", "--lane", "batch", "--watch"]
+    assert forebay("submit", *options, "-", stdin="three four", **asked).stdout == "three four\n"
+
+
+def test_key_comes_from_the_data_folder(stack: Stack) -> None:
+    """Beside a running `forebay up` nobody has to copy a key."""
+    options = ["--url", stack.url, "--data", str(stack.data), "--model", "echo"]
+    assert forebay("submit", *options, "hello").stdout.startswith("job_")
+
+
+def test_failed_or_cancelled_job_is_status_1(stack: Stack, asked: dict[str, str]) -> None:
+    """Scripts can tell a good end from another."""
+    with Client(stack.url, stack.key) as client:
+        job = client.submit({"type": "generate", "model": "echo", "input": {"prompt": "word " * 500}})
+        client.cancel(job["id"])
+    watched = forebay("watch", job["id"], **asked)
+    assert (watched.exit_code, "cancelled" in watched.stderr) == (1, True)
+
+
+def test_refusal_is_told_with_its_field(asked: dict[str, str]) -> None:
+    """What the API says of a field reaches the person at the terminal."""
+    refused = forebay("submit", "--param", "top_q=1", "hello", **asked)
+    assert (refused.exit_code, "params.top_q" in refused.stderr) == (1, True)
+
+
+def test_request_has_what_was_asked_and_nothing_else() -> None:
+    """Parameters are JSON where they can be, text where they can't; what isn't given isn't sent."""
+    given: dict[str, Any] = {"type_": "chat", "model": None, "system": "Be brief.", "lane": None}
+    assert submit.request("Hi", params=("temperature=0.5", "stop=end", "seed=3"), **given) == {
+        "type": "chat",
+        "params": {"temperature": 0.5, "stop": "end", "seed": 3},
+        "input": {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]},
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [("--param", "temperature"), ("--type", "generate", "--system", "x")], ids=["no value", "no chat"]
+)
+def test_options_that_make_no_request_are_refused(options: tuple[str, ...]) -> None:
+    """A mistake in the command is told before anything is asked."""
+    assert forebay("submit", *options, "hello", FOREBAY_KEY="fb_x").exit_code == 2
+
+
+def test_no_key_anywhere_is_told(tmp_path: Path) -> None:
+    """Without a key the command says where it may come from."""
+    with pytest.raises(click.UsageError, match="FOREBAY_KEY"):
+        api.local_key(tmp_path)
+
+
+def test_key_is_made_listed_and_revoked(postgres_url: str) -> None:
+    """A key's text is shown once; listed are its id, tenant and end."""
+    env = {"FOREBAY_DATABASE_URL": postgres_url, "FOREBAY_KEY_PEPPER": "pepper", "COLUMNS": "200"}
+    key = forebay("keys", "create", "--tenant", "them", "--name", "a note", **env).stdout.strip()
+    key_id, secret = key.split("_", 2)[1:]
+    listed = forebay("keys", "list", **env).stdout
+    assert all(shown in listed for shown in (key_id, "them", "a note"))
+    assert secret not in listed
+    assert forebay("keys", "revoke", key_id, **env).exit_code == 0
+    assert forebay("keys", "revoke", "nothing", **env).exit_code == 1
+
+
+def test_demonstration_asks_what_the_demo_model_can_answer() -> None:
+    """The fact sheet holds the answer, and the prompts fit the smallest model."""
+    from cli import demo
+
+    (question, asked), (_, story) = demo.requests()
+    assert "harbour is 19" in question
+    assert all(len(json.dumps(request)) < 600 for request in (asked, story))
