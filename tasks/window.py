@@ -2,8 +2,10 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal, select, text
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, literal, select, text
 from sqlalchemy.orm import Session
 
 from db import jobs, workers
@@ -75,19 +77,23 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
 
 
 def _view(session: Session, model: str, lease_s: float) -> View:
+    return View(*session.execute(_look(lease_s), {"model": model}).one())
+
+
+@cache
+def _look(lease_s: float) -> Select[Any]:
+    """The query for a `View`, built once: it runs with every submission and every end."""
+    model: BindParameter[Any] = bindparam("model")
     alive = and_(Worker.model == model, workers.beats(lease_s))
     moving = and_(Job.model == model, Job.status.in_((Status.DISPATCHED, Status.RUNNING)))
-    row = session.execute(
-        select(
-            select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
-            select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED).scalar_subquery(),
-            select(func.count()).where(moving, Job.lane == "batch").scalar_subquery(),
-            _anyone_waits(model, "interactive"),
-            _anyone_waits(model, "batch"),
-        )
-    ).one()
-    return View(*row)
+    return select(
+        select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
+        select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED).scalar_subquery(),
+        select(func.count()).where(moving, Job.lane == "batch").scalar_subquery(),
+        _anyone_waits(model, "interactive"),
+        _anyone_waits(model, "batch"),
+    )
 
 
-def _anyone_waits(model: str, lane: str) -> ColumnElement[bool]:
+def _anyone_waits(model: BindParameter[Any], lane: str) -> ColumnElement[bool]:
     return select(literal(1)).where(Job.model == model, Job.lane == lane, Job.status == Status.QUEUED).exists()
