@@ -55,9 +55,11 @@ def configuration(broker_url: str, *, timeout_s: float) -> dict[str, Any]:
 
 
 def sender(broker_url: str, *, timeout_s: float) -> Celery:
-    """An app that only sends. Connects with the first message."""
+    """An app that only sends, or fails to at the first try. Connects with the first message."""
     app = Celery("forebay", set_as_current=False)
     app.conf.update(configuration(broker_url, timeout_s=timeout_s))
+    # Sending without retries still retries to connect, for six seconds, unless the transport is told not to.
+    app.conf.broker_transport_options |= {"max_retries": 0}
     return app
 
 
