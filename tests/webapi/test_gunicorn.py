@@ -1,0 +1,141 @@
+"""The API as it is really served: gunicorn, its threads, its sockets, its end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import redis
+
+from db.session import Sessions
+from tests import tables
+from tests.conftest import ROOT, free_port
+from tests.webapi import byhand
+from tests.webapi.conftest import new_key
+from webapi import gunicorn_conf
+from webapi.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A gunicorn that runs, and a client with a key for it."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    key: str
+    client: httpx.Client
+
+    def submit(self) -> str:
+        response = self.client.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "one"}})
+        assert response.status_code == 202
+        return str(response.json()["id"])
+
+
+@pytest.fixture
+def served(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
+    port, key = free_port(), new_key(sessions, "ours")
+    env = {
+        **os.environ,
+        "FOREBAY_DATABASE_URL": settings.shared.database_url,
+        "FOREBAY_REDIS_URL": settings.shared.redis_url,
+        "FOREBAY_KEY_PEPPER": tables.PEPPER,
+        "FOREBAY_CATALOG": str(settings.shared.catalog),
+    }
+    argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]
+    with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env) as process:
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
+            try:
+                wait_for(http)
+                yield Served(process, port, key, http)
+            finally:
+                process.terminate()
+                process.wait(20)
+
+
+def wait_for(http: httpx.Client) -> None:
+    for _ in range(300):
+        try:
+            assert http.get("/healthz").status_code == 200
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("gunicorn doesn't answer")
+
+
+def test_streams_end_with_the_process_and_others_are_finished(served: Served) -> None:
+    """Asked to stop, the process ends its streams with a hint to come again, answers waits, and exits cleanly."""
+    job_id = served.submit()
+    with ThreadPoolExecutor(1) as pool, served.client.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
+        chunks = stream.iter_text()
+        assert next(chunks).startswith(": ok")
+        waiting = pool.submit(served.client.get, f"/v1/jobs/{job_id}?wait=60")
+        while "queued" not in next(chunks):
+            pass
+        served.process.send_signal(signal.SIGTERM)
+        assert "retry: 500" in "".join(chunks)
+        assert waiting.result(timeout=20).json()["status"] == "queued"
+    assert served.process.wait(20) == 0
+
+
+def test_events_reach_the_client_as_they_are_written(served: Served, sessions: Sessions, client: redis.Redis) -> None:
+    """Nothing between Redis and the socket holds an event back until there are more."""
+    job_id = served.submit()
+    with served.client.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
+        lines = stream.iter_lines()
+        run = byhand.run(sessions, client, job_id)
+        for word in ("a", "b", "c"):
+            run.say(word)
+            assert next(line for line in lines if line.startswith("data") and word in line and "text" in line)
+        run.succeed()
+        assert "event: succeeded" in list(lines)
+
+
+def test_bodies_past_the_limit_are_refused_however_they_are_sent(served: Served) -> None:
+    """Announced or in chunks, 50 MB are a 413, and the process lives on."""
+    chunk = b" " * 1_000_000
+    options = {"headers": {"Content-Type": "application/json"}}
+    chunked = served.client.post("/v1/jobs", content=(chunk for _ in range(50)), **options)
+    announced = served.client.post("/v1/jobs", content=chunk * 50, **options)
+    for response in (chunked, announced):
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+    assert served.client.get("/v1/jobs").json()["data"] == []
+
+
+def test_many_open_streams_leave_room_for_others(served: Served) -> None:
+    """Streams hold threads; their cap keeps some for the rest."""
+    job_id = served.submit()
+    path = f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\n\r\n"
+    sockets = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(240)]
+    statuses = []
+    for connection in sockets:
+        connection.sendall(path.encode())
+    for connection in sockets:
+        statuses.append(connection.recv(12))
+    assert served.client.get(f"/v1/jobs/{job_id}").status_code == 200
+    assert statuses.count(b"HTTP/1.1 200") == 224
+    assert statuses.count(b"HTTP/1.1 503") == 16
+    for connection in sockets:
+        connection.close()
+
+
+def test_accepted_sockets_inherit_the_unread_limit() -> None:
+    """A client that stops reading is given up, since its socket says so to the kernel."""
+
+    class Listener:
+        sock = socket.create_server(("127.0.0.1", 0))
+
+    class Server:
+        LISTENERS = (Listener,)
+
+    gunicorn_conf.when_ready(Server)
+    port = Listener.sock.getsockname()[1]
+    with Listener.sock, socket.create_connection(("127.0.0.1", port)), Listener.sock.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000

@@ -1,0 +1,110 @@
+"""The page about the API says everything it can answer, and is served from here alone."""
+
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.webapi.conftest import Api
+from webapi import errors
+
+WITH_KEY = {401, 500, 503}
+WITH_BODY = {400, 413, 415, 422}
+
+
+@pytest.fixture
+def spec(app: Flask) -> dict[str, Any]:
+    return dict(app.test_client().get("/openapi.json").json or {})
+
+
+def operations(spec: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    methods = ("get", "post", "put", "patch", "delete")
+    return {(m, path): item[m] for path, item in spec["paths"].items() for m in methods if m in item}
+
+
+def test_every_route_is_documented(app: Flask, spec: dict[str, Any]) -> None:
+    """What can be asked is on the page, and what is on the page can be asked."""
+    served = {
+        (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if not rule.rule.startswith(("/docs", "/openapi.json"))
+    }
+    assert set(operations(spec)) == served
+
+
+def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -> None:
+    """Derived from what a route takes: a key, an id, parameters, a body."""
+    for (method, path), operation in operations(spec).items():
+        documented = {int(status) for status in operation["responses"]}
+        if path == "/healthz":
+            assert documented == {200}
+            continue
+        if path == "/readyz":
+            assert documented == {200, 503}
+            continue
+        expected = set(WITH_KEY) | {202 if (method, path) == ("post", "/v1/jobs") else 200}
+        expected |= {404} if "{job_id}" in path else set()
+        expected |= {422} if operation.get("parameters") else set()
+        expected |= WITH_BODY if "requestBody" in operation else set()
+        assert documented == expected, (method, path)
+
+
+def test_every_error_has_the_one_shape(spec: dict[str, Any]) -> None:
+    """Each documented failure refers to the same schema."""
+    for (_, path), operation in operations(spec).items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and path != "/readyz":
+                schema = response["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Error"}
+
+
+def test_only_health_needs_no_key(spec: dict[str, Any]) -> None:
+    """The key is asked for everywhere else."""
+    assert spec["security"] == [{"key": []}]
+    assert {path for (_, path), op in operations(spec).items() if op.get("security") == []} == {"/healthz", "/readyz"}
+
+
+def test_models_of_the_catalogue_are_offered_by_type(spec: dict[str, Any]) -> None:
+    """The page lists the models that serve a type."""
+    schemas = spec["components"]["schemas"]
+    assert schemas["ChatRequest"]["properties"]["model"]["enum"] == ["alpha", None]
+    assert schemas["GenerateRequest"]["properties"]["model"]["enum"] == ["alpha", "beta", None]
+
+
+def test_answers_have_exactly_the_documented_members(api: Api, spec: dict[str, Any]) -> None:
+    """The job's schema and the job's record name the same members."""
+    documented = spec["components"]["schemas"]["Job"]
+    job = api.submit()
+    assert set(job) == set(documented["properties"]) == set(documented["required"])
+
+
+def test_every_error_of_ours_has_a_status() -> None:
+    """A subclass is found before what it derives from."""
+    kinds = list(errors.STATUS)
+    for i, kind in enumerate(kinds):
+        assert not any(issubclass(later, kind) for later in kinds[i + 1 :])
+
+
+def test_page_loads_nothing_from_elsewhere(app: Flask) -> None:
+    """The page works without a network: its parts come from the package that carries them."""
+    client = app.test_client()
+    page = client.get("/docs/")
+    assert page.status_code == 200
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert parts
+    for part in parts:
+        assert part.startswith("/docs/"), part
+        with client.get(part) as loaded:
+            assert loaded.status_code == 200, part
+
+
+def test_importing_needs_no_environment() -> None:
+    """The modules are loaded without any setting; only `create_app()` without settings reads them."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
+    loaded = subprocess.run([sys.executable, "-c", "import webapi.app, webapi.gunicorn_conf"], env=env, check=False)
+    assert loaded.returncode == 0

@@ -1,0 +1,36 @@
+"""The API's settings: all mistakes are told together."""
+
+import pytest
+
+from tasks import errors
+from webapi import settings
+from webapi.app import create_app
+
+GOOD = {
+    "FOREBAY_DATABASE_URL": "postgresql:///x",
+    "FOREBAY_REDIS_URL": "redis://localhost/0",
+    "FOREBAY_KEY_PEPPER": "pepper",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*GOOD, "FOREBAY_MAX_BODY_BYTES", "FOREBAY_CATALOG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_everything_missing_is_told_at_once() -> None:
+    """Whoever sets this up for the first time learns of every variable in one go."""
+    with pytest.raises(errors.SettingsError) as caught:
+        create_app()
+    assert all(name in str(caught.value) for name in GOOD)
+
+
+def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the addresses and the pepper must be given."""
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    read = settings.read()
+    assert (read.key_pepper, read.max_body_bytes) == ("pepper", 2 * 1024 * 1024)
+    assert read.shared.broker_url == "redis://localhost/0"
+    assert 0 < read.max_readers < settings.THREADS
