@@ -34,7 +34,7 @@ class Reader:
         self._lease_s = lease_s
         # What blocks for a second must be allowed more; what a request waits for, less.
         self._client = stream.connect(redis_url, timeout_s=0.5, max_connections=256)
-        self._follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=4), self._which_ended)
+        self._follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=32), self._which_ended)
 
     def start(self) -> None:
         self._follower.start()

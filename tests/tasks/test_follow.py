@@ -42,7 +42,7 @@ def ended() -> Ended:
 
 @pytest.fixture
 def follower(client: redis.Redis, redis_url: str, ended: Ended) -> Iterator[Follower]:  # client: emptied first
-    follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=4), ended)
+    follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=32), ended)
     follower.start()
     yield follower
     follower.stop()
@@ -183,7 +183,7 @@ def test_stopping_lets_readers_go_and_takes_no_more(follower: Follower, writer: 
 
 def test_unreachable_redis_ends_readers_by_postgresql(ended: Ended) -> None:
     """Without Redis, ends are still learnt, and the thread outlives it."""
-    nowhere = stream.connect("unix:///nowhere.sock", timeout_s=2, max_connections=4)
+    nowhere = stream.connect("unix:///nowhere.sock", timeout_s=2, max_connections=32)
     follower = Follower(nowhere, ended)
     follower.start()
     try:
