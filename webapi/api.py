@@ -57,9 +57,10 @@ class Blueprint(flask_smorest.Blueprint):
         """Documents the errors that a route can answer with."""
 
         def decorate(view: View) -> View:
-            for status in statuses:
-                documented = self.alt_response(status, schema=Error, headers=_ERROR_HEADERS.get(status))
-                view = documented(view)
+            if 414 in statuses:  # gunicorn's own, before any of us is asked
+                view = self.alt_response(414, schema={"type": "string"}, content_type="text/html")(view)
+            for status in sorted({*statuses} - {414}):
+                view = self.alt_response(status, schema=Error, headers=_ERROR_HEADERS.get(status))(view)
             return view
 
         return decorate
@@ -68,6 +69,9 @@ class Blueprint(flask_smorest.Blueprint):
 class Api(flask_smorest.Api):
     ERROR_SCHEMA = Error
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_pagination_header(self) -> None:
+        """Ours is in the body."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         return errors.http(error)

@@ -63,3 +63,4 @@ def _describe(api: Api, serving: service.Service) -> None:
         able = [model.name for model in serving.catalog.values() if type_ in model.types]
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]
         properties["model"] |= {"enum": [*able, None]}
+        properties["metadata"] |= {"propertyNames": {"maxLength": 64, "pattern": r"^[^\x00]*$"}}

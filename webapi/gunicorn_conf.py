@@ -20,6 +20,7 @@ threads = settings.THREADS
 worker_connections = 2000
 keepalive = 30
 graceful_timeout = 5
+limit_request_line = 8190
 accesslog = None
 errorlog = "-"
 loglevel = "warning"

@@ -20,7 +20,7 @@ _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured
 
 
 @blueprint.route("/v1/jobs", methods=["POST"])
-@blueprint.arguments(schemas.JobRequest)
+@blueprint.arguments(schemas.JobRequest, example=schemas.EXAMPLE)
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": schemas.JOB_REQUEST}}})
 @blueprint.response(202, schemas.Job, headers=_LOCATION, description="Accepted: it will not be lost.")
 @blueprint.answers(400, 401, 413, 415, 422, 500, 503)
@@ -41,7 +41,7 @@ def submit(given: dict[str, Any]) -> Response:
 @blueprint.route("/v1/jobs", methods=["GET"])
 @blueprint.arguments(schemas.JobsQuery, location="query")
 @blueprint.response(200, schemas.JobList)
-@blueprint.answers(401, 422, 500, 503)
+@blueprint.answers(401, 414, 422, 500, 503)
 def browse(query: dict[str, Any]) -> Response:
     """List jobs, newest first"""
     after = query.pop("after", None)
@@ -56,7 +56,7 @@ def browse(query: dict[str, Any]) -> Response:
 @blueprint.arguments(schemas.WaitQuery, location="query")
 @blueprint.arguments(schemas.PreferHeader, location="headers")
 @blueprint.response(200, schemas.Job, headers=_APPLIED)
-@blueprint.answers(401, 404, 422, 500, 503)
+@blueprint.answers(401, 404, 414, 422, 500, 503)
 def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Response:
     """Look at a job, or wait for its end"""
     wait_s, preferred = query.get("wait"), None

@@ -33,7 +33,7 @@ class Real(fields.Float):
         return float(super()._validated(value))
 
 
-_STOP = {"type": "string", "minLength": 1, "maxLength": 64}
+_STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
 _STOPS = {"oneOf": [_STOP, {"type": "array", "maxItems": 8, "items": _STOP}, {"type": "null"}]}
 
 
@@ -93,13 +93,17 @@ class Params(Given):
     )
 
 
+# What PostgreSQL can keep; `webapi.body` refuses the rest wherever it stands.
+_STORABLE = {"pattern": r"^[^\x00]*$"}
+
+
 class Prompt(Strict):
-    prompt = fields.String(required=True, validate=validate.Length(min=1))
+    prompt = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
 
 
 class Message(Strict):
     role = fields.String(required=True, validate=validate.OneOf(("system", "user", "assistant")))
-    content = fields.String(required=True, validate=validate.Length(min=1))
+    content = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
 
 
 class Conversation(Strict):
@@ -137,7 +141,7 @@ class _Request(Given):
         metadata={
             "description": "Kept and shown, never read: up to 16 pairs, keys to 64 characters, values to 512.",
             "maxProperties": 16,
-            "additionalProperties": {"type": "string", "maxLength": 512},
+            "additionalProperties": {"type": "string", "maxLength": 512, **_STORABLE},
         },
     )
 
@@ -159,6 +163,12 @@ class ChatRequest(_Request):
 KINDS: dict[str, ma.Schema] = {"generate": GenerateRequest(), "chat": ChatRequest()}
 
 _REFERENCES = {name: f"#/components/schemas/{type(kind).__name__}" for name, kind in KINDS.items()}
+
+EXAMPLE = {
+    "type": "chat",
+    "input": {"messages": [{"role": "user", "content": "Tell me a story about Anna."}]},
+    "params": {"max_tokens": 100, "temperature": 0.8},
+}
 
 # How `JobRequest`, and a job's id as a part of a path, are documented.
 JOB_REQUEST = {
@@ -199,7 +209,7 @@ def _job_id(text: str) -> None:
         raise ma.ValidationError("must be a job's id")
 
 
-_STORABLE = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
+_NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
 
 
 class JobsQuery(ma.Schema):
@@ -209,7 +219,7 @@ class JobsQuery(ma.Schema):
     )
     status = fields.String(validate=validate.OneOf(_SHOWN))
     type = fields.String(validate=validate.OneOf(TYPES))
-    model = fields.String(validate=_STORABLE)
+    model = fields.String(validate=_NAME)
     since = fields.AwareDateTime(
         format="iso", default_timezone=dt.UTC, metadata={"description": "Created at this time (ISO 8601) or later."}
     )

@@ -29,7 +29,7 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 @blueprint.arguments(schemas.EventsQuery, location="query")
 @blueprint.arguments(schemas.LastEventIdHeader, location="headers")
 @blueprint.response(200, schemas.EVENT, content_type="text/event-stream", description="Events, to the last.")
-@blueprint.answers(401, 404, 422, 500, 503)
+@blueprint.answers(401, 404, 414, 422, 500, 503)
 def events(query: dict[str, int], headers: dict[str, int], job_id: str) -> Response:
     """Follow a job
 
