@@ -3,28 +3,32 @@
 import datetime as dt
 import uuid
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     CTE,
     JSON,
+    BindParameter,
     CheckConstraint,
     ColumnElement,
     DateTime,
     ForeignKey,
     Index,
     Integer,
+    Select,
     SmallInteger,
     Text,
     and_,
+    bindparam,
     func,
     literal,
     or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
 
 from db.session import Table
 
@@ -146,7 +150,8 @@ def page(
         filters.append(Job.model == model)
     if since is not None:
         filters.append(Job.created_at >= since)
-    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    # Of the outputs only what a list shows: the streams of a hundred jobs would be megabytes.
+    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).options(load_only(JobOutput.result))
     rows = session.execute(outer.where(*filters).order_by(Job.id.desc()).limit(limit))
     return [(job, output) for job, output in rows]
 
@@ -173,7 +178,15 @@ def next_queued(session: Session, model: str, lane: str, limit: int) -> list[uui
     A tenant's turn counts what it already has in the window or running, so that one with thousands waiting can't
     fill the window before another's first. Reads at most `limit` rows a tenant from the index.
     """
-    waiting = and_(Job.model == model, Job.lane == lane, Job.status == "queued")
+    return list(session.scalars(_next_queued(), {"model": model, "lane": lane, "limit": limit}))
+
+
+@cache
+def _next_queued() -> Select[Any]:
+    """Built once: it runs with every refill, and building it takes longer than running it."""
+    model: BindParameter[Any] = bindparam("model")
+    limit: BindParameter[Any] = bindparam("limit", type_=Integer)
+    waiting = and_(Job.model == model, Job.lane == bindparam("lane"), Job.status == "queued")
     tenants = _tenants(waiting)
     own = and_(waiting, Job.tenant_id == tenants.c.tenant_id)
     rank = func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("rank")
@@ -182,9 +195,7 @@ def next_queued(session: Session, model: str, lane: str, limit: int) -> list[uui
     busy = and_(other.model == model, other.status.in_(("dispatched", "running")))
     load = select(func.count()).where(busy, other.tenant_id == tenants.c.tenant_id).scalar_subquery()
     turns = select(firsts.c.id).select_from(tenants).join(firsts, literal(True))
-    return list(
-        session.scalars(turns.order_by(firsts.c.priority.desc(), firsts.c.rank + load, firsts.c.id).limit(limit))
-    )
+    return turns.order_by(firsts.c.priority.desc(), firsts.c.rank + load, firsts.c.id).limit(limit)
 
 
 def _tenants(waiting: ColumnElement[bool]) -> CTE:
