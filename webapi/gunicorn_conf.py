@@ -21,6 +21,8 @@ worker_connections = 2000
 keepalive = 30
 graceful_timeout = 5
 limit_request_line = 8190
+# Nobody speaks to it, and two of us on one machine would fight over its one path in the home folder.
+control_socket_disable = True
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
