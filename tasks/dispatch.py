@@ -1,17 +1,22 @@
 """Dispatch: after the commit, the wake-ups go out. Best effort and bounded in time; the sweep mends the rest."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
 from tasks import broker, window
 from tasks.window import Ticket
 
 log = structlog.get_logger(__name__)
+
+_LOOK_S = 1.0
+_QUIET_AFTER_FAILURE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +45,43 @@ class Dispatcher:
                 log.warning("broker_unreachable", error=str(error), job_id=str(ticket.job_id))
                 return False
         return True
+
+
+class Refiller:
+    """Refills windows on a thread of its own: whoever made work or room only says so, and waits for nothing.
+
+    What is asked for while a refill is under way is served by the next one, all together: otherwise every slot and
+    every request would queue for the window's lock. Thread-safe.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._models: set[str] = set()
+        self._lock = threading.Lock()
+        self._asked = threading.Event()
+
+    def ask(self, model: str) -> None:
+        """Has the model's window refilled soon, by a look that is later than this call."""
+        with self._lock:
+            self._models.add(model)
+        self._asked.set()
+
+    def run(self, gone: threading.Event) -> None:
+        """Serves until `gone` is set. Whatever fails, the sweep mends it; after a failure it is quiet for a second."""
+        while not gone.is_set():
+            if self._asked.wait(_LOOK_S) and not self._serve():
+                gone.wait(_QUIET_AFTER_FAILURE_S)
+
+    def wake(self) -> None:
+        """Lets `run` notice at once that it is to end."""
+        self._asked.set()
+
+    def _serve(self) -> bool:
+        self._asked.clear()
+        with self._lock:
+            models, self._models = self._models, set()
+        try:
+            return all(self._dispatcher.refill(model) for model in models)
+        except SQLAlchemyError as error:
+            log.warning("refill_failed", error=type(error).__name__)
+            return False

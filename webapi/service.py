@@ -1,25 +1,20 @@
 """What one API process works with: its settings, PostgreSQL, Redis, the reader of streams, the sender of wake-ups."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-import structlog
 from flask import current_app
-from sqlalchemy.exc import SQLAlchemyError
 
 from db import session
 from tasks import broker, catalog, errors, stream
-from tasks.dispatch import Dispatcher
+from tasks.dispatch import Dispatcher, Refiller
 from tasks.reading import Reader
 from webapi.settings import Settings
 
-log = structlog.get_logger(__name__)
-
 _POOL_SIZE = 16
 _SEND_LIMIT_S = 0.5
-_QUIET_AFTER_FAILURE_S = 1.0
 
 
 class Service:
@@ -33,8 +28,9 @@ class Service:
         self.sessions = session.open_sessions(self.engine)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
         sender = broker.sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
-        self._dispatcher = Dispatcher(sender, self.sessions, shared.lease_s)
-        self._quiet_until = 0.0
+        self._refiller = Refiller(Dispatcher(sender, self.sessions, shared.lease_s))
+        self._refiller_thread: threading.Thread | None = None
+        self._gone = threading.Event()
         self._reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
         self._reader_started = False
         self._starting = threading.Lock()
@@ -50,19 +46,13 @@ class Service:
         return self._reader
 
     def refill(self, model: str) -> None:
-        """Sends what the model's window has room for. Whatever fails, the sweep mends it; nobody waits for it.
-
-        After a failure it stays quiet for a second, so that a dead broker costs one request its patience and not all.
-        """
-        if time.monotonic() < self._quiet_until:
-            return
-        try:
-            sent = self._dispatcher.refill(model)
-        except SQLAlchemyError as error:
-            log.warning("refill_failed", error=type(error).__name__)
-            sent = False
-        if not sent:
-            self._quiet_until = time.monotonic() + _QUIET_AFTER_FAILURE_S
+        """Has what the model's window has room for sent, soon. Whatever fails, the sweep mends it."""
+        with self._starting:
+            if self._refiller_thread is None:
+                serve = partial(self._refiller.run, self._gone)
+                self._refiller_thread = threading.Thread(target=serve, name="refiller", daemon=True)
+                self._refiller_thread.start()
+        self._refiller.ask(model)
 
     def take_place(self) -> None:
         """Notes a request that will hold its thread. Raises `Unavailable` when too many do; else `leave_place`."""
@@ -87,6 +77,10 @@ class Service:
 
     def close(self) -> None:
         """Gives everything back; for tests, since a process just ends."""
+        self._gone.set()
+        if self._refiller_thread:
+            self._refiller.wake()
+            self._refiller_thread.join()
         self._reader.release()
         if self._reader_started:
             self._reader.stop()

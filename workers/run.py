@@ -35,7 +35,7 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
     worker.enter(attempt)
     began_at = time.monotonic()
     try:
-        refill(worker)
+        worker.refiller.ask(worker.model or "")  # a claim makes room in the window
         pen = open_stream(worker, attempt)
         outcome = produce(worker, attempt, pen)
         ended = outcome and settle(worker, attempt, outcome)
@@ -43,7 +43,7 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
             announce(pen, ended)
     finally:
         worker.leave(attempt, time.monotonic() - began_at)
-    refill(worker)
+    worker.refiller.ask(worker.model or "")  # and so does the end, for batch work
 
 
 def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
@@ -54,14 +54,6 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
         claim = jobs.claim(session, job_id, model=worker.model, worker_id=worker.id)
     log.info("claimed" if claim else "not_to_be_had", job_id=str(job_id), attempt=claim and claim.attempt)
     return claim
-
-
-def refill(worker: Worker) -> None:
-    """A claim and an end make room in the window. What fails here the sweep mends."""
-    try:
-        worker.dispatcher.refill(worker.model or "")
-    except SQLAlchemyError as error:
-        log.warning("refill_failed", error=str(error))
 
 
 def open_stream(worker: Worker, attempt: Attempt) -> Pen:

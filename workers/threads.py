@@ -25,6 +25,7 @@ def start(worker: Worker) -> list[threading.Thread]:
     loops: dict[str, Callable[[], None]] = {
         "heart": lambda: _every(worker, worker.settings.heartbeat_s, lambda: beat(worker)),
         "sweep": lambda: _every(worker, worker.settings.sweep_s, worker.sweeper.sweep),
+        "refiller": lambda: worker.refiller.run(worker.gone),
         "ear": lambda: _every(worker, _LISTEN_S, lambda: listen(worker)),
     }
     threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]

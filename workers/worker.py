@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import redis
 
 from db.session import Sessions
-from tasks.dispatch import Dispatcher
+from tasks.dispatch import Dispatcher, Refiller
 from tasks.engine import Engine
 from tasks.sweep import Sweeper
 from workers.attempt import Attempt, Stop
@@ -37,6 +37,10 @@ class Worker:
     unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
     beat_at: float = field(default_factory=time.monotonic)
     job_s: float | None = None
+    refiller: Refiller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.refiller = Refiller(self.dispatcher)
 
     @property
     def cut_off(self) -> bool:

@@ -129,7 +129,8 @@ def test_claim_and_end_let_the_next_job_in(sessions: Sessions, caller: Caller, w
     job_id = dispatched(sessions, caller)
     waiting = tables.submit(sessions, caller).id
     run.run(worker, job_id)
-    assert worker.dispatcher.app.sent == [str(waiting)]
+    threading.Thread(target=worker.refiller.run, args=(worker.gone,), daemon=True).start()
+    until(lambda: worker.dispatcher.app.sent == [str(waiting)])
 
 
 def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worker: Worker) -> None:
