@@ -27,7 +27,8 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Table as SqlTable
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
 
 from db.session import Table
@@ -115,9 +116,16 @@ def save_output(
     result: dict[str, Any] | None = None,
 ) -> None:
     """Writes the output whole, over an earlier checkpoint. The caller has fenced the attempt in this transaction."""
-    values = {"entries": entries, "token_ids": token_ids, "result": result}
-    statement = insert(JobOutput).values(job_id=job_id, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=["job_id"], set_=values))
+    session.execute(_save(), {"job_id": job_id, "entries": entries, "token_ids": token_ids, "result": result})
+
+
+@cache
+def _save() -> Insert:
+    table = JobOutput.__table__
+    assert isinstance(table, SqlTable)
+    statement = insert(table)
+    columns = {name: statement.excluded[name] for name in ("entries", "token_ids", "result")}
+    return statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
 
 
 def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tuple[Job, JobOutput | None] | None:
