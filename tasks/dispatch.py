@@ -54,8 +54,9 @@ class Refiller:
     every request would queue for the window's lock. Thread-safe.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, dispatcher: Dispatcher, gather_s: float = 0.0) -> None:
+        """`gather_s` is how long a wish waits for others, where nobody waits for it."""
+        self._dispatcher, self._gather_s = dispatcher, gather_s
         self._models: set[str] = set()
         self._lock = threading.Lock()
         self._asked = threading.Event()
@@ -69,8 +70,10 @@ class Refiller:
     def run(self, gone: threading.Event) -> None:
         """Serves until `gone` is set. Whatever fails, the sweep mends it; after a failure it is quiet for a second."""
         while not gone.is_set():
-            if self._asked.wait(_LOOK_S) and not self._serve():
-                gone.wait(_QUIET_AFTER_FAILURE_S)
+            if self._asked.wait(_LOOK_S):
+                gone.wait(self._gather_s)
+                if not self._serve():
+                    gone.wait(_QUIET_AFTER_FAILURE_S)
 
     def wake(self) -> None:
         """Lets `run` notice at once that it is to end."""

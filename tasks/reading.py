@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 Step = Event | Wait | None
 
 _TICK_S = 1.0
+_FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their place would only delay them
 
 
 class Reader:
@@ -92,14 +93,14 @@ class Reader:
     def _follow(self, subscription: Subscription, *, waiting: bool) -> Iterator[Step]:
         """Events as they come, to the last; while waiting, the job's place whenever it changed."""
         shown: int | None = None
-        looked_at = float("-inf")
+        look_at = time.monotonic() + _FIRST_LOOK_S
         while True:
-            if waiting and time.monotonic() - looked_at >= _TICK_S:
-                place, looked_at = self._place(subscription.job_id), time.monotonic()
+            if waiting and time.monotonic() >= look_at:
+                place, look_at = self._place(subscription.job_id), time.monotonic() + _TICK_S
                 if place and place.position != shown:
                     shown = place.position
                     yield place
-            event = subscription.next(_TICK_S)
+            event = subscription.next(max(0.0, look_at - time.monotonic()) if waiting else _TICK_S)
             yield event
             if event:
                 waiting = False

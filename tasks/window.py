@@ -57,11 +57,13 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
     if not _view(session, model, lease_s).worth_a_refill:
         return []
     session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended('forebay.window.' || :model, 0))"),
+        # A dispatch that a crash of PostgreSQL forgets is found by the sweep; it isn't worth waiting for the disk.
+        text(
+            "SELECT set_config('synchronous_commit', 'off', true),"
+            " pg_advisory_xact_lock(hashtextextended('forebay.window.' || :model, 0))"
+        ),
         {"model": model},
     )
-    # A dispatch that a crash of PostgreSQL forgets is found by the sweep; it isn't worth waiting for the disk.
-    session.execute(text("SET LOCAL synchronous_commit = off"))
     view = _view(session, model, lease_s)
     chosen: list[uuid.UUID] = []
     if view.interactive_waits and view.room:

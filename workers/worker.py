@@ -15,6 +15,7 @@ from workers.attempt import Attempt, Stop
 from workers.settings import WorkerSettings
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
+_GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Worker:
     refiller: Refiller = field(init=False)
 
     def __post_init__(self) -> None:
-        self.refiller = Refiller(self.dispatcher)
+        self.refiller = Refiller(self.dispatcher, _GATHER_S)
 
     @property
     def cut_off(self) -> bool:
