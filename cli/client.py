@@ -86,13 +86,12 @@ class Client:
                 if (job := self.get(job_id))["status"] in ENDS:
                     yield from self._last(job, after)
                     return
-            except (httpx.TransportError, Unreachable) as error:
+            except (httpx.TransportError, Unreachable, ApiError) as error:
+                if isinstance(error, ApiError) and error.status != 503:
+                    raise
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > _PATIENCE_S:
                     raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
-            except ApiError as error:
-                if error.status != 503:
-                    raise
             time.sleep(_PAUSE_S)
 
     def _last(self, job: Job, after: str) -> Iterator[Event]:

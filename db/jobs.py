@@ -164,13 +164,6 @@ def page(
     return [(job, output) for job, output in rows]
 
 
-def moving(session: Session, model: str) -> dict[tuple[str, str], int]:
-    """How many jobs of the model are in the window or running, by (status, lane)."""
-    where = and_(Job.model == model, Job.status.in_(("dispatched", "running")))
-    rows = session.execute(select(Job.status, Job.lane, func.count()).where(where).group_by(Job.status, Job.lane))
-    return {(status, lane): count for status, lane, count in rows}
-
-
 def models_waiting(session: Session) -> list[str]:
     """The models for which a job waits in PostgreSQL: one index probe each, however many jobs wait."""
     probe = select(Job.model).where(Job.status == "queued").order_by(Job.model).limit(1)

@@ -19,11 +19,19 @@ def open_engine(url: str, *, pool_size: int, statement_timeout_s: float = 10, po
     A caller that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue.
     """
     milliseconds = int(statement_timeout_s * 1000)
+    limits = {
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": 5000,
+    }
     options: dict[str, Any] = {
         "connect_timeout": 2,
-        "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
-        # A server that vanished without a word is noticed in seconds, not in the kernel's quarter of an hour.
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+        # A server that vanished without a word is noticed in seconds, not in the kernel's hours.
         "tcp_user_timeout": 5000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
         "prepare_threshold": 3,
     }
     return create_engine(
@@ -33,6 +41,7 @@ def open_engine(url: str, *, pool_size: int, statement_timeout_s: float = 10, po
         pool_timeout=pool_timeout_s,
         pool_use_lifo=True,
         connect_args=options,
+        hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
 
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, delete, func, select, text, update
+from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -18,7 +18,6 @@ class Worker(Table):
     slots: Mapped[int] = mapped_column(Integer)
     free: Mapped[int] = mapped_column(Integer)
     job_s: Mapped[float | None] = mapped_column(Float)
-    started_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     beat_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
@@ -34,10 +33,12 @@ def register(session: Session, *, worker_id: str, model: str | None, slots: int)
     session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
 
-def beat(session: Session, *, worker_id: str, free: int, job_s: float | None) -> bool:
+def beat(session: Session, *, worker_id: str, slots: int, free: int, job_s: float | None) -> bool:
     """Renews the lease. False when the row is gone and the worker must register again."""
     statement = update(Worker).where(Worker.id == worker_id)
-    found = session.scalar(statement.values(beat_at=func.now(), free=free, job_s=job_s).returning(Worker.id))
+    found = session.scalar(
+        statement.values(beat_at=func.now(), slots=slots, free=free, job_s=job_s).returning(Worker.id)
+    )
     return found is not None
 
 
@@ -70,8 +71,3 @@ def strengths(session: Session, lease_s: float) -> dict[str, Strength]:
     sums = (func.count(), func.sum(Worker.slots), func.sum(Worker.free), func.avg(Worker.job_s))
     rows = session.execute(select(Worker.model, *sums).where(alive).group_by(Worker.model))
     return {model: Strength(int(n), int(slots), int(free), job_s) for model, n, slots, free, job_s in rows}
-
-
-def database_uptime_s(session: Session) -> float:
-    """Seconds since PostgreSQL itself started: younger than a lease, it can't tell who died meanwhile."""
-    return float(session.scalar(text("SELECT extract(epoch FROM now() - pg_postmaster_start_time())")) or 0)

@@ -53,7 +53,10 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong = [f"unknown key {key!r}" for key in entry if key not in known - {"name"}]
     wrong += [f"{key} is missing" for key in ("engine", "context", "slots", "types") if key not in entry]
     wrong += [f"{key} must be a whole number above 0" for key in ("context", "slots") if not _counts(entry.get(key, 1))]
-    wrong += [f"unknown type {type!r}" for type in entry.get("types", []) if type not in TYPES]
+    wrong += _wrong_types(entry.get("types", list(TYPES)))
+    wrong += ["file must be a path"] * (not isinstance(entry.get("file", ""), str))
+    wrong += ["default must be true or false"] * (not isinstance(entry.get("default", False), bool))
+    wrong += ["options must be a table"] * (not isinstance(entry.get("options", {}), dict))
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
         wrong.append("a name has letters, digits, '-', '_' and '.' only")
     if wrong:
@@ -65,6 +68,12 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
         file=(path.parent / file).resolve() if file else None,
         **{key: value for key, value in entry.items() if key not in ("types", "file")},
     )
+
+
+def _wrong_types(types: Any) -> list[str]:
+    if not isinstance(types, list) or not types:
+        return ["types must be a list with at least one type"]
+    return [f"unknown type {type!r}" for type in types if type not in TYPES]
 
 
 def _counts(value: Any) -> bool:

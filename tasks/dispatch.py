@@ -68,12 +68,16 @@ class Refiller:
         self._asked.set()
 
     def run(self, gone: threading.Event) -> None:
-        """Serves until `gone` is set. Whatever fails, the sweep mends it; after a failure it is quiet for a second."""
+        """Serves until `gone` is set, and what was asked for by then. Whatever fails, the sweep mends it.
+
+        After a failure it is quiet for a second.
+        """
         while not gone.is_set():
             if self._asked.wait(_LOOK_S):
                 gone.wait(self._gather_s)
                 if not self._serve():
                     gone.wait(_QUIET_AFTER_FAILURE_S)
+        self._serve()
 
     def wake(self) -> None:
         """Lets `run` notice at once that it is to end."""
@@ -84,7 +88,10 @@ class Refiller:
         with self._lock:
             models, self._models = self._models, set()
         try:
-            return all(self._dispatcher.refill(model) for model in models)
+            served = [self._dispatcher.refill(model) for model in models]
+            return all(served)
         except SQLAlchemyError as error:
             log.warning("refill_failed", error=type(error).__name__)
-            return False
+        except Exception:  # the thread's boundary: it must not stop for a slip
+            log.exception("refill_failed")
+        return False

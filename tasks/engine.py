@@ -96,6 +96,10 @@ class Engine(Protocol):
     slots: int
     context: int
 
+    @property
+    def incarnation(self) -> int:
+        """Which engine host serves now: another number after every restart."""
+
     def count_tokens(self, prompt: str) -> int:
         """How many tokens the prompt has, with what the model puts before it."""
 
@@ -105,10 +109,11 @@ class Engine(Protocol):
     def generate(self, request: Request) -> Handle:
         """Begins a generation."""
 
-    def restart(self) -> None:
-        """Brings a lost engine back; returns when it can be used. Many may call at once: one restart happens.
+    def restart(self, lost: int) -> None:
+        """Replaces the lost incarnation, which is ended if it should still live; returns when it can be used.
 
-        Raises `EngineUnusable` when it died too often or can't be loaded.
+        Does nothing when it has been replaced already, so many may call at once. Raises `EngineUnusable` when the
+        engine died too often, can't be loaded, or is closed.
         """
 
     def hang_up(self) -> None:

@@ -69,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A waiting job's place: how many go before it, and the seconds until it starts where speed is known."""
+    """A waiting job's position: how many go before it, and the seconds until it starts where speed is known."""
 
     position: int
     estimated_start_s: float | None
@@ -265,6 +265,17 @@ def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.U
     live = (Status.RUNNING, Status.DISPATCHED)
     kept = {job_id for job_id, attempt, status in rows if attempt == held[job_id] and status in live}
     return set(held) - kept
+
+
+def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> set[tuple[uuid.UUID, int]]:
+    """The attempts (job, number) that PostgreSQL says the worker runs and that it doesn't hold."""
+    mine = select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.status == Status.RUNNING)
+    return {(job_id, attempt) for job_id, attempt in session.execute(mine) if held.get(job_id) != attempt}
+
+
+def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
+    """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
+    lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None)
 
 
 def _model_for(models: Catalog, submission: Submission) -> Model:

@@ -53,7 +53,11 @@ def move(session: Session, target: Status, *where: ColumnElement[bool], **values
     A job that is elsewhere is left alone: an empty list is the answer to a lost race, not an error.
     """
     statement = update(Job).where(Job.status.in_(origins(target)), *where).values(status=target, **values)
-    return list(session.scalars(statement.returning(Job), execution_options={"synchronize_session": False}))
+    return list(
+        session.scalars(
+            statement.returning(Job), execution_options={"synchronize_session": False, "populate_existing": True}
+        )
+    )
 
 
 def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:

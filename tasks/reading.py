@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 Step = Event | Wait | None
 
 _TICK_S = 1.0
-_FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their place would only delay them
+_FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their position would only delay them
 
 
 class Reader:
@@ -49,7 +49,7 @@ class Reader:
         self._follower.stop()
 
     def events(self, caller: Caller, job_id: uuid.UUID, after: int) -> Iterator[Step]:
-        """The job's events with a number above `after`, to the last; while it waits, its place whenever that changes.
+        """The job's events above `after`, to the last; while it waits, its position whenever that changes.
 
         Yields None when a second went by without news. Raises `NotFound` at once; while iterating `follow.Overflow`
         (resume), `follow.Stopped` (resume elsewhere), and SQLAlchemy's errors where only PostgreSQL can tell the end.
@@ -91,15 +91,15 @@ class Reader:
             self._follower.unsubscribe(subscription)
 
     def _follow(self, subscription: Subscription, *, waiting: bool) -> Iterator[Step]:
-        """Events as they come, to the last; while waiting, the job's place whenever it changed."""
+        """Events as they come, to the last; while waiting, the job's position whenever it changed."""
         shown: int | None = None
         look_at = time.monotonic() + _FIRST_LOOK_S
         while True:
             if waiting and time.monotonic() >= look_at:
-                place, look_at = self._place(subscription.job_id), time.monotonic() + _TICK_S
-                if place and place.position != shown:
-                    shown = place.position
-                    yield place
+                wait, look_at = self._wait(subscription.job_id), time.monotonic() + _TICK_S
+                if wait and wait.position != shown:
+                    shown = wait.position
+                    yield wait
             event = subscription.next(max(0.0, look_at - time.monotonic()) if waiting else _TICK_S)
             yield event
             if event:
@@ -126,7 +126,7 @@ class Reader:
             log.warning("redis_unreachable", error=str(error))
             return []
 
-    def _place(self, job_id: uuid.UUID) -> Wait | None:
+    def _wait(self, job_id: uuid.UUID) -> Wait | None:
         try:
             with self._sessions.begin() as session:
                 return jobs.wait(session, job_id, self._lease_s)

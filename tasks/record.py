@@ -61,7 +61,7 @@ class Record:
         }
 
 
-def of(job: Job, result: dict[str, Any] | None, position: int | None = None) -> Record:
+def of(job: Job, result: dict[str, Any] | None) -> Record:
     """The record of a row and its result."""
     return Record(
         id=job.id,
@@ -80,7 +80,6 @@ def of(job: Job, result: dict[str, Any] | None, position: int | None = None) -> 
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
         usage=_pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens),
         metadata=job.labels,
-        position=position,
     )
 
 

@@ -1,6 +1,7 @@
-"""The sweep: moves on what should be moving and isn't. Runs in every worker; one at a time does the work."""
+"""The sweep: moves on what should be moving and isn't. A thread in every worker; never two rounds at once."""
 
 import datetime as dt
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -25,21 +26,35 @@ FORGET_WORKERS_S = 3600
 _SETTLE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sweeper:
-    """Safe to run anywhere, any number of times. Needs PostgreSQL; without Redis it does what it can."""
+    """Safe to run in any number of processes; one round at a time does the work.
+
+    Needs PostgreSQL; without Redis it does what it can. `queues` is the broker's Redis, `client` that of the streams.
+    """
 
     dispatcher: Dispatcher
     client: redis.Redis
+    queues: redis.Redis
     lease_s: float
     ttl_s: int
+    _steady_since: float | None = None  # since when every round has reached PostgreSQL
+    _swept_at: float = 0.0
 
     def sweep(self) -> None:
         """One round. Raises SQLAlchemy's errors when PostgreSQL can't be reached."""
+        began_at = time.monotonic()
+        if self._steady_since is None or began_at - self._swept_at > self.lease_s / 2:
+            self._steady_since = began_at
+        steady_since, self._steady_since = self._steady_since, None
+        self._round(steady=began_at - steady_since > self.lease_s)
+        self._steady_since, self._swept_at = steady_since, time.monotonic()
+
+    def _round(self, *, steady: bool) -> None:
         with self.dispatcher.sessions.begin() as session:
             if not session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('forebay.sweep'))")):
                 return
-            closings = self._reclaim(session)
+            closings = self._reclaim(session) if steady else []
             waiting = jobs.models_waiting(session)
             tickets = self._lost_messages(session)
             workers.remove_silent_since(session, FORGET_WORKERS_S)
@@ -50,9 +65,11 @@ class Sweeper:
             self.dispatcher.refill(model)
 
     def _reclaim(self, session: Session) -> list[ending.Closing]:
-        """Takes running jobs from workers whose lease ran out; ends those that took too many workers with them."""
-        if workers.database_uptime_s(session) <= self.lease_s:
-            return []
+        """Takes running jobs from workers whose lease ran out; ends those that took too many workers with them.
+
+        Only after a lease of rounds that all reached PostgreSQL: when it has been away, nobody's heart was heard, and
+        that proves no death.
+        """
         alive = select(Worker.id).where(workers.beats(self.lease_s))
         orphaned = and_(Job.status == Status.RUNNING, Job.worker_id.not_in(alive))
         poison = session.scalars(select(Job.id).where(orphaned, Job.crashes >= CRASHES_ALLOWED - 1)).all()
@@ -92,7 +109,7 @@ class Sweeper:
         """How many messages of the model wait in Redis; more than enough when it can't be asked."""
         try:
             keys = [broker.KEY_PREFIX + broker.queue(model, lane) for lane in jobs.LANES]
-            return sum(int(self.client.llen(key)) for key in keys)
+            return sum(int(self.queues.llen(key)) for key in keys)
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))
             return 1_000_000

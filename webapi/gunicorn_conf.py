@@ -6,6 +6,7 @@ More of them on one machine are more of the same line on other ports.
 
 import signal
 import socket
+import struct
 import sys
 from types import FrameType
 from typing import Any
@@ -28,14 +29,18 @@ errorlog = "-"
 loglevel = "warning"
 
 _UNREAD_LIMIT_MS = 20_000
+_SILENT_LIMIT_S = 10
 
 
 def when_ready(server: Any) -> None:
-    """A client that stops reading must not hold a thread for ever; accepted sockets inherit this."""
-    if not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only
-        return
+    """A client that stops reading, or stops in the middle of a request, must not hold a thread for ever.
+
+    Accepted sockets inherit both limits.
+    """
     for listener in server.LISTENERS:
-        if listener.sock.family in (socket.AF_INET, socket.AF_INET6):
+        limit = struct.pack("@ll", _SILENT_LIMIT_S, 0)  # struct timeval
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        if hasattr(socket, "TCP_USER_TIMEOUT") and listener.sock.family in (socket.AF_INET, socket.AF_INET6):
             listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_LIMIT_MS)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import redis
+import structlog
 from flask import Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,6 +15,8 @@ from db import workers
 from webapi import schemas, service
 from webapi.api import Blueprint, reply
 from webapi.service import Service
+
+log = structlog.get_logger(__name__)
 
 blueprint = Blueprint("health", __name__, description="For whoever keeps this running.")
 
@@ -40,6 +43,9 @@ class Probe:
         try:
             answer.set_result(self._ask())
         except (SQLAlchemyError, redis.RedisError):
+            answer.set_result(None)
+        except Exception:  # the thread's boundary: an answer that never came would say "down" for ever
+            log.exception("probe_failed")
             answer.set_result(None)
 
 

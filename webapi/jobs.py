@@ -65,7 +65,7 @@ def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Respons
     found = _look(parse_id(job_id))
     if wait_s and not found.ended:
         serving = service.current()
-        with serving.place():
+        with serving.permit():
             serving.reader.wait_for_end(found.id, wait_s)
         found = _look(found.id)
     response = reply(found.as_json())
@@ -103,8 +103,8 @@ def _look(job_id: uuid.UUID) -> Record:
     serving = service.current()
     with serving.sessions.begin() as session:
         found = jobs.get(session, auth.caller(), job_id)
-        place = None if found.ended else jobs.wait(session, job_id, serving.settings.shared.lease_s)
-    return replace(found, position=place.position) if place else found
+        wait = None if found.ended else jobs.wait(session, job_id, serving.settings.shared.lease_s)
+    return replace(found, position=wait.position) if wait else found
 
 
 def _submission(given: dict[str, Any]) -> Submission:

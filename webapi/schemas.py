@@ -266,7 +266,7 @@ class LastEventIdHeader(ma.Schema):
     )
 
 
-class Place(ma.Schema):
+class Progress(ma.Schema):
     """Counts of what is done."""
 
     done = fields.Integer(required=True)
@@ -312,7 +312,7 @@ class Job(ma.Schema):
         metadata={"description": "How many go first, counted to 1000; asked of one waiting job, else null."},
     )
     attempt = fields.Integer(required=True, metadata={"description": "Runs so far, and ends from outside."})
-    progress = fields.Nested(Place, required=True, allow_none=True)
+    progress = fields.Nested(Progress, required=True, allow_none=True)
     result = fields.Dict(
         required=True,
         allow_none=True,

@@ -34,7 +34,7 @@ class Service:
         self._reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
         self._reader_started = False
         self._starting = threading.Lock()
-        self._places = threading.BoundedSemaphore(settings.max_readers)
+        self._permits = threading.BoundedSemaphore(settings.max_readers)
 
     @property
     def reader(self) -> Reader:
@@ -54,22 +54,22 @@ class Service:
                 self._refiller_thread.start()
         self._refiller.ask(model)
 
-    def take_place(self) -> None:
-        """Notes a request that will hold its thread. Raises `Unavailable` when too many do; else `leave_place`."""
-        if not self._places.acquire(blocking=False):
+    def take_permit(self) -> None:
+        """Notes a request that will hold its thread. Raises `Unavailable` when too many do; else `return_permit`."""
+        if not self._permits.acquire(blocking=False):
             raise errors.Unavailable("too many streams and waits are open in this process; try again")
 
-    def leave_place(self) -> None:
-        self._places.release()
+    def return_permit(self) -> None:
+        self._permits.release()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """`take_place` for as long as the block runs."""
-        self.take_place()
+    def permit(self) -> Iterator[None]:
+        """`take_permit` for as long as the block runs."""
+        self.take_permit()
         try:
             yield
         finally:
-            self.leave_place()
+            self.return_permit()
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

@@ -39,14 +39,14 @@ def events(query: dict[str, int], headers: dict[str, int], job_id: str) -> Respo
     """
     serving = service.current()
     after = {"after": 0, **headers, **query}["after"]
-    serving.take_place()
+    serving.take_permit()
     try:
         steps = serving.reader.events(auth.caller(), parse_id(job_id), after)
     except BaseException:
-        serving.leave_place()
+        serving.return_permit()
         raise
     response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
-    response.call_on_close(serving.leave_place)
+    response.call_on_close(serving.return_permit)
     return response
 
 
@@ -74,8 +74,8 @@ def render(steps: Iterator[Step]) -> Iterator[bytes]:
 
 def _frame(step: Event | Wait) -> bytes:
     if isinstance(step, Wait):
-        place = {"position": step.position, "estimated_start_s": step.estimated_start_s}
-        return b"event: queued\ndata: " + _data(place) + b"\n\n"
+        wait = {"position": step.position, "estimated_start_s": step.estimated_start_s}
+        return b"event: queued\ndata: " + _data(wait) + b"\n\n"
     return f"id: {step.id}\nevent: {step.entry.type}\ndata: ".encode() + _data(step.entry.data) + b"\n\n"
 
 

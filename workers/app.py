@@ -13,6 +13,7 @@ import time
 import uuid
 from typing import Any
 
+import redis
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
@@ -111,8 +112,15 @@ def compose(queues: list[str], slots: int) -> Worker:
         sessions=sessions,
         client=client,
         dispatcher=dispatcher,
-        sweeper=Sweeper(dispatcher, client, found.shared.lease_s, found.shared.stream_ttl_s),
+        sweeper=Sweeper(dispatcher, client, _queues(found, client), found.shared.lease_s, found.shared.stream_ttl_s),
     )
+
+
+def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
+    """The Redis that Celery's queues are in: the one of the streams, unless the settings say otherwise."""
+    if found.shared.broker_url == found.shared.redis_url:
+        return client
+    return stream.connect(found.shared.broker_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=2)
 
 
 def begin(worker: Worker) -> list[threading.Thread]:

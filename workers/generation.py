@@ -10,6 +10,7 @@ from tasks import errors, jobs, transcript
 from tasks.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
 from workers.attempt import Attempt
 from workers.pen import Pen
+from workers.quarantine import Quarantine
 from workers.repetition import Repetition, joined
 
 log = structlog.get_logger(__name__)
@@ -18,7 +19,8 @@ FLUSH_TOKENS = 8
 FLUSH_S = 0.005
 _PROGRESS_S = 0.25
 _POLL_S = 0.5
-_HOST_LOSSES_ALLOWED = 3
+_LOSSES_ALONE_ALLOWED = 2
+_TRUST_TOKENS = 16  # so many new tokens after the place of a crash clear a suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,15 @@ class Ending:
 class Generation:
     """One attempt's run on an engine. Used by one thread; `attempt.stop` ends it from another."""
 
-    def __init__(self, attempt: Attempt, pen: Pen, engine: Engine, worker_id: str, stall_s: float) -> None:
+    def __init__(
+        self, attempt: Attempt, pen: Pen, engine: Engine, quarantine: Quarantine, worker_id: str, stall_s: float
+    ) -> None:
         self._attempt, self._pen, self._engine = attempt, pen, engine
-        self._claim = attempt.claim
+        self._claim, self._quarantine = attempt.claim, quarantine
         self._worker_id, self._stall_s = worker_id, stall_s
         self._opened = False
+        self._alone = False
+        self._news_tokens = 0
         self._group: list[Delta] = []  # deltas that aren't an entry yet
         self._flushed_at = self._reported_at = self._heard_at = 0.0
 
@@ -47,17 +53,23 @@ class Generation:
         Raises a `JobError` when the job is at fault, `Cancelled` when the attempt is stopped, `Fenced` when it is
         shut out, `EngineUnusable` when the engine can't be brought back.
         """
-        losses = 0
+        suspect, losses_alone = False, 0
         while True:
+            self._quarantine.enter(self._attempt.check, alone=suspect)
+            self._alone, self._news_tokens = suspect, 0
+            incarnation = self._engine.incarnation
             try:
                 return self._run_once()
             except errors.EngineLost as error:
-                losses += 1
-                log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses=losses)
+                suspect, losses_alone = True, losses_alone + self._alone
+                log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses_alone=losses_alone)
                 self._attempt.check()
-                if losses >= _HOST_LOSSES_ALLOWED:
-                    raise errors.Poison(f"the engine host died {losses} times while running this job") from error
-                self._engine.restart()
+                if losses_alone >= _LOSSES_ALONE_ALLOWED:
+                    message = f"the engine host died {losses_alone} times while running this job alone"
+                    raise errors.Poison(message) from error
+                self._engine.restart(incarnation)
+            finally:
+                self._quarantine.leave(alone=self._alone)
 
     def _run_once(self) -> Ending:
         prompt = self._prompt()
@@ -147,6 +159,10 @@ class Generation:
             log.warning("run_restarted", job_id=str(self._claim.job_id), attempt=self._claim.attempt)
             self._pen.transcript.add(transcript.RESTARTED, {"attempt": self._claim.attempt})
         self._group.append(news)
+        self._news_tokens += news.tokens
+        if self._alone and self._news_tokens >= _TRUST_TOKENS:
+            self._alone = False
+            self._quarantine.mingle()
         if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
             self._write_group()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import redis
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import errors
 from tasks.stream import Answer, Writer
@@ -41,7 +42,7 @@ class Pen:
             answer = self.writer.open(entries) if self.sent is None else self.writer.append(entries[self.sent :])
             if answer is not Answer.OK:
                 self._resolve(answer)
-        except redis.RedisError as error:
+        except (redis.RedisError, SQLAlchemyError) as error:
             log.warning("stream_unreachable", job_id=str(self.writer.job_id), error=str(error))
             self._retry_at = time.monotonic() + _RETRY_S
             return

@@ -47,8 +47,8 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
 
 
 def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
-    """Claims the job, unless the worker is going."""
-    if worker.draining.is_set() or worker.model is None:
+    """Claims the job, unless the worker is going or can't tell whether its lease still holds."""
+    if worker.draining.is_set() or worker.cut_off or worker.model is None:
         return None
     with worker.sessions.begin() as session:
         claim = jobs.claim(session, job_id, model=worker.model, worker_id=worker.id)
@@ -80,17 +80,18 @@ def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | None:
     assert worker.engine is not None
     spent = attempt.transcript
     try:
-        ending = Generation(attempt, pen, worker.engine, worker.id, worker.settings.stall_s).run()
+        ending = Generation(attempt, pen, worker.engine, worker.quarantine, worker.id, worker.settings.stall_s).run()
         return succeeded(attempt, ending)
-    except errors.JobError as error:
-        return Outcome(Status.FAILED, spent.prompt_tokens, spent.completion_tokens, error=(error.code, str(error)))
     except (errors.Cancelled, errors.Fenced):
         drop(worker, attempt)
     except errors.EngineUnusable as error:
         log.error("engine_unusable", error=str(error))
         attempt.stop(Stop.DRAIN)
+        worker.draining.set()
         worker.unusable.set()
         drop(worker, attempt)
+    except (errors.JobError, errors.EngineError) as error:
+        return Outcome(Status.FAILED, spent.prompt_tokens, spent.completion_tokens, error=(error.code, str(error)))
     except Exception as error:  # the run boundary: whatever went wrong, the job must reach an end
         log.exception("run_failed", job_id=str(attempt.claim.job_id))
         message = f"the worker failed: {type(error).__name__}"

@@ -8,11 +8,13 @@ from typing import Any
 
 import redis
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from db import workers
 from tasks import ending, jobs
-from workers.attempt import Stop
+from workers.attempt import Attempt, Stop
 from workers.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -38,27 +40,49 @@ def beat(worker: Worker) -> None:
     """Renews the lease, learns which attempts are over, and checkpoints the others. Raises SQLAlchemy's errors."""
     began_at = time.monotonic()
     held = worker.held()
-    attempts = {attempt.claim.job_id: attempt.claim.attempt for attempt in held}
+    numbers = {attempt.claim.job_id: attempt.claim.attempt for attempt in held}
+    slots = 0 if worker.draining.is_set() else worker.slots
+    free = max(0, slots - len(held))
     with worker.sessions.begin() as session:
-        if not workers.beat(session, worker_id=worker.id, free=worker.slots - len(held), job_s=worker.job_s):
-            workers.register(session, worker_id=worker.id, model=worker.model, slots=worker.slots)
-        over = jobs.lost_attempts(session, attempts) if attempts else set()
+        if not workers.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
+            workers.register(session, worker_id=worker.id, model=worker.model, slots=slots)
+        over = jobs.lost_attempts(session, numbers) if numbers else set()
+        release_unheld(session, worker, numbers)
     worker.renew(began_at)
-    for job_id in over:
-        worker.stop(job_id, Stop.ENDED)
     for attempt in held:
-        if attempt.claim.job_id not in over:
-            checkpoint(worker, attempt.claim.job_id)
+        if attempt.claim.job_id in over:
+            attempt.stop(Stop.ENDED)
+        else:
+            checkpoint(worker, attempt)
 
 
-def checkpoint(worker: Worker, job_id: uuid.UUID) -> None:
-    """Keeps what the attempt has streamed since the last checkpoint, in a transaction of its own."""
-    attempt = worker.attempts.get(job_id)
-    if attempt is None or attempt.checkpointed == len(attempt.transcript.entries):
+def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, int]) -> None:
+    """Hands back what PostgreSQL says runs here and doesn't: a claim whose answer was lost, a run that broke off.
+
+    Only what is missing at two beats in a row: between a claim's commit and its run lies a moment.
+    """
+    unheld = jobs.unheld(session, worker.id, numbers)
+    for job_id, attempt in unheld & worker.unheld:
+        log.warning("released", job_id=str(job_id), attempt=attempt)
+        jobs.release(session, job_id, attempt)
+    worker.unheld = unheld
+
+
+def checkpoint(worker: Worker, attempt: Attempt) -> None:
+    """Keeps what the attempt has streamed since the last checkpoint, in a transaction of its own.
+
+    Doesn't wait for whoever is ending the job: the heart must beat on.
+    """
+    if attempt.checkpointed == len(attempt.transcript.entries):
         return
-    so_far = attempt.transcript.snapshot()
-    with worker.sessions.begin() as session:
-        jobs.checkpoint(session, job_id, attempt.claim.attempt, so_far, attempt.progress)
+    so_far, claim = attempt.transcript.snapshot(), attempt.claim
+    try:
+        with worker.sessions.begin() as session:
+            session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            jobs.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress)
+    except OperationalError as error:
+        log.warning("not_checkpointed", job_id=str(claim.job_id), error=str(error))
+        return
     attempt.checkpointed = len(so_far.entries)
 
 
@@ -79,4 +103,6 @@ def _every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
             act()
         except (SQLAlchemyError, redis.RedisError, OSError) as error:
             log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
+        except Exception:  # the thread's boundary: a heart must not stop for a slip
+            log.exception("interrupted", thread=threading.current_thread().name)
         worker.gone.wait(seconds)

@@ -12,6 +12,7 @@ from tasks.dispatch import Dispatcher, Refiller
 from tasks.engine import Engine
 from tasks.sweep import Sweeper
 from workers.attempt import Attempt, Stop
+from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
@@ -37,6 +38,8 @@ class Worker:
     gone: threading.Event = field(default_factory=threading.Event)
     unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
     beat_at: float = field(default_factory=time.monotonic)
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last beat found missing here
     job_s: float | None = None
     refiller: Refiller = field(init=False)
 
@@ -57,12 +60,17 @@ class Worker:
             return list(self.attempts.values())
 
     def enter(self, attempt: Attempt) -> None:
+        """Notes what runs. An older attempt of the same job, which was taken from this worker, is over."""
         with self.lock:
+            older = self.attempts.get(attempt.claim.job_id)
             self.attempts[attempt.claim.job_id] = attempt
+        if older:
+            older.stop(Stop.ENDED)
 
     def leave(self, attempt: Attempt, took_s: float) -> None:
         with self.lock:
-            self.attempts.pop(attempt.claim.job_id, None)
+            if self.attempts.get(attempt.claim.job_id) is attempt:
+                del self.attempts[attempt.claim.job_id]
             known = self.job_s if self.job_s is not None else took_s
             self.job_s = known + _SMOOTHING * (took_s - known)
 

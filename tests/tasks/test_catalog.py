@@ -38,6 +38,11 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD.replace("slots = 1", "slots = true"), "m: slots must be"),
         (GOOD.replace("context = 8\n", ""), "m: context is missing"),
         (GOOD.replace('"chat"', '"sing"'), "m: unknown type 'sing'"),
+        (GOOD.replace('["chat"]', "[]"), "m: types must be"),
+        (GOOD.replace('["chat"]', "5"), "m: types must be"),
+        (GOOD + "file = 5\n", "m: file must be"),
+        (GOOD + 'default = "no"\n', "m: default must be"),
+        (GOOD + "options = 1\n", "m: options must be"),
         (GOOD.replace("[m]", '["a b"]'), "a name has"),
     ],
 )

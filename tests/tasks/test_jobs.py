@@ -223,7 +223,7 @@ def test_estimated_start_follows_from_slots_and_speed(sessions: Sessions, caller
     """With two free slots and two seconds a job, the fourth in the queue starts after one round."""
     tables.worker(sessions, slots=2)
     with sessions.begin() as session:
-        workers.beat(session, worker_id="w1", free=2, job_s=2.0)
+        workers.beat(session, worker_id="w1", slots=2, free=2, job_s=2.0)
     waiting = [tables.submit(sessions, caller).id for _ in range(4)]
     with sessions() as session:
         estimates = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in waiting]

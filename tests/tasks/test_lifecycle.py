@@ -65,3 +65,13 @@ def test_touch_needs_the_newest_attempt_and_a_moving_job(sessions: Sessions, cal
         assert lifecycle.touch(session, job_id, 2, progress_done=1)
         tables.put(session, job_id, Status.SUCCEEDED)
         assert not lifecycle.touch(session, job_id, 2, progress_done=2)
+
+
+def test_move_returns_the_job_as_it_now_is(sessions: Sessions, caller: Caller) -> None:
+    """Also when the session has read the job before."""
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        known = session.get(Job, job_id)
+        [moved] = lifecycle.move(session, Status.DISPATCHED, Job.id == job_id, attempt=5)
+        assert (moved.status, moved.attempt) == ("dispatched", 5)
+        assert known is moved

@@ -9,15 +9,14 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from db import workers
 from db.session import Sessions
-from tasks import ending, jobs, stream, sweep
+from tasks import ending, jobs, stream
 from tasks.dispatch import Dispatcher
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.stream import Writer
-from tasks.sweep import Sweeper
+from tasks.sweep import CRASHES_ALLOWED, Sweeper
 from tasks.transcript import DELTA, STARTED, Entry, Transcript
 from tests import tables
 
@@ -44,11 +43,18 @@ def post(client: redis.Redis) -> Post:
 
 @pytest.fixture
 def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
-    with sessions() as session:
-        while workers.database_uptime_s(session) <= tables.LEASE_S + 0.1:
-            time.sleep(0.05)
-            session.rollback()  # a transaction's clock stands still
-    return Sweeper(Dispatcher(post, sessions, tables.LEASE_S), client, tables.LEASE_S, ttl_s=60)
+    return made(sessions, client, post)
+
+
+def made(sessions: Sessions, client: redis.Redis, post: Post, lease_s: float = tables.LEASE_S) -> Sweeper:
+    return Sweeper(Dispatcher(post, sessions, lease_s), client, client, lease_s, ttl_s=60)
+
+
+def sweep(sweeper: Sweeper) -> None:
+    """One round of a sweeper that has reached PostgreSQL without a break for longer than a lease."""
+    sweeper._swept_at = time.monotonic()
+    sweeper._steady_since = sweeper._swept_at - sweeper.lease_s - 1
+    sweeper.sweep()
 
 
 def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
@@ -69,7 +75,7 @@ def test_living_workers_jobs_stay_with_it(sessions: Sessions, caller: Caller, sw
     tables.worker(sessions)
     job_id = running(sessions, caller)
     tables.silence(sessions, "w1", tables.LEASE_S - 1)
-    sweeper.sweep()
+    sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "running"
 
 
@@ -81,7 +87,7 @@ def test_silent_workers_jobs_are_sent_to_the_living(
     tables.worker(sessions, "w2")
     job_id = running(sessions, caller)
     tables.silence(sessions, "w1", tables.LEASE_S + 1)
-    sweeper.sweep()
+    sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     assert tables.column(sessions, job_id, "crashes") == 1
     assert post.sent == [(str(job_id), "alpha.interactive")]
@@ -95,7 +101,7 @@ def test_orphans_worker_may_still_finish_before_anyone_claims(
 ) -> None:
     """A worker that was only cut off is back, and its attempt is still the newest: its work counts."""
     job_id = running(sessions, caller)
-    sweeper.sweep()
+    sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     with sessions.begin() as session:
         jobs.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
@@ -110,8 +116,8 @@ def test_job_that_took_three_workers_with_it_is_poison(
     said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
     Writer(client, job_id, 1, 60).open(said)
     with sessions.begin() as session:
-        tables.put(session, job_id, Status.RUNNING, crashes=sweep.CRASHES_ALLOWED - 1)
-    sweeper.sweep()
+        tables.put(session, job_id, Status.RUNNING, crashes=CRASHES_ALLOWED - 1)
+    sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "failed"
     assert tables.column(sessions, job_id, "error_code") == "poison"
     assert tables.usage_rows(sessions, job_id) == [(4, 1)]
@@ -123,10 +129,28 @@ def test_job_that_took_three_workers_with_it_is_poison(
     ]
 
 
-def test_young_database_takes_nobodys_jobs(sessions: Sessions, caller: Caller, client: redis.Redis, post: Post) -> None:
-    """A PostgreSQL that has just come back has heard nobody's heart: that proves no death."""
+def test_interrupted_sweeper_takes_nobodys_jobs(
+    sessions: Sessions, caller: Caller, client: redis.Redis, post: Post
+) -> None:
+    """A sweeper that has just begun, failed, or slept can't tell whether hearts stopped or PostgreSQL was away."""
     job_id = running(sessions, caller)
-    Sweeper(Dispatcher(post, sessions, 1e9), client, 1e9, 60).sweep()
+    begun = made(sessions, client, post)
+    begun.sweep()
+    failed = made(sessions, client, post)
+    sweep(failed)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING)
+    whole, failed.dispatcher = failed.dispatcher, Dispatcher(post, None, tables.LEASE_S)
+    with pytest.raises(AttributeError):
+        failed.sweep()
+    failed.dispatcher = whole
+    failed.sweep()
+    slept = made(sessions, client, post)
+    sweep(slept)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING)
+    slept._swept_at -= tables.LEASE_S
+    slept.sweep()
     assert tables.column(sessions, job_id, "status") == "running"
 
 
@@ -134,7 +158,7 @@ def test_waiting_jobs_are_dispatched_and_sent(sessions: Sessions, caller: Caller
     """A submission whose wake-up never left is found by the sweep."""
     tables.worker(sessions)
     job_id = tables.submit(sessions, caller).id
-    sweeper.sweep()
+    sweep(sweeper)
     assert post.sent == [(str(job_id), "alpha.interactive")]
 
 
@@ -144,15 +168,15 @@ def test_message_that_redis_lost_is_sent_again(
     """Fewer messages than were dispatched, and no slot free: what is old enough goes again, once."""
     tables.worker(sessions, slots=2)
     lost, _young = (tables.submit(sessions, caller).id for _ in range(2))
-    sweeper.sweep()
+    sweep(sweeper)
     with sessions.begin() as session:
         session.connection().exec_driver_sql("UPDATE workers SET free = 0")
     client.flushall()
     post.sent.clear()
     age(sessions, lost)
-    sweeper.sweep()
+    sweep(sweeper)
     assert post.sent == [(str(lost), "alpha.interactive")]
-    sweeper.sweep()
+    sweep(sweeper)
     assert len(post.sent) == 1
 
 
@@ -162,13 +186,13 @@ def test_long_queue_behind_busy_slots_is_not_flooded(
     """Messages that wait in Redis because every slot is busy are not sent again, however old."""
     tables.worker(sessions, slots=2)
     waiting = [tables.submit(sessions, caller).id for _ in range(3)]
-    sweeper.sweep()
+    sweep(sweeper)
     with sessions.begin() as session:
         session.connection().exec_driver_sql("UPDATE workers SET free = 0")
     post.sent.clear()
     for job_id in waiting:
         age(sessions, job_id)
-    sweeper.sweep()
+    sweep(sweeper)
     assert post.sent == []
 
 
@@ -178,11 +202,28 @@ def test_free_slot_beside_a_dispatched_job_means_its_message_is_gone(
     """Redis pops a message before anyone owns it: the sweep trusts the free slot, not the broker."""
     tables.worker(sessions, slots=2)
     job_id = tables.submit(sessions, caller).id
-    sweeper.sweep()
+    sweep(sweeper)
     post.sent.clear()
     age(sessions, job_id)
-    sweeper.sweep()
+    sweep(sweeper)
     assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_queues_on_another_redis_are_counted_there(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, redis_url: str
+) -> None:
+    """The broker may be another Redis than the streams': messages that wait there aren't taken for lost."""
+    tables.worker(sessions, slots=2)
+    sweeper.client = stream.connect(f"{redis_url}?db=7", timeout_s=5, max_connections=2)
+    job_id = tables.submit(sessions, caller).id
+    sweep(sweeper)
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
+    age(sessions, job_id)
+    post.sent.clear()
+    sweep(sweeper)
+    assert post.sent == []
+    sweeper.client.close()
 
 
 def test_broken_broker_leaves_the_job_for_the_next_round(
@@ -192,10 +233,10 @@ def test_broken_broker_leaves_the_job_for_the_next_round(
     tables.worker(sessions)
     post.broken = True
     job_id = tables.submit(sessions, caller).id
-    sweeper.sweep()
+    sweep(sweeper)
     post.broken = False
     age(sessions, job_id)
-    sweeper.sweep()
+    sweep(sweeper)
     assert post.sent == [(str(job_id), "alpha.interactive")]
 
 
@@ -205,8 +246,8 @@ def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: 
     job_id = running(sessions, caller)
     poisoned = running(sessions, caller)
     with sessions.begin() as session:
-        tables.put(session, poisoned, Status.RUNNING, crashes=sweep.CRASHES_ALLOWED - 1)
-    Sweeper(Dispatcher(post, sessions, tables.LEASE_S), nowhere, tables.LEASE_S, 60).sweep()
+        tables.put(session, poisoned, Status.RUNNING, crashes=CRASHES_ALLOWED - 1)
+    sweep(made(sessions, nowhere, post))
     assert tables.column(sessions, job_id, "status") == "dispatched"
     assert tables.column(sessions, poisoned, "status") == "failed"
 

@@ -193,14 +193,14 @@ def test_too_many_waits_are_a_503(app: Flask, api: Api) -> None:
     """Requests that hold a thread are bounded, so that the others are still answered."""
     serving, job = app.extensions["forebay"], api.submit()
     for _ in range(serving.settings.max_readers):
-        serving.take_place()
+        serving.take_permit()
     for path in ("?wait=5", "/events"):
         response = api.get(f"/v1/jobs/{job['id']}{path}")
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert api.get(f"/v1/jobs/{job['id']}").status_code == 200
 
 
-def test_places_are_given_back(app: Flask, api: Api) -> None:
+def test_permits_are_given_back(app: Flask, api: Api) -> None:
     """Streams read to their end, not read at all, asked about with HEAD, or refused leave no place taken."""
     serving, job = app.extensions["forebay"], api.submit()
     api.post(f"/v1/jobs/{job['id']}/cancel")
@@ -210,7 +210,7 @@ def test_places_are_given_back(app: Flask, api: Api) -> None:
         api.get("/v1/jobs/nothing/events")
         api.get(f"/v1/jobs/{api.submit()['id']}?wait=0.01")
     for _ in range(serving.settings.max_readers):
-        serving.take_place()
+        serving.take_permit()
 
 
 def test_submitting_sends_the_wake_up(api: Api, sessions: Sessions, client: redis.Redis) -> None:

@@ -17,6 +17,7 @@ from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.generation import Ending, Generation
 from workers.pen import Pen
+from workers.quarantine import Quarantine
 
 
 @dataclass(slots=True)
@@ -50,8 +51,15 @@ class Bench:
             sent = len(attempt.transcript.entries)
         return Pen(writer, attempt.transcript, lambda: newest, silent, sent)
 
-    def run(self, attempt: Attempt, engine: Engine, pen: Pen | None = None, stall_s: float = 60) -> Ending:
-        return Generation(attempt, pen or self.pen(attempt), engine, "w", stall_s).run()
+    def run(
+        self,
+        attempt: Attempt,
+        engine: Engine,
+        pen: Pen | None = None,
+        stall_s: float = 60,
+        quarantine: Quarantine | None = None,
+    ) -> Ending:
+        return Generation(attempt, pen or self.pen(attempt), engine, quarantine or Quarantine(), "w", stall_s).run()
 
     def entries(self) -> list[Entry]:
         return [event.entry for event in stream.read(self.client, self.job_id)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks import errors
+from tasks import errors, ids
 from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
 from tasks.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED
 from tests.workers.conftest import Bench
@@ -14,6 +14,7 @@ from workers import generation
 from workers.attempt import Stop
 from workers.engines.echo import Echo
 from workers.generation import Ending
+from workers.quarantine import Quarantine
 
 PROMPT = "one two three four five six seven eight nine ten"
 
@@ -52,13 +53,13 @@ def test_host_death_in_the_middle_is_not_to_be_seen(bench: Bench, echo: Echo, pa
     bench.client.flushall()
     echo.lose_at = {3, 7}
     assert bench.run(bench.attempt(params=params), echo) == expected
-    assert echo.restarts == 2
+    assert echo.incarnation == 2
     assert bench.text() == text
     assert {entry.type for entry in bench.entries()} == {STARTED, DELTA}
 
 
 def test_job_whose_host_keeps_dying_is_poison(bench: Bench) -> None:
-    """Three host deaths in one attempt are enough."""
+    """Two deaths of the host while the job runs alone are enough, after one in company that proves nothing."""
 
     class Dying(Echo):
         def generate(self, request: Request) -> Handle:
@@ -67,7 +68,51 @@ def test_job_whose_host_keeps_dying_is_poison(bench: Bench) -> None:
     engine = Dying("echo", slots=1, context=64)
     with pytest.raises(errors.Poison):
         bench.run(bench.attempt(), engine)
-    assert engine.restarts == 2
+    assert engine.incarnation == 2
+
+
+class Fragile(Echo):
+    """An engine whose host dies of one word, and takes every generation with it."""
+
+    def generate(self, request: Request) -> Handle:
+        return _FragileHandle(super().generate(request), self, "poison" in request.prompt)
+
+
+class _FragileHandle:
+    def __init__(self, inner: Handle, engine: Fragile, deadly: bool) -> None:
+        self._inner, self._engine, self._deadly, self._reads = inner, engine, deadly, 0
+        self._host = engine.incarnation
+        self.cancel, self.close = inner.cancel, inner.close
+
+    def read(self, timeout_s: float) -> Sequence[Step]:
+        self._reads += 1
+        if self._deadly and self._reads == 2:
+            self._engine.incarnation += 1
+        if self._engine.incarnation != self._host:
+            raise errors.EngineLost("the host is gone")
+        return self._inner.read(timeout_s)
+
+
+def test_neighbours_of_a_deadly_job_come_to_their_end(bench: Bench) -> None:
+    """Suspects are tried alone: the guilty one is poison, the innocent ones finish as if nothing had been."""
+    engine, quarantine = Fragile("fragile", slots=3, context=64, token_s=0.01), Quarantine()
+    outcomes: dict[str, object] = {}
+
+    def run(name: str, prompt: str) -> None:
+        own = Bench(bench.client, ids.new())
+        try:
+            own.run(own.attempt(input={"prompt": prompt}), engine, quarantine=quarantine)
+            outcomes[name] = own.text()
+        except errors.Poison as error:
+            outcomes[name] = error.code
+
+    prompts = {"guilty": "poison two three four five six", "first": PROMPT, "second": PROMPT}
+    threads = [threading.Thread(target=run, args=item) for item in prompts.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {"guilty": "poison", "first": PROMPT, "second": PROMPT}
 
 
 @pytest.mark.parametrize("params", [{"temperature": 0}, {"temperature": 1.0}], ids=["greedy", "sampled"])
@@ -80,7 +125,7 @@ def test_next_attempt_goes_on_where_the_last_was_cut(bench: Bench, echo: Echo, p
     killed = bench.attempt(params=params)
     echo.lose_at = {4}
     with pytest.raises(errors.EngineLost):
-        generation.Generation(killed, bench.pen(killed), echo, "w", 60)._run_once()
+        generation.Generation(killed, bench.pen(killed), echo, Quarantine(), "w", 60)._run_once()
     ending = bench.run(bench.attempt(2, params=params), echo)
     entries = bench.entries()
     assert ending.completion_tokens == 10

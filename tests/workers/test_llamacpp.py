@@ -155,7 +155,7 @@ def test_host_killed_is_lost_then_restarted(engine: LlamaCpp) -> None:
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(errors.EngineLost):
         drain(handle)
-    threads = [threading.Thread(target=engine.restart) for _ in range(4)]
+    threads = [threading.Thread(target=engine.restart, args=[pid]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,7 +168,7 @@ def test_host_killed_is_lost_then_restarted(engine: LlamaCpp) -> None:
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
     """Its port is open to every local process; the key isn't."""
     stranger = LlamaCpp("x", 1, 512, engine.host, "wrong key")
-    with pytest.raises(errors.EngineRefused):
+    with pytest.raises(errors.EngineError, match="401"):
         stranger.count_tokens("hi")
 
 
@@ -195,11 +195,21 @@ def test_host_that_keeps_dying_is_given_up(engine: LlamaCpp) -> None:
     loaded = engines.load(MODEL, slots=1, threads=1)
     assert isinstance(loaded, LlamaCpp)
     for _ in range(hosting.RESTARTS_A_MINUTE):
-        loaded.hang_up()
-        loaded.restart()
-    loaded.hang_up()
+        loaded.restart(loaded.incarnation)
     with pytest.raises(errors.EngineUnusable, match="4 times"):
-        loaded.restart()
+        loaded.restart(loaded.incarnation)
+    loaded.close()
+    with pytest.raises(errors.EngineUnusable, match="closed"):
+        loaded.restart(loaded.incarnation)
+
+
+def test_host_that_lives_but_does_not_answer_is_replaced() -> None:
+    """Lost is what the caller lost, whether or not the process is still there."""
+    loaded = engines.load(MODEL, slots=1, threads=1)
+    assert isinstance(loaded, LlamaCpp)
+    psutil.Process(loaded.host.pid).suspend()
+    loaded.restart(loaded.incarnation)
+    assert loaded.count_tokens("hi") > 0
     loaded.close()
 
 
@@ -233,6 +243,13 @@ def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
     assert isinstance(loaded, LlamaCpp)
     prompt = loaded.render([{"role": "user", "content": QUESTION}])
     assert text(drain(loaded.generate(Request(prompt, params())))).strip() == "The code of the harbour is 19."
+    [server] = psutil.Process(loaded.host.pid).children()
+    server.kill()
+    lost = loaded.incarnation
+    psutil.Process(lost).wait(10)
+    with pytest.raises(errors.EngineLost):
+        loaded.count_tokens("anything")
+    loaded.restart(lost)
     [server] = psutil.Process(loaded.host.pid).children()
     loaded.close()
     deadline = time.monotonic() + 10

@@ -2,6 +2,7 @@
 
 import fakeredis
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tasks import errors
 from tasks.transcript import DELTA
@@ -49,6 +50,29 @@ def test_attempt_that_is_no_longer_the_newest_does_not_republish(bench: Bench) -
     with pytest.raises(errors.Fenced):
         write(pen, "b")
     assert bench.entries() == []
+
+
+def test_database_out_of_reach_while_redis_has_lost_the_stream_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is right can't be asked now: the words are kept and told later."""
+    monkeypatch.setattr("workers.pen._RETRY_S", 0)
+    pen = bench.pen(bench.attempt())
+    write(pen, "a")
+    bench.client.flushall()
+    asked: list[bool] = []
+
+    def newest() -> bool:
+        asked.append(True)
+        if len(asked) == 1:
+            raise OperationalError("SELECT", {}, Exception("gone"))
+        return True
+
+    pen.newest = newest
+    write(pen, "b")
+    assert bench.entries() == []
+    write(pen, "c")
+    assert bench.text() == "abc"
 
 
 def test_newer_attempts_opening_ends_the_older(bench: Bench) -> None:

@@ -4,15 +4,17 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from db import workers
 from db.session import Sessions
-from tasks import ending, jobs, stream
+from tasks import ending, errors, jobs, stream
 from tasks.dispatch import Dispatcher
 from tasks.jobs import Outcome
 from tasks.keys import Caller
@@ -69,7 +71,7 @@ def worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url
         sessions=sessions,
         client=client,
         dispatcher=dispatcher,
-        sweeper=Sweeper(dispatcher, client, tables.LEASE_S, 60),
+        sweeper=Sweeper(dispatcher, client, client, tables.LEASE_S, 60),
     )
     threads.beat(made)
     yield made
@@ -201,6 +203,95 @@ def test_job_taken_over_is_dropped_without_a_word(sessions: Sessions, caller: Ca
     assert stream.read(worker.client, job_id) == before
     assert tables.usage_rows(sessions, job_id) == []
     assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_job_that_postgresql_says_runs_here_and_does_not_is_handed_back(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """A claim whose answer was lost: at the second heartbeat the job waits again, and no crash is counted."""
+    job_id, kept = dispatched(sessions, caller), dispatched(sessions, caller)
+    thread = in_thread(worker, kept)
+    tables.claim(sessions, job_id)
+    threads.beat(worker)
+    assert tables.column(sessions, job_id, "status") == "running"
+    threads.beat(worker)
+    assert tables.column(sessions, job_id, "status") == "queued"
+    assert tables.column(sessions, job_id, "crashes") == 0
+    assert tables.column(sessions, kept, "status") == "running"
+    thread.join()
+
+
+def test_worker_that_takes_its_own_job_over_keeps_the_newer_attempt(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """The older attempt is over at once, and its end doesn't make the worker forget the newer one."""
+    job_id = dispatched(sessions, caller)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    older, newer = Attempt(claim), Attempt(replace(claim, attempt=2))
+    worker.enter(older)
+    worker.enter(newer)
+    assert older.stopped is Stop.ENDED
+    worker.leave(older, 0.1)
+    assert worker.held() == [newer]
+    worker.leave(newer, 0.1)
+    assert worker.held() == []
+
+
+def test_draining_worker_offers_no_slots(sessions: Sessions, worker: Worker) -> None:
+    """Nobody fills a window for a worker that takes nothing more."""
+    worker.draining.set()
+    threads.beat(worker)
+    with sessions() as session:
+        strength = workers.strength(session, "alpha", tables.LEASE_S)
+    assert (strength.slots, strength.free) == (0, 0)
+
+
+def test_cut_off_worker_claims_nothing(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """A worker that can't tell whether its lease holds leaves jobs to others."""
+    worker.renew(time.monotonic() - tables.LEASE_S - 1)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+
+
+def test_checkpoint_does_not_wait_for_who_holds_the_row(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """Somebody is ending the job and takes long: the heart beats on without this checkpoint."""
+    job_id = dispatched(sessions, caller)
+    thread = in_thread(worker, job_id)
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": job_id})
+        threads.beat(worker)
+        assert worker.held()[0].checkpointed == 0
+    threads.beat(worker)
+    thread.join()
+
+
+def test_engines_own_fault_is_named_on_the_job(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """An engine that answers with an error of its own fails the job under that name."""
+
+    class Sick(Echo):
+        def count_tokens(self, prompt: str) -> int:
+            raise errors.EngineError("the engine host answered 500")
+
+    worker.engine = Sick("alpha", slots=1, context=64)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "error_code") == "engine_error"
+
+
+def test_slip_in_a_thread_does_not_end_it(worker: Worker) -> None:
+    """Whatever goes wrong in one round, the next comes."""
+    rounds: list[int] = []
+
+    def act() -> None:
+        rounds.append(1)
+        if len(rounds) == 2:
+            worker.gone.set()
+        raise ZeroDivisionError("a slip")
+
+    threads._every(worker, 0.001, act)
+    assert len(rounds) == 2
 
 
 def test_end_waits_for_the_database(

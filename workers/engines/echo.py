@@ -1,7 +1,7 @@
 """The echo engine: says the prompt's words again. Deterministic, as fast or slow as asked; for tests and load tests.
 
-Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed; token k's id is the place of
-its word in the prompt. A run ends after the prompt's number of words, or at `max_tokens` when that is given.
+Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed; token k's id is the index
+of its word in the prompt. A run ends after the prompt's number of words, or at `max_tokens` when that is given.
 """
 
 import random
@@ -40,7 +40,7 @@ class Echo:
     token_s: float = 0.0
     prompt_token_s: float = 0.0
     lose_at: set[int] = field(default_factory=set)
-    restarts: int = 0
+    incarnation: int = 0
 
     def count_tokens(self, prompt: str) -> int:
         return len(_WORD.findall(prompt))
@@ -51,8 +51,8 @@ class Echo:
     def generate(self, request: Request) -> Handle:
         return _Echoing(self, request, _WORD.findall(request.prompt))
 
-    def restart(self) -> None:
-        self.restarts += 1
+    def restart(self, lost: int) -> None:
+        self.incarnation = max(self.incarnation, lost + 1)
 
     def hang_up(self) -> None:
         """There is no host to end."""
@@ -78,9 +78,9 @@ class _Echoing:
         if self._next in self._engine.lose_at:
             self._engine.lose_at.discard(self._next)
             raise errors.EngineLost("the echo engine lost its host, as it was told to")
-        place = self._place(self._next)
+        index = self._index(self._next)
         self._next += 1
-        delta = Delta(self._words[place], 1, (place,))
+        delta = Delta(self._words[index], 1, (index,))
         return [delta, *self.read(0)] if self._next >= self._last else [delta]
 
     def cancel(self) -> None:
@@ -94,7 +94,7 @@ class _Echoing:
         self._evaluated = True
         return [Progress(len(self._words), len(self._words))]
 
-    def _place(self, number: int) -> int:
+    def _index(self, number: int) -> int:
         if self._params.greedy:
             return number % len(self._words)
         return random.Random(f"{self._params.seed}.{number}").randrange(len(self._words))  # noqa: S311 not a secret

