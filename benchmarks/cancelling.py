@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from benchmarks.clients import Platform
-from benchmarks.tables import Table
+from benchmarks.tables import Cell, Table
 from benchmarks.wire import Reading
 
 _LONG_TOKENS = 800
@@ -35,7 +35,7 @@ def measure(platform: Platform, *, neighbours: int) -> Table:
     """Cancels one job beside so many that generate, which together take all slots."""
     long_prompt = "x " * (_LONG_TOKENS // 2)
     phases = {"prompt evaluation": (long_prompt, b"event: progress"), "generation": ("a story", b"event: delta")}
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (phase, *_milliseconds(asyncio.run(_cancel(platform, neighbours, prompt, mark))))
         for phase, (prompt, mark) in phases.items()
     ]

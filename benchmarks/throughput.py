@@ -1,6 +1,7 @@
 """Tokens per second of several generations at once, through the platform and of the engine host called directly."""
 
 import asyncio
+import random
 import time
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def _sample(client: Client, roles: dict[str, list[psutil.Process]], load: Load) 
 async def _generate(client: Client, load: Load) -> list[Answer]:
     async def stream(number: int) -> list[Answer]:
         seeds = range(number * load.jobs, (number + 1) * load.jobs)
-        return [await client.generate(_prompt(seed), load.tokens, seed) for seed in seeds]
+        return [await client.generate(_prompt(), load.tokens, seed) for seed in seeds]
 
     return [answer for answers in await asyncio.gather(*map(stream, range(load.streams))) for answer in answers]
 
@@ -85,7 +86,7 @@ def _without_readers(platform: Platform, load: Load) -> Sample:
 
     async def submit() -> None:
         await asyncio.gather(
-            *[platform.submit(_prompt(seed), load.tokens, seed) for seed in range(load.streams * load.jobs)]
+            *[platform.submit(_prompt(), load.tokens, seed) for seed in range(load.streams * load.jobs)]
         )
 
     asyncio.run(submit())
@@ -100,5 +101,6 @@ def _without_readers(platform: Platform, load: Load) -> Sample:
     return row[1] / row[2], {role: _named(cpu, role) for role in ("worker", *_OURS)}
 
 
-def _prompt(seed: int) -> str:
-    return f"{seed} Once upon a time"
+def _prompt() -> str:
+    """Begins differently each time: a round that came before must not leave one side a cached prompt."""
+    return f"{random.randrange(10**9)} Once upon a time"
