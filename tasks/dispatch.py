@@ -58,6 +58,7 @@ class Refiller:
         """`gather_s` is how long a wish waits for others, where nobody waits for it."""
         self._dispatcher, self._gather_s = dispatcher, gather_s
         self._models: set[str] = set()
+        self._tickets: list[Ticket] = []
         self._lock = threading.Lock()
         self._asked = threading.Event()
 
@@ -65,6 +66,12 @@ class Refiller:
         """Has the model's window refilled soon, by a look that is later than this call."""
         with self._lock:
             self._models.add(model)
+        self._asked.set()
+
+    def send(self, ticket: Ticket) -> None:
+        """Has the ticket sent at once."""
+        with self._lock:
+            self._tickets.append(ticket)
         self._asked.set()
 
     def run(self, gone: threading.Event) -> None:
@@ -87,8 +94,9 @@ class Refiller:
         self._asked.clear()
         with self._lock:
             models, self._models = self._models, set()
+            tickets, self._tickets = self._tickets, []
         try:
-            served = [self._dispatcher.refill(model) for model in models]
+            served = [self._dispatcher.send(tickets), *(self._dispatcher.refill(model) for model in models)]
             return all(served)
         except SQLAlchemyError as error:
             log.warning("refill_failed", error=type(error).__name__)

@@ -49,6 +49,7 @@ class Claim:
     job_id: uuid.UUID
     tenant_id: uuid.UUID
     type: str
+    lane: str
     attempt: int
     seed: int
     input: dict[str, Any]
@@ -174,6 +175,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         job_id=job.id,
         tenant_id=job.tenant_id,
         type=job.type,
+        lane=job.lane,
         attempt=job.attempt,
         seed=job.seed,
         input=given.input,

@@ -14,6 +14,8 @@ from db.workers import Worker
 from tasks import broker, lifecycle
 from tasks.lifecycle import Status
 
+_NO_JOB = uuid.UUID(int=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -48,6 +50,19 @@ class View:
         return (self.interactive_waits and self.room > 0) or (self.batch_waits and self.batch_room > 0)
 
 
+def admit(session: Session, job_id: uuid.UUID, model: str, lane: str, lease_s: float) -> Ticket | None:
+    """Lets a job just inserted straight into the window when it is interactive, nobody else waits, and there is room.
+
+    In the transaction of its submission; the caller commits, then sends the ticket, or asks for a refill when there is
+    none. It takes no lock: submissions at the same moment may overfill the window by their number, which costs nothing.
+    """
+    view = _view(session, model, lease_s, besides=job_id)
+    if lane != "interactive" or view.interactive_waits or view.dispatched >= 2 * view.slots:
+        return None
+    lifecycle.move(session, Status.DISPATCHED, Job.id == job_id, dispatched_at=func.clock_timestamp())
+    return Ticket(job_id, broker.queue(model, lane))
+
+
 def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
     """Moves what has room into the window; the caller commits, then sends the tickets.
 
@@ -78,8 +93,8 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
     return [Ticket(job_id, broker.queue(model, lanes[job_id])) for job_id in chosen if job_id in lanes]
 
 
-def _view(session: Session, model: str, lease_s: float) -> View:
-    return View(*session.execute(_look(lease_s), {"model": model}).one())
+def _view(session: Session, model: str, lease_s: float, besides: uuid.UUID = _NO_JOB) -> View:
+    return View(*session.execute(_look(lease_s), {"model": model, "besides": besides}).one())
 
 
 @cache
@@ -98,4 +113,5 @@ def _look(lease_s: float) -> Select[Any]:
 
 
 def _anyone_waits(model: BindParameter[Any], lane: str) -> ColumnElement[bool]:
-    return select(literal(1)).where(Job.model == model, Job.lane == lane, Job.status == Status.QUEUED).exists()
+    waits = (Job.model == model, Job.lane == lane, Job.status == Status.QUEUED, Job.id != bindparam("besides"))
+    return select(literal(1)).where(*waits).exists()

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 from werkzeug.http import parse_list_header
 
-from tasks import ending, errors, ids, jobs
+from tasks import ending, errors, ids, jobs, window
 from tasks.jobs import Submission
 from tasks.record import Record
 from webapi import auth, schemas, service
@@ -32,7 +32,11 @@ def submit(given: dict[str, Any]) -> Response:
     serving = service.current()
     with serving.sessions.begin() as session:
         accepted = jobs.submit(session, serving.catalog, auth.caller(), _submission(given))
-    serving.refill(accepted.model)
+        ticket = window.admit(session, accepted.id, accepted.model, accepted.lane, serving.settings.shared.lease_s)
+    if ticket:
+        serving.refiller.send(ticket)
+    else:
+        serving.refiller.ask(accepted.model)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     return response
@@ -87,7 +91,7 @@ def cancel(job_id: str) -> Response:
         job, closing = ending.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
     if closing:
         ending.announce(serving.redis, closing, ttl_s)
-        serving.refill(job.model)
+        serving.refiller.ask(job.model)
     return reply(job.as_json())
 
 

@@ -45,14 +45,15 @@ class Service:
                 self._reader_started = True
         return self._reader
 
-    def refill(self, model: str) -> None:
-        """Has what the model's window has room for sent, soon. Whatever fails, the sweep mends it."""
+    @property
+    def refiller(self) -> Refiller:
+        """Sends wake-ups, soon. Whatever fails, the sweep mends it. Its thread starts like the reader's."""
         with self._starting:
             if self._refiller_thread is None:
                 serve = partial(self._refiller.run, self._gone)
                 self._refiller_thread = threading.Thread(target=serve, name="refiller", daemon=True)
                 self._refiller_thread.start()
-        self._refiller.ask(model)
+        return self._refiller
 
     def take_permit(self) -> None:
         """Notes a request that will hold its thread. Raises `Unavailable` when too many do; else `return_permit`."""

@@ -26,6 +26,11 @@ class Attempt:
         self._handle: Handle | None = None
         self.stopped: Stop | None = None
 
+    def evaluated(self) -> None:
+        """The whole prompt has been: the answer has begun."""
+        total = self.progress[1]
+        self.progress = (total, total)
+
     def hold(self, handle: Handle) -> None:
         """Names the generation that `stop` has to cancel; cancels it at once when the stop came first."""
         with self._lock:

@@ -85,6 +85,7 @@ class Generation:
         handle = self._engine.generate(Request(prompt, params, emitted, scope=self._claim.tenant_id.hex))
         try:
             self._attempt.hold(handle)
+            self._pen.flush()  # while the prompt is evaluated
             finish = self._follow(handle, repetition)
         finally:
             self._attempt.release()
@@ -113,7 +114,6 @@ class Generation:
         else:
             data = {"attempt": self._claim.attempt, "worker": self._worker_id}
             self._pen.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
-        self._pen.flush()
 
     def _follow(self, handle: Handle, repetition: Repetition) -> Finish:
         """Reads the engine until it finishes."""
@@ -125,6 +125,7 @@ class Generation:
                     self._write_group()
                     return step
                 if isinstance(step, Delta):
+                    self._attempt.evaluated()
                     self._write(repetition.feed(step), repetition)
                 else:
                     self._report(step)

@@ -43,7 +43,8 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
             announce(pen, ended)
     finally:
         worker.leave(attempt, time.monotonic() - began_at)
-    worker.refiller.ask(worker.model or "")  # and so does the end, for batch work
+    if claim.lane == "batch":
+        worker.refiller.ask(worker.model or "")  # and so does the end of batch work, of which only so much may move
 
 
 def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from db.session import Sessions
-from tasks import window
+from tasks import jobs, window
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.window import Ticket, View
@@ -107,3 +107,21 @@ def test_submissions_and_claims_at_once_leave_nobody_waiting_beside_room(session
         thread.join()
     with sessions() as session:
         assert not window._view(session, "alpha", tables.LEASE_S).worth_a_refill
+
+
+def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Sessions, caller: Caller) -> None:
+    """Interactive work only, while there is room, and never past somebody who waits already."""
+
+    def admitted(**changes: object) -> bool:
+        with sessions.begin() as session:
+            job = jobs.submit(session, tables.MODELS, caller, tables.submission(**changes))
+            ticket = window.admit(session, job.id, job.model, job.lane, tables.LEASE_S)
+        assert (tables.column(sessions, job.id, "status") == "dispatched") is (ticket is not None)
+        return ticket is not None
+
+    assert not admitted()  # nobody lives
+    tables.worker(sessions, slots=2)
+    assert not admitted()  # somebody waits
+    refill(sessions)
+    assert not admitted(lane="batch")
+    assert [admitted() for _ in range(3)] == [True, True, False]

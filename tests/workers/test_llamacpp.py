@@ -56,13 +56,22 @@ def text(steps: list[Step]) -> str:
 
 
 def test_question_is_answered_from_its_context(engine: LlamaCpp) -> None:
-    """Template, tokens, progress, answer, end: the whole of one generation."""
+    """Template, tokens, answer, end: the whole of one generation."""
     prompt = engine.render([{"role": "user", "content": QUESTION}])
     steps = drain(engine.generate(Request(prompt, params())))
     assert text(steps).strip() == "The code of the harbour is 19."
     assert steps[-1] == Finish("stop", 1)
-    assert Progress(engine.count_tokens(prompt), engine.count_tokens(prompt)) in steps
     assert all(len(delta.token_ids) == delta.tokens for delta in deltas(steps))
+
+
+def test_long_prompt_tells_how_far_it_has_come(engine: LlamaCpp) -> None:
+    """In batches, from nothing to all of it."""
+    prompt = "The code of the harbour is 19. " * 20
+    steps = drain(engine.generate(Request(prompt, params(max_tokens=1))))
+    told = [step for step in steps if isinstance(step, Progress)]
+    total = engine.count_tokens(prompt)
+    assert len(told) >= total // 64
+    assert told[-1] == Progress(total, total)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 20])
@@ -167,7 +176,7 @@ def test_host_killed_is_lost_then_restarted(engine: LlamaCpp) -> None:
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
     """Its port is open to every local process; the key isn't."""
-    stranger = LlamaCpp("x", 1, 512, engine.host, "wrong key")
+    stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key")
     with pytest.raises(errors.EngineError, match="401"):
         stranger.count_tokens("hi")
 

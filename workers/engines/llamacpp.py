@@ -45,15 +45,15 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
     }
     host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
     host.start()
-    return LlamaCpp(model.name, slots, model.context, host, key)
+    return LlamaCpp(model.name, slots, model.context, options["batch"], host, key)
 
 
 class LlamaCpp:
     """A model in its engine host. Everything but `close` may be called from any thread."""
 
-    def __init__(self, name: str, slots: int, context: int, host: Host, key: str) -> None:
+    def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = name, slots, context, host
-        self._key = key
+        self._batch, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}
@@ -75,7 +75,7 @@ class LlamaCpp:
             "cache_prompt": cached,
             "stream": True,
             "return_tokens": True,
-            "return_progress": True,
+            "return_progress": len(ids) > self._batch,  # of a prompt evaluated in one go there is nothing to tell
             "n_predict": params.max_tokens - len(request.emitted),
             "temperature": params.temperature,
             "top_p": params.top_p,
