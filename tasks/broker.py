@@ -5,6 +5,8 @@ from typing import Any
 
 from celery import Celery
 
+from tasks import ids
+
 RUN = "job.run"
 CONTROL = "control"
 KEY_PREFIX = "forebay:"
@@ -64,5 +66,5 @@ def sender(broker_url: str, *, timeout_s: float) -> Celery:
 
 
 def send(app: Celery, job_id: uuid.UUID, queue_name: str) -> None:
-    """Sends the wake-up of a job. Raises kombu's `OperationalError` when the broker can't be reached."""
-    app.send_task(RUN, args=[str(job_id)], queue=queue_name, retry=False)
+    """Sends the wake-up of a job, under the job's own id. Raises kombu's `OperationalError` without a broker."""
+    app.send_task(RUN, args=[str(job_id)], task_id=ids.show(job_id), queue=queue_name, retry=False)

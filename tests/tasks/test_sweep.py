@@ -29,7 +29,7 @@ class Post:
     sent: list[tuple[str, str]] = field(default_factory=list)
     broken: bool = False
 
-    def send_task(self, name: str, *, args: list[str], queue: str, retry: bool) -> None:
+    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
         if self.broken:
             raise OperationalError("no broker")
         self.sent.append((args[0], queue))
