@@ -90,7 +90,8 @@ class Generation:
         finally:
             self._attempt.release()
             self._group = []
-        return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + finish.tokens)
+        unseen_tokens = finish.tokens + repetition.withheld_tokens
+        return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + unseen_tokens)
 
     def _prompt(self) -> str:
         given = self._claim.input

@@ -36,6 +36,11 @@ class Repetition:
             return Delta(news, delta.tokens, ())
         return self._differs()
 
+    @property
+    def withheld_tokens(self) -> int:
+        """Tokens of white space that no word followed: nobody sees them, but they were spent."""
+        return sum(delta.tokens for delta in self._leading) if self.trims else 0
+
     def finish(self) -> Delta | None:
         """The run has ended. The whole answer when it ended short of what was known, which is a difference too."""
         return self._differs() if self.known else None

@@ -254,3 +254,11 @@ def test_chat_answer_starts_with_its_first_word(bench: Bench) -> None:
     )
     assert bench.text() == "Hello you"
     assert ending.completion_tokens == 3
+
+
+def test_white_space_that_no_word_follows_is_counted_though_unseen(bench: Bench) -> None:
+    """A chat cut off after its first token, which was a space: the token was spent."""
+    chat = {"type": "chat", "input": {"messages": [{"role": "user", "content": "hi"}]}}
+    ending = bench.run(bench.attempt(**chat), scripted([Delta(" ", 1, (1,)), Finish("length", 0)]))
+    assert ending.completion_tokens == 1
+    assert bench.text() == ""
