@@ -13,9 +13,9 @@ from typing import Any
 
 import structlog
 
-from webapi import settings
+from webapi import serving, settings
 
-worker_class = "gthread"
+worker_class = serving.Threads
 workers = 1
 threads = settings.THREADS
 worker_connections = 2000

@@ -17,6 +17,7 @@ import redis
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
+from kombu.transport.redis import Channel
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
@@ -68,6 +69,8 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
         """Exits non-zero, saying why, when the worker can't serve."""
         global _current
         logs.configure()
+        # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
+        Channel.do_restore = False
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)

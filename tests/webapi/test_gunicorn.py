@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
+import psutil
 import pytest
 import redis
 
@@ -139,3 +140,30 @@ def test_accepted_sockets_inherit_the_unread_limit() -> None:
     port = Listener.sock.getsockname()[1]
     with Listener.sock, socket.create_connection(("127.0.0.1", port)), Listener.sock.accept()[0] as accepted:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+
+
+def test_clients_that_do_not_close_hold_nobody_up(served: Served) -> None:
+    """Forty connections that were answered and stay open on the other side: the process goes on accepting.
+
+    Closed on the accepting thread they would take two seconds each, and past thirty gunicorn kills the process.
+    """
+    pid = psutil.Process(served.process.pid).children()[0].pid
+    sockets = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(40)]
+    for connection in sockets:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert served.client.get("/healthz").status_code == 200
+    assert [child.pid for child in psutil.Process(served.process.pid).children()] == [pid]
+    for connection in sockets:
+        connection.close()
+
+
+def test_damaged_chunks_are_the_clients_fault(served: Served) -> None:
+    """A chunk without a size is a 400 in our shape, not a 500."""
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.sendall(head.encode() + b"ZZ\r\n{}\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"code":' in answer

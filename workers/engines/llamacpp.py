@@ -72,7 +72,8 @@ class LlamaCpp:
         body = {
             "prompt": ids,
             "id_slot": slot,
-            "cache_prompt": cached,
+            # A prompt evaluated in part has other batches, and their rounding shows where an answer is drawn.
+            "cache_prompt": cached and params.greedy,
             "stream": True,
             "return_tokens": True,
             "return_progress": len(ids) > self._batch,  # of a prompt evaluated in one go there is nothing to tell

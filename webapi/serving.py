@@ -1,0 +1,18 @@
+"""gunicorn's threaded worker, so that no client can hold up the thread that accepts the others."""
+
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+
+class Threads(ThreadWorker):  # type: ignore[misc]
+    """`gthread` closes a finished connection on the accepting thread and waits there, up to two seconds each, for the
+    client to close too: a few that don't would stop the whole process. Here each waits on its request's own thread.
+    """
+
+    def handle(self, conn: Any) -> Any:
+        kept = super().handle(conn)
+        if not kept:
+            conn.close(graceful=True)
+            conn.close = lambda graceful=False: None  # noqa: ARG005 - gunicorn's signature
+        return kept
