@@ -16,7 +16,7 @@ import click
 import psutil
 from rich.console import Console
 
-from benchmarks import cancelling, finishing, hosts, latency, memory, random_gguf, stacks, tables, throughput
+from benchmarks import cancelling, finishing, freeing, hosts, latency, memory, random_gguf, stacks, tables, throughput
 from benchmarks.clients import Platform
 from benchmarks.tables import Table
 from benchmarks.throughput import Load
@@ -101,6 +101,7 @@ def _large(folder: Path, size: Size) -> Iterator[Table]:
         title = f"TinyLlama's shape, {file.stat().st_size / 1e6:.0f} MB"
         yield throughput.measure(title, platform, host, loads, rounds=size.large_rounds)
         yield cancelling.measure(platform, neighbours=SLOTS - 1)
+    yield freeing.measure(file, slots=SLOTS, context=1024, threads=os.cpu_count() or 1)
 
 
 PARTS: dict[str, Callable[[Path, Size], Iterator[Table]]] = {
