@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.tables import Cell, Table
+from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Delta, Finish, Handle, Params, Progress, Request
 from workers import engines
@@ -69,7 +70,7 @@ def _read(handle: Handle, moments: list[float]) -> None:
                     moments.append(time.perf_counter())
                 if isinstance(step, Finish):
                     return
-    except Exception:  # noqa: BLE001 cancelled: that is how it ends here
+    except (errors.Cancelled, errors.EngineLost):  # cancelled: that is how it ends here
         return
     finally:
         handle.close()

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from cli import embedded, processes
 from db import migrate
+from db.session import Sessions
+from tasks import stream
+from tasks.keys import Caller
+from tests import tables
 
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60.0
@@ -72,6 +77,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     catalog.write_text(CATALOG)
     with forebay_up(folder / "data", catalog) as stack:
         yield stack
+
+
+@pytest.fixture
+def sessions(postgres_url: str) -> Iterator[Sessions]:
+    with tables.emptied(postgres_url) as sessions:
+        yield sessions
+
+
+@pytest.fixture
+def caller(sessions: Sessions) -> Caller:
+    return tables.tenant(sessions)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    client = stream.connect(redis_url, timeout_s=5, max_connections=10)
+    client.flushall()
+    yield client
+    client.close()
 
 
 @contextmanager

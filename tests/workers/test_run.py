@@ -40,25 +40,6 @@ class Post:
 
 
 @pytest.fixture
-def sessions(postgres_url: str) -> Iterator[Sessions]:
-    with tables.emptied(postgres_url) as sessions:
-        yield sessions
-
-
-@pytest.fixture
-def caller(sessions: Sessions) -> Caller:
-    return tables.tenant(sessions)
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    client = stream.connect(redis_url, timeout_s=5, max_connections=10)
-    client.flushall()
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str) -> Iterator[Worker]:
     shared = Settings(postgres_url, redis_url, redis_url, Path("none"), tables.LEASE_S, 60)
     dispatcher = Dispatcher(Post(), sessions, tables.LEASE_S)
