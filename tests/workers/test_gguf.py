@@ -16,7 +16,9 @@ from workers.engines import ctransformers_fit, gguf
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "models" / "demo-Q8_0.gguf"
 WHOLE = DEMO.read_bytes()
-FIRST_TENSOR = WHOLE.index(b"token_embd.weight") - 8
+TENSORS_AT = WHOLE.index(b"token_embd.weight") - 8
+HEADER_END = TENSORS_AT + 2000
+TRAINED = gguf.read(DEMO).size("context_length") or 0
 
 
 def string(text: bytes) -> bytes:
@@ -80,8 +82,11 @@ def test_sizes_of_all_types_are_the_librarys() -> None:
 
 
 def test_cache_is_two_numbers_a_layer_a_token() -> None:
-    """Four layers of six heads, 32 wide, keys and values, two bytes each."""
-    assert gguf.read(DEMO).cache_bytes(512) == 512 * 4 * 6 * 32 * 2 * 2
+    """Keys and values, of two bytes, for each head that has its own."""
+    sizes = {"embedding_length": 192, "block_count": 4, "attention.head_count": 6, "attention.head_count_kv": 3}
+    values: dict[str, gguf.Scalar] = {f"llama.{name}": size for name, size in sizes.items()}
+    header = gguf.Header(3, {"general.architecture": "llama", **values}, {}, (), 0)
+    assert header.cache_bytes(512) == 512 * 4 * (2 * 3 * 32) * 2
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(changes=st.lists(st.tuples(st.integers(0, 25023), st.integers(0, 255)), min_size=1, max_size=12))
+@given(changes=st.lists(st.tuples(st.integers(0, HEADER_END), st.integers(0, 255)), min_size=1, max_size=12))
 def test_header_changed_anywhere_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
 ) -> None:
@@ -146,7 +151,7 @@ def test_header_changed_anywhere_is_read_or_refused(
 @given(
     places=st.lists(
         st.tuples(
-            st.one_of(st.integers(4, 400), st.integers(FIRST_TENSOR, 25000)),
+            st.one_of(st.integers(4, 400), st.integers(TENSORS_AT, HEADER_END)),
             st.sampled_from([0, 1, 255, 1 << 16, 1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1]),
         ),
         min_size=1,
@@ -178,9 +183,9 @@ def _read_or_refused(tmp_path_factory: pytest.TempPathFactory, changes: list[tup
 def test_demo_model_fits_ctransformers() -> None:
     """And not with more context than it was made for."""
     header = gguf.read(DEMO)
-    ctransformers_fit.check(header, 512)
-    with pytest.raises(errors.EngineUnusable, match="a context of 513 tokens is asked for, it was made for 512"):
-        ctransformers_fit.check(header, 513)
+    ctransformers_fit.check(header, TRAINED)
+    with pytest.raises(errors.EngineUnusable, match=f"a context of {TRAINED + 1} tokens is asked for, it was made for"):
+        ctransformers_fit.check(header, TRAINED + 1)
 
 
 @pytest.mark.parametrize(
