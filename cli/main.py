@@ -10,6 +10,7 @@ COMMANDS = {
     "demo": "cli.demo:demo",
     "keys": "cli.keys:keys",
     "migrate": "cli.migrate:migrate",
+    "models": "cli.models:models",
     "submit": "cli.submit:submit",
     "up": "cli.up:up",
     "watch": "cli.watch:watch",
