@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import errors
+from tests.workers.files import foreign
 from workers.engines import ctransformers_fit, gguf
 
 ROOT = Path(__file__).parents[2]
@@ -40,23 +41,6 @@ def array(kind: int, count: int, items: bytes = b"") -> bytes:
 
 def tensor(name: bytes = b"t", shape: tuple[int, ...] = (4,), kind: int = 0, offset: int = 0) -> bytes:
     return string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
-
-
-def foreign(path: Path, architecture: str, tokenizer: str) -> Path:
-    """A header as the gguf package writes it, for another kind of model."""
-    writer = library.GGUFWriter(path, architecture)
-    writer.add_context_length(512)
-    writer.add_embedding_length(64)
-    writer.add_block_count(2)
-    writer.add_feed_forward_length(128)
-    writer.add_head_count(4)
-    writer.add_tokenizer_model(tokenizer)
-    writer.add_token_list([b"<unk>", b"a", b"b"])
-    writer.add_token_types([2, 1, 1])
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    return path
 
 
 def test_demo_model_is_read_as_the_library_reads_it() -> None:
