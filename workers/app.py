@@ -154,7 +154,7 @@ def _model_of(queues: list[str]) -> str:
     models = {name.rpartition(".")[0] for name in queues}
     if len(models) != 1 or "" in models:
         raise errors.SettingsError(
-            f"a worker serves MODEL.interactive and MODEL.batch, not {', '.join(sorted(queues))}"
+            f"a worker holds one model and serves MODEL.interactive and MODEL.batch, not {', '.join(sorted(queues))}"
         )
     return models.pop()
 
