@@ -83,6 +83,12 @@ class EngineRefused(JobError):
     code = "engine_refused"
 
 
+class DimensionsDiffer(JobError):
+    """The vectors have another dimension than those that the collection already has."""
+
+    code = "dimensions_differ"
+
+
 class Poison(JobError):
     """The job takes workers or engine hosts down with it."""
 
