@@ -77,6 +77,18 @@ class EngineRefused(JobError):
     code = "engine_refused"
 
 
+class UnreadableDocument(JobError):
+    """No text can be had from the document: it is damaged, encrypted, of another kind, or holds none."""
+
+    code = "unreadable_document"
+
+
+class DocumentTooLarge(JobError):
+    """The document has more text or pages than one may have."""
+
+    code = "document_too_large"
+
+
 class Poison(JobError):
     """The job takes workers or engine hosts down with it."""
 
