@@ -71,6 +71,12 @@ class ContextLengthExceeded(JobError):
     code = "context_length_exceeded"
 
 
+class CollectionGone(JobError):
+    """The collection that the job asks about doesn't exist any more."""
+
+    code = "collection_not_found"
+
+
 class EngineRefused(JobError):
     """The engine understood the request and refused it."""
 

@@ -30,6 +30,9 @@ class Bench:
     def attempt(self, number: int = 1, checkpoint: Transcript | None = None, **claim: Any) -> Attempt:
         given: dict[str, Any] = {
             "type": "generate",
+            "stage": "generate",
+            "shown_model": "echo",
+            "handed": None,
             "lane": "interactive",
             "seed": 7,
             "input": {"prompt": "one two three four five six seven eight nine ten"},
