@@ -89,6 +89,18 @@ class DimensionsDiffer(JobError):
     code = "dimensions_differ"
 
 
+class UnreadableDocument(JobError):
+    """No text can be had from the document: it is damaged, encrypted, of another kind, or holds none."""
+
+    code = "unreadable_document"
+
+
+class DocumentTooLarge(JobError):
+    """The document has more text or pages than one may have."""
+
+    code = "document_too_large"
+
+
 class Poison(JobError):
     """The job takes workers or engine hosts down with it."""
 

@@ -78,6 +78,11 @@ def _embed_document(worker: Worker, attempt: Attempt, document_id: uuid.UUID, he
     if text is None:
         return 0
     pieces = cut(worker, attempt, text)
+    if not pieces:
+        with worker.sessions.begin() as session:
+            documents.failed(session, claim.tenant_id, document_id, errors.UnreadableDocument.code, "it holds no text")
+            jobs.guard(session, claim.job_id, claim.attempt)
+        return 0
     tokens = tokenized(worker, attempt, [piece.text for piece in pieces])
     spent = [0, *itertools.accumulate(map(len, tokens))]
     vectors = worker.batcher.embed(tokens, attempt.check, lambda n: heard(n / len(pieces), spent[n]))

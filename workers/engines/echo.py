@@ -68,7 +68,7 @@ class Echo:
         for vector, ids in zip(vectors, inputs, strict=True):
             for number in ids:
                 vector[number % _DIMENSIONS] += 1
-            vector /= max(np.linalg.norm(vector), 1)
+            vector /= max(float(np.linalg.norm(vector)), 1.0)
         return vectors
 
     def restart(self, lost: int) -> None:
