@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -16,10 +18,9 @@ from workers.engines import hosting
 
 log = structlog.get_logger(__name__)
 
-Kind = Literal["text", "markdown", "html", "pdf"]
-
 _UTF8_BYTES_A_CHARACTER = 4
 _HEAD_BYTES = 10_000
+_LOOK_S = 0.1
 _ERRORS: dict[str, type[errors.JobError]] = {
     error.code: error for error in (errors.UnreadableDocument, errors.DocumentTooLarge)
 }
@@ -39,33 +40,35 @@ class Limits:
 DEFAULT = Limits()
 
 
-def extract(raw: bytes, kind: Kind, limits: Limits = DEFAULT) -> str:
+def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
     """The document's text: never empty, no NUL, no lone surrogate, lines end in a newline only, paragraphs in two.
 
-    It is read in a child process that knows no secret, writes no file, and is ended at the limits. Raises
-    `UnreadableDocument`, `DocumentTooLarge`.
+    `kind` is `text`, `markdown`, `html` or `pdf`. It is read in a child process that knows no secret, writes no file,
+    and is ended at the limits, or once `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=hosting.environment()
     )
-    late = threading.Event()
-    guard = threading.Timer(limits.wall_s, _end, (child, late))
-    guard.start()
+    deadline, over = time.monotonic() + limits.wall_s, threading.Event()
+
+    def guard() -> None:
+        while not over.wait(_LOOK_S):
+            if time.monotonic() > deadline or stopped():
+                child.kill()
+
+    watching = threading.Thread(target=guard, name="guard", daemon=True)
+    watching.start()
     try:
         answer = _ask(child, raw, {"kind": kind, **asdict(limits)})
     finally:
-        guard.cancel()
+        over.set()
+        watching.join()
         child.kill()
         child.wait()
-    if late.is_set():
+    if time.monotonic() > deadline and child.returncode == -signal.SIGKILL:
         raise errors.UnreadableDocument(f"it couldn't be read within {limits.wall_s:g} s")
     return _text(answer, child.returncode, limits)
-
-
-def _end(child: "subprocess.Popen[bytes]", late: threading.Event) -> None:
-    late.set()
-    child.kill()
 
 
 def _ask(child: "subprocess.Popen[bytes]", raw: bytes, told: dict[str, Any]) -> bytes:
