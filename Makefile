@@ -1,10 +1,10 @@
-# make setup | run | test | check | format | bench | faults | clean
+# make setup | embedding | run | test | check | format | bench | faults | clean
 
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.made-from
 
-.PHONY: setup run test check format bench faults clean
+.PHONY: setup embedding run test check format bench faults clean
 
 setup: $(STAMP)
 
@@ -17,10 +17,14 @@ $(STAMP): requirements.txt requirements-ctransformers.txt requirements-dev.txt s
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-run: setup
+# Needs the network once; without it everything but embeddings works, so it stops nothing.
+embedding: setup
+	@$(BIN)/python -m models.embedding || true
+
+run: embedding
 	$(BIN)/forebay demo
 
-test: setup
+test: embedding
 	$(BIN)/python -m pytest
 
 check: setup

@@ -36,8 +36,8 @@ def models() -> None:
 def check(file: Path, context: int | None, slots: int, binary: str | None, limit_s: float) -> None:
     """Say whether FILE, a GGUF model, runs here, on which engine and with how much memory.
 
-    It is loaded and asked for a few tokens in processes of their own; a damaged file costs one of them. The exit
-    status is 1 when no engine runs it.
+    It is loaded and asked for a few tokens, or a vector, in processes of their own; a damaged file costs one of them.
+    The exit status is 1 when no engine runs it.
     """
     file = file.resolve()
     header = _ask([str(file)], _HEADER_LIMIT_S)
@@ -69,13 +69,14 @@ def _try(
     engine: str, file: Path, header: Mapping[str, Any], context: int, slots: int, binary: str | None, limit_s: float
 ) -> bool:
     """Tries the engine and tells the verdict."""
-    numbers = [str(context), str(slots), str(os.cpu_count() or 1)]
+    # Half the cores: others may need the rest, and threads that wait for a core make all of them slow.
+    numbers = [str(context), str(slots), str(max(1, (os.cpu_count() or 1) // 2))]
     told = _ask([str(file), engine, *numbers, *([binary] if binary and engine == "llamacpp" else [])], limit_s)
     if "error" in told:
         click.echo(f"{engine:<15}no: {_plain(told['error'])}")
         return False
-    speed = f"{told['tokens'] / max(told['took_s'], 1e-3):,.0f} tokens a second"
-    click.echo(f"{engine:<15}yes: loaded in {told['load_s']} s, then {told['tokens']} tokens at {speed}")
+    gave = f"a vector of {told['dimensions']} numbers" if header["embeds"] else f"{told['tokens']} tokens"
+    click.echo(f"{engine:<15}yes: loaded in {told['load_s']} s, gave {gave} in {told['took_s']} s")
     factor, cache = _ENGINES[engine], header["cache_bytes_per_token"] * context * slots
     memory = _size(int(header["file_bytes"] * factor) + cache)
     click.echo(f"{'':<15}memory: {memory}, {factor} of the file and {_size(cache)} for {slots} contexts of {context}")
@@ -121,12 +122,18 @@ def _entry(engine: str, file: Path, header: Mapping[str, Any], context: int, slo
         "file": str(file),
         "context": context,
         "slots": slots,
-        "types": ["generate", "chat"] if header["template"] else ["generate"],
+        "types": _types(header),
     }
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in rows.items()]
     if binary and engine == "llamacpp":
         lines.append(f"options = {{ binary = {json.dumps(binary, ensure_ascii=False)} }}")
     return "\n".join([f"[{name}]", *lines])
+
+
+def _types(header: Mapping[str, Any]) -> list[str]:
+    if header["embeds"]:
+        return ["embed"]
+    return ["generate", "chat"] if header["template"] else ["generate"]
 
 
 def _size(count: int) -> str:

@@ -70,6 +70,33 @@ def test_any_text_has_llamacpps_tokens(engine: CTransformers, llamacpp: LlamaCpp
     assert engine._tokenize(prompt) == llamacpp._tokenize(prompt)
 
 
+def test_special_tokens_in_a_text_can_be_plain(engine: CTransformers, llamacpp: LlamaCpp) -> None:
+    """What is to be cut or embedded is nobody's prompt."""
+    texts = ["a <s> within </s>", "", "日本語 <unk>"]
+    assert engine.tokenize(texts) == llamacpp.tokenize(texts)
+
+
+def test_embeddings_are_refused(engine: CTransformers) -> None:
+    """By the engine, and by its worker before it starts."""
+    with pytest.raises(errors.EngineRefused, match="no embeddings"):
+        engine.embed(engine.tokenize(["hello"]))
+    with pytest.raises(errors.EngineUnusable, match="no embeddings"):
+        engines.load(replace(CT, types=("embed",)), slots=1, threads=1)
+
+
+def test_cancelling_while_the_prompt_is_evaluated_frees_the_slot(engine: CTransformers) -> None:
+    """After the batch under way; the cache then holds what has been evaluated, and no more."""
+    prompt = "The code of the harbour is 19. " * 40
+    expected = text(drain(engine.generate(Request(prompt, params(max_tokens=20)))))
+    for _ in range(engine.slots + 1):
+        handle = engine.generate(Request(prompt, params(max_tokens=20), scope="another"))
+        assert isinstance(handle.read(5)[0], Progress)
+        handle.cancel()
+        with pytest.raises(errors.Cancelled):
+            drain(handle)
+    assert text(drain(engine.generate(Request(prompt, params(max_tokens=20), scope="another")))) == expected
+
+
 def test_many_long_texts_are_counted(engine: CTransformers) -> None:
     """The library's own `tokenize` writes past its buffer, and crashes some calls later."""
     counts = {engine._tokenize("日本語テキスト" * 2000 + str(n % 2)) for n in range(20)}
@@ -218,7 +245,7 @@ def test_host_killed_in_the_middle_is_only_a_pause(engine: CTransformers, bench:
 def test_host_listens_to_nobody_without_its_key(engine: CTransformers) -> None:
     """Its port is open to every local process; the key isn't. Nonsense doesn't disturb it either."""
     with pytest.raises(errors.EngineLost):
-        CTransformers("x", 1, 512, engine.host, "k" * len(engine._key)).count_tokens("hi")
+        CTransformers("x", 1, 512, 8, engine.host, "k" * len(engine._key)).count_tokens("hi")
     for nonsense in (b"\n", b"{}\n", json.dumps({"do": "count"}).encode() * 1000, b""):
         with socket.create_connection(tuple(engine.host.ready["address"])) as connection:
             connection.sendall(nonsense)

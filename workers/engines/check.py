@@ -1,7 +1,7 @@
 """Whether a model file runs here: `python -m workers.engines.check`, which says so in one line of JSON on stdout.
 
     FILE                                         what its header says, or what is wrong with it
-    FILE ENGINE CONTEXT SLOTS THREADS [BINARY]   whether that engine loads it and generates
+    FILE ENGINE CONTEXT SLOTS THREADS [BINARY]   whether that engine loads it and answers
 
 A process of its own, started for one question: who asks kills it and its engine host when it takes too long.
 """
@@ -49,21 +49,36 @@ def _header(path: Path) -> dict[str, Any]:
         "parameters": header.parameters,
         "quantization": header.quantization,
         "context": header.size("context_length"),
+        "embeds": _embeds(header),
         "template": header.template is not None,
         "cache_bytes_per_token": header.cache_bytes(1),
     }
 
 
+def _embeds(header: gguf.Header) -> bool:
+    """Whether it is made for vectors: its header says how those of tokens are pooled, or that each sees them all."""
+    pooling, causal = (f"{header.architecture}.{name}" for name in ("pooling_type", "attention.causal"))
+    return bool(header.whole(pooling)) or not header.flag(causal, True)
+
+
 def _trial(path: Path, engine: str, context: str, slots: str, threads: str, binary: str = "") -> dict[str, Any]:
-    """Loads the model as a worker would and generates a few tokens."""
+    """Loads the model as a worker would and asks for a few tokens, or a vector."""
     options = {"binary": binary} if binary else {}
-    model = Model(path.stem, engine, int(context), int(slots), ("generate", "chat"), path, options=options)
+    embeds = _embeds(gguf.read(path))
+    types = ("embed",) if embeds else ("generate", "chat")
+    model = Model(path.stem, engine, int(context), int(slots), types, path, options=options)
     began = time.monotonic()
     loaded = engines.load(model, slots=int(slots), threads=int(threads))
     try:
-        return {"load_s": round(time.monotonic() - began, 1), **_generate(loaded)}
+        return {"load_s": round(time.monotonic() - began, 1), **(_embed(loaded) if embeds else _generate(loaded))}
     finally:
         loaded.close()
+
+
+def _embed(engine: Engine) -> dict[str, Any]:
+    ids, began = engine.tokenize(["Hello"]), time.monotonic()
+    [vector] = engine.embed(ids)
+    return {"dimensions": len(vector), "tokens": len(ids[0]), "took_s": round(time.monotonic() - began, 3)}
 
 
 def _generate(engine: Engine) -> dict[str, Any]:

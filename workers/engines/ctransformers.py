@@ -13,12 +13,15 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
 from workers.engines.hosting import Host
 
-_OPTIONS = {"batch": 8}
+_OPTIONS = {"batch": 8}  # a larger one is hardly faster, and neighbours and cancellations wait for it
 _LOAD_LIMIT_S = 600.0
 _CALL_LIMIT_S = 60.0
 _ERRORS: dict[str, type[errors.ForebayError]] = {
@@ -27,33 +30,36 @@ _ERRORS: dict[str, type[errors.ForebayError]] = {
 
 
 def load(model: Model, slots: int, threads: int) -> "CTransformers":
-    """`options`: `batch`, prompt tokens evaluated at a time; what a slot's neighbours wait, and a cancellation."""
+    """`options`: `batch`, prompt tokens evaluated at a time."""
     unknown = set(model.options) - set(_OPTIONS)
     if unknown:
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
     if model.file is None or not model.file.is_file():
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
+    if model.embeds:
+        raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings")
+    batch = {**_OPTIONS, **model.options}["batch"]
     told = {
         "file": str(model.file),
         "slots": slots,
         "context": model.context,
         "threads": threads,
-        "batch": {**_OPTIONS, **model.options}["batch"],
+        "batch": batch,
         # Address space, generously: what it bounds is a runaway. Each slot maps the file once more.
         "memory_bytes": (slots + 4) * model.file.stat().st_size + (8 << 30),
         "key": secrets.token_urlsafe(32),
     }
     host = Host("workers.engines.ctransformers_host", told, _LOAD_LIMIT_S)
     host.start()
-    return CTransformers(model.name, slots, model.context, host, told["key"])
+    return CTransformers(model.name, slots, model.context, batch, host, told["key"])
 
 
 class CTransformers:
     """A model in its engine host. Everything but `close` may be called from any thread."""
 
-    def __init__(self, name: str, slots: int, context: int, host: Host, key: str) -> None:
+    def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = name, slots, context, host
-        self._key = key
+        self.batch_tokens, self._key = batch, key
         self._token_ids = functools.lru_cache(slots)(self._tokenize)
 
     def count_tokens(self, prompt: str) -> int:
@@ -74,6 +80,12 @@ class CTransformers:
                 }
             )
         )
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [tuple(ids) for ids in self._call({"do": "tokenize", "texts": list(texts)})]
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:  # noqa: ARG002 whatever they are
+        raise errors.EngineRefused("ctransformers gives no embeddings")
 
     @property
     def incarnation(self) -> int:

@@ -136,7 +136,11 @@ class Loop:
         self._end(client)
 
     def _short(self, asked: Mapping[str, Any]) -> Any:
-        return self._model.count(asked["text"]) if asked["do"] == "count" else self._model.render(asked["messages"])
+        if asked["do"] == "render":
+            return self._model.render(asked["messages"])
+        if asked["do"] == "tokenize":
+            return [self._model.tokenize(text, special=False) for text in asked["texts"]]
+        return self._model.tokenize(asked["text"], special=True)
 
     def _queue(self, client: _Client, asked: Mapping[str, Any]) -> None:
         params = Params(**{**asked["params"], "stop": tuple(asked["params"]["stop"])})

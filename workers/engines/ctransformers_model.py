@@ -53,14 +53,14 @@ class Model:
         self._template = header.template or templates.CHATML
         self._render: Render | None = None
 
-    def count(self, prompt: str) -> list[int]:
-        """The prompt's token ids. Raises `EngineRefused` for a text that can't be a prompt."""
-        if "\0" in prompt:
-            raise errors.EngineRefused("the prompt has a NUL character, which ctransformers can't read")
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """The text's token ids, of `special` ones where their names stand. Raises `EngineRefused` for what is none."""
+        if "\0" in text:
+            raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
         try:
-            return self._vocabulary.encode(prompt, self._plain)
+            return self._vocabulary.encode(text, self._plain, special=special)
         except UnicodeEncodeError as error:
-            raise errors.EngineRefused(f"the prompt isn't text: {error}") from error
+            raise errors.EngineRefused(f"it isn't text: {error}") from error
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:
         """The conversation by the model's own template. Raises `EngineRefused` when that can't be."""

@@ -20,6 +20,12 @@ log = structlog.get_logger(__name__)
 RESTARTS_A_MINUTE = 3
 
 
+def environment() -> dict[str, str]:
+    """What a child that reads foreign files may know of ours: how to run, no secrets."""
+    known = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    return {**known, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
 class Host:
     """One engine host: `python -m <module>`, told its configuration on stdin, answering one line of JSON when ready.
 
@@ -39,13 +45,12 @@ class Host:
 
     def start(self) -> None:
         """Starts the child and waits until the model is loaded. Raises `EngineUnusable` with what it said."""
-        environment = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**environment, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=environment(),
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):

@@ -49,10 +49,10 @@ class Vocabulary:
         """What the token adds to an answer: bytes, perhaps a part of a character; nothing for control tokens."""
         return self._pieces[token]
 
-    def encode(self, text: str, plain: Callable[[str], Sequence[int]]) -> list[int]:
-        """The prompt's tokens, special ones where their names stand, `plain` giving those of what lies between."""
+    def encode(self, text: str, plain: Callable[[str], Sequence[int]], *, special: bool) -> list[int]:
+        """The text's tokens, `special` ones where their names stand, `plain` giving those of what lies between."""
         ids, at = list(self._before), 0
-        for mark in self._split.finditer(text):
+        for mark in self._split.finditer(text) if special else ():
             ids += [*(plain(text[at : mark.start()]) if mark.start() > at else ()), self._marks[mark[0]]]
             at = mark.end()
         return [*ids, *(plain(text[at:]) if at < len(text) else ()), *self._after]
