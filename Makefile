@@ -1,10 +1,10 @@
-# make setup | run | test | check | format | bench | faults | clean
+# make setup | embedding | run | test | check | format | bench | faults | clean
 
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.made-from
 
-.PHONY: setup run test check format bench faults clean
+.PHONY: setup embedding run test check format bench faults clean
 
 setup: $(STAMP)
 
@@ -16,10 +16,14 @@ $(STAMP): requirements.txt requirements-dev.txt setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-run: setup
+# Needs the network once; without it everything but embeddings works, so it stops nothing.
+embedding: setup
+	@$(BIN)/python -m models.embedding || true
+
+run: embedding
 	$(BIN)/forebay demo
 
-test: setup
+test: embedding
 	$(BIN)/python -m pytest
 
 check: setup

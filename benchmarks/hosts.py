@@ -26,8 +26,24 @@ class Host:
 @contextmanager
 def host(file: Path, *, slots: int, context: int) -> Iterator[Host]:
     """The model, loaded with a worker's settings, for as long as the block runs."""
-    model = Model(name="direct", engine="llamacpp", context=context, slots=slots, types=("generate",), file=file)
-    engine = engines.load(model, slots=slots, threads=os.cpu_count() or 1)
+    with _running(
+        Model(name="direct", engine="llamacpp", context=context, slots=slots, types=("generate",), file=file)
+    ) as host:
+        yield host
+
+
+@contextmanager
+def embedding_host(file: Path, *, context: int) -> Iterator[Host]:
+    """The same for a model that embeds."""
+    with _running(
+        Model(name="direct", engine="llamacpp", context=context, slots=1, types=("embed",), file=file)
+    ) as host:
+        yield host
+
+
+@contextmanager
+def _running(model: Model) -> Iterator[Host]:
+    engine = engines.load(model, slots=model.slots, threads=os.cpu_count() or 1)
     assert isinstance(engine, LlamaCpp)
     try:
         address = urllib.parse.urlsplit(engine.host.ready["address"])

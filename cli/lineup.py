@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
 API = "api"
-CONTROL = "control"
+CONTROL = catalog.CONTROL
+CONTROL_SLOTS = 2
 FLOWER = "flower"
 PREPARE = "prepare"
 
@@ -53,7 +54,7 @@ def worker(model: str, slots: int, threads: int, env: Env) -> processes.Spec:
 
 def control(env: Env) -> processes.Spec:
     """The worker without a model."""
-    argv = _celery_worker("control", 1, "control@%h")
+    argv = _celery_worker("control.interactive,control.batch", CONTROL_SLOTS, "control@%h")
     own = _without(env, API_ONLY + FLOWER_ONLY)
     return _spec(CONTROL, argv, own, stop_limit_s=_grace_s(env) + WORKER_SLACK_S)
 

@@ -163,7 +163,12 @@ def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
         models = catalog.load(path)
     except errors.CatalogError as error:
         raise click.ClickException(str(error)) from error
-    names = list(models) if wanted is None else [name.strip() for name in wanted.split(",") if name.strip()]
+    if wanted is None:
+        for model in models.values():
+            if model.missing:
+                say(f"{model.name} is left out: {model.file} isn't there. `make embedding` makes that of demo-embed")
+        wanted = ",".join(name for name, model in models.items() if not model.missing)
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
     unknown = [name for name in names if name not in models]
     if unknown or not names:
         raise click.ClickException(f"--models {wanted}: {path} has {', '.join(models)}")

@@ -37,7 +37,10 @@ LANES = ("interactive", "batch")
 
 
 class Job(Table):
-    """One job. `attempt` fences: what carries an older number than the row's may not write any more."""
+    """One job. `attempt` fences: what carries an older number than the row's may not write any more.
+
+    `model` is where its present stage runs and waits; `shown_model` is the one the client asked for.
+    """
 
     __tablename__ = "jobs"
 
@@ -46,6 +49,7 @@ class Job(Table):
     type: Mapped[str] = mapped_column(Text)
     stage: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
+    shown_model: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text)
     lane: Mapped[str] = mapped_column(Text)
     priority: Mapped[int] = mapped_column(SmallInteger)
@@ -57,6 +61,7 @@ class Job(Table):
     progress_total: Mapped[int | None] = mapped_column(Integer)
     prompt_tokens: Mapped[int | None] = mapped_column(Integer)
     completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    embedding_tokens: Mapped[int | None] = mapped_column(Integer)
     error_code: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, str]] = mapped_column("metadata", JSON)
@@ -83,13 +88,14 @@ class Job(Table):
 
 
 class JobInput(Table):
-    """What the client asked for, as it was accepted."""
+    """What the client asked for, as it was accepted; `handed` is what an earlier stage left for the next."""
 
     __tablename__ = "job_inputs"
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     input: Mapped[dict[str, Any]] = mapped_column(JSON)
     params: Mapped[dict[str, Any]] = mapped_column(JSON)
+    handed: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class JobOutput(Table):
@@ -155,7 +161,7 @@ def page(
     if type is not None:
         filters.append(Job.type == type)
     if model is not None:
-        filters.append(Job.model == model)
+        filters.append(Job.shown_model == model)
     if since is not None:
         filters.append(Job.created_at >= since)
     # Of the outputs only what a list shows: the streams of a hundred jobs would be megabytes.

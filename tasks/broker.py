@@ -8,7 +8,6 @@ from celery import Celery
 from tasks import ids
 
 RUN = "job.run"
-CONTROL = "control"
 KEY_PREFIX = "forebay:"
 
 

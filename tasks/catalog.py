@@ -8,12 +8,18 @@ from typing import Any
 
 from tasks import errors
 
-TYPES = ("generate", "chat")
+# What stands where a model's name would, for work that needs none.
+CONTROL = "control"
+
+TYPES = ("generate", "chat", "embed")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One entry. `context` is in tokens, for each slot; `options` are the engine's own, as written."""
+    """One entry. `context` is in tokens, for each slot; `options` are the engine's own, as written.
+
+    Of an `optional` model nothing is started where its file is missing.
+    """
 
     name: str
     engine: str
@@ -22,7 +28,18 @@ class Model:
     types: tuple[str, ...]
     file: Path | None = None
     default: bool = False
+    optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is to be left out because its file isn't here."""
+        return self.optional and self.file is not None and not self.file.is_file()
+
+    @property
+    def embeds(self) -> bool:
+        """Whether its answers are vectors: then it gives nothing else."""
+        return self.types == ("embed",)
 
 
 Catalog = Mapping[str, Model]
@@ -53,12 +70,16 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong = [f"unknown key {key!r}" for key in entry if key not in known - {"name"}]
     wrong += [f"{key} is missing" for key in ("engine", "context", "slots", "types") if key not in entry]
     wrong += [f"{key} must be a whole number above 0" for key in ("context", "slots") if not _counts(entry.get(key, 1))]
-    wrong += _wrong_types(entry.get("types", list(TYPES)))
+    wrong += _wrong_types(entry.get("types", ["generate"]))
     wrong += ["file must be a path"] * (not isinstance(entry.get("file", ""), str))
-    wrong += ["default must be true or false"] * (not isinstance(entry.get("default", False), bool))
+    wrong += [
+        f"{key} must be true or false" for key in ("default", "optional") if not isinstance(entry.get(key, False), bool)
+    ]
     wrong += ["options must be a table"] * (not isinstance(entry.get("options", {}), dict))
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
         wrong.append("a name has letters, digits, '-', '_' and '.' only")
+    if name == CONTROL:
+        wrong.append("the name is taken: it is the queue of work without a model")
     if wrong:
         raise errors.CatalogError(f"{path}: {name}: {'; '.join(wrong)}")
     file = entry.get("file")
@@ -73,7 +94,9 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
 def _wrong_types(types: Any) -> list[str]:
     if not isinstance(types, list) or not types:
         return ["types must be a list with at least one type"]
-    return [f"unknown type {type!r}" for type in types if type not in TYPES]
+    unknown = [f"unknown type {type!r}" for type in types if type not in TYPES]
+    together = ["a model of the type embed serves no other"] * ("embed" in types and len(types) > 1)
+    return unknown + together
 
 
 def _counts(value: Any) -> bool:

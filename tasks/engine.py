@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, slots=True)
 class Params:
@@ -95,6 +98,7 @@ class Engine(Protocol):
     name: str
     slots: int
     context: int
+    batch_tokens: int  # how many tokens it embeds at a time
 
     @property
     def incarnation(self) -> int:
@@ -108,6 +112,15 @@ class Engine(Protocol):
 
     def generate(self, request: Request) -> Handle:
         """Begins a generation."""
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """One vector of length 1 for each tokenised text: shape (n, d).
+
+        Raises `EngineLost` when the host died, `EngineRefused` when the model doesn't embed.
+        """
 
     def restart(self, lost: int) -> None:
         """Replaces the lost incarnation, which is ended if it should still live; returns when it can be used.

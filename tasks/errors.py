@@ -71,6 +71,12 @@ class ContextLengthExceeded(JobError):
     code = "context_length_exceeded"
 
 
+class CollectionGone(JobError):
+    """The collection that the job asks about doesn't exist any more."""
+
+    code = "collection_not_found"
+
+
 class EngineRefused(JobError):
     """The engine understood the request and refused it."""
 
@@ -87,6 +93,12 @@ class DocumentTooLarge(JobError):
     """The document has more text or pages than one may have."""
 
     code = "document_too_large"
+
+
+class DimensionsDiffer(JobError):
+    """The vectors have another dimension than those that the collection already has."""
+
+    code = "dimensions_differ"
 
 
 class Poison(JobError):

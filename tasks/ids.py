@@ -5,6 +5,7 @@ import uuid
 from uuid_utils.compat import uuid7
 
 JOB = "job_"
+DOCUMENT = "doc_"
 
 
 def new() -> uuid.UUID:
@@ -12,15 +13,15 @@ def new() -> uuid.UUID:
     return uuid7()
 
 
-def show(job_id: uuid.UUID) -> str:
-    """`job_` and 32 hexadecimal digits."""
-    return JOB + job_id.hex
+def show(id: uuid.UUID, prefix: str = JOB) -> str:
+    """The prefix and 32 hexadecimal digits."""
+    return prefix + id.hex
 
 
-def parse(shown: str) -> uuid.UUID | None:
+def parse(shown: str, prefix: str = JOB) -> uuid.UUID | None:
     """The id behind `show`'s text, or None for any other text."""
-    digits = shown.removeprefix(JOB)
-    if len(digits) != 32 or len(shown) != len(JOB) + 32 or not digits.isascii() or not digits.isalnum():
+    digits = shown.removeprefix(prefix)
+    if len(digits) != 32 or len(shown) != len(prefix) + 32 or not digits.isascii() or not digits.isalnum():
         return None
     try:
         return uuid.UUID(hex=digits)

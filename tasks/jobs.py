@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db import jobs, usage, workers
+from db import jobs, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
-from tasks import catalog, errors, ids, lifecycle, record, transcript
+from tasks import catalog, errors, ids, lifecycle, record, stages, transcript
 from tasks.catalog import Catalog, Model
 from tasks.engine import Params
 from tasks.keys import Caller
@@ -43,29 +45,65 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """A job as it is to be written down: its first stage, the model that runs it, and the model clients see."""
+
+    type: str
+    stage: str
+    model: str
+    shown_model: str
+    input: Mapping[str, Any]
+    params: Mapping[str, Any]
+    lane: str
+    priority: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """What a worker needs to run a job: `attempt` is its licence to write."""
+    """What a worker needs to run a stage of a job: `attempt` is its licence to write.
+
+    `handed` is what an earlier stage left for this one.
+    """
 
     job_id: uuid.UUID
     tenant_id: uuid.UUID
     type: str
+    stage: str
+    shown_model: str
     lane: str
     attempt: int
     seed: int
     input: dict[str, Any]
     params: dict[str, Any]
+    handed: dict[str, Any] | None
     checkpoint: Transcript
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: with a result, or with an error."""
+    """How an attempt ended: with a result, or with an error. `vectors` (n, d) are a result kept beside the others.
+
+    `progress` is how much was done, of how much; the prompt's tokens where it isn't given.
+    """
 
     status: Status
     prompt_tokens: int
     completion_tokens: int
     result: dict[str, Any] | None = None
     error: tuple[str, str] | None = None
+    progress: tuple[int, int] | None = None
+    vectors: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """How an attempt ended that was not the job's last: the next stage, where, and what it is handed."""
+
+    stage: str
+    model: str
+    handed: dict[str, Any] | None = None
+    embedding_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +115,48 @@ class Wait:
 
 
 def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Record:
-    """Accepts the job: once committed it is never lost. After the commit, `Dispatcher.refill(record.model)`.
-
-    Raises `ModelUnknown` or `PromptTooLong`.
-    """
-    model = _model_for(models, submission)
+    """Accepts a job that one model serves. See `insert` for what follows. Raises `ModelUnknown` or `PromptTooLong`."""
+    model = model_for(models, submission.type, submission.model)
     _refuse_what_cannot_fit(model, submission.input)
+    return insert(session, caller, planned(submission, stages.FIRST[submission.type], model.name, model.name))
+
+
+def planned(submission: Submission, stage: str, model: str, shown_model: str) -> Plan:
+    """The plan of a submission that begins with this stage on this model."""
+    return Plan(
+        type=submission.type,
+        stage=stage,
+        model=model,
+        shown_model=shown_model,
+        input=submission.input,
+        params=submission.params,
+        lane=submission.lane,
+        priority=submission.priority,
+        metadata=submission.metadata,
+    )
+
+
+def insert(session: Session, caller: Caller, plan: Plan) -> Record:
+    """Writes the job down: once committed it is never lost. After the commit, a refill for `record.queue`."""
     job = Job(
         id=ids.new(),
         tenant_id=caller.tenant_id,
-        type=submission.type,
-        stage="generate",
-        model=model.name,
+        type=plan.type,
+        stage=plan.stage,
+        model=plan.model,
+        shown_model=plan.shown_model,
         status=Status.QUEUED,
-        lane=submission.lane,
-        priority=submission.priority,
+        lane=plan.lane,
+        priority=plan.priority,
         attempt=0,
         # Drawn now and kept, so that a run can be repeated to the letter.
-        seed=submission.params.get("seed", secrets.randbelow(2**31)),
-        labels=dict(submission.metadata),
+        seed=plan.params.get("seed", secrets.randbelow(2**31)),
+        labels=dict(plan.metadata),
         created_at=dt.datetime.now(dt.UTC),
     )
     session.add(job)
     session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(submission.input), params=dict(submission.params)))
+    session.add(JobInput(job_id=job.id, input=dict(plan.input), params=dict(plan.params)))
     session.flush()
     return record.of(job, None)
 
@@ -175,11 +231,14 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         job_id=job.id,
         tenant_id=job.tenant_id,
         type=job.type,
+        stage=job.stage,
+        shown_model=job.shown_model,
         lane=job.lane,
         attempt=job.attempt,
         seed=job.seed,
         input=given.input,
         params=given.params,
+        handed=given.handed,
         checkpoint=stored_transcript(output),
     )
 
@@ -217,13 +276,14 @@ def checkpoint(
 def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> Record:
     """Writes the end of an attempt, with its usage. Raises `Fenced` when the attempt may not write any more."""
     code, message = outcome.error or (None, None)
+    done, total = outcome.progress or (outcome.prompt_tokens, outcome.prompt_tokens)
     ended = lifecycle.move(
         session,
         outcome.status,
         *lifecycle.fenced(job_id, attempt),
         finished_at=func.clock_timestamp(),
-        progress_done=outcome.prompt_tokens,
-        progress_total=outcome.prompt_tokens,
+        progress_done=done,
+        progress_total=total,
         prompt_tokens=outcome.prompt_tokens,
         completion_tokens=outcome.completion_tokens,
         error_code=code,
@@ -238,18 +298,37 @@ def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> 
     """Keeps output and usage of a job that this transaction has just ended."""
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
+    if outcome.vectors is not None:
+        vectors.save(session, job.id, outcome.vectors)
     usage.record(
         session,
         usage.Usage(
             job_id=job.id,
             tenant_id=job.tenant_id,
-            model=job.model,
+            model=job.shown_model,
             prompt_tokens=outcome.prompt_tokens,
             completion_tokens=outcome.completion_tokens,
+            embedding_tokens=job.embedding_tokens or 0,
         ),
     )
     session.flush()
     return record.of(job, outcome.result)
+
+
+def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
+    """Puts a running job into the queue of its next stage. False when the attempt may not write any more.
+
+    After the commit, a refill for `onward.model`.
+    """
+    values: dict[str, Any] = {"stage": onward.stage, "model": onward.model, "worker_id": None}
+    if onward.embedding_tokens is not None:
+        values["embedding_tokens"] = onward.embedding_tokens
+    if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), **values):
+        return False
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    session.execute(update(JobInput).where(JobInput.job_id == job_id).values(handed=onward.handed))
+    return True
 
 
 def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:
@@ -259,6 +338,13 @@ def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcr
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     return True
+
+
+def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
+    """Makes the transaction one of the attempt's: raises `Fenced` when it may not write any more."""
+    live = Job.status.in_((Status.RUNNING, Status.DISPATCHED))
+    if not session.scalar(select(Job.id).where(*lifecycle.fenced(job_id, attempt), live).with_for_update(read=True)):
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 
 def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
@@ -280,24 +366,34 @@ def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None)
 
 
-def _model_for(models: Catalog, submission: Submission) -> Model:
-    if submission.model is None:
-        model = catalog.for_type(models, submission.type)
+def model_for(models: Catalog, type: str, name: str | None) -> Model:
+    """The model of that name, or the catalogue's default for the type. Raises `ModelUnknown` if it can't serve it."""
+    if name is None:
+        model = catalog.for_type(models, type)
         if model is None:
-            raise errors.ModelUnknown("type", f"no model serves the type {submission.type!r}")
+            raise errors.ModelUnknown("type", f"no model serves the type {type!r}")
         return model
-    named = models.get(submission.model)
+    named = models.get(name)
     if named is None:
-        raise errors.ModelUnknown("model", f"no model {submission.model!r}; GET /v1/models lists them")
-    if submission.type not in named.types:
-        raise errors.ModelUnknown("model", f"{named.name} doesn't serve the type {submission.type!r}")
+        raise errors.ModelUnknown("model", f"no model {name!r}; GET /v1/models lists them")
+    if type not in named.types:
+        raise errors.ModelUnknown("model", f"{named.name} doesn't serve the type {type!r}")
     return named
 
 
-def _refuse_what_cannot_fit(model: Model, given: Mapping[str, Any]) -> None:
-    texts = [given["prompt"]] if "prompt" in given else [message["content"] for message in given["messages"]]
+def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:
+    """Raises `PromptTooLong` for texts that are too long together, whatever the model's vocabulary."""
     size, limit = sum(len(text.encode()) for text in texts), model.context * _TOKEN_BYTES
     if size > limit:
-        field = "input.prompt" if "prompt" in given else "input.messages"
         message = f"{size} bytes can't fit into the {model.context} tokens of {model.name} (at most {limit} bytes)"
         raise errors.PromptTooLong(field, message)
+
+
+def _refuse_what_cannot_fit(model: Model, given: Mapping[str, Any]) -> None:
+    if "prompt" in given:
+        refuse_what_cannot_fit(model, "input.prompt", given["prompt"])
+    elif "messages" in given:
+        refuse_what_cannot_fit(model, "input.messages", *(message["content"] for message in given["messages"]))
+    else:
+        for number, text in enumerate(given["texts"]):
+            refuse_what_cannot_fit(model, f"input.texts.{number}", text)

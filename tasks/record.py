@@ -11,12 +11,16 @@ from tasks import ids, lifecycle
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it."""
+    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+
+    `queue` is the model on which its present stage runs or waits; clients aren't shown it.
+    """
 
     id: uuid.UUID
     tenant_id: uuid.UUID
     type: str
     model: str
+    queue: str
     status: str
     lane: str
     priority: int
@@ -67,7 +71,8 @@ def of(job: Job, result: dict[str, Any] | None) -> Record:
         id=job.id,
         tenant_id=job.tenant_id,
         type=job.type,
-        model=job.model,
+        model=job.shown_model,
+        queue=job.model,
         status=lifecycle.shown(job.status),
         lane=job.lane,
         priority=job.priority,
@@ -78,13 +83,20 @@ def of(job: Job, result: dict[str, Any] | None) -> Record:
         progress=_pair(done=job.progress_done, total=job.progress_total),
         result=result,
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
-        usage=_pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens),
+        usage=_usage(job),
         metadata=job.labels,
     )
 
 
 def with_output(job: Job, output: JobOutput | None) -> Record:
     return of(job, output.result if output else None)
+
+
+def _usage(job: Job) -> dict[str, int] | None:
+    spent = _pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens)
+    if spent and job.embedding_tokens is not None:
+        spent["embedding_tokens"] = job.embedding_tokens
+    return spent
 
 
 def _pair(**counts: int | None) -> dict[str, int] | None:

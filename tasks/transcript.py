@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STARTED, RESUMED, RESTARTED, PROGRESS, DELTA = "started", "resumed", "restarted", "progress", "delta"
+PASSAGES = "passages"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One event of a job. `seq` counts from 1 across attempts; `data` is what clients see.
 
-    `tokens` is what the entry spent (of the prompt for `started`, of the answer for `delta`); `token_ids` are the
-    answer's ids as far as the engine told them. Clients see neither.
+    `tokens` is what the entry spent (of the prompt for `started`, of embedded texts for `progress`, of the answer for
+    `delta`); `token_ids` are the answer's ids as far as the engine told them. Clients see neither.
     """
 
     seq: int
@@ -47,8 +48,13 @@ class Transcript:
         return "".join(entry.data["text"] for entry in self.deltas)
 
     @property
+    def passages(self) -> list[Any]:
+        """What a question's answer rests on."""
+        return next((entry.data["passages"] for entry in self.entries if entry.type == PASSAGES), [])
+
+    @property
     def prompt_tokens(self) -> int:
-        return next((entry.tokens for entry in self.entries if entry.type == STARTED), 0)
+        return sum(entry.tokens for entry in self.entries if entry.type in (STARTED, PROGRESS))
 
     @property
     def completion_tokens(self) -> int:

@@ -24,6 +24,7 @@ from tests import tables
 
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60.0
+EMBEDDING_MODEL = ROOT / "models" / "demo-embed-Q8_0.gguf"
 
 # demo-chat as it ships, and a model whose every token is known beforehand and takes its time.
 CATALOG = f"""
@@ -41,7 +42,20 @@ context = 4096
 slots = 4
 types = ["generate", "chat"]
 options = {{ token_s = 0.02 }}
+
+[demo-embed]
+engine = "llamacpp"
+file = "{EMBEDDING_MODEL}"
+context = 512
+slots = 16
+types = ["embed"]
+optional = true
 """
+
+# Made by `make embedding` where a package index can be reached: what needs it can't be shown without it.
+without_embedding_model = pytest.mark.skipif(
+    not EMBEDDING_MODEL.is_file(), reason=f"{EMBEDDING_MODEL.name} has not been made; see `make embedding`"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from tasks import stages
 from webapi import auth, errors, health, jobs, models, schemas, service, settings, streams
 from webapi.api import Api
 from webapi.settings import Settings
@@ -60,7 +61,8 @@ def _describe(api: Api, serving: service.Service) -> None:
     for kind in schemas.KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
     for type_, kind in schemas.KINDS.items():
-        able = [model.name for model in serving.catalog.values() if type_ in model.types]
+        served = "chat" if type_ == stages.RAG else type_
+        able = [model.name for model in serving.catalog.values() if served in model.types]
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]
         properties["model"] |= {"enum": [*able, None]}
         properties["metadata"] |= {"propertyNames": {"maxLength": 64, "pattern": r"^[^\x00]*$"}}

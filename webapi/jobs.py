@@ -1,15 +1,21 @@
 """Jobs over HTTP: submit, look, list, cancel."""
 
+import base64
 import uuid
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import orjson
 from flask import Response
+from numpy.typing import NDArray
 from werkzeug.http import parse_list_header
 
-from tasks import ending, errors, ids, jobs, window
+from db import vectors
+from tasks import ending, errors, ids, jobs, questions, stages, window
 from tasks.jobs import Submission
 from tasks.record import Record
+from tasks.window import Ticket
 from webapi import auth, schemas, service
 from webapi.api import Blueprint, reply
 
@@ -31,12 +37,19 @@ def submit(given: dict[str, Any]) -> Response:
     """
     serving = service.current()
     with serving.sessions.begin() as session:
-        accepted = jobs.submit(session, serving.catalog, auth.caller(), _submission(given))
-        ticket = window.admit(session, accepted.id, accepted.model, accepted.lane, serving.settings.shared.lease_s)
+        accept = questions.submit if given["type"] == stages.RAG else jobs.submit
+        accepted = accept(session, serving.catalog, auth.caller(), _submission(given))
+        ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, serving.settings.shared.lease_s)
+    return answer_accepted(accepted, ticket)
+
+
+def answer_accepted(accepted: Record, ticket: Ticket | None) -> Response:
+    """What follows the commit of a job: its wake-up, and the answer."""
+    refiller = service.current().refiller
     if ticket:
-        serving.refiller.send(ticket)
+        refiller.send(ticket)
     else:
-        serving.refiller.ask(accepted.model)
+        refiller.ask(accepted.queue)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     return response
@@ -57,7 +70,7 @@ def browse(query: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
-@blueprint.arguments(schemas.WaitQuery, location="query")
+@blueprint.arguments(schemas.ShowQuery, location="query")
 @blueprint.arguments(schemas.PreferHeader, location="headers")
 @blueprint.response(200, schemas.Job, headers=_APPLIED)
 @blueprint.answers(401, 404, 414, 422, 500, 503)
@@ -72,7 +85,7 @@ def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Respons
         with serving.permit():
             serving.reader.wait_for_end(found.id, wait_s)
         found = _look(found.id)
-    response = reply(found.as_json())
+    response = _shown(found, query["encoding_format"])
     if preferred is not None:
         response.headers["Preference-Applied"] = f"wait={preferred}"
     return response
@@ -91,7 +104,7 @@ def cancel(job_id: str) -> Response:
         job, closing = ending.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
     if closing:
         ending.announce(serving.redis, closing, ttl_s)
-        serving.refiller.ask(job.model)
+        serving.refiller.ask(job.queue)
     return reply(job.as_json())
 
 
@@ -109,6 +122,23 @@ def _look(job_id: uuid.UUID) -> Record:
         found = jobs.get(session, auth.caller(), job_id)
         wait = None if found.ended else jobs.wait(session, job_id, serving.settings.shared.lease_s)
     return replace(found, position=wait.position) if wait else found
+
+
+def _shown(found: Record, encoding_format: str) -> Response:
+    """The job whole, with the vectors that lists and events only link to."""
+    shown = found.as_json()
+    if found.type != stages.EMBED or found.result is None:
+        return reply(shown)
+    with service.current().sessions.begin() as session:
+        rows = vectors.load(session, found.id)
+    embeddings = rows if encoding_format == "float" else _base64(rows)
+    shown["result"] = {"embeddings": embeddings, "dimensions": rows.shape[1]}
+    # The vectors' own precision in a few digits, and a tenth of the time.
+    return Response(orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY), mimetype="application/json")
+
+
+def _base64(rows: NDArray[np.float32]) -> list[str]:
+    return [base64.b64encode(row.tobytes()).decode() for row in rows]
 
 
 def _submission(given: dict[str, Any]) -> Submission:

@@ -8,8 +8,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks import ids, lifecycle, transcript
-from tasks.catalog import TYPES
+from tasks import ids, lifecycle, stages, transcript
 from tasks.lifecycle import Status
 
 _SHOWN = tuple(status for status in Status if status != Status.DISPATCHED)
@@ -127,7 +126,6 @@ class Labels(fields.Dict):
 
 class _Request(Given):
     model = fields.String(allow_none=True, metadata={"description": "The catalogue's default for the type if absent."})
-    params = fields.Nested(Params, allow_none=True)
     lane = fields.String(
         allow_none=True,
         validate=validate.OneOf(LANES),
@@ -146,21 +144,58 @@ class _Request(Given):
     )
 
 
-class GenerateRequest(_Request):
+class _SampledRequest(_Request):
+    params = fields.Nested(Params, allow_none=True)
+
+
+class GenerateRequest(_SampledRequest):
     """A prompt to be continued."""
 
     type = fields.String(required=True, validate=validate.Equal("generate"), metadata={"enum": ["generate"]})
     input = fields.Nested(Prompt, required=True)
 
 
-class ChatRequest(_Request):
+class ChatRequest(_SampledRequest):
     """A conversation to be answered."""
 
     type = fields.String(required=True, validate=validate.Equal("chat"), metadata={"enum": ["chat"]})
     input = fields.Nested(Conversation, required=True)
 
 
-KINDS: dict[str, ma.Schema] = {"generate": GenerateRequest(), "chat": ChatRequest()}
+class Texts(Strict):
+    texts = fields.List(
+        fields.String(validate=validate.Length(min=1), metadata=_STORABLE),
+        required=True,
+        validate=validate.Length(1, 2048),
+    )
+
+
+class EmbedRequest(_Request):
+    """Texts to be embedded: a vector of length 1 each."""
+
+    type = fields.String(required=True, validate=validate.Equal("embed"), metadata={"enum": ["embed"]})
+    input = fields.Nested(Texts, required=True)
+
+
+class Question(Given):
+    question = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
+    collection = fields.String(required=True, validate=validate.Length(1, 200), metadata=_STORABLE)
+    top_k = Whole(allow_none=True, validate=_within(1, 20), metadata={"description": "Passages to find; 5 if absent."})
+
+
+class RagRequest(_SampledRequest):
+    """A question to be answered from the documents of a collection."""
+
+    type = fields.String(required=True, validate=validate.Equal("rag"), metadata={"enum": ["rag"]})
+    input = fields.Nested(Question, required=True)
+
+
+KINDS: dict[str, ma.Schema] = {
+    "generate": GenerateRequest(),
+    "chat": ChatRequest(),
+    "embed": EmbedRequest(),
+    stages.RAG: RagRequest(),
+}
 
 _REFERENCES = {name: f"#/components/schemas/{type(kind).__name__}" for name, kind in KINDS.items()}
 
@@ -182,7 +217,14 @@ JOB_ID_IN_PATH = {
     "schema": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
 }
 # One server-sent event.
-_RUN_EVENTS = (transcript.STARTED, transcript.DELTA, transcript.PROGRESS, transcript.RESUMED, transcript.RESTARTED)
+_RUN_EVENTS = (
+    transcript.STARTED,
+    transcript.PASSAGES,
+    transcript.DELTA,
+    transcript.PROGRESS,
+    transcript.RESUMED,
+    transcript.RESTARTED,
+)
 EVENT = {
     "type": "object",
     "properties": {
@@ -218,17 +260,22 @@ class JobsQuery(ma.Schema):
         validate=_job_id, metadata={"description": "`next` of the page before.", "pattern": "^job_[0-9a-f]{32}$"}
     )
     status = fields.String(validate=validate.OneOf(_SHOWN))
-    type = fields.String(validate=validate.OneOf(TYPES))
+    type = fields.String(validate=validate.OneOf(stages.JOB_TYPES))
     model = fields.String(validate=_NAME)
     since = fields.AwareDateTime(
         format="iso", default_timezone=dt.UTC, metadata={"description": "Created at this time (ISO 8601) or later."}
     )
 
 
-class WaitQuery(ma.Schema):
+class ShowQuery(ma.Schema):
     wait = fields.Float(
         validate=_within(0, 60),
         metadata={"description": "Answer when the job has ended, or after so many seconds. `Prefer: wait=N` asks too."},
+    )
+    encoding_format = fields.String(
+        validate=validate.OneOf(("float", "base64")),
+        load_default="float",
+        metadata={"description": "Of embeddings: arrays of numbers, or each as base64 of little-endian float32."},
     )
 
 
@@ -267,7 +314,7 @@ class LastEventIdHeader(ma.Schema):
 
 
 class Progress(ma.Schema):
-    """Counts of what is done."""
+    """How much is done: tokens of the prompt, texts to embed, bytes of the documents to ingest."""
 
     done = fields.Integer(required=True)
     total = fields.Integer(required=True)
@@ -281,6 +328,7 @@ class JobError(ma.Schema):
 class Usage(ma.Schema):
     prompt_tokens = fields.Integer(required=True)
     completion_tokens = fields.Integer(required=True)
+    embedding_tokens = fields.Integer(metadata={"description": "Of a `rag` job: what the search for passages took."})
 
 
 class Links(ma.Schema):
@@ -298,7 +346,7 @@ class Job(ma.Schema):
 
     id = fields.String(required=True)
     object = fields.String(required=True, validate=validate.Equal("job"), metadata={"enum": ["job"]})
-    type = fields.String(required=True, validate=validate.OneOf(TYPES))
+    type = fields.String(required=True, validate=validate.OneOf(stages.JOB_TYPES))
     model = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf(_SHOWN))
     lane = fields.String(required=True, validate=validate.OneOf(LANES))
@@ -316,7 +364,11 @@ class Job(ma.Schema):
     result = fields.Dict(
         required=True,
         allow_none=True,
-        metadata={"description": "`generate`: text, finish_reason. `chat`: message (role, content), finish_reason."},
+        metadata={
+            "description": "`generate`: text, finish_reason. `chat`: message (role, content), finish_reason. `embed`:"
+            " embeddings, dimensions; in lists and events a link instead. `rag`: text, finish_reason, passages."
+            " `ingest`: collection, documents, chunks."
+        },
     )
     error = fields.Nested(JobError, required=True, allow_none=True)
     usage = fields.Nested(Usage, required=True, allow_none=True)

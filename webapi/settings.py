@@ -8,6 +8,7 @@ from tasks import settings
 from tasks.settings import Settings as Shared
 
 THREADS = 256  # of one gunicorn process: each open stream or wait holds one
+MAX_BODY_BYTES = 8 * 1024 * 1024  # 2,048 texts of a whole context each fit
 _KEPT_FREE = 32  # threads that streams and waits may never take
 
 
@@ -17,7 +18,7 @@ class Settings:
 
     shared: Shared
     key_pepper: str
-    max_body_bytes: int = 2 * 1024 * 1024
+    max_body_bytes: int = MAX_BODY_BYTES
     max_readers: int = THREADS - _KEPT_FREE
 
 
@@ -25,6 +26,6 @@ def read() -> Settings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
     env = Env(eager=False, prefix="FOREBAY_")
     shared, key_pepper = settings.read_shared(env), env.str("KEY_PEPPER")
-    max_body_bytes = env.int("MAX_BODY_BYTES", 2 * 1024 * 1024)
+    max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     settings.seal(env)
     return Settings(shared, key_pepper, max_body_bytes)

@@ -100,16 +100,16 @@ def compose(queues: list[str], slots: int) -> Worker:
     """A worker for the model whose queues these are, its engine loaded. Raises our errors when that can't be."""
     found = settings.read()
     model = _model_of(queues)
-    engine = _load(found, model, slots) if model else None
+    engine = None if model == catalog.CONTROL else _load(found, model, slots)
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + 4, pool_timeout_s=5)
     )
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
     dispatcher = Dispatcher(app, sessions, found.shared.lease_s)
     return Worker(
-        id=f"{model or broker.CONTROL}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
+        id=f"{model}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
         model=model,
-        slots=slots if model else 0,
+        slots=slots,
         engine=engine,
         settings=found,
         sessions=sessions,
@@ -129,8 +129,7 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
 def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
     threads.beat(worker)
-    if worker.model:
-        worker.dispatcher.refill(worker.model)
+    worker.dispatcher.refill(worker.model)
     return threads.start(worker)
 
 
@@ -148,15 +147,16 @@ def finish(worker: Worker, started: list[threading.Thread]) -> None:
             worker_rows.remove(session, worker.id)
     except SQLAlchemyError as error:
         log.warning("not_taken_out", error=str(error))
-    if worker.engine:
-        worker.engine.close()
+    worker.close()
 
 
-def _model_of(queues: list[str]) -> str | None:
-    models = {name.rpartition(".")[0] for name in queues if name != broker.CONTROL}
-    if len(models) > 1:
-        raise errors.SettingsError(f"a worker holds one model, not {', '.join(sorted(models))}")
-    return models.pop() if models else None
+def _model_of(queues: list[str]) -> str:
+    models = {name.rpartition(".")[0] for name in queues}
+    if len(models) != 1 or "" in models:
+        raise errors.SettingsError(
+            f"a worker holds one model and serves MODEL.interactive and MODEL.batch, not {', '.join(sorted(queues))}"
+        )
+    return models.pop()
 
 
 def _load(found: WorkerSettings, name: str, slots: int) -> Engine:

@@ -8,6 +8,8 @@ import structlog
 
 from tasks import errors, jobs, transcript
 from tasks.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
+from tasks.questions import Passage
+from workers import prompts
 from workers.attempt import Attempt
 from workers.pen import Pen
 from workers.quarantine import Quarantine
@@ -72,15 +74,15 @@ class Generation:
                 self._quarantine.leave(alone=self._alone)
 
     def _run_once(self) -> Ending:
-        prompt = self._prompt()
+        prompt, passages = prompts.compose(self._claim, self._engine)
         prompt_tokens = self._engine.count_tokens(prompt)
         params = self._params(prompt_tokens)
-        self._open(prompt_tokens)
+        self._open(prompt_tokens, passages)
         so_far = self._pen.transcript
         emitted, text = so_far.exact(but_the_last=bool(params.stop)) if params.greedy else ((), "")
         if len(emitted) >= params.max_tokens:
             return Ending("length", prompt_tokens, so_far.completion_tokens)
-        trims = self._claim.type == "chat" and not text
+        trims = self._claim.type != "generate" and not text
         repetition = Repetition(so_far.text[len(text) :], text, emitted, trims)
         handle = self._engine.generate(Request(prompt, params, emitted, scope=self._claim.tenant_id.hex))
         try:
@@ -93,10 +95,6 @@ class Generation:
         unseen_tokens = finish.tokens + repetition.withheld_tokens
         return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + unseen_tokens)
 
-    def _prompt(self) -> str:
-        given = self._claim.input
-        return self._engine.render(given["messages"]) if self._claim.type == "chat" else str(given["prompt"])
-
     def _params(self, prompt_tokens: int) -> Params:
         room = self._engine.context - prompt_tokens
         if room < 1:
@@ -104,8 +102,8 @@ class Generation:
             raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
         return jobs.params(self._claim, room)
 
-    def _open(self, prompt_tokens: int) -> None:
-        """The attempt's first event, once: that the job starts, or that it goes on."""
+    def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
+        """The attempt's first events, once: that the job starts, from which passages, or that it goes on."""
         if self._opened:
             return
         self._opened = True
@@ -115,6 +113,8 @@ class Generation:
         else:
             data = {"attempt": self._claim.attempt, "worker": self._worker_id}
             self._pen.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
+            if passages is not None:
+                self._pen.transcript.add(transcript.PASSAGES, {"passages": passages})
 
     def _follow(self, handle: Handle, repetition: Repetition) -> Finish:
         """Reads the engine until it finishes."""

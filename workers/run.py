@@ -2,19 +2,22 @@
 
 import time
 import uuid
+from collections.abc import Callable
 
 import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import errors, jobs, stream
-from tasks.jobs import Claim, Outcome
+from tasks import errors, jobs, stages, stream, window
+from tasks.jobs import Claim, Onward, Outcome
 from tasks.lifecycle import Status
 from tasks.record import Record
 from tasks.stream import Writer
 from tasks.transcript import Entry
+from tasks.window import Ticket
+from workers import embedding, ingestion
 from workers.attempt import Attempt, Stop
-from workers.generation import Ending, Generation
+from workers.generation import Generation
 from workers.pen import Pen
 from workers.worker import Worker
 
@@ -35,21 +38,22 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
     worker.enter(attempt)
     began_at = time.monotonic()
     try:
-        worker.refiller.ask(worker.model or "")  # a claim makes room in the window
+        worker.refiller.ask(worker.model)  # a claim makes room in the window
         pen = open_stream(worker, attempt)
         outcome = produce(worker, attempt, pen)
-        ended = outcome and settle(worker, attempt, outcome)
-        if ended:
+        if isinstance(outcome, Onward):
+            pass_on(worker, attempt, outcome)
+        elif outcome and (ended := settle(worker, attempt, outcome)):
             announce(pen, ended)
     finally:
         worker.leave(attempt, time.monotonic() - began_at)
     if claim.lane == "batch":
-        worker.refiller.ask(worker.model or "")  # and so does the end of batch work, of which only so much may move
+        worker.refiller.ask(worker.model)  # and so does the end of batch work, of which only so much may move
 
 
 def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     """Claims the job, unless the worker is going or can't tell whether its lease still holds."""
-    if worker.draining.is_set() or worker.cut_off or worker.model is None:
+    if worker.draining.is_set() or worker.cut_off:
         return None
     with worker.sessions.begin() as session:
         claim = jobs.claim(session, job_id, model=worker.model, worker_id=worker.id)
@@ -76,13 +80,11 @@ def open_stream(worker: Worker, attempt: Attempt) -> Pen:
     return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off, sent=len(attempt.transcript.entries))
 
 
-def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | None:
-    """Drives the engine to an outcome; None when the attempt is over without one."""
-    assert worker.engine is not None
+def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward | None:
+    """Runs the job's stage to an outcome; None when the attempt is over without one."""
     spent = attempt.transcript
     try:
-        ending = Generation(attempt, pen, worker.engine, worker.quarantine, worker.id, worker.settings.stall_s).run()
-        return succeeded(attempt, ending)
+        return _STAGES[attempt.claim.stage](worker, attempt, pen)
     except (errors.Cancelled, errors.Fenced):
         drop(worker, attempt)
     except errors.EngineUnusable as error:
@@ -100,12 +102,46 @@ def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | None:
     return None
 
 
-def succeeded(attempt: Attempt, ending: Ending) -> Outcome:
-    """The outcome of an answer that came to its end."""
+def generate(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
+    """An answer, to its end."""
+    ending = Generation(attempt, pen, worker.loaded, worker.quarantine, worker.id, worker.settings.stall_s).run()
     text = attempt.transcript.text
     answer = {"message": {"role": "assistant", "content": text}} if attempt.claim.type == "chat" else {"text": text}
     result = {**answer, "finish_reason": ending.reason}
+    if attempt.claim.type == stages.RAG:
+        result["passages"] = attempt.transcript.passages
     return Outcome(Status.SUCCEEDED, ending.prompt_tokens, ending.completion_tokens, result)
+
+
+_STAGES: dict[str, Callable[[Worker, Attempt, Pen], Outcome | Onward]] = {
+    stages.GENERATE: generate,
+    stages.EMBED: embedding.embed,
+    stages.EXTRACT: ingestion.extract,
+    stages.EMBED_DOCUMENTS: embedding.embed_documents,
+    stages.RETRIEVE: embedding.retrieve,
+}
+
+
+def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> None:
+    """Queues the job's next stage, straight into its model's window where that has room."""
+    claim, lease_s = attempt.claim, worker.settings.shared.lease_s
+    ticket: Ticket | None = None
+
+    def write() -> None:
+        nonlocal ticket
+        with worker.sessions.begin() as session:
+            if not jobs.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
+                raise errors.Fenced(f"attempt {claim.attempt} is over")
+            ticket = window.admit(session, claim.job_id, onward.model, claim.lane, lease_s)
+
+    if not persist(attempt, write):
+        drop(worker, attempt)
+        return
+    log.info("passed_on", job_id=str(claim.job_id), attempt=claim.attempt, stage=onward.stage)
+    if ticket:
+        worker.refiller.send(ticket)
+    else:
+        worker.refiller.ask(onward.model)
 
 
 def drop(worker: Worker, attempt: Attempt) -> None:
@@ -126,22 +162,34 @@ def drop(worker: Worker, attempt: Attempt) -> None:
 def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
     """Writes the end down, waiting for PostgreSQL as long as it takes; None when the attempt is over before."""
     claim = attempt.claim
+    record: Record | None = None
+
+    def write() -> None:
+        nonlocal record
+        with worker.sessions.begin() as session:
+            record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+
+    if not persist(attempt, write):
+        drop(worker, attempt)
+        return None
+    log.info("ended", job_id=str(claim.job_id), attempt=claim.attempt, status=outcome.status)
+    return record
+
+
+def persist(attempt: Attempt, write: Callable[[], None]) -> bool:
+    """Writes, again and again until PostgreSQL takes it. False when the attempt is over before."""
     while True:
         try:
-            with worker.sessions.begin() as session:
-                record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+            write()
         except errors.Fenced:
-            break
+            return False
         except SQLAlchemyError as error:
-            log.warning("end_not_written_yet", job_id=str(claim.job_id), error=str(error))
+            log.warning("end_not_written_yet", job_id=str(attempt.claim.job_id), error=str(error))
             if attempt.stopped:
-                break
+                return False
             time.sleep(_PATIENCE_S)
         else:
-            log.info("ended", job_id=str(claim.job_id), attempt=claim.attempt, status=record.status)
-            return record
-    drop(worker, attempt)
-    return None
+            return True
 
 
 def announce(pen: Pen, ended: Record) -> None:

@@ -12,6 +12,7 @@ from tasks.dispatch import Dispatcher, Refiller
 from tasks.engine import Engine
 from tasks.sweep import Sweeper
 from workers.attempt import Attempt, Stop
+from workers.batcher import Batcher
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
 
@@ -21,10 +22,13 @@ _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the
 
 @dataclass(slots=True)
 class Worker:
-    """One process: its model and engine (none on the control worker), what runs in its slots, and its lease."""
+    """One process: its model and engine, what runs in its slots, and its lease.
+
+    The control worker has no engine, and `catalog.CONTROL` for a model.
+    """
 
     id: str
-    model: str | None
+    model: str
     slots: int
     engine: Engine | None
     settings: WorkerSettings
@@ -42,9 +46,22 @@ class Worker:
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last beat found missing here
     job_s: float | None = None
     refiller: Refiller = field(init=False)
+    _batcher: Batcher | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
+        self._batcher = Batcher(self.engine) if self.engine else None
+
+    @property
+    def loaded(self) -> Engine:
+        """The engine of a worker that has one, which its queues see to."""
+        assert self.engine is not None
+        return self.engine
+
+    @property
+    def batcher(self) -> Batcher:
+        assert self._batcher is not None
+        return self._batcher
 
     @property
     def cut_off(self) -> bool:
@@ -89,6 +106,13 @@ class Worker:
         timer = threading.Timer(self.settings.grace_s, self.hand_back_all)
         timer.daemon = True
         timer.start()
+
+    def close(self) -> None:
+        """Frees the model. Idempotent."""
+        if self._batcher:
+            self._batcher.close()
+        if self.engine:
+            self.engine.close()
 
     def hand_back_all(self) -> None:
         for attempt in self.held():

@@ -8,9 +8,13 @@ from db.session import Sessions
 
 
 def test_migrated_database_matches_the_models(sessions: Sessions) -> None:
-    """Alembic finds nothing left to migrate."""
+    """Alembic finds nothing left to migrate. The vectors' indexes are made for whatever dimensions there are."""
+
+    def ours(thing: object, name: str, *_: object) -> bool:
+        return not name.startswith("chunks_embedding_")
+
     with sessions() as session:
-        context = MigrationContext.configure(session.connection())
+        context = MigrationContext.configure(session.connection(), opts={"include_object": ours})
         assert compare_metadata(context, tables.metadata) == []
 
 

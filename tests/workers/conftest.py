@@ -1,23 +1,33 @@
 """What tests of a run need: a claim, a pen on a fake Redis, an engine that echoes."""
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import fakeredis
 import pytest
+import redis
 
-from tasks import ids, stream, transcript
+from db.session import Sessions
+from tasks import catalog, ids, stream, transcript
+from tasks.dispatch import Dispatcher
 from tasks.engine import Engine
 from tasks.jobs import Claim
+from tasks.settings import Settings
 from tasks.stream import Writer
+from tasks.sweep import Sweeper
 from tasks.transcript import Entry, Transcript
+from tests import tables
+from workers import threads
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.generation import Ending, Generation
 from workers.pen import Pen
 from workers.quarantine import Quarantine
+from workers.settings import WorkerSettings
+from workers.worker import Worker
 
 
 @dataclass(slots=True)
@@ -30,6 +40,9 @@ class Bench:
     def attempt(self, number: int = 1, checkpoint: Transcript | None = None, **claim: Any) -> Attempt:
         given: dict[str, Any] = {
             "type": "generate",
+            "stage": "generate",
+            "shown_model": "echo",
+            "handed": None,
             "lane": "interactive",
             "seed": 7,
             "input": {"prompt": "one two three four five six seven eight nine ten"},
@@ -67,6 +80,53 @@ class Bench:
 
     def text(self) -> str:
         return transcript.fold(self.entries()).text
+
+
+@dataclass(slots=True)
+class Post:
+    """A sender that only notes what it is given."""
+
+    sent: list[str] = field(default_factory=list)
+
+    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
+        self.sent.append(args[0])
+
+
+MakeWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str) -> Iterator[MakeWorker]:
+    """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
+    made: list[Worker] = []
+
+    def make(model: str = "alpha", engine: Engine | None = None) -> Worker:
+        shared = Settings(postgres_url, redis_url, redis_url, Path("none"), tables.LEASE_S, 60)
+        dispatcher = Dispatcher(Post(), sessions, tables.LEASE_S)
+        worker = Worker(
+            id=f"w{len(made) + 1}",
+            model=model,
+            slots=2,
+            engine=None if model == catalog.CONTROL else engine or Echo(model, slots=2, context=64),
+            settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
+            sessions=sessions,
+            client=client,
+            dispatcher=dispatcher,
+            sweeper=Sweeper(dispatcher, client, client, tables.LEASE_S, 60),
+        )
+        threads.beat(worker)
+        made.append(worker)
+        return worker
+
+    yield make
+    for worker in made:
+        worker.gone.set()
+        worker.close()
+
+
+@pytest.fixture
+def worker(make_worker: MakeWorker) -> Worker:
+    return make_worker()
 
 
 @pytest.fixture

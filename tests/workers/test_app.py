@@ -49,7 +49,7 @@ def test_worker_that_cannot_serve_says_why_and_goes(
 def test_missing_settings_are_all_named(tmp_path: Path) -> None:
     """A worker started without its environment says what it lacks."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "control"]
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "control.interactive,control.batch"]
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert "DATABASE_URL" in ended.stderr

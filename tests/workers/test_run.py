@@ -3,60 +3,24 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-import redis
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
 from tasks import ending, errors, jobs, stream
-from tasks.dispatch import Dispatcher
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.settings import Settings
-from tasks.sweep import Sweeper
 from tests import tables
 from workers import run, threads
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
-from workers.settings import WorkerSettings
 from workers.worker import Worker
-
-
-@dataclass(slots=True)
-class Post:
-    """A sender that only notes what it is given."""
-
-    sent: list[str] = field(default_factory=list)
-
-    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        self.sent.append(args[0])
-
-
-@pytest.fixture
-def worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str) -> Iterator[Worker]:
-    shared = Settings(postgres_url, redis_url, redis_url, Path("none"), tables.LEASE_S, 60)
-    dispatcher = Dispatcher(Post(), sessions, tables.LEASE_S)
-    made = Worker(
-        id="w1",
-        model="alpha",
-        slots=2,
-        engine=Echo("alpha", slots=2, context=64),
-        settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
-        sessions=sessions,
-        client=client,
-        dispatcher=dispatcher,
-        sweeper=Sweeper(dispatcher, client, client, tables.LEASE_S, 60),
-    )
-    threads.beat(made)
-    yield made
-    made.gone.set()
 
 
 def dispatched(sessions: Sessions, caller: Caller) -> uuid.UUID:

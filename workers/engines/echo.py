@@ -1,5 +1,7 @@
 """The echo engine: says the prompt's words again. Deterministic, as fast or slow as asked; for tests and load tests.
 
+A text's vector counts its words, by a hash, in sixteen places.
+
 Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed; token k's id is the index
 of its word in the prompt. A run ends after the prompt's number of words, or at `max_tokens` when that is given.
 """
@@ -8,15 +10,20 @@ import random
 import re
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
 
 _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
+_DIMENSIONS = 16
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
@@ -41,6 +48,7 @@ class Echo:
     prompt_token_s: float = 0.0
     lose_at: set[int] = field(default_factory=set)
     incarnation: int = 0
+    batch_tokens: int = 512
 
     def count_tokens(self, prompt: str) -> int:
         return len(_WORD.findall(prompt))
@@ -50,6 +58,18 @@ class Echo:
 
     def generate(self, request: Request) -> Handle:
         return _Echoing(self, request, _WORD.findall(request.prompt))
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [tuple(zlib.crc32(word.strip().lower().encode()) for word in _WORD.findall(text)) for text in texts]
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        time.sleep(self.prompt_token_s * sum(map(len, inputs)))
+        vectors = np.zeros((len(inputs), _DIMENSIONS), np.float32)
+        for vector, ids in zip(vectors, inputs, strict=True):
+            for number in ids:
+                vector[number % _DIMENSIONS] += 1
+            vector /= max(float(np.linalg.norm(vector)), 1.0)
+        return vectors
 
     def restart(self, lost: int) -> None:
         self.incarnation = max(self.incarnation, lost + 1)

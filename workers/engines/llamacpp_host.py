@@ -53,6 +53,7 @@ def _serve_wheel(told: dict[str, Any]) -> tuple[Any, str]:
     params.n_ctx = told["slots"] * told["context"]
     # Small prompt batches, so that a long prompt neither stalls its neighbours nor outlives its cancellation.
     params.n_batch = params.n_ubatch = told["batch"]
+    params.embedding = told["embedding"]  # pooled as the file says
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = told["threads"]
     params.n_threads_http = told["slots"] + 4
     params.api_keys = [told["key"]]
@@ -73,7 +74,7 @@ def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[bytes]", str]
     counts = {"-c": told["slots"] * told["context"], "-np": told["slots"], "-b": told["batch"], "-ub": told["batch"]}
     counts |= {"-t": told["threads"], "-tb": told["threads"], "--threads-http": told["slots"] + 4, "--cache-ram": 0}
     flags = [text for flag, count in counts.items() for text in (flag, str(count))]
-    switches = ["--no-kv-unified", "--no-warmup", "--no-ui", "--jinja"]
+    switches = ["--no-kv-unified", "--no-warmup", "--no-ui", "--jinja"] + ["--embeddings"] * told["embedding"]
     command = [told["binary"], "-m", told["file"], "--host", "127.0.0.1", "--port", str(port), *flags, *switches]
     server = subprocess.Popen(
         command, env={**os.environ, "LLAMA_API_KEY": told["key"]}, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent

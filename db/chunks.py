@@ -1,0 +1,227 @@
+"""Chunks: what a search finds. A vector and the words of a text, in one row of one tenant's.
+
+But for `ensure_index` each function is called within `scope.scope` of the tenant it names.
+"""
+
+import math
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Computed,
+    Connection,
+    Engine,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    table,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.documents import Document
+from db.session import Table
+
+MAX_INDEXED_DIMENSIONS = 2000  # pgvector's, of an HNSW index over `vector`
+_ENGLISH = literal_column("'english'", REGCONFIG)
+_MAX_LEXEMES = 64  # of a question; each costs a look at every chunk
+_ASK_AGAIN_S = 0.5
+
+
+class Chunk(Table):
+    """A piece of a document with its vector, of whatever dimension its collection's model makes.
+
+    Its vectors have an index for each dimension, made by `ensure_index`.
+    """
+
+    __tablename__ = "chunks"
+
+    document_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[uuid.UUID]
+    collection_id: Mapped[uuid.UUID]
+    text: Mapped[str] = mapped_column(Text)
+    tokens: Mapped[int] = mapped_column(Integer)
+    embedding: Mapped[Any] = mapped_column(VECTOR)
+    words: Mapped[Any] = mapped_column(TSVECTOR, Computed("to_tsvector('english', text)", persisted=True))
+
+    __table_args__ = (
+        ForeignKeyConstraint(["document_id", "tenant_id"], ["documents.id", "documents.tenant_id"], ondelete="CASCADE"),
+        Index("chunks_of_collection", "collection_id"),
+    )
+
+
+Key = tuple[uuid.UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that a ranking found, by document and number, and the cosine similarity of its vector."""
+
+    key: Key
+    similarity: float = field(compare=False)
+
+
+def replace(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Makes these the document's chunks, whatever it had."""
+    session.execute(delete(Chunk).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id))
+    if rows:
+        session.execute(insert(Chunk), rows)
+
+
+def sizes(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dimensions: int) -> tuple[int, int | None]:
+    """The chunks in the collection, and about how many of all tenants are in the index; None where there is none."""
+    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id)
+    own = select(func.coalesce(func.sum(Document.chunks), 0)).where(*where).scalar_subquery()
+    indexed = select(column("reltuples", BigInteger)).select_from(table("pg_class", column("oid")))
+    indexed = indexed.where(column("oid") == func.to_regclass(index_name(dimensions)))
+    row = session.execute(select(own, indexed.scalar_subquery())).one()
+    return int(row[0]), None if row[1] is None else int(row[1])
+
+
+def nearest(
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID,
+    vector: Any,
+    *,
+    depth: int,
+    labels: Mapping[str, Any] | None = None,
+) -> list[Hit]:
+    """The chunks with the most similar vectors, the most similar first, by looking at every one of the collection."""
+    distance = _distance(Chunk.embedding, vector)
+    return _hits(session, _of(tenant_id, collection_id, labels).add_columns(distance).order_by(distance).limit(depth))
+
+
+def walk(
+    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, vector: Any, *, dimensions: int, depth: int
+) -> list[Hit]:
+    """`nearest`, nearly, by walking the index over all tenants' chunks; fewer than there are when it gives up."""
+    settings = {"hnsw.ef_search": str(min(1000, 2 * depth)), "hnsw.iterative_scan": "strict_order"}
+    session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
+    # Written as the index is, literals too: else the planner doesn't know it again.
+    distance = _distance(cast(Chunk.embedding, VECTOR(dimensions)), vector)
+    same = func.vector_dims(Chunk.embedding) == literal_column(str(dimensions))
+    query = _of(tenant_id, collection_id, None).where(same)
+    return _hits(session, query.add_columns(distance).order_by(distance).limit(depth))
+
+
+def worded(
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID,
+    query: str,
+    vector: Any,
+    *,
+    depth: int,
+    labels: Mapping[str, Any] | None = None,
+) -> list[Hit]:
+    """The chunks that have most of the question's words, the best first. None for a question of stop words."""
+    any_of = _any_of(session.scalars(select(func.unnest(func.tsvector_to_array(func.to_tsvector(_ENGLISH, query))))))
+    if not any_of:
+        return []
+    asked = cast(any_of, TSQUERY)
+    rank = func.ts_rank(Chunk.words, asked)
+    ranked = _of(tenant_id, collection_id, labels).where(Chunk.words.op("@@")(asked))
+    best = ranked.add_columns(Chunk.embedding, rank.label("rank"))
+    found = best.order_by(rank.desc(), Chunk.document_id, Chunk.number).limit(depth).subquery()
+    similar = select(found.c.document_id, found.c.number, _distance(found.c.embedding, vector))
+    return _hits(session, similar.order_by(found.c.rank.desc(), found.c.document_id, found.c.number))
+
+
+def texts(
+    session: Session, tenant_id: uuid.UUID, keys: Collection[Key]
+) -> dict[Key, tuple[str, dict[str, Any], str | None]]:
+    """Of each of these chunks its text, and its document's metadata and title."""
+    query = select(Chunk.document_id, Chunk.number, Chunk.text, Document.labels, Document.title)
+    query = query.join(Document, Document.id == Chunk.document_id)
+    query = query.where(Chunk.tenant_id == tenant_id, tuple_(Chunk.document_id, Chunk.number).in_(keys))
+    return {(row[0], row[1]): (row[2], row[3], row[4]) for row in session.execute(query)}
+
+
+def index_name(dimensions: int) -> str:
+    return f"chunks_embedding_{dimensions}"
+
+
+def ensure_index(engine: Engine, dimensions: int) -> bool:
+    """Makes the index for vectors of so many dimensions unless it is there; False for more than pgvector can index.
+
+    Doesn't stop others from writing meanwhile. Idempotent; of several at once one makes it and the others wait. The
+    role must own the table.
+    """
+    if dimensions > MAX_INDEXED_DIMENSIONS:
+        return False
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # What we set and lock here is the session's: this one is closed afterwards, not given back to the pool.
+        connection.detach()
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SET lock_timeout = 0"))
+        # Asked again and again, since who waits for a lock inside PostgreSQL is what CONCURRENTLY waits for.
+        while not connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(index_name(dimensions))))):
+            time.sleep(_ASK_AGAIN_S)
+        _make_index(connection, dimensions)
+    return True
+
+
+def _make_index(connection: Connection, dimensions: int) -> None:
+    name = index_name(dimensions)
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+    if connection.scalar(valid, {"name": name}) is False:  # whoever made it was cut off
+        connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
+    connection.execute(text(index_sql(dimensions, "CONCURRENTLY")))
+
+
+def index_sql(dimensions: int, how: str = "") -> str:
+    """An index by expression: vectors of several dimensions share the column."""
+    return (
+        f"CREATE INDEX {how} IF NOT EXISTS {index_name(dimensions)} ON chunks"
+        f" USING hnsw ((embedding::vector({dimensions})) vector_cosine_ops)"
+        f" WHERE vector_dims(embedding) = {dimensions}"
+    )
+
+
+def _of(tenant_id: uuid.UUID, collection_id: uuid.UUID, labels: Mapping[str, Any] | None) -> Select[uuid.UUID, int]:
+    """The collection's chunks; with `labels`, of the documents whose metadata has all of them."""
+    query = select(Chunk.document_id, Chunk.number)
+    query = query.where(Chunk.tenant_id == tenant_id, Chunk.collection_id == collection_id)
+    if labels:
+        own = (Document.tenant_id == tenant_id, Document.collection_id == collection_id)
+        query = query.where(Chunk.document_id.in_(select(Document.id).where(*own, Document.labels.contains(labels))))
+    return query
+
+
+def _distance(embedding: Any, vector: Any) -> ColumnElement[float]:
+    """The cosine distance, 0 for the same direction to 2 for the opposite."""
+    distance: ColumnElement[float] = embedding.op("<=>", return_type=Float())(bindparam(None, vector, VECTOR()))
+    return distance
+
+
+def _hits(session: Session, query: Select[Any]) -> list[Hit]:
+    # A vector of zeros has no direction, and its distance is no number.
+    return [Hit((row[0], row[1]), 0.0 if math.isnan(row[2]) else 1.0 - row[2]) for row in session.execute(query)]
+
+
+def _any_of(lexemes: Iterable[str]) -> str:
+    """A text query that any of the words satisfies, in PostgreSQL's own spelling."""
+    quoted = ("'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'" for lexeme in lexemes)
+    return " | ".join(islice(quoted, _MAX_LEXEMES))

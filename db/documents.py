@@ -1,0 +1,228 @@
+"""Documents: what tenants gave us to search, cut into chunks, in collections. Row-level security guards every table.
+
+Each function is called within `scope.scope` of the tenant it names.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
+
+from db.session import Table
+
+KINDS = ("text", "markdown", "html", "pdf")
+STATUSES = ("pending", "ready", "failed")
+
+Found = Row["Document", str]
+T = TypeVar("T")
+Counted = Row["Collection", int, int | None]
+
+
+class Collection(Table):
+    """A named set of documents, all embedded by one model. `dimensions` are known with the first vectors."""
+
+    __tablename__ = "collections"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    name: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    dimensions: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", name="collections_name"),
+        UniqueConstraint("id", "tenant_id", name="collections_of_tenant"),
+    )
+
+
+class Document(Table):
+    """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other."""
+
+    __tablename__ = "documents"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID]
+    collection_id: Mapped[uuid.UUID]
+    job_id: Mapped[uuid.UUID]
+    title: Mapped[str | None] = mapped_column(Text)
+    labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
+    kind: Mapped[str] = mapped_column(Text)
+    filename: Mapped[str | None] = mapped_column(Text)
+    bytes: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    chunks: Mapped[int | None] = mapped_column(Integer)
+    tokens: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    # References carry the tenant: no row can hang on another tenant's, nor tell by an error whether that exists.
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["collection_id", "tenant_id"], ["collections.id", "collections.tenant_id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("id", "tenant_id", name="documents_and_tenant"),
+        CheckConstraint("kind IN ('text', 'markdown', 'html', 'pdf')", name="documents_kind"),
+        CheckConstraint("status IN ('pending', 'ready', 'failed')", name="documents_status"),
+        Index("documents_of_tenant", "tenant_id", "id"),
+        Index("documents_of_collection", "collection_id", "id"),
+        Index("documents_of_job", "job_id"),
+    )
+
+
+class DocumentText(Table):
+    """A document's contents: the file as it came until its text is known, then the text."""
+
+    __tablename__ = "document_texts"
+
+    document_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID]
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary)
+    text: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["document_id", "tenant_id"], ["documents.id", "documents.tenant_id"], ondelete="CASCADE"),
+    )
+
+
+def collection(session: Session, tenant_id: uuid.UUID, name: str, *, keep: bool = False) -> Collection | None:
+    """The tenant's collection of this name; `keep` holds off its deletion until the transaction ends."""
+    query = select(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
+    if keep:
+        query = query.with_for_update(read=True, key_share=True)
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+
+
+def add_collection(session: Session, **values: Any) -> None:
+    """Makes the collection unless the tenant has one of this name. Safe beside itself."""
+    statement = insert(Collection).values(**values)
+    session.execute(statement.on_conflict_do_nothing(index_elements=["tenant_id", "name"]))
+
+
+def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dimensions: int) -> int | None:
+    """The collection's dimensions, which the first vectors decide. None when it is gone."""
+    where = (Collection.id == collection_id, Collection.tenant_id == tenant_id)
+    session.execute(
+        update(Collection).where(*where, Collection.dimensions.is_(None)).values(dimensions=dimensions),
+        execution_options={"synchronize_session": False},
+    )
+    return session.scalar(select(Collection.dimensions).where(*where))
+
+
+def counted(
+    session: Session, tenant_id: uuid.UUID, *, name: str | None = None, after: str = "", limit: int = 1
+) -> Sequence[Counted]:
+    """The tenant's collections by name with their documents and chunks counted: one, or those that follow `after`."""
+    counts = (func.count(Document.id), func.coalesce(func.sum(Document.chunks), 0))
+    which = Collection.name == name if name is not None else Collection.name > after
+    query = select(Collection, *counts).outerjoin(Document, Document.collection_id == Collection.id)
+    query = query.where(Collection.tenant_id == tenant_id, which).group_by(Collection.id)
+    return session.execute(query.order_by(Collection.name).limit(limit)).all()
+
+
+def remove_collection(session: Session, tenant_id: uuid.UUID, name: str) -> bool:
+    """Deletes the collection with all that is in it. False when there is none."""
+    statement = delete(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
+    return session.scalar(statement.returning(Collection.id)) is not None
+
+
+def add(session: Session, values: Mapping[str, Any], *, raw: bytes | None, text: str | None) -> None:
+    """Inserts a document, its columns given by name, and its contents."""
+    session.execute(insert(Document).values(**values))
+    contents = {"document_id": values["id"], "tenant_id": values["tenant_id"], "raw": raw, "text": text}
+    session.execute(insert(DocumentText).values(**contents))
+
+
+def find(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Found | None:
+    """The tenant's document and its collection's name."""
+    return session.execute(_named(tenant_id).where(Document.id == document_id)).one_or_none()
+
+
+def page(
+    session: Session, tenant_id: uuid.UUID, *, collection_id: uuid.UUID | None, before: uuid.UUID | None, limit: int
+) -> Sequence[Found]:
+    """The tenant's documents, newest first, at most `limit`, older than `before`."""
+    query = _named(tenant_id)
+    if collection_id is not None:
+        query = query.where(Document.collection_id == collection_id)
+    if before is not None:
+        query = query.where(Document.id < before)
+    return session.execute(query.order_by(Document.id.desc()).limit(limit)).all()
+
+
+def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Found]:
+    """The documents of an ingest job, in the order in which they came."""
+    return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
+
+
+def waiting(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, str, int]]:
+    """Id, kind and size of the job's documents that are neither ready nor failed yet, as they came."""
+    where = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
+    return session.execute(select(Document.id, Document.kind, Document.bytes).where(*where).order_by(Document.id)).all()
+
+
+def contents(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, what: InstrumentedAttribute[T]
+) -> T | None:
+    """The file or the text of a document; None when it is gone."""
+    where = (DocumentText.tenant_id == tenant_id, DocumentText.document_id == document_id)
+    return session.scalar(select(what).where(*where))
+
+
+def hold(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:
+    """Keeps the document from being deleted or changed by others until the transaction ends. False when it is gone."""
+    where = (Document.tenant_id == tenant_id, Document.id == document_id)
+    return session.scalar(select(Document.id).where(*where).with_for_update()) is not None
+
+
+def set_text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, text: str | None) -> None:
+    """Keeps the text, and drops the file it was in."""
+    where = (DocumentText.tenant_id == tenant_id, DocumentText.document_id == document_id)
+    statement = update(DocumentText).where(*where).values(raw=None, text=text)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def give_up(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> bool:
+    """Marks a document that waits as failed. False when it doesn't wait."""
+    where = (Document.tenant_id == tenant_id, Document.id == document_id, Document.status == "pending")
+    statement = update(Document).where(*where).values(status="failed", error_code=code, error_message=message)
+    return session.scalar(statement.returning(Document.id)) is not None
+
+
+def set_status(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, **values: Any) -> None:
+    where = (Document.tenant_id == tenant_id, Document.id == document_id)
+    session.execute(update(Document).where(*where).values(**values), execution_options={"synchronize_session": False})
+
+
+def remove(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:
+    """Deletes the document with its chunks. False when there is none."""
+    statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id == document_id)
+    return session.scalar(statement.returning(Document.id)) is not None
+
+
+def _named(tenant_id: uuid.UUID) -> Select[Document, str]:
+    query = select(Document, Collection.name).join(Collection, Collection.id == Document.collection_id)
+    query = query.where(Document.tenant_id == tenant_id, Collection.tenant_id == tenant_id)
+    return query.execution_options(populate_existing=True)

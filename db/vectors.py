@@ -1,0 +1,34 @@
+"""Vectors that a job gave: float32 bytes, row after row."""
+
+import uuid
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ForeignKey, Integer, LargeBinary
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.session import Table
+
+_FLOAT32 = np.dtype("<f4")
+
+
+class JobVectors(Table):
+    """`data` holds little-endian float32, `dimensions` to a row."""
+
+    __tablename__ = "job_vectors"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    dimensions: Mapped[int] = mapped_column(Integer)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def save(session: Session, job_id: uuid.UUID, vectors: NDArray[np.float32]) -> None:
+    """Keeps the vectors (n, d) of a job that this transaction has just ended."""
+    data = np.ascontiguousarray(vectors, dtype=_FLOAT32).tobytes()
+    session.add(JobVectors(job_id=job_id, dimensions=vectors.shape[1], data=data))
+
+
+def load(session: Session, job_id: uuid.UUID) -> NDArray[np.float32]:
+    """The vectors (n, d) of a job that ended with some. The caller has seen that it is the tenant's."""
+    row = session.get_one(JobVectors, job_id)
+    return np.frombuffer(row.data, dtype=_FLOAT32).reshape(-1, row.dimensions)

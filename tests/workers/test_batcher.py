@@ -1,0 +1,149 @@
+"""The batcher: fair shares of an engine, and what an engine host's death costs."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasks import errors
+from workers.batcher import Batcher, Tokens
+from workers.engines.echo import Echo
+
+POISON = 666
+
+
+@dataclass(slots=True)
+class Recording(Echo):
+    """An echo that keeps its batches, waits to be let go, and dies of `POISON`."""
+
+    batches: list[list[Tokens]] = field(default_factory=list)
+    go: threading.Event = field(default_factory=threading.Event)
+    restarts: int = 0
+    unusable: bool = False
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        self.batches.append([tuple(ids) for ids in inputs])
+        assert self.go.wait(10)
+        if any(POISON in ids for ids in inputs):
+            raise errors.EngineLost("it died")
+        if any(0 in ids for ids in inputs):
+            raise errors.EngineRefused("no zeros")
+        return super(Recording, self).embed(inputs)
+
+    def restart(self, lost: int) -> None:
+        if self.unusable:
+            raise errors.EngineUnusable("it died too often")
+        self.restarts += 1
+        self.incarnation = lost + 1
+
+
+@pytest.fixture
+def engine() -> Recording:
+    return Recording("echo", slots=4, context=64)
+
+
+def texts(*numbers: int, length: int = 4) -> list[Tokens]:
+    return [(number,) * length for number in numbers]
+
+
+def never() -> None:
+    pass
+
+
+def test_each_text_gets_its_own_vector(engine: Recording) -> None:
+    engine.go.set()
+    asked = texts(*range(1, 101))
+    vectors = Batcher(engine).embed(asked, never)
+    assert np.array_equal(vectors, Echo("echo", 1, 64).embed(asked))
+
+
+def test_several_callers_share_a_batch_in_turn(engine: Recording) -> None:
+    batcher = Batcher(engine)
+    with ThreadPoolExecutor() as pool:
+        blockers = [pool.submit(batcher.embed, texts(1), never) for _ in range(2)]
+        _until(lambda: len(engine.batches) == 2)  # both batches in flight
+        many = pool.submit(batcher.embed, texts(*range(100, 140)), never)
+        _until(lambda: batcher.waiting == 1)
+        few = pool.submit(batcher.embed, texts(7), never)
+        _until(lambda: batcher.waiting == 2)
+        engine.go.set()
+        assert all(len(future.result(10)) == 1 for future in (*blockers, few))
+        assert len(many.result(10)) == 40
+    assert (7,) * 4 in engine.batches[2]
+
+
+def test_a_batch_stays_within_the_engines_tokens(engine: Recording) -> None:
+    engine.go.set()
+    Batcher(engine).embed(texts(*range(1, 30), length=60), never)
+    assert max(sum(map(len, batch)) for batch in engine.batches) <= engine.batch_tokens
+
+
+def test_progress_counts_up_to_all(engine: Recording) -> None:
+    engine.go.set()
+    heard: list[int] = []
+    Batcher(engine).embed(texts(*range(1, 101)), never, heard.append)
+    assert heard == sorted(set(heard))
+    assert heard[-1] == 100
+
+
+def test_a_caller_that_gives_up_leaves_the_others_alone(engine: Recording) -> None:
+    batcher = Batcher(engine)
+
+    def give_up() -> None:
+        raise errors.Cancelled("enough")
+
+    with ThreadPoolExecutor() as pool:
+        leaving = pool.submit(batcher.embed, texts(1), give_up)
+        staying = pool.submit(batcher.embed, texts(2), never)
+        with pytest.raises(errors.Cancelled):
+            leaving.result(10)
+        engine.go.set()
+        assert len(staying.result(10)) == 1
+
+
+def test_a_text_that_kills_the_host_fails_alone(engine: Recording) -> None:
+    engine.go.set()
+    batcher = Batcher(engine)
+    with ThreadPoolExecutor() as pool:
+        innocent = [pool.submit(batcher.embed, texts(number, number + 1), never) for number in range(1, 6)]
+        guilty = pool.submit(batcher.embed, [(POISON,)], never)
+        with pytest.raises(errors.Poison):
+            guilty.result(10)
+        assert all(len(future.result(10)) == 2 for future in innocent)
+    assert engine.batches.count([(POISON,)]) >= 2
+    assert engine.restarts <= 3
+
+
+def test_a_refused_text_fails_its_own_caller_only(engine: Recording) -> None:
+    batcher = Batcher(engine)
+    with ThreadPoolExecutor() as pool:
+        blockers = [pool.submit(batcher.embed, texts(1), never) for _ in range(2)]
+        _until(lambda: len(engine.batches) == 2)
+        refused = pool.submit(batcher.embed, [(0,)], never)
+        taken = pool.submit(batcher.embed, texts(5), never)
+        _until(lambda: batcher.waiting == 2)
+        engine.go.set()
+        with pytest.raises(errors.EngineRefused):
+            refused.result(10)
+        assert len(taken.result(10)) == 1
+        assert all(blocker.result(10) is not None for blocker in blockers)
+
+
+def test_an_engine_that_cannot_be_brought_back_fails_everyone(engine: Recording) -> None:
+    engine.unusable = True
+    engine.go.set()
+    with pytest.raises(errors.EngineUnusable):
+        Batcher(engine).embed([(POISON,), (1,)], never)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(1000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came true")

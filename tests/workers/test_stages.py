@@ -1,0 +1,228 @@
+"""Jobs that embed, ask and ingest, stage by stage, on real PostgreSQL and Redis with echo engines."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from db import vectors
+from db.session import Sessions
+from tasks import catalog, documents, ids, jobs, questions, stages, stream
+from tasks.documents import NewDocument
+from tasks.keys import Caller
+from tasks.record import Record
+from tests import tables
+from tests.workers.conftest import MakeWorker
+from workers import run
+from workers.engines.echo import Echo
+from workers.worker import Worker
+
+FACTS = "The red lamp is in the kitchen.\n\nOscar likes honey.\n\nThe boat costs 42 coins."
+
+
+def submitted(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
+    job_id = tables.submit(sessions, caller, **changes).id
+    tables.dispatch(sessions, job_id)
+    return job_id
+
+
+def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
+    return submitted(sessions, caller, type="embed", model="gamma", input={"texts": list(texts)}, params={})
+
+
+def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
+    with sessions.begin() as session:
+        job_id = documents.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
+    tables.dispatch(sessions, job_id)
+    return job_id
+
+
+def asking(sessions: Sessions, caller: Caller, question: str, **params: Any) -> uuid.UUID:
+    given = {"question": question, "collection": "facts", "top_k": 2}
+    wanted = tables.submission(type="rag", input=given, params={"temperature": 0, **params})
+    with sessions.begin() as session:
+        job_id = questions.submit(session, tables.MODELS, caller, wanted).id
+    tables.dispatch(sessions, job_id)
+    return job_id
+
+
+def written(text: str, title: str | None = None) -> NewDocument:
+    return NewDocument(text, None, "text", title, None, {"from": "test"})
+
+
+def filed(raw: bytes, kind: str = "text") -> NewDocument:
+    return NewDocument(None, raw, kind, None, f"notes.{kind}", {})
+
+
+def look(sessions: Sessions, caller: Caller, job_id: uuid.UUID) -> Record:
+    with sessions() as session:
+        return jobs.get(session, caller, job_id)
+
+
+def sent(worker: Worker) -> list[str]:
+    """Runs the refiller as long as it has something to do; what it sent."""
+    worker.gone.set()
+    worker.refiller.run(worker.gone)
+    worker.gone.clear()
+    post: Any = worker.dispatcher.app
+    return list(post.sent)
+
+
+def test_embed_job_ends_with_its_vectors_beside_the_record(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """The record and the stream link to them; usage is every token; what is kept is what the engine gave."""
+    job_id = embedding(sessions, caller, "one two three", "four")
+    run.run(make_worker("gamma"), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.result == {"count": 2, "dimensions": 16, "link": f"/v1/jobs/{ids.show(job_id)}"}
+    assert tables.usage_rows(sessions, job_id) == [(4, 0)]
+    with sessions() as session:
+        kept = vectors.load(session, job_id)
+    echo = Echo("echo", 1, 64)
+    assert np.array_equal(kept, echo.embed(echo.tokenize(["one two three", "four"])))
+    events = stream.read(make_worker("gamma").client, job_id)
+    assert [event.entry.type for event in events] == ["started", "succeeded"]
+    assert events[-1].entry.data == record.as_json()
+
+
+def test_text_too_long_for_the_model_fails_its_job_by_number(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    job_id = embedding(sessions, caller, "short", "word " * 65)
+    run.run(make_worker("gamma"), job_id)
+    assert look(sessions, caller, job_id).error == {
+        "code": "context_length_exceeded",
+        "message": "text 1 has 65 tokens; the model takes 64",
+    }
+
+
+def test_question_is_answered_from_its_passages_in_two_stages(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Found on one model, answered on another; one job, one usage row, both models' tokens."""
+    run.run(make_worker("gamma"), ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?", max_tokens=3)
+    finder, writer = make_worker("gamma"), make_worker("alpha")
+    tables.worker(sessions, "other", model="alpha")
+    run.run(finder, job_id)
+    assert tables.column(sessions, job_id, "stage") == stages.GENERATE
+    assert look(sessions, caller, job_id).status == "queued"
+    assert str(job_id) in sent(finder)
+    run.run(writer, job_id)
+    record = look(sessions, caller, job_id)
+    assert (record.status, record.model) == ("succeeded", "alpha")
+    assert record.result is not None
+    assert record.result["text"] == "Answer the question"
+    assert [passage["text"] for passage in record.result["passages"]] == [FACTS]
+    assert record.result["passages"][0]["metadata"] == {"from": "test"}
+    assert record.usage is not None
+    assert record.usage["embedding_tokens"] == 4
+    events = stream.read(writer.client, job_id)
+    assert [event.entry.type for event in events][:3] == ["started", "passages", "delta"]
+    assert events[1].entry.data["passages"] == record.result["passages"]
+    assert len(tables.usage_rows(sessions, job_id)) == 1
+
+
+def test_question_to_a_collection_deleted_meanwhile_fails_by_name(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    finder = make_worker("gamma")
+    run.run(finder, ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?")
+    with sessions.begin() as session:
+        documents.delete_collection(session, caller, "facts")
+    run.run(finder, job_id)
+    error = look(sessions, caller, job_id).error
+    assert error is not None
+    assert error["code"] == "collection_not_found"
+
+
+def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """A file that holds no text fails alone, and is named in the result."""
+    job_id = ingesting(sessions, caller, filed(FACTS.encode()), filed(b"no pdf", "pdf"), written("Anna has a cat."))
+    control = make_worker(catalog.CONTROL)
+    assert tables.column(sessions, job_id, "model") == catalog.CONTROL
+    run.run(control, job_id)
+    assert tables.column(sessions, job_id, "model") == "gamma"
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("gamma"), job_id)
+    record = look(sessions, caller, job_id)
+    assert (record.status, record.model) == ("succeeded", "gamma")
+    assert record.result is not None
+    told = record.result["documents"]
+    assert [document["status"] for document in told] == ["ready", "failed", "ready"]
+    assert told[1]["error"]["code"] == "unreadable_document"
+    assert record.progress is not None
+    assert record.progress["done"] == record.progress["total"]
+    assert search(sessions, caller, "the red lamp") == FACTS
+
+
+def test_ingest_of_nothing_readable_fails(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    job_id = ingesting(sessions, caller, filed(b"no pdf", "pdf"))
+    run.run(make_worker(catalog.CONTROL), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error["code"] == "unreadable_document"
+
+
+def test_text_of_white_space_is_no_document(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    job_id = ingesting(sessions, caller, written(" \n "), written(FACTS))
+    run.run(make_worker("gamma"), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.result is not None
+    assert [document["status"] for document in record.result["documents"]] == ["failed", "ready"]
+
+
+def test_ingest_goes_on_with_the_documents_that_are_missing(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """A worker that dies after the first document: the next attempt embeds only the second."""
+    job_id = ingesting(sessions, caller, written("Anna has a cat."), written(FACTS))
+    dying = make_worker("gamma", Dying("gamma", 2, 64))
+    with pytest.raises(SystemExit):
+        run.run(dying, job_id)
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("gamma"), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.status == "succeeded"
+    assert record.result is not None
+    assert [document["status"] for document in record.result["documents"]] == ["ready", "ready"]
+    assert record.attempt == 2
+
+
+def test_stage_that_was_taken_over_passes_nothing_on(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Its attempt is no longer the newest: the job stays where the newer one put it."""
+    finder = make_worker("gamma")
+    run.run(finder, ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?")
+    claim = tables.claim(sessions, job_id, model="gamma")
+    assert claim is not None
+    with sessions.begin() as session:
+        onward = jobs.Onward(stages.GENERATE, "alpha", {"passages": []})
+        assert not jobs.advance(session, job_id, claim.attempt - 1, claim.checkpoint, onward)
+        assert jobs.advance(session, job_id, claim.attempt, claim.checkpoint, onward)
+    assert tables.column(sessions, job_id, "stage") == stages.GENERATE
+
+
+class Dying(Echo):
+    """Ends its worker's thread when it is to count the tokens of a second document."""
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        if any("lamp" in text for text in texts):
+            raise SystemExit
+        return super().tokenize(texts)
+
+
+def search(sessions: Sessions, caller: Caller, query: str) -> str:
+    echo = Echo("echo", 1, 64)
+    with sessions.begin() as session:
+        vector = echo.embed(echo.tokenize([query]))[0]
+        return documents.search(session, caller.tenant_id, "facts", query, vector, top_k=1)[0].text

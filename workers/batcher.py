@@ -1,0 +1,216 @@
+"""The batcher: texts of all jobs that run on an embedding model, embedded together, a few at a time."""
+
+import collections
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from tasks import errors
+from tasks.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+Tokens = tuple[int, ...]
+
+TEXTS_OF_A_BATCH = 16  # more gain nothing, and every job waits for the batch it is in
+BATCHES_IN_FLIGHT = 2  # one is computed while the next is on its way
+_CHECK_S = 0.2
+_LOSSES_ALONE_ALLOWED = 2
+
+
+@dataclass(slots=True, eq=False)
+class _Order:
+    """The texts of one caller: which are still to be taken, and what has come of the others."""
+
+    texts: Sequence[Tokens]
+    vectors: list[NDArray[np.float32] | None]
+    suspects: collections.deque[int] = field(default_factory=collections.deque)  # lost an engine host: alone next
+    losses: collections.Counter[int] = field(default_factory=collections.Counter)
+    next: int = 0
+    done: int = 0
+    error: errors.ForebayError | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.error is None and (self.next < len(self.texts) or bool(self.suspects))
+
+    @property
+    def over(self) -> bool:
+        return self.error is not None or self.done == len(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    order: _Order
+    number: int
+
+    @property
+    def text(self) -> Tokens:
+        return self.order.texts[self.number]
+
+
+class Batcher:
+    """Shares an engine between callers: each batch takes one text of every caller in turn, up to the engine's budget.
+
+    A text that was in a batch when the engine host died is embedded alone the next time. Thread-safe.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._orders: collections.deque[_Order] = collections.deque()
+        self._running = 0  # batches under way
+        self._alone = False  # the one under way is a suspect's
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def embed(
+        self, texts: Sequence[Tokens], check: Callable[[], None], heard: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """One vector of length 1 a text, (n, d). `heard` is told how many are done; `check` may raise to give up.
+
+        Raises what the engine raises, `Poison` for a text that killed two engine hosts alone, `EngineUnusable`.
+        """
+        order = _Order(texts, [None] * len(texts))
+        with self._changed:
+            self._start()
+            self._orders.append(order)
+            self._changed.notify_all()
+        told = 0
+        try:
+            while told < len(texts) and not order.error:
+                with self._changed:
+                    if order.done == told and not order.over:
+                        self._changed.wait(_CHECK_S)
+                check()
+                if order.done > told:
+                    told = order.done
+                    if heard:
+                        heard(told)
+        finally:
+            with self._changed:
+                self._orders.remove(order)
+        if order.error:
+            raise order.error
+        return np.stack([vector for vector in order.vectors if vector is not None])
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """The token ids of each text, with what the model puts around one; an engine host that died is replaced.
+
+        Raises `Poison` when it dies of these texts again and again, `EngineUnusable`.
+        """
+        for _ in range(_LOSSES_ALONE_ALLOWED):
+            incarnation = self._engine.incarnation
+            try:
+                return self._engine.tokenize(texts)
+            except errors.EngineLost as error:
+                log.warning("engine_lost", texts=len(texts), error=str(error))
+                self._engine.restart(incarnation)
+        raise errors.Poison(f"the engine host died {_LOSSES_ALONE_ALLOWED} times while counting these texts' tokens")
+
+    @property
+    def waiting(self) -> int:
+        """How many callers have a text in no batch yet."""
+        with self._changed:
+            return sum(order.waits for order in self._orders)
+
+    def close(self) -> None:
+        """Ends the threads once what they do is done. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _start(self) -> None:
+        while len(self._threads) < BATCHES_IN_FLIGHT:
+            thread = threading.Thread(target=self._work, name=f"batcher-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            incarnation = self._engine.incarnation
+            try:
+                vectors = self._engine.embed([item.text for item in batch])
+            except errors.EngineLost as error:
+                self._lost(batch, incarnation, error)
+            except errors.ForebayError as error:
+                self._fail(batch, error)
+            except Exception as error:  # the thread's boundary: callers must not wait for ever
+                log.exception("batch_failed")
+                self._fail(batch, errors.EngineError(f"embedding failed: {type(error).__name__}"))
+            else:
+                self._deliver(batch, vectors)
+            with self._changed:
+                self._running -= 1
+                self._alone = False
+                self._changed.notify_all()
+
+    def _next(self) -> list[_Item]:
+        """The next batch, once there is one; empty when the batcher is closed. A suspect gets the engine for itself."""
+        with self._changed:
+            while not self._closed:
+                suspect = next((order for order in self._orders if order.suspects and not order.error), None)
+                if suspect and not self._running:
+                    self._running, self._alone = 1, True
+                    return [_Item(suspect, suspect.suspects.popleft())]
+                if not suspect and not self._alone and (batch := self._gather()):
+                    self._running += 1
+                    return batch
+                self._changed.wait()
+            return []
+
+    def _gather(self) -> list[_Item]:
+        """One text of each order in turn, as far as texts and tokens of a batch allow."""
+        batch: list[_Item] = []
+        tokens = 0
+        turn = collections.deque(order for order in self._orders if order.waits)
+        while turn and len(batch) < TEXTS_OF_A_BATCH:
+            order = turn.popleft()
+            tokens += len(order.texts[order.next])
+            if batch and tokens > self._engine.batch_tokens:
+                break
+            batch.append(_Item(order, order.next))
+            order.next += 1
+            if order.waits:
+                turn.append(order)
+        self._orders.rotate(-1)  # who comes first now comes last in the next batch
+        return batch
+
+    def _deliver(self, batch: Sequence[_Item], vectors: NDArray[np.float32]) -> None:
+        with self._changed:
+            for item, vector in zip(batch, vectors, strict=True):
+                item.order.vectors[item.number] = vector
+                item.order.done += 1
+
+    def _fail(self, batch: Sequence[_Item], error: errors.ForebayError) -> None:
+        """A refusal concerns one text: of several, each is tried alone; of one, its job is at fault."""
+        with self._changed:
+            for item in batch:
+                if len(batch) > 1 and isinstance(error, errors.JobError):
+                    item.order.suspects.append(item.number)
+                else:
+                    item.order.error = error
+
+    def _lost(self, batch: Sequence[_Item], incarnation: int, error: errors.EngineLost) -> None:
+        log.warning("engine_lost", texts=len(batch), error=str(error))
+        with self._changed:
+            for item in batch:
+                item.order.losses[item.number] += 1
+                if item.order.losses[item.number] > _LOSSES_ALONE_ALLOWED:
+                    message = f"the engine host died {_LOSSES_ALONE_ALLOWED} times while embedding this text alone"
+                    item.order.error = errors.Poison(message)
+                else:
+                    item.order.suspects.append(item.number)
+        try:
+            self._engine.restart(incarnation)
+        except errors.EngineUnusable as unusable:
+            self._fail_all(unusable)
+
+    def _fail_all(self, error: errors.EngineUnusable) -> None:
+        with self._changed:
+            for order in self._orders:
+                order.error = error

@@ -1,0 +1,56 @@
+"""An ingest job on the control worker: text out of files. And how such a job ends, wherever it does."""
+
+from tasks import documents, errors, jobs, stages
+from tasks.jobs import Onward, Outcome
+from tasks.lifecycle import Status
+from workers import extraction
+from workers.attempt import Attempt
+from workers.pen import Pen
+from workers.reporter import Reporter
+from workers.worker import Worker
+
+
+def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
+    """The text of every file of the job that still wants it, one at a time; a file that holds none fails alone."""
+    claim = attempt.claim
+    reporter = Reporter(attempt, pen, worker.id)
+    with worker.sessions.begin() as session:
+        waiting = documents.pending(session, claim.tenant_id, claim.job_id)
+    failed = 0
+    for number, document in enumerate(waiting):
+        attempt.check()
+        failed += not _extract_one(worker, attempt, document)
+        reporter.report(number + 1, len(waiting) + 1, 0)
+    if failed == len(waiting):
+        return outcome(worker, attempt, (failed, failed))
+    return Onward(stages.EMBED_DOCUMENTS, claim.shown_model)
+
+
+def _extract_one(worker: Worker, attempt: Attempt, document: documents.Pending) -> bool:
+    """Keeps the file's text, or why there is none. True when it has text, or needs none."""
+    claim = attempt.claim
+    with worker.sessions.begin() as session:
+        raw = documents.raw(session, claim.tenant_id, document.id)
+    if raw is None:
+        return True
+    try:
+        text = extraction.extract(raw, document.kind)
+    except errors.JobError as error:
+        with worker.sessions.begin() as session:
+            documents.failed(session, claim.tenant_id, document.id, error.code, str(error))
+            jobs.guard(session, claim.job_id, claim.attempt)
+        return False
+    with worker.sessions.begin() as session:
+        documents.extracted(session, claim.tenant_id, document.id, text)
+        jobs.guard(session, claim.job_id, claim.attempt)
+    return True
+
+
+def outcome(worker: Worker, attempt: Attempt, progress: tuple[int, int]) -> Outcome:
+    """The end of an ingest job: it fails when none of its documents could be read."""
+    claim = attempt.claim
+    with worker.sessions.begin() as session:
+        ended = documents.outcome(session, claim.tenant_id, claim.job_id)
+    if ended.ready or not ended.failed:
+        return Outcome(Status.SUCCEEDED, ended.tokens, 0, ended.result, progress=progress)
+    return Outcome(Status.FAILED, ended.tokens, 0, error=ended.failed[0], progress=progress)

@@ -1,0 +1,30 @@
+"""How far a stage has come: for the record always, as an event a few times a second."""
+
+import time
+
+from tasks import transcript
+from workers.attempt import Attempt
+from workers.pen import Pen
+
+_PROGRESS_S = 0.25
+
+
+class Reporter:
+    """Tells that the job started, unless an earlier attempt has, and then its progress. Used by one thread."""
+
+    def __init__(self, attempt: Attempt, pen: Pen, worker_id: str) -> None:
+        self._attempt, self._pen = attempt, pen
+        self._told_tokens = 0
+        self._told_at = time.monotonic()
+        if not pen.transcript.entries:
+            pen.transcript.add(transcript.STARTED, {"attempt": attempt.claim.attempt, "worker": worker_id})
+        pen.flush()
+
+    def report(self, done: int, total: int, tokens: int) -> None:
+        """`done` of `total`, for `tokens` so far. Raises `Fenced`."""
+        self._attempt.progress = (done, total)
+        now = time.monotonic()
+        if done < total and now - self._told_at >= _PROGRESS_S:
+            spent, self._told_tokens, self._told_at = tokens - self._told_tokens, tokens, now
+            self._pen.transcript.add(transcript.PROGRESS, {"done": done, "total": total}, tokens=spent)
+        self._pen.flush()
