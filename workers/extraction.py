@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -15,8 +15,6 @@ from tasks import errors
 from workers.engines import hosting
 
 log = structlog.get_logger(__name__)
-
-Kind = Literal["text", "markdown", "html", "pdf"]
 
 _UTF8_BYTES_A_CHARACTER = 4
 _HEAD_BYTES = 10_000
@@ -39,16 +37,14 @@ class Limits:
 DEFAULT = Limits()
 
 
-def extract(raw: bytes, kind: Kind, limits: Limits = DEFAULT) -> str:
-    """The document's text: never empty, no NUL, no lone surrogate, lines end in a newline only, paragraphs in two.
+def extract(raw: bytes, kind: str, limits: Limits = DEFAULT) -> str:
+    """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
 
     It is read in a child process that knows no secret, writes no file, and is ended at the limits. Raises
-    `UnreadableDocument`, `DocumentTooLarge`.
+    `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when it is the child that is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=hosting.environment()
-    )
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
     late = threading.Event()
     guard = threading.Timer(limits.wall_s, _end, (child, late))
     guard.start()
@@ -94,5 +90,6 @@ def _text(answer: bytes, status: int, limits: Limits) -> str:
         return text.decode()
     if status == -signal.SIGXCPU:
         raise errors.UnreadableDocument(f"it couldn't be read with {limits.cpu_s} s of computing")
-    name = signal.Signals(-status).name if status < 0 else f"status {status}"
-    raise errors.UnreadableDocument(f"what reads it died of it ({name})")
+    if status < 0:
+        raise errors.UnreadableDocument(f"what reads it died of it ({signal.Signals(-status).name})")
+    raise RuntimeError(f"what reads documents ended with status {status}; the log has its traceback")
