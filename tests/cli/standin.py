@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/models":
             self._answer(200, {"data": self.server.models})
         elif self.path.rpartition("/")[2] in self.server.collections:
-            self._answer(200, {"name": self.path.rpartition("/")[2], "chunks": 1})
+            self._answer(200, {"chunks": 1})
         else:
             self._refuse(404, "not_found", "no such thing")
 
