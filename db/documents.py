@@ -6,7 +6,7 @@ Each function is called within `scope.scope` of the tenant it names.
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from sqlalchemy import (
     CheckConstraint,
@@ -31,7 +31,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from db.session import Table
 
-KINDS = ("text", "markdown", "html", "pdf")
+Kind = Literal["text", "markdown", "html", "pdf"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES = ("pending", "ready", "failed")
 
 Found = Row["Document", str]
@@ -68,7 +69,7 @@ class Document(Table):
     job_id: Mapped[uuid.UUID]
     title: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
-    kind: Mapped[str] = mapped_column(Text)
+    kind: Mapped[Kind] = mapped_column(Text)
     filename: Mapped[str | None] = mapped_column(Text)
     bytes: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Text)
@@ -177,7 +178,7 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
-def waiting(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, str, int]]:
+def waiting(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int]]:
     """Id, kind and size of the job's documents that are neither ready nor failed yet, as they came."""
     where = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
     return session.execute(select(Document.id, Document.kind, Document.bytes).where(*where).order_by(Document.id)).all()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db import chunks, documents
 from db.chunks import Hit
-from db.documents import DocumentText
+from db.documents import DocumentText, Kind
 from db.jobs import JobInput
 from db.scope import scope
 from tasks import catalog, errors, ids, jobs, stages
@@ -42,7 +42,7 @@ class NewDocument:
 
     text: str | None
     raw: bytes | None
-    kind: str
+    kind: Kind
     title: str | None
     filename: str | None
     metadata: dict[str, Any]
@@ -53,7 +53,7 @@ class Pending:
     """A document that waits for its chunks; `bytes` is the size of what the client brought."""
 
     id: uuid.UUID
-    kind: str
+    kind: Kind
     bytes: int
 
 

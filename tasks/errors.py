@@ -83,6 +83,12 @@ class EngineRefused(JobError):
     code = "engine_refused"
 
 
+class DimensionsDiffer(JobError):
+    """The vectors have another dimension than those that the collection already has."""
+
+    code = "dimensions_differ"
+
+
 class UnreadableDocument(JobError):
     """No text can be had from the document: it is damaged, encrypted, of another kind, or holds none."""
 
@@ -93,12 +99,6 @@ class DocumentTooLarge(JobError):
     """The document has more text or pages than one may have."""
 
     code = "document_too_large"
-
-
-class DimensionsDiffer(JobError):
-    """The vectors have another dimension than those that the collection already has."""
-
-    code = "dimensions_differ"
 
 
 class Poison(JobError):

@@ -51,9 +51,9 @@ class Record:
             "status": self.status,
             "lane": self.lane,
             "priority": self.priority,
-            "created_at": _when(self.created_at),
-            "started_at": _when(self.started_at),
-            "finished_at": _when(self.finished_at),
+            "created_at": when(self.created_at),
+            "started_at": when(self.started_at),
+            "finished_at": when(self.finished_at),
             "position": self.position,
             "attempt": self.attempt,
             "progress": self.progress,
@@ -104,5 +104,5 @@ def _pair(**counts: int | None) -> dict[str, int] | None:
     return known if len(known) == len(counts) else None
 
 
-def _when(moment: dt.datetime | None) -> str | None:
+def when(moment: dt.datetime | None) -> str | None:
     return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None

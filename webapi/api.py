@@ -45,9 +45,7 @@ class _Parser(FlaskParser):
         return body.read(req)
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
-        messages = error.messages_dict
-        field, message = _first(next(iter(messages.values())))
-        raise InvalidField(field[:200] or None, message) from error
+        raise _invalid(next(iter(error.messages_dict.values()))) from error
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -80,6 +78,21 @@ class Api(flask_smorest.Api):
 def reply(value: Any, status: int = 200) -> Response:
     """A JSON answer, its members in the order they were given."""
     return Response(json.dumps(value, separators=(",", ":")), status, mimetype="application/json")
+
+
+def load(schema: ma.Schema, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the schema makes of a body that wasn't read by `arguments`. Raises `InvalidField`."""
+    try:
+        loaded = schema.load(given)
+    except ma.ValidationError as error:
+        raise _invalid(error.messages_dict) from error
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def _invalid(messages: Any) -> InvalidField:
+    field, message = _first(messages)
+    return InvalidField(field[:200] or None, message)
 
 
 def _first(messages: Any) -> tuple[str, str]:

@@ -6,7 +6,20 @@ from flask import Flask
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from tasks import stages
-from webapi import auth, errors, health, jobs, models, schemas, service, settings, streams
+from webapi import (
+    auth,
+    document_schemas,
+    documents,
+    errors,
+    health,
+    jobs,
+    models,
+    schemas,
+    search,
+    service,
+    settings,
+    streams,
+)
 from webapi.api import Api
 from webapi.settings import Settings
 
@@ -35,7 +48,7 @@ def create_app(given: Settings | None = None) -> Flask:
     errors.register(app)
     api = Api(app)
     _describe(api, serving)
-    for module in (jobs, streams, models, health):
+    for module in (jobs, streams, documents, search, models, health):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app
@@ -58,6 +71,7 @@ def _configuration(own: Settings) -> dict[str, Any]:
 def _describe(api: Api, serving: service.Service) -> None:
     """What the page says that no route says: the key, the kinds of jobs, the models there are."""
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    api.spec.components.schema("IngestRequest", schema=document_schemas.IngestRequest())
     for kind in schemas.KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
     for type_, kind in schemas.KINDS.items():

@@ -7,9 +7,11 @@ surrogates, digits and brackets without end. All of that is refused here, before
 import json
 import math
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from flask import Request
 from gunicorn.http.errors import ParseException
@@ -18,6 +20,8 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from tasks.errors import Malformed
 
 MAX_DEPTH = 64
+_MEMORY_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _MAX_DIGITS = 18  # within 64 bits; nothing we take is larger
 
 _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -26,36 +30,75 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 def read(request: Request) -> dict[str, Any]:
     """The request's JSON object. Raises `Malformed`, and werkzeug's errors for its type (415) and size (413)."""
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+    if not is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
-    try:
-        raw = request.get_data(cache=False)
-    except ParseException as error:
-        raise Malformed(None, "the body's chunks are damaged") from error
-    # werkzeug cuts a chunked body off at the limit, without a word.
-    if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
-        raise RequestEntityTooLarge
-    return parse(raw)
+    with spooled(request) as spool:
+        return parse(spool.read())
 
 
-def parse(raw: bytes) -> dict[str, Any]:
-    """The JSON object in `raw`. Raises `Malformed`."""
+def is_json(request: Request) -> bool:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    return request.mimetype == "application/json" and charset in ("utf-8", "utf8")
+
+
+@contextmanager
+def spooled(request: Request) -> Iterator[IO[bytes]]:
+    """The whole body, from its start; on the disk while it comes, if it is large, however long its client takes.
+
+    Raises `Malformed` for damaged chunks, and werkzeug's error for its size (413).
+    """
+    limit = request.max_content_length
+    with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as spool:
+        try:
+            while piece := request.stream.read(_PIECE_BYTES):
+                spool.write(piece)
+        except ParseException as error:
+            raise Malformed(None, "the body's chunks are damaged") from error
+        # werkzeug cuts a chunked body off at the limit, without a word.
+        if request.content_length is None and limit is not None and spool.tell() >= limit:
+            raise RequestEntityTooLarge
+        spool.seek(0)
+        yield spool
+
+
+def parse(raw: bytes, *, where: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON object in `raw`, which is the whole body or the field at this path. Raises `Malformed`."""
+    text, what = decode(raw, where), "it" if where else "the body"
     try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed(None, f"the body isn't UTF-8 at byte {error.start}") from error
-    _refuse_depth(text)
-    try:
+        _refuse_depth(text)
         value = _DECODER.decode(text)
+    except _TooDeep as error:
+        raise _malformed(where, f"{what} is nested deeper than {MAX_DEPTH} levels") from error
     except (ValueError, RecursionError) as error:
-        where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Malformed(None, f"the body isn't JSON{where}") from error
-    for path, fault in _faults(value, ()):
-        raise Malformed(".".join(path)[:200] or None, fault)
+        place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _malformed(where, f"{what} isn't JSON{place}") from error
+    for path, fault in _faults(value, where):
+        raise _malformed(path, fault)
     if not isinstance(value, dict):
-        raise Malformed(None, "the body must be a JSON object")
+        raise _malformed(where, f"{what} must be a JSON object")
     return value
+
+
+def decode(raw: bytes, where: tuple[str, ...] = ()) -> str:
+    """The text in `raw`, which is the whole body or the field at this path. Raises `Malformed`."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise _malformed(where, f"{'it' if where else 'the body'} isn't UTF-8 at byte {error.start}") from error
+
+
+def refuse_unstorable(text: str, where: tuple[str, ...]) -> None:
+    """Raises `Malformed` for a text that PostgreSQL can't keep."""
+    for path, fault in _faults(text, where):
+        raise _malformed(path, fault)
+
+
+def _malformed(where: tuple[str, ...], message: str) -> Malformed:
+    return Malformed(".".join(where)[:200] or None, message)
+
+
+class _TooDeep(Exception):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +118,7 @@ def _refuse_depth(text: str) -> None:
         if first in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise Malformed(None, f"the body is nested deeper than {MAX_DEPTH} levels")
+                raise _TooDeep
         elif first != '"':
             depth -= 1
 

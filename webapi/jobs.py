@@ -45,11 +45,7 @@ def submit(given: dict[str, Any]) -> Response:
 
 def answer_accepted(accepted: Record, ticket: Ticket | None) -> Response:
     """What follows the commit of a job: its wake-up, and the answer."""
-    refiller = service.current().refiller
-    if ticket:
-        refiller.send(ticket)
-    else:
-        refiller.ask(accepted.queue)
+    service.current().wake(accepted, ticket)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     return response

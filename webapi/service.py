@@ -11,10 +11,15 @@ from db import session
 from tasks import broker, catalog, errors, stream
 from tasks.dispatch import Dispatcher, Refiller
 from tasks.reading import Reader
+from tasks.record import Record
+from tasks.window import Ticket
 from webapi.settings import Settings
 
 _POOL_SIZE = 16
 _SEND_LIMIT_S = 0.5
+_LARGE_BODIES = 4
+_SMALL_BODY_BYTES = 1024 * 1024
+_ROOM_WAIT_S = 5.0
 
 
 class Service:
@@ -35,6 +40,7 @@ class Service:
         self._reader_started = False
         self._starting = threading.Lock()
         self._permits = threading.BoundedSemaphore(settings.max_readers)
+        self._rooms = threading.BoundedSemaphore(_LARGE_BODIES)
 
     @property
     def reader(self) -> Reader:
@@ -71,6 +77,26 @@ class Service:
             yield
         finally:
             self.return_permit()
+
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[None]:
+        """Has few requests at a time hold a body of many bytes in memory. Raises `Unavailable` when it takes long."""
+        if size <= _SMALL_BODY_BYTES:
+            yield
+            return
+        if not self._rooms.acquire(timeout=_ROOM_WAIT_S):
+            raise errors.Unavailable("too many large bodies are being read in this process; try again")
+        try:
+            yield
+        finally:
+            self._rooms.release()
+
+    def wake(self, accepted: Record, ticket: Ticket | None) -> None:
+        """What follows the commit of a job: its wake-up, now or as soon as the window has room."""
+        if ticket:
+            self.refiller.send(ticket)
+        else:
+            self.refiller.ask(accepted.queue)
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

@@ -9,6 +9,7 @@ from tasks.settings import Settings as Shared
 
 THREADS = 256  # of one gunicorn process: each open stream or wait holds one
 MAX_BODY_BYTES = 8 * 1024 * 1024  # 2,048 texts of a whole context each fit
+MAX_UPLOAD_BYTES = 32 * 1024 * 1024
 _KEPT_FREE = 32  # threads that streams and waits may never take
 
 
@@ -19,6 +20,7 @@ class Settings:
     shared: Shared
     key_pepper: str
     max_body_bytes: int = MAX_BODY_BYTES
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_readers: int = THREADS - _KEPT_FREE
 
 
@@ -27,5 +29,6 @@ def read() -> Settings:
     env = Env(eager=False, prefix="FOREBAY_")
     shared, key_pepper = settings.read_shared(env), env.str("KEY_PEPPER")
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
+    max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
     settings.seal(env)
-    return Settings(shared, key_pepper, max_body_bytes)
+    return Settings(shared, key_pepper, max_body_bytes, max_upload_bytes)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from db import documents as kept
 from db import vectors
+from db.scope import scope
 from db.session import Sessions
 from tasks import catalog, documents, ids, jobs, questions, stages, stream
 from tasks.documents import NewDocument
@@ -80,9 +82,9 @@ def test_embed_job_ends_with_its_vectors_beside_the_record(
     assert record.result == {"count": 2, "dimensions": 16, "link": f"/v1/jobs/{ids.show(job_id)}"}
     assert tables.usage_rows(sessions, job_id) == [(4, 0)]
     with sessions() as session:
-        kept = vectors.load(session, job_id)
+        stored = vectors.load(session, job_id)
     echo = Echo("echo", 1, 64)
-    assert np.array_equal(kept, echo.embed(echo.tokenize(["one two three", "four"])))
+    assert np.array_equal(stored, echo.embed(echo.tokenize(["one two three", "four"])))
     events = stream.read(make_worker("gamma").client, job_id)
     assert [event.entry.type for event in events] == ["started", "succeeded"]
     assert events[-1].entry.data == record.as_json()
@@ -115,7 +117,7 @@ def test_question_is_answered_from_its_passages_in_two_stages(
     record = look(sessions, caller, job_id)
     assert (record.status, record.model) == ("succeeded", "alpha")
     assert record.result is not None
-    assert record.result["text"] == "Answer the question"
+    assert record.result["text"] == "Answer the question "
     assert [passage["text"] for passage in record.result["passages"]] == [FACTS]
     assert record.result["passages"][0]["metadata"] == {"from": "test"}
     assert record.usage is not None
@@ -133,7 +135,8 @@ def test_question_to_a_collection_deleted_meanwhile_fails_by_name(
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
     with sessions.begin() as session:
-        documents.delete_collection(session, caller, "facts")
+        with scope(session, caller.tenant_id):
+            kept.remove_collection(session, caller.tenant_id, "facts")
     run.run(finder, job_id)
     error = look(sessions, caller, job_id).error
     assert error is not None

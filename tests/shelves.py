@@ -1,0 +1,70 @@
+"""Ground for tests of documents: rows as an ingest job leaves them, without the job."""
+
+import uuid
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from db import chunks, documents
+from db.scope import scope
+from tasks import ids
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def collection(session: Session, tenant_id: uuid.UUID, name: str = "books", *, dimensions: int = 384) -> uuid.UUID:
+    """A collection without documents."""
+    made = ids.new()
+    with scope(session, tenant_id):
+        documents.add_collection(
+            session, id=made, tenant_id=tenant_id, name=name, model="embedder", dimensions=dimensions
+        )
+    return made
+
+
+def document(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, **changes: Any) -> uuid.UUID:
+    """A document that waits."""
+    values = {
+        "id": ids.new(),
+        "tenant_id": tenant_id,
+        "collection_id": collection_id,
+        "job_id": ids.new(),
+        "kind": "text",
+        "bytes": 3,
+        "status": "pending",
+    }
+    with scope(session, tenant_id):
+        documents.add(session, values | changes, raw=None, text="one")
+    made = (values | changes)["id"]
+    assert isinstance(made, uuid.UUID)
+    return made
+
+
+def fill(
+    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, document_id: uuid.UUID, texts: list[str],
+    vectors: Floats,
+) -> None:  # fmt: skip
+    """Makes these the document's chunks, and it ready."""
+    rows = [
+        {
+            "document_id": document_id,
+            "number": number,
+            "tenant_id": tenant_id,
+            "collection_id": collection_id,
+            "text": text,
+            "tokens": 1,
+            "embedding": vector,
+        }
+        for number, (text, vector) in enumerate(zip(texts, vectors, strict=True))
+    ]
+    with scope(session, tenant_id):
+        chunks.replace(session, tenant_id, document_id, rows)
+        documents.set_status(session, tenant_id, document_id, status="ready", chunks=len(rows), tokens=len(rows))
+
+
+def units(count: int, dimensions: int = 384, *, seed: int = 0) -> Floats:
+    """Vectors of length 1 in random directions, the same for a seed."""
+    drawn = np.random.default_rng(seed).standard_normal((count, dimensions)).astype(np.float32)
+    units: Floats = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return units

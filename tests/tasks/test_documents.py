@@ -1,0 +1,231 @@
+"""Documents from their arrival to being found, and who may see them."""
+
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+
+from db.session import Sessions
+from tasks import documents, errors, holdings, ids
+from tasks.catalog import Catalog, Model
+from tasks.chunking import Piece
+from tasks.documents import NewDocument, Passage
+from tasks.keys import Caller
+from tasks.record import Record
+from tests import tables
+
+MODELS: Catalog = {
+    "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate",)),
+    "embedder": Model("embedder", "echo", context=64, slots=2, types=("embed",)),
+    "other": Model("other", "echo", context=64, slots=2, types=("embed",)),
+}
+D = 4
+
+
+def new(text: str | None = "one", raw: bytes | None = None, **changes: Any) -> NewDocument:
+    whole = {"kind": "text", "title": None, "filename": None, "metadata": {}}
+    return NewDocument(text=text, raw=raw, **(whole | changes))
+
+
+def ingest(
+    sessions: Sessions, caller: Caller, *given: NewDocument, name: str = "books", model: str | None = None
+) -> Record:
+    with sessions.begin() as session:
+        return documents.ingest(session, MODELS, caller, name, model, given or [new()], "interactive", 5, {})
+
+
+def shelve(sessions: Sessions, caller: Caller, *texts: str, vectors: Any = None, **changes: Any) -> uuid.UUID:
+    """A document that is ready, with these chunks."""
+    job = ingest(sessions, caller, new(**changes))
+    directions = np.eye(D, dtype=np.float32)[: len(texts)] if vectors is None else np.array(vectors, np.float32)
+    with sessions.begin() as session:
+        [waiting] = documents.pending(session, caller.tenant_id, job.id)
+        documents.store(session, caller.tenant_id, waiting.id, [Piece(text, 3) for text in texts], directions)
+    return waiting.id
+
+
+def search(
+    sessions: Sessions, caller: Caller, query: str = "", vector: Any = (1, 0, 0, 0), **options: Any
+) -> list[Passage]:
+    asked = np.array(vector, dtype=np.float32)
+    with sessions.begin() as session:
+        return documents.search(session, caller.tenant_id, "books", query, asked, **({"top_k": 10} | options))
+
+
+def test_texts_go_straight_to_the_embedding_model(sessions: Sessions, caller: Caller) -> None:
+    """The collection is made on first use, with the catalogue's model for embeddings."""
+    job = ingest(sessions, caller, new("one"), new("two words"))
+    assert (job.type, job.model, job.queue) == ("ingest", "embedder", "embedder")
+    assert tables.column(sessions, job.id, "stage") == "embed_documents"
+    with sessions.begin() as session:
+        waiting = documents.pending(session, caller.tenant_id, job.id)
+        assert [(one.kind, one.bytes) for one in waiting] == [("text", 3), ("text", 9)]
+        assert [documents.text(session, caller.tenant_id, one.id) for one in waiting] == ["one", "two words"]
+        assert [documents.raw(session, caller.tenant_id, one.id) for one in waiting] == [None, None]
+        made = documents.collection_of(session, caller, "books")
+    assert (made.model, made.dimensions, made.documents, made.chunks) == ("embedder", None, 2, 0)
+
+
+def test_files_go_to_the_control_worker_first(sessions: Sessions, caller: Caller) -> None:
+    """One file among texts is enough; what was found in it replaces it."""
+    job = ingest(sessions, caller, new("one"), new(None, b"%PDF", kind="pdf", filename="a.pdf"))
+    assert (job.model, job.queue) == ("embedder", "control")
+    assert tables.column(sessions, job.id, "stage") == "extract"
+    with sessions.begin() as session:
+        _, file = documents.pending(session, caller.tenant_id, job.id)
+        assert documents.raw(session, caller.tenant_id, file.id) == b"%PDF"
+        assert documents.text(session, caller.tenant_id, file.id) is None
+        documents.extracted(session, caller.tenant_id, file.id, "found")
+        assert documents.raw(session, caller.tenant_id, file.id) is None
+        assert documents.text(session, caller.tenant_id, file.id) == "found"
+
+
+def test_collection_keeps_its_model(sessions: Sessions, caller: Caller) -> None:
+    """Vectors of two models can't be compared, so naming another is refused; naming none takes the collection's."""
+    ingest(sessions, caller, model="other")
+    assert ingest(sessions, caller).model == "other"
+    with pytest.raises(errors.InvalidField, match="other") as caught:
+        ingest(sessions, caller, model="embedder")
+    assert caught.value.field == "model"
+
+
+@pytest.mark.parametrize(("model", "field"), [("alpha", "model"), ("nobody", "model")])
+def test_model_that_cannot_embed_is_refused(sessions: Sessions, caller: Caller, model: str, field: str) -> None:
+    """Nothing is made for it."""
+    with pytest.raises(errors.ModelUnknown) as caught:
+        ingest(sessions, caller, model=model)
+    assert caught.value.field == field
+    with pytest.raises(errors.NotFound), sessions.begin() as session:
+        documents.collection_of(session, caller, "books")
+
+
+def test_stored_document_is_ready_and_counted(sessions: Sessions, caller: Caller) -> None:
+    """Storing again replaces; the first vectors fix the collection's dimensions."""
+    document_id = shelve(sessions, caller, "a", "b", "c")
+    with sessions.begin() as session:
+        documents.store(session, caller.tenant_id, document_id, [Piece("z", 5)], np.eye(D, dtype=np.float32)[:1])
+        home = documents.collection_of(session, caller, "books")
+    assert (home.dimensions, home.documents, home.chunks) == (D, 1, 1)
+    assert [passage.text for passage in search(sessions, caller)] == ["z"]
+
+
+def test_vectors_of_another_dimension_are_refused(sessions: Sessions, caller: Caller) -> None:
+    """A model that was exchanged under its name fails the job, not the collection."""
+    shelve(sessions, caller, "a")
+    with pytest.raises(errors.DimensionsDiffer, match="of 5 dimensions, the collection books has 4"):
+        shelve(sessions, caller, "b", vectors=np.eye(5)[:1])
+    with pytest.raises(errors.DimensionsDiffer):
+        search(sessions, caller, vector=np.eye(5)[0])
+
+
+def test_deleted_document_is_not_brought_back(sessions: Sessions, caller: Caller) -> None:
+    """Its job goes on with the others."""
+    job = ingest(sessions, caller, new("one"), new("two"))
+    with sessions.begin() as session:
+        gone, left = documents.pending(session, caller.tenant_id, job.id)
+        holdings.delete(session, caller, gone.id)
+        documents.store(session, caller.tenant_id, gone.id, [Piece("one", 1)], np.eye(D, dtype=np.float32)[:1])
+        documents.extracted(session, caller.tenant_id, gone.id, "one")
+        documents.failed(session, caller.tenant_id, gone.id, "x", "y")
+        assert [one.id for one in documents.pending(session, caller.tenant_id, job.id)] == [left.id]
+    assert search(sessions, caller) == []
+
+
+def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> None:
+    """Ready ones with their chunks, failed ones with the reason; a ready one doesn't fail any more."""
+    job = ingest(sessions, caller, new("one", title="One"), new(None, b"x", kind="pdf", filename="b.pdf"))
+    with sessions.begin() as session:
+        ready, failed = documents.pending(session, caller.tenant_id, job.id)
+        documents.store(session, caller.tenant_id, ready.id, [Piece("one", 2)], np.eye(D, dtype=np.float32)[:1])
+        for document in (ready, failed):
+            documents.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
+        assert documents.raw(session, caller.tenant_id, failed.id) is None
+        ended = documents.outcome(session, caller.tenant_id, job.id)
+    assert (ended.ready, ended.failed, ended.tokens) == (1, [("unreadable_document", "no text")], 2)
+    first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
+    error = {"code": "unreadable_document", "message": "no text"}
+    assert ended.result == {
+        "collection": "books",
+        "documents": [
+            {"id": first, "title": "One", "filename": None, "status": "ready", "chunks": 1},
+            {"id": second, "title": None, "filename": "b.pdf", "status": "failed", "chunks": None, "error": error},
+        ],
+        "chunks": 1,
+    }
+
+
+def test_search_fuses_meaning_and_words(sessions: Sessions, caller: Caller) -> None:
+    """What both rankings have goes first, whatever the score; every passage tells its score."""
+    document_id = shelve(
+        sessions, caller, "A fox.", "The harbour code is 19.", "A harbour.",
+        vectors=[[1, 0, 0, 0], [0.8, 0.6, 0, 0], [0, 0, 0, 1]], title="Facts", metadata={"year": 2020},
+    )  # fmt: skip
+    found = search(sessions, caller, "harbour code")
+    assert [(passage.chunk, passage.score) for passage in found] == [(1, 0.8), (2, 0.0), (0, 1.0)]
+    shown = found[0].as_json()
+    assert shown == {
+        "document_id": ids.show(document_id, ids.DOCUMENT), "chunk": 1, "score": 0.8,
+        "text": "The harbour code is 19.", "title": "Facts", "metadata": {"year": 2020},
+    }  # fmt: skip
+
+
+def test_search_is_bounded_by_count_score_and_filter(sessions: Sessions, caller: Caller) -> None:
+    """Each narrows on its own."""
+    shelve(sessions, caller, "a", "b", vectors=[[1, 0, 0, 0], [0.6, 0.8, 0, 0]], metadata={"kind": "x"})
+    shelve(sessions, caller, "c", vectors=[[0.8, 0.6, 0, 0]], metadata={"kind": "y"})
+
+    def found(**options: Any) -> list[str]:
+        return [passage.text for passage in search(sessions, caller, **options)]
+
+    assert found() == ["a", "c", "b"]
+    assert found(top_k=1) == ["a"]
+    assert found(threshold=0.7) == ["a", "c"]
+    assert found(filter={"kind": "x"}) == ["a", "b"]
+    assert found(filter={"kind": "z"}) == []
+    assert found(filter={}) == ["a", "c", "b"]
+
+
+def test_search_in_a_collection_without_vectors_finds_nothing(sessions: Sessions, caller: Caller) -> None:
+    """Documents that wait are no error."""
+    ingest(sessions, caller)
+    assert search(sessions, caller) == []
+
+
+def test_search_sees_its_own_collection_only(sessions: Sessions, caller: Caller) -> None:
+    """Another tenant's of the same name is another; where the tenant has none, there is none."""
+    theirs = tables.tenant(sessions, "theirs")
+    shelve(sessions, theirs, "secret")
+    with pytest.raises(errors.NotFound, match="no collection books"):
+        search(sessions, caller, "secret")
+    shelve(sessions, caller, "plain")
+    assert [passage.text for passage in search(sessions, caller, "secret")] == ["plain"]
+
+
+def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) -> None:
+    """Another tenant's ids are as good as none."""
+    theirs = tables.tenant(sessions, "theirs")
+    job = ingest(sessions, caller)
+    with sessions.begin() as session:
+        [own] = documents.pending(session, caller.tenant_id, job.id)
+        assert documents.pending(session, theirs.tenant_id, job.id) == []
+        assert documents.text(session, theirs.tenant_id, own.id) is None
+        documents.extracted(session, theirs.tenant_id, own.id, "theirs")
+        documents.failed(session, theirs.tenant_id, own.id, "x", "y")
+        documents.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
+        assert documents.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
+        for ask in (holdings.get, holdings.delete):
+            with pytest.raises(errors.NotFound):
+                ask(session, theirs, own.id)
+        for named in (documents.collection_of, holdings.delete_collection):
+            with pytest.raises(errors.NotFound):
+                named(session, theirs, "books")
+        assert documents.text(session, caller.tenant_id, own.id) == "one"
+
+
+def test_fused_ranking_rewards_what_both_have() -> None:
+    """Reciprocal rank fusion: 1 / (60 + place) each; equals by similarity."""
+    a, b, c, d = (documents.Hit((uuid.UUID(int=i), 0), similarity) for i, similarity in enumerate((0.1, 0.2, 0.3, 0.4)))
+    assert documents.fuse([[a, b, c], [c, d]]) == [c, a, d, b]
+    assert documents.fuse([[a], [b]]) == [b, a]
+    assert documents.fuse([[], []]) == []

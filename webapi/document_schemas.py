@@ -1,0 +1,261 @@
+"""What clients may send about documents, field by field, and what they are sent."""
+
+import re
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from db.documents import KINDS, STATUSES, Kind
+from db.jobs import LANES
+from tasks import ids
+from webapi.schemas import Given, JobError, Real, Whole
+
+MAX_DOCUMENTS = 100
+MAX_FILES = 20
+MAX_CHARACTERS = 4_000_000  # of one text; what extraction takes out of a file has the same bound
+SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
+
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_STORABLE = {"pattern": r"^[^\x00]*$"}
+_MAX_PAIRS = 16
+
+
+class Name(fields.String):
+    """A collection's name, which has its place in a path."""
+
+    def __init__(self, **options: Any) -> None:
+        described = {"pattern": f"^{_NAME}$", "example": "default"}
+        super().__init__(metadata=described | options.pop("metadata", {}), **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        name = str(super()._deserialize(value, *args, **kwargs))
+        if not is_name(name):
+            raise ma.ValidationError("1 to 64 letters, digits, '.', '_' and '-', the first a letter or a digit")
+        return name
+
+
+_FACTS: dict[str, Any] = {
+    "maxProperties": _MAX_PAIRS,
+    "propertyNames": {"maxLength": 64, **_STORABLE},
+    "additionalProperties": {
+        "oneOf": [{"type": "string", "maxLength": 512, **_STORABLE}, {"type": "number"}, {"type": "boolean"}]
+    },
+}
+
+
+class Facts(fields.Dict):
+    """Metadata of a document, or what a search wants of it: strings, numbers and booleans by name."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if len(pairs) > _MAX_PAIRS:
+            raise ma.ValidationError(f"at most {_MAX_PAIRS} pairs")
+        for key, fact in pairs.items():
+            if len(key) > 64:
+                raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
+            if not isinstance(fact, (str, int, float)) or (isinstance(fact, str) and len(fact) > 512):
+                raise ma.ValidationError({key: ["must be a string of at most 512 characters, a number or a boolean"]})
+        return pairs
+
+
+def is_name(text: str) -> bool:
+    """Whether a collection can be called so."""
+    return re.fullmatch(_NAME, text) is not None
+
+
+def _facts(description: str) -> Facts:
+    return Facts(allow_none=True, metadata={"description": description, **_FACTS})
+
+
+def _not_blank(text: str) -> None:
+    if not text.strip():
+        raise ma.ValidationError("must not be empty")
+    if len(text) > MAX_CHARACTERS:
+        raise ma.ValidationError(f"at most {MAX_CHARACTERS} characters")
+
+
+class _About(Given):
+    """What is said of a document beside its text."""
+
+    title = fields.String(allow_none=True, validate=validate.Length(1, 512), metadata=_STORABLE)
+    metadata = _facts("Shown with what is found; a search can filter by it.")
+
+
+class Text(_About):
+    text = fields.String(
+        required=True, validate=_not_blank, metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **_STORABLE}
+    )
+
+
+class _Ingest(Given):
+    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
+    model = fields.String(
+        allow_none=True,
+        metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
+    )
+    lane = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(LANES),
+        metadata={"description": "`batch` work waits while `interactive` (the default) waits."},
+    )
+    priority = Whole(
+        allow_none=True, validate=validate.Range(0, 9), metadata={"description": "9 goes first; 5 when not given."}
+    )
+
+
+class IngestRequest(_Ingest):
+    """Texts to be searched."""
+
+    documents = fields.List(fields.Nested(Text), required=True, validate=validate.Length(1, MAX_DOCUMENTS))
+
+
+class UploadFields(_Ingest, _About):
+    """The text fields of an upload; title and metadata are every file's."""
+
+
+INGEST_EXAMPLE = {
+    "collection": "default",
+    "documents": [{"text": "The code of the harbour is 19.", "title": "Facts", "metadata": {"year": 2026}}],
+}
+
+# How an upload is documented; what is read is `UploadFields` and the files.
+_TEXT = {"type": "string", **_STORABLE}
+UPLOAD = {
+    "type": "object",
+    "properties": {
+        "file": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "minItems": 1,
+            "maxItems": MAX_FILES,
+            "description": f"Each with a name that ends in one of {' '.join(SUFFIXES)}.",
+        },
+        "collection": {"type": "string", "pattern": f"^{_NAME}$"},
+        "title": {**_TEXT, "minLength": 1, "maxLength": 512},
+        "metadata": {**_TEXT, "contentMediaType": "application/json"},
+        "model": _TEXT,
+        "lane": {"type": "string", "enum": list(LANES)},
+        "priority": {"type": "string", "pattern": "^[0-9]$"},
+    },
+    "required": ["file", "collection"],
+    "additionalProperties": False,
+}
+DOCUMENT_ID_IN_PATH = {
+    "in": "path",
+    "name": "document_id",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^doc_[0-9a-f]{32}$"},
+}
+NAME_IN_PATH = {"in": "path", "name": "name", "required": True, "schema": {"type": "string", "pattern": f"^{_NAME}$"}}
+
+
+def _document_id(text: str) -> None:
+    if ids.parse(text, ids.DOCUMENT) is None:
+        raise ma.ValidationError("must be a document's id")
+
+
+class DocumentsQuery(ma.Schema):
+    collection = Name(metadata={"description": "Only of this collection."})
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    after = fields.String(
+        validate=_document_id, metadata={"description": "`next` of the page before.", "pattern": "^doc_[0-9a-f]{32}$"}
+    )
+
+
+class CollectionsQuery(ma.Schema):
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    after = Name(metadata={"description": "`next` of the page before."})
+
+
+class DocumentLinks(ma.Schema):
+    self = fields.String(required=True)
+    job = fields.String(required=True, metadata={"description": "The job that ingests it."})
+
+
+class Document(ma.Schema):
+    """One document. `tasks.holdings` renders it; this says what can be relied on."""
+
+    id = fields.String(required=True)
+    object = fields.String(required=True, metadata={"enum": ["document"]})
+    collection = fields.String(required=True)
+    title = fields.String(required=True, allow_none=True)
+    filename = fields.String(required=True, allow_none=True)
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    metadata = fields.Dict(required=True)
+    bytes = fields.Integer(required=True, metadata={"description": "Of what came: the text or the file."})
+    status = fields.String(
+        required=True, validate=validate.OneOf(STATUSES), metadata={"description": "`ready` ones are found."}
+    )
+    chunks = fields.Integer(required=True, allow_none=True)
+    tokens = fields.Integer(required=True, allow_none=True, metadata={"description": "Of all its chunks."})
+    error = fields.Nested(JobError, required=True, allow_none=True)
+    created_at = fields.DateTime(required=True)
+    links = fields.Nested(DocumentLinks, required=True)
+
+
+class DocumentList(ma.Schema):
+    object = fields.String(required=True, metadata={"enum": ["list"]})
+    data = fields.List(fields.Nested(Document), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
+    )
+
+
+class Collection(ma.Schema):
+    """A named set of documents, all embedded by one model."""
+
+    name = fields.String(required=True)
+    object = fields.String(required=True, metadata={"enum": ["collection"]})
+    model = fields.String(required=True)
+    dimensions = fields.Integer(required=True, allow_none=True, metadata={"description": "Null before any vectors."})
+    documents = fields.Integer(required=True)
+    chunks = fields.Integer(required=True, metadata={"description": "Of the documents that are ready."})
+    created_at = fields.DateTime(required=True)
+    links = fields.Nested(lambda: CollectionLinks(), required=True)
+
+
+class CollectionLinks(ma.Schema):
+    self = fields.String(required=True)
+    documents = fields.String(required=True)
+
+
+class CollectionList(ma.Schema):
+    object = fields.String(required=True, metadata={"enum": ["list"]})
+    data = fields.List(fields.Nested(Collection), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
+    )
+
+
+class SearchRequest(Given):
+    """What to look for, and where."""
+
+    query = fields.String(required=True, validate=_not_blank, metadata={"minLength": 1, **_STORABLE})
+    collection = Name(required=True)
+    top_k = Whole(
+        allow_none=True, validate=validate.Range(1, 100), metadata={"description": "At most so many; 10 if absent."}
+    )
+    threshold = Real(
+        allow_none=True, validate=validate.Range(-1, 1), metadata={"description": "Only what scores this or more."}
+    )
+    filter = _facts("Only documents whose metadata has all of these.")
+
+
+class Passage(ma.Schema):
+    """A chunk of a document that was found."""
+
+    document_id = fields.String(required=True)
+    chunk = fields.Integer(required=True, metadata={"description": "Its number in the document, from 0."})
+    score = fields.Float(
+        required=True,
+        metadata={"description": "Cosine similarity to the query, -1 to 1. The order also counts common words."},
+    )
+    text = fields.String(required=True)
+    title = fields.String(required=True, allow_none=True)
+    metadata = fields.Dict(required=True)
+
+
+class SearchResults(ma.Schema):
+    object = fields.String(required=True, metadata={"enum": ["list"]})
+    results = fields.List(fields.Nested(Passage), required=True)

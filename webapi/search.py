@@ -1,0 +1,106 @@
+"""Search over HTTP: the question is embedded by a job like any other, which is waited for."""
+
+from typing import Any
+
+import numpy as np
+from flask import Response
+
+from db import vectors, workers
+from tasks import documents, ending, errors, jobs, stages, window
+from tasks.catalog import Model
+from tasks.documents import Collection, Floats
+from tasks.jobs import Submission
+from tasks.lifecycle import Status
+from tasks.record import Record
+from webapi import auth, service
+from webapi import document_schemas as own
+from webapi.api import Blueprint, reply
+
+blueprint = Blueprint("search", __name__, description="What documents say about something.")
+
+WAIT_S = 10.0
+_TOP_K = 10
+
+
+@blueprint.route("/v1/search", methods=["POST"])
+@blueprint.arguments(own.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"})
+@blueprint.response(200, own.SearchResults)
+@blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
+def search(given: dict[str, Any]) -> Response:
+    """Search a collection
+
+    Ranked by meaning and by words together, the best first; 503 when the embedding model takes longer than ten seconds.
+    """
+    caller, name, query = auth.caller(), given["collection"], given["query"]
+    with service.current().sessions.begin() as session:
+        collection = documents.collection_of(session, caller, name)
+    if not collection.chunks:
+        return reply({"object": "list", "results": []})
+    vector = _embedded(_model(collection, query), query)
+    options = {"top_k": given.get("top_k", _TOP_K), "threshold": given.get("threshold"), "filter": given.get("filter")}
+    try:
+        with service.current().sessions.begin() as session:
+            found = documents.search(session, caller.tenant_id, name, query, vector, **options)
+    except errors.DimensionsDiffer as error:
+        raise errors.InvalidField("collection", f"{error}; it must be ingested anew") from error
+    return reply({"object": "list", "results": [passage.as_json() for passage in found]})
+
+
+def _model(collection: Collection, query: str) -> Model:
+    """The collection's model. Raises `ModelUnknown`, `PromptTooLong`, and `Unavailable` when nobody serves it now."""
+    serving = service.current()
+    model = serving.catalog.get(collection.model)
+    if model is None:
+        raise errors.ModelUnknown("collection", f"its model {collection.model!r} is no longer served")
+    jobs.refuse_what_cannot_fit(model, "query", query)
+    with serving.sessions.begin() as session:
+        if not workers.strength(session, model.name, serving.settings.shared.lease_s).workers:
+            raise errors.Unavailable(f"no worker of {model.name} is there to embed the query; try again")
+    return model
+
+
+def _embedded(model: Model, query: str) -> Floats:
+    """The query's vector, (d,). Raises `Unavailable` when it doesn't come in time, `PromptTooLong`."""
+    serving = service.current()
+    with serving.permit():
+        job = _submitted(model, query)
+        serving.reader.wait_for_end(job.id, WAIT_S)
+    with serving.sessions.begin() as session:
+        ended = jobs.get(session, auth.caller(), job.id)
+        if ended.status == Status.SUCCEEDED:
+            return np.array(vectors.load(session, job.id)[0])
+    if not ended.ended:
+        _cancel(job)
+        raise errors.Unavailable(f"{model.name} didn't embed the query within {WAIT_S:g} seconds; try again")
+    error = ended.error or {"code": ended.status, "message": "the job that embeds the query was cancelled"}
+    if error["code"] == errors.ContextLengthExceeded.code:
+        raise errors.PromptTooLong("query", error["message"])
+    raise errors.Unavailable(f"the query couldn't be embedded: {error['message']}")
+
+
+def _submitted(model: Model, query: str) -> Record:
+    serving = service.current()
+    submission = Submission(
+        type=stages.EMBED,
+        model=model.name,
+        input={"texts": [query]},
+        params={},
+        lane="interactive",
+        priority=5,
+        metadata={},
+    )
+    with serving.sessions.begin() as session:
+        job = jobs.submit(session, serving.catalog, auth.caller(), submission)
+        ticket = window.admit(session, job.id, job.queue, job.lane, serving.settings.shared.lease_s)
+    serving.wake(job, ticket)
+    return job
+
+
+def _cancel(job: Record) -> None:
+    """Nobody waits for it any more."""
+    serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
+    with serving.sessions.begin() as session:
+        _, closing = ending.cancel(session, serving.redis, auth.caller(), job.id, ttl_s)
+    if closing:
+        ending.announce(serving.redis, closing, ttl_s)
+        serving.refiller.ask(job.queue)
