@@ -122,7 +122,7 @@ def show_documents(console: Console, client: Client) -> list[Job]:
 def _bring(console: Console, client: Client, name: str, file: Path) -> Job:
     _say(console, f"ingest {file.name} into {name}")
     job = client.end(client.upload(file, {"collection": name, "title": file.name})["id"])
-    console.print(f"{job['result']['chunks']} chunks" if job["result"] else f"{job['status']}: {job['error']}")
+    console.print(f"ready, chunks: {job['result']['chunks']}" if job["result"] else f"{job['status']}: {job['error']}")
     return job
 
 

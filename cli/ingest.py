@@ -52,7 +52,7 @@ def tell(file: Path, job: Job) -> bool:
         return False
     for document in job["result"]["documents"]:
         click.echo(document["id"])
-        _say(f"{file}: {document['chunks']} chunks")
+        _say(f"{file}: ready, chunks: {document['chunks']}")
     return True
 
 

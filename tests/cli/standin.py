@@ -68,8 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._accept()
 
     def _accept(self) -> None:
-        self._answer(202, {"id": f"job_{self.server.jobs}", "status": "queued"})
-        self.server.jobs += 1
+        number, self.server.jobs = self.server.jobs, self.server.jobs + 1
+        self._answer(202, {"id": f"job_{number}", "status": "queued"})
 
     def _stream(self, number: int) -> None:
         status, result, error = self.server.ends[number]

@@ -46,7 +46,7 @@ def test_ingest_brings_each_file_and_waits_for_all(api: StandIn, files: list[Pat
     api.ends = [ready(0), ready(1)]
     done = forebay(api, "ingest", *files, "--collection", "boats", "--metadata", "year=2026", "--metadata", "by=Clara")
     assert (done.exit_code, done.stdout) == (0, "doc_0\ndoc_1\n")
-    assert "3 chunks" in done.stderr
+    assert "chunks: 3" in done.stderr
     metadata = json.dumps({"year": 2026, "by": "Clara"}).encode()
     assert [form["file"] for form in api.brought] == [b"This is facts.txt.", b"This is boat.md."]
     assert [form["filename"] for form in api.brought] == [b"facts.txt", b"boat.md"]
