@@ -45,9 +45,9 @@ def main() -> None:
     """Answers for one document."""
     told = json.loads(sys.stdin.buffer.readline())
     _bound(told)
-    raw = sys.stdin.buffer.read()
+    read = _READERS[told["kind"]]
     try:
-        text, left_out = _READERS[told["kind"]](raw, told)
+        text, left_out = read(sys.stdin.buffer.read(), told)
         if len(text) > told["characters"]:
             raise errors.DocumentTooLarge(f"it has more than {told['characters']} characters of text")
         text = tidy(text)
