@@ -25,6 +25,7 @@ from tasks.engine import Delta, Params, Progress, Request, Step
 from workers.engines.ctransformers_model import Model, Slot
 
 _LINE_LIMIT = 64 << 20
+_READ_BYTES = 1 << 20  # a long prompt is to come in few turns
 _LIVENESS_S = 1.0
 
 
@@ -111,7 +112,7 @@ class Loop:
     def _serve(self, client: _Client) -> None:
         """Reads and writes what can be now; a request is taken up when its line is whole."""
         try:
-            came = client.socket.recv(1 << 16)
+            came = client.socket.recv(_READ_BYTES)
         except BlockingIOError:
             self._send(client)
             return
