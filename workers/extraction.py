@@ -44,8 +44,8 @@ def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[
     """The document's text: never empty, no NUL, no lone surrogate, lines end in a newline only, paragraphs in two.
 
     `kind` is `text`, `markdown`, `html` or `pdf`. It is read in a child process that knows no secret, writes no file,
-    and is ended at the limits, or once `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError`
-    when it is the child that is broken.
+    and is ended at the limits, or once `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`;
+    `RuntimeError` when it is the child that is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
