@@ -20,12 +20,13 @@ from celery.worker import state
 from kombu.transport.redis import Channel
 from sqlalchemy.exc import SQLAlchemyError
 
+from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
 from tasks import broker, catalog, errors, stream
 from tasks import settings as shared_settings
+from tasks.catalog import Model
 from tasks.dispatch import Dispatcher
-from tasks.engine import Engine
 from tasks.sweep import Sweeper
 from workers import engines, logs, run, settings, threads
 from workers.settings import WorkerSettings
@@ -100,7 +101,8 @@ def compose(queues: list[str], slots: int) -> Worker:
     """A worker for the model whose queues these are, its engine loaded. Raises our errors when that can't be."""
     found = settings.read()
     model = _model_of(queues)
-    engine = None if model == catalog.CONTROL else _load(found, model, slots)
+    entry = None if model == catalog.CONTROL else _entry(found, model)
+    engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + 4, pool_timeout_s=5)
     )
@@ -111,6 +113,7 @@ def compose(queues: list[str], slots: int) -> Worker:
         model=model,
         slots=slots,
         engine=engine,
+        embeds=entry is not None and entry.embeds,
         settings=found,
         sessions=sessions,
         client=client,
@@ -129,8 +132,19 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
 def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
     threads.beat(worker)
+    if worker.embeds:
+        threading.Thread(target=index, args=(worker,), name="index", daemon=True).start()
     worker.dispatcher.refill(worker.model)
     return threads.start(worker)
+
+
+def index(worker: Worker) -> None:
+    """Sees to it that vectors as long as the model's can be found by an index. Search works without it, more slowly."""
+    try:
+        dimensions = worker.loaded.embed(worker.loaded.tokenize([""])).shape[1]
+        chunks.ensure_index(worker.sessions.kw["bind"], dimensions)
+    except (SQLAlchemyError, errors.ForebayError) as error:
+        log.warning("not_indexed", error=str(error))
 
 
 def finish(worker: Worker, started: list[threading.Thread]) -> None:
@@ -159,8 +173,8 @@ def _model_of(queues: list[str]) -> str:
     return models.pop()
 
 
-def _load(found: WorkerSettings, name: str, slots: int) -> Engine:
+def _entry(found: WorkerSettings, name: str) -> Model:
     model = catalog.load(found.shared.catalog).get(name)
     if model is None:
         raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
-    return engines.load(model, slots=slots, threads=found.threads)
+    return model

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _UTF8_BYTES_A_CHARACTER = 4
 _HEAD_BYTES = 10_000
+_LOOK_S = 0.1
 _ERRORS: dict[str, type[errors.JobError]] = {
     error.code: error for error in (errors.UnreadableDocument, errors.DocumentTooLarge)
 }
@@ -37,31 +40,33 @@ class Limits:
 DEFAULT = Limits()
 
 
-def extract(raw: bytes, kind: str, limits: Limits = DEFAULT) -> str:
+def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
     """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
 
-    It is read in a child process that knows no secret, writes no file, and is ended at the limits. Raises
-    `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when it is the child that is broken.
+    It is read in a child process that knows no secret, writes no file, and is ended at the limits, or once `stopped`
+    says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when it is the child that is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
-    late = threading.Event()
-    guard = threading.Timer(limits.wall_s, _end, (child, late))
-    guard.start()
+    deadline, over = time.monotonic() + limits.wall_s, threading.Event()
+
+    def guard() -> None:
+        while not over.wait(_LOOK_S):
+            if time.monotonic() > deadline or stopped():
+                child.kill()
+
+    watching = threading.Thread(target=guard, name="guard", daemon=True)
+    watching.start()
     try:
         answer = _ask(child, raw, {"kind": kind, **asdict(limits)})
     finally:
-        guard.cancel()
+        over.set()
+        watching.join()
         child.kill()
         child.wait()
-    if late.is_set():
+    if time.monotonic() > deadline and child.returncode == -signal.SIGKILL:
         raise errors.UnreadableDocument(f"it couldn't be read within {limits.wall_s:g} s")
     return _text(answer, child.returncode, limits)
-
-
-def _end(child: "subprocess.Popen[bytes]", late: threading.Event) -> None:
-    late.set()
-    child.kill()
 
 
 def _ask(child: "subprocess.Popen[bytes]", raw: bytes, told: dict[str, Any]) -> bytes:

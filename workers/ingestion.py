@@ -34,8 +34,9 @@ def _extract_one(worker: Worker, attempt: Attempt, document: documents.Pending) 
     if raw is None:
         return True
     try:
-        text = extraction.extract(raw, document.kind)
+        text = extraction.extract(raw, document.kind, stopped=lambda: attempt.stopped is not None)
     except errors.JobError as error:
+        attempt.check()
         with worker.sessions.begin() as session:
             documents.failed(session, claim.tenant_id, document.id, error.code, str(error))
             jobs.guard(session, claim.job_id, claim.attempt)

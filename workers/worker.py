@@ -36,6 +36,7 @@ class Worker:
     client: redis.Redis
     dispatcher: Dispatcher
     sweeper: Sweeper
+    embeds: bool = False
     attempts: dict[uuid.UUID, Attempt] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     draining: threading.Event = field(default_factory=threading.Event)

@@ -292,3 +292,9 @@ def test_parent_stays_as_it_is_over_two_hundred_hostile_documents() -> None:
     assert us.memory_info().rss - before < 32 << 20
     assert us.num_fds() == open_before
     assert not [child for child in us.children() if "workers.extraction_child" in child.cmdline()]
+
+
+def test_reading_ends_when_it_is_stopped() -> None:
+    """A cancelled job doesn't wait for the end of a slow file."""
+    with pytest.raises(errors.UnreadableDocument, match="SIGKILL"):
+        extraction.extract(SLOW, "html", stopped=lambda: True)

@@ -134,9 +134,8 @@ def test_question_to_a_collection_deleted_meanwhile_fails_by_name(
     finder = make_worker("gamma")
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
-    with sessions.begin() as session:
-        with scope(session, caller.tenant_id):
-            kept.remove_collection(session, caller.tenant_id, "facts")
+    with sessions.begin() as session, scope(session, caller.tenant_id):
+        kept.remove_collection(session, caller.tenant_id, "facts")
     run.run(finder, job_id)
     error = look(sessions, caller, job_id).error
     assert error is not None
