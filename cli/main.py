@@ -12,6 +12,7 @@ COMMANDS = {
     "ingest": "cli.ingest:ingest",
     "keys": "cli.keys:keys",
     "migrate": "cli.migrate:migrate",
+    "models": "cli.models:models",
     "search": "cli.search:search",
     "submit": "cli.submit:submit",
     "up": "cli.up:up",

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from tasks.errors import InvalidField, Malformed
@@ -88,6 +89,8 @@ def _events(stream: IO[bytes], boundary: str) -> Iterator[Event]:
                 return
             else:
                 yield event
+    except RequestEntityTooLarge as error:
+        raise Malformed(None, "the headers of a part are too large") from error
     except ValueError as error:  # also for headers that aren't UTF-8, and a body that ends too early
         raise Malformed(None, "the body isn't multipart/form-data with the boundary it names") from error
 

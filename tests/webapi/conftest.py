@@ -30,6 +30,12 @@ engine = "echo"
 context = 64
 slots = 2
 types = ["generate"]
+
+[embedder]
+engine = "echo"
+context = 64
+slots = 2
+types = ["embed"]
 """
 
 
@@ -55,6 +61,13 @@ class Api:
         response = self.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "one two"}, **changes})
         assert response.status_code == 202, response.text
         return dict(response.json or {})
+
+    def bring(self, **changes: Any) -> dict[str, Any]:
+        """A document that waits in the collection `books`, as it is shown."""
+        given = {"collection": "books", "documents": [{"text": "one two"}], **changes}
+        response = self.post("/v1/documents", json=given)
+        assert response.status_code == 202, response.text
+        return dict(self.get("/v1/documents?limit=1").json["data"][0])
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Keys and tenants: closed by default, and nobody learns of another's jobs."""
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -21,15 +23,16 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
             yield rule.rule, method
 
 
-def path(rule: str, job_id: str) -> str:
-    return re.sub(r"<path:\w+>", "x", rule).replace("<job_id>", job_id)
+def path(rule: str, **parts: str) -> str:
+    """The rule's path, with these parts in the places of its parameters."""
+    return re.sub(r"<(?:path:)?(\w+)>", lambda place: parts.get(place[1], "x"), rule)
 
 
 def test_every_route_but_the_open_ones_wants_a_key(app: Flask, api: Api) -> None:
     """A route added tomorrow is closed unless somebody opens it."""
     job = api.submit()
     for rule, method in routes(app):
-        response = app.test_client().open(path(rule, job["id"]), method=method)
+        response = app.test_client().open(path(rule, job_id=job["id"]), method=method)
         expected = {200, 404} if rule in OPEN else {401}
         assert response.status_code in expected, rule
         if response.status_code == 401:
@@ -92,19 +95,58 @@ def test_remembered_keys_are_bounded_and_kept_as_digests() -> None:
     assert all(isinstance(digest, bytes) and len(digest) == 32 for digest in known._known)
 
 
-def test_another_tenants_job_is_a_404_like_an_unknown_one(app: Flask, api: Api, theirs: Api) -> None:
-    """Over every route with an id in it: same status, body and headers as for an id that never was."""
-    job_id = api.submit()["id"]
-    unknown = job_id[:-8] + "00000000"
+def test_what_is_another_tenants_is_a_404_like_what_never_was(app: Flask, api: Api, theirs: Api) -> None:
+    """Over every route with an id or a name in it: same status, body and headers."""
+    job, document = api.submit(), api.bring()
+    ours = {"job_id": job["id"], "document_id": document["id"], "name": "books"}
+    nobodys = {
+        "job_id": job["id"][:-8] + "00000000", "document_id": document["id"][:-8] + "00000000", "name": "nooks",
+    }  # fmt: skip
+    asked = 0
     for rule, method in routes(app):
-        if "<job_id>" not in rule:
-            continue
-        foreign = theirs.ask(method, path(rule, job_id))
-        missing = theirs.ask(method, path(rule, unknown))
-        assert foreign.status_code == missing.status_code == 404, rule
-        assert foreign.text.replace(job_id, unknown) == missing.text
-        assert foreign.headers == missing.headers
-    assert api.get(f"/v1/jobs/{job_id}").json["status"] == "queued"
+        parts = [part for part in ours if f"<{part}>" in rule]
+        for part in parts:
+            foreign = theirs.ask(method, path(rule, **ours))
+            missing = theirs.ask(method, path(rule, **nobodys))
+            assert foreign.status_code == missing.status_code == 404, rule
+            assert foreign.text.replace(ours[part], nobodys[part]) == missing.text
+            assert foreign.headers == missing.headers
+            asked += 1
+    assert asked >= 7
+    assert api.get(f"/v1/jobs/{job['id']}").json["status"] == "queued"
+    assert api.get(f"/v1/documents/{document['id']}").json["status"] == "pending"
+    assert api.get("/v1/collections/books").json["documents"] == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body"),
+    [
+        ("GET", "/v1/documents?collection={}", None),
+        ("POST", "/v1/search", {"query": "x", "collection": "{}"}),
+        ("POST", "/v1/jobs", {"type": "rag", "input": {"question": "x", "collection": "{}"}}),
+    ],
+)
+def test_another_tenants_collection_is_answered_like_none(
+    api: Api, theirs: Api, method: str, url: str, body: dict[str, Any] | None
+) -> None:
+    """Also where it is named in a query or a body."""
+    api.bring()
+    answers = []
+    for name in ("books", "nooks"):
+        asked = json.loads(json.dumps(body).replace("{}", name))
+        response = theirs.ask(method, url.format(name), json=asked) if asked else theirs.ask(method, url.format(name))
+        answers.append((response.status_code, response.text.replace(name, "?")))
+    assert answers[0] == answers[1]
+    assert answers[0][0] in (404, 422)
+
+
+def test_another_tenants_documents_are_not_listed(api: Api, theirs: Api) -> None:
+    """Lists have one's own, whosever id is the cursor."""
+    ours, foreign = api.bring()["id"], theirs.bring()["id"]
+    assert [document["id"] for document in api.get("/v1/documents").json["data"]] == [ours]
+    assert [document["id"] for document in api.get(f"/v1/documents?after={foreign}").json["data"]] == [ours]
+    assert [document["id"] for document in api.get("/v1/documents?collection=books").json["data"]] == [ours]
+    assert [made["documents"] for made in api.get("/v1/collections").json["data"]] == [1]
 
 
 def test_another_tenants_jobs_are_not_listed(api: Api, theirs: Api) -> None:

@@ -131,7 +131,7 @@ def test_ready_tells_each_part(app: Flask, sessions: Sessions) -> None:
     """With all parts there, the workers of each model are counted."""
     tables.worker(sessions, "w1", slots=2)
     response = app.test_client().get("/readyz")
-    parts = {"postgres": "ok", "redis": "ok", "workers": {"alpha": 1, "beta": 0}}
+    parts = {"postgres": "ok", "redis": "ok", "workers": {"alpha": 1, "beta": 0, "embedder": 0}}
     assert (response.status_code, response.json) == (200, {"status": "ready", "parts": parts})
 
 
@@ -145,7 +145,11 @@ def test_not_ready_without_postgres(without_postgres: Api) -> None:
     """Without PostgreSQL no job can be accepted."""
     response = without_postgres.get("/readyz")
     assert (response.status_code, response.json["status"]) == (503, "unavailable")
-    assert response.json["parts"] == {"postgres": "down", "redis": "ok", "workers": {"alpha": 0, "beta": 0}}
+    assert response.json["parts"] == {
+        "postgres": "down",
+        "redis": "ok",
+        "workers": {"alpha": 0, "beta": 0, "embedder": 0},
+    }
 
 
 def test_ready_answers_though_everything_hangs(settings: Settings, hole: int) -> None:
@@ -161,7 +165,7 @@ def test_ready_answers_though_everything_hangs(settings: Settings, hole: int) ->
 def test_models_are_listed_with_their_workers(api: Api, sessions: Sessions) -> None:
     """What can be asked, of whom, and how many are there to do it."""
     tables.worker(sessions, "w1", slots=2)
-    alpha, beta = api.get("/v1/models").json["data"]
+    alpha, beta, _ = api.get("/v1/models").json["data"]
     assert alpha == {
         "id": "alpha",
         "object": "model",

@@ -1,0 +1,237 @@
+"""Searching over HTTP, with a worker's part done by hand."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from flask import Flask
+from sqlalchemy import select, update
+
+from db.jobs import Job
+from db.session import Sessions
+from db.workers import Worker
+from tasks import documents, ids, jobs
+from tasks.chunking import Piece
+from tasks.jobs import Outcome
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tests import tables
+from tests.webapi.conftest import Api
+from webapi import search as search_module
+
+D = 4
+ASKED = {"query": "one", "collection": "books"}
+Ending = Callable[[list[str]], Outcome]
+
+REFUSED = [
+    ({"query": None}, "query"),
+    ({"query": ""}, "query"),
+    ({"query": " \n"}, "query"),
+    ({"query": 5}, "query"),
+    ({"query": ["x"]}, "query"),
+    ({"query": "x" * (64 * 64 + 1)}, "query"),
+    ({"collection": None}, "collection"),
+    ({"collection": ""}, "collection"),
+    ({"collection": "../x"}, "collection"),
+    ({"collection": ["books"]}, "collection"),
+    ({"top_k": 0}, "top_k"),
+    ({"top_k": 101}, "top_k"),
+    ({"top_k": 1.5}, "top_k"),
+    ({"top_k": "5"}, "top_k"),
+    ({"top_k": True}, "top_k"),
+    ({"top_k": 10**17}, "top_k"),
+    ({"threshold": -1.1}, "threshold"),
+    ({"threshold": 1.1}, "threshold"),
+    ({"threshold": "0"}, "threshold"),
+    ({"filter": []}, "filter"),
+    ({"filter": {"k": None}}, "filter.k"),
+    ({"filter": {"k": {"$gt": 1}}}, "filter.k"),
+    ({"filter": {"k": "v" * 513}}, "filter.k"),
+    ({"filter": {str(i): i for i in range(17)}}, "filter"),
+    ({"model": "embedder"}, "model"),
+]
+
+
+def vectors(texts: list[str]) -> Outcome:
+    """Every text is embedded in the first direction."""
+    rows = np.repeat(np.eye(D, dtype=np.float32)[:1], len(texts), axis=0)
+    return Outcome(Status.SUCCEEDED, 1, 0, {"count": len(texts)}, vectors=rows)
+
+
+@pytest.fixture
+def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[Ending], None]]:
+    """Starts what takes and ends embedding jobs as they come, each as it is told, until the test is over."""
+    gone, threads = threading.Event(), []
+
+    def work(ending: Ending) -> None:
+        while not gone.wait(0.005):
+            with sessions.begin() as session:
+                waiting = session.scalars(select(Job.id).where(Job.type == "embed", Job.finished_at.is_(None))).all()
+            for job_id in waiting:
+                tables.dispatch(sessions, job_id)
+                claim = tables.claim(sessions, job_id, model="embedder")
+                assert claim is not None
+                with sessions.begin() as session:
+                    jobs.finish(session, job_id, claim.attempt, claim.checkpoint, ending(claim.input["texts"]))
+
+    def start(ending: Ending) -> None:
+        tables.worker(sessions, "w1", model="embedder")
+        with sessions.begin() as session:  # a heart that needs no beating
+            session.execute(update(Worker).values(beat_at="infinity"))
+        threads.append(threading.Thread(target=work, args=(ending,)))
+        threads[-1].start()
+
+    yield start
+    gone.set()
+    for thread in threads:
+        thread.join()
+
+
+def shelve(sessions: Sessions, caller: Caller, api: Api, *texts: str, rows: Any = None, **about: Any) -> str:
+    """A document in `books` that is ready, with these chunks."""
+    document = api.bring(documents=[{"text": "x", **about}])
+    directions = np.eye(D, dtype=np.float32)[: len(texts)] if rows is None else np.array(rows, np.float32)
+    document_id = ids.parse(document["id"], ids.DOCUMENT)
+    job_id = ids.parse(document["links"]["job"].rsplit("/", 1)[1])
+    assert document_id
+    assert job_id
+    with sessions.begin() as session:
+        documents.store(session, caller.tenant_id, document_id, [Piece(text, 1) for text in texts], directions)
+        tables.put(session, job_id, Status.SUCCEEDED)
+    return str(document["id"])
+
+
+def test_search_answers_with_passages(api: Api, sessions: Sessions, caller: Caller, embedding: Any) -> None:
+    """In the order of both rankings together, with everything a passage has."""
+    embedding(vectors)
+    document_id = shelve(sessions, caller, api, "one two", "three", title="T", metadata={"year": 2020})
+    shelve(sessions, caller, api, "four", rows=[[0.6, 0.8, 0, 0]], metadata={"year": 2021})
+
+    def found(**changes: Any) -> list[str]:
+        response = api.post("/v1/search", json={**ASKED, **changes})
+        assert response.status_code == 200, response.text
+        return [passage["text"] for passage in response.json["results"]]
+
+    response = api.post("/v1/search", json=ASKED)
+    assert response.json["object"] == "list"
+    assert response.json["results"][0] == {
+        "document_id": document_id, "chunk": 0, "score": 1.0, "text": "one two", "title": "T",
+        "metadata": {"year": 2020},
+    }  # fmt: skip
+    assert found() == ["one two", "four", "three"]
+    assert found(top_k=1) == ["one two"]
+    assert found(threshold=0.5, top_k=None) == ["one two", "four"]
+    assert found(filter={"year": 2021}) == ["four"]
+    assert found(filter={"year": 2022}) == []
+    assert found(query="' | !! \\") == ["one two", "four", "three"]
+
+
+def test_search_is_charged_as_a_job(api: Api, sessions: Sessions, caller: Caller, embedding: Any) -> None:
+    """The query's embedding is a job that can be looked at."""
+    embedding(vectors)
+    shelve(sessions, caller, api, "one")
+    assert api.post("/v1/search", json=ASKED).status_code == 200
+    [job] = api.get("/v1/jobs?type=embed").json["data"]
+    assert (job["status"], job["model"], job["lane"]) == ("succeeded", "embedder", "interactive")
+    assert job["usage"]["prompt_tokens"] == 1
+
+
+@pytest.mark.parametrize(("changes", "field"), REFUSED)
+def test_wrong_field_is_a_422_that_names_it(
+    api: Api, sessions: Sessions, caller: Caller, changes: dict[str, Any], field: str
+) -> None:
+    """And no job is made for it."""
+    shelve(sessions, caller, api, "one")
+    response = api.post("/v1/search", json={**ASKED, **changes})
+    assert (response.status_code, response.json["error"]["field"]) == (422, field), response.text
+    assert api.get("/v1/jobs?type=embed").json["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (b'{"query": "a\\u0000"}', "query"), (b'{"query": "\\ud800"}', "query"), (b'{"threshold": NaN}', "threshold"),
+        (b'{"filter": {"k": 1e999}}', "filter.k"), (b'{"filter": ' + b'{"a":' * 100_000, None), (b"", None),
+    ],
+)  # fmt: skip
+def test_malformed_body_is_a_400(api: Api, raw: bytes, field: str | None) -> None:
+    """The same reading as every other body's."""
+    response = api.post("/v1/search", data=raw, content_type="application/json")
+    assert (response.status_code, response.json["error"]["field"]) == (400, field)
+
+
+def test_unknown_collection_is_a_404(api: Api) -> None:
+    """Before anything is embedded."""
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")
+
+
+def test_collection_without_chunks_has_nothing_to_find(api: Api) -> None:
+    """Documents that wait are no error, and nobody embeds a query for them."""
+    api.bring()
+    assert api.post("/v1/search", json=ASKED).json == {"object": "list", "results": []}
+
+
+def test_search_without_a_worker_is_a_503(api: Api, sessions: Sessions, caller: Caller) -> None:
+    """Nobody would take the job within the time: that is told at once."""
+    shelve(sessions, caller, api, "one")
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert api.get("/v1/jobs?type=embed").json["data"] == []
+
+
+def test_search_past_its_time_is_a_503_and_its_job_is_cancelled(
+    api: Api, sessions: Sessions, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it any more."""
+    shelve(sessions, caller, api, "one")
+    tables.worker(sessions, "w1", model="embedder")
+    monkeypatch.setattr(search_module, "WAIT_S", 0.05)
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    [job] = api.get("/v1/jobs?type=embed").json["data"]
+    assert job["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "field"), [("context_length_exceeded", 422, "query"), ("engine_refused", 503, None)]
+)
+def test_failed_embedding_is_told(
+    api: Api, sessions: Sessions, caller: Caller, embedding: Any, code: str, status: int, field: str | None
+) -> None:
+    """A query that is too long is the client's; the rest is ours."""
+    embedding(lambda _: Outcome(Status.FAILED, 0, 0, error=(code, "no")))
+    shelve(sessions, caller, api, "one")
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.json["error"]["field"]) == (status, field)
+
+
+def test_model_that_is_no_longer_served_is_told(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:
+    """The collection's vectors are another model's than any there is."""
+    shelve(sessions, caller, api, "one")
+    serving = app.extensions["forebay"]
+    serving.catalog = {name: model for name, model in serving.catalog.items() if name != "embedder"}
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.json["error"]["field"]) == (422, "collection")
+
+
+def test_model_that_was_exchanged_is_told(api: Api, sessions: Sessions, caller: Caller, embedding: Any) -> None:
+    """Vectors of another dimension can't be compared."""
+    embedding(vectors)
+    shelve(sessions, caller, api, "one", rows=[[1, 0]])
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.json["error"]["field"]) == (422, "collection")
+
+
+def test_search_holds_a_permit_while_it_waits(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:
+    """Requests that hold a thread are bounded; who gets none leaves no job behind."""
+    shelve(sessions, caller, api, "one")
+    tables.worker(sessions, "w1", model="embedder")
+    serving = app.extensions["forebay"]
+    for _ in range(serving.settings.max_readers):
+        serving.take_permit()
+    assert api.post("/v1/search", json=ASKED).status_code == 503
+    assert api.get("/v1/jobs?type=embed").json["data"] == []
