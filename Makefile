@@ -37,8 +37,11 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: embedding
 	$(BIN)/python -m benchmarks.jobs
+	$(BIN)/python -m benchmarks.embed
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.asking
 
 faults: setup
 	$(BIN)/python -m pytest tests/faults

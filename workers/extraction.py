@@ -41,11 +41,10 @@ DEFAULT = Limits()
 
 
 def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
-    """The document's text: never empty, no NUL, no lone surrogate, lines end in a newline only, paragraphs in two.
+    """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
 
-    `kind` is `text`, `markdown`, `html` or `pdf`. It is read in a child process that knows no secret, writes no file,
-    and is ended at the limits, or once `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError`
-    when it is the child that is broken.
+    It is read in a child process that knows no secret, writes no file, and is ended at the limits, or once `stopped`
+    says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when it is the child that is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
