@@ -23,7 +23,7 @@ LEASE_S = 1.5
 MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),
-    "gamma": Model("gamma", "echo", context=64, slots=2, types=("embed",)),
+    "embedder": Model("embedder", "echo", context=64, slots=2, types=("embed",)),
 }
 
 

@@ -31,7 +31,7 @@ def submitted(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
 
 
 def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
-    return submitted(sessions, caller, type="embed", model="gamma", input={"texts": list(texts)}, params={})
+    return submitted(sessions, caller, type="embed", model="embedder", input={"texts": list(texts)}, params={})
 
 
 def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
@@ -77,7 +77,7 @@ def test_embed_job_ends_with_its_vectors_beside_the_record(
 ) -> None:
     """The record and the stream link to them; usage is every token; what is kept is what the engine gave."""
     job_id = embedding(sessions, caller, "one two three", "four")
-    run.run(make_worker("gamma"), job_id)
+    run.run(make_worker("embedder"), job_id)
     record = look(sessions, caller, job_id)
     assert record.result == {"count": 2, "dimensions": 16, "link": f"/v1/jobs/{ids.show(job_id)}"}
     assert tables.usage_rows(sessions, job_id) == [(4, 0)]
@@ -85,7 +85,7 @@ def test_embed_job_ends_with_its_vectors_beside_the_record(
         stored = vectors.load(session, job_id)
     echo = Echo("echo", 1, 64)
     assert np.array_equal(stored, echo.embed(echo.tokenize(["one two three", "four"])))
-    events = stream.read(make_worker("gamma").client, job_id)
+    events = stream.read(make_worker("embedder").client, job_id)
     assert [event.entry.type for event in events] == ["started", "succeeded"]
     assert events[-1].entry.data == record.as_json()
 
@@ -94,7 +94,7 @@ def test_text_too_long_for_the_model_fails_its_job_by_number(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
     job_id = embedding(sessions, caller, "short", "word " * 65)
-    run.run(make_worker("gamma"), job_id)
+    run.run(make_worker("embedder"), job_id)
     assert look(sessions, caller, job_id).error == {
         "code": "context_length_exceeded",
         "message": "text 1 has 65 tokens; the model takes 64",
@@ -105,9 +105,9 @@ def test_question_is_answered_from_its_passages_in_two_stages(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
     """Found on one model, answered on another; one job, one usage row, both models' tokens."""
-    run.run(make_worker("gamma"), ingesting(sessions, caller, written(FACTS)))
+    run.run(make_worker("embedder"), ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?", max_tokens=3)
-    finder, writer = make_worker("gamma"), make_worker("alpha")
+    finder, writer = make_worker("embedder"), make_worker("alpha")
     tables.worker(sessions, "other", model="alpha")
     run.run(finder, job_id)
     assert tables.column(sessions, job_id, "stage") == stages.GENERATE
@@ -131,7 +131,7 @@ def test_question_is_answered_from_its_passages_in_two_stages(
 def test_question_to_a_collection_deleted_meanwhile_fails_by_name(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
-    finder = make_worker("gamma")
+    finder = make_worker("embedder")
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
     with sessions.begin() as session, scope(session, caller.tenant_id):
@@ -150,11 +150,11 @@ def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
     control = make_worker(catalog.CONTROL)
     assert tables.column(sessions, job_id, "model") == catalog.CONTROL
     run.run(control, job_id)
-    assert tables.column(sessions, job_id, "model") == "gamma"
+    assert tables.column(sessions, job_id, "model") == "embedder"
     tables.dispatch(sessions, job_id)
-    run.run(make_worker("gamma"), job_id)
+    run.run(make_worker("embedder"), job_id)
     record = look(sessions, caller, job_id)
-    assert (record.status, record.model) == ("succeeded", "gamma")
+    assert (record.status, record.model) == ("succeeded", "embedder")
     assert record.result is not None
     told = record.result["documents"]
     assert [document["status"] for document in told] == ["ready", "failed", "ready"]
@@ -178,7 +178,7 @@ def test_documents_of_a_cancelled_ingest_wait_no_more(
 ) -> None:
     job_id = ingesting(sessions, caller, written(FACTS))
     with sessions.begin() as session:
-        ending.cancel(session, make_worker("gamma").client, caller, job_id, 60)
+        ending.cancel(session, make_worker("embedder").client, caller, job_id, 60)
     with sessions.begin() as session:
         found = documents.outcome(session, caller.tenant_id, job_id)
         assert documents.text(session, caller.tenant_id, documents_of(found)[0]) is None
@@ -187,7 +187,7 @@ def test_documents_of_a_cancelled_ingest_wait_no_more(
 
 def test_text_of_white_space_is_no_document(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
     job_id = ingesting(sessions, caller, written(" \n "), written(FACTS))
-    run.run(make_worker("gamma"), job_id)
+    run.run(make_worker("embedder"), job_id)
     record = look(sessions, caller, job_id)
     assert record.result is not None
     assert [document["status"] for document in record.result["documents"]] == ["failed", "ready"]
@@ -198,11 +198,11 @@ def test_ingest_goes_on_with_the_documents_that_are_missing(
 ) -> None:
     """A worker that dies after the first document: the next attempt embeds only the second."""
     job_id = ingesting(sessions, caller, written("Anna has a cat."), written(FACTS))
-    dying = make_worker("gamma", Dying("gamma", 2, 64))
+    dying = make_worker("embedder", Dying("embedder", 2, 64))
     with pytest.raises(SystemExit):
         run.run(dying, job_id)
     tables.dispatch(sessions, job_id)
-    run.run(make_worker("gamma"), job_id)
+    run.run(make_worker("embedder"), job_id)
     record = look(sessions, caller, job_id)
     assert record.status == "succeeded"
     assert record.result is not None
@@ -214,10 +214,10 @@ def test_stage_that_was_taken_over_passes_nothing_on(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
     """Its attempt is no longer the newest: the job stays where the newer one put it."""
-    finder = make_worker("gamma")
+    finder = make_worker("embedder")
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
-    claim = tables.claim(sessions, job_id, model="gamma")
+    claim = tables.claim(sessions, job_id, model="embedder")
     assert claim is not None
     with sessions.begin() as session:
         onward = jobs.Onward(stages.GENERATE, "alpha", {"passages": []})
