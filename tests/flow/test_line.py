@@ -54,7 +54,7 @@ def test_chat_is_answered_streamed_and_written_down(http: httpx.Client, model: s
         "message": {"role": "assistant", "content": "The code of the harbour is 19."},
         "finish_reason": "stop",
     }
-    assert record["usage"] == {"prompt_tokens": 32, "completion_tokens": 11}
+    assert record["usage"] == {"prompt_tokens": 31, "completion_tokens": 12}
     assert record["metadata"] == {"n": "1"}
     assert told[0][0] == "started"
     assert "".join(data["text"] for name, data in told if name == "delta") == "The code of the harbour is 19."

@@ -1,0 +1,263 @@
+"""All kinds of fact the model learns to look up."""
+
+from .facts import Kind
+
+PERSONS = (
+    Kind(
+        ("who",),
+        "{who} works as a {job}.",
+        (
+            "What is the job of {who}?",
+            "What does {who} do for a living?",
+            "What does {who} work as?",
+            "What is {who}'s job?",
+            "Who works as a {job}?",
+            "Who is a {job}?",
+        ),
+        ("works as a {job}", "is a {job}", "earns a living as a {job}", "has been a {job} for years"),
+        ("The {job} is called {who}.", "{who} got a job as a {job}.", "Our {job} is {who}."),
+    ),
+    Kind(
+        ("who",),
+        "{who} lives in {town}.",
+        ("Where does {who} live?", "In which town does {who} live?", "Where is {who}'s home?", "Who lives in {town}?"),
+        ("lives in {town}", "has a house in {town}", "has moved to {town}", "comes home to {town} every night"),
+        ("The home of {who} is in {town}.", "In {town} there is a house where {who} lives."),
+    ),
+    Kind(
+        ("who",),
+        "{who} likes {food}.",
+        (
+            "What does {who} like?",
+            "What does {who} like to eat?",
+            "What is {who} fond of?",
+            "Who likes {food}?",
+            "Who is fond of {food}?",
+        ),
+        ("likes {food}", "is fond of {food}", "loves {food}", "eats {food} every day"),
+        ("Nothing tastes better to {who} than {food}.", "The favourite food of {who} is {food}."),
+    ),
+    Kind(
+        ("who",),
+        "{who} drinks {drink}.",
+        ("What does {who} drink?", "Who drinks {drink}?"),
+        ("drinks {drink}", "always asks for {drink}", "never drinks anything but {drink}"),
+    ),
+    Kind(
+        ("who",),
+        "{who} is {age} years old.",
+        ("How old is {who}?", "What is the age of {who}?", "What is {who}'s age?", "Who is {age} years old?"),
+        ("is {age} years old", "turned {age} last week", "is now {age} years of age"),
+        ("At the age of {age}, {who} still goes out every day.", "The age of {who} is {age}."),
+    ),
+    Kind(
+        ("who",),
+        "{who} has a {colour} {animal}.",
+        (
+            "What does {who} have?",
+            "What animal does {who} have?",
+            "What pet does {who} have?",
+            "Who has a {colour} {animal}?",
+            "Who owns the {colour} {animal}?",
+        ),
+        ("has a {colour} {animal}", "owns a {colour} {animal}", "keeps a {colour} {animal}"),
+        ("The {colour} {animal} belongs to {who}.", "A {colour} {animal} follows {who} everywhere."),
+    ),
+    Kind(
+        ("who",),
+        "The phone number of {who} is {number}.",
+        ("What is the phone number of {who}?", "What number should I call to reach {who}?", "What is {who}'s number?"),
+        ("can be reached at {number}", "has the phone number {number}"),
+        ("To reach {who}, call {number}.",),
+    ),
+    Kind(
+        ("who",),
+        "{who} was born in {year}.",
+        ("When was {who} born?", "In which year was {who} born?", "Who was born in {year}?"),
+        ("was born in {year}", "came into the world in {year}"),
+        ("The year of birth of {who} is {year}.",),
+    ),
+    Kind(
+        ("who",),
+        "The favourite colour of {who} is {colour}.",
+        ("What is the favourite colour of {who}?", "Which colour does {who} like best?"),
+        ("likes {colour} more than any other colour", "always wears {colour}"),
+    ),
+    Kind(
+        ("who",),
+        "{who} plays the {instrument}.",
+        ("What does {who} play?", "Which instrument does {who} play?", "Who plays the {instrument}?"),
+        ("plays the {instrument}", "is learning to play the {instrument}", "practises the {instrument} every evening"),
+    ),
+    Kind(
+        ("who",),
+        "{who} speaks {language}.",
+        ("Which language does {who} speak?", "What language does {who} know?", "Who speaks {language}?"),
+        ("speaks {language}", "knows {language} very well", "grew up with {language}"),
+    ),
+    Kind(
+        ("who",),
+        "{who} drives a {colour} {vehicle}.",
+        ("What does {who} drive?", "Which vehicle does {who} drive?", "Who drives a {colour} {vehicle}?"),
+        ("drives a {colour} {vehicle}", "goes to work in a {colour} {vehicle}"),
+    ),
+    Kind(
+        ("who",),
+        "{who} arrives on {day}.",
+        ("When does {who} arrive?", "On which day does {who} come?", "Who arrives on {day}?"),
+        ("arrives on {day}", "will be here on {day}", "comes on {day}"),
+        ("We expect {who} on {day}.", "On {day} {who} will arrive."),
+    ),
+    Kind(
+        ("who",),
+        "{who} studies {study}.",
+        ("What does {who} study?", "Which subject does {who} study?", "Who studies {study}?"),
+        ("studies {study}", "is a student of {study}", "reads books about {study}"),
+    ),
+)
+
+THINGS = (
+    Kind(
+        ("colour", "object"),
+        "The {colour} {object} is in the {place}.",
+        (
+            "Where is the {colour} {object}?",
+            "Where is the {colour} {object}?",
+            "Where can I find the {colour} {object}?",
+            "In which place is the {colour} {object}?",
+            "What is in the {place}?",
+            "What can be found in the {place}?",
+        ),
+        (),
+        (
+            "There is a {colour} {object} in the {place}.",
+            "You can find the {colour} {object} in the {place}.",
+            "In the {place} there is a {colour} {object}.",
+            "Somebody left the {colour} {object} in the {place}.",
+            "The {place} has a {colour} {object} in it.",
+            "The {colour} {object} was put in the {place}.",
+        ),
+    ),
+    Kind(
+        ("place",),
+        "The code of the {place} is {number}.",
+        (
+            "What is the code of the {place}?",
+            "What is the code of the {place}?",
+            "Which code opens the {place}?",
+            "What code does the {place} have?",
+        ),
+        (),
+        (
+            "To open the {place}, enter {number}.",
+            "The {place} has the code {number}.",
+            "The {place} opens with the code {number}.",
+            "Use {number} as the code for the {place}.",
+        ),
+    ),
+    Kind(
+        ("object",),
+        "The {object} costs {number} coins.",
+        (
+            "How much does the {object} cost?",
+            "How much does the {object} cost?",
+            "What is the price of the {object}?",
+            "How many coins is the {object}?",
+        ),
+        (),
+        (
+            "The price of the {object} is {number} coins.",
+            "The {object} is sold for {number} coins.",
+            "You pay {number} coins for the {object}.",
+            "For {number} coins you get the {object}.",
+        ),
+    ),
+    Kind(
+        ("place",),
+        "The {place} opens at {hour} o'clock.",
+        ("When does the {place} open?", "At what time does the {place} open?", "What opens at {hour} o'clock?"),
+        (),
+        ("The doors of the {place} open at {hour} o'clock.", "You can enter the {place} from {hour} o'clock on."),
+    ),
+    Kind(
+        ("colour", "object"),
+        "The {colour} {object} belongs to {who}.",
+        ("Who owns the {colour} {object}?", "To whom does the {colour} {object} belong?", "What belongs to {who}?"),
+        (),
+        ("The owner of the {colour} {object} is {who}.", "{who} is the owner of the {colour} {object}."),
+    ),
+    Kind(
+        ("event",),
+        "The {event} is on {day}.",
+        ("When is the {event}?", "On which day is the {event}?", "What happens on {day}?"),
+        (),
+        ("The {event} takes place on {day}.", "On {day} there is a {event}.", "Come to the {event} on {day}."),
+    ),
+    Kind(
+        ("relation", "other"),
+        "{who} is the {relation} of {other}.",
+        (
+            "Who is the {relation} of {other}?",
+            "Who is {other}'s {relation}?",
+            "What is the name of {other}'s {relation}?",
+        ),
+        (),
+        ("The {relation} of {other} is {who}.", "{other}'s {relation} is called {who}."),
+    ),
+    Kind(
+        ("service",),
+        "The {service} listens on port {port}.",
+        (
+            "Which port does the {service} listen on?",
+            "What is the port of the {service}?",
+            "On which port is the {service}?",
+        ),
+        (),
+        ("The {service} runs on port {port}.", "Port {port} is used by the {service}."),
+    ),
+    Kind(
+        ("service",),
+        "The timeout of the {service} is {seconds} seconds.",
+        ("What is the timeout of the {service}?", "How long does the {service} wait?"),
+        (),
+        ("The {service} gives up after {seconds} seconds.", "The {service} waits {seconds} seconds at most."),
+    ),
+    Kind(
+        ("object",),
+        "The {object} is made of {material}.",
+        ("What is the {object} made of?", "Of which material is the {object}?", "What is made of {material}?"),
+        (),
+        ("Somebody made the {object} of {material}.", "The {object} consists of {material}."),
+    ),
+    Kind(
+        ("company",),
+        "{company} was founded by {who}.",
+        ("Who founded {company}?", "Who is the founder of {company}?", "What did {who} found?"),
+        (),
+        (
+            "The founder of {company} is {who}.",
+            "{who} founded {company}.",
+            "The company {company} was started by {who}.",
+        ),
+    ),
+    Kind(
+        ("town",),
+        "{town} lies on the river {river}.",
+        (
+            "On which river does {town} lie?",
+            "Which river flows through {town}?",
+            "Which town lies on the river {river}?",
+        ),
+        (),
+        ("The river {river} flows through {town}.", "The town of {town} was built on the river {river}."),
+    ),
+    Kind(
+        ("town",),
+        "The train to {town} leaves from platform {platform}.",
+        ("From which platform does the train to {town} leave?", "Where does the train to {town} leave?"),
+        (),
+        ("Platform {platform} is for the train to {town}.", "Take the train to {town} from platform {platform}."),
+    ),
+)
+
+ALL = PERSONS + THINGS
