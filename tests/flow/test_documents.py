@@ -100,7 +100,7 @@ def test_question_is_answered_from_the_documents(http: httpx.Client, facts: str)
     assert (record["status"], record["model"]) == ("succeeded", "demo-chat")
     assert record["result"]["text"] == "The code of the harbour is 19."
     assert FACTS in [passage["text"] for passage in record["result"]["passages"]]
-    assert record["usage"]["embedding_tokens"] == 9
+    assert record["usage"]["embedding_tokens"] == 10
     events = [line[7:] for line in http.get(job["links"]["events"]).text.splitlines() if line.startswith("event: ")]
     assert events[:3] == ["started", "passages", "delta"]
 
