@@ -9,10 +9,11 @@ STAMP = .venv/.made-from
 setup: $(STAMP)
 
 # The stamp is older than what it was made from when something must be installed anew.
-$(STAMP): requirements.txt requirements-dev.txt setup.cfg pyproject.toml
+$(STAMP): requirements.txt requirements-ctransformers.txt requirements-dev.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Forebay needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-ctransformers.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
@@ -36,8 +37,11 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: embedding
 	$(BIN)/python -m benchmarks.jobs
+	$(BIN)/python -m benchmarks.embed
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.asking
 
 faults: setup
 	$(BIN)/python -m pytest tests/faults

@@ -24,26 +24,24 @@ class Host:
 
 
 @contextmanager
-def host(file: Path, *, slots: int, context: int) -> Iterator[Host]:
-    """The model, loaded with a worker's settings, for as long as the block runs."""
-    with _running(
-        Model(name="direct", engine="llamacpp", context=context, slots=slots, types=("generate",), file=file)
-    ) as host:
+def host(file: Path, *, slots: int, context: int, threads: int = 0) -> Iterator[Host]:
+    """The model, loaded with a worker's settings, for as long as the block runs; on all cores unless told otherwise."""
+    model = Model(name="direct", engine="llamacpp", context=context, slots=slots, types=("generate",), file=file)
+    with _running(model, threads) as host:
         yield host
 
 
 @contextmanager
-def embedding_host(file: Path, *, context: int) -> Iterator[Host]:
+def embedding_host(file: Path, *, context: int, threads: int = 0) -> Iterator[Host]:
     """The same for a model that embeds."""
-    with _running(
-        Model(name="direct", engine="llamacpp", context=context, slots=1, types=("embed",), file=file)
-    ) as host:
+    model = Model(name="direct", engine="llamacpp", context=context, slots=1, types=("embed",), file=file)
+    with _running(model, threads) as host:
         yield host
 
 
 @contextmanager
-def _running(model: Model) -> Iterator[Host]:
-    engine = engines.load(model, slots=model.slots, threads=os.cpu_count() or 1)
+def _running(model: Model, threads: int) -> Iterator[Host]:
+    engine = engines.load(model, slots=model.slots, threads=threads or os.cpu_count() or 1)
     assert isinstance(engine, LlamaCpp)
     try:
         address = urllib.parse.urlsplit(engine.host.ready["address"])

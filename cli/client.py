@@ -68,6 +68,31 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         return self._ask("POST", f"/v1/jobs/{job_id}/cancel")
 
+    def end(self, job_id: str) -> Job:
+        """The job as it ended, however long that takes. Raises like `events`."""
+        return [event for event in self.events(job_id) if event.type in ENDS][-1].data
+
+    def upload(self, file: Path, fields: dict[str, str]) -> Job:
+        """Brings a file into a collection; the job that ingests it."""
+        with file.open("rb") as opened:
+            return self._ask("POST", "/v1/documents", data=fields, files={"file": (file.name, opened)})
+
+    def search(self, query: str, collection: str, top_k: int | None = None) -> list[dict[str, Any]]:
+        """The passages that were found, the best first."""
+        asked = {"query": query, "collection": collection} | ({} if top_k is None else {"top_k": top_k})
+        return list(self._ask("POST", "/v1/search", json=asked)["results"])
+
+    def collection(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._ask("GET", f"/v1/collections/{name}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    def models(self) -> list[dict[str, Any]]:
+        return list(self._ask("GET", "/v1/models")["data"])
+
     def events(self, job_id: str, after: str = "0") -> Iterator[Event]:
         """The job's events after that one, to the last, each once: a lost connection is resumed.
 

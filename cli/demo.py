@@ -1,4 +1,4 @@
-"""`forebay demo`: everything started, two jobs answered before your eyes."""
+"""`forebay demo`: everything started, jobs answered and documents searched before your eyes."""
 
 import os
 import signal
@@ -13,12 +13,18 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cli import credentials, datafolder, lineup
+from cli import ask, credentials, datafolder, lineup, passages
 from cli.client import ENDS, Client, Job
 
 FACT_SHEET = Path(__file__).parent / "fact_sheet.txt"
 QUESTION = "What is the code of the harbour?"
 STORY = "Tell me a story about Anna."
+
+# Collections of the demonstration, what they are made from, and what is searched for in them.
+DOCUMENTS = {"facts": FACT_SHEET, "readme": lineup.ROOT / "README.md"}
+SEARCHES = {"facts": "Who helps the sick?", "readme": "How do I run it on more than one machine?"}
+QUESTIONS = ("What is the code of the harbour?", "Where is the red lamp?", "How much does the boat cost?")
+PASSAGES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,15 @@ class Launched:
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Of Flower.")
 @click.option("--exit", "leave", is_flag=True, envvar="DEMO_EXIT", help="Stop everything after the demonstration.")
 def demo(data: Path, port: int, flower_port: int, leave: bool) -> None:
-    """Start everything, have a chat and a story answered, and keep running until Ctrl-C.
+    """Start everything, show chats, searches and answers from documents, and keep running until Ctrl-C.
 
     Status 1 when a job fails, or when what was started stops by itself.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with _launched(data, port, flower_port) as launched:
         with Client(launched.url, launched.key) as client:
             jobs = [_show(console, client, title, request) for title, request in requests()]
+            jobs += show_documents(console, client)
         login = credentials.read(datafolder.DataFolder(data).secrets).flower_login
         user, _, password = login.partition(":")
         console.print(f"\nThe API:  {launched.url}/docs/  with the key {launched.key}", soft_wrap=True)
@@ -79,7 +86,13 @@ def _chat(content: str, params: dict[str, Any]) -> dict[str, Any]:
 
 def _show(console: Console, client: Client, title: str, request: dict[str, Any]) -> Job:
     """Has one job answered, its words as they come, then its record."""
-    console.print(f"\n[bold]> {title}[/bold]")
+    job = _answer(console, client, title, request)
+    console.print_json(data=job)
+    return job
+
+
+def _answer(console: Console, client: Client, title: str, request: dict[str, Any]) -> Job:
+    _say(console, title)
     job = client.submit(request)
     for event in client.events(job["id"]):
         if event.type == "delta":
@@ -87,8 +100,45 @@ def _show(console: Console, client: Client, title: str, request: dict[str, Any])
         elif event.type in ENDS:
             job = event.data
     console.print("\n")
-    console.print_json(data=job)
     return job
+
+
+def show_documents(console: Console, client: Client) -> list[Job]:
+    """Brings documents, searches them, and has questions answered from them; nothing without an embedding model."""
+    if not any("embed" in model["types"] and model["workers"] for model in client.models()):
+        console.print("\nDocuments are left out: no model for embeddings runs. `make embedding` makes the file of one.")
+        return []
+    # What an earlier demonstration brought is still there.
+    new = {name: file for name, file in DOCUMENTS.items() if not (client.collection(name) or {"chunks": 0})["chunks"]}
+    brought = [_bring(console, client, name, file) for name, file in new.items()]
+    if any(job["status"] != "succeeded" for job in brought):
+        return brought
+    for name, query in SEARCHES.items():
+        _say(console, f"search {name}: {query}")
+        _print_passages(console, client.search(query, name, PASSAGES))
+    return brought + [_ask(console, client, question) for question in QUESTIONS]
+
+
+def _bring(console: Console, client: Client, name: str, file: Path) -> Job:
+    _say(console, f"ingest {file.name} into {name}")
+    job = client.end(client.upload(file, {"collection": name, "title": file.name})["id"])
+    console.print(f"ready, chunks: {job['result']['chunks']}" if job["result"] else f"{job['status']}: {job['error']}")
+    return job
+
+
+def _ask(console: Console, client: Client, question: str) -> Job:
+    job = _answer(console, client, f"ask facts: {question}", ask.request(question, "facts", PASSAGES))
+    _print_passages(console, (job["result"] or {}).get("passages", []))
+    return job
+
+
+def _print_passages(console: Console, found: list[passages.Passage]) -> None:
+    for number, passage in enumerate(found, 1):
+        console.print(passages.told(number, passage), markup=False, soft_wrap=True)
+
+
+def _say(console: Console, title: str) -> None:
+    console.print(f"\n> {title}", style="bold", markup=False)
 
 
 @contextmanager

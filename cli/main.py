@@ -7,9 +7,13 @@ import click
 # name -> "module:command". Imported only when asked for: `forebay up` stays
 # running beside the models and should not hold an HTTP client or an ORM in memory.
 COMMANDS = {
+    "ask": "cli.ask:ask",
     "demo": "cli.demo:demo",
+    "ingest": "cli.ingest:ingest",
     "keys": "cli.keys:keys",
     "migrate": "cli.migrate:migrate",
+    "models": "cli.models:models",
+    "search": "cli.search:search",
     "submit": "cli.submit:submit",
     "up": "cli.up:up",
     "watch": "cli.watch:watch",

@@ -36,7 +36,7 @@ def request(
     """The body of a submission. Raises `UsageError` for options that don't go together."""
     if system is not None and type_ != "chat":
         raise click.UsageError("--system is for chats")
-    asked: dict[str, Any] = {"type": type_, "params": dict(_param(param) for param in params)}
+    asked: dict[str, Any] = {"type": type_, "params": dict(assignment("--param", param) for param in params)}
     if type_ == "chat":
         before = [] if system is None else [{"role": "system", "content": system}]
         asked["input"] = {"messages": [*before, {"role": "user", "content": prompt}]}
@@ -45,11 +45,11 @@ def request(
     return asked | {name: value for name, value in (("model", model), ("lane", lane)) if value is not None}
 
 
-def _param(text: str) -> tuple[str, Any]:
-    """NAME=VALUE, the value as JSON where it is JSON, else as the text it is."""
+def assignment(option: str, text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value as JSON where it is JSON, else as the text it is. Raises `UsageError`."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise click.UsageError(f"--param {text}: write NAME=VALUE")
+        raise click.UsageError(f"{option} {text}: write NAME=VALUE")
     try:
         return name, json.loads(value)
     except ValueError:

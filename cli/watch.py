@@ -5,6 +5,7 @@ import sys
 import click
 
 from cli import client as api
+from cli import passages
 from cli.client import Client, Job
 
 
@@ -33,6 +34,8 @@ def follow(client: Client, job_id: str) -> Job:
                 if event.type != "succeeded":
                     error = event.data["error"]
                     _say(f"{event.type}: {error['message']}" if error else event.type)
+                for number, passage in enumerate((event.data["result"] or {}).get("passages", []), 1):
+                    _say(passages.told(number, passage))
                 return event.data
     raise AssertionError("a stream ends with the job's end")
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db import jobs, usage, vectors, workers
+from db import documents, jobs, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
+from db.scope import scope
 from tasks import catalog, errors, ids, lifecycle, record, stages, transcript
 from tasks.catalog import Catalog, Model
 from tasks.engine import Params
@@ -300,6 +301,10 @@ def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> 
     jobs.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
     if outcome.vectors is not None:
         vectors.save(session, job.id, outcome.vectors)
+    if job.type == stages.INGEST:
+        code, message = outcome.error or (outcome.status, f"its job was {outcome.status}")
+        with scope(session, job.tenant_id):  # nobody will read them any more
+            documents.abandon(session, job.tenant_id, job.id, code, message)
     usage.record(
         session,
         usage.Usage(
@@ -338,32 +343,6 @@ def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcr
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     return True
-
-
-def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
-    """Makes the transaction one of the attempt's: raises `Fenced` when it may not write any more."""
-    live = Job.status.in_((Status.RUNNING, Status.DISPATCHED))
-    if not session.scalar(select(Job.id).where(*lifecycle.fenced(job_id, attempt), live).with_for_update(read=True)):
-        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
-
-
-def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
-    """Which of the attempts a worker holds are over: a newer one exists, or the job has ended."""
-    rows = session.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(held)))
-    live = (Status.RUNNING, Status.DISPATCHED)
-    kept = {job_id for job_id, attempt, status in rows if attempt == held[job_id] and status in live}
-    return set(held) - kept
-
-
-def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> set[tuple[uuid.UUID, int]]:
-    """The attempts (job, number) that PostgreSQL says the worker runs and that it doesn't hold."""
-    mine = select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.status == Status.RUNNING)
-    return {(job_id, attempt) for job_id, attempt in session.execute(mine) if held.get(job_id) != attempt}
-
-
-def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
-    """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
-    lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None)
 
 
 def model_for(models: Catalog, type: str, name: str | None) -> Model:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60.0
 EMBEDDING_MODEL = ROOT / "models" / "demo-embed-Q8_0.gguf"
 
-# demo-chat as it ships, and a model whose every token is known beforehand and takes its time.
+# demo-chat as it ships, the same by ctransformers, and a model whose every token is known and takes its time.
 CATALOG = f"""
 [demo-chat]
 engine = "llamacpp"
@@ -35,6 +35,13 @@ context = 512
 slots = 4
 types = ["generate", "chat"]
 default = true
+
+[demo-ct]
+engine = "ctransformers"
+file = "{ROOT}/models/demo-Q8_0.gguf"
+context = 512
+slots = 4
+types = ["generate", "chat"]
 
 [echo]
 engine = "echo"
@@ -85,7 +92,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole platform with the models `demo-chat` and `echo`, started once for the whole session."""
+    """The whole platform with the models `demo-chat`, `demo-ct` and `echo`, started once for the whole session."""
     folder = tmp_path_factory.mktemp("stack")
     catalog = folder / "catalog.toml"
     catalog.write_text(CATALOG)

@@ -6,7 +6,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("requirements", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("requirements", ["requirements.txt", "requirements-ctransformers.txt", "requirements-dev.txt"])
 def test_licences_name_every_requirement(requirements: str) -> None:
     """No package comes in without its licence written down."""
     lines = (ROOT / requirements).read_text().splitlines()

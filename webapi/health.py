@@ -6,13 +6,15 @@ from concurrent import futures
 from concurrent.futures import Future
 from typing import Any
 
+import marshmallow as ma
 import redis
 import structlog
 from flask import Response, current_app
+from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import workers
-from webapi import schemas, service
+from webapi import service
 from webapi.api import Blueprint, reply
 from webapi.service import Service
 
@@ -21,6 +23,24 @@ log = structlog.get_logger(__name__)
 blueprint = Blueprint("health", __name__, description="For whoever keeps this running.")
 
 _LIMIT_S = 0.8
+
+
+class Health(ma.Schema):
+    status = fields.String(required=True, metadata={"enum": ["ok"]})
+
+
+class Parts(ma.Schema):
+    postgres = fields.String(required=True, metadata={"enum": ["ok", "down"]})
+    redis = fields.String(required=True, metadata={"enum": ["ok", "down"]})
+    workers = fields.Dict(
+        required=True,
+        metadata={"description": "Workers alive, for each model.", "additionalProperties": {"type": "integer"}},
+    )
+
+
+class Readiness(ma.Schema):
+    status = fields.String(required=True, metadata={"enum": ["ready", "unavailable"]})
+    parts = fields.Nested(Parts, required=True)
 
 
 class Probe:
@@ -64,7 +84,7 @@ class Probes:
 
 
 @blueprint.route("/healthz", methods=["GET"])
-@blueprint.response(200, schemas.Health)
+@blueprint.response(200, Health)
 @blueprint.doc(security=[])
 def healthz() -> Response:
     """Say that the process lives"""
@@ -72,8 +92,8 @@ def healthz() -> Response:
 
 
 @blueprint.route("/readyz", methods=["GET"])
-@blueprint.response(200, schemas.Readiness)
-@blueprint.alt_response(503, schema=schemas.Readiness, description="Jobs can't be accepted.")
+@blueprint.response(200, Readiness)
+@blueprint.alt_response(503, schema=Readiness, description="Jobs can't be accepted.")
 @blueprint.doc(security=[])
 def readyz() -> Response:
     """Say which parts are there

@@ -382,37 +382,3 @@ class JobList(ma.Schema):
     next = fields.String(
         required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
     )
-
-
-class Model(ma.Schema):
-    id = fields.String(required=True)
-    object = fields.String(required=True, metadata={"enum": ["model"]})
-    types = fields.List(fields.String(), required=True)
-    context = fields.Integer(required=True, metadata={"description": "Tokens of prompt and answer together."})
-    slots = fields.Integer(required=True, metadata={"description": "Jobs a worker runs at the same time."})
-    engine = fields.String(required=True)
-    workers = fields.Integer(required=True, metadata={"description": "Workers alive now."})
-    default = fields.Boolean(required=True)
-
-
-class ModelList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Model), required=True)
-
-
-class Health(ma.Schema):
-    status = fields.String(required=True, metadata={"enum": ["ok"]})
-
-
-class Parts(ma.Schema):
-    postgres = fields.String(required=True, metadata={"enum": ["ok", "down"]})
-    redis = fields.String(required=True, metadata={"enum": ["ok", "down"]})
-    workers = fields.Dict(
-        required=True,
-        metadata={"description": "Workers alive, for each model.", "additionalProperties": {"type": "integer"}},
-    )
-
-
-class Readiness(ma.Schema):
-    status = fields.String(required=True, metadata={"enum": ["ready", "unavailable"]})
-    parts = fields.Nested(Parts, required=True)

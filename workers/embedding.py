@@ -4,7 +4,7 @@ import itertools
 import uuid
 from collections.abc import Callable, Sequence
 
-from tasks import chunking, documents, errors, ids, jobs, questions, stages
+from tasks import attempts, chunking, documents, errors, ids, questions, stages
 from tasks.chunking import Piece
 from tasks.jobs import Onward, Outcome
 from tasks.lifecycle import Status
@@ -81,14 +81,14 @@ def _embed_document(worker: Worker, attempt: Attempt, document_id: uuid.UUID, he
     if not pieces:
         with worker.sessions.begin() as session:
             documents.failed(session, claim.tenant_id, document_id, errors.UnreadableDocument.code, "it holds no text")
-            jobs.guard(session, claim.job_id, claim.attempt)
+            attempts.guard(session, claim.job_id, claim.attempt)
         return 0
     tokens = tokenized(worker, attempt, [piece.text for piece in pieces])
     spent = [0, *itertools.accumulate(map(len, tokens))]
     vectors = worker.batcher.embed(tokens, attempt.check, lambda n: heard(n / len(pieces), spent[n]))
     with worker.sessions.begin() as session:
         documents.store(session, claim.tenant_id, document_id, pieces, vectors)
-        jobs.guard(session, claim.job_id, claim.attempt)
+        attempts.guard(session, claim.job_id, claim.attempt)
     return spent[-1]
 
 

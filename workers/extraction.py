@@ -41,15 +41,13 @@ DEFAULT = Limits()
 
 
 def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
-    """The document's text: never empty, no NUL, no lone surrogate, lines end in a newline only, paragraphs in two.
+    """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
 
-    `kind` is `text`, `markdown`, `html` or `pdf`. It is read in a child process that knows no secret, writes no file,
-    and is ended at the limits, or once `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`.
+    It is read in a child process that knows no secret, writes no file, and is ended at the limits, or once `stopped`
+    says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when it is the child that is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=hosting.environment()
-    )
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
     deadline, over = time.monotonic() + limits.wall_s, threading.Event()
 
     def guard() -> None:
@@ -97,5 +95,6 @@ def _text(answer: bytes, status: int, limits: Limits) -> str:
         return text.decode()
     if status == -signal.SIGXCPU:
         raise errors.UnreadableDocument(f"it couldn't be read with {limits.cpu_s} s of computing")
-    name = signal.Signals(-status).name if status < 0 else f"status {status}"
-    raise errors.UnreadableDocument(f"what reads it died of it ({name})")
+    if status < 0:
+        raise errors.UnreadableDocument(f"what reads it died of it ({signal.Signals(-status).name})")
+    raise RuntimeError(f"what reads documents ended with status {status}; the log has its traceback")

@@ -1,6 +1,6 @@
 """An ingest job on the control worker: text out of files. And how such a job ends, wherever it does."""
 
-from tasks import documents, errors, jobs, stages
+from tasks import attempts, documents, errors, stages
 from tasks.jobs import Onward, Outcome
 from tasks.lifecycle import Status
 from workers import extraction
@@ -39,11 +39,11 @@ def _extract_one(worker: Worker, attempt: Attempt, document: documents.Pending) 
         attempt.check()
         with worker.sessions.begin() as session:
             documents.failed(session, claim.tenant_id, document.id, error.code, str(error))
-            jobs.guard(session, claim.job_id, claim.attempt)
+            attempts.guard(session, claim.job_id, claim.attempt)
         return False
     with worker.sessions.begin() as session:
         documents.extracted(session, claim.tenant_id, document.id, text)
-        jobs.guard(session, claim.job_id, claim.attempt)
+        attempts.guard(session, claim.job_id, claim.attempt)
     return True
 
 

@@ -10,7 +10,10 @@ _PROGRESS_S = 0.25
 
 
 class Reporter:
-    """Tells that the job started, unless an earlier attempt has, and then its progress. Used by one thread."""
+    """Tells that the job started, unless an earlier attempt has, and then its progress. Used by one thread.
+
+    Nothing is written before there is progress to tell: a job of one text is over by then.
+    """
 
     def __init__(self, attempt: Attempt, pen: Pen, worker_id: str) -> None:
         self._attempt, self._pen = attempt, pen
@@ -18,7 +21,6 @@ class Reporter:
         self._told_at = time.monotonic()
         if not pen.transcript.entries:
             pen.transcript.add(transcript.STARTED, {"attempt": attempt.claim.attempt, "worker": worker_id})
-        pen.flush()
 
     def report(self, done: int, total: int, tokens: int) -> None:
         """`done` of `total`, for `tokens` so far. Raises `Fenced`."""
@@ -27,4 +29,4 @@ class Reporter:
         if done < total and now - self._told_at >= _PROGRESS_S:
             spent, self._told_tokens, self._told_at = tokens - self._told_tokens, tokens, now
             self._pen.transcript.add(transcript.PROGRESS, {"done": done, "total": total}, tokens=spent)
-        self._pen.flush()
+            self._pen.flush()

@@ -8,7 +8,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import errors, jobs, stages, stream, window
+from tasks import attempts, errors, jobs, stages, stream, window
 from tasks.jobs import Claim, Onward, Outcome
 from tasks.lifecycle import Status
 from tasks.record import Record
@@ -68,7 +68,7 @@ def open_stream(worker: Worker, attempt: Attempt) -> Pen:
 
     def newest() -> bool:
         with worker.sessions() as session:
-            return not jobs.lost_attempts(session, {claim.job_id: claim.attempt})
+            return not attempts.lost_attempts(session, {claim.job_id: claim.attempt})
 
     if claim.attempt == 1:
         return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)

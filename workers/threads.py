@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import workers
-from tasks import ending, jobs
+from tasks import attempts, ending, jobs
 from workers.attempt import Attempt, Stop
 from workers.worker import Worker
 
@@ -46,7 +46,7 @@ def beat(worker: Worker) -> None:
     with worker.sessions.begin() as session:
         if not workers.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
             workers.register(session, worker_id=worker.id, model=worker.model, slots=slots)
-        over = jobs.lost_attempts(session, numbers) if numbers else set()
+        over = attempts.lost_attempts(session, numbers) if numbers else set()
         release_unheld(session, worker, numbers)
     worker.renew(began_at)
     for attempt in held:
@@ -61,10 +61,10 @@ def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, in
 
     Only what is missing at two beats in a row: between a claim's commit and its run lies a moment.
     """
-    unheld = jobs.unheld(session, worker.id, numbers)
+    unheld = attempts.unheld(session, worker.id, numbers)
     for job_id, attempt in unheld & worker.unheld:
         log.warning("released", job_id=str(job_id), attempt=attempt)
-        jobs.release(session, job_id, attempt)
+        attempts.release(session, job_id, attempt)
     worker.unheld = unheld
 
 

@@ -1,4 +1,4 @@
-"""The commands of a client, against the whole platform: `submit`, `watch`, `keys`."""
+"""The commands of a client, against the whole platform: `submit`, `watch`, `keys`, and those about documents."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from cli import client as api
 from cli import submit
 from cli.client import Client
 from cli.main import main
-from tests.conftest import Stack
+from tests.conftest import Stack, without_embedding_model
 
 
 def forebay(*argv: str, stdin: str | None = None, **env: str) -> Result:
@@ -57,6 +57,21 @@ def test_refusal_is_told_with_its_field(asked: dict[str, str]) -> None:
     """What the API says of a field reaches the person at the terminal."""
     refused = forebay("submit", "--param", "top_q=1", "hello", **asked)
     assert (refused.exit_code, "params.top_q" in refused.stderr) == (1, True)
+
+
+@without_embedding_model
+def test_file_is_ingested_found_and_asked_about(tmp_path: Path, asked: dict[str, str]) -> None:
+    """Three commands from a file to an answer with its source; a file that can't be read is told beside it."""
+    facts, damaged = tmp_path / "facts.html", tmp_path / "damaged.pdf"
+    facts.write_text("<title>Facts</title><p>The boat costs 42 coins. Clara works as a nurse.")
+    damaged.write_bytes(b"%PDF-1.7")
+    brought = forebay("ingest", str(facts), str(damaged), "--collection", "boats", **asked)
+    assert (brought.exit_code, brought.stdout.startswith("doc_")) == (1, True)
+    assert f"{damaged}: it can't be read as pdf" in brought.stderr
+    found = forebay("search", "Who helps the sick?", "--collection", "boats", **asked)
+    assert found.stdout.startswith("[1] facts.html, chunk 0")
+    answered = forebay("ask", "How much does the boat cost?", "--collection", "boats", **asked)
+    assert (answered.exit_code, "42" in answered.stdout, "[1] facts.html" in answered.stderr) == (0, True, True)
 
 
 def test_request_has_what_was_asked_and_nothing_else() -> None:

@@ -1,16 +1,19 @@
-"""The whole line, from HTTP to the record, on the demo model and the echo engine."""
+"""The whole line, from HTTP to the record, on the demo model by both libraries and the echo engine."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.conftest import Stack
 
 QUESTION = "Context: The code of the harbour is 19.\nQuestion: What is the code of the harbour?"
+EITHER = pytest.mark.parametrize("model", ["demo-chat", "demo-ct"])
 
 
 @pytest.fixture
@@ -37,11 +40,14 @@ def events(http: httpx.Client, job: dict[str, Any]) -> list[tuple[str, Any]]:
     return list(zip(names, (json.loads(line[6:]) for line in lines if line.startswith("data: ")), strict=True))
 
 
-def test_chat_is_answered_streamed_and_written_down(http: httpx.Client) -> None:
+@EITHER
+def test_chat_is_answered_streamed_and_written_down(http: httpx.Client, model: str) -> None:
     """Submit, follow, read again: the deltas add up to the answer, the last event is the record."""
     messages = [{"role": "user", "content": QUESTION}]
-    job = submit(http, type="chat", input={"messages": messages}, params={"temperature": 0}, metadata={"n": "1"})
-    assert (job["status"], job["model"]) == ("queued", "demo-chat")
+    given = {"model": model} if model != "demo-chat" else {}  # it is the default
+    asked = {"type": "chat", "input": {"messages": messages}, "params": {"temperature": 0}}
+    job = submit(http, **asked, metadata={"n": "1"}, **given)
+    assert (job["status"], job["model"]) == ("queued", model)
     told = [(name, data) for name, data in events(http, job) if name != "queued"]
     record = ended(http, job)
     assert record["result"] == {
@@ -55,30 +61,35 @@ def test_chat_is_answered_streamed_and_written_down(http: httpx.Client) -> None:
     assert told[-1] == ("succeeded", record)
 
 
-def test_generation_with_a_seed_comes_out_the_same_twice(http: httpx.Client) -> None:
+@EITHER
+def test_generation_with_a_seed_comes_out_the_same_twice(http: httpx.Client, model: str) -> None:
     """Sampled text is repeatable, and ends at max_tokens."""
-    asked = {"type": "generate", "input": {"prompt": "User: Tell me a story about Anna.\nAssistant:"}}
+    asked = {"type": "generate", "model": model, "input": {"prompt": "User: Tell me a story about Anna.\nAssistant:"}}
     params = {"temperature": 1.1, "seed": 3, "max_tokens": 30}
     first, second = (ended(http, submit(http, **asked, params=params)) for _ in range(2))
     assert first["result"] == second["result"]
     assert first["usage"]["completion_tokens"] <= 30
 
 
-def test_prompt_too_long_by_its_tokens_fails_before_generation(http: httpx.Client) -> None:
+@EITHER
+def test_prompt_too_long_by_its_tokens_fails_before_generation(http: httpx.Client, model: str) -> None:
     """Small enough in bytes to be accepted, too many tokens for the context: the worker's count decides."""
-    record = ended(http, submit(http, type="generate", input={"prompt": "q7 " * 600}))
+    record = ended(http, submit(http, type="generate", model=model, input={"prompt": "q7 " * 600}))
     assert record["status"] == "failed"
     assert record["error"]["code"] == "context_length_exceeded"
     assert record["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
 
 
-def test_running_job_is_cancelled_and_its_slot_is_free_again(http: httpx.Client) -> None:
+@EITHER
+def test_running_job_is_cancelled_and_its_slot_is_free_again(http: httpx.Client, model: str) -> None:
     """Cancel ends the job at once, the stream with it, and the worker serves the next."""
-    endless = {"type": "generate", "model": "demo-chat", "input": {"prompt": "Repeat: a b c"}}
+    endless = {"type": "generate", "model": model, "input": {"prompt": "Repeat: a b c"}}
     params = {"temperature": 2.0, "top_k": 0, "min_p": 0.0}
-    jobs = [submit(http, **endless, params={**params, "seed": seed}) for seed in range(8)]
-    answers = [http.post(job["links"]["cancel"]).json() for job in jobs]
-    for job, answer in zip(jobs, answers, strict=True):
+    answers: list[dict[str, Any]] = []
+    for seed in range(8):
+        job = submit(http, **endless, params={**params, "seed": seed})
+        answer = http.post(job["links"]["cancel"]).json()
+        answers.append(answer)
         assert answer["status"] in ("cancelled", "succeeded")  # a short one may have made it
         assert http.post(job["links"]["cancel"]).json() == answer
         assert events(http, job)[-1] == (answer["status"], answer)
@@ -102,3 +113,39 @@ def test_batch_of_jobs_all_end_and_listing_finds_them(http: httpx.Client) -> Non
         page = http.get("/v1/jobs", params={"limit": 7, "model": "echo", "since": since, **cursor}).json()
         seen += [job["id"] for job in page["data"]]
     assert seen == [job["id"] for job in reversed(jobs)]
+
+
+@EITHER
+def test_strange_prompts_end_and_the_next_is_served(http: httpx.Client, model: str) -> None:
+    """Texts that break tokenizers: each has a result or an error with a name, and the worker is still there."""
+    prompts = [
+        "日本語テキスト" * 20,
+        "日本語テキスト" * 200,
+        "👩‍👩‍👧‍👦" * 20,
+        "\x01\x02\x7f\u202e\ufeff",
+        "<s></s>" * 30,
+        " ",
+    ]
+    asked = {"type": "generate", "model": model, "params": {"max_tokens": 20, "seed": 1}}
+    jobs = [submit(http, **asked, input={"prompt": prompt}) for prompt in prompts]
+    records = [ended(http, job) for job in jobs]
+    told = [record["error"]["code"] if record["error"] else record["status"] for record in records]
+    assert told == ["succeeded", "context_length_exceeded", *["succeeded"] * 4]
+    assert ended(http, submit(http, **asked, input={"prompt": "hello"}))["status"] == "succeeded"
+
+
+def test_dead_engine_host_costs_a_pause_and_the_next_job_is_served(http: httpx.Client, stack: Stack) -> None:
+    """The library crashes its process on what it doesn't like: the worker lives, and goes on to the same text."""
+    asked = {
+        "type": "generate",
+        "model": "demo-ct",
+        "input": {"prompt": "User: Tell me a story about Anna.\nAssistant:"},
+    }
+    whole = ended(http, submit(http, **asked, params={"temperature": 0}))
+    jobs = [submit(http, **asked, params={"temperature": 0}) for _ in range(6)]
+    note = json.loads((stack.data / "run.json").read_text())
+    worker = psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == "worker-demo-ct"))
+    for host in worker.children():
+        host.send_signal(signal.SIGSEGV)
+    assert [ended(http, job)["result"] for job in jobs] == [whole["result"]] * 6
+    assert worker.is_running()

@@ -6,7 +6,7 @@ import pytest
 
 from db import workers
 from db.session import Sessions
-from tasks import errors, ids, jobs
+from tasks import attempts, errors, ids, jobs
 from tasks.jobs import Outcome, Wait
 from tasks.keys import Caller
 from tasks.lifecycle import Status
@@ -189,7 +189,7 @@ def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller:
         tables.put(session, taken, Status.RUNNING, attempt=2)
         tables.put(session, ended, Status.CANCELLED)
     with sessions() as session:
-        lost = jobs.lost_attempts(session, dict.fromkeys((kept, orphan, taken, ended), 1))
+        lost = attempts.lost_attempts(session, dict.fromkeys((kept, orphan, taken, ended), 1))
     assert lost == {taken, ended}
 
 

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Engine
-from workers.engines import echo, llamacpp
+from workers.engines import ctransformers, echo, llamacpp
 
-_ENGINES: dict[str, Callable[[Model, int, int], Engine]] = {"llamacpp": llamacpp.load, "echo": echo.load}
+_ENGINES: dict[str, Callable[[Model, int, int], Engine]] = {
+    "llamacpp": llamacpp.load,
+    "ctransformers": ctransformers.load,
+    "echo": echo.load,
+}
 
 
 def load(model: Model, *, slots: int, threads: int) -> Engine:

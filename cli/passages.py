@@ -1,0 +1,13 @@
+"""Passages of documents, for the eye."""
+
+import textwrap
+from typing import Any
+
+Passage = dict[str, Any]
+
+
+def told(number: int, passage: Passage) -> str:
+    """Where the passage stands and how near it is, then its text, further to the right."""
+    source = passage["title"] or passage["document_id"]
+    head = f"[{number}] {source}, chunk {passage['chunk']}, score {passage['score']:.2f}"
+    return f"{head}\n{textwrap.indent(passage['text'], '    ')}"

@@ -1,0 +1,122 @@
+"""A stand-in for the API's documents: keeps what it was asked, answers what it was told to."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PASSAGE = {
+    "document_id": "doc_1",
+    "chunk": 2,
+    "score": 0.8349,
+    "text": "The boat\ncosts 42 coins.",
+    "title": "facts.txt",
+    "metadata": {},
+}
+
+
+class StandIn(ThreadingHTTPServer):
+    """Gives each job made here its end from `ends` in order, as (status, result, error), after its `events`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[dict[str, Any]] = []  # the JSON bodies
+        self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, the file as "file", its name too
+        self.refused: set[str] = set()  # files of these names
+        self.ends: list[tuple[str, Any, Any]] = []
+        self.events: list[tuple[str, Any]] = []
+        self.found: list[dict[str, Any]] = []
+        self.collections: set[str] = set()
+        self.models: list[dict[str, Any]] = []
+        self.jobs = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: StandIn
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/documents":
+            self._take(_form(self.headers["Content-Type"], body))
+            return
+        self.server.asked.append(json.loads(body))
+        self._answer(200, {"results": self.server.found}) if self.path == "/v1/search" else self._accept()
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/events"):
+            self._stream(int(self.path.split("_")[1].removesuffix("/events")))
+        elif self.path == "/v1/models":
+            self._answer(200, {"data": self.server.models})
+        elif self.path.rpartition("/")[2] in self.server.collections:
+            self._answer(200, {"chunks": 1})
+        else:
+            self._refuse(404, "not_found", "no such thing")
+
+    def _take(self, form: dict[str, bytes]) -> None:
+        if form["filename"].decode() in self.server.refused:
+            self._refuse(422, "invalid_value", "must end in one of .txt .md .html .htm .pdf", "file")
+        else:
+            self.server.brought.append(form)
+            self._accept()
+
+    def _accept(self) -> None:
+        number, self.server.jobs = self.server.jobs, self.server.jobs + 1
+        self._answer(202, {"id": f"job_{number}", "status": "queued"})
+
+    def _stream(self, number: int) -> None:
+        status, result, error = self.server.ends[number]
+        events = [
+            *self.server.events,
+            (status, {"id": f"job_{number}", "status": status, "result": result, "error": error}),
+        ]
+        frames = [
+            f"id: 1-{place}\nevent: {type}\ndata: {json.dumps(data)}\n\n" for place, (type, data) in enumerate(events)
+        ]
+        self._send(200, "text/event-stream", "".join(frames).encode())
+
+    def _refuse(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        self._answer(status, {"error": {"code": code, "message": message, "field": field}})
+
+    def _answer(self, status: int, answer: Any) -> None:
+        self._send(status, "application/json", json.dumps(answer).encode())
+
+    def _send(self, status: int, type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def standing_in() -> Iterator[StandIn]:
+    """Runs one for as long as the block does."""
+    with StandIn() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def _form(type: str, body: bytes) -> dict[str, bytes]:
+    parts = message_from_bytes(b"Content-Type: " + type.encode() + b"\r\n\r\n" + body).get_payload()
+    fields: dict[str, bytes] = {}
+    for part in parts:
+        assert isinstance(part, Message)
+        name, file = (part.get_param(key, header="Content-Disposition") for key in ("name", "filename"))
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        fields[str(name)] = content
+        if file is not None:
+            fields["filename"] = str(file).encode()
+    return fields

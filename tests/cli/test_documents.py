@@ -1,0 +1,172 @@
+"""The commands about documents, against a stand-in of the API: `ingest`, `search`, `ask`, and the demonstration."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from cli import demo
+from cli.client import Client
+from cli.main import main
+from tests.cli.standin import PASSAGE, StandIn, standing_in
+
+
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    with standing_in() as server:
+        yield server
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two files to be ingested."""
+    paths = [tmp_path / "facts.txt", tmp_path / "boat.md"]
+    for path in paths:
+        path.write_text(f"This is {path.name}.")
+    return paths
+
+
+def forebay(api: StandIn, *argv: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in argv], env={"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"})
+
+
+def ready(number: int) -> tuple[str, Any, Any]:
+    """The end of a job that ingested one document."""
+    document = {"id": f"doc_{number}", "title": None, "filename": "x", "status": "ready", "chunks": 3}
+    return "succeeded", {"collection": "default", "documents": [document], "chunks": 3}, None
+
+
+def test_ingest_brings_each_file_and_waits_for_all(api: StandIn, files: list[Path]) -> None:
+    """Each file is a job of its own, titled by its name; the documents' ids are what scripts get."""
+    api.ends = [ready(0), ready(1)]
+    done = forebay(api, "ingest", *files, "--collection", "boats", "--metadata", "year=2026", "--metadata", "by=Clara")
+    assert (done.exit_code, done.stdout) == (0, "doc_0\ndoc_1\n")
+    assert "chunks: 3" in done.stderr
+    metadata = json.dumps({"year": 2026, "by": "Clara"}).encode()
+    assert [form["file"] for form in api.brought] == [b"This is facts.txt.", b"This is boat.md."]
+    assert [form["filename"] for form in api.brought] == [b"facts.txt", b"boat.md"]
+    assert api.brought[0] | {"file": b"", "filename": b""} == {
+        "collection": b"boats",
+        "title": b"facts.txt",
+        "metadata": metadata,
+        "file": b"",
+        "filename": b"",
+    }
+
+
+def test_ingest_tells_of_a_file_that_can_not_be_read(api: StandIn, files: list[Path]) -> None:
+    """The others are ingested all the same, and the status says that not all was well."""
+    error = {"code": "unreadable_document", "message": "it holds no text", "field": None}
+    api.ends = [("failed", None, error), ready(1)]
+    done = forebay(api, "ingest", *files)
+    assert (done.exit_code, done.stdout) == (1, "doc_1\n")
+    assert f"{files[0]}: it holds no text" in done.stderr
+
+
+def test_ingest_tells_of_a_file_that_is_refused(api: StandIn, files: list[Path]) -> None:
+    """A kind of file that the API doesn't take doesn't stop the others."""
+    api.refused, api.ends = {"facts.txt"}, [ready(0)]
+    done = forebay(api, "ingest", *files)
+    assert (done.exit_code, done.stdout) == (1, "doc_0\n")
+    assert f"{files[0]}: file: must end in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["nothing.txt"], [], ["{file}", "--metadata", "year"]], ids=["file", "none", "pair"]
+)
+def test_ingest_refuses_what_is_no_file_or_pair(api: StandIn, files: list[Path], options: list[str]) -> None:
+    """A mistake in the command is told before anything is sent."""
+    assert forebay(api, "ingest", *[option.format(file=files[0]) for option in options]).exit_code == 2
+    assert api.brought == []
+
+
+def test_search_prints_passages_and_where_they_stand(api: StandIn) -> None:
+    """Its number, its document, how near it is, and all its lines."""
+    api.found = [PASSAGE, PASSAGE | {"title": None, "score": -0.5}]
+    found = forebay(api, "search", "How much is the boat?", "--collection", "boats", "--top-k", "2")
+    assert (found.exit_code, found.stdout) == (
+        0,
+        "[1] facts.txt, chunk 2, score 0.83\n    The boat\n    costs 42 coins.\n"
+        "[2] doc_1, chunk 2, score -0.50\n    The boat\n    costs 42 coins.\n",
+    )
+    assert api.asked == [{"query": "How much is the boat?", "collection": "boats", "top_k": 2}]
+
+
+def test_search_that_finds_nothing_says_so(api: StandIn) -> None:
+    """Nothing on stdout, a word on stderr, and no error; without an option the API's default holds."""
+    found = forebay(api, "search", "boat")
+    assert (found.exit_code, found.stdout, found.stderr) == (0, "", "nothing found\n")
+    assert api.asked == [{"query": "boat", "collection": "default"}]
+
+
+def test_ask_prints_the_answer_and_then_its_passages(api: StandIn) -> None:
+    """The answer alone is on stdout."""
+    api.events = [("passages", {"passages": [PASSAGE]}), ("delta", {"text": "42 "}), ("delta", {"text": "coins."})]
+    api.ends = [("succeeded", {"text": "42 coins.", "finish_reason": "stop", "passages": [PASSAGE]}, None)]
+    answered = forebay(api, "ask", "How much is the boat?", "--collection", "boats", "--top-k", "3")
+    assert (answered.exit_code, answered.stdout) == (0, "42 coins.\n")
+    assert answered.stderr == "[1] facts.txt, chunk 2, score 0.83\n    The boat\n    costs 42 coins.\n"
+    asked = {"question": "How much is the boat?", "collection": "boats", "top_k": 3}
+    assert api.asked == [{"type": "rag", "input": asked}]
+
+
+def test_ask_that_fails_is_status_1(api: StandIn) -> None:
+    """With the reason on stderr."""
+    api.ends = [("failed", None, {"code": "context_length_exceeded", "message": "too long", "field": None})]
+    answered = forebay(api, "ask", "How much?")
+    assert (answered.exit_code, answered.stderr) == (1, "failed: too long\n")
+
+
+def shown(api: StandIn) -> tuple[list[str], str]:
+    """How the jobs of the demonstration's documents ended, and what it printed."""
+    console = Console(file=io.StringIO(), highlight=False, width=200)
+    with Client(api.url, "fb_x") as client:
+        jobs = demo.show_documents(console, client)
+    assert isinstance(console.file, io.StringIO)
+    return [job["status"] for job in jobs], console.file.getvalue()
+
+
+EMBEDDER = {"id": "demo-embed", "types": ["embed"], "workers": 1}
+ANSWER = ("succeeded", {"text": "19", "finish_reason": "stop", "passages": [PASSAGE]}, None)
+
+
+def test_demonstration_ingests_searches_and_asks(api: StandIn) -> None:
+    """Two collections, a search in each, three questions, all with the passages they came from."""
+    api.models, api.found, api.events = [EMBEDDER], [PASSAGE], [("delta", {"text": "The code is 19."})]
+    api.ends = [ready(0), ready(1), ANSWER, ANSWER, ANSWER]
+    statuses, printed = shown(api)
+    assert statuses == ["succeeded"] * 5
+    assert {form["filename"]: form["collection"] for form in api.brought} == {
+        b"fact_sheet.txt": b"facts",
+        b"README.md": b"readme",
+    }
+    assert [asked["collection"] for asked in api.asked if "query" in asked] == ["facts", "readme"]
+    assert (printed.count("The code is 19."), printed.count("[1] facts.txt, chunk 2")) == (3, 5)
+
+
+def test_demonstration_ingests_only_once(api: StandIn) -> None:
+    """Started again on the same folder, it finds what it brought before."""
+    api.models, api.collections, api.ends = [EMBEDDER], {"facts", "readme"}, [ANSWER, ANSWER, ANSWER]
+    assert (shown(api)[0], api.brought) == (["succeeded"] * 3, [])
+
+
+@pytest.mark.parametrize("models", [[], [EMBEDDER | {"workers": 0}]], ids=["none in the catalogue", "not made"])
+def test_demonstration_without_an_embedding_model_says_what_is_missing(
+    api: StandIn, models: list[dict[str, Any]]
+) -> None:
+    """And goes on without documents."""
+    api.models = models
+    statuses, printed = shown(api)
+    assert (statuses, "make embedding" in printed) == ([], True)
+
+
+def test_demonstration_ends_where_documents_can_not_be_ingested(api: StandIn) -> None:
+    """The job that failed is told and counted."""
+    api.models, api.ends = [EMBEDDER], [ready(0), ("failed", None, {"code": "x", "message": "broken", "field": None})]
+    statuses, printed = shown(api)
+    assert (statuses, "broken" in printed) == (["succeeded", "failed"], True)

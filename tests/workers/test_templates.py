@@ -1,0 +1,57 @@
+"""Chat templates in their sandbox."""
+
+import pytest
+
+from tasks import errors
+from workers.engines import templates
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+def render(source: str) -> str:
+    return templates.compile(source, "<s>", "</s>")(HELLO)
+
+
+def test_beginning_of_text_is_left_to_counting() -> None:
+    """Which puts it there: it must not come twice."""
+    assert render("{{ bos_token }}{{ messages[0]['content'] }}{{ eos_token }}") == "hello</s>"
+
+
+def test_model_without_a_template_gets_chatml() -> None:
+    """As llama.cpp has it."""
+    expected = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    assert templates.compile(templates.CHATML, "", "")(HELLO) == expected
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('only users') }}", "{{ messages[0]['content'] }}"])
+def test_system_message_is_never_dropped(template: str) -> None:
+    """Where the template doesn't know of one, the user says it."""
+    source = "{% if messages[0]['role'] == 'system' %}" + template.replace("[0]", "[1]") + "{% else %}"
+    render = templates.compile(source + "{{ messages[0]['content'] }}{% endif %}", "", "")
+    assert render([{"role": "system", "content": "Be brief."}, *HELLO]) == "Be brief.\nhello"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if %}",
+        "{{ raise_exception('no') }}",
+        "{{ messages[5]['content'] }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ cycler.__init__.__globals__.os.system('true') }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ 'a' * 999999999 }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '{:999999999}'.format(1) }}",
+        "{{ 'a'.ljust(999999999) }}",
+        "{{ 'a' | center(999999999) }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{{ 'a' * 1000 }}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% include '/etc/passwd' %}",
+    ],
+)
+def test_template_that_means_harm_is_refused(source: str) -> None:
+    """It can reach nothing, and neither run nor write without end."""
+    with pytest.raises(errors.EngineRefused, match="the model's chat template"):
+        render(source)

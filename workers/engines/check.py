@@ -1,0 +1,104 @@
+"""Whether a model file runs here: `python -m workers.engines.check`, which says so in one line of JSON on stdout.
+
+    FILE                                         what its header says, or what is wrong with it
+    FILE ENGINE CONTEXT SLOTS THREADS [BINARY]   whether that engine loads it and answers
+
+A process of its own, started for one question: who asks kills it and its engine host when it takes too long.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tasks import errors
+from tasks.catalog import Model
+from tasks.engine import Delta, Engine, Finish, Params, Request
+from workers import engines
+from workers.engines import gguf
+
+_TOKENS = 16
+_PARAMS = Params(
+    max_tokens=_TOKENS, temperature=0.0, top_p=1.0, top_k=0, min_p=0.0, repetition_penalty=1.0, stop=(), seed=0
+)
+
+
+def main(argv: list[str]) -> None:
+    """Prints the answer; a file or an engine that won't do is an answer too."""
+    # Libraries and logs print to file descriptor 1; the answer has it to itself.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    path = Path(argv[0]).resolve()
+    try:
+        told = _header(path) if len(argv) == 1 else _trial(path, *argv[1:])
+    except errors.ForebayError as error:
+        told = {"error": str(error)}
+    print(json.dumps(told), file=answers, flush=True)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    header = gguf.read(path)
+    return {
+        "file_bytes": header.file_bytes,
+        "architecture": header.architecture,
+        "name": header.text("general.name"),
+        "tokenizer": header.tokenizer,
+        "parameters": header.parameters,
+        "quantization": header.quantization,
+        "context": header.size("context_length"),
+        "embeds": _embeds(header),
+        "template": header.template is not None,
+        "cache_bytes_per_token": header.cache_bytes(1),
+    }
+
+
+def _embeds(header: gguf.Header) -> bool:
+    """Whether it is made for vectors: its header says how those of tokens are pooled, or that each sees them all."""
+    pooling, causal = (f"{header.architecture}.{name}" for name in ("pooling_type", "attention.causal"))
+    return bool(header.whole(pooling)) or not header.flag(causal, True)
+
+
+def _trial(path: Path, engine: str, context: str, slots: str, threads: str, binary: str = "") -> dict[str, Any]:
+    """Loads the model as a worker would and asks for a few tokens, or a vector."""
+    options = {"binary": binary} if binary else {}
+    embeds = _embeds(gguf.read(path))
+    types = ("embed",) if embeds else ("generate", "chat")
+    model = Model(path.stem, engine, int(context), int(slots), types, path, options=options)
+    began = time.monotonic()
+    loaded = engines.load(model, slots=int(slots), threads=int(threads))
+    try:
+        return {"load_s": round(time.monotonic() - began, 1), **(_embed(loaded) if embeds else _generate(loaded))}
+    finally:
+        loaded.close()
+
+
+def _embed(engine: Engine) -> dict[str, Any]:
+    ids, began = engine.tokenize(["Hello"]), time.monotonic()
+    [vector] = engine.embed(ids)
+    return {"dimensions": len(vector), "tokens": len(ids[0]), "took_s": round(time.monotonic() - began, 3)}
+
+
+def _generate(engine: Engine) -> dict[str, Any]:
+    """Raises what the engine raises, its host's death among it."""
+    handle = engine.generate(
+        Request("Hello", dataclasses.replace(_PARAMS, max_tokens=min(_TOKENS, engine.context - 8)))
+    )
+    text, tokens, began = "", 0, time.monotonic()
+    try:
+        while True:
+            for step in handle.read(1.0):
+                if isinstance(step, Delta):
+                    text += step.text
+                if isinstance(step, Delta | Finish):
+                    tokens += step.tokens
+                if isinstance(step, Finish):
+                    return {"text": text, "tokens": tokens, "took_s": round(time.monotonic() - began, 3)}
+    finally:
+        handle.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

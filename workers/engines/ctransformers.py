@@ -1,0 +1,186 @@
+"""The ctransformers engine: this side of an engine host that turns to each running generation for a token at a time.
+
+The library computes one generation at a time. Slots are caches of their own over the same weights, so requests are
+answered side by side, but together no faster than one alone; use `llamacpp` where it can run the model.
+"""
+
+import dataclasses
+import functools
+import json
+import secrets
+import select
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import errors
+from tasks.catalog import Model
+from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
+from workers.engines.hosting import Host
+
+_OPTIONS = {"batch": 8}  # a larger one is hardly faster, and neighbours and cancellations wait for it
+_LOAD_LIMIT_S = 600.0
+_CALL_LIMIT_S = 60.0
+_ERRORS: dict[str, type[errors.ForebayError]] = {
+    kind.__name__: kind for kind in (errors.ContextLengthExceeded, errors.EngineRefused)
+}
+
+
+def load(model: Model, slots: int, threads: int) -> "CTransformers":
+    """`options`: `batch`, prompt tokens evaluated at a time."""
+    unknown = set(model.options) - set(_OPTIONS)
+    if unknown:
+        raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
+    if model.file is None or not model.file.is_file():
+        raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
+    if model.embeds:
+        raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings")
+    batch = {**_OPTIONS, **model.options}["batch"]
+    told = {
+        "file": str(model.file),
+        "slots": slots,
+        "context": model.context,
+        "threads": threads,
+        "batch": batch,
+        # Address space, generously: what it bounds is a runaway. Each slot maps the file once more.
+        "memory_bytes": (slots + 4) * model.file.stat().st_size + (8 << 30),
+        "key": secrets.token_urlsafe(32),
+    }
+    host = Host("workers.engines.ctransformers_host", told, _LOAD_LIMIT_S)
+    host.start()
+    return CTransformers(model.name, slots, model.context, batch, host, told["key"])
+
+
+class CTransformers:
+    """A model in its engine host. Everything but `close` may be called from any thread."""
+
+    def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
+        self.name, self.slots, self.context, self.host = name, slots, context, host
+        self.batch_tokens, self._key = batch, key
+        self._token_ids = functools.lru_cache(slots)(self._tokenize)
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(self._token_ids(prompt))
+
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        return str(self._call({"do": "render", "messages": list(messages)}))
+
+    def generate(self, request: Request) -> Handle:
+        return Generating(
+            self._connect(
+                {
+                    "do": "generate",
+                    "ids": self._token_ids(request.prompt),
+                    "emitted": request.emitted,
+                    "scope": request.scope,
+                    "params": dataclasses.asdict(request.params),
+                }
+            )
+        )
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [tuple(ids) for ids in self._call({"do": "tokenize", "texts": list(texts)})]
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:  # noqa: ARG002 whatever they are
+        raise errors.EngineRefused("ctransformers gives no embeddings")
+
+    @property
+    def incarnation(self) -> int:
+        return self.host.pid
+
+    def restart(self, lost: int) -> None:
+        self.host.restart(lost)
+
+    def hang_up(self) -> None:
+        self.host.kill()
+
+    def close(self) -> None:
+        self.host.close()
+
+    def _tokenize(self, prompt: str) -> tuple[int, ...]:
+        return tuple(self._call({"do": "count", "text": prompt}))
+
+    def _call(self, asked: Mapping[str, Any]) -> Any:
+        """One short exchange. Raises `EngineLost` when the host is gone, `EngineRefused` for what it won't take."""
+        with self._connect(asked) as connection, connection.makefile("rb") as answers:
+            try:
+                line = answers.readline()
+            except OSError as error:
+                raise errors.EngineLost(f"the engine host doesn't answer: {error}") from error
+        if not line.endswith(b"\n"):
+            raise errors.EngineLost("the engine host is gone: the connection closed")
+        told = json.loads(line)
+        if "error" in told:
+            raise _raised(told)
+        return told["answer"]
+
+    def _connect(self, asked: Mapping[str, Any]) -> socket.socket:
+        """A connection on which the request has been sent."""
+        line = f"{self._key}{json.dumps(asked)}\n".encode()
+        host, port = self.host.ready["address"]
+        try:
+            connection = socket.create_connection((host, port), timeout=_CALL_LIMIT_S)
+        except OSError as error:
+            raise errors.EngineLost(f"the engine host doesn't listen: {error}") from error
+        try:
+            connection.sendall(line)
+        except OSError as error:
+            connection.close()
+            raise errors.EngineLost(f"the engine host is gone: {error}") from error
+        return connection
+
+
+class Generating:
+    """One generation's end of its connection: a `Handle`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._socket.settimeout(None)
+        self._came = bytearray()
+        self._cancelled = False
+
+    def read(self, timeout_s: float) -> Sequence[Step]:
+        if not select.select([self._socket], [], [], timeout_s)[0]:
+            return []
+        try:
+            came = self._socket.recv(1 << 16)
+        except OSError as error:
+            raise self._broken(str(error)) from error
+        if not came:
+            raise self._broken("the connection closed")
+        self._came += came
+        whole, _, rest = self._came.rpartition(b"\n")
+        self._came = bytearray(rest)
+        return [_step(json.loads(line)) for line in whole.splitlines()]
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it has ended by itself
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _broken(self, how: str) -> errors.ForebayError:
+        return (
+            errors.Cancelled("cancelled") if self._cancelled else errors.EngineLost(f"the engine host is gone: {how}")
+        )
+
+
+def _step(told: Mapping[str, Any]) -> Step:
+    if "text" in told:
+        return Delta(told["text"], told["tokens"], tuple(told["ids"]))
+    if "total" in told:
+        return Progress(told["done"], told["total"])
+    if "finish" in told:
+        return Finish(told["finish"], told["tokens"])
+    raise _raised(told)
+
+
+def _raised(told: Mapping[str, Any]) -> errors.ForebayError:
+    return _ERRORS.get(told["error"], errors.EngineError)(told["message"])

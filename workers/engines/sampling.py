@@ -1,0 +1,70 @@
+"""Which token comes next, from the model's raw numbers: llama.cpp's default chain, drawn by a seed of our own.
+
+Order (llama.cpp, common/sampling.cpp): repetition penalty over the last 64 tokens of prompt and answer, top-k,
+top-p, min-p, temperature, draw. The draw depends on the seed and the token's number in the answer and on nothing
+else, so a run comes out the same however often it is repeated and wherever it is taken up.
+"""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import errors
+from tasks.engine import Params
+
+PENALTY_TOKENS = 64
+
+Floats = NDArray[np.float32]
+
+
+def choose(logits: Floats, params: Params, before: Sequence[int], number: int) -> int:
+    """The id of the answer's token with that number. `logits` has one number a token, and is left as it is.
+
+    Raises `EngineError` when they are no numbers, as damaged weights make them.
+    """
+    if not np.isfinite(logits).all():
+        raise errors.EngineError("the model's output isn't finite: its weights are damaged")
+    scores = _penalize(logits, params.repetition_penalty, before)
+    if params.greedy:
+        return int(scores.argmax())
+    ids = _likeliest(scores, params.top_k)
+    ids = ids[: _enough(scores[ids], params)]
+    chances = _softmax(scores[ids] / params.temperature)
+    drawn = random.Random(f"{params.seed}.{number}").random()  # noqa: S311 not a secret
+    return int(ids[min(int(np.searchsorted(chances.cumsum(), drawn, side="right")), len(ids) - 1)])
+
+
+def _penalize(logits: Floats, penalty: float, before: Sequence[int]) -> Floats:
+    if penalty == 1.0:
+        return logits
+    recent = np.unique(np.asarray(before[-PENALTY_TOKENS:], dtype=np.int64))
+    scores = logits.copy()
+    scores[recent] = np.where(scores[recent] <= 0, scores[recent] * penalty, scores[recent] / penalty)
+    return scores
+
+
+def _likeliest(scores: Floats, top_k: int) -> NDArray[np.int64]:
+    """The ids of the best, best first; all of them for 0."""
+    if 0 < top_k < len(scores):
+        best = np.argpartition(-scores, top_k)[:top_k]
+        return best[np.lexsort((best, -scores[best]))].astype(np.int64)
+    return np.argsort(-scores, kind="stable")
+
+
+def _enough(sorted_scores: Floats, params: Params) -> int:
+    """How many of the best hold `top_p` of the chances and have at least `min_p` of the best one's; at least one."""
+    chances = _softmax(sorted_scores)
+    count = len(chances)
+    if params.top_p < 1:
+        count = min(count, int(np.searchsorted(chances.cumsum(), params.top_p)) + 1)
+    if params.min_p > 0:
+        count = min(count, int(np.searchsorted(-chances, -params.min_p * chances[0], side="right")))
+    return max(count, 1)
+
+
+def _softmax(sorted_scores: Floats) -> NDArray[np.float64]:
+    exponents = np.exp(sorted_scores.astype(np.float64) - float(sorted_scores[0]))
+    chances: NDArray[np.float64] = exponents / exponents.sum()
+    return chances

@@ -1,0 +1,154 @@
+"""Chat templates out of model files: foreign programs, run in a sandbox that bounds what they can do and for how long.
+
+The conventions are those of Hugging Face's `apply_chat_template`, which templates are written for.
+"""
+
+import datetime as dt
+import json
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.sandbox
+
+from tasks import errors
+
+_LIMIT_S = 2.0
+_LIMIT_CHARACTERS = 8 << 20
+_LARGEST = 1 << 20
+# They make a text as long as they are told.
+_PADDING = ("ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map")
+
+# What llama.cpp takes for a model without a template.
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+Render = Callable[[Sequence[Mapping[str, Any]]], str]
+
+
+class TooLong(Exception):
+    """A template ran for too long."""
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Without what computes for minutes or fills the memory in one operation, where no limit of time reaches it."""
+
+    intercepted_binops = frozenset(["**", "*", "%"])
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or (operator == "%" and not isinstance(left, int)) or _product(left, right) > _LARGEST:
+            raise jinja2.TemplateError(f"it computes a {operator} that is not for templates")
+        return super().call_binop(context, operator, left, right)
+
+    def wrap_str_format(self, value: Any) -> None:  # noqa: ARG002 whatever it is
+        return None
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in _PADDING and super().is_safe_attribute(obj, attr, value)
+
+
+def _product(left: Any, right: Any) -> float:
+    """How large it is, as a number or as a length."""
+    sizes = [abs(side) if isinstance(side, (int, float)) else len(side) for side in (left, right)]
+    return float(min(sizes[0], 1 << 64) * min(sizes[1], 1 << 64))
+
+
+def compile(source: str, bos: str, eos: str) -> Render:
+    """The template as a function of a conversation, which raises `EngineRefused` saying why it can't render one.
+
+    Raises that too, now, for a source that is no template. Both only in a process's main thread.
+    """
+    try:
+        with _Limit():
+            template = _environment().from_string(source)
+    except (jinja2.TemplateError, TooLong, RecursionError) as error:
+        raise errors.EngineRefused(f"the model's chat template: {error}") from error
+
+    def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
+        values = {"messages": list(messages), "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
+        try:
+            with _Limit():
+                return _within(template.generate(values), bos)
+        except Exception as error:  # a foreign program may raise anything
+            raise errors.EngineRefused(f"the model's chat template: {error or type(error).__name__}") from error
+
+    return rendered if _takes_system(rendered) else lambda messages: rendered(_without_system(messages))
+
+
+def _takes_system(render: Render) -> bool:
+    """Many templates drop a system message, or raise an error."""
+    mark = "a system message"
+    try:
+        return mark in render([{"role": "system", "content": mark}, {"role": "user", "content": "hello"}])
+    except errors.EngineRefused:
+        return False
+
+
+def _without_system(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """System messages said by the next user message, as llama.cpp does it."""
+    said: list[Mapping[str, Any]] = []
+    system: list[str] = []
+    for message in messages:
+        if message["role"] == "system":
+            system.append(message["content"])
+        elif system:
+            own = [message["content"]] if message["role"] == "user" and message["content"] else []
+            said.append({"role": "user", "content": "\n".join([*system, *own])})
+            said += [] if message["role"] == "user" else [message]
+            system = []
+        else:
+            said.append(message)
+    return [*said, *([{"role": "user", "content": "\n".join(system)}] if system else [])]
+
+
+def _within(pieces: Any, bos: str) -> str:
+    """The text, without a beginning of text, which counting puts there."""
+    parts, length = [], 0
+    for piece in pieces:
+        parts.append(piece)
+        length += len(piece)
+        if length > _LIMIT_CHARACTERS:
+            raise TooLong(f"it writes more than {_LIMIT_CHARACTERS} characters")
+    return "".join(parts).removeprefix(bos)
+
+
+def _environment() -> jinja2.Environment:
+    extensions = ["jinja2.ext.loopcontrols"]
+    sandbox = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=extensions, autoescape=False)
+    sandbox.filters["tojson"] = _to_json
+    for name in ("center", "format", "indent", "filesizeformat", "wordwrap"):
+        del sandbox.filters[name]
+    sandbox.globals |= {"raise_exception": _refuse, "strftime_now": _now}
+    return sandbox
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=min(indent, 8) if indent else None)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _now(layout: str) -> str:
+    return dt.datetime.now(dt.UTC).strftime(str(layout)[:100])
+
+
+class _Limit:
+    """Ends Python code of the main thread when it takes too long."""
+
+    def __enter__(self) -> None:
+        self._former = signal.signal(signal.SIGALRM, self._end)
+        signal.setitimer(signal.ITIMER_REAL, _LIMIT_S)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._former)
+
+    @staticmethod
+    def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG004 signal's signature
+        raise TooLong(f"it takes more than {_LIMIT_S:g} s")
