@@ -106,7 +106,9 @@ def _in_postgres(sessions: Sessions, count: int, queries: int) -> Iterator[Table
         f"large: {count} chunks, small: {count // 10}, beside {count} of {TENANTS} other tenants; {queries} queries"
         f" each; {stored_s * 1000 / count:.1f} ms to store a chunk"
     )
-    yield Table("How long does a search take in PostgreSQL, ms?", ("", "p50", "p90", "p99", "CPU of PostgreSQL"), rows, note)
+    yield Table(
+        "How long does a search take in PostgreSQL, ms?", ("", "p50", "p90", "p99", "CPU of PostgreSQL"), rows, note
+    )
     found = [_recall(sessions, ours, vector) for _, vector in asked[:100]]
     columns = ("of the nearest 50, found through the index", "least")
     note = f"a search uses it beyond {use_cases.FEW_CHUNKS} chunks"
