@@ -117,7 +117,7 @@ def walk(
     session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, vector: Any, *, dimensions: int, depth: int
 ) -> list[Hit]:
     """`nearest`, nearly, by walking the index over all tenants' chunks; fewer than there are when it gives up."""
-    settings = {"hnsw.ef_search": str(min(1000, 2 * depth)), "hnsw.iterative_scan": "strict_order"}
+    settings = {"hnsw.ef_search": str(min(1000, 4 * depth)), "hnsw.iterative_scan": "strict_order"}
     session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
     # Written as the index is, literals too: else the planner doesn't know it again.
     distance = _distance(cast(Chunk.embedding, VECTOR(dimensions)), vector)

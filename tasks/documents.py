@@ -32,8 +32,10 @@ _DEPTH = 50
 # Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
 # SIGIR 2009: each ranking gives an item 1 / (60 + its place).
 _FUSION_K = 60
-# Looking at one vector in the index costs as much as reading so many in a row (measured; see docs/adr/0007).
-_WALK_COST = 30
+# Up to here every chunk is looked at: that misses nothing, and takes some 8 ms. Beyond, a vector in the index costs as
+# much to look at as so many in a row (both measured; see docs/adr/0007).
+FEW_CHUNKS = 20_000
+WALK_COST = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,7 @@ def _nearest(
     where = (session, tenant_id, collection_id)
     if not filter:
         own, indexed = chunks.sizes(*where, len(vector))
-        if indexed is not None and own * own > _WALK_COST * depth * max(own, indexed):
+        if indexed is not None and own > FEW_CHUNKS and own * own > WALK_COST * depth * max(own, indexed):
             hits = chunks.walk(*where, vector, dimensions=len(vector), depth=depth)
             if len(hits) == depth:
                 return hits

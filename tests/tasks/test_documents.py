@@ -13,7 +13,7 @@ from tasks.chunking import Piece
 from tasks.documents import NewDocument, Passage
 from tasks.keys import Caller
 from tasks.record import Record
-from tests import tables
+from tests import shelves, tables
 
 MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate",)),
@@ -200,6 +200,22 @@ def test_search_sees_its_own_collection_only(sessions: Sessions, caller: Caller)
         search(sessions, caller, "secret")
     shelve(sessions, caller, "plain")
     assert [passage.text for passage in search(sessions, caller, "secret")] == ["plain"]
+
+
+@pytest.mark.parametrize("count", [80, 20])
+def test_search_through_the_index_finds_the_same(
+    sessions: Sessions, caller: Caller, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Large collections are searched so, and looked at whole where the index gave up before there was enough."""
+    theirs = tables.tenant(sessions, "theirs")
+    for owner, seed in ((caller, 1), (theirs, 2)):
+        shelve(sessions, owner, *map(str, range(count)), vectors=shelves.units(count, seed=seed))
+    asked = shelves.units(1, seed=3)[0]
+    looked = search(sessions, caller, "7", asked)
+    monkeypatch.setattr(documents, "FEW_CHUNKS", 0)
+    monkeypatch.setattr(documents, "WALK_COST", 0)
+    assert search(sessions, caller, "7", asked) == looked
+    assert len(looked) == 10
 
 
 def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) -> None:

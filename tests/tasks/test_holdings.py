@@ -12,14 +12,12 @@ from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tests import shelves, tables
 
-MODELS = tables.MODELS | {"embedder": tables.Model("embedder", "echo", context=64, slots=2, types=("embed",))}
-
 
 def ingest(sessions: Sessions, caller: Caller, *titles: str, name: str = "books") -> list[uuid.UUID]:
     """Documents that wait, of one job."""
     new = [NewDocument("one", None, "text", title, None, {}) for title in titles]
     with sessions.begin() as session:
-        job = documents.ingest(session, MODELS, caller, name, None, new, "interactive", 5, {})
+        job = documents.ingest(session, tables.MODELS, caller, name, None, new, "interactive", 5, {})
         return [one.id for one in documents.pending(session, caller.tenant_id, job.id)]
 
 
@@ -78,7 +76,7 @@ def test_collections_are_listed_by_name_with_their_counts(sessions: Sessions, ca
     ingest(sessions, tables.tenant(sessions, "theirs"), "d", name="plans")
     with sessions.begin() as session:
         [first], more = holdings.collections(session, caller, limit=1)
-        assert (first.name, first.model, first.documents, first.chunks, more) == ("books", "embedder", 2, 0, True)
+        assert (first.name, first.model, first.documents, first.chunks, more) == ("books", "gamma", 2, 0, True)
         [second], more = holdings.collections(session, caller, limit=1, after="books")
         assert (second.name, more) == ("maps", False)
 
