@@ -212,15 +212,6 @@ def give_up(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code
     return session.scalar(statement.returning(Document.id)) is not None
 
 
-def abandon(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, code: str, message: str) -> None:
-    """Marks the job's documents that still wait as failed, and drops what they hold."""
-    where = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
-    statement = update(Document).where(*where).values(status="failed", error_code=code, error_message=message)
-    gone = session.scalars(statement.returning(Document.id)).all()
-    texts = (DocumentText.tenant_id == tenant_id, DocumentText.document_id.in_(gone))
-    session.execute(update(DocumentText).where(*texts).values(raw=None, text=None))
-
-
 def set_status(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, **values: Any) -> None:
     where = (Document.tenant_id == tenant_id, Document.id == document_id)
     session.execute(update(Document).where(*where).values(**values), execution_options={"synchronize_session": False})

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db import documents, jobs, usage, vectors, workers
+from db import jobs, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
-from db.scope import scope
 from tasks import catalog, errors, ids, lifecycle, record, stages, transcript
 from tasks.catalog import Catalog, Model
 from tasks.engine import Params
@@ -301,10 +300,6 @@ def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> 
     jobs.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
     if outcome.vectors is not None:
         vectors.save(session, job.id, outcome.vectors)
-    if job.type == stages.INGEST:
-        code, message = outcome.error or (outcome.status, f"its job was {outcome.status}")
-        with scope(session, job.tenant_id):  # nobody will read them any more
-            documents.abandon(session, job.tenant_id, job.id, code, message)
     usage.record(
         session,
         usage.Usage(

@@ -11,7 +11,7 @@ from db import documents as kept
 from db import vectors
 from db.scope import scope
 from db.session import Sessions
-from tasks import catalog, documents, ending, ids, jobs, questions, stages, stream
+from tasks import catalog, documents, ids, jobs, questions, stages, stream
 from tasks.documents import NewDocument
 from tasks.keys import Caller
 from tasks.record import Record
@@ -173,18 +173,6 @@ def test_ingest_of_nothing_readable_fails(sessions: Sessions, caller: Caller, ma
     assert record.error["code"] == "unreadable_document"
 
 
-def test_documents_of_a_cancelled_ingest_wait_no_more(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker
-) -> None:
-    job_id = ingesting(sessions, caller, written(FACTS))
-    with sessions.begin() as session:
-        ending.cancel(session, make_worker("embedder").client, caller, job_id, 60)
-    with sessions.begin() as session:
-        found = documents.outcome(session, caller.tenant_id, job_id)
-        assert documents.text(session, caller.tenant_id, documents_of(found)[0]) is None
-    assert found.failed == [("cancelled", "its job was cancelled")]
-
-
 def test_text_of_white_space_is_no_document(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
     job_id = ingesting(sessions, caller, written(" \n "), written(FACTS))
     run.run(make_worker("embedder"), job_id)
@@ -233,11 +221,6 @@ class Dying(Echo):
         if any("lamp" in text for text in texts):
             raise SystemExit
         return super().tokenize(texts)
-
-
-def documents_of(found: documents.Ingested) -> list[uuid.UUID]:
-    parsed = [ids.parse(document["id"], ids.DOCUMENT) for document in found.result["documents"]]
-    return [document_id for document_id in parsed if document_id]
 
 
 def search(sessions: Sessions, caller: Caller, query: str) -> str:
