@@ -76,7 +76,7 @@ def test_collections_are_listed_by_name_with_their_counts(sessions: Sessions, ca
     ingest(sessions, tables.tenant(sessions, "theirs"), "d", name="plans")
     with sessions.begin() as session:
         [first], more = holdings.collections(session, caller, limit=1)
-        assert (first.name, first.model, first.documents, first.chunks, more) == ("books", "gamma", 2, 0, True)
+        assert (first.name, first.model, first.documents, first.chunks, more) == ("books", "embedder", 2, 0, True)
         [second], more = holdings.collections(session, caller, limit=1, after="books")
         assert (second.name, more) == ("maps", False)
 
