@@ -14,7 +14,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from benchmarks import random_gguf
-from tests.conftest import Stack, forebay_up
+from tests.conftest import EMBEDDING_MODEL, Stack, forebay_up
 
 CATALOG = """
 [slow]
@@ -22,7 +22,15 @@ engine = "llamacpp"
 file = "{file}"
 context = 1024
 slots = 2
-types = ["generate"]
+types = ["generate", "chat"]
+
+[demo-embed]
+engine = "llamacpp"
+file = "{embedding_model}"
+context = 512
+slots = 4
+types = ["embed"]
+optional = true
 """
 PROMPT = "the sun is on the hill"
 LIMIT_S = 90
@@ -95,7 +103,11 @@ class Platform:
     def submit(self, **params: Any) -> Reader:
         """A job of 250 tokens, and a reader that follows it."""
         job = {"type": "generate", "input": {"prompt": PROMPT}, "params": {"max_tokens": 250, **params}}
-        answer = httpx.post(f"{self.stack.url}/v1/jobs", json=job, headers=self.headers, timeout=30)
+        return self.post("/v1/jobs", json=job)
+
+    def post(self, path: str, **body: Any) -> Reader:
+        """Any job, and a reader that follows it."""
+        answer = httpx.post(f"{self.stack.url}{path}", headers=self.headers, timeout=30, **body)
         assert answer.status_code == 202, answer.text
         return Reader(self.stack, answer.json()["id"]).start()
 
@@ -103,12 +115,17 @@ class Platform:
         answer = httpx.get(f"{self.stack.url}/v1/jobs/{reader.job_id}?wait=60", headers=self.headers, timeout=LIMIT_S)
         return dict(answer.json())
 
-    def worker(self) -> psutil.Process:
-        note = json.loads((self.stack.data / "run.json").read_text())
-        return psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == "worker-slow"))
+    def cancel(self, reader: Reader) -> None:
+        httpx.post(
+            f"{self.stack.url}/v1/jobs/{reader.job_id}/cancel", headers=self.headers, timeout=30
+        ).raise_for_status()
 
-    def host(self) -> psutil.Process:
-        [child] = self.worker().children()
+    def worker(self, name: str = "worker-slow") -> psutil.Process:
+        note = json.loads((self.stack.data / "run.json").read_text())
+        return psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == name))
+
+    def host(self, name: str = "worker-slow") -> psutil.Process:
+        [child] = self.worker(name).children()
         return child
 
     def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -119,9 +136,9 @@ class Platform:
         engine.dispose()
         return found
 
-    def await_worker(self) -> None:
+    def await_worker(self, model: str = "slow") -> None:
         """Waits until a worker of the model is alive again."""
-        eventually(lambda: httpx.get(f"{self.stack.url}/readyz", timeout=10).json()["parts"]["workers"]["slow"] == 1)
+        eventually(lambda: httpx.get(f"{self.stack.url}/readyz", timeout=10).json()["parts"]["workers"][model] == 1)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -140,7 +157,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("faults")
     file = random_gguf.write(folder / "slow.gguf", random_gguf.SHAPES["small"])
     catalog = folder / "catalog.toml"
-    catalog.write_text(CATALOG.format(file=file))
+    catalog.write_text(CATALOG.format(file=file, embedding_model=EMBEDDING_MODEL))
     with forebay_up(folder / "data", catalog) as stack:
         client = redis.Redis(unix_socket_path=str(stack.data / "redis" / "redis.sock"))
         yield Platform(stack, client)
