@@ -320,7 +320,7 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
 
     After the commit, a refill for `onward.model`.
     """
-    values: dict[str, Any] = {"stage": onward.stage, "model": onward.model, "worker_id": None}
+    values: dict[str, Any] = {"stage": onward.stage, "model": onward.model, "worker_id": None, "crashes": 0}
     if onward.embedding_tokens is not None:
         values["embedding_tokens"] = onward.embedding_tokens
     if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), **values):

@@ -54,7 +54,7 @@ def prompt(question: str, passages: Sequence[Passage]) -> str:
 def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str], int], budget: int) -> list[Passage]:
     """The leading passages whose prompt has at most `budget` tokens by `measure`; of the first at least its beginning.
 
-    Empty when the question alone fills the budget.
+    Raises `ContextLengthExceeded` when the question leaves no room for that.
     """
 
     def fits(chosen: Sequence[Passage]) -> bool:
@@ -63,9 +63,13 @@ def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str],
     whole = _most(len(passages), lambda count: fits(passages[:count]))
     if whole or not passages:
         return list(passages[:whole])
-    first, words = passages[0], passages[0]["text"].split(" ")
-    kept = _most(len(words), lambda count: fits([first | {"text": " ".join(words[:count])}]))
-    return [first | {"text": " ".join(words[:kept])}] if kept else []
+    first, text = passages[0], passages[0]["text"]
+    kept = _most(len(text), lambda count: fits([first | {"text": text[:count]}]))
+    # To the last whole word, where there are words.
+    beginning = text[:kept].rpartition(" ")[0] or text[:kept]
+    if not beginning.strip():
+        raise errors.ContextLengthExceeded(f"the question leaves no room for a passage in {budget} tokens")
+    return [first | {"text": beginning}]
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:

@@ -12,8 +12,8 @@ PASSAGES = "passages"
 class Entry:
     """One event of a job. `seq` counts from 1 across attempts; `data` is what clients see.
 
-    `tokens` is what the entry spent (of the prompt for `started`, of embedded texts for `progress`, of the answer for
-    `delta`); `token_ids` are the answer's ids as far as the engine told them. Clients see neither.
+    `tokens` is what was spent: the prompt's for `started`, those of all texts embedded so far for `progress`, the
+    entry's own for `delta`; `token_ids` are the answer's ids as far as the engine told them. Clients see neither.
     """
 
     seq: int
@@ -54,7 +54,7 @@ class Transcript:
 
     @property
     def prompt_tokens(self) -> int:
-        return sum(entry.tokens for entry in self.entries if entry.type in (STARTED, PROGRESS))
+        return max((entry.tokens for entry in self.entries if entry.type in (STARTED, PROGRESS)), default=0)
 
     @property
     def completion_tokens(self) -> int:

@@ -28,7 +28,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         shared = settings.shared
         self.settings = settings
-        self.catalog = catalog.load(shared.catalog)
+        models = catalog.load(shared.catalog)
+        self.catalog = {name: model for name, model in models.items() if not model.missing}
         self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE)
         self.sessions = session.open_sessions(self.engine)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)

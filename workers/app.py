@@ -14,6 +14,7 @@ import uuid
 from typing import Any
 
 import redis
+import sqlalchemy
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
@@ -142,7 +143,10 @@ def index(worker: Worker) -> None:
     """Sees to it that vectors as long as the model's can be found by an index. Search works without it, more slowly."""
     try:
         dimensions = worker.loaded.embed(worker.loaded.tokenize([""])).shape[1]
-        chunks.ensure_index(worker.sessions.kw["bind"], dimensions)
+        with worker.sessions() as session:
+            engine = session.get_bind()
+        assert isinstance(engine, sqlalchemy.Engine)
+        chunks.ensure_index(engine, dimensions)
     except (SQLAlchemyError, errors.ForebayError) as error:
         log.warning("not_indexed", error=str(error))
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.engine import Engine
+from workers.quarantine import Quarantine
 
 log = structlog.get_logger(__name__)
 
 Tokens = tuple[int, ...]
+Check = Callable[[], None]
 
 TEXTS_OF_A_BATCH = 16  # more gain nothing, and every job waits for the batch it is in
 BATCHES_IN_FLIGHT = 2  # one is computed while the next is on its way
@@ -53,6 +55,14 @@ class _Item:
         return self.order.texts[self.number]
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Texts for one call; `alone` when nothing else may run beside it."""
+
+    items: Sequence[_Item]
+    alone: bool
+
+
 class Batcher:
     """Shares an engine between callers: each batch takes one text of every caller in turn, up to the engine's budget.
 
@@ -61,15 +71,14 @@ class Batcher:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._quarantine = Quarantine()
         self._changed = threading.Condition()
         self._orders: collections.deque[_Order] = collections.deque()
-        self._running = 0  # batches under way
-        self._alone = False  # the one under way is a suspect's
         self._threads: list[threading.Thread] = []
         self._closed = False
 
     def embed(
-        self, texts: Sequence[Tokens], check: Callable[[], None], heard: Callable[[int], None] | None = None
+        self, texts: Sequence[Tokens], check: Check, heard: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
         """One vector of length 1 a text, (n, d). `heard` is told how many are done; `check` may raise to give up.
 
@@ -98,19 +107,24 @@ class Batcher:
             raise order.error
         return np.stack([vector for vector in order.vectors if vector is not None])
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+    def tokenize(self, texts: Sequence[str], check: Check = lambda: None) -> list[Tokens]:
         """The token ids of each text, with what the model puts around one; an engine host that died is replaced.
 
-        Raises `Poison` when it dies of these texts again and again, `EngineUnusable`.
+        Raises `Poison` when two hosts died while doing nothing else, `EngineUnusable`; `check` may raise to give up.
         """
-        for _ in range(_LOSSES_ALONE_ALLOWED):
-            incarnation = self._engine.incarnation
+        alone, losses_alone = False, 0
+        while losses_alone < _LOSSES_ALONE_ALLOWED:
+            self._quarantine.enter(check, alone=alone)
+            incarnation, was_alone = self._engine.incarnation, alone
             try:
                 return self._engine.tokenize(texts)
             except errors.EngineLost as error:
-                log.warning("engine_lost", texts=len(texts), error=str(error))
+                log.warning("engine_lost", texts=len(texts), alone=alone, error=str(error))
+                alone, losses_alone = True, losses_alone + alone
                 self._engine.restart(incarnation)
-        raise errors.Poison(f"the engine host died {_LOSSES_ALONE_ALLOWED} times while counting these texts' tokens")
+            finally:
+                self._quarantine.leave(alone=was_alone)
+        raise errors.Poison(f"the engine host died {losses_alone} times while counting only these texts' tokens")
 
     @property
     def waiting(self) -> int:
@@ -132,85 +146,84 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next():
-            incarnation = self._engine.incarnation
+            self._quarantine.enter(lambda: None, alone=batch.alone)
             try:
-                vectors = self._engine.embed([item.text for item in batch])
-            except errors.EngineLost as error:
-                self._lost(batch, incarnation, error)
+                self._run(batch)
             except errors.ForebayError as error:
                 self._fail(batch, error)
             except Exception as error:  # the thread's boundary: callers must not wait for ever
                 log.exception("batch_failed")
                 self._fail(batch, errors.EngineError(f"embedding failed: {type(error).__name__}"))
-            else:
-                self._deliver(batch, vectors)
-            with self._changed:
-                self._running -= 1
-                self._alone = False
-                self._changed.notify_all()
+            finally:
+                self._quarantine.leave(alone=batch.alone)
+                with self._changed:
+                    self._changed.notify_all()
 
-    def _next(self) -> list[_Item]:
-        """The next batch, once there is one; empty when the batcher is closed. A suspect gets the engine for itself."""
+    def _next(self) -> _Batch | None:
+        """The next batch, once there is one, a suspect's first; None when the batcher is closed."""
         with self._changed:
             while not self._closed:
-                suspect = next((order for order in self._orders if order.suspects and not order.error), None)
-                if suspect and not self._running:
-                    self._running, self._alone = 1, True
-                    return [_Item(suspect, suspect.suspects.popleft())]
-                if not suspect and not self._alone and (batch := self._gather()):
-                    self._running += 1
-                    return batch
+                for order in self._orders:
+                    if order.suspects and not order.error:
+                        return _Batch([_Item(order, order.suspects.popleft())], alone=True)
+                if items := self._gather():
+                    return _Batch(items, alone=False)
                 self._changed.wait()
-            return []
+            return None
 
     def _gather(self) -> list[_Item]:
         """One text of each order in turn, as far as texts and tokens of a batch allow."""
-        batch: list[_Item] = []
+        items: list[_Item] = []
         tokens = 0
         turn = collections.deque(order for order in self._orders if order.waits)
-        while turn and len(batch) < TEXTS_OF_A_BATCH:
+        while turn and len(items) < TEXTS_OF_A_BATCH:
             order = turn.popleft()
             tokens += len(order.texts[order.next])
-            if batch and tokens > self._engine.batch_tokens:
+            if items and tokens > self._engine.batch_tokens:
                 break
-            batch.append(_Item(order, order.next))
+            items.append(_Item(order, order.next))
             order.next += 1
             if order.waits:
                 turn.append(order)
         self._orders.rotate(-1)  # who comes first now comes last in the next batch
-        return batch
+        return items
 
-    def _deliver(self, batch: Sequence[_Item], vectors: NDArray[np.float32]) -> None:
+    def _run(self, batch: _Batch) -> None:
+        incarnation = self._engine.incarnation
+        try:
+            vectors = self._engine.embed([item.text for item in batch.items])
+        except errors.EngineLost as error:
+            self._lost(batch, incarnation, error)
+            return
+        if len(vectors) != len(batch.items):
+            raise errors.EngineError(f"the engine gave {len(vectors)} vectors for {len(batch.items)} texts")
         with self._changed:
-            for item, vector in zip(batch, vectors, strict=True):
+            for item, vector in zip(batch.items, vectors, strict=True):
                 item.order.vectors[item.number] = vector
                 item.order.done += 1
 
-    def _fail(self, batch: Sequence[_Item], error: errors.ForebayError) -> None:
+    def _fail(self, batch: _Batch, error: errors.ForebayError) -> None:
         """A refusal concerns one text: of several, each is tried alone; of one, its job is at fault."""
         with self._changed:
-            for item in batch:
-                if len(batch) > 1 and isinstance(error, errors.JobError):
+            for item in batch.items:
+                if len(batch.items) > 1 and isinstance(error, errors.JobError):
                     item.order.suspects.append(item.number)
                 else:
-                    item.order.error = error
+                    item.order.error = item.order.error or error
 
-    def _lost(self, batch: Sequence[_Item], incarnation: int, error: errors.EngineLost) -> None:
-        log.warning("engine_lost", texts=len(batch), error=str(error))
+    def _lost(self, batch: _Batch, incarnation: int, error: errors.EngineLost) -> None:
+        log.warning("engine_lost", texts=len(batch.items), alone=batch.alone, error=str(error))
         with self._changed:
-            for item in batch:
-                item.order.losses[item.number] += 1
-                if item.order.losses[item.number] > _LOSSES_ALONE_ALLOWED:
+            for item in batch.items:
+                item.order.losses[item.number] += batch.alone
+                if item.order.losses[item.number] >= _LOSSES_ALONE_ALLOWED:
                     message = f"the engine host died {_LOSSES_ALONE_ALLOWED} times while embedding this text alone"
-                    item.order.error = errors.Poison(message)
+                    item.order.error = item.order.error or errors.Poison(message)
                 else:
                     item.order.suspects.append(item.number)
         try:
             self._engine.restart(incarnation)
         except errors.EngineUnusable as unusable:
-            self._fail_all(unusable)
-
-    def _fail_all(self, error: errors.EngineUnusable) -> None:
-        with self._changed:
-            for order in self._orders:
-                order.error = error
+            with self._changed:
+                for order in self._orders:
+                    order.error = order.error or unusable

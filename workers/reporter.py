@@ -1,4 +1,4 @@
-"""How far a stage has come: for the record always, as an event a few times a second."""
+"""How far a stage has come: for the record always, as an event a percent, and not too many of those a second."""
 
 import time
 
@@ -17,7 +17,7 @@ class Reporter:
 
     def __init__(self, attempt: Attempt, pen: Pen, worker_id: str) -> None:
         self._attempt, self._pen = attempt, pen
-        self._told_tokens = 0
+        self._told_percent = 0
         self._told_at = time.monotonic()
         if not pen.transcript.entries:
             pen.transcript.add(transcript.STARTED, {"attempt": attempt.claim.attempt, "worker": worker_id})
@@ -25,8 +25,8 @@ class Reporter:
     def report(self, done: int, total: int, tokens: int) -> None:
         """`done` of `total`, for `tokens` so far. Raises `Fenced`."""
         self._attempt.progress = (done, total)
-        now = time.monotonic()
-        if done < total and now - self._told_at >= _PROGRESS_S:
-            spent, self._told_tokens, self._told_at = tokens - self._told_tokens, tokens, now
-            self._pen.transcript.add(transcript.PROGRESS, {"done": done, "total": total}, tokens=spent)
+        now, percent = time.monotonic(), 100 * done // max(total, 1)
+        if done < total and percent > self._told_percent and now - self._told_at >= _PROGRESS_S:
+            self._told_percent, self._told_at = percent, now
+            self._pen.transcript.add(transcript.PROGRESS, {"done": done, "total": total}, tokens=tokens)
             self._pen.flush()

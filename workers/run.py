@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import redis
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tasks import attempts, errors, jobs, stages, stream, window
 from tasks.jobs import Claim, Onward, Outcome
@@ -24,6 +25,8 @@ from workers.worker import Worker
 log = structlog.get_logger(__name__)
 
 _PATIENCE_S = 0.5
+_REFUSALS_ALLOWED = 5
+_AWAY = ("08", "57P")  # PostgreSQL's classes of errors: lost connections, a server that stops or starts
 
 
 def run(worker: Worker, job_id: uuid.UUID) -> None:
@@ -82,9 +85,8 @@ def open_stream(worker: Worker, attempt: Attempt) -> Pen:
 
 def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward | None:
     """Runs the job's stage to an outcome; None when the attempt is over without one."""
-    spent = attempt.transcript
     try:
-        return _STAGES[attempt.claim.stage](worker, attempt, pen)
+        return patiently(attempt, lambda: _STAGES[attempt.claim.stage](worker, attempt, pen))
     except (errors.Cancelled, errors.Fenced):
         drop(worker, attempt)
     except errors.EngineUnusable as error:
@@ -94,12 +96,42 @@ def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward | No
         worker.unusable.set()
         drop(worker, attempt)
     except (errors.JobError, errors.EngineError) as error:
-        return Outcome(Status.FAILED, spent.prompt_tokens, spent.completion_tokens, error=(error.code, str(error)))
+        return failed(attempt, error.code, str(error))
     except Exception as error:  # the run boundary: whatever went wrong, the job must reach an end
         log.exception("run_failed", job_id=str(attempt.claim.job_id))
-        message = f"the worker failed: {type(error).__name__}"
-        return Outcome(Status.FAILED, spent.prompt_tokens, spent.completion_tokens, error=("internal", message))
+        return failed(attempt, errors.ForebayError.code, f"the worker failed: {type(error).__name__}")
     return None
+
+
+def patiently(attempt: Attempt, stage: Callable[[], Outcome | Onward]) -> Outcome | Onward:
+    """Runs the stage, from its beginning again when PostgreSQL was out of reach: all that it writes may be repeated.
+
+    Waits for PostgreSQL as long as it takes, but only so often for a statement that it answered with an error.
+    """
+    refusals = 0
+    while True:
+        try:
+            return stage()
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+            refusals += bool(state) and not state.startswith(_AWAY)
+            if refusals > _REFUSALS_ALLOWED:
+                raise
+            log.warning("stage_interrupted", job_id=str(attempt.claim.job_id), kind=type(error).__name__, state=state)
+        attempt.check()
+        time.sleep(_PATIENCE_S)
+
+
+def failed(attempt: Attempt, code: str, message: str) -> Outcome:
+    """The outcome of an attempt that ends with an error, for what it had spent."""
+    spent = attempt.transcript
+    return Outcome(
+        Status.FAILED,
+        spent.prompt_tokens,
+        spent.completion_tokens,
+        error=(code, message),
+        progress=attempt.progress,
+    )
 
 
 def generate(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:

@@ -51,7 +51,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
-        self._batcher = Batcher(self.engine) if self.engine else None
+        self._batcher = Batcher(self.engine) if self.engine and self.embeds else None
 
     @property
     def loaded(self) -> Engine:

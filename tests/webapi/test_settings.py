@@ -31,6 +31,6 @@ def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> No
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
     read = settings.read()
-    assert (read.key_pepper, read.max_body_bytes) == ("pepper", 8 * 1024 * 1024)
+    assert (read.key_pepper, read.max_body_bytes) == ("pepper", 4 * 1024 * 1024)
     assert read.shared.broker_url == "redis://localhost/0"
     assert 0 < read.max_readers < settings.THREADS

@@ -107,6 +107,7 @@ def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redi
             id=f"w{len(made) + 1}",
             model=model,
             slots=2,
+            embeds=model == "embedder",
             engine=None if model == catalog.CONTROL else engine or Echo(model, slots=2, context=64),
             settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
             sessions=sessions,

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,19 +24,29 @@ class Recording(Echo):
     batches: list[list[Tokens]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
     restarts: int = 0
-    unusable: bool = False
+    unusable_after: int = 100
+    trouble: Callable[[Any], NDArray[np.float32]] | None = None
+    dies_counting: int = 0
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         self.batches.append([tuple(ids) for ids in inputs])
         assert self.go.wait(10)
+        if self.trouble:
+            return self.trouble(inputs)
         if any(POISON in ids for ids in inputs):
             raise errors.EngineLost("it died")
         if any(0 in ids for ids in inputs):
             raise errors.EngineRefused("no zeros")
         return super(Recording, self).embed(inputs)
 
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        if self.dies_counting:
+            self.dies_counting -= 1
+            raise errors.EngineLost("it died")
+        return super(Recording, self).tokenize(texts)
+
     def restart(self, lost: int) -> None:
-        if self.unusable:
+        if self.restarts == self.unusable_after:
             raise errors.EngineUnusable("it died too often")
         self.restarts += 1
         self.incarnation = lost + 1
@@ -133,8 +144,36 @@ def test_a_refused_text_fails_its_own_caller_only(engine: Recording) -> None:
         assert all(blocker.result(10) is not None for blocker in blockers)
 
 
+def test_an_engine_that_answers_nonsense_fails_its_callers_and_serves_the_next(engine: Recording) -> None:
+    """One vector too few, or an error nobody foresaw: the batcher goes on."""
+    engine.go.set()
+    batcher = Batcher(engine)
+    for trouble in (lambda inputs: np.zeros((0, 16), np.float32), lambda inputs: 1 / 0):
+        engine.trouble = trouble
+        with pytest.raises(errors.EngineError):
+            batcher.embed(texts(1, 2), never)
+        engine.trouble = None
+        assert len(batcher.embed(texts(1, 2), never)) == 2
+
+
+def test_counting_beside_a_deadly_text_is_innocent(engine: Recording) -> None:
+    """Hosts that die under somebody else's texts aren't held against who counts tokens meanwhile."""
+    engine.dies_counting = 1
+    assert Batcher(engine).tokenize(["one two"]) == Echo("echo", 1, 64).tokenize(["one two"])
+    engine.dies_counting = 3
+    with pytest.raises(errors.Poison):
+        Batcher(engine).tokenize(["one two"])
+
+
+def test_a_deadly_text_stays_poison_when_the_engine_is_given_up(engine: Recording) -> None:
+    engine.go.set()
+    engine.unusable_after = 2
+    with pytest.raises(errors.Poison):
+        Batcher(engine).embed([(POISON,)], never)
+
+
 def test_an_engine_that_cannot_be_brought_back_fails_everyone(engine: Recording) -> None:
-    engine.unusable = True
+    engine.unusable_after = 0
     engine.go.set()
     with pytest.raises(errors.EngineUnusable):
         Batcher(engine).embed([(POISON,), (1,)], never)

@@ -1,23 +1,29 @@
 """Jobs that embed, ask and ingest, stage by stage, on real PostgreSQL and Redis with echo engines."""
 
+import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from db import documents as kept
 from db import vectors
 from db.scope import scope
 from db.session import Sessions
-from tasks import catalog, documents, ids, jobs, questions, stages, stream
+from tasks import catalog, documents, ending, ids, jobs, questions, stages, stream
 from tasks.documents import NewDocument
 from tasks.keys import Caller
 from tasks.record import Record
 from tests import tables
 from tests.workers.conftest import MakeWorker
 from workers import run
+from workers.attempt import Stop
 from workers.engines.echo import Echo
 from workers.worker import Worker
 
@@ -198,6 +204,70 @@ def test_ingest_goes_on_with_the_documents_that_are_missing(
     assert record.attempt == 2
 
 
+@pytest.mark.parametrize("drained", [False, True], ids=["cancelled", "drained"])
+def test_embedding_stops_when_it_is_told_to(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, drained: bool
+) -> None:
+    """A cancelled job costs what was embedded by then; a worker that goes hands its job back without a crash."""
+    worker = make_worker("embedder", Echo("embedder", 2, 64, prompt_token_s=0.001))
+    job_id = embedding(sessions, caller, *["word " * 50] * 400)
+    thread = threading.Thread(target=run.run, args=(worker, job_id))
+    thread.start()
+    until(lambda: worker.held() and worker.held()[0].progress[0] > 0)
+    if drained:
+        worker.hand_back_all()
+    else:
+        with sessions.begin() as session:
+            ending.cancel(session, worker.client, caller, job_id, 60)
+        worker.stop(job_id, Stop.ENDED)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert look(sessions, caller, job_id).status == ("queued" if drained else "cancelled")
+    assert tables.column(sessions, job_id, "crashes") == 0
+    assert worker.held() == []
+
+
+@pytest.mark.parametrize("state", ["57P01", None], ids=["restarted", "out of reach"])
+def test_stage_waits_for_a_database_that_comes_back(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, state: str | None
+) -> None:
+    """Whatever it writes may be repeated, so it begins again."""
+    run.run(make_worker("embedder"), ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?")
+    worker = make_worker("embedder")
+    worker.sessions = Interrupted(sessions, state, times=2)  # type: ignore[assignment]
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "stage") == stages.GENERATE
+    assert worker.sessions.left == 0  # type: ignore[attr-defined]
+
+
+def test_statement_that_fails_every_time_fails_the_job(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    run.run(make_worker("embedder"), ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?")
+    worker = make_worker("embedder")
+    worker.sessions = Interrupted(sessions, "57014", times=6)  # type: ignore[assignment]
+    run.run(worker, job_id)
+    error = look(sessions, caller, job_id).error
+    assert error is not None
+    assert error["code"] == "internal"
+
+
+def test_question_that_leaves_no_room_for_a_passage_fails(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Rather than be answered from nothing."""
+    run.run(make_worker("embedder"), ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp? " * 8)
+    run.run(make_worker("embedder"), job_id)
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("alpha"), job_id)
+    error = look(sessions, caller, job_id).error
+    assert error is not None
+    assert error["code"] == "context_length_exceeded"
+
+
 def test_stage_that_was_taken_over_passes_nothing_on(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
@@ -214,6 +284,32 @@ def test_stage_that_was_taken_over_passes_nothing_on(
     assert tables.column(sessions, job_id, "stage") == stages.GENERATE
 
 
+@dataclass(slots=True)
+class Interrupted:
+    """Sessions that lose the database some times, after the claim."""
+
+    sessions: Sessions
+    state: str | None
+    times: int
+    left: int = field(init=False)
+    claimed: bool = False
+
+    def __post_init__(self) -> None:
+        self.left = self.times
+
+    def begin(self) -> Any:
+        if self.claimed and self.left:
+            self.left -= 1
+            cause = psycopg.OperationalError("gone")
+            cause.sqlstate = self.state
+            raise OperationalError("SELECT", {}, cause)
+        self.claimed = True
+        return self.sessions.begin()
+
+    def __call__(self) -> Any:
+        return self.sessions()
+
+
 class Dying(Echo):
     """Ends its worker's thread when it is to count the tokens of a second document."""
 
@@ -221,6 +317,13 @@ class Dying(Echo):
         if any("lamp" in text for text in texts):
             raise SystemExit
         return super().tokenize(texts)
+
+
+def until(met: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
 
 
 def search(sessions: Sessions, caller: Caller, query: str) -> str:

@@ -45,19 +45,25 @@ class Host:
 
     def start(self) -> None:
         """Starts the child and waits until the model is loaded. Raises `EngineUnusable` with what it said."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
+        try:
+            self._process = self._popen()
+        except OSError as error:  # no memory, no processes left
+            raise errors.EngineUnusable(f"the engine host can't be started: {error}") from error
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(self._configuration) + "\n")
             self._process.stdin.flush()
         self.ready = self._await_ready()
         log.info("engine_host_ready", pid=self.pid, module=self._module)
+
+    def _popen(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
 
     def restart(self, lost: int) -> None:
         """Replaces the child with that process id, ending it if it still lives; another has been replaced already.
@@ -103,7 +109,10 @@ class Host:
             line = process.stdout.readline()
         finally:
             guard.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {}
+        try:
+            answer: dict[str, Any] = json.loads(line) if line else {}
+        except ValueError:  # it was cut off
+            answer = {}
         if "address" in answer:
             return answer
         self._release(process)

@@ -27,6 +27,8 @@ _OPTIONS = {"batch": 0, "binary": ""}
 _BATCH = 64  # small, so that a long prompt neither stalls its neighbours nor outlives its cancellation
 _EMBEDDING_BATCH = 512  # a text is embedded in one go: at least its model's context
 _EMBEDDING_TEXTS = 16
+_CALL_LIMIT_S = 60.0
+_SLOWEST_TOKENS_A_SECOND = 20
 _LOAD_LIMIT_S = 600.0
 
 
@@ -54,7 +56,7 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
     }
     host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
     host.start()
-    return LlamaCpp(model.name, slots, model.context, batch, host, key)
+    return LlamaCpp(model.name, slots, model.context, _EMBEDDING_BATCH if model.embeds else batch, host, key)
 
 
 class LlamaCpp:
@@ -112,7 +114,8 @@ class LlamaCpp:
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         body = {"input": [list(ids) for ids in inputs], "encoding_format": "base64"}
-        rows = self._call("/v1/embeddings", body)["data"]
+        limit_s = _CALL_LIMIT_S + sum(map(len, inputs)) / _SLOWEST_TOKENS_A_SECOND
+        rows = self._call("/v1/embeddings", body, limit_s)["data"]
         return np.stack([np.frombuffer(base64.b64decode(row["embedding"]), dtype="<f4") for row in rows])
 
     @property
@@ -164,9 +167,9 @@ class LlamaCpp:
         address = urllib.parse.urlsplit(self.host.ready["address"])
         return address.hostname or "", address.port or 0
 
-    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _call(self, path: str, body: Mapping[str, Any], limit_s: float = _CALL_LIMIT_S) -> dict[str, Any]:
         """One short exchange. Raises `EngineLost` when the host is gone, `EngineRefused` for what it won't take."""
-        connection = http.client.HTTPConnection(*self._address(), timeout=60)
+        connection = http.client.HTTPConnection(*self._address(), timeout=limit_s)
         try:
             connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {self._key}"})
             response = connection.getresponse()
