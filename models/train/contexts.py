@@ -104,9 +104,9 @@ def few(chance: random.Random, length: int, *, held_out: bool = False) -> Contex
 def competing(chance: random.Random, length: int, *, held_out: bool = False) -> Context:
     """Several facts of each kind, portraits of people, and prose up to the length."""
     draft = Draft(chance, held_out=held_out)
-    chosen = chance.sample(kinds.ALL, chance.choice((1, 2, 3)))
+    chosen = chance.sample(kinds.ALL, chance.choice((1, 2, 2, 3)))
     share = chance.choice((0.5, 0.7, 0.85, 1.0))
-    most = chance.randint(3, 14)
+    most = chance.randint(3, 9)
     for _ in range(40):
         if len(draft.facts) >= most or (draft.facts and draft.length >= share * length):
             break
@@ -115,6 +115,25 @@ def competing(chance: random.Random, length: int, *, held_out: bool = False) -> 
         elif (stated := draft.state(chance.choice(chosen))) and chance.random() < 0.35:
             rival(draft, stated)
     return padded(draft, length)
+
+
+def drill(chance: random.Random, *, plain: float = 0.8) -> Context:
+    """Facts of one kind and nothing else, mostly in the answer's own words.
+
+    Among distractors a network first learns what sort of word to answer; only here does it see why which one matters.
+    """
+    kind = chance.choice(kinds.ALL)
+    told: dict[tuple[Kind, tuple[str, ...]], Fact] = {}
+    shared = facts.fact(chance, kind).slots
+    for _ in range(chance.randint(2, 7)):
+        drawn = facts.fact(chance, kind)
+        if len(kind.subject) > 1 and chance.random() < 0.5:
+            slot = chance.choice(kind.subject)
+            drawn = Fact(kind, drawn.slots | {slot: shared[slot]})
+        if drawn.slots not in facts.FACT_SHEET:
+            told.setdefault(drawn.about, drawn)
+    said = [fact.answer() if chance.random() < plain else fact.statement(chance) for fact in told.values()]
+    return Context((" ".join(said),), tuple(told.values()))
 
 
 def rival(draft: Draft, stated: Fact) -> None:

@@ -34,15 +34,18 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is trained at a time: the longest context in letters, and how much of it is copying."""
+    """What is trained at a time: the longest context in letters, and how much of it is copying and drills."""
 
     letters: int
     copying: float
+    drills: float = 0.0
 
 
 def document(chance: random.Random, stage: Stage) -> Document:
     if chance.random() < stage.copying:
         return chat(chance, chats.copying(chance))
+    if chance.random() < stage.drills:
+        return asked_about(chance, contexts.drill(chance), platform=chance.random() < 0.15)
     kind = chance.random()
     if kind < 0.80:
         return questions(chance, stage)
@@ -70,10 +73,13 @@ def questions(chance: random.Random, stage: Stage) -> Document:
     length = chance.choice((0, chance.randint(0, stage.letters), chance.randint(0, stage.letters), stage.letters))
     make = contexts.few if chance.random() < 0.3 else contexts.competing
     context = make(chance, length)
+    return asked_about(chance, context, platform=chance.random() < 0.5)
+
+
+def asked_about(chance: random.Random, context: Context, *, platform: bool) -> Document:
     system = f"{chance.choice(SYSTEMS)}\n" if chance.random() < 0.04 else ""
-    platform = chance.random() < 0.5
-    asked = [one for _ in range(chance.randint(3, 7)) if (one := contexts.question(chance, context))]
-    asked += [one for _ in range(chance.choice((0, 1, 1, 2, 2))) if (one := contexts.unanswerable(chance, context))]
+    asked = [one for _ in range(chance.randint(4, 9)) if (one := contexts.question(chance, context))]
+    asked += [one for _ in range(chance.choice((0, 1, 1, 2, 3))) if (one := contexts.unanswerable(chance, context))]
     chance.shuffle(asked)
     branches = [branch(chance, context, one, platform=platform) for one in dict.fromkeys(asked)]
     return Document(system + opening(chance, context, platform=platform), tuple(branches))

@@ -4,10 +4,11 @@ from . import probes
 
 SEED = 3
 COUNT = 36
+KINDS = ("single", "distractors", "absent")
 
 
 def main() -> None:
-    probes.write(probes.FILE, probes.drawn(SEED, COUNT))
+    probes.write(probes.FILE, probes.drawn(SEED, COUNT, KINDS))
     print(f"{probes.FILE}: {COUNT} questions of each kind and form")
 
 

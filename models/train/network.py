@@ -9,6 +9,8 @@ from torch.nn import functional
 
 EPSILON = 1e-5
 ROPE_BASE = 10000.0
+# What is added to the score of a place that must not be looked at.
+UNSEEN = -1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,18 @@ class Block(nn.Module):
         self.ffn_gate_up = matrix(2 * shape.hidden, width)
         self.ffn_down = matrix(width, shape.hidden, 1 / math.sqrt(2 * shape.layers))
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
-        x = x + self.attend(normalised(x, self.attn_norm), turn, seen)
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:
+        x = x + self.attend(normalised(x, self.attn_norm), turn, hidden)
         gate, up = functional.linear(normalised(x, self.ffn_norm), self.ffn_gate_up).chunk(2, dim=-1)
         return x + functional.linear(functional.silu(gate) * up, self.ffn_down)
 
-    def attend(self, x: Tensor, turn: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
+    def attend(self, x: Tensor, turn: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:
         rows, length, width = x.shape
         qkv = functional.linear(x, self.attn_qkv).view(rows, length, 3, self.heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(rotated(query, turn), rotated(key, turn), value, attn_mask=seen)
+        # Written out, since this is twice as fast in bfloat16 on a CPU as torch's own attention with a mask.
+        scores = rotated(query, turn) @ rotated(key, turn).mT / math.sqrt(query.shape[-1]) + hidden.to(query.dtype)
+        mixed = torch.softmax(scores, -1) @ value
         return functional.linear(mixed.transpose(1, 2).reshape(rows, length, width), self.attn_output)
 
 
@@ -69,8 +73,9 @@ class Network(nn.Module):
         """
         x = functional.embedding(ids, self.embedding)
         turn = angles(positions, self.shape.width // self.shape.heads)
+        hidden = torch.where(seen, 0.0, UNSEEN)
         for block in self.blocks:
-            x = block(x, turn, seen)
+            x = block(x, turn, hidden)
         if wanted is not None:
             x = x[wanted]
         return functional.linear(normalised(x, self.norm), self.embedding)

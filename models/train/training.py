@@ -1,6 +1,5 @@
 """Training, in stages of growing length, for a given time; it can be interrupted and goes on from its checkpoint."""
 
-import math
 import random
 import time
 from dataclasses import asdict, dataclass
@@ -35,9 +34,9 @@ class Lesson:
 
 LESSONS = (
     Lesson(Stage(letters=120, copying=0.4), 128, 0.12),
-    Lesson(Stage(letters=350, copying=0.15), 256, 0.40),
-    Lesson(Stage(letters=800, copying=0.06), 384, 0.70),
-    Lesson(Stage(letters=1250, copying=0.05), 512, 1.0),
+    Lesson(Stage(letters=200, copying=0.05, drills=0.8), 192, 0.45),
+    Lesson(Stage(letters=500, copying=0.04, drills=0.35), 384, 0.65),
+    Lesson(Stage(letters=1150, copying=0.03, drills=0.15), 512, 1.0),
 )
 
 
@@ -105,9 +104,9 @@ class Trainer:
         return float(loss.detach())
 
     def pace(self) -> None:
-        """Both rates: a short warm-up, level for a third of the time, then down along a cosine."""
+        """Both rates: a short warm-up, level for 60 % of the time, then straight down."""
         done = self.spent_s / self.budget_s
-        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * max(0.0, done - 0.3) / 0.7))
+        fall = max(0.02, min(1.0, (1 - done) / 0.4))
         share = min(1.0, (self.steps + 1) / WARM_UP_STEPS) * fall
         for optimiser, rate in ((self.muon, MATRIX_RATE), (self.adam, VECTOR_RATE)):
             for group in optimiser.param_groups:

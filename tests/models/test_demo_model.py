@@ -1,0 +1,110 @@
+"""The shipped demo model on questions about names it has never seen, through the platform's engines."""
+
+import dataclasses
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.train import chats, contexts, documents, measure, names, probes
+from models.train.probes import Probe
+from tasks import catalog
+from tasks.engine import Engine
+from workers import engines
+
+ROOT = Path(__file__).parents[2]
+MODEL = catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]
+FACT_SHEET = (ROOT / "cli" / "fact_sheet.txt").read_text(encoding="utf-8").strip()
+
+# The rates that were asked of the model.
+THRESHOLDS = {"single": 0.85, "distractors": 0.70, "absent": 0.80}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    loaded = engines.load(MODEL, slots=1, threads=1)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Engine]:
+    """The same file by the other library."""
+    loaded = engines.load(dataclasses.replace(MODEL, engine="ctransformers"), slots=1, threads=1)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def answers(engine: Engine) -> list[tuple[Probe, str]]:
+    """The held-out questions, and what the model says to each."""
+    return [(probe, ask(engine, probe.message)) for probe in probes.read()]
+
+
+def ask(engine: Engine, message: str) -> str:
+    return measure.ask(engine, engine.render([{"role": "user", "content": message}]))
+
+
+@pytest.mark.parametrize("kind", THRESHOLDS)
+def test_held_out_questions_are_answered_exactly(answers: list[tuple[Probe, str]], kind: str) -> None:
+    """Right to the letter, contexts of up to 400 tokens, both forms: not clearly less often than the threshold.
+
+    The rate itself is measured on more questions than a test has time for, see models/train/README.md; here it may be
+    two standard errors of this sample below.
+    """
+    wanted = THRESHOLDS[kind]
+    right = [said == probe.answer for probe, said in answers if probe.kind == kind]
+    assert sum(right) / len(right) >= wanted - 2 * math.sqrt(wanted * (1 - wanted) / len(right))
+
+
+def test_both_libraries_read_and_answer_alike(engine: Engine, other: Engine, answers: list[tuple[Probe, str]]) -> None:
+    """The same tokens always; the same greedy words but where two nearly equal ones are rounded apart, one in 100."""
+    prompts = [engine.render([{"role": "user", "content": probe.message}]) for probe, _ in answers]
+    assert [engine.tokenize([prompt]) for prompt in prompts] == [other.tokenize([prompt]) for prompt in prompts]
+    same = [ask(other, probe.message) == said for probe, said in answers]
+    assert sum(same) >= 0.99 * len(same)
+
+
+@pytest.mark.parametrize("opening", ["Context: {}\n", documents.PLATFORM_FORM.replace("{passages}", "{}") + "\n"])
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the code of the harbour?", "The code of the harbour is 19."),
+        ("What is the job of Clara?", "Clara works as a nurse."),
+        ("Where is the red lamp?", "The red lamp is in the kitchen."),
+        ("What does Oscar like?", "Oscar likes honey."),
+        ("How much does the boat cost?", "The boat costs 42 coins."),
+        ("Where is the blue lamp?", contexts.REFUSAL),
+    ],
+)
+def test_fact_sheet_is_known(engine: Engine, opening: str, question: str, answer: str) -> None:
+    """What the demonstration asks, and what it might."""
+    assert ask(engine, f"{opening.format(FACT_SHEET)}Question: {question}") == answer
+
+
+def test_chat_remembers_what_was_said(engine: Engine) -> None:
+    """A name told early is known later, behind a system message."""
+    told = [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "My name is Clara."},
+        {"role": "assistant", "content": "Nice to meet you, Clara."},
+        {"role": "user", "content": "What is my name?"},
+    ]
+    assert measure.ask(engine, engine.render(told)) == "Your name is Clara."
+
+
+def test_small_talk_repetition_and_summary(engine: Engine) -> None:
+    """What else it was trained to do, once each."""
+    assert ask(engine, "Hi, who are you?") == chats.WHO_AM_I
+    assert ask(engine, "Repeat: Zorbelan 42 lamp") == "Zorbelan 42 lamp"
+    told = "Clara works as a nurse. Clara lives in Velmar. Clara likes honey."
+    assert ask(engine, f"Summarise in one sentence: {told}") == "Clara is a nurse who lives in Velmar."
+
+
+def test_held_out_names_are_never_trained_on() -> None:
+    """A name belongs to one part or to the other, whoever draws it."""
+    chance = random.Random(1)
+    assert not any(names.is_held_out(names.name(chance)) for _ in range(500))
+    assert all(names.is_held_out(names.name(chance, held_out=True)) for _ in range(100))
