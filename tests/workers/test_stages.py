@@ -1,27 +1,34 @@
 """Jobs that embed, ask and ingest, stage by stage, on real PostgreSQL and Redis with echo engines."""
 
+import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from db import documents as kept
 from db import vectors
 from db.scope import scope
 from db.session import Sessions
-from tasks import catalog, documents, ids, jobs, questions, stages, stream
+from tasks import catalog, documents, ending, errors, holdings, ids, jobs, questions, stages, stream
 from tasks.documents import NewDocument
 from tasks.keys import Caller
 from tasks.record import Record
 from tests import tables
 from tests.workers.conftest import MakeWorker
-from workers import run
+from workers import embedding as embedding_stage
+from workers import reporter, run
+from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.worker import Worker
 
 FACTS = "The red lamp is in the kitchen.\n\nOscar likes honey.\n\nThe boat costs 42 coins."
+
+
+LONG = " ".join(f"word{number}" for number in range(800))
 
 
 def submitted(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
@@ -56,6 +63,14 @@ def written(text: str, title: str | None = None) -> NewDocument:
 
 def filed(raw: bytes, kind: str = "text") -> NewDocument:
     return NewDocument(None, raw, kind, None, f"notes.{kind}", {})
+
+
+def die_at(lot: int) -> Callable[[int], None]:
+    def die(number: int) -> None:
+        if number == lot:
+            raise SystemExit
+
+    return die
 
 
 def look(sessions: Sessions, caller: Caller, job_id: uuid.UUID) -> Record:
@@ -198,6 +213,129 @@ def test_ingest_goes_on_with_the_documents_that_are_missing(
     assert record.attempt == 2
 
 
+def test_ingest_goes_on_with_the_lots_that_are_missing(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies in a document: the next attempt embeds the rest; each chunk is there and is paid for once."""
+    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    calm = ingesting(sessions, caller, written(LONG))
+    run.run(make_worker("embedder"), calm)
+    job_id = ingesting(sessions, caller, written("Anna has a cat."), written(LONG))
+    with pytest.raises(SystemExit):
+        run.run(make_worker("embedder", Meddled(die_at(4))), job_id)
+    again: list[int] = []
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("embedder", Meddled(again.append)), job_id)
+    record, undisturbed = look(sessions, caller, job_id), look(sessions, caller, calm)
+    assert (record.status, record.attempt) == ("succeeded", 2)
+    assert record.result is not None
+    assert undisturbed.result is not None
+    assert record.result["chunks"] == undisturbed.result["chunks"] + 1
+    assert len(again) == math.ceil(undisturbed.result["chunks"] / 2) - 3
+    assert record.usage is not None
+    assert undisturbed.usage is not None
+    assert record.usage["prompt_tokens"] == undisturbed.usage["prompt_tokens"] + 4
+    with sessions.begin() as session:
+        kept = session.execute(text("SELECT number, count(*) FROM chunks GROUP BY 1 ORDER BY 1")).all()
+    assert [tuple(row) for row in kept] == [(n, 2 + (n == 0)) for n in range(undisturbed.result["chunks"])]
+
+
+def test_cancelled_ingest_is_charged_for_what_it_stored(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many attempts that took."""
+    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    job_id = ingesting(sessions, caller, written(LONG))
+    with pytest.raises(SystemExit):
+        run.run(make_worker("embedder", Meddled(die_at(3))), job_id)
+    spent = tables.column(sessions, job_id, "prompt_tokens")
+    with sessions.begin() as session:
+        record, _ = ending.cancel(session, make_worker().client, caller, job_id, 60)
+    assert record.usage == {"prompt_tokens": spent, "completion_tokens": 0}
+
+
+@pytest.mark.parametrize("what", ["document", "collection"])
+def test_ingest_goes_on_without_what_is_deleted_meanwhile(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It ends well, and is charged for what was embedded by then."""
+    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+
+    def meddle(lot: int) -> None:
+        with sessions.begin() as session:
+            if lot == 2 and what == "collection":
+                holdings.delete_collection(session, caller, "facts")
+            elif lot == 2:
+                _, first = holdings.page(session, caller, limit=2)[0]
+                holdings.delete(session, caller, first.id)
+
+    job_id = ingesting(sessions, caller, written(LONG), written("Anna has a cat."))
+    run.run(make_worker("embedder", Meddled(meddle)), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.status == "succeeded"
+    assert record.result is not None
+    assert [document["status"] for document in record.result["documents"]] == ["ready"] * (what == "document")
+    assert record.usage is not None
+    assert record.usage["prompt_tokens"] > 3 * 48
+
+
+def test_documents_fail_alone(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    """Whether the engine refuses it or it can't be cut; the others are found."""
+    new = [written("Refuse this."), written("Explode."), written(FACTS)]
+    job_id = ingesting(sessions, caller, *new)
+    run.run(make_worker("embedder", Picky("embedder", 2, 64)), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.status == "succeeded"
+    assert record.result is not None
+    told = [document.get("error", {}).get("code") for document in record.result["documents"]]
+    assert told == ["engine_refused", "unreadable_document", None]
+    assert search(sessions, caller, "the red lamp") == FACTS
+
+
+@pytest.mark.parametrize("stage", [stages.EXTRACT, stages.EMBED_DOCUMENTS])
+def test_progress_counts_the_bytes_of_all_documents(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, stage: str
+) -> None:
+    """What an earlier attempt did is done."""
+    contents = "Anna has a cat.", "Explode."
+    first, second = (filed(text.encode()) if stage == stages.EXTRACT else written(text) for text in contents)
+    job_id = ingesting(sessions, caller, first, second)
+    with sessions.begin() as session:
+        done = documents.work(session, caller.tenant_id, job_id).waiting[0]
+        documents.failed(session, caller.tenant_id, done.id, "x", "y")
+    model = catalog.CONTROL if stage == stages.EXTRACT else "embedder"
+    worker = make_worker(model)
+    claim = tables.claim(sessions, job_id, model=model)
+    assert claim is not None
+    attempt = Attempt(claim)
+    seen: list[tuple[int, int]] = []
+    real = reporter.Reporter.report
+
+    def report(self: reporter.Reporter, done: int, total: int, tokens: int) -> None:
+        seen.append((done, total))
+        real(self, done, total, tokens)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reporter.Reporter, "report", report)
+        run.produce(worker, attempt, run.open_stream(worker, attempt))
+    assert (seen[0], seen[-1]) == ((15, 23), (23, 23))
+
+
+def test_question_to_a_collection_made_anew_with_another_model_fails_by_name(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Vectors of two models can't be compared, though their dimensions are the same."""
+    finder = make_worker("embedder")
+    run.run(finder, ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE collections SET model = 'another'"))
+    run.run(finder, job_id)
+    error = look(sessions, caller, job_id).error
+    assert error is not None
+    assert error["code"] == "collection_not_found"
+
+
 def test_stage_that_was_taken_over_passes_nothing_on(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
@@ -214,6 +352,34 @@ def test_stage_that_was_taken_over_passes_nothing_on(
     assert tables.column(sessions, job_id, "stage") == stages.GENERATE
 
 
+class Meddled(Echo):
+    """Does something before it counts the tokens of the n-th lot, of which each has one text or two."""
+
+    def __init__(self, meddle: Callable[[int], object]) -> None:
+        super().__init__("embedder", 2, 64)
+        self._meddle, self._lots = meddle, 0
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        if len(texts) <= 2 and all("word" in text for text in texts):
+            self._lots += 1
+            self._meddle(self._lots)
+        return super().tokenize(texts)
+
+
+class Picky(Echo):
+    """Refuses to embed a text, and counts a word of another as more than any piece holds."""
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        counted = zip(texts, super().tokenize(texts), strict=True)
+        return [(1,) * 999 if text and text in "Explode." else ids for text, ids in counted]
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> Any:
+        refused = super().tokenize(["refuse"])[0][0]
+        if any(refused in ids for ids in inputs):
+            raise errors.EngineRefused("no")
+        return super().embed(inputs)
+
+
 class Dying(Echo):
     """Ends its worker's thread when it is to count the tokens of a second document."""
 
@@ -227,4 +393,5 @@ def search(sessions: Sessions, caller: Caller, query: str) -> str:
     echo = Echo("echo", 1, 64)
     with sessions.begin() as session:
         vector = echo.embed(echo.tokenize([query]))[0]
-        return documents.search(session, caller.tenant_id, "facts", query, vector, top_k=1)[0].text
+        found = documents.search(session, caller.tenant_id, "facts", query, vector, model="embedder", top_k=1)
+    return found[0].text
