@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import redis
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from db.jobs import Job
 from db.session import Sessions
@@ -225,6 +225,23 @@ def test_model_that_was_exchanged_is_told(api: Api, sessions: Sessions, caller: 
     shelve(sessions, caller, api, "one", rows=[[1, 0]])
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.json["error"]["field"]) == (422, "collection")
+
+
+def test_search_in_a_collection_made_anew_meanwhile_is_a_503(
+    api: Api, sessions: Sessions, caller: Caller, embedding: Any
+) -> None:
+    """The query's vector is another model's than the collection's are now: asking again helps."""
+
+    def exchanged(texts: list[str]) -> Outcome:
+        with sessions.begin() as session:
+            session.execute(text("UPDATE collections SET model = 'another'"))
+        return vectors(texts)
+
+    shelve(sessions, caller, api, "one")
+    embedding(exchanged)
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert "made anew" in response.json["error"]["message"]
 
 
 def test_search_holds_a_permit_while_it_waits(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:
