@@ -117,7 +117,7 @@ def _in_postgres(sessions: Sessions, count: int, queries: int) -> Iterator[Table
 
 def _search(sessions: Sessions, caller: Caller, name: str, query: str, vector: Floats) -> None:
     with sessions.begin() as session:
-        found = use_cases.search(session, caller.tenant_id, name, query, vector, top_k=10)
+        found = use_cases.search(session, caller.tenant_id, name, query, vector, model="random", top_k=10)
     assert len(found) == 10
 
 
@@ -159,7 +159,8 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         new = NewDocument("x", None, "text", None, None, {})
         with sessions.begin() as session:
             job = use_cases.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {})
-            [waiting] = use_cases.pending(session, caller.tenant_id, job.id)
+            [waiting] = use_cases.work(session, caller.tenant_id, job.id).waiting
+            use_cases.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
         began = time.perf_counter()
         with sessions.begin() as session:
             use_cases.store(session, caller.tenant_id, waiting.id, pieces, vectors)

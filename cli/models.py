@@ -26,7 +26,7 @@ def models() -> None:
 
 
 @models.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, resolve_path=True))
 @click.option("--context", type=click.IntRange(16), help="Tokens a job may use.  [default: up to 4096]")
 @click.option("--slots", type=click.IntRange(1, 64), default=4, show_default=True, help="Jobs at the same time.")
 @click.option(
@@ -39,7 +39,6 @@ def check(file: Path, context: int | None, slots: int, binary: str | None, limit
     It is loaded and asked for a few tokens, or a vector, in processes of their own; a damaged file costs one of them.
     The exit status is 1 when no engine runs it.
     """
-    file = file.resolve()
     header = _ask([str(file)], _HEADER_LIMIT_S)
     if "error" in header:
         raise click.ClickException(header["error"])

@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Row,
     Select,
     Text,
     bindparam,
@@ -82,16 +83,25 @@ class Hit:
     similarity: float = field(compare=False)
 
 
-def replace(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Makes these the document's chunks, whatever it had."""
+def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts chunks, their columns given by name."""
+    session.execute(insert(Chunk), rows)
+
+
+def clear(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> None:
+    """Deletes the document's chunks."""
     session.execute(delete(Chunk).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id))
-    if rows:
-        session.execute(insert(Chunk), rows)
+
+
+def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[int, str] | None:
+    """Number and text of the document's last chunk."""
+    query = select(Chunk.number, Chunk.text).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
+    return session.execute(query.order_by(Chunk.number.desc()).limit(1)).one_or_none()
 
 
 def sizes(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dimensions: int) -> tuple[int, int | None]:
-    """The chunks in the collection, and about how many of all tenants are in the index; None where there is none."""
-    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id)
+    """The chunks to be found in the collection, and about how many of all tenants are in the index, if there is one."""
+    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
     own = select(func.coalesce(func.sum(Document.chunks), 0)).where(*where).scalar_subquery()
     indexed = select(column("reltuples", BigInteger)).select_from(table("pg_class", column("oid")))
     indexed = indexed.where(column("oid") == func.to_regclass(index_name(dimensions)))
@@ -201,11 +211,14 @@ def index_sql(dimensions: int, how: str = "") -> str:
 
 
 def _of(tenant_id: uuid.UUID, collection_id: uuid.UUID, labels: Mapping[str, Any] | None) -> Select[uuid.UUID, int]:
-    """The collection's chunks; with `labels`, of the documents whose metadata has all of them."""
+    """The chunks of the collection's ready documents; with `labels`, of those whose metadata has all of them."""
     query = select(Chunk.document_id, Chunk.number)
     query = query.where(Chunk.tenant_id == tenant_id, Chunk.collection_id == collection_id)
+    own = (Document.tenant_id == tenant_id, Document.collection_id == collection_id)
+    # Few documents are stored in part at a time, and an index holds no others: leaving them out costs next to nothing.
+    in_part = select(Document.id).where(*own, Document.status == "pending", Document.chunks.is_not(None))
+    query = query.where(Chunk.document_id.not_in(in_part))
     if labels:
-        own = (Document.tenant_id == tenant_id, Document.collection_id == collection_id)
         query = query.where(Chunk.document_id.in_(select(Document.id).where(*own, Document.labels.contains(labels))))
     return query
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     UniqueConstraint,
+    and_,
     delete,
     func,
     select,
@@ -59,7 +60,10 @@ class Collection(Table):
 
 
 class Document(Table):
-    """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other."""
+    """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
+
+    While it is pending, `chunks` and `tokens` count what is stored of it so far.
+    """
 
     __tablename__ = "documents"
 
@@ -90,6 +94,11 @@ class Document(Table):
         Index("documents_of_tenant", "tenant_id", "id"),
         Index("documents_of_collection", "collection_id", "id"),
         Index("documents_of_job", "job_id"),
+        Index(
+            "documents_in_part",
+            "collection_id",
+            postgresql_where=and_(status == "pending", chunks.is_not(None)),
+        ),
     )
 
 
@@ -135,8 +144,9 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.U
 def counted(
     session: Session, tenant_id: uuid.UUID, *, name: str | None = None, after: str = "", limit: int = 1
 ) -> Sequence[Counted]:
-    """The tenant's collections by name with their documents and chunks counted: one, or those that follow `after`."""
-    counts = (func.count(Document.id), func.coalesce(func.sum(Document.chunks), 0))
+    """The tenant's collections by name with documents and ready chunks counted: one, or those that follow `after`."""
+    ready = func.sum(Document.chunks).filter(Document.status == "ready")
+    counts = (func.count(Document.id), func.coalesce(ready, 0))
     which = Collection.name == name if name is not None else Collection.name > after
     query = select(Collection, *counts).outerjoin(Document, Document.collection_id == Collection.id)
     query = query.where(Collection.tenant_id == tenant_id, which).group_by(Collection.id)
@@ -178,10 +188,11 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
-def waiting(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int]]:
-    """Id, kind and size of the job's documents that are neither ready nor failed yet, as they came."""
-    where = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
-    return session.execute(select(Document.id, Document.kind, Document.bytes).where(*where).order_by(Document.id)).all()
+def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str]]:
+    """Id, kind, size and status of the job's documents, as they came."""
+    query = select(Document.id, Document.kind, Document.bytes, Document.status)
+    query = query.where(Document.tenant_id == tenant_id, Document.job_id == job_id)
+    return session.execute(query.order_by(Document.id)).all()
 
 
 def contents(
@@ -192,10 +203,20 @@ def contents(
     return session.scalar(select(what).where(*where))
 
 
-def hold(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:
-    """Keeps the document from being deleted or changed by others until the transaction ends. False when it is gone."""
-    where = (Document.tenant_id == tenant_id, Document.id == document_id)
-    return session.scalar(select(Document.id).where(*where).with_for_update()) is not None
+def grow(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, *, chunks: int, tokens: int, status: str
+) -> uuid.UUID | None:
+    """Counts what is added to a document that waits, and keeps it from being deleted until the transaction ends.
+
+    The collection it is in; None when it doesn't wait, or is gone.
+    """
+    where = (Document.tenant_id == tenant_id, Document.id == document_id, Document.status == "pending")
+    counts = {
+        "chunks": func.coalesce(Document.chunks, 0) + chunks,
+        "tokens": func.coalesce(Document.tokens, 0) + tokens,
+    }
+    statement = update(Document).where(*where).values(**counts, status=status).returning(Document.collection_id)
+    return session.scalar(statement, execution_options={"synchronize_session": False})
 
 
 def set_text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, text: str | None) -> None:
@@ -208,8 +229,9 @@ def set_text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, tex
 def give_up(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> bool:
     """Marks a document that waits as failed. False when it doesn't wait."""
     where = (Document.tenant_id == tenant_id, Document.id == document_id, Document.status == "pending")
-    statement = update(Document).where(*where).values(status="failed", error_code=code, error_message=message)
-    return session.scalar(statement.returning(Document.id)) is not None
+    values = {"status": "failed", "chunks": None, "tokens": None, "error_code": code, "error_message": message}
+    statement = update(Document).where(*where).values(**values).returning(Document.id)
+    return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
 
 
 def set_status(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, **values: Any) -> None:

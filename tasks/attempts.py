@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.jobs import Job
@@ -15,6 +15,15 @@ def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     """Makes the transaction one of the attempt's: raises `Fenced` when it may not write any more."""
     live = Job.status.in_((Status.RUNNING, Status.DISPATCHED))
     if not session.scalar(select(Job.id).where(*lifecycle.fenced(job_id, attempt), live).with_for_update(read=True)):
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+
+
+def charge(session: Session, job_id: uuid.UUID, attempt: int, tokens: int) -> None:
+    """`guard`, and counts tokens that the job has spent for good. No other attempt counts until the transaction ends.
+
+    Raises `Fenced`.
+    """
+    if not lifecycle.touch(session, job_id, attempt, prompt_tokens=func.coalesce(Job.prompt_tokens, 0) + tokens):
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db import chunks, documents
 from db.chunks import Hit
 from db.documents import DocumentText, Kind
-from db.jobs import JobInput
+from db.jobs import Job, JobInput
 from db.scope import scope
 from tasks import catalog, errors, ids, jobs, stages
 from tasks.catalog import Catalog, Model
@@ -26,6 +26,8 @@ from tasks.record import Record
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Scalar = str | int | float | bool
+
+MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
 
 # Of each ranking so many are fused, and twice as many as are asked for at least.
 _DEPTH = 50
@@ -60,13 +62,31 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """A job's documents that are neither ready nor failed, as they came; the bytes of those that are, and of all."""
+
+    waiting: list[Pending]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of a job's documents: how many are ready, why others failed (code, message), the chunks' tokens."""
+    """What became of a job's documents: how many are ready, why others failed (code, message); the tokens it spent."""
 
     ready: int
     failed: list[tuple[str, str]]
     tokens: int
     result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What has to be known of a collection to search it; `dimensions` is None until it has its first vectors."""
+
+    name: str
+    model: str
+    dimensions: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +165,13 @@ def ingest(
     return accepted
 
 
-def pending(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> list[Pending]:
-    """The job's documents that are neither ready nor failed, in the order in which they came."""
+def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
+    """What there is to do for the job, and what is done."""
     with scope(session, tenant_id):
-        return [Pending(*row) for row in documents.waiting(session, tenant_id, job_id)]
+        rows = documents.work(session, tenant_id, job_id)
+    waiting = [Pending(id, kind, size) for id, kind, size, status in rows if status == "pending"]
+    total = sum(size for _, _, size, _ in rows)
+    return Work(waiting, total - sum(document.bytes for document in waiting), total)
 
 
 def raw(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bytes | None:
@@ -173,66 +196,103 @@ def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code:
     """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
     with scope(session, tenant_id):
         if documents.give_up(session, tenant_id, document_id, code, message):
+            chunks.clear(session, tenant_id, document_id)
             documents.set_text(session, tenant_id, document_id, None)
 
 
-def store(
-    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece], vectors: Floats
-) -> None:
-    """Makes these the document's chunks, and it ready. `vectors` are (len(pieces), d), of length 1.
+def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int) -> None:
+    """Lets the document's collection have vectors of so many dimensions, if it has none yet. Idempotent.
 
-    Idempotent: it replaces. Does nothing when the document is gone. Raises `DimensionsDiffer`.
+    Does nothing when the document is gone. Raises `DimensionsDiffer`. Others that ingest into the collection for the
+    first time wait for the end of the transaction: it should do nothing else.
     """
-    dimensions = int(vectors.shape[1])
     with scope(session, tenant_id):
         found = documents.find(session, tenant_id, document_id)
         if found is None:
             return
         document, name = found
         fixed = documents.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
-        if fixed is None or not documents.hold(session, tenant_id, document_id):
-            return
-        if fixed != dimensions:
+        if fixed is not None and fixed != dimensions:
             raise _differ(name, dimensions, fixed)
+
+
+def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:
+    """How many of the document's pieces an earlier attempt has stored; drops what it cut otherwise than we do."""
+    with scope(session, tenant_id):
+        last = chunks.last(session, tenant_id, document_id)
+        if last is None:
+            return 0
+        number, text = last
+        if number + 1 < len(pieces) and pieces[number].text == text:
+            return number + 1
+        chunks.clear(session, tenant_id, document_id)
+        documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
+    return 0
+
+
+def store(
+    session: Session,
+    tenant_id: uuid.UUID,
+    document_id: uuid.UUID,
+    pieces: Sequence[Piece],
+    vectors: Floats,
+    *,
+    first: int = 0,
+    last: bool = True,
+) -> bool:
+    """Adds chunks, numbered from `first` on; the last ones make the document ready, and all can be found.
+
+    `vectors` are (len(pieces), d), of length 1, and `fix_dimensions` has been asked about d. False when the document
+    doesn't wait any more, or is gone. It can't be deleted before the transaction ends, so that should be soon.
+    """
+    status = "ready" if last else "pending"
+    tokens = sum(piece.tokens for piece in pieces)
+    with scope(session, tenant_id):
+        home = documents.grow(session, tenant_id, document_id, chunks=len(pieces), tokens=tokens, status=status)
+        if home is None:
+            return False
         rows = [
             {
                 "document_id": document_id,
                 "number": number,
                 "tenant_id": tenant_id,
-                "collection_id": document.collection_id,
+                "collection_id": home,
                 "text": piece.text,
                 "tokens": piece.tokens,
                 "embedding": vector,
             }
-            for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True))
+            for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.replace(session, tenant_id, document_id, rows)
-        counts = {"chunks": len(rows), "tokens": sum(piece.tokens for piece in pieces)}
-        none = {"error_code": None, "error_message": None}
-        documents.set_status(session, tenant_id, document_id, status="ready", **counts, **none)
+        chunks.add(session, rows)
+    return True
 
 
 def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingested:
-    """What became of the job's documents, of those that are still there."""
-    collection = session.scalars(select(JobInput.input).where(JobInput.job_id == job_id)).one()["collection"]
+    """What became of the job's documents, of those that are still there, and all that it spent on any."""
+    query = select(JobInput.input, Job.prompt_tokens).join(Job, Job.id == JobInput.job_id)
+    given, tokens = session.execute(query.where(JobInput.job_id == job_id)).one()
     with scope(session, tenant_id):
         rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
     shown = [_summary(row) for row in rows]
     return Ingested(
         ready=sum(row.status == "ready" for row in rows),
         failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
-        tokens=sum(row.tokens or 0 for row in rows),
-        result={"collection": collection, "documents": shown, "chunks": sum(row.chunks or 0 for row in rows)},
+        tokens=tokens or 0,
+        result={
+            "collection": given["collection"],
+            "documents": shown,
+            "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
+        },
     )
 
 
-def collection_of(session: Session, caller: Caller, name: str) -> Collection:
-    """The tenant's collection. Raises `NotFound`, for another tenant's too."""
+def collection_of(session: Session, caller: Caller, name: str) -> Home:
+    """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        found = documents.counted(session, caller.tenant_id, name=name)
-    if not found:
+        found = documents.collection(session, caller.tenant_id, name)
+    if found is None:
         raise no_collection(name)
-    return collection(found[0])
+    return Home(found.name, found.model, found.dimensions)
 
 
 def collection(row: documents.Counted) -> Collection:
@@ -252,19 +312,23 @@ def search(
     query: str,
     vector: Floats,
     *,
+    model: str,
     top_k: int,
     threshold: float | None = None,
     filter: Mapping[str, Scalar] | None = None,
 ) -> list[Passage]:
     """The `top_k` chunks that answer the query best, the best first: by meaning and by words, fused.
 
-    `vector` is the query's, (d,). Chunks whose `score` is under the threshold are left out, and so are those of
-    documents whose metadata hasn't all of the filter's pairs. Raises `NotFound` and `DimensionsDiffer`.
+    `vector` is the query's, (d,), and `model` made it. Chunks whose `score` is under the threshold are left out, and so
+    are those of documents whose metadata hasn't all of the filter's pairs. Raises `NotFound`, `CollectionGone` when
+    there is another of this name, with another model's vectors, and `DimensionsDiffer`.
     """
     with scope(session, tenant_id):
         home = documents.collection(session, tenant_id, collection)
         if home is None:
             raise no_collection(collection)
+        if home.model != model:
+            raise errors.CollectionGone(f"the collection {collection} was made anew, for vectors of {home.model}")
         if home.dimensions is None:
             return []
         if home.dimensions != len(vector):
@@ -364,7 +428,7 @@ def _summary(row: documents.Document) -> dict[str, Any]:
         "title": row.title,
         "filename": row.filename,
         "status": row.status,
-        "chunks": row.chunks,
+        "chunks": row.chunks if row.status == "ready" else None,
     }
     if row.error_code:
         shown["error"] = {"code": row.error_code, "message": row.error_message or ""}

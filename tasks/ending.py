@@ -65,8 +65,10 @@ def close(
         return None
     job = ended[0]
     streamed = salvage(client, job, jobs.stored_transcript(session.get(JobOutput, job.id)), ttl_s)
-    job.prompt_tokens, job.completion_tokens = streamed.prompt_tokens, streamed.completion_tokens
-    outcome = Outcome(status, streamed.prompt_tokens, streamed.completion_tokens, error=error)
+    # An ingest counts its tokens in its row, as they are spent for good; who streams counts in the stream.
+    prompt_tokens = streamed.prompt_tokens if job.prompt_tokens is None else job.prompt_tokens
+    job.prompt_tokens, job.completion_tokens = prompt_tokens, streamed.completion_tokens
+    outcome = Outcome(status, prompt_tokens, streamed.completion_tokens, error=error)
     return Closing(jobs.settle(session, job, streamed, outcome), len(streamed.entries))
 
 

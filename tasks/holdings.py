@@ -99,6 +99,15 @@ def collections(session: Session, caller: Caller, *, limit: int, after: str = ""
     return [documents.collection(row) for row in rows[:limit]], len(rows) > limit
 
 
+def collection(session: Session, caller: Caller, name: str) -> Collection:
+    """The tenant's collection, and what is in it counted. Raises `NotFound`, for another tenant's too."""
+    with scope(session, caller.tenant_id):
+        found = documents_table.counted(session, caller.tenant_id, name=name)
+    if not found:
+        raise documents.no_collection(name)
+    return documents.collection(found[0])
+
+
 def delete_collection(session: Session, caller: Caller, name: str) -> None:
     """Deletes the collection with all its documents. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
@@ -125,6 +134,7 @@ def _failed_with(value: Document, status: str, code: str | None, message: str | 
 
 
 def _document(row: documents_table.Document, collection: str) -> Document:
+    ready = row.status == "ready"
     return Document(
         id=row.id,
         collection=collection,
@@ -135,8 +145,8 @@ def _document(row: documents_table.Document, collection: str) -> Document:
         metadata=row.labels,
         bytes=row.bytes,
         status=row.status,
-        chunks=row.chunks,
-        tokens=row.tokens,
+        chunks=row.chunks if ready else None,
+        tokens=row.tokens if ready else None,
         error={"code": row.error_code, "message": row.error_message or ""} if row.error_code else None,
         created_at=row.created_at,
     )

@@ -1,6 +1,7 @@
 """Ground for tests of documents: rows as an ingest job leaves them, without the job."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from sqlalchemy.orm import Session
 
 from db import chunks, documents
 from db.scope import scope
+from tasks import documents as use_cases
 from tasks import ids
+from tasks.chunking import Piece
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -59,8 +62,16 @@ def fill(
         for number, (text, vector) in enumerate(zip(texts, vectors, strict=True))
     ]
     with scope(session, tenant_id):
-        chunks.replace(session, tenant_id, document_id, rows)
+        chunks.add(session, rows)
         documents.set_status(session, tenant_id, document_id, status="ready", chunks=len(rows), tokens=len(rows))
+
+
+def store(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece], vectors: Floats
+) -> bool:
+    """Makes these the document's chunks, as a worker does."""
+    use_cases.fix_dimensions(session, tenant_id, document_id, vectors.shape[1])
+    return use_cases.store(session, tenant_id, document_id, pieces, vectors)
 
 
 def units(count: int, dimensions: int = 384, *, seed: int = 0) -> Floats:

@@ -9,11 +9,11 @@ from marshmallow import fields, validate
 from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
+from tasks.documents import MAX_CHARACTERS
 from webapi.schemas import Given, JobError, Real, Whole
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
-MAX_CHARACTERS = 4_000_000  # of one text; what extraction takes out of a file has the same bound
 SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

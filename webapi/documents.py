@@ -114,7 +114,7 @@ def browse_collections(query: dict[str, Any]) -> Response:
 def show_collection(name: str) -> Response:
     """Look at a collection"""
     with service.current().sessions.begin() as session:
-        found = documents.collection_of(session, auth.caller(), _checked(name))
+        found = holdings.collection(session, auth.caller(), _checked(name))
     return reply(_collection(found))
 
 

@@ -8,7 +8,7 @@ from flask import Response
 from db import vectors, workers
 from tasks import documents, ending, errors, jobs, stages, window
 from tasks.catalog import Model
-from tasks.documents import Collection, Floats
+from tasks.documents import Floats, Home
 from tasks.jobs import Submission
 from tasks.lifecycle import Status
 from tasks.record import Record
@@ -30,23 +30,31 @@ def search(given: dict[str, Any]) -> Response:
     """Search a collection
 
     Ranked by meaning and by words together, the best first; 503 when the embedding model takes longer than ten seconds.
+    The query is embedded by a job of its own, listed and charged like any other, with the metadata `{"for": "search"}`.
     """
     caller, name, query = auth.caller(), given["collection"], given["query"]
     with service.current().sessions.begin() as session:
         collection = documents.collection_of(session, caller, name)
-    if not collection.chunks:
+    if collection.dimensions is None:
         return reply({"object": "list", "results": []})
     vector = _embedded(_model(collection, query), query)
-    options = {"top_k": given.get("top_k", _TOP_K), "threshold": given.get("threshold"), "filter": given.get("filter")}
+    options = {
+        "model": collection.model,
+        "top_k": given.get("top_k", _TOP_K),
+        "threshold": given.get("threshold"),
+        "filter": given.get("filter"),
+    }
     try:
         with service.current().sessions.begin() as session:
             found = documents.search(session, caller.tenant_id, name, query, vector, **options)
+    except errors.CollectionGone as error:
+        raise errors.Unavailable(f"{error}; try again") from error
     except errors.DimensionsDiffer as error:
         raise errors.InvalidField("collection", f"{error}; it must be ingested anew") from error
     return reply({"object": "list", "results": [passage.as_json() for passage in found]})
 
 
-def _model(collection: Collection, query: str) -> Model:
+def _model(collection: Home, query: str) -> Model:
     """The collection's model. Raises `ModelUnknown`, `PromptTooLong`, and `Unavailable` when nobody serves it now."""
     serving = service.current()
     model = serving.catalog.get(collection.model)
@@ -87,7 +95,7 @@ def _submitted(model: Model, query: str) -> Record:
         params={},
         lane="interactive",
         priority=5,
-        metadata={},
+        metadata={"for": "search"},
     )
     with serving.sessions.begin() as session:
         job = jobs.submit(session, serving.catalog, auth.caller(), submission)

@@ -1,11 +1,12 @@
 """The stages that run on an embedding model: an embed job's texts, a question's passages, a document's chunks."""
 
 import itertools
-import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tasks import attempts, chunking, documents, errors, ids, questions, stages
 from tasks.chunking import Piece
+from tasks.documents import Pending
 from tasks.jobs import Onward, Outcome
 from tasks.lifecycle import Status
 from workers import ingestion
@@ -18,9 +19,10 @@ from workers.worker import Worker
 CHUNK_TOKENS = 128
 OVERLAP_TOKENS = 16
 
-_LOT = 256  # texts tokenised in one exchange
+# Stored in one transaction, of well under a second: others wait for it who delete the document, or end the job.
+CHUNKS_OF_A_LOT = 128
 
-Heard = Callable[[float, int], None]  # the part of a document that is embedded, and the tokens that took
+_LOT = 256  # texts tokenised in one exchange
 
 
 def embed(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
@@ -43,9 +45,7 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
     top_k = claim.input.get("top_k", questions.TOP_K)
     try:
         with worker.sessions.begin() as session:
-            found = documents.search(
-                session, claim.tenant_id, name, question, vector, top_k=top_k, threshold=None, filter=None
-            )
+            found = documents.search(session, claim.tenant_id, name, question, vector, model=worker.model, top_k=top_k)
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}
@@ -53,59 +53,90 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
 
 
 def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
-    """The documents of an ingest job, cut, embedded and stored one after the other.
+    """The documents of an ingest job, cut, embedded and stored one after the other; one that can't be fails alone.
 
-    A document is stored whole or not at all, so that another attempt goes on with the first that is missing.
+    Chunks are stored lot by lot, so that another attempt goes on with the first lot that is missing.
     """
     claim = attempt.claim
-    reporter = Reporter(attempt, pen, worker.id)
     with worker.sessions.begin() as session:
-        waiting = documents.pending(session, claim.tenant_id, claim.job_id)
-    total, done, spent = sum(document.bytes for document in waiting), 0, 0
-    for document in waiting:
+        work = documents.work(session, claim.tenant_id, claim.job_id)
+    tally = _Tally(Reporter(attempt, pen, worker.id), work.done, work.total)
+    tally.tell(0)
+    for document in work.waiting:
         attempt.check()
-        spent += _embed_document(worker, attempt, document.id, _scaled(reporter, done, document.bytes, total, spent))
-        done += document.bytes
-        reporter.report(done, total, spent)
-    return ingestion.outcome(worker, attempt, (total, total))
+        try:
+            _embed_document(worker, attempt, document, tally)
+        except errors.JobError as error:
+            attempt.check()
+            ingestion.give_up(worker, attempt, document.id, error)
+        tally.done += document.bytes
+        tally.tell(0)
+    return ingestion.outcome(worker, attempt, (work.total, work.total))
 
 
-def _embed_document(worker: Worker, attempt: Attempt, document_id: uuid.UUID, heard: Heard) -> int:
-    """Stores the document's chunks; returns the tokens that took. Does nothing for one deleted meanwhile."""
+@dataclass(slots=True)
+class _Tally:
+    """How many of the job's bytes are done, and the tokens that this attempt was charged for."""
+
+    reporter: Reporter
+    done: int
+    total: int
+    charged: int = 0
+
+    def tell(self, begun: float) -> None:
+        """Reports that, and so many bytes of the document at hand."""
+        self.reporter.report(self.done + int(begun), self.total, self.charged)
+
+
+def _embed_document(worker: Worker, attempt: Attempt, document: Pending, tally: _Tally) -> None:
+    """Stores the document's chunks, and makes it ready. Does nothing more once it is deleted."""
     claim = attempt.claim
     with worker.sessions.begin() as session:
-        text = documents.text(session, claim.tenant_id, document_id)
+        text = documents.text(session, claim.tenant_id, document.id)
     if text is None:
-        return 0
+        return
     pieces = cut(worker, attempt, text)
     if not pieces:
-        with worker.sessions.begin() as session:
-            documents.failed(session, claim.tenant_id, document_id, errors.UnreadableDocument.code, "it holds no text")
-            attempts.guard(session, claim.job_id, claim.attempt)
-        return 0
-    tokens = tokenized(worker, attempt, [piece.text for piece in pieces])
-    spent = [0, *itertools.accumulate(map(len, tokens))]
-    vectors = worker.batcher.embed(tokens, attempt.check, lambda n: heard(n / len(pieces), spent[n]))
+        raise errors.UnreadableDocument("it holds no text")
     with worker.sessions.begin() as session:
-        documents.store(session, claim.tenant_id, document_id, pieces, vectors)
         attempts.guard(session, claim.job_id, claim.attempt)
-    return spent[-1]
+        start = documents.resume(session, claim.tenant_id, document.id, pieces)
+    for first in range(start, len(pieces), CHUNKS_OF_A_LOT):
+        lot = pieces[first : first + CHUNKS_OF_A_LOT]
+        tokens = tokenized(worker, attempt, [piece.text for piece in lot])
+        heard = _lot_of(tally, document.bytes, first, len(pieces))
+        vectors = worker.batcher.embed(tokens, attempt.check, heard)
+        if first == start:
+            with worker.sessions.begin() as session:
+                documents.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
+        cost = sum(map(len, tokens))
+        with worker.sessions.begin() as session:
+            attempts.charge(session, claim.job_id, claim.attempt, cost)
+            there = documents.store(
+                session, claim.tenant_id, document.id, lot, vectors, first=first, last=first + len(lot) == len(pieces)
+            )
+        tally.charged += cost
+        if not there:
+            return
 
 
-def _scaled(reporter: Reporter, before: int, size: int, total: int, spent: int) -> Heard:
-    """Reports a part of a document as that part of its bytes."""
-    return lambda part, tokens: reporter.report(before + int(size * part), total, spent + tokens)
+def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int], None]:
+    """Tells of the chunks that are embedded of a lot, as that part of the document's bytes."""
+    return lambda embedded: tally.tell(size * (first + embedded) / count)
 
 
 def cut(worker: Worker, attempt: Attempt, text: str) -> list[Piece]:
-    """The text's chunks, measured by the model's own tokens."""
-    around = len(worker.loaded.tokenize([""])[0])  # what the model puts around every text
+    """The text's chunks, measured by the model's own tokens. Raises `UnreadableDocument`."""
+    around = len(_lots(worker, attempt, [""])[0])  # what the model puts around every text
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(tokens) - around for tokens in _lots(worker, attempt, texts)]
 
     size = min(CHUNK_TOKENS, worker.loaded.context - around)
-    return chunking.cut(text, count, size, min(OVERLAP_TOKENS, size // 4))
+    try:
+        return chunking.cut(text, count, size, min(OVERLAP_TOKENS, size // 4))
+    except ValueError as error:
+        raise errors.UnreadableDocument(f"it can't be cut into chunks: {error}") from error
 
 
 def tokenized(worker: Worker, attempt: Attempt, texts: Sequence[str]) -> list[Tokens]:
@@ -122,5 +153,5 @@ def _lots(worker: Worker, attempt: Attempt, texts: Sequence[str]) -> list[Tokens
     tokens: list[Tokens] = []
     for start in range(0, len(texts), _LOT):
         attempt.check()
-        tokens += worker.batcher.tokenize(texts[start : start + _LOT])
+        tokens += worker.batcher.tokenize(texts[start : start + _LOT], attempt.check)
     return tokens

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from tasks import errors
+from tasks import documents, errors
 from workers.engines import hosting
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ _ERRORS: dict[str, type[errors.JobError]] = {
 class Limits:
     """What reading one document may cost, and how much may come of it."""
 
-    characters: int = 4_000_000
+    characters: int = documents.MAX_CHARACTERS
     pages: int = 2_000
     memory_bytes: int = 1 << 30  # of address space, the interpreter's too
     cpu_s: int = 90

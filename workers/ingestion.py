@@ -1,5 +1,7 @@
 """An ingest job on the control worker: text out of files. And how such a job ends, wherever it does."""
 
+import uuid
+
 from tasks import attempts, documents, errors, stages
 from tasks.jobs import Onward, Outcome
 from tasks.lifecycle import Status
@@ -15,14 +17,16 @@ def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
     claim = attempt.claim
     reporter = Reporter(attempt, pen, worker.id)
     with worker.sessions.begin() as session:
-        waiting = documents.pending(session, claim.tenant_id, claim.job_id)
-    failed = 0
-    for number, document in enumerate(waiting):
+        work = documents.work(session, claim.tenant_id, claim.job_id)
+    failed, done = 0, work.done
+    reporter.report(done, work.total, 0)
+    for document in work.waiting:
         attempt.check()
         failed += not _extract_one(worker, attempt, document)
-        reporter.report(number + 1, len(waiting) + 1, 0)
-    if failed == len(waiting):
-        return outcome(worker, attempt, (failed, failed))
+        done += document.bytes
+        reporter.report(done, work.total, 0)
+    if failed == len(work.waiting):
+        return outcome(worker, attempt, (work.total, work.total))
     return Onward(stages.EMBED_DOCUMENTS, claim.shown_model)
 
 
@@ -37,14 +41,20 @@ def _extract_one(worker: Worker, attempt: Attempt, document: documents.Pending) 
         text = extraction.extract(raw, document.kind, stopped=lambda: attempt.stopped is not None)
     except errors.JobError as error:
         attempt.check()
-        with worker.sessions.begin() as session:
-            documents.failed(session, claim.tenant_id, document.id, error.code, str(error))
-            attempts.guard(session, claim.job_id, claim.attempt)
+        give_up(worker, attempt, document.id, error)
         return False
     with worker.sessions.begin() as session:
-        documents.extracted(session, claim.tenant_id, document.id, text)
         attempts.guard(session, claim.job_id, claim.attempt)
+        documents.extracted(session, claim.tenant_id, document.id, text)
     return True
+
+
+def give_up(worker: Worker, attempt: Attempt, document_id: uuid.UUID, error: errors.JobError) -> None:
+    """The document fails alone. Raises `Fenced`."""
+    claim = attempt.claim
+    with worker.sessions.begin() as session:
+        attempts.guard(session, claim.job_id, claim.attempt)
+        documents.failed(session, claim.tenant_id, document_id, error.code, str(error))
 
 
 def outcome(worker: Worker, attempt: Attempt, progress: tuple[int, int]) -> Outcome:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks import documents, errors, holdings, ids
@@ -40,8 +42,8 @@ def shelve(sessions: Sessions, caller: Caller, *texts: str, vectors: Any = None,
     job = ingest(sessions, caller, new(**changes))
     directions = np.eye(D, dtype=np.float32)[: len(texts)] if vectors is None else np.array(vectors, np.float32)
     with sessions.begin() as session:
-        [waiting] = documents.pending(session, caller.tenant_id, job.id)
-        documents.store(session, caller.tenant_id, waiting.id, [Piece(text, 3) for text in texts], directions)
+        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+        shelves.store(session, caller.tenant_id, waiting.id, [Piece(text, 3) for text in texts], directions)
     return waiting.id
 
 
@@ -50,7 +52,9 @@ def search(
 ) -> list[Passage]:
     asked = np.array(vector, dtype=np.float32)
     with sessions.begin() as session:
-        return documents.search(session, caller.tenant_id, "books", query, asked, **({"top_k": 10} | options))
+        return documents.search(
+            session, caller.tenant_id, "books", query, asked, **({"top_k": 10, "model": "embedder"} | options)
+        )
 
 
 def test_texts_go_straight_to_the_embedding_model(sessions: Sessions, caller: Caller) -> None:
@@ -59,11 +63,11 @@ def test_texts_go_straight_to_the_embedding_model(sessions: Sessions, caller: Ca
     assert (job.type, job.model, job.queue) == ("ingest", "embedder", "embedder")
     assert tables.column(sessions, job.id, "stage") == "embed_documents"
     with sessions.begin() as session:
-        waiting = documents.pending(session, caller.tenant_id, job.id)
+        waiting = documents.work(session, caller.tenant_id, job.id).waiting
         assert [(one.kind, one.bytes) for one in waiting] == [("text", 3), ("text", 9)]
         assert [documents.text(session, caller.tenant_id, one.id) for one in waiting] == ["one", "two words"]
         assert [documents.raw(session, caller.tenant_id, one.id) for one in waiting] == [None, None]
-        made = documents.collection_of(session, caller, "books")
+        made = holdings.collection(session, caller, "books")
     assert (made.model, made.dimensions, made.documents, made.chunks) == ("embedder", None, 2, 0)
 
 
@@ -73,7 +77,7 @@ def test_files_go_to_the_control_worker_first(sessions: Sessions, caller: Caller
     assert (job.model, job.queue) == ("embedder", "control")
     assert tables.column(sessions, job.id, "stage") == "extract"
     with sessions.begin() as session:
-        _, file = documents.pending(session, caller.tenant_id, job.id)
+        _, file = documents.work(session, caller.tenant_id, job.id).waiting
         assert documents.raw(session, caller.tenant_id, file.id) == b"%PDF"
         assert documents.text(session, caller.tenant_id, file.id) is None
         documents.extracted(session, caller.tenant_id, file.id, "found")
@@ -100,14 +104,71 @@ def test_model_that_cannot_embed_is_refused(sessions: Sessions, caller: Caller, 
         documents.collection_of(session, caller, "books")
 
 
-def test_stored_document_is_ready_and_counted(sessions: Sessions, caller: Caller) -> None:
-    """Storing again replaces; the first vectors fix the collection's dimensions."""
-    document_id = shelve(sessions, caller, "a", "b", "c")
+def test_document_is_found_and_counted_once_its_last_lot_is_stored(sessions: Sessions, caller: Caller) -> None:
+    """Until then nothing of it can be seen; the first vectors fix the collection's dimensions."""
+    shelve(sessions, caller, "a")
+    job = ingest(sessions, caller)
+
+    def store(text: str, first: int, *, last: bool) -> bool:
+        vector = np.eye(D, dtype=np.float32)[:1]
+        with sessions.begin() as session:
+            return documents.store(
+                session, caller.tenant_id, waiting.id, [Piece(text, 3)], vector, first=first, last=last
+            )
+
+    def seen() -> tuple[list[str], int, int | None]:
+        with sessions.begin() as session:
+            home = holdings.collection(session, caller, "books")
+            shown = holdings.get(session, caller, waiting.id)
+        assert (home.dimensions, home.documents) == (D, 2)
+        return sorted(passage.text for passage in search(sessions, caller, "b")), home.chunks, shown.chunks
+
     with sessions.begin() as session:
-        documents.store(session, caller.tenant_id, document_id, [Piece("z", 5)], np.eye(D, dtype=np.float32)[:1])
-        home = documents.collection_of(session, caller, "books")
-    assert (home.dimensions, home.documents, home.chunks) == (D, 1, 1)
-    assert [passage.text for passage in search(sessions, caller)] == ["z"]
+        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+    assert store("b", 0, last=False)
+    assert seen() == (["a"], 1, None)
+    assert store("c", 1, last=True)
+    assert seen() == (["a", "b", "c"], 3, 2)
+    assert not store("d", 2, last=True)
+
+
+@pytest.mark.parametrize(("cut", "left"), [(["a", "b", "c"], 2), (["a", "x", "c"], 0), (["a", "b"], 0), (["a"], 0)])
+def test_lots_of_an_earlier_attempt_are_kept_if_they_were_cut_the_same(
+    sessions: Sessions, caller: Caller, cut: list[str], left: int
+) -> None:
+    """Else the document begins anew."""
+    job = ingest(sessions, caller)
+    with sessions.begin() as session:
+        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+        whose = (session, caller.tenant_id, waiting.id)
+        assert documents.resume(*whose, [Piece("a", 1)]) == 0
+        documents.store(*whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], last=False)
+        assert documents.resume(*whose, [Piece(text, 1) for text in cut]) == left
+        assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (left, left or None)
+
+
+def test_failed_document_leaves_no_chunks(sessions: Sessions, caller: Caller) -> None:
+    """What was stored of it by then goes with it."""
+    job = ingest(sessions, caller)
+    with sessions.begin() as session:
+        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+        documents.store(
+            session, caller.tenant_id, waiting.id, [Piece("a", 1)], np.eye(D, dtype=np.float32)[:1], last=False
+        )
+        documents.failed(session, caller.tenant_id, waiting.id, "x", "y")
+        assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (0, None)
+
+
+def counted(session: Session) -> int | None:
+    """The chunks that the one document's row tells of."""
+    return session.scalar(text("SELECT chunks FROM documents"))
+
+
+def test_vector_of_a_model_that_the_collection_has_no_longer_is_refused(sessions: Sessions, caller: Caller) -> None:
+    """A collection made anew under its name: a vector of the right dimension says nothing there."""
+    shelve(sessions, caller, "a")
+    with pytest.raises(errors.CollectionGone, match="made anew, for vectors of embedder"):
+        search(sessions, caller, model="other")
 
 
 def test_vectors_of_another_dimension_are_refused(sessions: Sessions, caller: Caller) -> None:
@@ -123,12 +184,12 @@ def test_deleted_document_is_not_brought_back(sessions: Sessions, caller: Caller
     """Its job goes on with the others."""
     job = ingest(sessions, caller, new("one"), new("two"))
     with sessions.begin() as session:
-        gone, left = documents.pending(session, caller.tenant_id, job.id)
+        gone, left = documents.work(session, caller.tenant_id, job.id).waiting
         holdings.delete(session, caller, gone.id)
-        documents.store(session, caller.tenant_id, gone.id, [Piece("one", 1)], np.eye(D, dtype=np.float32)[:1])
+        shelves.store(session, caller.tenant_id, gone.id, [Piece("one", 1)], np.eye(D, dtype=np.float32)[:1])
         documents.extracted(session, caller.tenant_id, gone.id, "one")
         documents.failed(session, caller.tenant_id, gone.id, "x", "y")
-        assert [one.id for one in documents.pending(session, caller.tenant_id, job.id)] == [left.id]
+        assert [one.id for one in documents.work(session, caller.tenant_id, job.id).waiting] == [left.id]
     assert search(sessions, caller) == []
 
 
@@ -136,13 +197,13 @@ def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> 
     """Ready ones with their chunks, failed ones with the reason; a ready one doesn't fail any more."""
     job = ingest(sessions, caller, new("one", title="One"), new(None, b"x", kind="pdf", filename="b.pdf"))
     with sessions.begin() as session:
-        ready, failed = documents.pending(session, caller.tenant_id, job.id)
-        documents.store(session, caller.tenant_id, ready.id, [Piece("one", 2)], np.eye(D, dtype=np.float32)[:1])
+        ready, failed = documents.work(session, caller.tenant_id, job.id).waiting
+        shelves.store(session, caller.tenant_id, ready.id, [Piece("one", 2)], np.eye(D, dtype=np.float32)[:1])
         for document in (ready, failed):
             documents.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
         assert documents.raw(session, caller.tenant_id, failed.id) is None
         ended = documents.outcome(session, caller.tenant_id, job.id)
-    assert (ended.ready, ended.failed, ended.tokens) == (1, [("unreadable_document", "no text")], 2)
+    assert (ended.ready, ended.failed) == (1, [("unreadable_document", "no text")])
     first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
     error = {"code": "unreadable_document", "message": "no text"}
     assert ended.result == {
@@ -223,12 +284,12 @@ def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) 
     theirs = tables.tenant(sessions, "theirs")
     job = ingest(sessions, caller)
     with sessions.begin() as session:
-        [own] = documents.pending(session, caller.tenant_id, job.id)
-        assert documents.pending(session, theirs.tenant_id, job.id) == []
+        [own] = documents.work(session, caller.tenant_id, job.id).waiting
+        assert documents.work(session, theirs.tenant_id, job.id).waiting == []
         assert documents.text(session, theirs.tenant_id, own.id) is None
         documents.extracted(session, theirs.tenant_id, own.id, "theirs")
         documents.failed(session, theirs.tenant_id, own.id, "x", "y")
-        documents.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
+        shelves.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
         assert documents.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
         for ask in (holdings.get, holdings.delete):
             with pytest.raises(errors.NotFound):

@@ -18,7 +18,7 @@ def ingest(sessions: Sessions, caller: Caller, *titles: str, name: str = "books"
     new = [NewDocument("one", None, "text", title, None, {}) for title in titles]
     with sessions.begin() as session:
         job = documents.ingest(session, tables.MODELS, caller, name, None, new, "interactive", 5, {})
-        return [one.id for one in documents.pending(session, caller.tenant_id, job.id)]
+        return [one.id for one in documents.work(session, caller.tenant_id, job.id).waiting]
 
 
 def test_document_is_shown_whole(sessions: Sessions, caller: Caller) -> None:

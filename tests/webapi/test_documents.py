@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import TestResponse, encode_multipart
 
 from db.session import Sessions
-from tasks import documents, ids
+from tasks import holdings, ids
 from tasks.keys import Caller
 from tests import tables
 from tests.webapi.conftest import Api
@@ -332,4 +332,4 @@ def test_documents_of_a_cancelled_job_have_failed(api: Api, sessions: Sessions, 
     shown = api.get(document["links"]["self"]).json
     assert (shown["status"], shown["error"]["code"]) == ("failed", "cancelled")
     with sessions.begin() as session:
-        assert documents.collection_of(session, caller, "books").chunks == 0
+        assert holdings.collection(session, caller, "books").chunks == 0

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import redis
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from db.jobs import Job
 from db.session import Sessions
 from db.workers import Worker
-from tasks import documents, ids, jobs
+from tasks import ids, jobs
 from tasks.chunking import Piece
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tests import tables
+from tests import shelves, tables
 from tests.webapi.conftest import Api
 from webapi import search as search_module
 
@@ -99,7 +99,7 @@ def shelve(sessions: Sessions, caller: Caller, api: Api, *texts: str, rows: Any 
     assert document_id
     assert job_id
     with sessions.begin() as session:
-        documents.store(session, caller.tenant_id, document_id, [Piece(text, 1) for text in texts], directions)
+        shelves.store(session, caller.tenant_id, document_id, [Piece(text, 1) for text in texts], directions)
         tables.put(session, job_id, Status.SUCCEEDED)
     return str(document["id"])
 
@@ -136,6 +136,7 @@ def test_search_is_charged_as_a_job(api: Api, sessions: Sessions, caller: Caller
     assert api.post("/v1/search", json=ASKED).status_code == 200
     [job] = api.get("/v1/jobs?type=embed").json["data"]
     assert (job["status"], job["model"], job["lane"]) == ("succeeded", "embedder", "interactive")
+    assert job["metadata"] == {"for": "search"}
     assert job["usage"]["prompt_tokens"] == 1
 
 
@@ -224,6 +225,23 @@ def test_model_that_was_exchanged_is_told(api: Api, sessions: Sessions, caller: 
     shelve(sessions, caller, api, "one", rows=[[1, 0]])
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.json["error"]["field"]) == (422, "collection")
+
+
+def test_search_in_a_collection_made_anew_meanwhile_is_a_503(
+    api: Api, sessions: Sessions, caller: Caller, embedding: Any
+) -> None:
+    """The query's vector is another model's than the collection's are now: asking again helps."""
+
+    def exchanged(texts: list[str]) -> Outcome:
+        with sessions.begin() as session:
+            session.execute(text("UPDATE collections SET model = 'another'"))
+        return vectors(texts)
+
+    shelve(sessions, caller, api, "one")
+    embedding(exchanged)
+    response = api.post("/v1/search", json=ASKED)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert "made anew" in response.json["error"]["message"]
 
 
 def test_search_holds_a_permit_while_it_waits(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:

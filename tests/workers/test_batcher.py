@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,15 @@ def never() -> None:
     pass
 
 
+def occupied(pool: ThreadPoolExecutor, batcher: Batcher, engine: Recording) -> list[Future[NDArray[np.float32]]]:
+    """Fills both places for batches with a text each; two at once would share a batch."""
+    blockers = []
+    for number in range(2):
+        blockers.append(pool.submit(batcher.embed, texts(1), never))
+        _until(lambda n=number: len(engine.batches) == n + 1)
+    return blockers
+
+
 def test_each_text_gets_its_own_vector(engine: Recording) -> None:
     engine.go.set()
     asked = texts(*range(1, 101))
@@ -75,8 +84,7 @@ def test_each_text_gets_its_own_vector(engine: Recording) -> None:
 def test_several_callers_share_a_batch_in_turn(engine: Recording) -> None:
     batcher = Batcher(engine)
     with ThreadPoolExecutor() as pool:
-        blockers = [pool.submit(batcher.embed, texts(1), never) for _ in range(2)]
-        _until(lambda: len(engine.batches) == 2)  # both batches in flight
+        blockers = occupied(pool, batcher, engine)
         many = pool.submit(batcher.embed, texts(*range(100, 140)), never)
         _until(lambda: batcher.waiting == 1)
         few = pool.submit(batcher.embed, texts(7), never)
@@ -132,8 +140,7 @@ def test_a_text_that_kills_the_host_fails_alone(engine: Recording) -> None:
 def test_a_refused_text_fails_its_own_caller_only(engine: Recording) -> None:
     batcher = Batcher(engine)
     with ThreadPoolExecutor() as pool:
-        blockers = [pool.submit(batcher.embed, texts(1), never) for _ in range(2)]
-        _until(lambda: len(engine.batches) == 2)
+        blockers = occupied(pool, batcher, engine)
         refused = pool.submit(batcher.embed, [(0,)], never)
         taken = pool.submit(batcher.embed, texts(5), never)
         _until(lambda: batcher.waiting == 2)

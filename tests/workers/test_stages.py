@@ -1,72 +1,30 @@
-"""Jobs that embed, ask and ingest, stage by stage, on real PostgreSQL and Redis with echo engines."""
+"""Jobs that embed and ask, stage by stage, on real PostgreSQL and Redis with echo engines."""
 
 import threading
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import documents as kept
 from db import vectors
 from db.scope import scope
 from db.session import Sessions
-from tasks import catalog, documents, ending, ids, jobs, questions, stages, stream
-from tasks.documents import NewDocument
+from tasks import ending, ids, jobs, stages, stream
 from tasks.keys import Caller
-from tasks.record import Record
 from tests import tables
 from tests.workers.conftest import MakeWorker
+from tests.workers.staged import FACTS, asking, embedding, ingesting, look, written
 from workers import run
 from workers.attempt import Stop
 from workers.engines.echo import Echo
 from workers.worker import Worker
-
-FACTS = "The red lamp is in the kitchen.\n\nOscar likes honey.\n\nThe boat costs 42 coins."
-
-
-def submitted(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
-    job_id = tables.submit(sessions, caller, **changes).id
-    tables.dispatch(sessions, job_id)
-    return job_id
-
-
-def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
-    return submitted(sessions, caller, type="embed", model="embedder", input={"texts": list(texts)}, params={})
-
-
-def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
-    with sessions.begin() as session:
-        job_id = documents.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
-    tables.dispatch(sessions, job_id)
-    return job_id
-
-
-def asking(sessions: Sessions, caller: Caller, question: str, **params: Any) -> uuid.UUID:
-    given = {"question": question, "collection": "facts", "top_k": 2}
-    wanted = tables.submission(type="rag", input=given, params={"temperature": 0, **params})
-    with sessions.begin() as session:
-        job_id = questions.submit(session, tables.MODELS, caller, wanted).id
-    tables.dispatch(sessions, job_id)
-    return job_id
-
-
-def written(text: str, title: str | None = None) -> NewDocument:
-    return NewDocument(text, None, "text", title, None, {"from": "test"})
-
-
-def filed(raw: bytes, kind: str = "text") -> NewDocument:
-    return NewDocument(None, raw, kind, None, f"notes.{kind}", {})
-
-
-def look(sessions: Sessions, caller: Caller, job_id: uuid.UUID) -> Record:
-    with sessions() as session:
-        return jobs.get(session, caller, job_id)
 
 
 def sent(worker: Worker) -> list[str]:
@@ -148,62 +106,6 @@ def test_question_to_a_collection_deleted_meanwhile_fails_by_name(
     assert error["code"] == "collection_not_found"
 
 
-def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker
-) -> None:
-    """A file that holds no text fails alone, and is named in the result."""
-    job_id = ingesting(sessions, caller, filed(FACTS.encode()), filed(b"no pdf", "pdf"), written("Anna has a cat."))
-    control = make_worker(catalog.CONTROL)
-    assert tables.column(sessions, job_id, "model") == catalog.CONTROL
-    run.run(control, job_id)
-    assert tables.column(sessions, job_id, "model") == "embedder"
-    tables.dispatch(sessions, job_id)
-    run.run(make_worker("embedder"), job_id)
-    record = look(sessions, caller, job_id)
-    assert (record.status, record.model) == ("succeeded", "embedder")
-    assert record.result is not None
-    told = record.result["documents"]
-    assert [document["status"] for document in told] == ["ready", "failed", "ready"]
-    assert told[1]["error"]["code"] == "unreadable_document"
-    assert record.progress is not None
-    assert record.progress["done"] == record.progress["total"]
-    assert search(sessions, caller, "the red lamp") == FACTS
-
-
-def test_ingest_of_nothing_readable_fails(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
-    job_id = ingesting(sessions, caller, filed(b"no pdf", "pdf"))
-    run.run(make_worker(catalog.CONTROL), job_id)
-    record = look(sessions, caller, job_id)
-    assert record.status == "failed"
-    assert record.error is not None
-    assert record.error["code"] == "unreadable_document"
-
-
-def test_text_of_white_space_is_no_document(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
-    job_id = ingesting(sessions, caller, written(" \n "), written(FACTS))
-    run.run(make_worker("embedder"), job_id)
-    record = look(sessions, caller, job_id)
-    assert record.result is not None
-    assert [document["status"] for document in record.result["documents"]] == ["failed", "ready"]
-
-
-def test_ingest_goes_on_with_the_documents_that_are_missing(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker
-) -> None:
-    """A worker that dies after the first document: the next attempt embeds only the second."""
-    job_id = ingesting(sessions, caller, written("Anna has a cat."), written(FACTS))
-    dying = make_worker("embedder", Dying("embedder", 2, 64))
-    with pytest.raises(SystemExit):
-        run.run(dying, job_id)
-    tables.dispatch(sessions, job_id)
-    run.run(make_worker("embedder"), job_id)
-    record = look(sessions, caller, job_id)
-    assert record.status == "succeeded"
-    assert record.result is not None
-    assert [document["status"] for document in record.result["documents"]] == ["ready", "ready"]
-    assert record.attempt == 2
-
-
 @pytest.mark.parametrize("drained", [False, True], ids=["cancelled", "drained"])
 def test_embedding_stops_when_it_is_told_to(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, drained: bool
@@ -268,6 +170,21 @@ def test_question_that_leaves_no_room_for_a_passage_fails(
     assert error["code"] == "context_length_exceeded"
 
 
+def test_question_to_a_collection_made_anew_with_another_model_fails_by_name(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Vectors of two models can't be compared, though their dimensions are the same."""
+    finder = make_worker("embedder")
+    run.run(finder, ingesting(sessions, caller, written(FACTS)))
+    job_id = asking(sessions, caller, "Where is the lamp?")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE collections SET model = 'another'"))
+    run.run(finder, job_id)
+    error = look(sessions, caller, job_id).error
+    assert error is not None
+    assert error["code"] == "collection_not_found"
+
+
 def test_stage_that_was_taken_over_passes_nothing_on(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
@@ -310,24 +227,8 @@ class Interrupted:
         return self.sessions()
 
 
-class Dying(Echo):
-    """Ends its worker's thread when it is to count the tokens of a second document."""
-
-    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        if any("lamp" in text for text in texts):
-            raise SystemExit
-        return super().tokenize(texts)
-
-
 def until(met: Callable[[], object]) -> None:
     deadline = time.monotonic() + 30
     while not met():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
-
-
-def search(sessions: Sessions, caller: Caller, query: str) -> str:
-    echo = Echo("echo", 1, 64)
-    with sessions.begin() as session:
-        vector = echo.embed(echo.tokenize([query]))[0]
-        return documents.search(session, caller.tenant_id, "facts", query, vector, top_k=1)[0].text

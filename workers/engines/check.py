@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     # Libraries and logs print to file descriptor 1; the answer has it to itself.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    path = Path(argv[0]).resolve()
+    path = Path(argv[0])
     try:
         told = _header(path) if len(argv) == 1 else _trial(path, *argv[1:])
     except errors.ForebayError as error:
