@@ -8,7 +8,7 @@ import torch
 from . import evaluation, export, tokenizer, training
 from .tokenizer import Tokenizer
 
-MINUTES = 80.0
+MINUTES = 110.0
 FOLDER = Path(__file__).parents[2] / "build" / "demo-model"
 
 

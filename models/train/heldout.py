@@ -3,7 +3,7 @@
 from . import probes
 
 SEED = 3
-COUNT = 36
+COUNT = 100
 KINDS = ("single", "distractors", "absent")
 
 

@@ -36,7 +36,7 @@ LESSONS = (
     Lesson(Stage(letters=120, copying=0.4), 128, 0.12),
     Lesson(Stage(letters=200, copying=0.05, drills=0.8), 192, 0.45),
     Lesson(Stage(letters=500, copying=0.04, drills=0.35), 384, 0.65),
-    Lesson(Stage(letters=1150, copying=0.03, drills=0.15), 512, 1.0),
+    Lesson(Stage(letters=1150, copying=0.03, drills=0.25), 512, 1.0),
 )
 
 

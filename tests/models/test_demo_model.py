@@ -1,7 +1,6 @@
 """The shipped demo model on questions about names it has never seen, through the platform's engines."""
 
 import dataclasses
-import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 MODEL = catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]
 FACT_SHEET = (ROOT / "cli" / "fact_sheet.txt").read_text(encoding="utf-8").strip()
 
-# The rates that were asked of the model.
+# The rates that were asked of the model, and how many answers another CPU's rounding may turn over.
+ROUNDING = 0.01
 THRESHOLDS = {"single": 0.85, "distractors": 0.70, "absent": 0.80}
 
 
@@ -49,18 +49,14 @@ def ask(engine: Engine, message: str) -> str:
 
 @pytest.mark.parametrize("kind", THRESHOLDS)
 def test_held_out_questions_are_answered_exactly(answers: list[tuple[Probe, str]], kind: str) -> None:
-    """Right to the letter, contexts of up to 400 tokens, both forms: not clearly less often than the threshold.
-
-    The rate itself is measured on more questions than a test has time for, see models/train/README.md; here it may be
-    two standard errors of this sample below.
-    """
-    wanted = THRESHOLDS[kind]
+    """Right to the letter, contexts of up to 400 tokens, both forms."""
     right = [said == probe.answer for probe, said in answers if probe.kind == kind]
-    assert sum(right) / len(right) >= wanted - 2 * math.sqrt(wanted * (1 - wanted) / len(right))
+    assert sum(right) / len(right) >= THRESHOLDS[kind] - ROUNDING
 
 
 def test_both_libraries_read_and_answer_alike(engine: Engine, other: Engine, answers: list[tuple[Probe, str]]) -> None:
     """The same tokens always; the same greedy words but where two nearly equal ones are rounded apart, one in 100."""
+    answers = answers[::3]
     prompts = [engine.render([{"role": "user", "content": probe.message}]) for probe, _ in answers]
     assert [engine.tokenize([prompt]) for prompt in prompts] == [other.tokenize([prompt]) for prompt in prompts]
     same = [ask(other, probe.message) == said for probe, said in answers]
