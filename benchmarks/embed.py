@@ -56,7 +56,7 @@ LOADS = [
 
 
 @click.command(help=__doc__)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
 def main(rounds: int) -> None:
     console = Console(width=max(140, Console().width))
     if not MODEL.is_file():
@@ -116,7 +116,7 @@ async def _through(stack: Stack, callers: Sequence[str], load: Load, texts: Sequ
         " FROM jobs WHERE created_at >= %s"
     )
     while (row := stack.query(counted, since))[0] < len(jobs):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
     return len(texts) / (row[1] - began_at)
 
 
