@@ -1,8 +1,19 @@
 """All tables, for Alembic and for tests that compare it with what the migrations make."""
 
-from db import chunks, documents, jobs, keys, tenants, usage, vectors, workers
+from db import chunks, documents, jobs, keys, tenants, usage, vectors, windows, workers
 from db.session import Table
 
-__all__ = ["chunks", "documents", "jobs", "keys", "metadata", "tenants", "usage", "vectors", "workers"]
+__all__ = [
+    "chunks",
+    "documents",
+    "jobs",
+    "keys",
+    "metadata",
+    "tenants",
+    "usage",
+    "vectors",
+    "windows",
+    "workers",
+]
 
 metadata = Table.metadata

@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import redis
@@ -12,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from db import jobs, workers
 from db.jobs import Job
-from db.workers import Worker
-from tasks import broker, ending, lifecycle
+from db.workers import Strength, Worker
+from tasks import broker, ending, lifecycle, window
 from tasks.dispatch import Dispatcher
 from tasks.lifecycle import Status
 from tasks.window import Ticket
@@ -56,7 +57,8 @@ class Sweeper:
                 return
             closings = self._reclaim(session) if steady else []
             waiting = jobs.models_waiting(session)
-            tickets = self._lost_messages(session)
+            strengths = workers.strengths(session, self.lease_s)
+            tickets = self._lost_messages(session, strengths) + self._lifted(session, strengths)
             workers.remove_silent_since(session, FORGET_WORKERS_S)
         for closing in closings:
             ending.announce(self.client, closing, self.ttl_s)
@@ -86,12 +88,19 @@ class Sweeper:
             log.warning("lease_ran_out", job_id=str(job.id), attempt=job.attempt, worker=job.worker_id)
         return [closing for closing in closed if closing]
 
-    def _lost_messages(self, session: Session) -> list[Ticket]:
+    def _lifted(self, session: Session, strengths: Mapping[str, Strength]) -> list[Ticket]:
+        """Batch jobs that have stood still behind interactive work for too long, one a model."""
+        busy = [model for model, strength in strengths.items() if not strength.free]
+        tickets = [ticket for model in busy if (ticket := window.lift(session, model))]
+        for ticket in tickets:
+            log.info("lifted", job_id=str(ticket.job_id))
+        return tickets
+
+    def _lost_messages(self, session: Session, strengths: Mapping[str, Strength]) -> list[Ticket]:
         """Dispatched jobs to send again: where Redis holds fewer messages than were sent, or a free slot finds none."""
         due = func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S)
         stale = and_(Job.status == Status.DISPATCHED, Job.dispatched_at <= due)
         rows = session.execute(select(Job.id, Job.model, Job.lane).where(stale).order_by(Job.dispatched_at)).all()
-        strengths = workers.strengths(session, self.lease_s)
         missing = []
         for model in {row.model for row in rows} & strengths.keys():
             sent = session.scalar(select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED)) or 0

@@ -1,5 +1,6 @@
 """The window: which waiting jobs are handed to Redis next, and how many."""
 
+import datetime as dt
 import uuid
 from dataclasses import dataclass
 from functools import cache
@@ -8,11 +9,14 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, literal, select, text
 from sqlalchemy.orm import Session
 
-from db import jobs, workers
+from db import jobs, windows, workers
 from db.jobs import Job
 from db.workers import Worker
 from tasks import broker, lifecycle
 from tasks.lifecycle import Status
+
+# The longest that batch work stands still behind interactive work: then one job of it goes first.
+STARVED_S = 60.0
 
 _NO_JOB = uuid.UUID(int=0)
 
@@ -80,17 +84,44 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
         {"model": model},
     )
     view = _view(session, model, lease_s)
-    chosen: list[uuid.UUID] = []
+    tickets: list[Ticket] = []
     if view.interactive_waits and view.room:
-        chosen += jobs.next_queued(session, model, "interactive", view.room)
-    batch_room = min(view.batch_room, view.room - len(chosen))
+        tickets += _let_in(session, model, "interactive", view.room)
+    batch_room = min(view.batch_room, view.room - len(tickets))
     if view.batch_waits and batch_room > 0:
-        chosen += jobs.next_queued(session, model, "batch", batch_room)
-    if not chosen:
-        return []
+        tickets += _let_in(session, model, "batch", batch_room)
+    return tickets
+
+
+def _let_in(session: Session, model: str, lane: str, room: int) -> list[Ticket]:
+    chosen = jobs.next_queued(session, model, lane, room)
     moved = lifecycle.move(session, Status.DISPATCHED, Job.id.in_(chosen), dispatched_at=func.clock_timestamp())
-    lanes = {job.id: job.lane for job in moved}
-    return [Ticket(job_id, broker.queue(model, lanes[job_id])) for job_id in chosen if job_id in lanes]
+    still = {job.id for job in moved}
+    return [Ticket(job_id, broker.queue(model, lane)) for job_id in chosen if job_id in still]
+
+
+def lift(session: Session, model: str) -> Ticket | None:
+    """Sends one batch job by the interactive queue, when none of the model runs, or was lifted, for `STARVED_S`.
+
+    The workers look into the batch queue only when the interactive one is empty, so where interactive work never ends
+    a batch job starts at least every `STARVED_S`, after what is in the interactive queue, which is less than a window.
+    The caller holds the sweep's lock, knows that no slot is free, commits, then sends.
+    """
+    batch = and_(Job.model == model, Job.lane == "batch")
+    if windows.lifted_within(session, model, STARVED_S) or session.scalar(
+        select(literal(1)).where(batch, Job.status == Status.RUNNING).limit(1)
+    ):
+        return None
+    sent = select(Job.id).where(batch, Job.status == Status.DISPATCHED).order_by(Job.dispatched_at).limit(1)
+    next_ids = list(session.scalars(sent)) or jobs.next_queued(session, model, "batch", 1)
+    old = Job.created_at < func.now() - dt.timedelta(seconds=STARVED_S)
+    lifted = session.scalars(select(Job.id).where(Job.id.in_(next_ids), old)).one_or_none()
+    if lifted is None:
+        return None
+    lifecycle.move(session, Status.DISPATCHED, Job.id == lifted, dispatched_at=func.clock_timestamp())
+    lifecycle.mark_sent(session, [lifted])
+    windows.note_lift(session, model)
+    return Ticket(lifted, broker.queue(model, "interactive"))
 
 
 def _view(session: Session, model: str, lease_s: float, besides: uuid.UUID = _NO_JOB) -> View:

@@ -34,8 +34,10 @@ def emptied(postgres_url: str) -> Iterator[Sessions]:
     names = ", ".join(table.name for table in tables.metadata.sorted_tables)
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {names} CASCADE"))
-    yield db_session.open_sessions(engine)
-    engine.dispose()
+    try:
+        yield db_session.open_sessions(engine)
+    finally:
+        engine.dispose()
 
 
 def tenant(sessions: Sessions, name: str = "ours") -> Caller:
