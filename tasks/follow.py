@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 BUFFERED_EVENTS = 1000
 START = (0, 0)
+ANY_ATTEMPT = 1_000_000_000  # of a reader who knows a number only
 _BLOCK_S = 1.0
 _GATHER_S = 0.01  # once busy, a pause that gathers: one read then serves many events
 _GATHER_STREAMS = 3  # so many streams with news in one read is busy; fewer are read as they come
@@ -36,6 +37,10 @@ class Ended(Exception):
     """The job has ended and the stream won't tell: PostgreSQL has the rest."""
 
 
+class Misled(Exception):
+    """What the reader has was lost and told differently: it has to begin anew."""
+
+
 class Stopped(Exception):
     """This process is about to end: the reader has to resume at another."""
 
@@ -44,11 +49,13 @@ class Stopped(Exception):
 class Subscription:
     """One reader of one stream: a bounded buffer between the follower's thread and the reader's.
 
-    `after` is the number of the last event it was given. With `end_only` it is given the last event and no other.
+    `after` is the number of the last event it was given, `under` the attempt that event was of, or after `Misled` the
+    attempt that tells it anew. With `end_only` it is given the last event and no other.
     """
 
     job_id: uuid.UUID
     after: int
+    under: int = ANY_ATTEMPT
     end_only: bool = False
     _events: collections.deque[Event] = field(default_factory=collections.deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -57,7 +64,7 @@ class Subscription:
     def next(self, timeout_s: float) -> Event | None:
         """The next event, or None when none comes in time.
 
-        Raises `Overflow`, `Ended` or `Stopped` once the buffer is empty.
+        Raises `Overflow`, `Ended`, `Misled` or `Stopped` once the buffer is empty.
         """
         with self._changed:
             if not self._events and self._outcome is None:
@@ -85,6 +92,9 @@ class Subscription:
 
     def _take(self, event: Event) -> None:
         last = event.entry.type in lifecycle.TERMINAL
+        if stream.misleads(event, self.after, self.under):
+            self.under, self._outcome = event.attempt, Misled
+            return
         if event.entry.seq != self.after + 1 and not self.end_only:
             if last:  # what is between was lost with Redis, or this reader saw more than was kept
                 self._outcome = Ended
@@ -95,7 +105,7 @@ class Subscription:
             self._outcome = Overflow
             return
         self._events.append(event)
-        self.after = event.entry.seq
+        self.after, self.under = event.entry.seq, event.attempt
 
 
 @dataclass(slots=True)
@@ -141,12 +151,15 @@ class Follower:
         self.release()
         self._thread.join()
 
-    def subscribe(self, job_id: uuid.UUID, after: int, *, since: Position = START) -> Subscription:
+    def subscribe(
+        self, job_id: uuid.UUID, after: int, *, under: int = ANY_ATTEMPT, since: Position = START
+    ) -> Subscription:
         """Events of the job with a number above `after`: first those already there, then as they come.
 
+        `under` is the attempt of which the reader had that event.
         `since` spares reading again what the caller has read: the position of an entry with a number up to `after`.
         """
-        return self._add(Subscription(job_id, after), since)
+        return self._add(Subscription(job_id, after, under), since)
 
     def subscribe_to_end(self, job_id: uuid.UUID) -> Subscription:
         """The job's last event and no other."""

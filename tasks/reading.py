@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from db.session import Sessions
-from tasks import errors, follow, jobs, lifecycle, record, stream
-from tasks.follow import START, Follower, Subscription
+from tasks import errors, follow, jobs, lifecycle, record, stream, transcript
+from tasks.follow import ANY_ATTEMPT, START, Follower, Subscription
 from tasks.jobs import Wait
 from tasks.keys import Caller
 from tasks.lifecycle import Status
@@ -48,17 +48,19 @@ class Reader:
         """`release`, and waits until the thread has ended."""
         self._follower.stop()
 
-    def events(self, caller: Caller, job_id: uuid.UUID, after: int) -> Iterator[Step]:
+    def events(self, caller: Caller, job_id: uuid.UUID, after: int, under: int = ANY_ATTEMPT) -> Iterator[Step]:
         """The job's events above `after`, to the last; while it waits, its position whenever that changes.
 
+        `under` is the attempt of which the reader had that event: where what it has was lost and told differently, it
+        is given `restarted` and everything anew.
         Yields None when a second went by without news. Raises `NotFound` at once; while iterating `follow.Overflow`
         (resume), `follow.Stopped` (resume elsewhere), and SQLAlchemy's errors where only PostgreSQL can tell the end.
         """
         with self._sessions.begin() as session:
             job, output = jobs.find(session, caller, job_id)
         if job.status in lifecycle.TERMINAL:
-            return iter(_replay(job, output, after))
-        return self._live(caller, job, after)
+            return iter(_replay(job, output, after, under))
+        return self._live(caller, job, after, under)
 
     def wait_for_end(self, job_id: uuid.UUID, timeout_s: float) -> None:
         """Returns when the job has ended, after `timeout_s`, or when the process stops."""
@@ -73,22 +75,31 @@ class Reader:
         finally:
             self._follower.unsubscribe(subscription)
 
-    def _live(self, caller: Caller, job: Job, after: int) -> Iterator[Step]:
+    def _live(self, caller: Caller, job: Job, after: int, under: int) -> Iterator[Step]:
         """What Redis holds already is read here, however much it is; what comes then, through the follower."""
         since = START
         for event in self._held(job.id):
+            if stream.misleads(event, after, under):
+                yield from self._anew(caller, job, event.attempt)
+                return
             if event.entry.seq == after + 1:
-                after, since = event.entry.seq, (event.attempt, event.entry.seq)
+                after, under, since = event.entry.seq, event.attempt, (event.attempt, event.entry.seq)
                 yield event
                 if event.entry.type in lifecycle.TERMINAL:
                     return
-        subscription = self._follower.subscribe(job.id, after, since=since)
+        subscription = self._follower.subscribe(job.id, after, under=under, since=since)
         try:
             yield from self._follow(subscription, waiting=lifecycle.shown(job.status) == Status.QUEUED)
         except follow.Ended:
-            yield from self._rest(caller, job.id, subscription.after)
+            yield from self._rest(caller, job.id, subscription.after, subscription.under)
+        except follow.Misled:
+            yield from self._anew(caller, job, subscription.under)
         finally:
             self._follower.unsubscribe(subscription)
+
+    def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[Step]:
+        yield _restarted(attempt)
+        yield from self._live(caller, job, 0, attempt)
 
     def _follow(self, subscription: Subscription, *, waiting: bool) -> Iterator[Step]:
         """Events as they come, to the last; while waiting, the job's position whenever it changed."""
@@ -107,7 +118,7 @@ class Reader:
                 if event.entry.type in lifecycle.TERMINAL:
                     return
 
-    def _rest(self, caller: Caller, job_id: uuid.UUID, after: int) -> Iterator[Step]:
+    def _rest(self, caller: Caller, job_id: uuid.UUID, after: int, under: int) -> Iterator[Step]:
         """What PostgreSQL has beyond `after`. The last event is given even where its number isn't beyond:
         this reader hasn't seen it, whatever else was lost."""
         try:
@@ -116,6 +127,9 @@ class Reader:
         except errors.NotFound:
             return
         *earlier, last = _replay(job, output, 0)
+        if any(stream.misleads(event, after, under) for event in earlier):
+            yield _restarted(job.attempt)
+            after = 0
         yield from (event for event in earlier if event.entry.seq > after)
         yield last
 
@@ -139,7 +153,12 @@ class Reader:
             return jobs_table.ended(session, job_ids)
 
 
-def _replay(job: Job, output: JobOutput | None, after: int) -> list[Event]:
+def _restarted(attempt: int) -> Event:
+    """Tells a reader to forget what it has. Its number is 0, since who resumes after it is to get everything."""
+    return Event(attempt, Entry(0, transcript.RESTARTED, {"attempt": attempt}))
+
+
+def _replay(job: Job, output: JobOutput | None, after: int, under: int = ANY_ATTEMPT) -> list[Event]:
     """An ended job's events beyond `after` as PostgreSQL keeps them, under the number of its last attempt.
 
     Who has exactly all of them gets none. Who has more than all saw words that were lost with Redis before anyone
@@ -148,5 +167,7 @@ def _replay(job: Job, output: JobOutput | None, after: int) -> list[Event]:
     entries = jobs.stored_transcript(output).entries
     ended = record.with_output(job, output)
     last = Entry(len(entries) + 1, ended.status, ended.as_json())
-    beyond = [entry for entry in [*entries, last] if entry.seq > after]
-    return [Event(job.attempt, entry) for entry in beyond or ([last] if after > last.seq else [])]
+    events = [Event(job.attempt, entry) for entry in [*entries, last]]
+    if any(stream.misleads(event, after, under) for event in events):
+        return [_restarted(job.attempt), *events]
+    return [event for event in events if event.entry.seq > after] or (events[-1:] if after > last.seq else [])

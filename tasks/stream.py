@@ -39,6 +39,16 @@ class Event:
         return f"{self.attempt}-{self.entry.seq}"
 
 
+def misleads(event: Event, after: int, under: int) -> bool:
+    """Whether a reader heard something else under this event's number, of which nothing is left.
+
+    It has read up to number `after`, the last under attempt `under`. When Redis and a worker are lost together, what
+    was streamed since the last checkpoint is gone, and a later attempt's first event stands where that was.
+    """
+    opens = event.entry.type in (transcript.STARTED, transcript.RESUMED)
+    return opens and event.entry.seq <= after and event.entry.data["attempt"] > under
+
+
 def connect(url: str, *, timeout_s: float, max_connections: int) -> redis.Redis:
     """A client that never repeats a command by itself: a repeated write would be a doubled one. Connects lazily."""
     return redis.Redis.from_url(

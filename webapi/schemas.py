@@ -9,6 +9,7 @@ from marshmallow import fields, validate
 
 from db.jobs import LANES
 from tasks import ids, lifecycle, stages, transcript
+from tasks.follow import ANY_ATTEMPT, Position
 from tasks.lifecycle import Status
 
 _SHOWN = tuple(status for status in Status if status != Status.DISPATCHED)
@@ -279,16 +280,16 @@ class ShowQuery(ma.Schema):
     )
 
 
-class EventId(fields.Field[int]):
-    """An event's id, as in 1-42, or its number alone; inside, the number."""
+class EventId(fields.Field[Position]):
+    """An event's id, as in 1-42, or its number alone; inside, the attempt and the number."""
 
     PATTERN = "([0-9]{1,6}-)?([0-9]{1,9})"
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:  # noqa: ARG002
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:  # noqa: ARG002
         match = re.fullmatch(self.PATTERN, value)
         if match is None:
             raise ma.ValidationError("must be an event's id, as in 1-42, or its number")
-        return int(match[2])
+        return int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2])
 
 
 def _event_id(description: str, **options: Any) -> EventId:

@@ -10,6 +10,7 @@ from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import follow
+from tasks.follow import START, Position
 from tasks.jobs import Wait
 from tasks.reading import Step
 from tasks.stream import Event
@@ -30,18 +31,18 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 @blueprint.arguments(schemas.LastEventIdHeader, location="headers")
 @blueprint.response(200, schemas.EVENT, content_type="text/event-stream", description="Events, to the last.")
 @blueprint.answers(401, 404, 414, 422, 500, 503)
-def events(query: dict[str, int], headers: dict[str, int], job_id: str) -> Response:
+def events(query: dict[str, Position], headers: dict[str, Position], job_id: str) -> Response:
     """Follow a job
 
     Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
     and last one of `succeeded`, `failed`, `cancelled`, `expired` with the job. Whoever loses the connection goes on
-    after the last `id` it got.
+    after the last `id` it got. After a `restarted` what came before it counts no more: the answer is told anew.
     """
     serving = service.current()
-    after = {"after": 0, **headers, **query}["after"]
+    under, after = {"after": START, **headers, **query}["after"]
     serving.take_permit()
     try:
-        steps = serving.reader.events(auth.caller(), parse_id(job_id), after)
+        steps = serving.reader.events(auth.caller(), parse_id(job_id), after, under)
     except BaseException:
         serving.return_permit()
         raise

@@ -43,6 +43,7 @@ class Reader:
     stack: Stack
     job_id: str
     after: int = 0
+    last_id: str = ""
     seen: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     _thread: threading.Thread | None = None
 
@@ -74,7 +75,7 @@ class Reader:
     def _follow(self) -> None:
         headers = {"Authorization": f"Bearer {self.stack.key}"}
         while not (self.seen and self.seen[-1][1] in ("succeeded", "failed", "cancelled")):
-            url = f"{self.stack.url}/v1/jobs/{self.job_id}/events?after={self.seen[-1][0] if self.seen else self.after}"
+            url = f"{self.stack.url}/v1/jobs/{self.job_id}/events?after={self.last_id or self.after}"
             with httpx.stream("GET", url, headers=headers, timeout=LIMIT_S) as answer:
                 assert answer.status_code == 200
                 self._read(answer.iter_lines())
@@ -86,6 +87,7 @@ class Reader:
                 name, _, value = line.partition(": ")
                 event[name] = value
             elif not line and "id" in event:
+                self.last_id = event["id"]
                 number = int(event["id"].split("-")[1])
                 self.seen.append((number, event["event"], json.loads(event["data"])))
                 event = {}

@@ -87,6 +87,27 @@ def test_redis_emptied_is_not_to_be_noticed(
     assert "event=stream_republished" in log
 
 
+@EITHER
+def test_redis_and_worker_lost_together_mislead_nobody(
+    platform: Platform, undisturbed: dict[str, dict[str, Any]], params: dict[str, Any]
+) -> None:
+    """The run is repeated to the same text from the last checkpoint; who had read further is told it anew."""
+    reader = caught(platform, params)
+    for process in (platform.worker(), platform.host()):
+        process.suspend()
+    platform.redis.flushall()
+    for process in (platform.host(), platform.worker()):
+        process.kill()
+    reader.whole()
+    job, expected = platform.job(reader), undisturbed[str(params)]
+    assert (job["status"], job["result"], job["usage"]) == ("succeeded", expected["result"], expected["usage"])
+    anew = max((place for place, (_, event, _) in enumerate(reader.seen) if event == "restarted"), default=-1)
+    heard = reader.seen[anew + 1 :]
+    assert "".join(data["text"] for _, event, data in heard if event == "delta") == expected["result"]["text"]
+    assert [number for number, _, _ in heard] == list(range(1, len(heard) + 1))
+    assert len(platform.rows("SELECT 1 FROM usage WHERE job_id = :id", id=reader.job_id[4:])) == 1
+
+
 def test_redis_emptied_after_the_end_loses_nothing(platform: Platform, undisturbed: dict[str, dict[str, Any]]) -> None:
     """An ended job's stream is replayed from PostgreSQL, number by number."""
     platform.await_worker()
