@@ -16,7 +16,7 @@ from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.stream import Writer
-from tasks.sweep import CRASHES_ALLOWED, Sweeper
+from tasks.sweep import Sweeper
 from tasks.transcript import DELTA, STARTED, Entry, Transcript
 from tests import tables
 
@@ -116,7 +116,7 @@ def test_job_that_took_three_workers_with_it_is_poison(
     said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
     Writer(client, job_id, 1, 60).open(said)
     with sessions.begin() as session:
-        tables.put(session, job_id, Status.RUNNING, crashes=CRASHES_ALLOWED - 1)
+        tables.put(session, job_id, Status.RUNNING, crashes=2)
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "failed"
     assert tables.column(sessions, job_id, "error_code") == "poison"
@@ -246,7 +246,7 @@ def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: 
     job_id = running(sessions, caller)
     poisoned = running(sessions, caller)
     with sessions.begin() as session:
-        tables.put(session, poisoned, Status.RUNNING, crashes=CRASHES_ALLOWED - 1)
+        tables.put(session, poisoned, Status.RUNNING, crashes=2)
     sweep(made(sessions, nowhere, post))
     assert tables.column(sessions, job_id, "status") == "dispatched"
     assert tables.column(sessions, poisoned, "status") == "failed"
