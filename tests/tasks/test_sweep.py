@@ -1,13 +1,9 @@
 """The sweep: orphans, poison, lost messages."""
 
-import json
-import time
 import uuid
-from dataclasses import dataclass, field
 
 import pytest
 import redis
-from kombu.exceptions import OperationalError
 
 from db.session import Sessions
 from tasks import ending, jobs, stream
@@ -19,21 +15,7 @@ from tasks.stream import Writer
 from tasks.sweep import Sweeper
 from tasks.transcript import DELTA, STARTED, Entry, Transcript
 from tests import tables
-
-
-@dataclass(slots=True)
-class Post:
-    """A sender that keeps what it is given, as kombu would put it into a queue of the real Redis."""
-
-    client: redis.Redis
-    sent: list[tuple[str, str]] = field(default_factory=list)
-    broken: bool = False
-
-    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        if self.broken:
-            raise OperationalError("no broker")
-        self.sent.append((args[0], queue))
-        self.client.lpush(f"forebay:{queue}", json.dumps([name, args, retry]))
+from tests.tasks.sweeping import Post, made, sweep
 
 
 @pytest.fixture
@@ -44,17 +26,6 @@ def post(client: redis.Redis) -> Post:
 @pytest.fixture
 def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
     return made(sessions, client, post)
-
-
-def made(sessions: Sessions, client: redis.Redis, post: Post, lease_s: float = tables.LEASE_S) -> Sweeper:
-    return Sweeper(Dispatcher(post, sessions, lease_s), client, client, lease_s, ttl_s=60)
-
-
-def sweep(sweeper: Sweeper) -> None:
-    """One round of a sweeper that has reached PostgreSQL without a break for longer than a lease."""
-    sweeper._swept_at = time.monotonic()
-    sweeper._steady_since = sweeper._swept_at - sweeper.lease_s - 1
-    sweeper.sweep()
 
 
 def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
