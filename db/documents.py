@@ -195,6 +195,13 @@ def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[
     return session.execute(query.order_by(Document.id)).all()
 
 
+def take_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, new_job_id: uuid.UUID) -> list[uuid.UUID]:
+    """Makes documents that wait for a job wait for another; their ids, as they came."""
+    where = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
+    statement = update(Document).where(*where).values(job_id=new_job_id).returning(Document.id)
+    return sorted(session.scalars(statement, execution_options={"synchronize_session": False}))
+
+
 def contents(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, what: InstrumentedAttribute[T]
 ) -> T | None:

@@ -39,7 +39,9 @@ LANES = ("interactive", "batch")
 class Job(Table):
     """One job. `attempt` fences: what carries an older number than the row's may not write any more.
 
-    `model` is where its present stage runs and waits; `shown_model` is the one the client asked for.
+    `model` is where its present stage runs and waits; `shown_model` is the one the client asked for. `run_at` is what
+    the client said, `due_at` is when a scheduled job is queued. `chances` is how many attempts may be lost, or fail by
+    the system's fault, before the job fails.
     """
 
     __tablename__ = "jobs"
@@ -69,6 +71,12 @@ class Job(Table):
     dispatched_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    run_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    due_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    deadline_s: Mapped[int | None] = mapped_column(Integer)
+    retry_of: Mapped[uuid.UUID | None]
+    chances: Mapped[int] = mapped_column(SmallInteger, server_default="3")
 
     __table_args__ = (
         CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
@@ -84,6 +92,17 @@ class Job(Table):
             postgresql_where=status == "queued",
         ),
         Index("jobs_moving", "model", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
+        Index("jobs_scheduled", "due_at", postgresql_where=status == "scheduled"),
+        Index(
+            "jobs_expiring",
+            "expires_at",
+            postgresql_where=and_(expires_at.is_not(None), started_at.is_(None), finished_at.is_(None)),
+        ),
+        Index(
+            "jobs_with_deadline",
+            "started_at",
+            postgresql_where=and_(deadline_s.is_not(None), started_at.is_not(None), finished_at.is_(None)),
+        ),
     )
 
 

@@ -1,11 +1,13 @@
 """All tables, for Alembic and for tests that compare it with what the migrations make."""
 
-from db import chunks, documents, jobs, keys, tenants, usage, vectors, windows, workers
+from db import attempts, chunks, documents, idempotency, jobs, keys, tenants, usage, vectors, windows, workers
 from db.session import Table
 
 __all__ = [
+    "attempts",
     "chunks",
     "documents",
+    "idempotency",
     "jobs",
     "keys",
     "metadata",

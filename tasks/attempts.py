@@ -1,14 +1,21 @@
-"""Which attempts may still write, as PostgreSQL has it. No function commits."""
+"""Attempts: which may still write, which get another after them, and what became of each. No function commits."""
 
+import datetime as dt
+import random
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db import attempts, jobs
 from db.jobs import Job
-from tasks import errors, ids, lifecycle
+from tasks import errors, ids, lifecycle, record
 from tasks.lifecycle import Status
+from tasks.transcript import Transcript
+
+FIRST_BACKOFF_S = 2.0
 
 
 def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
@@ -43,4 +50,44 @@ def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> s
 
 def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
-    lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None)
+    if lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None):
+        attempts.end(session, job_id, attempt, "handed_back")
+
+
+def put_off(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:
+    """Schedules another attempt after one that failed by the system's fault. False when the job has had its chances.
+
+    Raises `Fenced`.
+    """
+    guard(session, job_id, attempt)
+    failures = attempts.count(session, job_id, "failed") + 1
+    due_at = func.clock_timestamp() + dt.timedelta(seconds=backoff_s(failures))
+    where = (*lifecycle.fenced(job_id, attempt), Job.chances > failures)
+    if not lifecycle.move(session, Status.SCHEDULED, *where, worker_id=None, due_at=due_at):
+        return False
+    attempts.end(session, job_id, attempt, "failed", error_code)
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    return True
+
+
+def backoff_s(failures: int) -> float:
+    """Seconds to wait after so many failures: twice as long each time, spread so that not all come back at once."""
+    return float(FIRST_BACKOFF_S * 2 ** (failures - 1)) * random.uniform(1, 2)  # noqa: S311 nothing secret
+
+
+def shown(session: Session, job_id: uuid.UUID) -> list[dict[str, Any]]:
+    """The job's attempts as clients see them, the first first."""
+    return [
+        {
+            "number": row.number,
+            "worker": row.worker_id,
+            "model": row.model,
+            "stage": row.stage,
+            "started_at": record.when(row.started_at),
+            "ended_at": record.when(row.ended_at),
+            "how": row.how,
+            "error_code": row.error_code,
+        }
+        for row in attempts.of_job(session, job_id)
+    ]

@@ -23,6 +23,7 @@ from tasks.catalog import Catalog, Model
 from tasks.chunking import Piece
 from tasks.keys import Caller
 from tasks.record import Record
+from tasks.timing import ANY_TIME, Timing
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Scalar = str | int | float | bool
@@ -134,11 +135,12 @@ def ingest(
     lane: str,
     priority: int,
     metadata: Mapping[str, str],
+    timing: Timing = ANY_TIME,
 ) -> Record:
     """Accepts the documents and the job that ingests them; makes the collection when there is none of this name.
 
     The collection's model is `model`, else the catalogue's default for embeddings. See `jobs.insert` for what
-    follows. Raises `ModelUnknown`, and `InvalidField` when the collection has another model.
+    follows. Raises `ModelUnknown`, and `InvalidField` when the collection has another model, or for the job's times.
     """
     with scope(session, caller.tenant_id):
         home, embedder = _home(session, models, caller.tenant_id, collection, model)
@@ -157,6 +159,7 @@ def ingest(
         lane=lane,
         priority=priority,
         metadata=metadata,
+        timing=timing,
     )
     accepted = jobs.insert(session, caller, plan)
     with scope(session, caller.tenant_id):

@@ -1,4 +1,4 @@
-"""Ending somebody else's job: cancel, poison, and whatever else doesn't come from the attempt that runs.
+"""Ending somebody else's job: cancel, poison, expiry, deadline: whatever doesn't come from the attempt that runs.
 
 Whoever ends a job takes the next attempt number and writes the end under it: the running attempt is shut out of
 PostgreSQL by the number and out of the stream by its opening.
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import redis
 import structlog
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db import attempts
 from db.jobs import Job, JobOutput
-from tasks import ids, jobs, lifecycle, stream
+from tasks import errors, ids, jobs, lifecycle, stream, timing
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
@@ -48,7 +49,7 @@ def cancel(
 
 def close(
     session: Session,
-    client: redis.Redis,
+    client: redis.Redis | None,
     job_id: uuid.UUID,
     status: Status,
     error: tuple[str, str] | None,
@@ -56,7 +57,7 @@ def close(
 ) -> Closing | None:
     """Ends a job under the next attempt number, with the usage of what had been streamed. None when it had ended.
 
-    A Redis that can't be reached costs the words since the last checkpoint, never the end.
+    A Redis that can't be reached (None: it isn't tried) costs the words since the last checkpoint, never the end.
     """
     code, message = error or (None, None)
     values = {"finished_at": func.clock_timestamp(), "error_code": code, "error_message": message}
@@ -64,6 +65,7 @@ def close(
     if not ended:
         return None
     job = ended[0]
+    attempts.end_open(session, job.id, job.attempt - 1, status, code)
     streamed = salvage(client, job, jobs.stored_transcript(session.get(JobOutput, job.id)), ttl_s)
     # An ingest counts its tokens in its row, as they are spent for good; who streams counts in the stream.
     prompt_tokens = streamed.prompt_tokens if job.prompt_tokens is None else job.prompt_tokens
@@ -72,22 +74,67 @@ def close(
     return Closing(jobs.settle(session, job, streamed, outcome), len(streamed.entries))
 
 
-def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> None:
-    """Writes the stream's last event and stops the worker that may be running the job. Best effort, idempotent."""
+def expire(session: Session, limit: int) -> list[Closing]:
+    """Ends jobs that haven't started in time, at most `limit`. After the commit: `announce`."""
+    late = select(Job.id).where(timing.is_late()).order_by(Job.expires_at).limit(limit)
+    ended = lifecycle.move(
+        session,
+        Status.EXPIRED,
+        Job.id.in_(late.with_for_update(skip_locked=True)),
+        attempt=Job.attempt + 1,
+        finished_at=func.clock_timestamp(),
+    )
+    return [Closing(jobs.settle(session, job, Transcript(), Outcome(Status.EXPIRED, 0, 0)), 0) for job in ended]
+
+
+def stop_overdue(session: Session, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
+    """Fails jobs that have been running for longer than they may, at most `limit`. After the commit: `announce`."""
+    overdue = select(Job.id, Job.deadline_s).where(timing.is_overdue()).order_by(Job.started_at).limit(limit)
+    found = session.execute(overdue).all()
+    reachable = client if found and _answers(client) else None
+    closings = []
+    for job_id, deadline_s in found:
+        error = (errors.DeadlineExceeded.code, f"it had {deadline_s} s from its first start to its end")
+        closings.append(close(session, reachable, job_id, Status.FAILED, error, ttl_s))
+    return [closing for closing in closings if closing]
+
+
+def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
+    """Writes the stream's last event and stops the worker that may be running the job. Best effort, idempotent.
+
+    False says that Redis couldn't be reached.
+    """
     ended = closing.record
     last = Entry(closing.entries + 1, ended.status, ended.as_json())
     writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
     try:
-        writer.append([last])
+        if closing.entries:
+            writer.append([last])
+        else:
+            writer.open([last])  # of a job that never started there is no stream yet
         client.publish(CANCELS, ended.id.hex)
     except redis.RedisError as error:
         log.warning("end_not_announced", job_id=ids.show(ended.id), error=str(error))
+        return False
+    return True
 
 
-def salvage(client: redis.Redis, job: Job, checkpoint: Transcript, ttl_s: int) -> Transcript:
+def salvage(client: redis.Redis | None, job: Job, checkpoint: Transcript, ttl_s: int) -> Transcript:
     """All that was streamed so far; the checkpoint when Redis can't be reached."""
+    if client is None:
+        return checkpoint
     try:
         return stream.take_over(stream.Writer(client, job.id, job.attempt, ttl_s), checkpoint)
     except redis.RedisError as error:
         log.warning("stream_unreachable", job_id=ids.show(job.id), error=str(error))
         return checkpoint
+
+
+def _answers(client: redis.Redis) -> bool:
+    """Whether Redis can be reached: asked once for many jobs, of which each would wait for its own time-out."""
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        log.warning("redis_unreachable", error=str(error))
+        return False
+    return True

@@ -47,6 +47,18 @@ class NotFound(ForebayError):
     code = "not_found"
 
 
+class Conflict(ForebayError):
+    """What is asked for doesn't go with the state that the thing is in."""
+
+    code = "conflict"
+
+
+class IdempotencyMismatch(InvalidField):
+    """The key stands for another request already."""
+
+    code = "idempotency_mismatch"
+
+
 class Unavailable(ForebayError):
     """A part that this needs is down; trying later helps."""
 
@@ -59,6 +71,12 @@ class CatalogError(ForebayError):
 
 class SettingsError(ForebayError):
     """The environment's settings are wrong; the text lists every mistake."""
+
+
+class DeadlineExceeded(ForebayError):
+    """The job has been running for longer than it may."""
+
+    code = "deadline_exceeded"
 
 
 class JobError(ForebayError):
@@ -127,3 +145,7 @@ class Cancelled(ForebayError):
 
 class Fenced(ForebayError):
     """A newer attempt exists, or the job has ended: this attempt may not write any more."""
+
+
+# The codes of errors that are the system's: another attempt may do better. All others are final at once.
+SYSTEM = frozenset({ForebayError.code, EngineError.code})

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from db import jobs, usage, vectors, workers
+from db import attempts, jobs, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
-from tasks import catalog, errors, ids, lifecycle, record, stages, transcript
+from tasks import catalog, errors, ids, lifecycle, record, stages, timing, transcript
 from tasks.catalog import Catalog, Model
 from tasks.engine import Params
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
+from tasks.timing import ANY_TIME, Timing
 from tasks.transcript import Transcript
 
 POSITION_CAP = 1000  # a position is counted to here: "1000" means a thousand or more
@@ -42,6 +43,7 @@ class Submission:
     lane: str
     priority: int
     metadata: Mapping[str, str]
+    timing: Timing = ANY_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Plan:
     lane: str
     priority: int
     metadata: Mapping[str, str]
+    timing: Timing = ANY_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,10 @@ class Wait:
 
 
 def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Record:
-    """Accepts a job that one model serves. See `insert` for what follows. Raises `ModelUnknown` or `PromptTooLong`."""
+    """Accepts a job that one model serves. See `insert` for what follows.
+
+    Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for its times.
+    """
     model = model_for(models, submission.type, submission.model)
     _refuse_what_cannot_fit(model, submission.input)
     return insert(session, caller, planned(submission, stages.FIRST[submission.type], model.name, model.name))
@@ -133,19 +139,24 @@ def planned(submission: Submission, stage: str, model: str, shown_model: str) ->
         lane=submission.lane,
         priority=submission.priority,
         metadata=submission.metadata,
+        timing=submission.timing,
     )
 
 
-def insert(session: Session, caller: Caller, plan: Plan) -> Record:
-    """Writes the job down: once committed it is never lost. After the commit, a refill for `record.queue`."""
+def insert(session: Session, caller: Caller, plan: Plan, job_id: uuid.UUID | None = None) -> Record:
+    """Writes the job down, under `job_id` where one was drawn before: once committed it is never lost.
+
+    After the commit, a refill for `record.queue`. Raises `InvalidField` for its times.
+    """
+    times = timing.settled(session, plan.timing)
     job = Job(
-        id=ids.new(),
+        id=job_id or ids.new(),
         tenant_id=caller.tenant_id,
         type=plan.type,
         stage=plan.stage,
         model=plan.model,
         shown_model=plan.shown_model,
-        status=Status.QUEUED,
+        status=Status.SCHEDULED if times.run_at else Status.QUEUED,
         lane=plan.lane,
         priority=plan.priority,
         attempt=0,
@@ -153,6 +164,10 @@ def insert(session: Session, caller: Caller, plan: Plan) -> Record:
         seed=plan.params.get("seed", secrets.randbelow(2**31)),
         labels=dict(plan.metadata),
         created_at=dt.datetime.now(dt.UTC),
+        run_at=times.run_at,
+        due_at=times.run_at,
+        expires_at=times.expires_at,
+        deadline_s=times.deadline_s,
     )
     session.add(job)
     session.flush()
@@ -196,9 +211,9 @@ def page(
 
 
 def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
-    """Where a waiting job stands now; None when it doesn't wait."""
+    """Where a waiting job stands now; None when it doesn't wait for its turn."""
     job = session.get(Job, job_id)
-    if job is None or lifecycle.shown(job.status) != Status.QUEUED:
+    if job is None or job.status not in (Status.QUEUED, Status.DISPATCHED):
         return None
     position = jobs.ahead(session, job, POSITION_CAP)
     strength = workers.strength(session, job.model, lease_s)
@@ -209,7 +224,7 @@ def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
 
 
 def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) -> Claim | None:
-    """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more).
+    """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
 
     The one fenced update that makes a message delivered twice, late or after the end harmless.
     """
@@ -218,6 +233,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         Status.RUNNING,
         Job.id == job_id,
         Job.model == model,
+        timing.may_start(),
         attempt=Job.attempt + 1,
         worker_id=worker_id,
         started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
@@ -225,8 +241,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
     if not taken:
         return None
     job = taken[0]
-    query = select(JobInput, JobOutput).outerjoin(JobOutput, JobOutput.job_id == JobInput.job_id)
-    given, output = session.execute(query.where(JobInput.job_id == job_id)).one()
+    given, output = attempts.begin(session, job.id, job.attempt, worker_id=worker_id, model=model, stage=job.stage)
     return Claim(
         job_id=job.id,
         tenant_id=job.tenant_id,
@@ -291,6 +306,7 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
     )
     if not ended:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+    attempts.end(session, job_id, attempt, outcome.status, code)
     return settle(session, ended[0], so_far, outcome)
 
 
@@ -325,6 +341,7 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
         values["embedding_tokens"] = onward.embedding_tokens
     if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), **values):
         return False
+    attempts.end(session, job_id, attempt, "passed_on")
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     session.execute(update(JobInput).where(JobInput.job_id == job_id).values(handed=onward.handed))
@@ -335,6 +352,7 @@ def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcr
     """Returns a running job to the queue in good order, which counts as no crash. False when it isn't ours any more."""
     if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None):
         return False
+    attempts.end(session, job_id, attempt, "handed_back")
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     return True

@@ -11,7 +11,8 @@ from db.jobs import Job
 
 
 class Status(enum.StrEnum):
-    QUEUED = "queued"  # accepted; waits in PostgreSQL
+    SCHEDULED = "scheduled"  # accepted; waits in PostgreSQL for its time
+    QUEUED = "queued"  # accepted; waits in PostgreSQL for its turn
     DISPATCHED = "dispatched"  # in the window: its message is in Redis, or its worker's lease ran out
     RUNNING = "running"  # claimed by a worker
     SUCCEEDED = "succeeded"  # ended with a result
@@ -22,14 +23,25 @@ class Status(enum.StrEnum):
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
+_WAITING = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DISPATCHED})
 _ENDS_WAITING = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 # From each state, where it may go. `dispatched → succeeded` is a worker that was cut off past its lease and is back
-# before anyone claimed its job: its attempt is still the newest, so its work counts.
+# before anyone claimed its job: its attempt is still the newest, so its work counts; `→ scheduled`, its failure.
 MOVES: dict[Status, frozenset[Status]] = {
+    Status.SCHEDULED: frozenset({Status.QUEUED}) | _ENDS_WAITING,
     Status.QUEUED: frozenset({Status.DISPATCHED}) | _ENDS_WAITING,
-    Status.DISPATCHED: frozenset({Status.RUNNING, Status.SUCCEEDED}) | _ENDS_WAITING,
-    Status.RUNNING: frozenset({Status.DISPATCHED, Status.QUEUED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}),
+    Status.DISPATCHED: frozenset({Status.RUNNING, Status.SCHEDULED, Status.SUCCEEDED}) | _ENDS_WAITING,
+    Status.RUNNING: frozenset(
+        {
+            Status.DISPATCHED,
+            Status.QUEUED,
+            Status.SCHEDULED,
+            Status.SUCCEEDED,
+            Status.FAILED,
+            Status.CANCELLED,
+        }
+    ),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
@@ -43,8 +55,8 @@ def origins(target: Status) -> tuple[Status, ...]:
 
 
 def shown(status: str) -> str:
-    """What a client is told: whether a waiting job's message is in Redis yet is our affair."""
-    return Status.QUEUED if status == Status.DISPATCHED else status
+    """What a client is told: where a waiting job waits is our affair."""
+    return Status.QUEUED if status in _WAITING else status
 
 
 def move(session: Session, target: Status, *where: ColumnElement[bool], **values: Any) -> list[Job]:

@@ -33,6 +33,10 @@ class Record:
     error: dict[str, str] | None
     usage: dict[str, int] | None
     metadata: dict[str, str]
+    run_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    deadline_s: int | None
+    retry_of: uuid.UUID | None
     position: int | None = None
 
     @property
@@ -54,6 +58,10 @@ class Record:
             "created_at": when(self.created_at),
             "started_at": when(self.started_at),
             "finished_at": when(self.finished_at),
+            "run_at": when(self.run_at),
+            "expires_at": when(self.expires_at),
+            "deadline_s": self.deadline_s,
+            "retry_of": ids.show(self.retry_of) if self.retry_of else None,
             "position": self.position,
             "attempt": self.attempt,
             "progress": self.progress,
@@ -61,7 +69,12 @@ class Record:
             "error": self.error,
             "usage": self.usage,
             "metadata": self.metadata,
-            "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
+            "links": {
+                "self": path,
+                "events": f"{path}/events",
+                "cancel": f"{path}/cancel",
+                "retry": f"{path}/retry",
+            },
         }
 
 
@@ -85,6 +98,10 @@ def of(job: Job, result: dict[str, Any] | None) -> Record:
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
         usage=_usage(job),
         metadata=job.labels,
+        run_at=job.run_at,
+        expires_at=job.expires_at,
+        deadline_s=job.deadline_s,
+        retry_of=job.retry_of,
     )
 
 

@@ -11,18 +11,21 @@ import structlog
 from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
-from db import jobs, workers
+from db import attempts, idempotency, jobs, workers
 from db.jobs import Job
 from db.workers import Strength, Worker
-from tasks import broker, ending, lifecycle, window
+from tasks import broker, ending, errors, lifecycle, window
 from tasks.dispatch import Dispatcher
 from tasks.lifecycle import Status
 from tasks.window import Ticket
 
 log = structlog.get_logger(__name__)
 
-CRASHES_ALLOWED = 3
 FORGET_WORKERS_S = 3600
+FORGET_KEYS_S = 25 * 3600  # a day is what we promise
+# A round ends at most so many jobs, so that it is over before the next is due.
+_ENDS_AT_ONCE = 200
+_QUEUED_AT_ONCE = 1000
 # A message needs a moment from the window's commit to Redis and from Redis to the claim.
 _SETTLE_S = 2.0
 
@@ -56,12 +59,17 @@ class Sweeper:
             if not session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('forebay.sweep'))")):
                 return
             closings = self._reclaim(session) if steady else []
+            closings += ending.expire(session, _ENDS_AT_ONCE)
+            closings += ending.stop_overdue(session, self.client, _ENDS_AT_ONCE, self.ttl_s)
+            _queue_due(session)
             waiting = jobs.models_waiting(session)
             strengths = workers.strengths(session, self.lease_s)
             tickets = self._lost_messages(session, strengths) + self._lifted(session, strengths)
             workers.remove_silent_since(session, FORGET_WORKERS_S)
+            idempotency.forget_older_than(session, FORGET_KEYS_S)
         for closing in closings:
-            ending.announce(self.client, closing, self.ttl_s)
+            if not ending.announce(self.client, closing, self.ttl_s):
+                break  # each would wait as long; who listens is told from PostgreSQL
         self.dispatcher.send(tickets)
         for model in waiting:
             self.dispatcher.refill(model)
@@ -74,9 +82,12 @@ class Sweeper:
         """
         alive = select(Worker.id).where(workers.beats(self.lease_s))
         orphaned = and_(Job.status == Status.RUNNING, Job.worker_id.not_in(alive))
-        poison = session.scalars(select(Job.id).where(orphaned, Job.crashes >= CRASHES_ALLOWED - 1)).all()
-        error = ("poison", f"{CRASHES_ALLOWED} workers died while running this job")
-        closed = [ending.close(session, self.client, job_id, Status.FAILED, error, self.ttl_s) for job_id in poison]
+        chosen = select(Job.id, Job.attempt, Job.crashes).where(orphaned, Job.crashes >= Job.chances - 1)
+        closed = []
+        for job_id, attempt, crashes in session.execute(chosen).all():
+            attempts.end_open(session, job_id, attempt, "lost")
+            error = (errors.Poison.code, f"workers died while running this job: {crashes + 1}")
+            closed.append(ending.close(session, self.client, job_id, Status.FAILED, error, self.ttl_s))
         orphans = lifecycle.move(
             session,
             Status.DISPATCHED,
@@ -85,6 +96,7 @@ class Sweeper:
             dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S),
         )
         for job in orphans:
+            attempts.end_open(session, job.id, job.attempt, "lost")
             log.warning("lease_ran_out", job_id=str(job.id), attempt=job.attempt, worker=job.worker_id)
         return [closing for closing in closed if closing]
 
@@ -122,3 +134,12 @@ class Sweeper:
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))
             return 1_000_000
+
+
+def _queue_due(session: Session) -> None:
+    """Lets scheduled jobs whose time has come wait for their turn."""
+    due = and_(Job.status == Status.SCHEDULED, Job.due_at <= func.now())
+    some = select(Job.id).where(due).order_by(Job.due_at).limit(_QUEUED_AT_ONCE).with_for_update(skip_locked=True)
+    moved = lifecycle.move(session, Status.QUEUED, Job.id.in_(some))
+    if moved:
+        log.info("came_due", jobs=len(moved))

@@ -63,7 +63,8 @@ def admit(session: Session, job_id: uuid.UUID, model: str, lane: str, lease_s: f
     view = _view(session, model, lease_s, besides=job_id)
     if lane != "interactive" or view.interactive_waits or view.dispatched >= 2 * view.slots:
         return None
-    lifecycle.move(session, Status.DISPATCHED, Job.id == job_id, dispatched_at=func.clock_timestamp())
+    if not lifecycle.move(session, Status.DISPATCHED, Job.id == job_id, dispatched_at=func.clock_timestamp()):
+        return None  # its time hasn't come
     return Ticket(job_id, broker.queue(model, lane))
 
 

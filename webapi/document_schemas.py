@@ -10,7 +10,8 @@ from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
 from tasks.documents import MAX_CHARACTERS
-from webapi.schemas import Given, JobError, Real, Whole
+from webapi.fields import Given, Real, Timed, Whole
+from webapi.schemas import JobError
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
@@ -88,7 +89,7 @@ class Text(_About):
     )
 
 
-class _Ingest(Given):
+class _Ingest(Timed):
     collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
     model = fields.String(
         allow_none=True,
@@ -121,6 +122,7 @@ INGEST_EXAMPLE = {
 
 # How an upload is documented; what is read is `UploadFields` and the files.
 _TEXT = {"type": "string", **_STORABLE}
+_SECONDS = {"type": "string", "pattern": "^[0-9]{1,9}$"}
 UPLOAD = {
     "type": "object",
     "properties": {
@@ -137,6 +139,10 @@ UPLOAD = {
         "model": _TEXT,
         "lane": {"type": "string", "enum": list(LANES)},
         "priority": {"type": "string", "pattern": "^[0-9]$"},
+        "run_at": {"type": "string", "format": "date-time"},
+        "expires_at": {"type": "string", "format": "date-time"},
+        "max_queue_s": _SECONDS,
+        "deadline_s": _SECONDS,
     },
     "required": ["file", "collection"],
     "additionalProperties": False,

@@ -1,5 +1,6 @@
 """Documents over HTTP: brought, looked at, listed, deleted; and their collections."""
 
+import hashlib
 import os
 import re
 import uuid
@@ -8,15 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Request, Response, request
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
-from tasks import documents, errors, holdings, ids, record, window
+from tasks import documents, errors, holdings, idempotency, ids, record
 from tasks.documents import Collection, NewDocument
 from tasks.errors import InvalidField
+from tasks.record import Record
 from webapi import auth, body, multipart, schemas, service
 from webapi import document_schemas as own
 from webapi.api import Blueprint, load, reply
-from webapi.jobs import answer_accepted
+from webapi.fields import TIMES, IdempotencyHeader, timing_of
+from webapi.jobs import REPLAYED, accept, wanted_once
 
 blueprint = Blueprint("documents", __name__, description="Texts and files to be searched and asked about.")
 
@@ -31,36 +35,42 @@ _BODY = {
         "multipart/form-data": {"schema": own.UPLOAD},
     },
 }
-_TEXTS = ("collection", "title", "metadata", "model", "lane", "priority")
+_TEXTS = ("collection", "title", "metadata", "model", "lane", "priority", *TIMES)
+_NUMBERS = ("priority", "max_queue_s", "deadline_s")
 
 # A request as its schema read it, and its documents.
 Brought = tuple[dict[str, Any], list[NewDocument]]
 
 
 @blueprint.route("/v1/documents", methods=["POST"])
+@blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody=_BODY)
-@blueprint.response(202, schemas.Job, headers=_LOCATION, description="Accepted: they will not be lost.")
-@blueprint.answers(400, 401, 413, 415, 422, 500, 503)
-def bring() -> Response:
+@blueprint.response(202, schemas.Job, headers=_LOCATION | REPLAYED, description="Accepted: they will not be lost.")
+@blueprint.answers(400, 401, 413, 414, 415, 422, 500, 503)
+def bring(headers: dict[str, str]) -> Response:
     """Bring documents into a collection
 
     Texts as JSON, or files as a form. The answer is the job that cuts them into chunks and embeds those.
     """
-    serving, caller = service.current(), auth.caller()
-    with _brought(request) as (given, new), serving.sessions.begin() as session:
-        accepted = documents.ingest(
-            session,
-            serving.catalog,
-            caller,
-            given["collection"],
-            given.get("model"),
-            new,
-            given.get("lane", "interactive"),
-            given.get("priority", 5),
-            {},
-        )
-        ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, serving.settings.shared.lease_s)
-    return answer_accepted(accepted, ticket)
+    with _brought(request) as (given, new):
+        about = {name: value for name, value in given.items() if name != "documents"}
+        wanted = wanted_once(headers, "documents", about, [_digest(document) for document in new])
+        return accept(wanted, lambda session: _ingest(session, given, new))
+
+
+def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Record:
+    return documents.ingest(
+        session,
+        service.current().catalog,
+        auth.caller(),
+        given["collection"],
+        given.get("model"),
+        new,
+        given.get("lane", "interactive"),
+        given.get("priority", 5),
+        {},
+        timing_of(given),
+    )
 
 
 @blueprint.route("/v1/documents", methods=["GET"])
@@ -173,9 +183,16 @@ def _fields(texts: dict[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = dict(texts)
     if "metadata" in texts:
         given["metadata"] = body.parse(texts["metadata"].encode(), where=("metadata",))
-    if re.fullmatch("[0-9]{1,4}", texts.get("priority", "")):
-        given["priority"] = int(texts["priority"])
+    for name in _NUMBERS:
+        if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
+            given[name] = int(texts[name])
     return given
+
+
+def _digest(new: NewDocument) -> str:
+    """Of what the document is beside what its request says of all."""
+    contents = new.raw if new.raw is not None else (new.text or "").encode()
+    return idempotency.fingerprint(hashlib.sha256(contents).hexdigest(), new.kind, new.title, new.filename).hex()
 
 
 def _collection(found: Collection) -> dict[str, Any]:

@@ -21,6 +21,7 @@ STATUS: dict[type[ForebayError], int] = {
     errors.InvalidField: 422,
     errors.Unauthorized: 401,
     errors.NotFound: 404,
+    errors.Conflict: 409,
     errors.Unavailable: 503,
     ForebayError: 500,
 }

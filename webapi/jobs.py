@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,45 +10,81 @@ import numpy as np
 import orjson
 from flask import Response
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import ending, errors, ids, jobs, questions, stages, window
+from tasks import attempts, ending, errors, idempotency, ids, jobs, questions, retrying, stages, window
+from tasks.idempotency import Once
 from tasks.jobs import Submission
 from tasks.record import Record
 from tasks.window import Ticket
 from webapi import auth, schemas, service
 from webapi.api import Blueprint, reply
+from webapi.fields import IdempotencyHeader, timing_of
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
 
 _LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
+REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "`true` when the job was accepted by an earlier request with the key.",
+        "schema": {"type": "string"},
+    }
+}
 _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured.", "schema": {"type": "string"}}}
 
 
 @blueprint.route("/v1/jobs", methods=["POST"])
 @blueprint.arguments(schemas.JobRequest, example=schemas.EXAMPLE)
+@blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": schemas.JOB_REQUEST}}})
-@blueprint.response(202, schemas.Job, headers=_LOCATION, description="Accepted: it will not be lost.")
-@blueprint.answers(400, 401, 413, 415, 422, 500, 503)
-def submit(given: dict[str, Any]) -> Response:
+@blueprint.response(202, schemas.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.answers(400, 401, 413, 414, 415, 422, 500, 503)
+def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
     """Ask for a job
 
     The answer comes at once; the result is in the job, and in its events as it is made.
     """
+    models, caller, wanted = service.current().catalog, auth.caller(), wanted_once(headers, "jobs", given)
+    make = questions.submit if given["type"] == stages.RAG else jobs.submit
+    return accept(wanted, lambda session: make(session, models, caller, _submission(given)))
+
+
+@blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.response(202, schemas.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.answers(401, 404, 409, 414, 422, 500, 503)
+def retry(headers: dict[str, str], job_id: str) -> Response:
+    """Ask again for what a job that has ended was asked for
+
+    A new job with the old one's input, params, lane, priority, metadata and `deadline_s`, which names it in
+    `retry_of`. An ingest takes over the documents that the old one left waiting; 409 when there are none.
+    """
+    models, caller, old = service.current().catalog, auth.caller(), parse_id(job_id)
+    wanted = wanted_once(headers, "retry", job_id)
+    return accept(wanted, lambda session: retrying.retry(session, models, caller, old))
+
+
+def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
+    """What the request's idempotency key stands for, if it has one."""
+    return Once(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
+
+
+def accept(wanted: Once | None, make: Callable[[Session], Record]) -> Response:
+    """Makes the job, lets it straight into the window where that has room, wakes a worker, and answers."""
     serving = service.current()
+    ticket: Ticket | None = None
     with serving.sessions.begin() as session:
-        accept = questions.submit if given["type"] == stages.RAG else jobs.submit
-        accepted = accept(session, serving.catalog, auth.caller(), _submission(given))
-        ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, serving.settings.shared.lease_s)
-    return answer_accepted(accepted, ticket)
-
-
-def answer_accepted(accepted: Record, ticket: Ticket | None) -> Response:
-    """What follows the commit of a job: its wake-up, and the answer."""
-    service.current().wake(accepted, ticket)
+        accepted, replayed = idempotency.once(session, auth.caller(), wanted, lambda: make(session))
+        if not replayed:
+            lease_s = serving.settings.shared.lease_s
+            ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, lease_s)
+    serving.wake(accepted, ticket)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
@@ -68,7 +105,7 @@ def browse(query: dict[str, Any]) -> Response:
 @blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
 @blueprint.arguments(schemas.ShowQuery, location="query")
 @blueprint.arguments(schemas.PreferHeader, location="headers")
-@blueprint.response(200, schemas.Job, headers=_APPLIED)
+@blueprint.response(200, schemas.JobInFull, headers=_APPLIED)
 @blueprint.answers(401, 404, 414, 422, 500, 503)
 def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Response:
     """Look at a job, or wait for its end"""
@@ -121,11 +158,12 @@ def _look(job_id: uuid.UUID) -> Record:
 
 
 def _shown(found: Record, encoding_format: str) -> Response:
-    """The job whole, with the vectors that lists and events only link to."""
+    """The job whole, with its attempts, and the vectors that lists and events only link to."""
     shown = found.as_json()
-    if found.type != stages.EMBED or found.result is None:
-        return reply(shown)
     with service.current().sessions.begin() as session:
+        shown["attempts"] = attempts.shown(session, found.id)
+        if found.type != stages.EMBED or found.result is None:
+            return reply(shown)
         rows = vectors.load(session, found.id)
     embeddings = rows if encoding_format == "float" else _base64(rows)
     shown["result"] = {"embeddings": embeddings, "dimensions": rows.shape[1]}
@@ -146,6 +184,7 @@ def _submission(given: dict[str, Any]) -> Submission:
         lane=given.get("lane", "interactive"),
         priority=given.get("priority", 5),
         metadata=given.get("metadata", {}),
+        timing=timing_of(given),
     )
 
 

@@ -11,26 +11,9 @@ from db.jobs import LANES
 from tasks import ids, lifecycle, stages, transcript
 from tasks.follow import ANY_ATTEMPT, Position
 from tasks.lifecycle import Status
+from webapi.fields import Given, Real, Strict, Timed, Whole, within
 
-_SHOWN = tuple(status for status in Status if status != Status.DISPATCHED)
-
-
-class Whole(fields.Integer):
-    """A whole number: 5 or 5.0, no text."""
-
-    def _validated(self, value: Any) -> int:
-        if not isinstance(value, (int, float)) or (isinstance(value, float) and not value.is_integer()):
-            raise self.make_error("invalid", input=value)
-        return int(super()._validated(value))
-
-
-class Real(fields.Float):
-    """A number, no text."""
-
-    def _validated(self, value: Any) -> float:
-        if not isinstance(value, (int, float)):
-            raise self.make_error("invalid", input=value)
-        return float(super()._validated(value))
+_SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
 
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -49,46 +32,27 @@ class Stop(fields.Field[list[str]]):
         return strings
 
 
-class Strict(ma.Schema):
-    """Unknown fields are refused."""
-
-    class Meta:
-        unknown = ma.RAISE
-
-
-class Given(Strict):
-    """Null for an optional field is as if it weren't there."""
-
-    @ma.post_load
-    def _without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if value is not None}
-
-
-def _within(low: float, high: float, *, above: bool = False) -> validate.Range:
-    return validate.Range(low, high, min_inclusive=not above)
-
-
 class Params(Given):
     """How to sample. What isn't given is the worker's to choose."""
 
     max_tokens = Whole(
-        allow_none=True, validate=_within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
+        allow_none=True, validate=within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
     )
     temperature = Real(
-        allow_none=True, validate=_within(0, 2), metadata={"description": "0 always takes the likeliest token."}
+        allow_none=True, validate=within(0, 2), metadata={"description": "0 always takes the likeliest token."}
     )
-    top_p = Real(allow_none=True, validate=_within(0, 1, above=True), metadata={"exclusiveMinimum": 0})
-    top_k = Whole(allow_none=True, validate=_within(0, 1000), metadata={"description": "0 turns it off."})
-    min_p = Real(allow_none=True, validate=_within(0, 1))
+    top_p = Real(allow_none=True, validate=within(0, 1, above=True), metadata={"exclusiveMinimum": 0})
+    top_k = Whole(allow_none=True, validate=within(0, 1000), metadata={"description": "0 turns it off."})
+    min_p = Real(allow_none=True, validate=within(0, 1))
     repetition_penalty = Real(
         allow_none=True,
-        validate=_within(0, 2, above=True),
+        validate=within(0, 2, above=True),
         metadata={"description": "1 is none.", "exclusiveMinimum": 0},
     )
     stop = Stop(allow_none=True, metadata={**_STOPS, "description": "The answer ends before any of these."})
     seed = Whole(
         allow_none=True,
-        validate=_within(0, 2**31 - 1),
+        validate=within(0, 2**31 - 1),
         metadata={"description": "The same seed draws the same answer; drawn and kept when not given."},
     )
 
@@ -125,7 +89,7 @@ class Labels(fields.Dict):
         return pairs
 
 
-class _Request(Given):
+class _Request(Timed):
     model = fields.String(allow_none=True, metadata={"description": "The catalogue's default for the type if absent."})
     lane = fields.String(
         allow_none=True,
@@ -133,7 +97,7 @@ class _Request(Given):
         metadata={"description": "`batch` work waits while `interactive` (the default) waits."},
     )
     priority = Whole(
-        allow_none=True, validate=_within(0, 9), metadata={"description": "9 goes first; 5 when not given."}
+        allow_none=True, validate=within(0, 9), metadata={"description": "9 goes first; 5 when not given."}
     )
     metadata = Labels(
         allow_none=True,
@@ -181,7 +145,7 @@ class EmbedRequest(_Request):
 class Question(Given):
     question = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
     collection = fields.String(required=True, validate=validate.Length(1, 200), metadata=_STORABLE)
-    top_k = Whole(allow_none=True, validate=_within(1, 20), metadata={"description": "Passages to find; 5 if absent."})
+    top_k = Whole(allow_none=True, validate=within(1, 20), metadata={"description": "Passages to find; 5 if absent."})
 
 
 class RagRequest(_SampledRequest):
@@ -256,7 +220,7 @@ _NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters 
 
 
 class JobsQuery(ma.Schema):
-    limit = fields.Integer(load_default=20, validate=_within(1, 100))
+    limit = fields.Integer(load_default=20, validate=within(1, 100))
     after = fields.String(
         validate=_job_id, metadata={"description": "`next` of the page before.", "pattern": "^job_[0-9a-f]{32}$"}
     )
@@ -270,7 +234,7 @@ class JobsQuery(ma.Schema):
 
 class ShowQuery(ma.Schema):
     wait = fields.Float(
-        validate=_within(0, 60),
+        validate=within(0, 60),
         metadata={"description": "Answer when the job has ended, or after so many seconds. `Prefer: wait=N` asks too."},
     )
     encoding_format = fields.String(
@@ -336,6 +300,7 @@ class Links(ma.Schema):
     self = fields.String(required=True)
     events = fields.String(required=True)
     cancel = fields.String(required=True)
+    retry = fields.String(required=True)
 
 
 def _time(description: str, *, allow_none: bool = True) -> fields.DateTime:
@@ -355,6 +320,14 @@ class Job(ma.Schema):
     created_at = _time("When it was accepted.", allow_none=False)
     started_at = _time("When it was first claimed.")
     finished_at = _time("When it ended.")
+    run_at = _time("It starts no earlier.")
+    expires_at = _time("It is expired unless it has started by then.")
+    deadline_s = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Seconds from its first start to its end, at most."}
+    )
+    retry_of = fields.String(
+        required=True, allow_none=True, metadata={"description": "The job of which this is a retry."}
+    )
     position = fields.Integer(
         required=True,
         allow_none=True,
@@ -375,6 +348,33 @@ class Job(ma.Schema):
     usage = fields.Nested(Usage, required=True, allow_none=True)
     metadata = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     links = fields.Nested(Links, required=True)
+
+
+class Attempt(ma.Schema):
+    """One run of the job by one worker."""
+
+    number = fields.Integer(required=True)
+    worker = fields.String(required=True)
+    model = fields.String(required=True)
+    stage = fields.String(required=True)
+    started_at = _time("When it was claimed.", allow_none=False)
+    ended_at = _time("When it ended, or was found to have.")
+    how = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`;"
+            " `lost` with its worker; `handed_back` by a worker that went; `passed_on` to the next stage. Null while"
+            " it runs."
+        },
+    )
+    error_code = fields.String(required=True, allow_none=True)
+
+
+class JobInFull(Job):
+    """One job with its attempts."""
+
+    attempts = fields.List(fields.Nested(Attempt), required=True)
 
 
 class JobList(ma.Schema):

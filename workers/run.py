@@ -46,7 +46,7 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
         outcome = produce(worker, attempt, pen)
         if isinstance(outcome, Onward):
             pass_on(worker, attempt, outcome)
-        elif outcome and (ended := settle(worker, attempt, outcome)):
+        elif outcome and not put_off(worker, attempt, outcome) and (ended := settle(worker, attempt, outcome)):
             announce(pen, ended)
     finally:
         worker.leave(attempt, time.monotonic() - began_at)
@@ -189,6 +189,28 @@ def drop(worker: Worker, attempt: Attempt) -> None:
         log.warning("not_handed_back", job_id=str(claim.job_id), error=str(error))  # the lease will run out
         return
     log.info("handed_back", job_id=str(claim.job_id), attempt=claim.attempt, still_ours=handed_back)
+
+
+def put_off(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
+    """Schedules another attempt when this one failed by the system's fault and the job has a chance left.
+
+    True when it did so, or when the attempt is over before.
+    """
+    if outcome.error is None or outcome.error[0] not in errors.SYSTEM:
+        return False
+    claim, code, again = attempt.claim, outcome.error[0], False
+
+    def write() -> None:
+        nonlocal again
+        with worker.sessions.begin() as session:
+            again = attempts.put_off(session, claim.job_id, claim.attempt, attempt.transcript, code)
+
+    if not persist(attempt, write):
+        drop(worker, attempt)
+        return True
+    if again:
+        log.warning("put_off", job_id=str(claim.job_id), attempt=claim.attempt, error=code)
+    return again
 
 
 def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:

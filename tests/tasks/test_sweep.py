@@ -1,13 +1,9 @@
 """The sweep: orphans, poison, lost messages."""
 
-import json
-import time
 import uuid
-from dataclasses import dataclass, field
 
 import pytest
 import redis
-from kombu.exceptions import OperationalError
 
 from db.session import Sessions
 from tasks import ending, jobs, stream
@@ -16,24 +12,10 @@ from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.stream import Writer
-from tasks.sweep import CRASHES_ALLOWED, Sweeper
+from tasks.sweep import Sweeper
 from tasks.transcript import DELTA, STARTED, Entry, Transcript
 from tests import tables
-
-
-@dataclass(slots=True)
-class Post:
-    """A sender that keeps what it is given, as kombu would put it into a queue of the real Redis."""
-
-    client: redis.Redis
-    sent: list[tuple[str, str]] = field(default_factory=list)
-    broken: bool = False
-
-    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        if self.broken:
-            raise OperationalError("no broker")
-        self.sent.append((args[0], queue))
-        self.client.lpush(f"forebay:{queue}", json.dumps([name, args, retry]))
+from tests.tasks.sweeping import Post, made, sweep
 
 
 @pytest.fixture
@@ -44,17 +26,6 @@ def post(client: redis.Redis) -> Post:
 @pytest.fixture
 def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
     return made(sessions, client, post)
-
-
-def made(sessions: Sessions, client: redis.Redis, post: Post, lease_s: float = tables.LEASE_S) -> Sweeper:
-    return Sweeper(Dispatcher(post, sessions, lease_s), client, client, lease_s, ttl_s=60)
-
-
-def sweep(sweeper: Sweeper) -> None:
-    """One round of a sweeper that has reached PostgreSQL without a break for longer than a lease."""
-    sweeper._swept_at = time.monotonic()
-    sweeper._steady_since = sweeper._swept_at - sweeper.lease_s - 1
-    sweeper.sweep()
 
 
 def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
@@ -116,7 +87,7 @@ def test_job_that_took_three_workers_with_it_is_poison(
     said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
     Writer(client, job_id, 1, 60).open(said)
     with sessions.begin() as session:
-        tables.put(session, job_id, Status.RUNNING, crashes=CRASHES_ALLOWED - 1)
+        tables.put(session, job_id, Status.RUNNING, crashes=2)
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "failed"
     assert tables.column(sessions, job_id, "error_code") == "poison"
@@ -246,7 +217,7 @@ def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: 
     job_id = running(sessions, caller)
     poisoned = running(sessions, caller)
     with sessions.begin() as session:
-        tables.put(session, poisoned, Status.RUNNING, crashes=CRASHES_ALLOWED - 1)
+        tables.put(session, poisoned, Status.RUNNING, crashes=2)
     sweep(made(sessions, nowhere, post))
     assert tables.column(sessions, job_id, "status") == "dispatched"
     assert tables.column(sessions, poisoned, "status") == "failed"

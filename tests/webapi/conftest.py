@@ -62,6 +62,12 @@ class Api:
         assert response.status_code == 202, response.text
         return dict(response.json or {})
 
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as lists and events show it, without its attempts."""
+        shown = dict(self.get(f"/v1/jobs/{job_id}").json or {})
+        del shown["attempts"]
+        return shown
+
     def bring(self, **changes: Any) -> dict[str, Any]:
         """A document that waits in the collection `books`, as it is shown."""
         given = {"collection": "books", "documents": [{"text": "one two"}], **changes}

@@ -14,6 +14,7 @@ from webapi import errors
 
 WITH_KEY = {401, 500, 503}
 WITH_BODY = {400, 413, 415, 422}
+ACCEPTING = {("post", "/v1/jobs"), ("post", "/v1/documents"), ("post", "/v1/jobs/{job_id}/retry")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
 
@@ -48,11 +49,12 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         if path == "/readyz":
             assert documented == {200, 503}
             continue
-        accepts = (method, path) in (("post", "/v1/jobs"), ("post", "/v1/documents"))
+        accepts = (method, path) in ACCEPTING
         expected = set(WITH_KEY) | {202 if accepts else 204 if method == "delete" else 200}
         asked = {parameter["in"] for parameter in operation.get("parameters", [])} - {"path"}
         expected |= {404} if "{" in path or (method, path) in NAME_A_COLLECTION else set()
         expected |= {414, 422} if asked else set()
+        expected |= {409} if path.endswith("/retry") else set()
         expected |= WITH_BODY if "requestBody" in operation else set()
         assert documented == expected, (method, path)
 

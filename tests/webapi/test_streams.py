@@ -80,7 +80,7 @@ def test_stream_read_before_the_run_sees_all_of_it(
     *deltas, last = list(events)
     assert deltas == [Seen("1-4", "delta", {"text": "lo"})]
     assert (last.id, last.type) == ("1-5", "succeeded")
-    assert last.data == api.get(f"/v1/jobs/{job['id']}").json
+    assert last.data == api.job(job["id"])
 
 
 def test_position_is_told_again_when_it_changes(api: Api, sessions: Sessions, open_events: Open) -> None:

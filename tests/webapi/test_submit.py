@@ -12,7 +12,8 @@ from tests.webapi.conftest import Api
 
 JOB_FIELDS = [
     "id", "object", "type", "model", "status", "lane", "priority", "created_at", "started_at", "finished_at",
-    "position", "attempt", "progress", "result", "error", "usage", "metadata", "links",
+    "run_at", "expires_at", "deadline_s", "retry_of", "position", "attempt", "progress", "result", "error", "usage",
+    "metadata", "links",
 ]  # fmt: skip
 
 CHAT = {"type": "chat", "input": {"messages": [{"role": "user", "content": "hello"}]}}
@@ -33,6 +34,19 @@ REFUSED = [
     ({"input": {"prompt": 5}}, "input.prompt"),
     ({"input": {"prompt": LONG + "x"}}, "input.prompt"),
     ({"input": {"prompt": "x", "messages": []}}, "input.messages"),
+    ({"run_at": "2020-01-01T00:00:00Z"}, "run_at"),
+    ({"run_at": "2999-01-01T00:00:00Z"}, "run_at"),
+    ({"run_at": "tomorrow"}, "run_at"),
+    ({"run_at": 5}, "run_at"),
+    ({"run_at": "2026-01-01T00:00:00"}, "run_at"),
+    ({"expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
+    ({"expires_at": "9999-12-31T23:59:59-14:00"}, "expires_at"),
+    ({"max_queue_s": 0}, "max_queue_s"),
+    ({"max_queue_s": 10**9}, "max_queue_s"),
+    ({"deadline_s": 0}, "deadline_s"),
+    ({"deadline_s": 0.5}, "deadline_s"),
+    ({"deadline_s": 10**9}, "deadline_s"),
+    ({"deadline_s": "5"}, "deadline_s"),
     ({"params": []}, "params"),
     ({"params": {"top_q": 1}}, "params.top_q"),
     ({"params": {"max_tokens": 0}}, "params.max_tokens"),

@@ -16,7 +16,7 @@ from db import documents as kept
 from db import vectors
 from db.scope import scope
 from db.session import Sessions
-from tasks import ending, ids, jobs, stages, stream
+from tasks import attempts, ending, ids, jobs, stages, stream
 from tasks.keys import Caller
 from tests import tables
 from tests.workers.conftest import MakeWorker
@@ -143,17 +143,18 @@ def test_stage_waits_for_a_database_that_comes_back(
     assert worker.sessions.left == 0  # type: ignore[attr-defined]
 
 
-def test_statement_that_fails_every_time_fails_the_job(
+def test_statement_that_fails_every_time_fails_the_attempt(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
+    """The job is put off: what PostgreSQL refuses now it may take later."""
     run.run(make_worker("embedder"), ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
     worker = make_worker("embedder")
     worker.sessions = Interrupted(sessions, "57014", times=6)  # type: ignore[assignment]
     run.run(worker, job_id)
-    error = look(sessions, caller, job_id).error
-    assert error is not None
-    assert error["code"] == "internal"
+    assert tables.column(sessions, job_id, "status") == "scheduled"
+    with sessions() as session:
+        assert [attempt["error_code"] for attempt in attempts.shown(session, job_id)] == ["internal"]
 
 
 def test_question_that_leaves_no_room_for_a_passage_fails(

@@ -1,0 +1,86 @@
+"""Attempts: a narrow row each, begun with the claim and ended with whatever ends the run. Kept for people to read."""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from functools import cache
+
+from sqlalchemy import DateTime, ForeignKey, Integer, Select, Text, Update, bindparam, func, insert, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.jobs import JobInput, JobOutput
+from db.session import Table
+
+
+class JobAttempt(Table):
+    """One run of a job by one worker. `how` it ended is None while it runs."""
+
+    __tablename__ = "job_attempts"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    worker_id: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    stage: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+    ended_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    how: Mapped[str | None] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(Text)
+
+
+def begin(
+    session: Session, job_id: uuid.UUID, number: int, *, worker_id: str, model: str, stage: str
+) -> tuple[JobInput, JobOutput | None]:
+    """Notes an attempt that begins; gives what the job was asked, and what it has so far. One round trip: every
+    claim makes it."""
+    values = {"job": job_id, "at": number, "worker": worker_id, "on_model": model, "in_stage": stage}
+    given, output = session.execute(_begin(), values).one()
+    return given, output
+
+
+@cache
+def _begin() -> Select[JobInput, JobOutput]:
+    noted = (
+        insert(JobAttempt)
+        .values(
+            job_id=bindparam("job"),
+            number=bindparam("at"),
+            worker_id=bindparam("worker"),
+            model=bindparam("on_model"),
+            stage=bindparam("in_stage"),
+        )
+        .cte("noted")
+    )
+    query = select(JobInput, JobOutput).outerjoin(JobOutput, JobOutput.job_id == JobInput.job_id)
+    return query.where(JobInput.job_id == bindparam("job")).add_cte(noted)
+
+
+def end(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
+    """Notes how the attempt ended; the last word counts."""
+    values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
+    session.execute(_end(), values, execution_options={"synchronize_session": False})
+
+
+def end_open(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
+    """The same, of an attempt that nobody has ended yet; does nothing when there is none."""
+    values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
+    session.execute(_end().where(JobAttempt.how.is_(None)), values, execution_options={"synchronize_session": False})
+
+
+@cache
+def _end() -> Update:
+    statement = update(JobAttempt).where(JobAttempt.job_id == bindparam("job"), JobAttempt.number == bindparam("at"))
+    ended = {"how": bindparam("ended_how"), "error_code": bindparam("code", type_=Text)}
+    return statement.values(ended_at=func.clock_timestamp(), **ended)
+
+
+def of_job(session: Session, job_id: uuid.UUID) -> Sequence[JobAttempt]:
+    """The job's attempts, the first first."""
+    query = select(JobAttempt).where(JobAttempt.job_id == job_id).order_by(JobAttempt.number)
+    return session.scalars(query, execution_options={"populate_existing": True}).all()
+
+
+def count(session: Session, job_id: uuid.UUID, how: str) -> int:
+    """How many of the job's attempts ended so."""
+    where = (JobAttempt.job_id == job_id, JobAttempt.how == how)
+    return session.scalar(select(func.count()).where(*where)) or 0

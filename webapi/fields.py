@@ -1,0 +1,87 @@
+"""Fields and schemas that requests of all kinds are made of."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from tasks import timing
+from tasks.idempotency import HEADER
+from tasks.timing import Timing
+
+
+class Whole(fields.Integer):
+    """A whole number: 5 or 5.0, no text."""
+
+    def _validated(self, value: Any) -> int:
+        if not isinstance(value, (int, float)) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return int(super()._validated(value))
+
+
+class Real(fields.Float):
+    """A number, no text."""
+
+    def _validated(self, value: Any) -> float:
+        if not isinstance(value, (int, float)):
+            raise self.make_error("invalid", input=value)
+        return float(super()._validated(value))
+
+
+class Strict(ma.Schema):
+    """Unknown fields are refused."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+
+class Given(Strict):
+    """Null for an optional field is as if it weren't there."""
+
+    @ma.post_load
+    def _without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if value is not None}
+
+
+def within(low: float, high: float, *, above: bool = False) -> validate.Range:
+    return validate.Range(low, high, min_inclusive=not above)
+
+
+def _moment(description: str) -> fields.AwareDateTime:
+    ahead = f"{description} RFC 3339 with its offset, within {timing.MAX_AHEAD_DAYS} days."
+    return fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": ahead})
+
+
+class Timed(Given):
+    """A job's times, as a client may say them."""
+
+    run_at = _moment("Starts no earlier.")
+    expires_at = _moment("`expired` unless it has started by then.")
+    max_queue_s = Whole(
+        allow_none=True,
+        validate=within(1, timing.MAX_QUEUE_S),
+        metadata={"description": "The same, in seconds from when it may start; the earlier of both counts."},
+    )
+    deadline_s = Whole(
+        allow_none=True,
+        validate=within(1, timing.MAX_DEADLINE_S),
+        metadata={"description": "`failed` with `deadline_exceeded` unless it ends so soon after its first start."},
+    )
+
+
+TIMES = tuple(Timed().fields)
+
+
+def timing_of(given: dict[str, Any]) -> Timing:
+    return Timing(**{name: given.get(name) for name in TIMES})
+
+
+class IdempotencyHeader(ma.Schema):
+    key = fields.String(
+        data_key=HEADER,
+        validate=validate.Regexp(r"\A[\x21-\x7e]{1,255}\Z", error="must be 1 to 255 visible ASCII characters"),
+        metadata={
+            "description": "The same key and request give the same job, for a day at least; another request is 422.",
+            "pattern": r"^[\x21-\x7e]{1,255}$",
+        },
+    )
