@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
 from db.session import Sessions
 from tasks import keys
 from tests.webapi.conftest import Api, new_key
 from webapi import auth
+from webapi.app import create_app
+from webapi.settings import Settings
 
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs/", "/docs/<path:path>"}
 
@@ -82,12 +86,36 @@ def test_new_key_works_at_once(app: Flask, sessions: Sessions) -> None:
     assert Api(app, made).get("/v1/jobs").status_code == 200
 
 
-def test_remembered_keys_are_bounded_and_kept_as_digests() -> None:
-    """However many keys come by, memory stays small, and holds none of them in clear."""
-    known = auth.KnownKeys()
-    caller = keys.Caller(tenant_id=auth.keys.ids.new(), key_id="x")
+def test_remembered_locks_are_bounded_and_hold_no_secret(api: Api, sessions: Sessions) -> None:
+    """However many keys come by, memory stays small, and nobody who reads it can ask as anyone."""
+    known, key_id = auth.KnownLocks(), api.key.split("_")[1]
+    with sessions() as session:
+        lock = keys.lock(session, key_id)
+    assert lock is not None
     for i in range(10_050):
-        known.put(f"key{i}", caller)
+        known.put(f"key{i}", lock)
     assert len(known._known) <= 10_000
-    assert known.get("key10049") == caller
-    assert all(isinstance(digest, bytes) and len(digest) == 32 for digest in known._known)
+    assert known.get("key10049") == lock
+    assert api.key.split("_", 2)[2] not in repr(known._known)
+
+
+def test_wrong_secrets_of_a_known_key_ask_no_database(app: Flask, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand of them can't take the connections that the right key needs."""
+    assert api.get("/v1/models").status_code == 200
+    monkeypatch.setattr(auth.time, "monotonic", lambda: 0.0)  # a moment that lasts
+    asked = []
+    event.listen(app.extensions["forebay"].engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    client, wrong = app.test_client(), api.key[:-4]
+    for i in range(1000):
+        header = {"Authorization": f"Bearer {wrong}{i:04}"}
+        assert client.get("/v1/models", headers=header).status_code == 401
+    assert asked == []
+    assert api.get("/v1/models").status_code == 200
+    assert not any("FROM keys" in statement for statement in asked)
+
+
+def test_keys_belong_to_their_pepper(sessions: Sessions, settings: Settings, api: Api) -> None:
+    """Whoever has the whole database and another pepper opens nothing with it."""
+    other = create_app(replace(settings, key_pepper="another"))
+    assert Api(other, api.key).get("/v1/jobs").status_code == 401
+    other.extensions["forebay"].close()
