@@ -62,7 +62,7 @@ def control(env: Env) -> processes.Spec:
 def flower(port: int, env: Env) -> processes.Spec:
     """The page that shows the workers."""
     # Flower reads its own command line again and knows `--name=value` only.
-    argv = ["celery", "-A", "workers.app", "flower", f"--address={HOST}", f"--port={port}"]
+    argv = ["celery", "-A", "workers.app", "flower", f"--address={HOST}", f"--port={port}", "--read-only=true"]
     return _spec(FLOWER, argv, _without(env, API_ONLY))
 
 

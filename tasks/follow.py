@@ -17,7 +17,7 @@ from tasks.stream import Event
 
 log = structlog.get_logger(__name__)
 
-BUFFERED_EVENTS = 1000
+BUFFERED_EVENTS = 256  # a thousand readers who never read, each of another job, hold some 200 MB
 START = (0, 0)
 ANY_ATTEMPT = 1_000_000_000  # of a reader who knows a number only
 _BLOCK_S = 1.0

@@ -49,6 +49,18 @@ class Caller:
     key_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a key's secret is tried on. It gives no secret away, so it may be remembered."""
+
+    caller: Caller
+    secret_hash: bytes
+
+    def open(self, pepper: str, secret: str) -> Caller | None:
+        """Who the secret speaks for, or None when it is the wrong one; both take the same time."""
+        return self.caller if hmac.compare_digest(self.secret_hash, _hashed(pepper, secret)) else None
+
+
 def create(session: Session, *, pepper: str, tenant: str, name: str) -> NewKey:
     """Makes a key for the tenant, and the tenant when there is none."""
     owner = tenants.named(session, tenant, ids.new())
@@ -59,16 +71,23 @@ def create(session: Session, *, pepper: str, tenant: str, name: str) -> NewKey:
     return NewKey(key_id, f"fb_{key_id}_{secret}", tenant)
 
 
-def check(session: Session, *, pepper: str, key: str) -> Caller | None:
-    """Who this key speaks for, or None. Costs the same whether the id is known or not."""
+def parse(key: str) -> tuple[str, str] | None:
+    """The id and the secret of a key, or None for any other text."""
     shape = _SHAPE.fullmatch(key)
-    if shape is None:
-        return None
-    key_id, secret = shape.groups()
+    return (shape[1], shape[2]) if shape else None
+
+
+def lock(session: Session, key_id: str) -> Lock | None:
+    """The lock of the key with this id, or None when there is no such key, or it was revoked."""
     found = keys.live(session, key_id)
-    stored = found.secret_hash if found else bytes(32)
-    same = hmac.compare_digest(stored, _hashed(pepper, secret))
-    return Caller(found.tenant_id, found.id) if found and same else None
+    return Lock(Caller(found.tenant_id, found.id), found.secret_hash) if found else None
+
+
+def check(session: Session, *, pepper: str, key: str) -> Caller | None:
+    """Who this key speaks for, or None."""
+    parts = parse(key)
+    found = lock(session, parts[0]) if parts else None
+    return found.open(pepper, parts[1]) if found and parts else None
 
 
 def list_keys(session: Session) -> list[KeyRecord]:

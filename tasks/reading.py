@@ -133,12 +133,12 @@ class Reader:
         yield from (event for event in earlier if event.entry.seq > after)
         yield last
 
-    def _held(self, job_id: uuid.UUID) -> list[Event]:
+    def _held(self, job_id: uuid.UUID) -> Iterator[Event]:
         try:
-            return stream.read(self._client, job_id)
+            for page in stream.pages(self._client, job_id):
+                yield from page
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))
-            return []
 
     def _wait(self, job_id: uuid.UUID) -> Wait | None:
         try:

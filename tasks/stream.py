@@ -4,7 +4,7 @@ import enum
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from tasks.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
 OPENED = "opened"
+PAGE_ENTRIES = 256
 
 
 class Answer(enum.StrEnum):
@@ -99,8 +100,18 @@ class Writer:
 
 def read(client: redis.Redis, job_id: uuid.UUID) -> list[Event]:
     """All that Redis holds of a job's stream, in order, attempts' openings left out."""
-    reply: Any = client.xrange(key(job_id))
-    return parse(reply)
+    return [event for page in pages(client, job_id) for event in page]
+
+
+def pages(client: redis.Redis, job_id: uuid.UUID) -> Iterator[list[Event]]:
+    """The same a page at a time, each asked for when it is wanted: whoever is slow with one holds no more than that."""
+    after = "-"
+    while True:
+        reply: Any = client.xrange(key(job_id), min=after, count=PAGE_ENTRIES)
+        if not reply:
+            return
+        yield parse(reply)
+        after = "(" + reply[-1][0].decode()
 
 
 def take_over(writer: Writer, checkpoint: Transcript) -> Transcript:

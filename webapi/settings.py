@@ -7,10 +7,10 @@ from environs import Env
 from tasks import settings
 from tasks.settings import Settings as Shared
 
-THREADS = 256  # of one gunicorn process: each open stream or wait holds one
+THREADS = 1100  # of one gunicorn process, started as they are needed: each open stream or wait holds one
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
-_KEPT_FREE = 32  # threads that streams and waits may never take
+_KEPT_FREE = 76  # threads that streams and waits may never take
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from db.session import Sessions
 from tasks import keys, stream
 from tasks.settings import Settings as Shared
 from tests import tables
+from tests.webapi.serving import Served, gunicorn
 from webapi.app import create_app
 from webapi.settings import Settings
 
@@ -114,6 +115,12 @@ def api(app: Flask, sessions: Sessions) -> Api:
 def theirs(app: Flask, sessions: Sessions) -> Api:
     """The same app as another tenant sees it."""
     return Api(app, new_key(sessions, "theirs"))
+
+
+@pytest.fixture
+def served(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
+    with gunicorn(settings, new_key(sessions, "ours")) as served:
+        yield served
 
 
 def new_key(sessions: Sessions, tenant: str) -> str:

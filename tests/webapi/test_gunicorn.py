@@ -1,74 +1,16 @@
 """The API as it is really served: gunicorn, its threads, its sockets, its end."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
-import httpx
 import psutil
-import pytest
 import redis
 
 from db.session import Sessions
-from tests import tables
-from tests.conftest import ROOT, free_port
 from tests.webapi import byhand
-from tests.webapi.conftest import new_key
+from tests.webapi.serving import Served
 from webapi import gunicorn_conf
-from webapi.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A gunicorn that runs, and a client with a key for it."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-    key: str
-    client: httpx.Client
-
-    def submit(self) -> str:
-        response = self.client.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "one"}})
-        assert response.status_code == 202
-        return str(response.json()["id"])
-
-
-@pytest.fixture
-def served(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
-    port, key = free_port(), new_key(sessions, "ours")
-    env = {
-        **os.environ,
-        "FOREBAY_DATABASE_URL": settings.shared.database_url,
-        "FOREBAY_REDIS_URL": settings.shared.redis_url,
-        "FOREBAY_KEY_PEPPER": tables.PEPPER,
-        "FOREBAY_CATALOG": str(settings.shared.catalog),
-    }
-    argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]
-    with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env) as process:
-        headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
-            try:
-                wait_for(http)
-                yield Served(process, port, key, http)
-            finally:
-                process.terminate()
-                process.wait(20)
-
-
-def wait_for(http: httpx.Client) -> None:
-    for _ in range(300):
-        try:
-            assert http.get("/healthz").status_code == 200
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("gunicorn doesn't answer")
 
 
 def test_streams_end_with_the_process_and_others_are_finished(served: Served) -> None:

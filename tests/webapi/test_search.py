@@ -140,6 +140,17 @@ def test_search_is_charged_as_a_job(api: Api, sessions: Sessions, caller: Caller
     assert job["usage"]["prompt_tokens"] == 1
 
 
+def test_search_finds_nothing_of_another_tenants(
+    api: Api, theirs: Api, sessions: Sessions, caller: Caller, embedding: Any
+) -> None:
+    """Not by meaning, not by words, not in a collection of the same name that has nothing else to find."""
+    embedding(vectors)
+    shelve(sessions, tables.tenant(sessions, "theirs"), theirs, "one", "one two")
+    shelve(sessions, caller, api, "far", rows=[[0, 0, 0, 1]])
+    results = api.post("/v1/search", json={**ASKED, "top_k": 100}).json["results"]
+    assert [passage["text"] for passage in results] == ["far"]
+
+
 @pytest.mark.parametrize(("changes", "field"), REFUSED)
 def test_wrong_field_is_a_422_that_names_it(
     api: Api, sessions: Sessions, caller: Caller, changes: dict[str, Any], field: str

@@ -1,0 +1,71 @@
+"""A gunicorn that serves the API, for tests of what only it can show."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psutil
+
+from tests import tables
+from tests.conftest import ROOT, free_port
+from webapi.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A gunicorn that runs, and a client with a key for it."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    key: str
+    client: httpx.Client
+
+    @property
+    def worker(self) -> psutil.Process:
+        """The process that answers; the other only watches it."""
+        return psutil.Process(self.process.pid).children()[0]
+
+    def submit(self, **changes: Any) -> str:
+        job = {"type": "generate", "input": {"prompt": "one"}, **changes}
+        response = self.client.post("/v1/jobs", json=job)
+        assert response.status_code == 202
+        return str(response.json()["id"])
+
+
+@contextmanager
+def gunicorn(settings: Settings, key: str) -> Iterator[Served]:
+    """Runs one for as long as the block does."""
+    port = free_port()
+    env = {
+        **os.environ,
+        "FOREBAY_DATABASE_URL": settings.shared.database_url,
+        "FOREBAY_REDIS_URL": settings.shared.redis_url,
+        "FOREBAY_KEY_PEPPER": tables.PEPPER,
+        "FOREBAY_CATALOG": str(settings.shared.catalog),
+    }
+    argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]
+    with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env) as process:
+        try:
+            headers = {"Authorization": f"Bearer {key}"}
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
+                _wait_for(http)
+                yield Served(process, port, key, http)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait_for(http: httpx.Client) -> None:
+    for _ in range(300):
+        try:
+            assert http.get("/healthz").status_code == 200
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("gunicorn doesn't answer")

@@ -1,0 +1,259 @@
+"""Nobody reads, lists, ends, resumes or infers what is another tenant's: asked of every route and field of the page.
+
+What names something has a maker here, what names nothing is listed; a new route or field that is neither fails.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from db.session import Sessions
+from tasks import keys
+from tests.webapi import byhand, page
+from tests.webapi.conftest import Api, new_key
+from tests.webapi.page import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The app, and a worker's hands."""
+
+    app: Flask
+    sessions: Sessions
+    client: redis.Redis
+
+    def tenant(self, word: str) -> "Side":
+        return Side(self, word, Api(self.app, new_key(self.sessions, word)))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A tenant who says its word in everything it has; `made` are the ids of that."""
+
+    world: World
+    word: str
+    api: Api
+    made: list[tuple[str, str]] = field(default_factory=list)
+
+    def make(self, noun: str) -> str:
+        self.made.append((noun, MAKERS[noun](self)))
+        return self.made[-1][1]
+
+    def make_everything(self) -> "Side":
+        for noun in MAKERS:
+            self.make(noun)
+        return self
+
+
+def make_job(side: Side) -> str:
+    """One that has ended, with a stream."""
+    job = side.api.submit(input={"prompt": side.word}, metadata={"note": side.word})
+    run = byhand.run(side.world.sessions, side.world.client, job["id"])
+    run.say(side.word, side.word)
+    run.succeed()
+    return str(job["id"])
+
+
+def make_document(side: Side) -> str:
+    text = {"text": side.word, "title": side.word, "metadata": {"note": side.word}}
+    return str(side.api.bring(collection=f"{side.word}-books", documents=[text])["id"])
+
+
+def make_collection(side: Side) -> str:
+    name = f"{side.word}-shelf"
+    side.api.bring(collection=name, documents=[{"text": side.word}])
+    return name
+
+
+# By the part of the path that stands before an id.
+MAKERS: dict[str, Callable[[Side], str]] = {
+    "jobs": make_job,
+    "documents": make_document,
+    "collections": make_collection,
+}
+
+# Where else something is named, and what.
+MENTIONS = {
+    "GET /v1/jobs ?after": "jobs",
+    "GET /v1/documents ?after": "documents",
+    "GET /v1/documents ?collection": "collections",
+    "GET /v1/collections ?after": "collections",
+    "POST /v1/jobs json input.collection": "collections",
+    "POST /v1/documents json collection": "collections",
+    "POST /v1/documents form collection": "collections",
+    "POST /v1/search json collection": "collections",
+}
+
+# Requests that the page's example doesn't show.
+BASES: dict[str, Callable[[], Any]] = {
+    "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
+    "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
+}
+
+# Numbers of events mean something only within the job in the path.
+WITHIN = {"GET /v1/jobs/{job_id}/events ?after", "GET /v1/jobs/{job_id}/events header Last-Event-ID"}
+
+# What names nothing that anyone has.
+QUERY = "limit status type model since wait encoding_format"
+JSON = """
+type model lane priority metadata query top_k threshold filter
+input.prompt input.messages.role input.messages.content input.texts input.question input.top_k
+params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
+params.seed documents.text documents.title documents.metadata
+"""
+FORM = "file title metadata model lane priority"
+NAMELESS = {
+    "header Prefer",
+    *[f"?{name}" for name in QUERY.split()],
+    *[f"json {name}" for name in JSON.split()],
+    *[f"form {name}" for name in FORM.split()],
+}
+
+
+@pytest.fixture
+def world(app: Flask, sessions: Sessions, client: redis.Redis) -> World:
+    return World(app, sessions, client)
+
+
+@pytest.fixture
+def operations(app: Flask) -> list[Operation]:
+    return page.served(app)
+
+
+def unlike(id: str) -> str:
+    """One of the same kind that never was."""
+    digits = "0" * 8
+    return id[:-8] + (digits if id[-8:] != digits else "1" * 8) if re.search("_[0-9a-f]{32}$", id) else id[:-1] + "z"
+
+
+def seen(response: TestResponse, id: str) -> tuple[int, str, list[str]]:
+    """All that a client learns, apart from the id it sent and what any new thing has of its own."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"[a-z]+_[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.+]+", "<own>", text.replace(id, "<id>"))
+
+    headers = sorted(f"{name}: {plain(value)}" for name, value in response.headers)
+    return response.status_code, plain(response.text), headers
+
+
+def mentions(operations: list[Operation]) -> Iterator[tuple[Operation, str, str]]:
+    """Each place beside the path where something is named, and what."""
+    for operation in operations:
+        for place in operation.places:
+            if f"{operation} {place}" in MENTIONS:
+                yield operation, place, MENTIONS[f"{operation} {place}"]
+
+
+def view(side: Side, operations: list[Operation]) -> list[str]:
+    """Everything that the tenant can read: each list, and each thing of its own by its id."""
+    told = []
+    for operation in operations:
+        if operation.method == "GET" and not operation.open:
+            urls = [operation.url(id) for noun, id in side.made if operation.nouns == [noun]]
+            told += [f"{url}: {side.api.get(url).text}" for url in urls or [operation.path] if "{" not in url]
+    return told
+
+
+def roles(owner: Side) -> dict[str, Api]:
+    """Everyone who isn't let in: another tenant, a key that was revoked, and none."""
+    world, revoked = owner.world, new_key(owner.world.sessions, owner.word)
+    with world.sessions.begin() as session:
+        keys.revoke(session, revoked.split("_")[1])
+    return {
+        "another tenant": world.tenant("stranger").api,
+        "revoked": Api(world.app, revoked),
+        "no key": Api(world.app, ""),
+    }
+
+
+def test_every_place_of_the_page_is_known_here(operations: list[Operation]) -> None:
+    """What a route added tomorrow takes must be given a maker, or be said to name nothing; nothing here is stale."""
+    nouns = {noun for operation in operations for noun in operation.nouns}
+    places = {f"{operation} {place}" for operation in operations for place in operation.places}
+    bare = {place for operation in operations for place in operation.places}
+    unknown = {
+        f"{operation} {place}"
+        for operation in operations
+        for place in operation.places
+        if place not in NAMELESS and f"{operation} {place}" not in MENTIONS.keys() | WITHIN
+    }
+    assert (nouns, unknown) == (set(MAKERS), set())
+    assert (MENTIONS.keys() | BASES.keys() | WITHIN) - places == set()
+    assert NAMELESS - bare == set()
+
+
+def test_what_is_foreign_is_answered_like_what_never_was(world: World, operations: list[Operation]) -> None:
+    """Over every route with an id in its path, for everyone who isn't let in: status, body and headers."""
+    owner = world.tenant("owner").make_everything()
+    before, asked = view(owner, operations), 0
+    for who, api in roles(owner).items():
+        for operation in operations:
+            for id in [id for noun, id in owner.made if operation.nouns == [noun]]:
+                foreign = api.ask(operation.method, operation.url(id))
+                missing = api.ask(operation.method, operation.url(unlike(id)))
+                assert seen(foreign, id) == seen(missing, unlike(id)), (who, operation)
+                assert foreign.status_code == (404 if who == "another tenant" else 401), (who, operation)
+                asked += 1
+    assert asked >= 3 * 7
+    assert view(owner, operations) == before
+
+
+def test_what_is_ones_own_opens_to_every_key_of_the_tenant(world: World, operations: list[Operation]) -> None:
+    """A thing belongs to the tenant, not to the key that made it."""
+    owner = world.tenant("owner")
+    for api in (owner.api, Api(world.app, new_key(world.sessions, "owner"))):
+        for operation in operations:
+            if operation.nouns:
+                response = api.ask(operation.method, operation.url(owner.make(operation.nouns[0])))
+                assert response.status_code in operation.statuses - {401, 404, 500, 503}, operation
+
+
+def test_foreign_names_in_queries_and_bodies_are_like_none(world: World, operations: list[Operation]) -> None:
+    """Wherever something can be named beside the path, another tenant's is answered like what never was."""
+    owner, asked = world.tenant("owner").make_everything(), 0
+    for operation, place, noun in mentions(operations):
+        base = BASES.get(f"{operation} {place}", lambda: None)
+        id = next(id for made, id in owner.made if made == noun)
+        answers = []
+        for named in (id, unlike(id)):
+            stranger = world.tenant(f"stranger to {operation} {place} {named}")  # what it makes is there afterwards
+            url, options = page.request(operation, place, named, base())
+            response = stranger.api.ask(operation.method, url, **options)
+            answers.append(seen(response, named))
+            assert "owner" not in response.text.replace(named, ""), (operation, place)
+        assert answers[0] == answers[1], (operation, place)
+        url, options = page.request(operation, place, id, base())
+        assert owner.api.ask(operation.method, url, **options).status_code < 300, (operation, place)
+        asked += 1
+    assert asked == len(MENTIONS)
+
+
+def test_nothing_anyone_can_read_changes_with_what_others_have(world: World, operations: list[Operation]) -> None:
+    """Lists, counts and things by their ids are the same whether one is alone here or not."""
+    stranger = world.tenant("stranger").make_everything()
+    alone = view(stranger, operations)
+    owner = world.tenant("owner").make_everything()
+    assert view(stranger, operations) == alone
+    assert "owner" not in "".join(alone)
+    assert all(id not in "".join(alone) for _, id in owner.made)
+    assert "stranger" not in "".join(view(owner, operations))
+
+
+def test_events_are_read_by_number_within_ones_own_job(world: World) -> None:
+    """A stream resumed after an id of another's stream goes on in one's own, whatever that id was."""
+    owner, stranger = world.tenant("owner"), world.tenant("stranger")
+    theirs, own = owner.make("jobs"), stranger.make("jobs")
+    for number in ("1-1", "1-3", "7-2", "999999-999999999", "0"):
+        for options in ({"query_string": {"after": number}}, {"headers": {"Last-Event-ID": number}}):
+            response = stranger.api.get(f"/v1/jobs/{own}/events", **options)
+            assert response.status_code == 200
+            assert "owner" not in response.text
+            assert theirs not in response.text
+            assert stranger.api.get(f"/v1/jobs/{theirs}/events", **options).status_code == 404
