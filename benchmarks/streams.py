@@ -102,9 +102,11 @@ class Readers:
 def main(streams: int, file: Path | None) -> None:
     console = Console(width=max(160, Console().width))
     console.print(f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f} over the last minute")
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
-        with stacks.platform(Path(folder) / "streams", CATALOG) as stack:
-            table = asyncio.run(_measure(stack, streams))
+    with (
+        tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder,
+        stacks.platform(Path(folder) / "streams", CATALOG) as stack,
+    ):
+        table = asyncio.run(_measure(stack, streams))
     tables.show(console, table)
     console.print(f"load after: {os.getloadavg()[0]:.1f}")
     if file:
@@ -198,7 +200,7 @@ def _moments(url: str, jobs: list[str]) -> Moments:
 def _watch(told: Connection, url: str, jobs: list[str]) -> None:
     client = redis.Redis.from_url(url)
     names = {stream.key(ids.parse(job) or uuid.UUID(int=0)): job for job in jobs}
-    cursors = {name: "$" for name in names}
+    cursors = dict.fromkeys(names, "$")
     moments: Moments = {}
     until = time.perf_counter() + WATCHED_S
     while time.perf_counter() < until:

@@ -103,14 +103,15 @@ WITHIN = {"GET /v1/jobs/{job_id}/events ?after", "GET /v1/jobs/{job_id}/events h
 # What names nothing that anyone has.
 QUERY = "limit status type model since wait encoding_format"
 JSON = """
-type model lane priority metadata query top_k threshold filter
+type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
 input.prompt input.messages.role input.messages.content input.texts input.question input.top_k
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
 params.seed documents.text documents.title documents.metadata
 """
-FORM = "file title metadata model lane priority"
+FORM = "file title metadata model lane priority run_at expires_at max_queue_s deadline_s"
 NAMELESS = {
     "header Prefer",
+    "header Idempotency-Key",  # each tenant's own: test_idempotency.py
     *[f"?{name}" for name in QUERY.split()],
     *[f"json {name}" for name in JSON.split()],
     *[f"form {name}" for name in FORM.split()],
