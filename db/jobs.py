@@ -39,7 +39,8 @@ LANES = ("interactive", "batch")
 class Job(Table):
     """One job. `attempt` fences: what carries an older number than the row's may not write any more.
 
-    `model` is where its present stage runs and waits; `shown_model` is the one the client asked for.
+    `model` is where its present stage runs and waits; `shown_model` is the one the client asked for. `webhook` is where
+    its end is to be told, beside the tenant's endpoints: `url` and `events`.
     """
 
     __tablename__ = "jobs"
@@ -65,6 +66,7 @@ class Job(Table):
     error_code: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, str]] = mapped_column("metadata", JSON)
+    webhook: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     dispatched_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))

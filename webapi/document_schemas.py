@@ -10,7 +10,8 @@ from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
 from tasks.documents import MAX_CHARACTERS
-from webapi.schemas import Given, JobError, Real, Whole
+from webapi.schemas import JobError
+from webapi.shapes import Given, Real, Whole
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20

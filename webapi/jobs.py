@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import ending, errors, ids, jobs, questions, stages, window
+from tasks import ending, errors, ids, jobs, questions, stages, webhooks, window
 from tasks.jobs import Submission
 from tasks.record import Record
+from tasks.webhooks import EVENTS
 from tasks.window import Ticket
 from webapi import auth, schemas, service
 from webapi.api import Blueprint, reply
@@ -37,6 +38,9 @@ def submit(given: dict[str, Any]) -> Response:
     """
     serving = service.current()
     with serving.sessions.begin() as session:
+        if "webhook" in given:
+            policy = serving.settings.webhooks.policy
+            webhooks.check_job_webhook(session, auth.caller(), policy, given["webhook"]["url"])
         accept = questions.submit if given["type"] == stages.RAG else jobs.submit
         accepted = accept(session, serving.catalog, auth.caller(), _submission(given))
         ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, serving.settings.shared.lease_s)
@@ -146,6 +150,7 @@ def _submission(given: dict[str, Any]) -> Submission:
         lane=given.get("lane", "interactive"),
         priority=given.get("priority", 5),
         metadata=given.get("metadata", {}),
+        webhook={"events": list(EVENTS), **given["webhook"]} if "webhook" in given else None,
     )
 
 

@@ -10,26 +10,10 @@ from marshmallow import fields, validate
 from db.jobs import LANES
 from tasks import ids, lifecycle, stages, transcript
 from tasks.lifecycle import Status
+from webapi.shapes import Given, Real, Strict, Whole
+from webapi.webhook_schemas import JobWebhook
 
 _SHOWN = tuple(status for status in Status if status != Status.DISPATCHED)
-
-
-class Whole(fields.Integer):
-    """A whole number: 5 or 5.0, no text."""
-
-    def _validated(self, value: Any) -> int:
-        if not isinstance(value, (int, float)) or (isinstance(value, float) and not value.is_integer()):
-            raise self.make_error("invalid", input=value)
-        return int(super()._validated(value))
-
-
-class Real(fields.Float):
-    """A number, no text."""
-
-    def _validated(self, value: Any) -> float:
-        if not isinstance(value, (int, float)):
-            raise self.make_error("invalid", input=value)
-        return float(super()._validated(value))
 
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -46,21 +30,6 @@ class Stop(fields.Field[list[str]]):
         if len(strings) > 8 or not all(1 <= len(string) <= 64 for string in strings):
             raise ma.ValidationError("at most 8 strings of 1 to 64 characters")
         return strings
-
-
-class Strict(ma.Schema):
-    """Unknown fields are refused."""
-
-    class Meta:
-        unknown = ma.RAISE
-
-
-class Given(Strict):
-    """Null for an optional field is as if it weren't there."""
-
-    @ma.post_load
-    def _without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if value is not None}
 
 
 def _within(low: float, high: float, *, above: bool = False) -> validate.Range:
@@ -141,6 +110,9 @@ class _Request(Given):
             "maxProperties": 16,
             "additionalProperties": {"type": "string", "maxLength": 512, **_STORABLE},
         },
+    )
+    webhook = fields.Nested(
+        JobWebhook, allow_none=True, metadata={"description": "Where the end of this job is told, beside the webhooks."}
     )
 
 

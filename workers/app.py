@@ -100,8 +100,8 @@ def drain(**_: Any) -> None:
 
 def compose(queues: list[str], slots: int) -> Worker:
     """A worker for the model whose queues these are, its engine loaded. Raises our errors when that can't be."""
-    found = settings.read()
     model = _model_of(queues)
+    found = settings.read(control=model == catalog.CONTROL)
     entry = None if model == catalog.CONTROL else _entry(found, model)
     engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
     sessions = db_session.open_sessions(
