@@ -7,7 +7,7 @@ from tasks import deliveries, ids
 from tasks.deliveries import Status
 from tasks.destinations import MAX_URL_LENGTH
 from tasks.webhooks import EVENTS, MAX_ENDPOINTS
-from webapi.shapes import Given
+from webapi.shapes import Flag, Given
 
 _STORABLE = {"pattern": r"^[^\x00]*$"}
 _TYPES = (*EVENTS, deliveries.TEST)
@@ -51,7 +51,7 @@ class WebhookChanges(_Changes):
     """What is to be different; the rest stays."""
 
     url = _url(allow_none=True)
-    disabled = fields.Boolean(allow_none=True, truthy={True}, falsy={False})
+    disabled = Flag(allow_none=True)
 
 
 EXAMPLE = {"url": "https://example.com/hooks", "events": ["job.succeeded", "job.failed"]}

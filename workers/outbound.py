@@ -34,6 +34,14 @@ class Refused(Exception):
     """The name has an address that nothing may be sent to."""
 
 
+class _NameNotFound(httpcore.ConnectError):
+    """The name has no address."""
+
+
+class _Untrusted(httpcore.ConnectError):
+    """TLS came to nothing: the certificate is another's, unknown or out of date, or there is no TLS at all."""
+
+
 def post(
     destination: Destination, headers: Mapping[str, str], body: bytes, client: "Client", limit_s: float = LIMIT_S
 ) -> Answer:
@@ -58,8 +66,14 @@ def post(
         return Answer(error="timeout")
     except httpcore.ProtocolError:
         return Answer(error="not_http")
-    except httpcore.NetworkError as error:
-        return Answer(error=_named(error))
+    except _NameNotFound:
+        return Answer(error="name_not_found")
+    except _Untrusted:
+        return Answer(error="tls")
+    except httpcore.ConnectError:
+        return Answer(error="unreachable")
+    except httpcore.NetworkError:
+        return Answer(error="disconnected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +137,7 @@ class _Checked(httpcore.NetworkBackend):
                 return _Bounded(found, self._deadline)
             except (httpcore.NetworkError, httpcore.TimeoutException) as error:
                 failure = error
-        raise failure or httpcore.ConnectError("the name has no address")
+        raise failure or _NameNotFound(host)
 
     def _addresses(self, host: str, port: int) -> list[str]:
         try:
@@ -133,7 +147,7 @@ class _Checked(httpcore.NetworkBackend):
             try:
                 found = self._resolve(host, port)
             except (OSError, UnicodeError) as error:
-                raise httpcore.ConnectError(str(error)) from error
+                raise _NameNotFound(str(error)) from error
         if any(destinations.refuses(self._policy, address) for address in found):
             raise Refused
         return found
@@ -162,7 +176,10 @@ class _Bounded(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        secured = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left_s())
+        try:
+            secured = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left_s())
+        except httpcore.ConnectError as error:
+            raise _Untrusted(str(error)) from error
         return _Bounded(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
@@ -178,14 +195,6 @@ def _read_a_little(response: httpcore.Response, deadline: Deadline) -> None:
             size += len(piece)
             if size > _REST_BYTES:
                 return
-
-
-def _named(error: httpcore.NetworkError) -> str:
-    if isinstance(error.__cause__, ssl.SSLError):
-        return "tls"
-    if isinstance(error.__cause__, (socket.gaierror, UnicodeError)):
-        return "name_not_found"
-    return "unreachable" if isinstance(error, httpcore.ConnectError) else "disconnected"
 
 
 def _retry_after_s(headers: Mapping[bytes, bytes]) -> float | None:

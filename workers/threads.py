@@ -106,7 +106,7 @@ def deliver(worker: Worker, courier: Courier) -> None:
     while not worker.draining.is_set():
         if not _guarded(courier.round):
             worker.draining.wait(_LISTEN_S)
-    courier.finish(_LISTEN_S)
+    courier.finish(worker.settings.grace_s)
 
 
 def _every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
