@@ -18,7 +18,7 @@ AT_ONCE = 32
 PER_TARGET = 4
 PER_TENANT = 8
 # Longer than an attempt takes: who let it run out died, or its resolver hung. Then another sends the same again.
-LEASE_S = 60.0
+LEASE_S = 30.0
 _LOOK_S = 0.5
 
 
