@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FLOWER_USER = "forebay"
@@ -16,6 +16,7 @@ class Credentials:
     pepper: str
     flower_password: str
     key: str | None = None
+    webhook_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @property
     def flower_login(self) -> str:
@@ -24,10 +25,13 @@ class Credentials:
 
 
 def open_or_make(path: Path) -> Credentials:
-    """What the file says; new random secrets, written down, when there is no file."""
-    if not path.exists():
-        write(path, Credentials(pepper=secrets.token_urlsafe(32), flower_password=secrets.token_urlsafe(12)))
-    return read(path)
+    """What the file says; new random secrets, written down, for what it doesn't say."""
+    if path.exists():
+        known = read(path)
+    else:
+        known = Credentials(pepper=secrets.token_urlsafe(32), flower_password=secrets.token_urlsafe(12))
+    write(path, known)
+    return known
 
 
 def read(path: Path) -> Credentials:

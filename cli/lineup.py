@@ -21,6 +21,8 @@ PREPARE = "prepare"
 # What only one kind of process may know.
 API_ONLY = ("FOREBAY_KEY_PEPPER",)
 FLOWER_ONLY = ("FLOWER_BASIC_AUTH",)
+# What signs webhooks: the API shows secrets, the control worker uses them.
+WEBHOOK_KEY = ("FOREBAY_WEBHOOK_KEY",)
 
 WORKER_SLACK_S = 3.0  # over the grace it gives its jobs: to hand back the rest and say so
 DEFAULT_GRACE_S = 10.0
@@ -35,7 +37,7 @@ def worker_name(model: str) -> str:
 
 def prepare(secrets: Path, env: Env) -> processes.Spec:
     """Runs once, before the others."""
-    return _spec(PREPARE, ["cli.prepare", str(secrets)], _without(env, FLOWER_ONLY), once=True)
+    return _spec(PREPARE, ["cli.prepare", str(secrets)], _without(env, FLOWER_ONLY + WEBHOOK_KEY), once=True)
 
 
 def api(port: int, env: Env) -> processes.Spec:
@@ -48,7 +50,7 @@ def worker(model: str, slots: int, threads: int, env: Env) -> processes.Spec:
     """The worker of one model."""
     queues = f"{model}.interactive,{model}.batch"
     argv = _celery_worker(queues, slots, f"{model}@%h")
-    own = {**_without(env, API_ONLY + FLOWER_ONLY), "FOREBAY_THREADS": str(threads)}
+    own = {**_without(env, API_ONLY + FLOWER_ONLY + WEBHOOK_KEY), "FOREBAY_THREADS": str(threads)}
     return _spec(worker_name(model), argv, own, stop_limit_s=_grace_s(env) + WORKER_SLACK_S)
 
 
@@ -63,7 +65,7 @@ def flower(port: int, env: Env) -> processes.Spec:
     """The page that shows the workers."""
     # Flower reads its own command line again and knows `--name=value` only.
     argv = ["celery", "-A", "workers.app", "flower", f"--address={HOST}", f"--port={port}", "--read-only=true"]
-    return _spec(FLOWER, argv, _without(env, API_ONLY))
+    return _spec(FLOWER, argv, _without(env, API_ONLY + WEBHOOK_KEY))
 
 
 def threads_each(models: Sequence[catalog.Model]) -> int:

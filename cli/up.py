@@ -80,6 +80,7 @@ class Launch:
         known = credentials.open_or_make(self.folder.secrets)
         # Several machines on one database share a pepper, or they couldn't check each other's keys.
         self.env.setdefault("FOREBAY_KEY_PEPPER", known.pepper)
+        self.env.setdefault("FOREBAY_WEBHOOK_KEY", known.webhook_key)
         self.env["FLOWER_BASIC_AUTH"] = known.flower_login
 
     def _start_servers(self) -> None:

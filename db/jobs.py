@@ -41,7 +41,8 @@ class Job(Table):
 
     `model` is where its present stage runs and waits; `shown_model` is the one the client asked for. `run_at` is what
     the client said, `due_at` is when a scheduled job is queued. `chances` is how many attempts may be lost, or fail by
-    the system's fault, before the job fails.
+    the system's fault, before the job fails. `webhook` is where its end is to be told, beside the tenant's endpoints:
+    `url` and `events`.
     """
 
     __tablename__ = "jobs"
@@ -67,6 +68,7 @@ class Job(Table):
     error_code: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, str]] = mapped_column("metadata", JSON)
+    webhook: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     dispatched_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))

@@ -1,6 +1,6 @@
 """All tables, for Alembic and for tests that compare it with what the migrations make."""
 
-from db import attempts, chunks, documents, idempotency, jobs, keys, tenants, usage, vectors, windows, workers
+from db import attempts, chunks, documents, idempotency, jobs, keys, tenants, usage, vectors, webhooks, windows, workers
 from db.session import Table
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "tenants",
     "usage",
     "vectors",
+    "webhooks",
     "windows",
     "workers",
 ]

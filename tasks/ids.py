@@ -6,6 +6,9 @@ from uuid_utils.compat import uuid7
 
 JOB = "job_"
 DOCUMENT = "doc_"
+WEBHOOK = "hook_"
+DELIVERY = "dlv_"
+MESSAGE = "msg_"
 
 
 def new() -> uuid.UUID:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import attempts, jobs, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
-from tasks import catalog, errors, ids, lifecycle, record, stages, timing, transcript
+from tasks import catalog, deliveries, errors, ids, lifecycle, record, stages, timing, transcript
 from tasks.catalog import Catalog, Model
 from tasks.engine import Params
 from tasks.keys import Caller
@@ -34,7 +34,10 @@ _TOKEN_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a client asks for, its shape already checked. `model` None takes the catalogue's default for the type."""
+    """What a client asks for, its shape already checked. `model` None takes the catalogue's default for the type.
+
+    `webhook` is where this job's end is to be told: `url`, checked, and `events`.
+    """
 
     type: str
     model: str | None
@@ -44,6 +47,7 @@ class Submission:
     priority: int
     metadata: Mapping[str, str]
     timing: Timing = ANY_TIME
+    webhook: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Plan:
     priority: int
     metadata: Mapping[str, str]
     timing: Timing = ANY_TIME
+    webhook: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ def planned(submission: Submission, stage: str, model: str, shown_model: str) ->
         priority=submission.priority,
         metadata=submission.metadata,
         timing=submission.timing,
+        webhook=submission.webhook,
     )
 
 
@@ -163,6 +169,7 @@ def insert(session: Session, caller: Caller, plan: Plan, job_id: uuid.UUID | Non
         # Drawn now and kept, so that a run can be repeated to the letter.
         seed=plan.params.get("seed", secrets.randbelow(2**31)),
         labels=dict(plan.metadata),
+        webhook=dict(plan.webhook) if plan.webhook else None,
         created_at=dt.datetime.now(dt.UTC),
         run_at=times.run_at,
         due_at=times.run_at,
@@ -311,7 +318,7 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
 
 
 def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> Record:
-    """Keeps output and usage of a job that this transaction has just ended."""
+    """Keeps output and usage of a job that this transaction has just ended, and whom to tell of it."""
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
     if outcome.vectors is not None:
@@ -327,8 +334,10 @@ def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> 
             embedding_tokens=job.embedding_tokens or 0,
         ),
     )
+    ended = record.of(job, outcome.result)
+    deliveries.note_end(session, job, ended)
     session.flush()
-    return record.of(job, outcome.result)
+    return ended
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:

@@ -19,7 +19,7 @@ _REQUEUED = frozenset({errors.Poison.code, *errors.SYSTEM})
 
 
 def retry(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -> Record:
-    """Accepts a new job with the input, params, lane, priority, metadata and deadline of one that has ended.
+    """Accepts a new job with input, params, lane, priority, metadata, webhook and deadline of one that has ended.
 
     It is held to what the catalogue and the collections are now. An ingest takes over the documents that the old one
     left waiting. See `jobs.insert` for what follows. Raises `NotFound`, `Conflict`, and what a submission raises.
@@ -61,6 +61,7 @@ def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: 
         priority=old.priority,
         metadata=old.labels,
         timing=Timing(deadline_s=old.deadline_s),
+        webhook=old.webhook,
     )
     accept = questions.submit if old.type == stages.RAG else jobs.submit
     return accept(session, models, caller, submission)
@@ -86,5 +87,6 @@ def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: 
         priority=old.priority,
         metadata=old.labels,
         timing=Timing(deadline_s=old.deadline_s),
+        webhook=old.webhook,
     )
     return jobs.insert(session, caller, plan, job_id)

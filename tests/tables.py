@@ -1,6 +1,7 @@
 """Ground for tests that need our tables: an empty database, a tenant, jobs."""
 
 import datetime as dt
+import ipaddress
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,17 @@ from db import tables, workers
 from db.session import Sessions
 from tasks import jobs, keys
 from tasks.catalog import Catalog, Model
+from tasks.destinations import Policy
 from tasks.jobs import Claim, Submission
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
+from tasks.settings import WebhookSettings
 
 PEPPER = "pepper"
 LEASE_S = 1.5
+# Receivers of tests listen on this machine, without TLS.
+WEBHOOKS = WebhookSettings("webhook key", Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
 MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),

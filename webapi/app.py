@@ -19,6 +19,7 @@ from webapi import (
     service,
     settings,
     streams,
+    webhooks,
 )
 from webapi.api import Api
 from webapi.settings import Settings
@@ -48,7 +49,7 @@ def create_app(given: Settings | None = None) -> Flask:
     errors.register(app)
     api = Api(app)
     _describe(api, serving)
-    for module in (jobs, streams, documents, search, models, health):
+    for module in (jobs, streams, documents, search, webhooks, models, health):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app

@@ -28,6 +28,15 @@ class Real(fields.Float):
         return float(super()._validated(value))
 
 
+class Flag(fields.Boolean):
+    """True or false, no text and no number."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:  # noqa: ARG002
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Strict(ma.Schema):
     """Unknown fields are refused."""
 

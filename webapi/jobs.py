@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import attempts, ending, errors, idempotency, ids, jobs, questions, retrying, stages, window
+from tasks import attempts, ending, errors, idempotency, ids, jobs, questions, retrying, stages, webhooks, window
 from tasks.idempotency import Once
 from tasks.jobs import Submission
 from tasks.record import Record
+from tasks.webhooks import EVENTS
 from tasks.window import Ticket
 from webapi import auth, schemas, service
 from webapi.api import Blueprint, reply
@@ -46,9 +47,15 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 
     The answer comes at once; the result is in the job, and in its events as it is made.
     """
-    models, caller, wanted = service.current().catalog, auth.caller(), wanted_once(headers, "jobs", given)
+    return accept(wanted_once(headers, "jobs", given), lambda session: _submit(session, given))
+
+
+def _submit(session: Session, given: dict[str, Any]) -> Record:
+    serving, caller = service.current(), auth.caller()
+    if "webhook" in given:
+        webhooks.check_job_webhook(session, caller, serving.settings.webhooks.policy, given["webhook"]["url"])
     make = questions.submit if given["type"] == stages.RAG else jobs.submit
-    return accept(wanted, lambda session: make(session, models, caller, _submission(given)))
+    return make(session, serving.catalog, caller, _submission(given))
 
 
 @blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
@@ -58,8 +65,8 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 def retry(headers: dict[str, str], job_id: str) -> Response:
     """Ask again for what a job that has ended was asked for
 
-    A new job with the old one's input, params, lane, priority, metadata and `deadline_s`, which names it in
-    `retry_of`. An ingest takes over the documents that the old one left waiting; 409 when there are none.
+    A new job with the old one's input, params, lane, priority, metadata, webhook and `deadline_s`, which names it
+    in `retry_of`. An ingest takes over the documents that the old one left waiting; 409 when there are none.
     """
     models, caller, old = service.current().catalog, auth.caller(), parse_id(job_id)
     wanted = wanted_once(headers, "retry", job_id)
@@ -185,6 +192,7 @@ def _submission(given: dict[str, Any]) -> Submission:
         priority=given.get("priority", 5),
         metadata=given.get("metadata", {}),
         timing=timing_of(given),
+        webhook={"events": list(EVENTS), **given["webhook"]} if "webhook" in given else None,
     )
 
 

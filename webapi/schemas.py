@@ -12,6 +12,7 @@ from tasks import ids, lifecycle, stages, transcript
 from tasks.follow import ANY_ATTEMPT, Position
 from tasks.lifecycle import Status
 from webapi.fields import Given, Real, Strict, Timed, Whole, within
+from webapi.webhook_schemas import JobWebhook
 
 _SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
 
@@ -106,6 +107,9 @@ class _Request(Timed):
             "maxProperties": 16,
             "additionalProperties": {"type": "string", "maxLength": 512, **_STORABLE},
         },
+    )
+    webhook = fields.Nested(
+        JobWebhook, allow_none=True, metadata={"description": "Where the end of this job is told, beside the webhooks."}
     )
 
 

@@ -6,6 +6,7 @@ from environs import Env
 
 from tasks import settings
 from tasks.settings import Settings as Shared
+from tasks.settings import WebhookSettings
 
 THREADS = 1100  # of one gunicorn process, started as they are needed: each open stream or wait holds one
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
@@ -19,6 +20,7 @@ class Settings:
 
     shared: Shared
     key_pepper: str
+    webhooks: WebhookSettings
     max_body_bytes: int = MAX_BODY_BYTES
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_readers: int = THREADS - _KEPT_FREE
@@ -30,5 +32,6 @@ def read() -> Settings:
     shared, key_pepper = settings.read_shared(env), env.str("KEY_PEPPER")
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
+    webhooks = settings.read_webhooks(env)
     settings.seal(env)
-    return Settings(shared, key_pepper, max_body_bytes, max_upload_bytes)
+    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes)

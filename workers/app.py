@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
 _HAND_BACK_S = 2.0
+_BESIDE_SLOTS = 8  # connections for the threads, the courier's among them
 _current: Worker | None = None
 
 
@@ -100,12 +101,12 @@ def drain(**_: Any) -> None:
 
 def compose(queues: list[str], slots: int) -> Worker:
     """A worker for the model whose queues these are, its engine loaded. Raises our errors when that can't be."""
-    found = settings.read()
     model = _model_of(queues)
+    found = settings.read(control=model == catalog.CONTROL)
     entry = None if model == catalog.CONTROL else _entry(found, model)
     engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
     sessions = db_session.open_sessions(
-        db_session.open_engine(found.shared.database_url, pool_size=slots + 4, pool_timeout_s=5)
+        db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
     )
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
     dispatcher = Dispatcher(app, sessions, found.shared.lease_s)

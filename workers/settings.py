@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from environs import Env
 
 from tasks import settings
-from tasks.settings import Settings
+from tasks.settings import Settings, WebhookSettings
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Times in seconds. README's table says what each is for."""
+    """Times in seconds. README's table says what each is for. Only the control worker is told of `webhooks`."""
 
     shared: Settings
     threads: int
@@ -19,9 +19,10 @@ class WorkerSettings:
     sweep_s: float
     grace_s: float
     stall_s: float
+    webhooks: WebhookSettings | None = None
 
 
-def read() -> WorkerSettings:
+def read(*, control: bool = False) -> WorkerSettings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
     env = Env(eager=False, prefix="FOREBAY_")
     found = WorkerSettings(
@@ -31,6 +32,7 @@ def read() -> WorkerSettings:
         sweep_s=env.float("SWEEP_S", 1.0),
         grace_s=env.float("GRACE_S", 10.0),
         stall_s=env.float("STALL_S", 60.0),
+        webhooks=settings.read_webhooks(env) if control else None,
     )
     settings.seal(env)
     return found

@@ -1,4 +1,4 @@
-"""What a worker does beside its slots: its heart, its sweep, and its ear for cancellations."""
+"""What a worker does beside its slots: heart, sweep, ear for cancellations, and the control worker's courier."""
 
 import threading
 import time
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db import workers
 from tasks import attempts, ending, jobs
 from workers.attempt import Attempt, Stop
+from workers.courier import Courier
 from workers.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,9 @@ def start(worker: Worker) -> list[threading.Thread]:
         "refiller": lambda: worker.refiller.run(worker.gone),
         "ear": lambda: _every(worker, _LISTEN_S, lambda: listen(worker)),
     }
+    if worker.settings.webhooks:
+        courier = Courier(worker.sessions, worker.settings.webhooks)
+        loops["courier"] = lambda: deliver(worker, courier)
     threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
     for thread in threads:
         thread.start()
@@ -97,12 +101,28 @@ def listen(worker: Worker) -> None:
                 worker.stop(uuid.UUID(hex=message["data"].decode()), Stop.ENDED)
 
 
+def deliver(worker: Worker, courier: Courier) -> None:
+    """Sends what is due until the worker drains, and lets what is under way come to its end."""
+    while not worker.draining.is_set():
+        if not _guarded(courier.round):
+            worker.draining.wait(_LISTEN_S)
+    courier.finish(worker.settings.grace_s)
+
+
 def _every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
     while not worker.gone.is_set():
-        try:
-            act()
-        except (SQLAlchemyError, redis.RedisError, OSError) as error:
-            log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
-        except Exception:  # the thread's boundary: a heart must not stop for a slip
-            log.exception("interrupted", thread=threading.current_thread().name)
+        _guarded(act)
         worker.gone.wait(seconds)
+
+
+def _guarded(act: Callable[[], None]) -> bool:
+    """Whether it went well; what went wrong is logged."""
+    try:
+        act()
+    except (SQLAlchemyError, redis.RedisError, OSError) as error:
+        log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
+    except Exception:  # the thread's boundary: a heart must not stop for a slip
+        log.exception("interrupted", thread=threading.current_thread().name)
+    else:
+        return True
+    return False

@@ -96,7 +96,7 @@ def settings(postgres_url: str, redis_url: str, tmp_path: Path) -> Settings:
     catalog = tmp_path / "catalog.toml"
     catalog.write_text(CATALOG)
     shared = Shared(postgres_url, redis_url, redis_url, catalog, lease_s=tables.LEASE_S, stream_ttl_s=60)
-    return Settings(shared, key_pepper=tables.PEPPER)
+    return Settings(shared, key_pepper=tables.PEPPER, webhooks=tables.WEBHOOKS)
 
 
 @pytest.fixture

@@ -72,11 +72,22 @@ def make_collection(side: Side) -> str:
     return name
 
 
+def make_webhook(side: Side) -> str:
+    made = side.api.post("/v1/webhooks", json={"url": f"https://{side.word}.example.com/", "description": side.word})
+    return str(made.json["id"])
+
+
+def make_delivery(side: Side) -> str:
+    return str(side.api.post(f"/v1/webhooks/{make_webhook(side)}/test").json["id"])
+
+
 # By the part of the path that stands before an id.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
     "documents": make_document,
     "collections": make_collection,
+    "webhooks": make_webhook,
+    "deliveries": make_delivery,
 }
 
 # Where else something is named, and what.
@@ -89,6 +100,9 @@ MENTIONS = {
     "POST /v1/documents json collection": "collections",
     "POST /v1/documents form collection": "collections",
     "POST /v1/search json collection": "collections",
+    "GET /v1/deliveries ?after": "deliveries",
+    "GET /v1/deliveries ?webhook": "webhooks",
+    "GET /v1/deliveries ?job": "jobs",
 }
 
 # Requests that the page's example doesn't show.
@@ -107,6 +121,7 @@ type model lane priority metadata run_at expires_at max_queue_s deadline_s query
 input.prompt input.messages.role input.messages.content input.texts input.question input.top_k
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
 params.seed documents.text documents.title documents.metadata
+url events description disabled webhook.url webhook.events
 """
 FORM = "file title metadata model lane priority run_at expires_at max_queue_s deadline_s"
 NAMELESS = {
@@ -197,8 +212,9 @@ def test_what_is_foreign_is_answered_like_what_never_was(world: World, operation
     for who, api in roles(owner).items():
         for operation in operations:
             for id in [id for noun, id in owner.made if operation.nouns == [noun]]:
-                foreign = api.ask(operation.method, operation.url(id))
-                missing = api.ask(operation.method, operation.url(unlike(id)))
+                body = {"json": operation.example} if operation.example else {}
+                foreign = api.ask(operation.method, operation.url(id), **body)
+                missing = api.ask(operation.method, operation.url(unlike(id)), **body)
                 assert seen(foreign, id) == seen(missing, unlike(id)), (who, operation)
                 assert foreign.status_code == (404 if who == "another tenant" else 401), (who, operation)
                 asked += 1
@@ -212,7 +228,8 @@ def test_what_is_ones_own_opens_to_every_key_of_the_tenant(world: World, operati
     for api in (owner.api, Api(world.app, new_key(world.sessions, "owner"))):
         for operation in operations:
             if operation.nouns:
-                response = api.ask(operation.method, operation.url(owner.make(operation.nouns[0])))
+                body = {"json": operation.example} if operation.example else {}
+                response = api.ask(operation.method, operation.url(owner.make(operation.nouns[0])), **body)
                 assert response.status_code in operation.statuses - {401, 404, 500, 503}, operation
 
 

@@ -10,6 +10,7 @@ GOOD = {
     "FOREBAY_DATABASE_URL": "postgresql:///x",
     "FOREBAY_REDIS_URL": "redis://localhost/0",
     "FOREBAY_KEY_PEPPER": "pepper",
+    "FOREBAY_WEBHOOK_KEY": "webhook key",
 }
 
 

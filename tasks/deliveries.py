@@ -1,0 +1,262 @@
+"""Deliveries: what is to be sent to whom, when again, and how it went. Every function takes a session, none commits.
+
+A delivery is a row, written in the transaction that ends its job; so there is one exactly when the job has ended. It
+is sent at least once, under the same message id each time, for up to three days.
+"""
+
+import datetime as dt
+import enum
+import json
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from db import webhooks
+from db.jobs import Job
+from db.webhooks import Delivery
+from tasks import errors, ids, record
+from tasks.keys import Caller
+from tasks.record import Record
+
+TEST = "webhook.test"
+
+# Standard Webhooks' schedule, seconds after the attempt before; the last is cut short by the three days.
+_GAPS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+_JITTER = 0.1
+_GIVE_UP_AFTER = dt.timedelta(days=3)
+_MAX_RETRY_AFTER_S = 86_400
+
+MAX_RESULT_BYTES = 20_000  # of a message; beyond, the result is a link (Standard Webhooks: "smaller than 20kb")
+
+DISABLED = "webhook_disabled"
+GONE = 410
+
+
+class Status(enum.StrEnum):
+    PENDING = "pending"  # to be sent, now or later
+    DELIVERED = "delivered"  # its receiver said so
+    FAILED = "failed"  # given up
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A delivery taken to be sent: `attempt` is the licence to write how it went.
+
+    `url` is None where its webhook is disabled; `secret_ids` are those that sign, newest first.
+    """
+
+    id: uuid.UUID
+    tenant_id: uuid.UUID
+    endpoint_id: uuid.UUID | None
+    message_id: str
+    attempt: int
+    url: str | None
+    payload: str
+    secret_ids: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an attempt went: the receiver's status, or the error that kept us from one. No body is kept."""
+
+    status: int | None = None
+    error: str | None = None
+    retry_after_s: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A delivery as it is shown. `next_at` is None once it has ended."""
+
+    id: uuid.UUID
+    message_id: uuid.UUID
+    type: str
+    status: str
+    attempts: int
+    endpoint_id: uuid.UUID | None
+    job_id: uuid.UUID | None
+    created_at: dt.datetime
+    next_at: dt.datetime | None
+    last_status: int | None
+    last_error: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The delivery object of the API."""
+        return {
+            "id": ids.show(self.id, ids.DELIVERY),
+            "object": "delivery",
+            "message_id": ids.show(self.message_id, ids.MESSAGE),
+            "type": self.type,
+            "status": self.status,
+            "attempts": self.attempts,
+            "webhook": ids.show(self.endpoint_id, ids.WEBHOOK) if self.endpoint_id else None,
+            "job": ids.show(self.job_id) if self.job_id else None,
+            "created_at": record.when(self.created_at),
+            "next_at": record.when(self.next_at),
+            "last_status": self.last_status,
+            "last_error": self.last_error,
+        }
+
+
+def note_end(session: Session, job: Job, ended: Record) -> None:
+    """Writes down who is to be told of this job's end, in the transaction that ends it."""
+    type = f"job.{ended.status}"
+    listening = webhooks.listening(session, job.tenant_id, type)
+    named = job.webhook["url"] if job.webhook and type in job.webhook["events"] else None
+    if not listening and named is None:
+        return
+    payload, message_id = _payload(type, ended.finished_at, _message(ended)), ids.new()
+    targets: list[dict[str, Any]] = [{"endpoint_id": endpoint_id} for endpoint_id in listening]
+    targets += [{"url": named}] if named else []
+    for target in targets:
+        session.add(_new(job.tenant_id, message_id, type, payload, job_id=job.id, **target))
+
+
+def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Shown:
+    """Sends the endpoint a message that says nothing; it fails where the endpoint is disabled. Raises `NotFound`."""
+    if webhooks.endpoint(session, caller.tenant_id, endpoint_id, for_update=True) is None:
+        raise errors.NotFound(f"no webhook {ids.show(endpoint_id, ids.WEBHOOK)}")
+    data = {"webhook": ids.show(endpoint_id, ids.WEBHOOK)}
+    made = _new(
+        caller.tenant_id,
+        ids.new(),
+        TEST,
+        _payload(TEST, dt.datetime.now(dt.UTC), data),
+        endpoint_id=endpoint_id,
+    )
+    session.add(made)
+    session.flush()
+    return _shown(made)
+
+
+def page(
+    session: Session,
+    caller: Caller,
+    *,
+    limit: int,
+    before: uuid.UUID | None = None,
+    webhook: uuid.UUID | None = None,
+    job: uuid.UUID | None = None,
+    status: str | None = None,
+) -> tuple[list[Shown], bool]:
+    """The tenant's deliveries, newest first, at most `limit` of those older than `before`; True when there are more."""
+    filters: dict[str, Any] = {"endpoint_id": webhook, "job_id": job, "status": status}
+    found = webhooks.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
+    return [_shown(delivery) for delivery in found[:limit]], len(found) > limit
+
+
+def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Shown:
+    """Sends the same message again, now and, if need be, for another three days. A pending one is due at once.
+
+    Raises `NotFound`.
+    """
+    found = webhooks.delivery(session, caller.tenant_id, delivery_id)
+    if found is None:
+        raise errors.NotFound(f"no delivery {ids.show(delivery_id, ids.DELIVERY)}")
+    if found.status != Status.PENDING:
+        found.attempts = 0
+    found.status, found.next_at, found.give_up_at = Status.PENDING, func.now(), func.now() + _GIVE_UP_AFTER
+    session.flush()
+    session.refresh(found)
+    return _shown(found)
+
+
+def take(session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float) -> list[Parcel]:
+    """Takes what is due, under leases: who doesn't `settle` in time has another take it. After the commit: send."""
+    rows = webhooks.claim(session, limit=limit, per_target=per_target, per_tenant=per_tenant, lease_s=lease_s)
+    parcels = []
+    for found, endpoint in rows:
+        secrets = webhooks.secrets(session, found.tenant_id, found.endpoint_id)
+        url = found.url if endpoint is None else None if endpoint.disabled else endpoint.url
+        parcels.append(_parcel(found, url, [secret.id for secret in secrets]))
+    return parcels
+
+
+def settle(session: Session, parcel: Parcel, answer: Answer) -> None:
+    """Writes how an attempt went: delivered, to be sent again, or given up. 410 disables its webhook.
+
+    Does nothing when the lease ran out and another attempt was begun.
+    """
+    if answer.status == GONE and parcel.endpoint_id:
+        webhooks.disable(session, parcel.tenant_id, parcel.endpoint_id)
+    values: dict[str, Any] = {"status": Status.DELIVERED if answer.ok else Status.FAILED, "next_at": None}
+    if not answer.ok and answer.status != GONE and answer.error != DISABLED:
+        again_s = wait_s(parcel.attempt, answer)
+        values |= webhooks.later(again_s) if again_s is not None else {}
+    webhooks.mark(session, parcel.id, parcel.attempt, last_status=answer.status, last_error=answer.error, **values)
+
+
+def wait_s(attempts: int, answer: Answer) -> float | None:
+    """Seconds until the next attempt after so many: the schedule's with jitter, or what the receiver asked for.
+
+    None when there is none left.
+    """
+    if attempts > len(_GAPS_S):
+        return None
+    asked_s = min(answer.retry_after_s or 0, _MAX_RETRY_AFTER_S)
+    return max(_GAPS_S[attempts - 1], asked_s) * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load
+
+
+def _message(ended: Record) -> dict[str, Any]:
+    """The job object, its result a link when it is large."""
+    job = ended.as_json()
+    if ended.result is not None and len(json.dumps(job)) > MAX_RESULT_BYTES:
+        job["result"] = {"link": job["links"]["self"]}
+    return job
+
+
+def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:
+    message = {"type": type, "timestamp": record.when(happened_at), "data": data}
+    return json.dumps(message, separators=(",", ":"))
+
+
+def _new(tenant_id: uuid.UUID, message_id: uuid.UUID, type: str, payload: str, **target: Any) -> Delivery:
+    return Delivery(
+        id=ids.new(),
+        tenant_id=tenant_id,
+        message_id=message_id,
+        type=type,
+        payload=payload,
+        status=Status.PENDING,
+        attempts=0,
+        give_up_at=func.now() + _GIVE_UP_AFTER,
+        **target,
+    )
+
+
+def _parcel(found: Delivery, url: str | None, secret_ids: Sequence[uuid.UUID]) -> Parcel:
+    return Parcel(
+        id=found.id,
+        tenant_id=found.tenant_id,
+        endpoint_id=found.endpoint_id,
+        message_id=ids.show(found.message_id, ids.MESSAGE),
+        attempt=found.attempts,
+        url=url,
+        payload=found.payload,
+        secret_ids=tuple(secret_ids),
+    )
+
+
+def _shown(found: Delivery) -> Shown:
+    return Shown(
+        id=found.id,
+        message_id=found.message_id,
+        type=found.type,
+        status=found.status,
+        attempts=found.attempts,
+        endpoint_id=found.endpoint_id,
+        job_id=found.job_id,
+        created_at=found.created_at,
+        next_at=found.next_at,
+        last_status=found.last_status,
+        last_error=found.last_error,
+    )

@@ -1,0 +1,237 @@
+"""Deliveries as rows: when they come to be, when they are due, and who may take them."""
+
+import datetime as dt
+import itertools
+import uuid
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from db.session import Sessions
+from tasks import deliveries, ending, errors, ids, jobs, webhooks
+from tasks.deliveries import Answer, Status
+from tasks.dispatch import Dispatcher
+from tasks.jobs import Outcome
+from tasks.keys import Caller
+from tasks.lifecycle import Status as JobStatus
+from tasks.sweep import CRASHES_ALLOWED, Sweeper
+from tasks.transcript import Transcript
+from tests import hooks, tables
+
+BAD = Answer(500)
+Ending = Callable[[Sessions, redis.Redis, Caller], uuid.UUID]
+
+
+def succeed(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
+    return hooks.end(sessions, caller)
+
+
+def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
+    job_id = hooks.begin(sessions, caller)
+    with sessions.begin() as session:
+        jobs.finish(session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, 2, 0, error=("engine_error", "?")))
+    return job_id
+
+
+def cancel_waiting(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        ending.cancel(session, client, caller, job_id, 60)
+    return job_id
+
+
+def cancel_running(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
+    job_id = hooks.begin(sessions, caller)
+    for _ in range(2):
+        with sessions.begin() as session:
+            ending.cancel(session, client, caller, job_id, 60)
+    return job_id
+
+
+def expire(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        ending.close(session, client, job_id, JobStatus.EXPIRED, None, 60)
+    return job_id
+
+
+def poison(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
+    job_id = hooks.begin(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, job_id, JobStatus.RUNNING, crashes=CRASHES_ALLOWED - 1)
+    sweeper = Sweeper(Dispatcher(None, sessions, tables.LEASE_S), client, client, tables.LEASE_S, 60)
+    sweeper._round(steady=True)
+    return job_id
+
+
+@pytest.mark.parametrize(
+    ("how", "type"),
+    [
+        (succeed, "job.succeeded"),
+        (fail, "job.failed"),
+        (cancel_waiting, "job.cancelled"),
+        (cancel_running, "job.cancelled"),
+        (expire, "job.expired"),
+        (poison, "job.failed"),
+    ],
+)
+def test_every_way_a_job_ends_is_told_once(
+    sessions: Sessions, client: redis.Redis, caller: Caller, how: Ending, type: str
+) -> None:
+    """Whoever ends it: one delivery for each webhook that wants it, about the job as it then is."""
+    hooks.endpoint(sessions, caller)
+    hooks.endpoint(sessions, caller, events=[event for event in webhooks.EVENTS if event != type])
+    job_id = how(sessions, client, caller)
+    [delivery] = hooks.listed(sessions, caller)
+    assert (delivery.job_id, delivery.type, delivery.status) == (job_id, type, Status.PENDING)
+    assert hooks.listed(sessions, caller, job=job_id) == [delivery]
+
+
+def test_end_that_is_not_committed_is_not_told(sessions: Sessions, caller: Caller) -> None:
+    """Neither when the transaction is undone nor when the attempt was over: it comes with the end or not at all."""
+    hooks.endpoint(sessions, caller)
+    job_id = hooks.begin(sessions, caller)
+    outcome = Outcome(JobStatus.SUCCEEDED, 1, 1, {"text": ""})
+    with sessions() as session:
+        jobs.finish(session, job_id, 1, Transcript(), outcome)
+        session.rollback()
+    with pytest.raises(errors.Fenced), sessions.begin() as session:
+        jobs.finish(session, job_id, 7, Transcript(), outcome)
+    with sessions.begin() as session:
+        jobs.hand_back(session, job_id, 1, Transcript())
+    assert hooks.listed(sessions, caller) == []
+
+
+def test_nobody_is_told_of_anothers_job(sessions: Sessions, caller: Caller) -> None:
+    """Webhooks are the tenant's, and so are deliveries."""
+    other = tables.tenant(sessions, "other")
+    hooks.endpoint(sessions, other)
+    hooks.end(sessions, caller)
+    assert hooks.listed(sessions, other) == []
+    hooks.end(sessions, other)
+    [delivery] = hooks.listed(sessions, other)
+    assert hooks.listed(sessions, caller) == []
+    with pytest.raises(errors.NotFound), sessions() as session:
+        deliveries.redeliver(session, caller, delivery.id)
+
+
+def test_large_result_is_a_link(sessions: Sessions, caller: Caller) -> None:
+    """Receivers are spared what they may not want; the job has it."""
+    hooks.endpoint(sessions, caller)
+    job_id = hooks.end(sessions, caller, {"text": "x" * deliveries.MAX_RESULT_BYTES})
+    [parcel] = hooks.take(sessions)
+    assert f'"result":{{"link":"/v1/jobs/{ids.show(job_id)}"}}' in parcel.payload
+    assert len(parcel.payload) < 2000
+
+
+def test_schedule_is_standard_webhooks_within_three_days() -> None:
+    """Ten attempts, each gap at least the schedule's and at most a tenth longer; the last is cut short by the days."""
+    gaps = [deliveries.wait_s(attempts, BAD) for attempts in range(1, 11)]
+    assert gaps.pop() is None
+    expected = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
+    assert all(low <= (gap or 0) <= low * 1.1 for gap, low in zip(gaps, expected, strict=True))
+    assert len({deliveries.wait_s(3, BAD) for _ in range(20)}) > 1
+
+
+def test_receiver_may_ask_for_more_patience_not_for_less() -> None:
+    """Retry-After lengthens a gap, up to a day."""
+    asked = [deliveries.wait_s(2, Answer(503, retry_after_s=seconds)) or 0 for seconds in (1, 900, 10**9)]
+    assert all(low <= s <= low * 1.1 for s, low in zip(asked, (300, 900, 86_400), strict=True))
+
+
+def test_delivery_is_given_up_after_three_days_or_ten_attempts(sessions: Sessions, caller: Caller) -> None:
+    """One more attempt at the end of the three days, and then it has failed."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    for attempt in range(1, 11):
+        hooks.make_due(sessions)
+        [parcel] = hooks.take(sessions)
+        settle(sessions, parcel, BAD)
+        [delivery] = hooks.listed(sessions, caller)
+        assert (delivery.attempts, delivery.status) == (attempt, Status.FAILED if attempt == 10 else Status.PENDING)
+        assert (delivery.next_at is None) == (attempt == 10)
+        if delivery.next_at:
+            assert delivery.next_at <= delivery.created_at + dt.timedelta(days=3)
+    hooks.end(sessions, caller)
+    hooks.let_days_pass(sessions, 3)
+    [late] = hooks.take(sessions)
+    settle(sessions, late, BAD)
+    assert hooks.listed(sessions, caller)[0].status == Status.FAILED
+
+
+def test_delivery_is_sent_again_on_demand_under_its_id(sessions: Sessions, caller: Caller) -> None:
+    """Whether it had failed or been delivered; its days and its schedule begin anew."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    [first] = hooks.take(sessions)
+    for answer in (Answer(200), Answer(410)):
+        settle(sessions, first, answer)
+        with sessions.begin() as session:
+            again = deliveries.redeliver(session, caller, first.id)
+        assert (again.status, again.attempts) == (Status.PENDING, 0)
+        [taken] = hooks.take(sessions)
+        assert (taken.message_id, taken.payload, taken.attempt) == (first.message_id, first.payload, 1)
+
+
+def test_late_word_of_an_older_attempt_changes_nothing(sessions: Sessions, caller: Caller) -> None:
+    """When a lease has run out, only the attempt that came after may write."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    [first] = hooks.take(sessions)
+    assert hooks.take(sessions) == []
+    hooks.let_leases_run_out(sessions)
+    [second] = hooks.take(sessions)
+    settle(sessions, first, BAD)
+    assert hooks.take(sessions) == []
+    settle(sessions, second, Answer(200))
+    settle(sessions, first, BAD)
+    [delivery] = hooks.listed(sessions, caller)
+    assert (delivery.status, delivery.attempts, delivery.last_status) == (Status.DELIVERED, 2, 200)
+
+
+def test_slow_targets_and_tenants_take_no_more_than_their_share(sessions: Sessions, caller: Caller) -> None:
+    """What is under way counts; what waits behind it doesn't keep others from their turn."""
+    other = tables.tenant(sessions, "other")
+    slow = [hooks.endpoint(sessions, caller).id for _ in range(3)]
+    foreign = hooks.endpoint(sessions, other).id
+    for who in [caller] * 6 + [other] * 2:
+        hooks.end(sessions, who)
+    took = [hooks.take(sessions, per_target=2, per_tenant=5) for _ in range(3)]
+    assert [len(parcels) for parcels in took] == [7, 0, 0]
+    counts = {target: [p.endpoint_id for p in took[0]].count(target) for target in (*slow, foreign)}
+    assert (sorted(counts[target] for target in slow), counts[foreign]) == ([1, 2, 2], 2)
+    settle(sessions, next(p for p in took[0] if p.endpoint_id == foreign), Answer(200))
+    settle(sessions, next(p for p in took[0] if counts[p.endpoint_id or foreign] == 2), Answer(200))
+    assert len(hooks.take(sessions, per_target=2, per_tenant=5)) == 1
+
+
+def test_many_couriers_take_each_delivery_once(sessions: Sessions, caller: Caller) -> None:
+    """Two at the same moment: what one has locked the other passes by."""
+    hooks.endpoint(sessions, caller)
+    for _ in range(4):
+        hooks.end(sessions, caller)
+    whole = {"per_target": 100, "per_tenant": 100, "lease_s": 60}
+    with sessions.begin() as one, sessions.begin() as other:
+        first = deliveries.take(one, limit=2, **whole)
+        second = deliveries.take(other, limit=100, **whole)
+    taken = [parcel.id for parcel in itertools.chain(first, second)]
+    assert len(taken) == len(set(taken))
+    assert len(taken) + len(hooks.take(sessions)) == 4
+
+
+def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, caller: Caller) -> None:
+    """Its deliveries go with it; the job ends all the same."""
+    webhook = hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    [parcel] = hooks.take(sessions)
+    with sessions.begin() as session:
+        webhooks.delete(session, caller, webhook.id)
+    settle(sessions, parcel, Answer(410))
+    hooks.end(sessions, caller)
+    assert hooks.listed(sessions, caller) == []
+
+
+def settle(sessions: Sessions, parcel: deliveries.Parcel, answer: Answer) -> None:
+    with sessions.begin() as session:
+        deliveries.settle(session, parcel, answer)

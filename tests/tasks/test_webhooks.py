@@ -1,0 +1,95 @@
+"""Webhook endpoints and secrets: limits, rotation, and what a database gives away."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from db import webhooks as rows
+from db.session import Sessions
+from tasks import errors, ids, signing, webhooks
+from tasks.keys import Caller
+from tasks.webhooks import MAX_ENDPOINTS
+from tests import hooks, tables
+
+
+def live(sessions: Sessions, caller: Caller, endpoint: webhooks.Webhook | None) -> list[str]:
+    """The texts of the secrets that sign, newest first."""
+    with sessions() as session:
+        found = rows.secrets(session, caller.tenant_id, endpoint.id if endpoint else None)
+        return [signing.secret(tables.WEBHOOKS.key, secret.id) for secret in found]
+
+
+def test_tenant_has_so_many_webhooks_and_no_more(sessions: Sessions, caller: Caller) -> None:
+    """Also when they are asked for at the same moment; another tenant's don't count."""
+    barrier = threading.Barrier(4)
+    for _ in range(MAX_ENDPOINTS - 2):
+        hooks.endpoint(sessions, caller)
+
+    def make(_: int) -> str | None:
+        barrier.wait()
+        try:
+            hooks.endpoint(sessions, caller)
+        except errors.InvalidField as error:
+            return error.field
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(make, range(4)), key=str) == [None, None, "url", "url"]
+    hooks.endpoint(sessions, tables.tenant(sessions, "other"))
+
+
+def test_secret_that_was_replaced_signs_for_a_day(sessions: Sessions, caller: Caller) -> None:
+    """At most two live at once: the newest, and the one before until its day is over."""
+    made = hooks.endpoint(sessions, caller)
+    assert live(sessions, caller, made) == [made.secret]
+    with sessions.begin() as session:
+        second = webhooks.rotate(session, caller, tables.WEBHOOKS, made.id)
+    assert live(sessions, caller, made) == [second.secret, made.secret]
+    with sessions.begin() as session:
+        session.execute(text("UPDATE webhook_secrets SET expires_at = expires_at - interval '23 hours'"))
+    assert live(sessions, caller, made) == [second.secret, made.secret]
+    with sessions.begin() as session:
+        session.execute(text("UPDATE webhook_secrets SET expires_at = expires_at - interval '1 hour'"))
+    assert live(sessions, caller, made) == [second.secret]
+
+
+def test_own_secret_is_each_tenants(sessions: Sessions, caller: Caller) -> None:
+    """It begins with the first rotation, which is what a job that names a receiver needs."""
+    policy = tables.WEBHOOKS.policy
+    with sessions.begin() as session, pytest.raises(errors.InvalidField, match="webhook-secret/rotate"):
+        webhooks.check_job_webhook(session, caller, policy, hooks.URL)
+    with sessions.begin() as session:
+        first = webhooks.rotate_own(session, caller, tables.WEBHOOKS)
+        webhooks.check_job_webhook(session, caller, policy, hooks.URL)
+        second = webhooks.rotate_own(session, caller, tables.WEBHOOKS)
+        third = webhooks.rotate_own(session, caller, tables.WEBHOOKS)
+    assert len({first, second, third}) == 3
+    assert live(sessions, caller, None) == [third, second]
+    assert live(sessions, tables.tenant(sessions, "other"), None) == []
+
+
+def test_database_holds_no_secret(sessions: Sessions, caller: Caller) -> None:
+    """Without the key its rows sign nothing: what is stored is that a secret exists."""
+    made = hooks.endpoint(sessions, caller)
+    with sessions() as session:
+        [(secret_id, row)] = session.execute(text("SELECT id, webhook_secrets::text FROM webhook_secrets")).all()
+    assert made.secret
+    assert made.secret.removeprefix(signing.PREFIX)[:12] not in row
+    assert signing.secret("another key", secret_id) != made.secret == signing.secret("webhook key", secret_id)
+
+
+def test_unknown_and_foreign_webhooks_are_alike(sessions: Sessions, caller: Caller) -> None:
+    """Whatever is asked of them, and nothing of them changes."""
+    theirs = hooks.endpoint(sessions, tables.tenant(sessions, "other"))
+    for endpoint_id in (theirs.id, ids.new()):
+        with sessions.begin() as session:
+            for ask in (
+                lambda s, i: webhooks.get(s, caller, i),
+                lambda s, i: webhooks.change(s, caller, tables.WEBHOOKS.policy, i, {"disabled": True}),
+                lambda s, i: webhooks.rotate(s, caller, tables.WEBHOOKS, i),
+                lambda s, i: webhooks.delete(s, caller, i),
+            ):
+                with pytest.raises(errors.NotFound):
+                    ask(session, endpoint_id)

@@ -1,0 +1,157 @@
+"""Webhooks over HTTP: endpoints, their secrets, and what was sent to them."""
+
+import uuid
+from typing import Any
+
+from flask import Response
+
+from tasks import deliveries, errors, ids, webhooks
+from webapi import auth, service
+from webapi import webhook_schemas as own
+from webapi.api import Blueprint, reply
+
+blueprint = Blueprint("webhooks", __name__, description="Telling a receiver that jobs have ended.")
+
+_LOCATION = {"Location": {"description": "The webhook.", "schema": {"type": "string"}}}
+_WEBHOOK = "/v1/webhooks/<webhook_id>"
+
+
+@blueprint.route("/v1/webhooks", methods=["POST"])
+@blueprint.arguments(own.NewWebhook, example=own.EXAMPLE)
+@blueprint.response(201, own.Webhook, headers=_LOCATION, description="Made. Keep the secret: it isn't shown again.")
+@blueprint.answers(400, 401, 413, 415, 422, 500, 503)
+def create(given: dict[str, Any]) -> Response:
+    """Make a webhook
+
+    Messages follow Standard Webhooks: verify their signature with the secret of this answer.
+    """
+    serving = service.current()
+    with serving.sessions.begin() as session:
+        made = webhooks.create(session, auth.caller(), serving.settings.webhooks, **given)
+    response = reply(made.as_json(), 201)
+    response.headers["Location"] = f"/v1/webhooks/{ids.show(made.id, ids.WEBHOOK)}"
+    return response
+
+
+@blueprint.route("/v1/webhooks", methods=["GET"])
+@blueprint.response(200, own.WebhookList)
+@blueprint.answers(401, 500, 503)
+def browse() -> Response:
+    """List webhooks, oldest first"""
+    with service.current().sessions.begin() as session:
+        found = webhooks.listed(session, auth.caller())
+    return reply({"object": "list", "data": [webhook.as_json() for webhook in found]})
+
+
+@blueprint.route(_WEBHOOK, methods=["GET"], parameters=[own.WEBHOOK_ID_IN_PATH])
+@blueprint.response(200, own.Webhook)
+@blueprint.answers(401, 404, 500, 503)
+def show(webhook_id: str) -> Response:
+    """Look at a webhook"""
+    with service.current().sessions.begin() as session:
+        found = webhooks.get(session, auth.caller(), _parse_id(webhook_id))
+    return reply(found.as_json())
+
+
+@blueprint.route(_WEBHOOK, methods=["PATCH"], parameters=[own.WEBHOOK_ID_IN_PATH])
+@blueprint.arguments(own.WebhookChanges, example={"disabled": True})
+@blueprint.response(200, own.Webhook)
+@blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
+def change(given: dict[str, Any], webhook_id: str) -> Response:
+    """Change a webhook
+
+    What is pending goes to the new URL; while the webhook is disabled, it fails when its turn comes.
+    """
+    serving = service.current()
+    with serving.sessions.begin() as session:
+        policy = serving.settings.webhooks.policy
+        changed = webhooks.change(session, auth.caller(), policy, _parse_id(webhook_id), given)
+    return reply(changed.as_json())
+
+
+@blueprint.route(_WEBHOOK, methods=["DELETE"], parameters=[own.WEBHOOK_ID_IN_PATH])
+@blueprint.response(204, description="It is gone, with its secrets and deliveries.")
+@blueprint.answers(401, 404, 500, 503)
+def delete(webhook_id: str) -> Response:
+    """Delete a webhook"""
+    with service.current().sessions.begin() as session:
+        webhooks.delete(session, auth.caller(), _parse_id(webhook_id))
+    return Response(status=204)
+
+
+@blueprint.route(f"{_WEBHOOK}/rotate", methods=["POST"], parameters=[own.WEBHOOK_ID_IN_PATH])
+@blueprint.response(200, own.Webhook, description="With its new secret, which isn't shown again.")
+@blueprint.answers(401, 404, 500, 503)
+def rotate(webhook_id: str) -> Response:
+    """Give a webhook a new secret
+
+    For 24 hours messages carry two signatures, by the new secret and by the one before.
+    """
+    serving = service.current()
+    with serving.sessions.begin() as session:
+        rotated = webhooks.rotate(session, auth.caller(), serving.settings.webhooks, _parse_id(webhook_id))
+    return reply(rotated.as_json())
+
+
+@blueprint.route(f"{_WEBHOOK}/test", methods=["POST"], parameters=[own.WEBHOOK_ID_IN_PATH])
+@blueprint.response(202, own.Delivery, description="It is being sent.")
+@blueprint.answers(401, 404, 500, 503)
+def test(webhook_id: str) -> Response:
+    """Send a message of the type `webhook.test`"""
+    with service.current().sessions.begin() as session:
+        sent = deliveries.test(session, auth.caller(), _parse_id(webhook_id))
+    return reply(sent.as_json(), 202)
+
+
+@blueprint.route("/v1/webhook-secret/rotate", methods=["POST"])
+@blueprint.response(200, own.NewSecret)
+@blueprint.answers(401, 500, 503)
+def rotate_own() -> Response:
+    """Make the secret that signs for the URLs that jobs name, or a new one
+
+    For 24 hours messages carry two signatures, by the new secret and by the one before.
+    """
+    serving = service.current()
+    with serving.sessions.begin() as session:
+        secret = webhooks.rotate_own(session, auth.caller(), serving.settings.webhooks)
+    return reply({"object": "webhook_secret", "secret": secret})
+
+
+@blueprint.route("/v1/deliveries", methods=["GET"])
+@blueprint.arguments(own.DeliveriesQuery, location="query")
+@blueprint.response(200, own.DeliveryList)
+@blueprint.answers(401, 414, 422, 500, 503)
+def browse_deliveries(query: dict[str, Any]) -> Response:
+    """List deliveries, newest first"""
+    wanted = {
+        "before": ids.parse(query.get("after", ""), ids.DELIVERY),
+        "webhook": ids.parse(query.get("webhook", ""), ids.WEBHOOK),
+        "job": ids.parse(query.get("job", "")),
+    }
+    with service.current().sessions.begin() as session:
+        found, more = deliveries.page(
+            session, auth.caller(), limit=query["limit"], status=query.get("status"), **wanted
+        )
+    cursor = ids.show(found[-1].id, ids.DELIVERY) if more else None
+    return reply({"object": "list", "data": [delivery.as_json() for delivery in found], "next": cursor})
+
+
+@blueprint.route("/v1/deliveries/<delivery_id>/redeliver", methods=["POST"], parameters=[own.DELIVERY_ID_IN_PATH])
+@blueprint.response(202, own.Delivery, description="It is being sent, with the same `webhook-id`.")
+@blueprint.answers(401, 404, 500, 503)
+def redeliver(delivery_id: str) -> Response:
+    """Send a message again"""
+    parsed = ids.parse(delivery_id, ids.DELIVERY)
+    if parsed is None:
+        raise errors.NotFound(f"no delivery {delivery_id[:64]}")
+    with service.current().sessions.begin() as session:
+        sent = deliveries.redeliver(session, auth.caller(), parsed)
+    return reply(sent.as_json(), 202)
+
+
+def _parse_id(shown: str) -> uuid.UUID:
+    """The id in a path. Raises `NotFound`, worded as for a webhook that isn't there."""
+    webhook_id = ids.parse(shown, ids.WEBHOOK)
+    if webhook_id is None:
+        raise errors.NotFound(f"no webhook {shown[:64]}")
+    return webhook_id
