@@ -39,8 +39,7 @@ def submit(given: dict[str, Any]) -> Response:
     serving = service.current()
     with serving.sessions.begin() as session:
         if "webhook" in given:
-            policy = serving.settings.webhooks.policy
-            webhooks.check_job_webhook(session, auth.caller(), policy, given["webhook"]["url"])
+            webhooks.allow(session, auth.caller(), serving.settings.webhooks.policy, given["webhook"]["url"])
         accept = questions.submit if given["type"] == stages.RAG else jobs.submit
         accepted = accept(session, serving.catalog, auth.caller(), _submission(given))
         ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, serving.settings.shared.lease_s)
