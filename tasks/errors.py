@@ -35,6 +35,12 @@ class PromptTooLong(InvalidField):
     code = "context_length_exceeded"
 
 
+class LimitReached(InvalidField):
+    """What the client asks for is fine, and it has as many already as one may have."""
+
+    code = "limit_reached"
+
+
 class Unauthorized(ForebayError):
     """No key came, or none that we know."""
 

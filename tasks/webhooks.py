@@ -13,7 +13,7 @@ from db import webhooks
 from db.webhooks import Endpoint, Secret
 from tasks import destinations, errors, ids, lifecycle, record, signing
 from tasks.destinations import Policy
-from tasks.errors import InvalidField
+from tasks.errors import LimitReached
 from tasks.keys import Caller
 from tasks.settings import WebhookSettings
 
@@ -59,11 +59,11 @@ def create(
     events: Sequence[str] = EVENTS,
     description: str | None = None,
 ) -> Webhook:
-    """Makes an endpoint with its first secret. Raises `InvalidField` for its URL, or when the tenant has too many."""
+    """Makes an endpoint with its first secret. Raises `InvalidField` for its URL, `LimitReached`."""
     destinations.parse(url, settings.policy)
     webhooks.lock_tenant(session, caller.tenant_id)
     if webhooks.count(session, caller.tenant_id) >= MAX_ENDPOINTS:
-        raise InvalidField("url", f"there are {MAX_ENDPOINTS} webhooks already, which is all that one may have")
+        raise LimitReached("url", f"there are {MAX_ENDPOINTS} webhooks already, which is all that one may have")
     made = Endpoint(
         id=ids.new(),
         tenant_id=caller.tenant_id,
@@ -119,16 +119,22 @@ def rotate(session: Session, caller: Caller, settings: WebhookSettings, endpoint
 
 
 def rotate_own(session: Session, caller: Caller, settings: WebhookSettings) -> str:
-    """A new secret of the tenant's own, which signs for the URLs that jobs name; the first one makes those possible."""
+    """A new secret of the tenant's own, which signs for the URLs that jobs name. The one before signs for a day more.
+
+    Its first use makes one that nobody has seen: whoever asks for theirs later can still verify what comes then.
+    """
     webhooks.lock_tenant(session, caller.tenant_id)
     return _replace_secret(session, caller, settings, None)
 
 
-def check_job_webhook(session: Session, caller: Caller, policy: Policy, url: str) -> None:
-    """Raises `InvalidField` unless the URL that a job names may be sent to, and there is a secret that signs for it."""
+def allow(session: Session, caller: Caller, policy: Policy, url: str) -> None:
+    """Sees to it that messages to the URL that a job names can be signed. Raises `InvalidField` for the URL."""
     destinations.parse(url, policy, "webhook.url")
+    if webhooks.secrets(session, caller.tenant_id, None):
+        return
+    webhooks.lock_tenant(session, caller.tenant_id)
     if not webhooks.secrets(session, caller.tenant_id, None):
-        raise InvalidField("webhook", "there is no secret to sign with yet: POST /v1/webhook-secret/rotate makes it")
+        session.add(Secret(id=ids.new(), tenant_id=caller.tenant_id, endpoint_id=None))
 
 
 def _replace_secret(session: Session, caller: Caller, settings: WebhookSettings, endpoint_id: uuid.UUID | None) -> str:

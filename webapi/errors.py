@@ -18,6 +18,7 @@ RETRY_AFTER_S = 1
 # The status of each of our errors; a subclass stands before what it derives from.
 STATUS: dict[type[ForebayError], int] = {
     errors.Malformed: 400,
+    errors.LimitReached: 409,
     errors.InvalidField: 422,
     errors.Unauthorized: 401,
     errors.NotFound: 404,

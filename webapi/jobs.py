@@ -53,7 +53,7 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 def _submit(session: Session, given: dict[str, Any]) -> Record:
     serving, caller = service.current(), auth.caller()
     if "webhook" in given:
-        webhooks.check_job_webhook(session, caller, serving.settings.webhooks.policy, given["webhook"]["url"])
+        webhooks.allow(session, caller, serving.settings.webhooks.policy, given["webhook"]["url"])
     make = questions.submit if given["type"] == stages.RAG else jobs.submit
     return make(session, serving.catalog, caller, _submission(given))
 

@@ -13,11 +13,17 @@ _STORABLE = {"pattern": r"^[^\x00]*$"}
 _TYPES = (*EVENTS, deliveries.TEST)
 
 
+# What is accepted whatever the settings; these may allow http:// and addresses of one's own networks.
+_PORT = "(443|102[4-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}|[1-5][0-9]{4}|6[0-4][0-9]{3})"
+_HOST = r"([A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,3}[A-Za-z][A-Za-z0-9]{1,20}"
+_PATH = r'(/[!"$-\[\]-~]*)?'  # printable ASCII without # and \
+URL_PATTERN = f"^https://{_HOST}(:{_PORT})?{_PATH}$"
+
+
 def _url(*, required: bool = False, allow_none: bool = False) -> fields.String:
-    described = {"description": "https://…, on a public address, on port 443 or one from 1024.", "format": "uri"}
-    return fields.String(
-        validate=validate.Length(1, MAX_URL_LENGTH), metadata=described, required=required, allow_none=allow_none
-    )
+    described = {"description": "On a public address, on port 443 or one from 1024.", "pattern": URL_PATTERN}
+    length = validate.Length(1, MAX_URL_LENGTH)
+    return fields.String(validate=length, metadata=described, required=required, allow_none=allow_none)
 
 
 def _events() -> fields.List[str]:
@@ -30,7 +36,7 @@ def _events() -> fields.List[str]:
 
 
 class JobWebhook(Given):
-    """Where the end of one job is to be told; signed with the tenant's own secret."""
+    """Where the end of one job is to be told; signed with the secret of `POST /v1/webhook-secret/rotate`."""
 
     url = _url(required=True)
     events = _events()

@@ -19,7 +19,7 @@ _WEBHOOK = "/v1/webhooks/<webhook_id>"
 @blueprint.route("/v1/webhooks", methods=["POST"])
 @blueprint.arguments(own.NewWebhook, example=own.EXAMPLE)
 @blueprint.response(201, own.Webhook, headers=_LOCATION, description="Made. Keep the secret: it isn't shown again.")
-@blueprint.answers(400, 401, 413, 415, 422, 500, 503)
+@blueprint.answers(400, 401, 409, 413, 415, 422, 500, 503)
 def create(given: dict[str, Any]) -> Response:
     """Make a webhook
 
@@ -107,7 +107,7 @@ def test(webhook_id: str) -> Response:
 @blueprint.response(200, own.NewSecret)
 @blueprint.answers(401, 500, 503)
 def rotate_own() -> Response:
-    """Make the secret that signs for the URLs that jobs name, or a new one
+    """Make a new secret for the URLs that jobs name
 
     For 24 hours messages carry two signatures, by the new secret and by the one before.
     """

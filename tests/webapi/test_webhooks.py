@@ -1,13 +1,20 @@
 """Webhooks over HTTP: made, changed, tried out, and what was sent to them."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from db.session import Sessions
+from tasks import destinations
+from tasks.destinations import Policy
+from tasks.webhooks import MAX_ENDPOINTS
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
+from webapi import webhook_schemas
 from workers.courier import Courier
 
 URL = "https://example.com/hooks"
@@ -82,7 +89,6 @@ def test_bad_webhook_is_refused_by_field(api: Api, body: dict[str, Any], field: 
     assert (response.status_code, response.json["error"]["field"]) == (422, field)
     assert api.get("/v1/webhooks").json["data"] == []
     if field != "description":
-        api.post("/v1/webhook-secret/rotate")
         response = api.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "x"}, "webhook": body})
         assert (response.status_code, response.json["error"]["field"]) == (422, f"webhook.{field}")
 
@@ -94,18 +100,29 @@ def test_only_a_boolean_disables(api: Api, disabled: Any) -> None:
     assert (response.status_code, response.json["error"]["field"]) == (422, "disabled")
 
 
-def test_job_names_a_receiver_once_there_is_a_secret(api: Api, sessions: Sessions, client: Any) -> None:
-    """Without one its messages could not be trusted, so it is refused; with it, its end is told there."""
-    body = {"type": "generate", "input": {"prompt": "one two"}, "webhook": {"url": URL}}
-    refused = api.post("/v1/jobs", json=body)
-    assert (refused.status_code, refused.json["error"]["field"]) == (422, "webhook")
-    api.post("/v1/webhook-secret/rotate")
+def test_job_names_a_receiver(api: Api, sessions: Sessions, client: Any) -> None:
+    """Its end is told there, if it is one of the ends that were asked for."""
     job = api.submit(webhook={"url": URL})
     byhand.run(sessions, client, job["id"]).succeed()
     other = api.submit(webhook={"url": URL, "events": ["job.failed"]})
     api.post(f"/v1/jobs/{other['id']}/cancel")
     [delivery] = listed(api)
     assert (delivery["job"], delivery["webhook"], delivery["type"]) == (job["id"], None, "job.succeeded")
+
+
+def test_more_webhooks_than_one_may_have_are_refused(api: Api) -> None:
+    """The request is fine, so it is a 409 and not a 422."""
+    for _ in range(MAX_ENDPOINTS):
+        make(api)
+    response = api.post("/v1/webhooks", json={"url": URL})
+    assert (response.status_code, response.json["error"]["code"]) == (409, "limit_reached")
+    assert len(api.get("/v1/webhooks").json["data"]) == MAX_ENDPOINTS
+
+
+@given(url=st.from_regex(re.compile(webhook_schemas.URL_PATTERN, re.ASCII)))
+def test_url_that_the_page_describes_is_accepted(url: str) -> None:
+    """Whatever the settings say: the page promises no more than is kept."""
+    destinations.parse(url.rstrip("\n"), Policy())  # which Python's $ lets pass
 
 
 def test_deliveries_are_listed_by_webhook_job_and_status(api: Api) -> None:
