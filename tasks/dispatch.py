@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
-from tasks import broker, window
+from tasks import broker, failpoints, window
 from tasks.window import Ticket
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,8 @@ class Dispatcher:
         """
         with self.sessions.begin() as session:
             tickets = window.refill(session, model, self.lease_s)
+        if tickets:
+            failpoints.passed("dispatch.before_send")
         return self.send(tickets)
 
     def send(self, tickets: Iterable[Ticket]) -> bool:
@@ -41,6 +43,7 @@ class Dispatcher:
         for ticket in tickets:
             try:
                 broker.send(self.app, ticket.job_id, ticket.queue)
+                failpoints.passed("dispatch.after_send")
             except (OperationalError, OSError) as error:
                 log.warning("broker_unreachable", error=str(error), job_id=str(ticket.job_id))
                 return False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from environs import Env, EnvError
 
-from tasks import errors
+from tasks import errors, failpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ def read_shared(env: Env) -> Settings:
 
 
 def seal(env: Env) -> None:
-    """Raises one `SettingsError` for all mistakes seen so far."""
+    """Raises one `SettingsError` for all mistakes seen so far, or else for a mistake in the failpoints."""
     try:
         env.seal()
     except EnvError as error:
         raise errors.SettingsError(f"settings: {error}") from error
+    failpoints.armed()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db import jobs, workers
 from db.jobs import Job
 from db.workers import Worker
-from tasks import broker, ending, lifecycle
+from tasks import broker, ending, failpoints, lifecycle
 from tasks.dispatch import Dispatcher
 from tasks.lifecycle import Status
 from tasks.window import Ticket
@@ -60,6 +60,8 @@ class Sweeper:
             workers.remove_silent_since(session, FORGET_WORKERS_S)
         for closing in closings:
             ending.announce(self.client, closing, self.ttl_s)
+        if tickets:
+            failpoints.passed("sweeper.between_update_and_ring")
         self.dispatcher.send(tickets)
         for model in waiting:
             self.dispatcher.refill(model)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import ending, errors, ids, jobs, questions, stages, window
+from tasks import ending, errors, failpoints, ids, jobs, questions, stages, window
 from tasks.jobs import Submission
 from tasks.record import Record
 from tasks.window import Ticket
@@ -40,11 +40,13 @@ def submit(given: dict[str, Any]) -> Response:
         accept = questions.submit if given["type"] == stages.RAG else jobs.submit
         accepted = accept(session, serving.catalog, auth.caller(), _submission(given))
         ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, serving.settings.shared.lease_s)
+        failpoints.passed("api.before_commit")
     return answer_accepted(accepted, ticket)
 
 
 def answer_accepted(accepted: Record, ticket: Ticket | None) -> Response:
     """What follows the commit of a job: its wake-up, and the answer."""
+    failpoints.passed("api.after_commit_before_response")
     service.current().wake(accepted, ticket)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"

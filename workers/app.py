@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import broker, catalog, errors, stream
+from tasks import broker, catalog, errors, failpoints, stream
 from tasks import settings as shared_settings
 from tasks.catalog import Model
 from tasks.dispatch import Dispatcher
@@ -104,6 +104,7 @@ def compose(queues: list[str], slots: int) -> Worker:
     model = _model_of(queues)
     entry = None if model == catalog.CONTROL else _entry(found, model)
     engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
+    failpoints.passed("worker.after_model_ready")
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + 4, pool_timeout_s=5)
     )
