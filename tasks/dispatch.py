@@ -34,13 +34,12 @@ class Dispatcher:
         """
         with self.sessions.begin() as session:
             tickets = window.refill(session, model, self.lease_s)
-        if tickets:
-            failpoints.passed("dispatch.before_send")
         return self.send(tickets)
 
     def send(self, tickets: Iterable[Ticket]) -> bool:
         """Sends until the broker fails once, which False tells: what is left then is the sweep's."""
         for ticket in tickets:
+            failpoints.passed("dispatch.before_send")
             try:
                 broker.send(self.app, ticket.job_id, ticket.queue)
                 failpoints.passed("dispatch.after_send")

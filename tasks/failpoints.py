@@ -2,13 +2,13 @@
 
 `FOREBAY_FAILPOINT=name:n[:action],…`, read at the first passage: at the n-th passage of the place in this process,
 counted over all its threads, `kill` (the default) ends the process by SIGKILL and `pause` holds the passing thread for
-two seconds. Each is told to the log first. Without the variable a passage costs a dictionary's look-up.
+half a second. Each is told to the log first. Without the variable a passage costs a dictionary's look-up.
 
 The places, in the order in which a job passes them:
 
     api.before_commit                            the job's row is written, not committed
     api.after_commit_before_response             the job is accepted, the client not told
-    dispatch.before_send                         jobs are in the window, their wake-ups not sent
+    dispatch.before_send                         a job is in the window, its wake-up not sent
     dispatch.after_send                          a wake-up has been sent
     worker.after_model_ready                     the model is loaded, the worker not entered
     worker.after_claim                           the job is running, nothing done
@@ -54,7 +54,7 @@ NAMES = (
     "worker.after_done_before_ack",
     "sweeper.between_update_and_ring",
 )
-PAUSE_S = 2.0
+PAUSE_S = 0.5
 
 
 class Action(enum.StrEnum):
