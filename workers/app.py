@@ -18,7 +18,7 @@ import sqlalchemy
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, QoS
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import chunks
@@ -62,6 +62,22 @@ def run_job(job_id: str) -> None:
         state.should_stop = 1
 
 
+class Deliveries(QoS):  # type: ignore[misc]
+    """Celery's account of the messages it holds, which survives the connection they came by.
+
+    A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
+    then: kombu knows no answer to that and takes the whole worker down. Redis restores such a message after an hour,
+    to find its job ended.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledges the message, unless its connection is gone."""
+        if self.channel.connection is None:
+            log.info("not_acknowledged", delivery_tag=delivery_tag)
+            return
+        super().ack(delivery_tag)
+
+
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
     """Loads the model before the worker consumes, and puts everything down after it has stopped."""
 
@@ -73,6 +89,7 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
         logs.configure()
         # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
         Channel.do_restore = False
+        Channel.QoS = Deliveries
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
+from cli import lineup
 from tests.faults import checker
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Follower, History, Party, echoed
@@ -36,7 +38,7 @@ class Ground:
     def __post_init__(self) -> None:
         self.random = Random(f"{self.label}.{self.seed}")
 
-    def size(self, full: int, short: int) -> int:
+    def size(self, full: Any, short: Any) -> Any:
         return short if self.short else full
 
     def party(self) -> Party:
@@ -49,7 +51,10 @@ class Ground:
         for ask in party.asked.values():
             if ask.model != DEMO:
                 self.undisturbed[ask.key] = echoed(ask), len(echo._WORD.findall(ask.prompt))
-        return checker.check(self.rig, party, tally, self.undisturbed, limit_s)
+        checker.check(self.rig, party, tally, self.undisturbed, limit_s)
+        dead = [name for name in self.rig.supervisor.names() if not self.rig.alive(name) and name != lineup.PREPARE]
+        tally.promise(not dead, f"dead, and not by our hand: {', '.join(dead)}")
+        return tally
 
     def learn(self, asks: Iterable[Ask]) -> None:
         """Runs the asks one after the other while nothing happens: what they give is what must come out."""

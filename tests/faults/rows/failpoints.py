@@ -66,6 +66,7 @@ def _provoke(ground: Ground, party: Party) -> None:
     followers = [party.followers[party.surely(greedy(150, 5 * i))] for i in range(8)]
     rig.until(lambda: all(follower.events for follower in followers), 30)
     rig.kill("one")
+    rig.stop("one")
 
 
 def _death(ground: Ground, victim: str) -> float | None:

@@ -3,39 +3,47 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Follower, Party, greedy, seeded
 from tests.faults.ground import DEMO_PAIR, PAIR, Ground, flow, resumed, starts
 from tests.faults.rig import DEMO, SLOTS
 
-_TOPICS = ("Anna", "the lamp", "a red boat", "the old mill", "Tom's dog", "a quiet river", "the blue door", "winter")
-_TOKENS = 120
+_BEGINNINGS = ("It was raining. The", 'Anna said: "', "A list of animals: dog, cat,", "1 2 3 4 5", "Tom and his")
+_NOUNS = ("", "lamp", "boat", "mill", "dog", "river", "door", "winter", "hill", "sun", "tree", "room")
+_TOKENS = 400
+_LONG = 250  # tokens: what is shorter is over before a fault meets it among others
 _LEASE_S = 4.0
 _TAKEOVER_S = 6.0
 _BUSY_LOOPS = 4
-_HOSTS_A_WORKER = 3  # more within a minute and the worker gives up, as it should
 
 
-def demo_asks(ground: Ground) -> list[Ask]:
-    """As many greedy as seeded ones, one for each slot of two workers."""
-    asks = []
-    for i, topic in enumerate(_TOPICS):
-        asks.append(Ask(DEMO, f"This is a story about {topic}.", {"temperature": 0, "max_tokens": _TOKENS}))
-        drawn = {"temperature": 0.9, "seed": 100 * ground.seed + i, "max_tokens": _TOKENS}
-        asks.append(Ask(DEMO, f"One day {topic} was gone.", drawn))
-    return asks
+def long_asks(ground: Ground, number: int) -> list[Ask]:
+    """So many asks of the demo model, half greedy, half seeded, that it answers at length; what it answers is known."""
+    prompts = [f"{beginning} {noun}".strip() for noun in _NOUNS for beginning in _BEGINNINGS]
+    kept: list[Ask] = []
+    for params in ({"temperature": 0}, {"temperature": 0.9, "seed": ground.seed}):
+        wanted = len(kept) + number // 2
+        for prompt in prompts:
+            ask = Ask(DEMO, prompt, {**params, "max_tokens": _TOKENS})
+            ground.learn([ask])
+            if ground.undisturbed[ask.key][1] >= _LONG:
+                kept.append(ask)
+            if len(kept) == wanted:
+                break
+    return kept
 
 
 def worker_in_the_middle(ground: Ground) -> Tally:
     """F02: a worker and its host die at a random token, its seven other slots busy: every text as if nothing were."""
-    tally, rig, asks = Tally(), ground.rig, demo_asks(ground)
+    tally, rig = Tally(), ground.rig
     rig.heal(DEMO_PAIR)
-    ground.learn(asks)
+    asks = long_asks(ground, 2 * SLOTS[DEMO])
     party, deaths = ground.party(), []
-    for _ in range(ground.size(100, 8)):
-        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, 4 * _TOKENS)}")
-        followers = _submit_all(party, asks)
+    for _ in range(ground.size(100, 6)):
+        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG)}")
+        followers = _submit_all(ground, party, asks, DEMO_PAIR)
         tally.injections += 1
         if died_at := _dead(ground, "demo-one", followers):
             tally.fired += 1
@@ -51,20 +59,15 @@ def worker_in_the_middle(ground: Ground) -> Tally:
 
 def host_in_the_middle(ground: Ground) -> Tally:
     """F03: only the engine host dies, while a run stands at a random token: a pause, and no new attempt."""
-    tally, rig, asks = Tally(), ground.rig, demo_asks(ground)[: SLOTS[DEMO]]
+    tally, rig = Tally(), ground.rig
     rig.heal({"demo-one": DEMO})
-    ground.learn(asks)
+    asks = long_asks(ground, SLOTS[DEMO])
     party = ground.party()
-    total = ground.size(100, 6)
-    while tally.injections < total:
-        rounds = min(_HOSTS_A_WORKER, total - tally.injections)
-        passages = sorted(ground.random.sample(range(20, 5 * _TOKENS), rounds))
-        _arm(ground, "demo-one", ",".join(f"worker.mid_generation:{passage}:pause" for passage in passages))
-        followers = _submit_all(party, asks)
-        for number in range(rounds):
-            tally.injections += 1
-            followers = _submit_all(party, asks) if _over(followers) else followers
-            _kill_host(ground, tally, number + 1, followers)
+    for _ in range(ground.size(100, 6)):
+        tally.injections += 1
+        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG)}:pause")
+        followers = _submit_all(ground, party, asks, ["demo-one"])
+        _kill_host(ground, tally, followers)
         _join(followers)
     ground.check(party, tally)
     again = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", f"{party.label}.%")
@@ -86,6 +89,7 @@ def idle_worker_with_a_message(ground: Ground) -> Tally:
         with rig.redis() as client:
             tally.fired += len(jobs) - int(client.llen("forebay:echo.interactive"))
         killed_at = [rig.kill(name) for name in PAIR][-1]
+        rig.stop("two")
         rig.again("one")
         started_at = time.monotonic()
         _join([party.followers[job] for job in jobs])
@@ -163,8 +167,14 @@ def _arm(ground: Ground, name: str, told: str) -> None:
     ground.rig.again(name, FOREBAY_FAILPOINT=told)
 
 
-def _submit_all(party: Party, asks: list[Ask]) -> list[Follower]:
-    return [party.followers[party.surely(ask)] for ask in asks]
+def _submit_all(ground: Ground, party: Party, asks: list[Ask], workers: Iterable[str]) -> list[Follower]:
+    """Has them all start at the same moment: the workers stand still until the last is submitted."""
+    for name in workers:
+        ground.rig.freeze(name)
+    followers = [party.followers[party.surely(ask)] for ask in asks]
+    for name in workers:
+        ground.rig.thaw(name)
+    return followers
 
 
 def _over(followers: list[Follower]) -> bool:
@@ -182,12 +192,12 @@ def _dead(ground: Ground, name: str, followers: list[Follower]) -> float | None:
     return None if ground.rig.alive(name) else time.monotonic()
 
 
-def _kill_host(ground: Ground, tally: Tally, number: int, followers: list[Follower]) -> None:
+def _kill_host(ground: Ground, tally: Tally, followers: list[Follower]) -> None:
     """Kills the host of demo-one as soon as a run of it pauses, and notes when its readers heard something again."""
     rig = ground.rig
 
     def paused() -> bool:
-        return rig.log("demo-one").count("event=failpoint") >= number
+        return "event=failpoint" in rig.log("demo-one")
 
     rig.until(lambda: paused() or _over(followers))
     if not paused() or _over(followers):
