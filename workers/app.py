@@ -62,7 +62,7 @@ def run_job(job_id: str) -> None:
         state.should_stop = 1
 
 
-class Deliveries(QoS):  # type: ignore[misc]
+class Deliveries(QoS):
     """Celery's account of the messages it holds, which survives the connection they came by.
 
     A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
@@ -75,7 +75,7 @@ class Deliveries(QoS):  # type: ignore[misc]
         if self.channel.connection is None:
             log.info("not_acknowledged", delivery_tag=delivery_tag)
             return
-        super().ack(delivery_tag)
+        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
