@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,7 @@ class Party:
     cancelled: set[str] = field(default_factory=set)
     latencies: list[float] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    reader: Callable[[str], Follower] | None = None  # who follows a job, if not just anyone
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def submit(self, ask: Ask, *, follow: bool = True, timeout_s: float = 10) -> str | None:
@@ -161,7 +162,7 @@ class Party:
         job_id = str(answer.json()["id"])
         self.history.note(op="ok", request=label, job_id=job_id)
         if follow:
-            follower = Follower(self.url, self.key, job_id)
+            follower = self.reader(job_id) if self.reader else Follower(self.url, self.key, job_id)
             self.followers[job_id] = follower
             follower.start()
         return job_id

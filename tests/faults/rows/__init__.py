@@ -1,7 +1,7 @@
 """The rows by the numbers of the catalogue of faults, those that tell most first."""
 
 from tests.faults.ground import Row
-from tests.faults.rows import databases, failpoints, floods, kills, redises
+from tests.faults.rows import databases, failpoints, floods, kills, mix, proofs, redises
 
 ALL: dict[str, Row] = {
     "F06": failpoints.every_failpoint,
@@ -24,11 +24,14 @@ ALL: dict[str, Row] = {
     "F24": redises.memory_full,
     "F25": floods.queue_and_cancels,
     "F26": floods.messages_by_tens,
+    "F32": floods.cancel_and_end,
     "F33": floods.readers_come_and_go,
     "F34": floods.unread,
     "F35": floods.slow_senders,
     "F36": floods.gone_clients,
     "TENK": floods.ten_thousand,
     "F30": kills.deploy,
+    **proofs.ROWS,
     "BUSY": kills.busy_loops,
+    "MIX": mix.random_mix,
 }

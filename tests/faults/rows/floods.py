@@ -122,6 +122,33 @@ def readers_come_and_go(ground: Ground) -> Tally:
     return ground.check(party, tally)
 
 
+def cancel_and_end(ground: Ground) -> Tally:
+    """F32: eight clients cancel jobs that end, or lose their worker, at the same moment: each has one end."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(_FAST_PAIR)
+    numbers = starts(ground)
+    asks = [greedy(30, number, FAST) for number in itertools.islice(numbers, ground.size(2_400, 300))]
+
+    def submit_and_cancel(ask: Ask) -> None:
+        job_id = party.surely(ask, follow=False)
+        time.sleep(ground.random.uniform(0, 0.05))
+        party.cancel(job_id)
+        party.cancel(job_id)
+
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        done = pool.map(submit_and_cancel, asks)
+        time.sleep(1)
+        rig.kill("fast-one")
+        rig.again("fast-one")
+        tally.injections = len(list(done))
+    ground.check(party, tally)
+    ends = "SELECT status, count(*) FROM jobs WHERE metadata->>'request' LIKE %s GROUP BY status"
+    counted = dict(rig.rows(ends, f"{party.label}.%"))
+    tally.fired = min(counted.values()) if len(counted) > 1 else 0
+    tally.notes.append(str(counted))
+    return tally
+
+
 class Fickle(Follower):
     """A reader that leaves after every so many events, and comes again."""
 
