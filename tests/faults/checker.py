@@ -125,9 +125,10 @@ def _compare_stream(tally: Tally, follower: Follower, due: tuple[str, int] | Non
     tally.repeats += len(numbers) - len(set(numbers))
     tally.gaps += not follower.told_end or sorted(set(numbers)) != list(range(1, len(set(numbers)) + 1))
     tally.restarted += follower.restarts()
-    if follower.over and follower.events[-1][2] == "succeeded" and follower.text() != text:
-        tally.differing += 1
-        tally.notes.append(f"read: {_difference(follower.text(), text or '')}")
+    if follower.over and follower.events[-1][2] == "succeeded":
+        if follower.text() != text:
+            tally.differing += 1
+            tally.notes.append(f"read: {_difference(follower.text(), text or '')}")
     elif due and not due[0].startswith(follower.text()):
         tally.differing += 1
 

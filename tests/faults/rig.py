@@ -109,13 +109,11 @@ class Rig:
 
     def worker(self, name: str, model: str, links: Links | None = None, **env: str) -> None:
         """A worker of the model; returns when its heart beats. Call it again after its end to have it back."""
-        own = {**self.env, **env}
-        if links:
-            own |= self.through(links)
-        spec = lineup.worker(model, SLOTS[model], 1, own)
+        spec = lineup.worker(model, SLOTS[model], 1, self.env)
         argv = tuple(part.replace(f"{model}@%h", f"{name}@%h") for part in spec.argv)
-        self.specs[name] = replace(spec, name=name, argv=argv, env=self.env)
-        self._launch(replace(spec, name=name, argv=argv), disturbed=own != self.env)
+        self.specs[name] = replace(spec, name=name, argv=argv)
+        own = env | (self.through(links) if links else {})
+        self._launch(replace(self.specs[name], env={**spec.env, **own}), disturbed=bool(own))
         self.until(lambda: self.beats(name) or not self.alive(name))
 
     def links(self) -> Links:
