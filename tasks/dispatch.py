@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
-from tasks import broker, window
+from tasks import broker, failpoints, window
 from tasks.window import Ticket
 
 log = structlog.get_logger(__name__)
@@ -39,8 +39,10 @@ class Dispatcher:
     def send(self, tickets: Iterable[Ticket]) -> bool:
         """Sends until the broker fails once, which False tells: what is left then is the sweep's."""
         for ticket in tickets:
+            failpoints.passed("dispatch.before_send")
             try:
                 broker.send(self.app, ticket.job_id, ticket.queue)
+                failpoints.passed("dispatch.after_send")
             except (OperationalError, OSError) as error:
                 log.warning("broker_unreachable", error=str(error), job_id=str(ticket.job_id))
                 return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from environs import Env, EnvError, ValidationError
 
-from tasks import errors
+from tasks import errors, failpoints
 from tasks.destinations import Network, Policy
 
 
@@ -58,11 +58,12 @@ def read_webhooks(env: Env) -> WebhookSettings:
 
 
 def seal(env: Env) -> None:
-    """Raises one `SettingsError` for all mistakes seen so far."""
+    """Raises one `SettingsError` for all mistakes seen so far, or else for a mistake in the failpoints."""
     try:
         env.seal()
     except EnvError as error:
         raise errors.SettingsError(f"settings: {error}") from error
+    failpoints.armed()
 
 
 def _networks(named: str) -> tuple[Network, ...]:

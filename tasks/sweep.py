@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import attempts, idempotency, jobs, workers
 from db.jobs import Job
 from db.workers import Strength, Worker
-from tasks import broker, ending, errors, lifecycle, window
+from tasks import broker, ending, errors, failpoints, lifecycle, window
 from tasks.dispatch import Dispatcher
 from tasks.lifecycle import Status
 from tasks.window import Ticket
@@ -56,6 +56,8 @@ class Sweeper:
 
     def _round(self, *, steady: bool) -> None:
         with self.dispatcher.sessions.begin() as session:
+            # Who has waited for a lock would judge hearts by a clock that went on meanwhile.
+            session.execute(text("SET LOCAL lock_timeout = '500ms'"))
             if not session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('forebay.sweep'))")):
                 return
             closings = self._reclaim(session) if steady else []
@@ -70,6 +72,8 @@ class Sweeper:
         for closing in closings:
             if not ending.announce(self.client, closing, self.ttl_s):
                 break  # each would wait as long; who listens is told from PostgreSQL
+        if tickets:
+            failpoints.passed("sweeper.between_update_and_ring")
         self.dispatcher.send(tickets)
         for model in waiting:
             self.dispatcher.refill(model)

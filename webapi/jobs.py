@@ -14,7 +14,20 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import attempts, ending, errors, idempotency, ids, jobs, questions, retrying, stages, webhooks, window
+from tasks import (
+    attempts,
+    ending,
+    errors,
+    failpoints,
+    idempotency,
+    ids,
+    jobs,
+    questions,
+    retrying,
+    stages,
+    webhooks,
+    window,
+)
 from tasks.idempotency import Once
 from tasks.jobs import Submission
 from tasks.record import Record
@@ -87,6 +100,8 @@ def accept(wanted: Once | None, make: Callable[[Session], Record]) -> Response:
         if not replayed:
             lease_s = serving.settings.shared.lease_s
             ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, lease_s)
+        failpoints.passed("api.before_commit")
+    failpoints.passed("api.after_commit_before_response")
     serving.wake(accepted, ticket)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"

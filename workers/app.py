@@ -18,13 +18,13 @@ import sqlalchemy
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, QoS
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import broker, catalog, errors, stream
+from tasks import broker, catalog, errors, failpoints, stream
 from tasks import settings as shared_settings
 from tasks.catalog import Model
 from tasks.dispatch import Dispatcher
@@ -63,6 +63,22 @@ def run_job(job_id: str) -> None:
         state.should_stop = 1
 
 
+class Deliveries(QoS):
+    """Celery's account of the messages it holds, which survives the connection they came by.
+
+    A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
+    then: kombu knows no answer to that and takes the whole worker down. Redis restores such a message after an hour,
+    to find its job ended.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledges the message, unless its connection is gone."""
+        if self.channel.connection is None:
+            log.info("not_acknowledged", delivery_tag=delivery_tag)
+            return
+        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
     """Loads the model before the worker consumes, and puts everything down after it has stopped."""
 
@@ -74,6 +90,7 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
         logs.configure()
         # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
         Channel.do_restore = False
+        Channel.QoS = Deliveries
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)
@@ -105,6 +122,7 @@ def compose(queues: list[str], slots: int) -> Worker:
     found = settings.read(control=model == catalog.CONTROL)
     entry = None if model == catalog.CONTROL else _entry(found, model)
     engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
+    failpoints.passed("worker.after_model_ready")
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from tasks import errors, jobs, transcript
+from tasks import errors, failpoints, jobs, transcript
 from tasks.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
 from tasks.questions import Passage
 from workers import prompts
@@ -126,6 +126,7 @@ class Generation:
                     self._write_group()
                     return step
                 if isinstance(step, Delta):
+                    failpoints.passed("worker.mid_generation")
                     self._attempt.evaluated()
                     self._write(repetition.feed(step), repetition)
                 else:
@@ -146,6 +147,7 @@ class Generation:
 
     def _report(self, step: Progress) -> None:
         """How far a long prompt has come: for the record always, as an event a few times a second."""
+        failpoints.passed("worker.mid_prefill")
         self._attempt.progress = (step.done, step.total)
         now = time.monotonic()
         if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:

@@ -8,7 +8,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import errors
+from tasks import errors, failpoints
 from tasks.stream import Answer, Writer
 from tasks.transcript import Transcript
 
@@ -38,6 +38,7 @@ class Pen:
         entries = self.transcript.entries
         if self.sent == len(entries) or self.silent() or time.monotonic() < self._retry_at:
             return
+        failpoints.passed("worker.after_generate_before_xadd")
         try:
             answer = self.writer.open(entries) if self.sent is None else self.writer.append(entries[self.sent :])
             if answer is not Answer.OK:
@@ -47,6 +48,7 @@ class Pen:
             self._retry_at = time.monotonic() + _RETRY_S
             return
         self.sent = len(entries)
+        failpoints.passed("worker.after_xadd")
 
     def _resolve(self, answer: Answer) -> None:
         """Redis lost the stream, or somebody opened it under a newer number: PostgreSQL knows who is right."""

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tasks import attempts, errors, jobs, stages, stream, window
+from tasks import attempts, errors, failpoints, jobs, stages, stream, window
 from tasks.jobs import Claim, Onward, Outcome
 from tasks.lifecycle import Status
 from tasks.record import Record
@@ -37,6 +37,7 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
     claim = take(worker, job_id)
     if claim is None:
         return
+    failpoints.passed("worker.after_claim")
     attempt = Attempt(claim)
     worker.enter(attempt)
     began_at = time.monotonic()
@@ -47,7 +48,9 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
         if isinstance(outcome, Onward):
             pass_on(worker, attempt, outcome)
         elif outcome and not put_off(worker, attempt, outcome) and (ended := settle(worker, attempt, outcome)):
+            failpoints.passed("worker.after_terminal_commit_before_done_event")
             announce(pen, ended)
+            failpoints.passed("worker.after_done_before_ack")
     finally:
         worker.leave(attempt, time.monotonic() - began_at)
     if claim.lane == "batch":
@@ -222,6 +225,7 @@ def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
         nonlocal record
         with worker.sessions.begin() as session:
             record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+            failpoints.passed("worker.before_terminal_commit")
 
     if not persist(attempt, write):
         drop(worker, attempt)

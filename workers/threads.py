@@ -41,23 +41,44 @@ def start(worker: Worker) -> list[threading.Thread]:
 
 
 def beat(worker: Worker) -> None:
-    """Renews the lease, learns which attempts are over, and checkpoints the others. Raises SQLAlchemy's errors."""
+    """Renews the lease, learns which attempts are over, and checkpoints the others. Raises SQLAlchemy's errors.
+
+    The lease is renewed by itself: whoever holds the table of jobs must not make this worker look dead.
+    """
     began_at = time.monotonic()
     held = worker.held()
-    numbers = {attempt.claim.job_id: attempt.claim.attempt for attempt in held}
     slots = 0 if worker.draining.is_set() else worker.slots
     free = max(0, slots - len(held))
     with worker.sessions.begin() as session:
         if not workers.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
             workers.register(session, worker_id=worker.id, model=worker.model, slots=slots)
-        over = attempts.lost_attempts(session, numbers) if numbers else set()
-        release_unheld(session, worker, numbers)
+    over = review(worker, {attempt.claim.job_id: attempt.claim.attempt for attempt in held})
     worker.renew(began_at)
+    if over is None:
+        return
     for attempt in held:
         if attempt.claim.job_id in over:
             attempt.stop(Stop.ENDED)
         else:
             checkpoint(worker, attempt)
+
+
+def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | None:
+    """Which of the jobs are no longer this worker's; None when the jobs are locked, which can't be waited for.
+
+    A worker that was cut off must know before it publishes again: for it that is an error.
+    """
+    try:
+        with worker.sessions.begin() as session:
+            session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            over = attempts.lost_attempts(session, numbers) if numbers else set()
+            release_unheld(session, worker, numbers)
+    except OperationalError as error:
+        if worker.cut_off:
+            raise
+        log.warning("not_reviewed", error=str(error))
+        return None
+    return over
 
 
 def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, int]) -> None:

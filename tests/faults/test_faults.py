@@ -163,3 +163,23 @@ def test_message_that_redis_loses_is_sent_again(platform: Platform, undisturbed:
         worker.resume()
     job = unharmed(platform, reader, undisturbed[str(GREEDY)])
     assert job["attempt"] == 1
+
+
+def test_redis_restarted_under_a_run_takes_no_worker_along(
+    platform: Platform, undisturbed: dict[str, dict[str, Any]]
+) -> None:
+    """The message was taken by a connection that is gone when the job ends: the worker goes on without it."""
+    platform.await_worker()
+    worker = platform.worker()
+    reader = caught(platform, GREEDY)
+    platform.host().suspend()  # so that the job ends after Celery has connected again
+    platform.worker("redis").kill()
+    log = platform.stack.data / "logs" / "worker-slow.log"
+    connected = log.read_text().count("Connected to redis")
+    eventually(lambda: log.read_text().count("Connected to redis") > connected)
+    platform.host().resume()
+    job = unharmed(platform, reader, undisturbed[str(GREEDY)])
+    assert job["attempt"] == 1
+    eventually(lambda: "event=not_acknowledged" in log.read_text())
+    assert platform.worker().pid == worker.pid
+    assert worker.is_running()

@@ -220,6 +220,35 @@ def test_checkpoint_does_not_wait_for_who_holds_the_row(sessions: Sessions, call
     thread.join()
 
 
+def test_heart_beats_on_while_somebody_holds_the_jobs(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """A long lock on the table of jobs is nobody's death: the lease is renewed without it."""
+    job_id = dispatched(sessions, caller)
+    thread = in_thread(worker, job_id)
+    tables.silence(sessions, worker.id, 10 * tables.LEASE_S)
+    with sessions.begin() as session:
+        session.execute(text("LOCK TABLE jobs"))
+        threads.beat(worker)
+        with sessions() as other:
+            assert workers.strength(other, worker.model, tables.LEASE_S).workers == 1
+    assert not worker.cut_off
+    thread.join()
+
+
+def test_worker_that_was_cut_off_stays_silent_until_it_knows_what_is_its_own(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """Others may have its jobs: while the table of jobs is held it can't tell, and publishes nothing."""
+    worker.enter(Attempt(tables.claim(sessions, dispatched(sessions, caller), worker_id=worker.id)))
+    worker.renew(time.monotonic() - tables.LEASE_S - 1)
+    with sessions.begin() as session:
+        session.execute(text("LOCK TABLE jobs"))
+        with pytest.raises(OperationalError):
+            threads.beat(worker)
+        assert worker.cut_off
+    threads.beat(worker)
+    assert not worker.cut_off
+
+
 def test_engines_own_fault_is_named_on_the_job(sessions: Sessions, caller: Caller, worker: Worker) -> None:
     """An engine that answers with an error of its own fails the job under that name."""
 

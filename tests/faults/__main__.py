@@ -1,0 +1,55 @@
+"""Breaks a platform and looks whether its promises hold: `python -m tests.faults --rows F02,F06 --seeds 1,2 --short`.
+
+Exits non-zero when one doesn't, or when a fault that was meant to happen never did. Everything is in
+`tests/faults/rows`; histories and logs stay in --folder when one is named.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from tests.faults import rows, table
+from tests.faults.checker import Tally
+from tests.faults.ground import Ground
+from tests.faults.rig import Rig
+
+
+@click.command(help=__doc__)
+@click.option("--rows", "names", default=",".join(rows.ALL), help="Which, by number; all when not given.")
+@click.option("--seeds", default="1", show_default=True, help="Each row is played with each.")
+@click.option("--short", is_flag=True, help="Fewer injections.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where logs and histories are kept.")
+def main(names: str, seeds: str, short: bool, folder: Path | None) -> None:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in chosen if name not in rows.ALL]:
+        raise click.UsageError(f"--rows {','.join(unknown)}: there are {', '.join(rows.ALL)}")
+    numbers = [int(seed) for seed in seeds.split(",")]
+    console = Console(width=max(200, Console().width))
+    with tempfile.TemporaryDirectory(prefix="forebay-faults-", ignore_cleanup_errors=True) as temporary:
+        broken = _play(console, chosen, numbers, short, (folder or Path(temporary)) / f"{time.time_ns()}")
+    sys.exit(1 if broken else 0)
+
+
+def _play(console: Console, chosen: list[str], seeds: list[int], short: bool, folder: Path) -> bool:
+    rig, whole, broken = Rig(folder), table.empty(), False
+    undisturbed: dict[tuple[str, str, str], tuple[str, int]] = {}
+    try:
+        rig.start()
+        for name in chosen:
+            for seed in seeds:
+                played = table.play(rows.ALL[name], Ground(rig, seed, short, name, undisturbed))
+                broken = broken or (isinstance(played, Tally) and played.broken)
+                table.say(console, name, seed, played)
+                table.add(whole, name, seed, played)
+    finally:
+        rig.close()
+    console.print(whole)
+    return broken
+
+
+if __name__ == "__main__":
+    main()

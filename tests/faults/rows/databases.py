@@ -1,0 +1,138 @@
+"""PostgreSQL restarted, away, locked and cut off: a 503 that says when to come again, and nothing else."""
+
+import time
+
+import psycopg
+
+from cli import lineup
+from tests.faults.checker import Tally
+from tests.faults.clients import Party, greedy, seeded
+from tests.faults.ground import PAIR, Ground, resumed, starts
+from tests.faults.rig import ECHO
+from tests.faults.rows.redises import under_load
+
+_LEASE_S = 4.0
+_REFUSED_WITHIN_S = 1.0
+_BACK_WITHIN_S = 5.0
+
+
+def restarted(ground: Ground) -> Tally:
+    """F15: PostgreSQL is killed at once, with all its sessions, again and again under load."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    with under_load(ground, party):
+        for _ in range(ground.size(10, 2)):
+            tally.injections += 1
+            rig.kill("postgres")
+            rig.start_server("postgres")
+            back_at, answers = time.monotonic(), len(party.statuses)
+            rig.until(lambda n=answers: 202 in party.statuses[n:], 60)
+            tally.fired += 1
+            tally.recoveries_s.append(time.monotonic() - back_at)
+            time.sleep(ground.size(8, 5))
+    ground.check(party, tally)
+    _only_503(party, tally)
+    slowest = max(tally.recoveries_s)
+    tally.promise(slowest < _BACK_WITHIN_S, f"the first job was accepted {slowest:.1f} s after PostgreSQL was back")
+    return tally
+
+
+def away(ground: Ground) -> Tally:
+    """F16: PostgreSQL is away for two minutes: refusals are quick, and what was running ends when it is back."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    numbers = starts(ground)
+    running = [party.followers[party.surely(greedy(300, next(numbers)))] for _ in range(8)]
+    rig.until(lambda: all(follower.tokens_seen() > 3 for follower in running))
+    rig.kill("postgres")
+    tally.injections = tally.fired = 1
+    gone_at, before = time.monotonic(), len(party.latencies)
+    while time.monotonic() - gone_at < ground.size(120, 15):
+        party.submit(greedy(5, next(numbers)), follow=False)
+        time.sleep(0.5)
+    refusals = party.latencies[before:]
+    rig.start_server("postgres")
+    back_at = time.monotonic()
+    for follower in running:
+        follower.join(60)
+    tally.recoveries_s.append(time.monotonic() - back_at)
+    ground.check(party, tally)
+    _only_503(party, tally)
+    tally.notes.append(f"{len(refusals)} refusals, the slowest after {max(refusals):.2f} s")
+    tally.promise(max(refusals) < _REFUSED_WITHIN_S, f"a refusal took {max(refusals):.1f} s")
+    return tally
+
+
+def locked(ground: Ground) -> Tally:
+    """F18: somebody locks the table of jobs for twenty seconds, under load: no living worker is taken for dead."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    with under_load(ground, party):
+        for _ in range(ground.size(3, 1)):
+            tally.injections += 1
+            with psycopg.connect(rig.servers["postgres"].url) as connection:
+                connection.execute("LOCK TABLE jobs")
+                tally.fired += 1
+                time.sleep(ground.size(20, 9))
+            over_at = time.monotonic()
+            answers = len(party.statuses)
+            rig.until(lambda n=answers: 202 in party.statuses[n:], 60)
+            tally.recoveries_s.append(time.monotonic() - over_at)
+            time.sleep(3)
+    ground.check(party, tally)
+    _only_503(party, tally)
+    crashes = "SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND crashes > 0"
+    taken = rig.rows(crashes, f"{party.label}.%")[0][0]
+    tally.promise(taken == 0, f"{taken} jobs were taken from living workers")
+    return tally
+
+
+def cut_off(ground: Ground) -> Tally:
+    """F14: one worker can't reach PostgreSQL for three leases, Redis it can: another ends its jobs, it says nothing."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal({"two": ECHO})
+    links = rig.links()
+    rig.worker("one", ECHO, links)
+    numbers = starts(ground)
+    for _ in range(ground.size(5, 1)):
+        asks = [(greedy if i % 2 else seeded)(250, next(numbers)) for i in range(8)]
+        followers = [party.followers[party.surely(ask)] for ask in asks]
+        rig.until(lambda f=followers: all(follower.tokens_seen() > 3 for follower in f))
+        tally.injections += 1
+        links.postgres.hold()
+        held_at = time.monotonic()
+        time.sleep(3 * _LEASE_S)
+        links.postgres.release()
+        for follower in followers:
+            follower.join(120)
+        resumed(tally, followers, held_at)
+        tally.fired += any(2 in follower.attempts for follower in followers)
+        time.sleep(3)
+    return ground.check(party, tally)
+
+
+def commits_unanswered(ground: Ground) -> Tally:
+    """F19: connections break between a COMMIT and its answer, the API's and a worker's in turn."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal({"two": ECHO})
+    api, worker = rig.links(), rig.links()
+    rig.kill(lineup.API)
+    rig.again(lineup.API, **rig.through(api))
+    rig.worker("one", ECHO, worker)
+    with under_load(ground, party):
+        for number in range(ground.size(60, 16)):
+            proxy = (api if number % 2 else worker).postgres
+            cuts = proxy.cuts
+            proxy.cut_after = b"COMMIT"
+            tally.injections += 1
+            rig.until(lambda p=proxy, n=cuts: p.cuts > n, 30)
+            tally.fired += 1
+            time.sleep(ground.random.uniform(0.1, 0.6))
+    ground.check(party, tally)
+    _only_503(party, tally)
+    return tally
+
+
+def _only_503(party: Party, tally: Tally) -> None:
+    others = sorted({status for status in party.statuses if status not in (202, 503)})
+    tally.promise(not others, f"submissions were answered {others}")

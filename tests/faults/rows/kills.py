@@ -1,0 +1,212 @@
+"""Workers and engine hosts killed, frozen and told to go, in the middle of generations."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+
+from tests.faults.checker import Tally
+from tests.faults.clients import Ask, Follower, Party, greedy, seeded
+from tests.faults.ground import DEMO_PAIR, PAIR, Ground, flow, resumed, starts
+from tests.faults.rig import DEMO, SLOTS
+
+_BEGINNINGS = ("It was raining. The", 'Anna said: "', "A list of animals: dog, cat,", "1 2 3 4 5", "Tom and his")
+_NOUNS = ("", "lamp", "boat", "mill", "dog", "river", "door", "winter", "hill", "sun", "tree", "room")
+_TOKENS = 400
+_LONG = 250  # tokens: what is shorter is over before a fault meets it among others
+_LEASE_S = 4.0
+_TAKEOVER_S = 6.0
+_BUSY_LOOPS = 4
+
+
+def long_asks(ground: Ground, number: int) -> list[Ask]:
+    """So many asks of the demo model, half greedy, half seeded, that it answers at length; what it answers is known."""
+    prompts = [f"{beginning} {noun}".strip() for noun in _NOUNS for beginning in _BEGINNINGS]
+    kept: list[Ask] = []
+    for params in ({"temperature": 0}, {"temperature": 0.9, "seed": ground.seed}):
+        wanted = len(kept) + number // 2
+        for prompt in prompts:
+            ask = Ask(DEMO, prompt, {**params, "max_tokens": _TOKENS})
+            ground.learn([ask])
+            if ground.undisturbed[ask.key][1] >= _LONG:
+                kept.append(ask)
+            if len(kept) == wanted:
+                break
+    return kept
+
+
+def worker_in_the_middle(ground: Ground) -> Tally:
+    """F02: a worker and its host die at a random token, its seven other slots busy: every text as if nothing were."""
+    tally, rig = Tally(), ground.rig
+    rig.heal(DEMO_PAIR)
+    asks = long_asks(ground, 2 * SLOTS[DEMO])
+    party, deaths = ground.party(), []
+    for _ in range(ground.size(100, 6)):
+        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG)}")
+        followers = _submit_all(ground, party, asks, DEMO_PAIR)
+        tally.injections += 1
+        if died_at := _dead(ground, "demo-one", followers):
+            tally.fired += 1
+            deaths.append((died_at, followers))
+        _join(followers)
+    ground.check(party, tally)
+    for died_at, followers in deaths:
+        resumed(tally, followers, died_at)
+    slowest = tally.recovery(1.0) or 0.0
+    tally.promise(slowest <= _TAKEOVER_S, f"a takeover took {slowest:.1f} s")
+    return tally
+
+
+def host_in_the_middle(ground: Ground) -> Tally:
+    """F03: only the engine host dies, while a run stands at a random token: a pause, and no new attempt."""
+    tally, rig = Tally(), ground.rig
+    rig.heal({"demo-one": DEMO})
+    asks = long_asks(ground, SLOTS[DEMO])
+    party = ground.party()
+    for _ in range(ground.size(100, 6)):
+        tally.injections += 1
+        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG)}:pause")
+        followers = _submit_all(ground, party, asks, ["demo-one"])
+        _kill_host(ground, tally, followers)
+        _join(followers)
+    ground.check(party, tally)
+    again = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", f"{party.label}.%")
+    tally.promise(again == [(0,)], f"{again[0][0]} jobs changed their worker")
+    return tally
+
+
+def idle_worker_with_a_message(ground: Ground) -> Tally:
+    """F01: a frozen idle worker is handed the message and killed: neither Redis nor anyone living has it then."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    numbers = starts(ground)
+    for _ in range(ground.size(10, 2)):
+        rig.heal(PAIR)
+        for name in PAIR:
+            rig.freeze(name)
+        jobs = [party.surely(greedy(10, next(numbers))) for _ in PAIR]
+        tally.injections += len(jobs)
+        time.sleep(0.3)
+        with rig.redis() as client:
+            tally.fired += len(jobs) - int(client.llen("forebay:echo.interactive"))
+        killed_at = [rig.kill(name) for name in PAIR][-1]
+        rig.stop("two")
+        rig.again("one")
+        started_at = time.monotonic()
+        _join([party.followers[job] for job in jobs])
+        heard = (party.followers[job].heard_again(killed_at) for job in jobs)
+        tally.recoveries_s += [at - started_at for at in heard if at is not None]
+    return ground.check(party, tally)
+
+
+def zombie(ground: Ground) -> Tally:
+    """F05: a worker stands still for three leases and wakes: what it held is others' by then, and it adds nothing."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    numbers = starts(ground)
+    for _ in range(ground.size(5, 1)):
+        rig.heal(PAIR)
+        followers = [party.followers[party.surely((greedy if i % 2 else seeded)(200, next(numbers)))] for i in range(8)]
+        rig.until(lambda followers=followers: all(follower.tokens_seen() > 3 for follower in followers))
+        tally.injections += 1
+        rig.freeze("one")
+        frozen_at = time.monotonic()
+        time.sleep(3 * _LEASE_S)
+        rig.thaw("one")
+        _join(followers)
+        resumed(tally, followers, frozen_at)
+        tally.fired += any(2 in follower.attempts for follower in followers)
+    return ground.check(party, tally)
+
+
+def deploy(ground: Ground) -> Tally:
+    """F30: worker after worker is told to stop and started again under load: nobody notices, no attempt is counted."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    longest, numbers = 0.0, starts(ground)
+    with flow(party, lambda i: (greedy if i % 2 else seeded)(200, next(numbers)), outstanding=10):
+        for _ in range(ground.size(10, 2)):
+            for name in PAIR:
+                time.sleep(1)
+                tally.injections += 1
+                began = time.monotonic()
+                rig.stop(name)
+                longest = max(longest, time.monotonic() - began)
+                rig.worker(name, PAIR[name])
+    ground.check(party, tally)
+    like = f"{party.label}.%"
+    handed = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", like)[0][0]
+    crashes = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND crashes > 0", like)[0][0]
+    tally.fired = tally.injections if handed else 0
+    tally.promise(crashes == 0, f"{crashes} jobs were counted as crashed")
+    tally.notes.append(f"{handed} jobs handed back; the slowest worker was gone after {longest:.1f} s")
+    return tally
+
+
+def busy_loops(ground: Ground) -> Tally:
+    """BUSY: four loops take all cores for five minutes, and no living worker is taken for dead."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    numbers = starts(ground)
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(_BUSY_LOOPS)]
+    try:
+        tally.injections = tally.fired = len(loops)
+        with flow(party, lambda _: greedy(100, next(numbers)), outstanding=6):
+            time.sleep(ground.size(300, 60))
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    ground.check(party, tally)
+    again = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", f"{party.label}.%")
+    tally.promise(again == [(0,)], f"{again[0][0]} jobs were taken from living workers")
+    return tally
+
+
+def _arm(ground: Ground, name: str, told: str) -> None:
+    ground.rig.kill(name)
+    ground.rig.supervisor.log(name).write_text("")
+    ground.rig.again(name, FOREBAY_FAILPOINT=told)
+
+
+def _submit_all(ground: Ground, party: Party, asks: list[Ask], workers: Iterable[str]) -> list[Follower]:
+    """Has them all start at the same moment: the workers stand still until the last is submitted."""
+    for name in workers:
+        ground.rig.freeze(name)
+    followers = [party.followers[party.surely(ask)] for ask in asks]
+    for name in workers:
+        ground.rig.thaw(name)
+    return followers
+
+
+def _over(followers: list[Follower]) -> bool:
+    return all(follower.told_end for follower in followers)
+
+
+def _join(followers: list[Follower]) -> None:
+    for follower in followers:
+        follower.join(120)
+
+
+def _dead(ground: Ground, name: str, followers: list[Follower]) -> float | None:
+    """When the worker had died; None when the jobs ended before."""
+    ground.rig.until(lambda: not ground.rig.alive(name) or _over(followers))
+    return None if ground.rig.alive(name) else time.monotonic()
+
+
+def _kill_host(ground: Ground, tally: Tally, followers: list[Follower]) -> None:
+    """Kills the host of demo-one as soon as a run of it pauses, and notes when its readers heard something again."""
+    rig = ground.rig
+
+    def paused() -> bool:
+        return "event=failpoint" in rig.log("demo-one")
+
+    rig.until(lambda: paused() or _over(followers))
+    if not paused() or _over(followers):
+        return
+    reading = [follower for follower in followers if not follower.told_end]
+    killed_at = time.monotonic()
+    rig.host("demo-one").kill()
+    tally.fired += 1
+    for follower in reading:
+        rig.until(lambda follower=follower: follower.told_end or follower.heard_again(killed_at + 0.05), 60)
+    heard = [at for follower in reading if (at := follower.heard_again(killed_at + 0.05))]
+    tally.recoveries_s += [min(heard) - killed_at] if heard else []

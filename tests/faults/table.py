@@ -1,0 +1,61 @@
+"""The rows there are, and the table they make."""
+
+import traceback
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.checker import Tally
+from tests.faults.ground import Ground, NotHere, Row
+
+_COLUMNS = (
+    "injections",
+    "fired",
+    "jobs",
+    "lost",
+    "doubled",
+    "failed",
+    "gaps",
+    "repeats",
+    "restarted",
+    "usage",
+    "differing",
+)
+
+
+def play(row: Row, ground: Ground) -> Tally | str:
+    """The row's tally, or why it couldn't be played."""
+    try:
+        return row(ground)
+    except NotHere as why:
+        return f"not here: {why}"
+    except Exception as error:  # noqa: BLE001 one row's end must not be that of the others
+        traceback.print_exc()
+        tally = Tally()
+        tally.promise(False, f"{type(error).__name__}: {error}")
+        return tally
+
+
+def empty() -> Table:
+    return Table("row", "seed", *_COLUMNS, "recovery p50 s", "max s", "")
+
+
+def add(table: Table, name: str, seed: int, played: Tally | str) -> None:
+    if isinstance(played, str):
+        table.add_row(name, str(seed), *[""] * (len(_COLUMNS) + 2), played)
+        return
+    middle, longest = (played.recovery(rank) for rank in (0.5, 1.0))
+    times = ["" if value is None else f"{value:.1f}" for value in (middle, longest)]
+    verdict = "BROKEN" if played.broken else "holds"
+    told = "; ".join((verdict, *played.broken_promises))
+    table.add_row(name, str(seed), *(str(getattr(played, column)) for column in _COLUMNS), *times, told)
+
+
+def say(console: Console, name: str, seed: int, played: Tally | str) -> None:
+    """One row as soon as it is known, and what was notable."""
+    table = empty()
+    add(table, name, seed, played)
+    console.print(table)
+    if isinstance(played, Tally):
+        for note in dict.fromkeys(played.notes[:30]):
+            console.print(f"    {note}", style="dim")
