@@ -15,7 +15,7 @@ from tasks.dispatch import Dispatcher
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status as JobStatus
-from tasks.sweep import CRASHES_ALLOWED, Sweeper
+from tasks.sweep import Sweeper
 from tasks.transcript import Transcript
 from tests import hooks, tables
 
@@ -59,7 +59,7 @@ def expire(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID
 def poison(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
-        tables.put(session, job_id, JobStatus.RUNNING, crashes=CRASHES_ALLOWED - 1)
+        tables.put(session, job_id, JobStatus.RUNNING, crashes=2)
     sweeper = Sweeper(Dispatcher(None, sessions, tables.LEASE_S), client, client, tables.LEASE_S, 60)
     sweeper._round(steady=True)
     return job_id

@@ -34,6 +34,7 @@ def run_to_its_end(worker: Worker, job_id: uuid.UUID) -> None:
     run.run(worker, job_id)
     while tables.column(worker.sessions, job_id, "status") == "scheduled":
         tables.dispatch(worker.sessions, job_id)
+        worker.renew(time.monotonic())
         run.run(worker, job_id)
 
 
