@@ -13,6 +13,7 @@ COMMANDS = {
     "keys": "cli.keys:keys",
     "migrate": "cli.migrate:migrate",
     "models": "cli.models:models",
+    "requeue": "cli.requeue:requeue",
     "search": "cli.search:search",
     "submit": "cli.submit:submit",
     "up": "cli.up:up",

@@ -18,6 +18,10 @@ from cli.client import Client
 @click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="As in --param temperature=0.")
 @click.option("--system", help="What the model should know before a chat.")
 @click.option("--lane", type=click.Choice(["interactive", "batch"]), help="Batch work waits for interactive work.")
+@click.option("--run-at", metavar="TIME", help="Start no earlier, as in 2027-01-31T08:00:00+01:00.")
+@click.option("--expires-at", metavar="TIME", help="Expire unless it has started by then.")
+@click.option("--max-queue-s", type=int, metavar="SECONDS", help="The same, from when it may start.")
+@click.option("--deadline-s", type=int, metavar="SECONDS", help="Fail unless it ends so soon after its start.")
 @click.option("--watch", "watched", is_flag=True, help="Print the answer as it is made, not the job's id.")
 @api.options
 def submit(client: Client, prompt: str, watched: bool, **given: Any) -> None:
@@ -31,9 +35,12 @@ def submit(client: Client, prompt: str, watched: bool, **given: Any) -> None:
 
 
 def request(
-    prompt: str, *, type_: str, model: str | None, params: tuple[str, ...], system: str | None, lane: str | None
+    prompt: str, *, type_: str, params: tuple[str, ...], system: str | None, **others: str | int | None
 ) -> dict[str, Any]:
-    """The body of a submission. Raises `UsageError` for options that don't go together."""
+    """The body of a submission; `others` are fields by name, None where not given.
+
+    Raises `UsageError` for options that don't go together.
+    """
     if system is not None and type_ != "chat":
         raise click.UsageError("--system is for chats")
     asked: dict[str, Any] = {"type": type_, "params": dict(assignment("--param", param) for param in params)}
@@ -42,7 +49,7 @@ def request(
         asked["input"] = {"messages": [*before, {"role": "user", "content": prompt}]}
     else:
         asked["input"] = {"prompt": prompt}
-    return asked | {name: value for name, value in (("model", model), ("lane", lane)) if value is not None}
+    return asked | {name: value for name, value in others.items() if value is not None}
 
 
 def assignment(option: str, text: str) -> tuple[str, Any]:

@@ -9,9 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import client as api
-from cli import submit
+from cli import database, submit
 from cli.client import Client
 from cli.main import main
+from tasks import ids
+from tasks.lifecycle import Status
+from tests import tables
 from tests.conftest import Stack, without_embedding_model
 
 
@@ -36,6 +39,34 @@ def test_submit_watches_and_reads_stdin(asked: dict[str, str]) -> None:
     """`-` is the prompt from stdin, and `--watch` prints the answer instead of the id."""
     options = ["--type", "generate", "--model", "echo", "--param", "temperature=0", "--lane", "batch", "--watch"]
     assert forebay("submit", *options, "-", stdin="three four", **asked).stdout == "three four\n"
+
+
+def test_submit_says_when(asked: dict[str, str]) -> None:
+    """Each time is a flag, and what is wrong with one is told by its name."""
+    times = ["--run-at", "2999-01-01T00:00:00Z", "--deadline-s", "5"]
+    refused = forebay("submit", *times, "hello", **asked)
+    assert (refused.exit_code, "run_at" in refused.stderr) == (1, True)
+    job_id = forebay("submit", "--max-queue-s", "60", "--deadline-s", "5", "hello", **asked).stdout.strip()
+    with Client(asked["FOREBAY_URL"], asked["FOREBAY_KEY"]) as client:
+        job = client.get(job_id)
+    assert (job["deadline_s"], job["expires_at"] > job["created_at"]) == (5, True)
+
+
+def test_requeue_is_an_operators_and_only_of_what_may_be(stack: Stack, asked: dict[str, str]) -> None:
+    """A job that took workers with it runs once more under a new id; one that succeeded is refused."""
+    url = f"postgresql://postgres@/postgres?host={stack.data}/postgres"
+    options = ["--catalog", str(stack.data.parent / "catalog.toml"), "--database-url", url]
+    with Client(stack.url, stack.key) as client:
+        job = client.submit({"type": "generate", "model": "echo", "input": {"prompt": "one two"}})
+        client.end(job["id"])
+        with database.opened(url) as session:
+            tables.put(session, ids.parse(job["id"]), Status.FAILED, error_code="poison")
+        again = forebay("requeue", *options, job["id"])
+        assert again.exit_code == 0, again.stderr
+        ended = client.end(again.stdout.strip())
+    assert (ended["status"], ended["retry_of"]) == ("succeeded", job["id"])
+    for refused in (ended["id"], f"job_{0:032x}", "job_x"):
+        assert forebay("requeue", *options, refused).exit_code != 0
 
 
 def test_key_comes_from_the_data_folder(stack: Stack) -> None:
