@@ -36,13 +36,13 @@ from tasks.transcript import DELTA, Entry
 JOBS = 40
 NEVER_READING = 50
 WORD_S = 0.5
-WORDS = 4000
+WORDS = 600
 WATCHED_S = 20.0
 LOUD_BYTES = 50_000
 CATALOG = f"""
 [talking]
 engine = "echo"
-context = {WORDS + 8}
+context = {2 * WORDS}
 slots = {JOBS}
 types = ["generate"]
 default = true
@@ -50,7 +50,7 @@ options = {{ token_s = {WORD_S} }}
 
 [loud]
 engine = "echo"
-context = {WORDS + 8}
+context = {2 * WORDS}
 slots = 1
 types = ["generate"]
 options = {{ token_s = 5.0 }}
@@ -102,9 +102,11 @@ class Readers:
 def main(streams: int, file: Path | None) -> None:
     console = Console(width=max(160, Console().width))
     console.print(f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f} over the last minute")
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
-        with stacks.platform(Path(folder) / "streams", CATALOG) as stack:
-            table = asyncio.run(_measure(stack, streams))
+    with (
+        tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder,
+        stacks.platform(Path(folder) / "streams", CATALOG) as stack,
+    ):
+        table = asyncio.run(_measure(stack, streams))
     tables.show(console, table)
     console.print(f"load after: {os.getloadavg()[0]:.1f}")
     if file:
@@ -198,7 +200,7 @@ def _moments(url: str, jobs: list[str]) -> Moments:
 def _watch(told: Connection, url: str, jobs: list[str]) -> None:
     client = redis.Redis.from_url(url)
     names = {stream.key(ids.parse(job) or uuid.UUID(int=0)): job for job in jobs}
-    cursors = {name: "$" for name in names}
+    cursors = dict.fromkeys(names, "$")
     moments: Moments = {}
     until = time.perf_counter() + WATCHED_S
     while time.perf_counter() < until:
