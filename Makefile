@@ -42,6 +42,7 @@ bench: embedding
 	$(BIN)/python -m benchmarks.embed
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.asking
+	$(BIN)/python -m benchmarks.streams
 
 faults: setup
 	$(BIN)/python -m pytest tests/faults

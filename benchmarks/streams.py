@@ -36,13 +36,13 @@ from tasks.transcript import DELTA, Entry
 JOBS = 40
 NEVER_READING = 50
 WORD_S = 0.5
-WORDS = 4000
+WORDS = 600
 WATCHED_S = 20.0
 LOUD_BYTES = 50_000
 CATALOG = f"""
 [talking]
 engine = "echo"
-context = {WORDS + 8}
+context = {2 * WORDS}
 slots = {JOBS}
 types = ["generate"]
 default = true
@@ -50,7 +50,7 @@ options = {{ token_s = {WORD_S} }}
 
 [loud]
 engine = "echo"
-context = {WORDS + 8}
+context = {2 * WORDS}
 slots = 1
 types = ["generate"]
 options = {{ token_s = 5.0 }}

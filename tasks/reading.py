@@ -1,5 +1,6 @@
 """Reading a job's stream, whatever it is rendered as: before, during and after the run, from Redis or PostgreSQL."""
 
+import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
@@ -24,7 +25,25 @@ log = structlog.get_logger(__name__)
 Step = Event | Wait | None
 
 _TICK_S = 1.0
+_LOOK_S = 0.02  # between two looks of a process; the first of each reader aside
 _FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their position would only delay them
+
+
+class _Looks:
+    """Bounds how often a process looks again for positions, however many readers wait: it is a query each."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether this look is one of those that are free."""
+        with self._lock:
+            now = time.monotonic()
+            free = now >= self._free_at
+            if free:
+                self._free_at = now + _LOOK_S
+            return free
 
 
 class Reader:
@@ -33,6 +52,7 @@ class Reader:
     def __init__(self, redis_url: str, sessions: Sessions, lease_s: float) -> None:
         self._sessions = sessions
         self._lease_s = lease_s
+        self._looks = _Looks()
         # What blocks for a second must be allowed more; what a request waits for, less.
         self._client = stream.connect(redis_url, timeout_s=0.5, max_connections=256)
         self._follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=32), self._which_ended)
@@ -107,7 +127,8 @@ class Reader:
         look_at = time.monotonic() + _FIRST_LOOK_S
         while True:
             if waiting and time.monotonic() >= look_at:
-                wait, look_at = self._wait(subscription.job_id), time.monotonic() + _TICK_S
+                look_at = time.monotonic() + _TICK_S
+                wait = self._wait(subscription.job_id) if shown is None or self._looks.take() else None
                 if wait and wait.position != shown:
                     shown = wait.position
                     yield wait

@@ -19,7 +19,7 @@ from tasks.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
 OPENED = "opened"
-PAGE_ENTRIES = 256
+PAGE_ENTRIES = 64
 
 
 class Answer(enum.StrEnum):

@@ -1,0 +1,152 @@
+"""Many readers on one gunicorn: some resume at random, some never read, some vanish. Nobody else notices."""
+
+import contextlib
+import json
+import random
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psutil
+import pytest
+import redis
+
+from db.session import Sessions
+from tests.webapi import byhand
+from tests.webapi.byhand import Run
+from tests.webapi.serving import Served
+
+READERS = 60
+JOBS = 6
+DELTAS = 150
+STUCK = 64
+LOUD_BYTES = 10_000
+LOUD_EVENTS = 1000  # 10 MB: more than the kernel takes for a client who doesn't read
+LIMIT_S = 90.0
+
+
+def opened(served: Served, job_id: str, *, buffer_bytes: int | None = None) -> socket.socket:
+    """A stream that was asked for and not read yet."""
+    connection = socket.socket()
+    if buffer_bytes:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    connection.connect(("127.0.0.1", served.port))
+    head = f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+def resuming(served: Served, job_id: str, seed: int) -> list[tuple[int, str]]:
+    """Every event of the job, by a client that leaves after a few and comes back with the last id it got."""
+    chance, seen, last = random.Random(seed), list[tuple[int, str]](), ""
+    headers = {"Authorization": f"Bearer {served.key}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", headers=headers, timeout=30) as client:
+        while not seen or seen[-1][1] != "succeeded":
+            leave_after = chance.randrange(1, 60)
+            with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last or "0"}) as stream:
+                for id, event, data in numbered(stream.iter_lines()):
+                    last = id
+                    seen.append((int(id.split("-")[1]), data["text"] if event == "delta" else event))
+                    leave_after -= 1
+                    if leave_after == 0 or event == "succeeded":
+                        break
+    return seen
+
+
+def numbered(lines: Iterator[str]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """The numbered events among the lines: id, type, data."""
+    id = event = ""
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if name == "id":
+            id = value
+        elif name == "event":
+            event = value
+        elif name == "data" and id:
+            yield id, event, json.loads(value)
+            id = ""
+
+
+def streams(served: Served) -> int:
+    """The connections that the process holds open."""
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in served.worker.net_connections("tcp"))
+
+
+def settles(served: Served, count: int) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while streams(served) > count:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_readers_who_resume_at_random_get_every_event_once(
+    served: Served, sessions: Sessions, client: redis.Redis, flushed: bool
+) -> None:
+    """Each one's concatenation is the whole text, in order, also when Redis loses everything on the way."""
+    runs = [byhand.run(sessions, client, served.submit()) for _ in range(JOBS)]
+    shown = [f"job_{run.job_id.hex}" for run in runs]
+    with ThreadPoolExecutor(READERS) as pool:
+        reading = [pool.submit(resuming, served, shown[number % JOBS], number) for number in range(READERS)]
+        for number in range(DELTAS):
+            for run in runs:
+                run.say(f"{number} ")
+            if flushed and number == DELTAS // 2:
+                client.flushall()
+            time.sleep(0.01)
+        for run in runs:
+            run.succeed()
+        expected = [(1, "started"), *[(n + 2, f"{n} ") for n in range(DELTAS)], (DELTAS + 2, "succeeded")]
+        for each in reading:
+            assert each.result(timeout=LIMIT_S) == expected
+
+
+def test_readers_who_never_read_are_let_go(served: Served, sessions: Sessions, client: redis.Redis) -> None:
+    """They hold little memory and nobody up; the kernel gives them up, and their threads serve others."""
+    loud, quiet = (byhand.run(sessions, client, served.submit()) for _ in range(2))
+    served.client.get("/healthz")
+    before, rss = streams(served), served.worker.memory_info().rss
+    with contextlib.ExitStack() as stuck, ThreadPoolExecutor(1) as pool:
+        for _ in range(STUCK):
+            connection = stuck.enter_context(opened(served, f"job_{loud.job_id.hex}", buffer_bytes=4096))
+            while b"event: started" not in connection.recv(4096):
+                pass
+        reading = pool.submit(resuming, served, f"job_{quiet.job_id.hex}", 1)
+        for number in range(LOUD_EVENTS):
+            loud.say("x" * LOUD_BYTES)
+            quiet.say(f"{number} ")
+        quiet.succeed()
+        texts = [text for _, text in reading.result(timeout=LIMIT_S)]
+        assert texts[1:-1] == [f"{number} " for number in range(LOUD_EVENTS)]
+        assert served.worker.memory_info().rss < rss + 50_000_000
+        settles(served, before)
+    loud.succeed()
+    whole = served.client.get(f"/v1/jobs/job_{loud.job_id.hex}/events").text
+    assert whole.count("event: delta") == LOUD_EVENTS
+
+
+def test_reader_who_vanishes_does_not_stop_the_job(served: Served, sessions: Sessions, client: redis.Redis) -> None:
+    """Its connection is reset in the middle of a word; the job goes on, and the rest is there for whoever asks."""
+    job_id = served.submit()
+    run: Run = byhand.run(sessions, client, job_id)
+    served.client.get("/healthz")
+    before = streams(served)
+    connection = opened(served, job_id)
+    run.say("a")
+    while b'"a"' not in connection.recv(4096):
+        pass
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    for word in ("b", "c"):
+        run.say(word)
+        time.sleep(0.2)
+    settles(served, before)
+    assert served.client.get(f"/v1/jobs/{job_id}").json()["status"] == "running"
+    run.succeed()
+    assert served.client.get(f"/v1/jobs/{job_id}").json()["result"]["text"] == "abc"
+    text = served.client.get(f"/v1/jobs/{job_id}/events?after=2").text
+    assert '"b"' in text
+    assert "event: succeeded" in text
