@@ -103,9 +103,16 @@ class Rig:
         self.until(lambda: not self.alive(spec.name))
 
     def start_server(self, name: str) -> None:
+        """Starts it as often as it takes: PostgreSQL refuses while sessions of a killed one still end."""
         server = self.servers[name]
         self.supervisor.start(server.spec)
-        self.until(lambda: server.answers(self.supervisor.pid(name)))
+
+        def answers() -> bool:
+            if not self.alive(name):
+                self.supervisor.start(server.spec)
+            return server.answers(self.supervisor.pid(name))
+
+        self.until(answers)
 
     def worker(self, name: str, model: str, links: Links | None = None, **env: str) -> None:
         """A worker of the model; returns when its heart beats. Call it again after its end to have it back."""
