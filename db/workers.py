@@ -22,8 +22,12 @@ class Worker(Table):
 
 
 def beats(lease_s: float) -> ColumnElement[bool]:
-    """The condition that a worker's heart beat within the lease, by the database's clock."""
-    return Worker.beat_at > func.now() - dt.timedelta(seconds=lease_s)
+    """The condition that a worker's heart beat within the lease, by the database's clock.
+
+    A beat of the future was before the clock was set back, and says nothing.
+    """
+    lease = dt.timedelta(seconds=lease_s)
+    return and_(Worker.beat_at > func.now() - lease, Worker.beat_at < func.now() + lease)
 
 
 def register(session: Session, *, worker_id: str, model: str | None, slots: int) -> None:

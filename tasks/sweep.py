@@ -44,6 +44,7 @@ class Sweeper:
     ttl_s: int
     _steady_since: float | None = None  # since when every round has reached PostgreSQL
     _swept_at: float = 0.0
+    _offset_s: float | None = None  # how far PostgreSQL's clock was ahead of our monotonic one
 
     def sweep(self) -> None:
         """One round. Raises SQLAlchemy's errors when PostgreSQL can't be reached."""
@@ -51,8 +52,20 @@ class Sweeper:
         if self._steady_since is None or began_at - self._swept_at > self.lease_s / 2:
             self._steady_since = began_at
         steady_since, self._steady_since = self._steady_since, None
-        self._round(steady=began_at - steady_since > self.lease_s)
-        self._steady_since, self._swept_at = steady_since, time.monotonic()
+        jumped = self._jumped()
+        self._round(steady=began_at - steady_since > self.lease_s and not jumped)
+        self._steady_since, self._swept_at = began_at if jumped else steady_since, time.monotonic()
+
+    def _jumped(self) -> bool:
+        """Whether PostgreSQL's clock was set since the last round: all hearts look silent then, or young for long."""
+        with self.dispatcher.sessions() as session:
+            now_s = session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
+        offset_s = float(now_s) - time.monotonic()
+        before_s, self._offset_s = self._offset_s, offset_s
+        jumped = before_s is not None and abs(offset_s - before_s) > self.lease_s / 2
+        if jumped:
+            log.warning("clock_jumped", seconds=round(offset_s - (before_s or 0), 1))
+        return jumped
 
     def _round(self, *, steady: bool) -> None:
         with self.dispatcher.sessions.begin() as session:
@@ -81,8 +94,8 @@ class Sweeper:
     def _reclaim(self, session: Session) -> list[ending.Closing]:
         """Takes running jobs from workers whose lease ran out; ends those that took too many workers with them.
 
-        Only after a lease of rounds that all reached PostgreSQL: when it has been away, nobody's heart was heard, and
-        that proves no death.
+        Only after a lease of rounds that all reached PostgreSQL and found its clock going: when it has been away or
+        its clock was set, nobody's heart was heard as it should be, and that proves no death.
         """
         alive = select(Worker.id).where(workers.beats(self.lease_s))
         orphaned = and_(Job.status == Status.RUNNING, Job.worker_id.not_in(alive))

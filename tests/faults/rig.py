@@ -103,9 +103,16 @@ class Rig:
         self.until(lambda: not self.alive(spec.name))
 
     def start_server(self, name: str) -> None:
+        """Starts it as often as it takes: PostgreSQL refuses while sessions of a killed one still end."""
         server = self.servers[name]
         self.supervisor.start(server.spec)
-        self.until(lambda: server.answers(self.supervisor.pid(name)))
+
+        def answers() -> bool:
+            if not self.alive(name):
+                self.supervisor.start(server.spec)
+            return server.answers(self.supervisor.pid(name))
+
+        self.until(answers)
 
     def worker(self, name: str, model: str, links: Links | None = None, **env: str) -> None:
         """A worker of the model; returns when its heart beats. Call it again after its end to have it back."""
@@ -135,12 +142,12 @@ class Rig:
         self.supervisor.start(spec)
         (self.disturbed.add if disturbed else self.disturbed.discard)(spec.name)
 
-    def again(self, name: str, **env: str) -> None:
-        """Starts what was running under that name, with other variables where given; waits until it serves."""
+    def again(self, name: str, *, wait: bool = True, **env: str) -> None:
+        """Starts what was running under that name, with other variables where given; may wait until it serves."""
         self._launch(replace(self.specs[name], env={**self.specs[name].env, **env}), disturbed=bool(env))
-        if name == lineup.API:
+        if wait and name == lineup.API:
             self.until(lambda: self.status("/healthz") == 200)
-        else:
+        elif wait:
             self.until(lambda: self.beats(name) or not self.alive(name))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> float:

@@ -142,6 +142,24 @@ def test_sweeper_that_would_have_to_wait_for_the_jobs_takes_none(
     assert tables.column(sessions, job_id, "status") == "running"
 
 
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_clock_that_jumps_takes_nobodys_jobs(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, seconds: float
+) -> None:
+    """PostgreSQL's clock is set by an hour: for a lease, hearts are given the time to beat by the new one."""
+    tables.worker(sessions)
+    job_id = running(sessions, caller)
+    sweep(sweeper)
+    assert sweeper._offset_s is not None
+    sweeper._offset_s -= seconds
+    tables.silence(sessions, "w1", seconds)
+    sweep(sweeper)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "running"
+    sweep(sweeper)
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+
+
 def test_waiting_jobs_are_dispatched_and_sent(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
     """A submission whose wake-up never left is found by the sweep."""
     tables.worker(sessions)

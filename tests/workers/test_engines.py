@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +177,21 @@ def test_host_that_keeps_dying_is_given_up(kind: str) -> None:
     loaded.close()
     with pytest.raises(errors.EngineUnusable, match="closed"):
         loaded.restart(loaded.incarnation)
+
+
+def test_host_that_dies_while_it_loads_is_replaced_too(kind: str) -> None:
+    """One death among the three a minute, not the worker's end."""
+    loaded = load(kind, 1)
+    restarting = threading.Thread(target=loaded.restart, args=[loaded.incarnation])
+    first = loaded.host.pid
+    restarting.start()
+    while loaded.host.pid == first:
+        time.sleep(0.001)
+    psutil.Process(loaded.host.pid).kill()
+    restarting.join()
+    assert loaded.count_tokens("hi") > 0
+    assert len(loaded.host._restarted_at) == 2
+    loaded.close()
 
 
 def test_host_that_lives_but_does_not_answer_is_replaced(kind: str) -> None:

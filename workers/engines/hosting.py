@@ -20,6 +20,10 @@ log = structlog.get_logger(__name__)
 RESTARTS_A_MINUTE = 3
 
 
+class _DiedLoading(errors.EngineUnusable):
+    """The child ended before the model was loaded, without a word of why."""
+
+
 def environment() -> dict[str, str]:
     """What a child that reads foreign files may know of ours: how to run, no secrets."""
     known = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
@@ -78,13 +82,22 @@ class Host:
                 return
             process.kill()
             process.wait()
-            now = time.monotonic()
-            if len(self._restarted_at) == RESTARTS_A_MINUTE and now - self._restarted_at[0] < 60:
-                raise errors.EngineUnusable(f"the engine host died {RESTARTS_A_MINUTE + 1} times within a minute")
-            self._restarted_at.append(now)
             log.warning("engine_host_died", pid=process.pid, exit_code=process.returncode)
             self._release(process)
+            while not self._replaced():
+                log.warning("engine_host_died_loading", pid=self.pid)
+
+    def _replaced(self) -> bool:
+        """Starts another child; False when it died while it loaded, as one may whose memory was taken."""
+        now = time.monotonic()
+        if len(self._restarted_at) == RESTARTS_A_MINUTE and now - self._restarted_at[0] < 60:
+            raise errors.EngineUnusable(f"the engine host died {RESTARTS_A_MINUTE + 1} times within a minute")
+        self._restarted_at.append(now)
+        try:
             self.start()
+        except _DiedLoading:
+            return False
+        return True
 
     def kill(self) -> None:
         """Ends the child for certain. Idempotent."""
@@ -116,8 +129,9 @@ class Host:
         if "address" in answer:
             return answer
         self._release(process)
-        ended = f"the engine host ended with code {process.returncode} before the model was loaded"
-        raise errors.EngineUnusable(answer.get("error", ended))
+        if "error" in answer:
+            raise errors.EngineUnusable(answer["error"])
+        raise _DiedLoading(f"the engine host ended with code {process.returncode} before the model was loaded")
 
     @staticmethod
     def _release(process: "subprocess.Popen[str]") -> None:

@@ -1,5 +1,6 @@
 """Workers and engine hosts killed, frozen and told to go, in the middle of generations."""
 
+import itertools
 import subprocess
 import sys
 import time
@@ -22,17 +23,20 @@ _BUSY_LOOPS = 4
 def long_asks(ground: Ground, number: int) -> list[Ask]:
     """So many asks of the demo model, half greedy, half seeded, that it answers at length; what it answers is known."""
     prompts = [f"{beginning} {noun}".strip() for noun in _NOUNS for beginning in _BEGINNINGS]
-    kept: list[Ask] = []
-    for params in ({"temperature": 0}, {"temperature": 0.9, "seed": ground.seed}):
-        wanted = len(kept) + number // 2
-        for prompt in prompts:
-            ask = Ask(DEMO, prompt, {**params, "max_tokens": _TOKENS})
+    seeds = range(100 * ground.seed, 100 * ground.seed + 100)
+    asked = itertools.chain(
+        ({"temperature": 0, "max_tokens": _TOKENS, "prompt": prompt} for prompt in prompts),
+        ({"temperature": 0.9, "seed": seed, "max_tokens": _TOKENS, "prompt": prompts[0]} for seed in seeds),
+    )
+    kept: dict[bool, list[Ask]] = {True: [], False: []}
+    for params in asked:
+        ask = Ask(DEMO, str(params.pop("prompt")), params)
+        alike = kept[params["temperature"] == 0]
+        if len(alike) < number // 2:
             ground.learn([ask])
             if ground.undisturbed[ask.key][1] >= _LONG:
-                kept.append(ask)
-            if len(kept) == wanted:
-                break
-    return kept
+                alike.append(ask)
+    return kept[True] + kept[False]
 
 
 def worker_in_the_middle(ground: Ground) -> Tally:
@@ -42,7 +46,7 @@ def worker_in_the_middle(ground: Ground) -> Tally:
     asks = long_asks(ground, 2 * SLOTS[DEMO])
     party, deaths = ground.party(), []
     for _ in range(ground.size(100, 6)):
-        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG)}")
+        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG // 2)}")
         followers = _submit_all(ground, party, asks, DEMO_PAIR)
         tally.injections += 1
         if died_at := _dead(ground, "demo-one", followers):
@@ -65,7 +69,7 @@ def host_in_the_middle(ground: Ground) -> Tally:
     party = ground.party()
     for _ in range(ground.size(100, 6)):
         tally.injections += 1
-        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG)}:pause")
+        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG // 2)}:pause")
         followers = _submit_all(ground, party, asks, ["demo-one"])
         _kill_host(ground, tally, followers)
         _join(followers)

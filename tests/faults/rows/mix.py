@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
 import psycopg
 
 from cli import lineup
@@ -15,7 +16,7 @@ from tests.faults.rows.floods import Fickle
 from tests.faults.rows.kills import long_asks
 
 _WORKERS = PAIR | DEMO_PAIR
-_OUTSTANDING = 10
+_OUTSTANDING = 16
 _BETWEEN_S = (1.5, 3.5)
 _CANCELLED = 0.1  # of the jobs
 _FICKLE = 0.3  # of the readers
@@ -30,7 +31,7 @@ def random_mix(ground: Ground) -> Tally:
     def make(number: int) -> Ask:
         if number % 5 == 0:
             return asks[number // 5 % len(asks)]
-        return (greedy if number % 2 else seeded)(ground.random.randint(10, 60), next(numbers))
+        return (greedy if number % 2 else seeded)(ground.random.randint(10, 120), next(numbers))
 
     party.reader = _reader(ground, party)
     until = time.monotonic() + ground.size(600, 60)
@@ -46,6 +47,7 @@ def random_mix(ground: Ground) -> Tally:
             tend(rig)
     over_at = time.monotonic()
     tend(rig)
+    rig.until(lambda: all(rig.beats(name) for name in _WORKERS) or tend(rig))
     ground.check(party, tally, 240)
     tally.recoveries_s.append(time.monotonic() - over_at)
     told = {name: tally.notes.count(name) for name in FAULTS}
@@ -61,7 +63,7 @@ def tend(rig: Rig) -> None:
             rig.start_server(name)
     for name in (lineup.API, lineup.CONTROL, *_WORKERS):
         if not rig.alive(name):
-            rig.again(name)
+            rig.again(name, wait=False)
 
 
 def _reader(ground: Ground, party: Party) -> Callable[[str], Fickle]:
@@ -81,6 +83,7 @@ def _cancel_some(ground: Ground, party: Party) -> None:
 
 
 def _worker(ground: Ground) -> str:
+    tend(ground.rig)
     return ground.random.choice(list(_WORKERS))
 
 
@@ -90,9 +93,9 @@ def _kill(ground: Ground) -> None:
 
 def _kill_host(ground: Ground) -> None:
     name = ground.random.choice(list(DEMO_PAIR))
-    if ground.rig.alive(name):
-        for child in [ground.rig.host(name)]:
-            child.kill()
+    tend(ground.rig)
+    for child in psutil.Process(ground.rig.pid(name)).children():
+        child.kill()
 
 
 def _freeze(ground: Ground) -> None:
@@ -106,7 +109,7 @@ def _freeze(ground: Ground) -> None:
 def _deploy(ground: Ground) -> None:
     name = _worker(ground)
     ground.rig.stop(name)
-    ground.rig.worker(name, _WORKERS[name])
+    ground.rig.again(name, wait=False)
 
 
 def _kill_control(ground: Ground) -> None:
