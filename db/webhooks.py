@@ -3,10 +3,12 @@
 import datetime as dt
 import uuid
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     Boolean,
     CheckConstraint,
     ColumnElement,
@@ -16,11 +18,13 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     SmallInteger,
     Text,
     UniqueConstraint,
     and_,
     any_,
+    bindparam,
     case,
     delete,
     func,
@@ -77,8 +81,9 @@ class Secret(Table):
 class Delivery(Table):
     """One message for one URL: the endpoint's, or the `url` that its job named.
 
-    A pending one is due at `next_at`, unless an attempt holds it until `leased_until`; `attempts` fences: what carries
-    an older number than the row's may not write any more.
+    `target_id` is whose turn it waits for: the endpoint, or the tenant for all URLs that jobs name. A pending one is
+    due at `next_at`, unless an attempt holds it until `leased_until`; `attempts` fences: what carries an older number
+    than the row's may not write any more.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -86,6 +91,7 @@ class Delivery(Table):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
     endpoint_id: Mapped[uuid.UUID | None]
+    target_id: Mapped[uuid.UUID]
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     message_id: Mapped[uuid.UUID]
     type: Mapped[str] = mapped_column(Text)
@@ -109,7 +115,8 @@ class Delivery(Table):
         Index("webhook_deliveries_of_tenant", "tenant_id", "id"),
         Index("webhook_deliveries_of_endpoint", "endpoint_id", "id"),
         Index("webhook_deliveries_of_job", "job_id"),
-        Index("webhook_deliveries_due", "next_at", postgresql_where=status == "pending"),
+        Index("webhook_deliveries_due", "target_id", "next_at", postgresql_where=status == "pending"),
+        Index("webhook_deliveries_leased", "leased_until", postgresql_where=leased_until.is_not(None)),
     )
 
 
@@ -140,8 +147,15 @@ def endpoints(session: Session, tenant_id: uuid.UUID) -> Sequence[Endpoint]:
 
 def listening(session: Session, tenant_id: uuid.UUID, type: str) -> Sequence[uuid.UUID]:
     """The tenant's endpoints to which this type of event goes; none can be deleted until the transaction ends."""
-    where = (Endpoint.tenant_id == tenant_id, ~Endpoint.disabled, literal(type) == any_(Endpoint.events))
-    return session.scalars(select(Endpoint.id).where(*where).with_for_update(read=True, key_share=True)).all()
+    return session.scalars(_listening(), {"tenant_id": tenant_id, "type": type}).all()
+
+
+@cache
+def _listening() -> Select[uuid.UUID]:
+    """Built once: it runs with every end of a job."""
+    wants = bindparam("type", type_=Text) == any_(Endpoint.events)
+    query = select(Endpoint.id).where(Endpoint.tenant_id == bindparam("tenant_id"), ~Endpoint.disabled, wants)
+    return query.with_for_update(read=True, key_share=True)
 
 
 def remove(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> bool:
@@ -202,22 +216,44 @@ def claim(
     Of one endpoint (or of the URLs that a tenant's jobs name) at most `per_target` are under way at once, of a tenant
     at most `per_tenant`: who is slow holds up nobody else.
     """
-    busy = func.coalesce(Delivery.leased_until >= func.now(), False)
-    due = and_(Delivery.status == "pending", Delivery.next_at <= func.now())
-    target = func.coalesce(Delivery.endpoint_id, Delivery.tenant_id)
-    turn = func.row_number().over(partition_by=target, order_by=(busy.desc(), Delivery.next_at)).label("turn")
-    turns = select(Delivery.id, Delivery.tenant_id, Delivery.next_at, busy.label("busy"), turn).where(due).subquery()
-    place = func.row_number().over(partition_by=turns.c.tenant_id, order_by=(turns.c.busy.desc(), turns.c.next_at))
-    places = select(turns, place.label("place")).where(turns.c.turn <= per_target).subquery()
-    chosen = select(places.c.id).where(places.c.place <= per_tenant, ~places.c.busy)
-    chosen = chosen.order_by(places.c.next_at).limit(limit)
-    locked = select(Delivery.id).where(Delivery.id.in_(chosen), due, ~busy).with_for_update(skip_locked=True)
+    chosen = _chosen(per_target, per_tenant).order_by("next_at").limit(limit).subquery()
+    locked = select(Delivery.id).where(Delivery.id.in_(select(chosen.c.id)), _due()).with_for_update(skip_locked=True)
     values = {"attempts": Delivery.attempts + 1, "leased_until": func.now() + dt.timedelta(seconds=lease_s)}
     statement = update(Delivery).where(Delivery.id.in_(locked)).values(**values).returning(Delivery.id)
     taken = session.scalars(statement, execution_options={"synchronize_session": False}).all()
     query = select(Delivery, Endpoint).outerjoin(Endpoint, Endpoint.id == Delivery.endpoint_id)
     found = query.where(Delivery.id.in_(taken)).execution_options(populate_existing=True)
     return session.execute(found.order_by(Delivery.next_at)).all()
+
+
+def _due() -> ColumnElement[bool]:
+    unheld = or_(Delivery.leased_until.is_(None), Delivery.leased_until < func.now())
+    return and_(Delivery.status == "pending", Delivery.next_at <= func.now(), unheld)
+
+
+def _chosen(per_target: int, per_tenant: int) -> Select[uuid.UUID, dt.datetime | None]:
+    """Whose turn it is. A few index probes for each target that waits, however much waits for it."""
+    held = select(Delivery.target_id, Delivery.tenant_id).where(Delivery.leased_until >= func.now()).cte("held")
+    targets = _targets()
+    turn = func.row_number().over(order_by=Delivery.next_at).label("turn")
+    own = (_due(), Delivery.target_id == targets.c.target_id)
+    columns = (Delivery.id, Delivery.tenant_id, Delivery.next_at, turn)
+    first = select(*columns).where(*own).order_by(Delivery.next_at).limit(per_target).lateral()
+    of_target = select(func.count()).where(held.c.target_id == targets.c.target_id).scalar_subquery()
+    place = func.row_number().over(partition_by=first.c.tenant_id, order_by=first.c.next_at).label("place")
+    placed = select(first.c.id, first.c.tenant_id, first.c.next_at, place).select_from(targets)
+    turns = placed.join(first, literal(True)).where(first.c.turn + of_target <= per_target).subquery()
+    of_tenant = select(func.count()).where(held.c.tenant_id == turns.c.tenant_id).scalar_subquery()
+    return select(turns.c.id, turns.c.next_at).where(turns.c.place + of_tenant <= per_tenant)
+
+
+def _targets() -> CTE:
+    """The distinct targets of what is pending, one index probe each instead of a scan over all of it."""
+    probe = select(Delivery.target_id).where(Delivery.status == "pending").order_by(Delivery.target_id).limit(1)
+    steps = select(probe.scalar_subquery().label("target_id")).cte("steps", recursive=True)
+    following = probe.where(Delivery.target_id > steps.c.target_id).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.target_id.is_not(None)))
+    return select(steps.c.target_id).where(steps.c.target_id.is_not(None)).cte("targets")
 
 
 def mark(session: Session, delivery_id: uuid.UUID, attempt: int, **values: Any) -> None:

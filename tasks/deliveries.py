@@ -31,7 +31,7 @@ _JITTER = 0.1
 _GIVE_UP_AFTER = dt.timedelta(days=3)
 _MAX_RETRY_AFTER_S = 86_400
 
-MAX_RESULT_BYTES = 20_000  # of a message; beyond, the result is a link (Standard Webhooks: "smaller than 20kb")
+MAX_JOB_BYTES = 20_000  # beyond, a message has a link for the result (Standard Webhooks: "smaller than 20kb")
 
 DISABLED = "webhook_disabled"
 GONE = 410
@@ -84,6 +84,7 @@ class Shown:
     attempts: int
     endpoint_id: uuid.UUID | None
     job_id: uuid.UUID | None
+    url: str | None
     created_at: dt.datetime
     next_at: dt.datetime | None
     last_status: int | None
@@ -100,6 +101,7 @@ class Shown:
             "attempts": self.attempts,
             "webhook": ids.show(self.endpoint_id, ids.WEBHOOK) if self.endpoint_id else None,
             "job": ids.show(self.job_id) if self.job_id else None,
+            "url": self.url,
             "created_at": record.when(self.created_at),
             "next_at": record.when(self.next_at),
             "last_status": self.last_status,
@@ -209,27 +211,43 @@ def wait_s(attempts: int, answer: Answer) -> float | None:
 def _message(ended: Record) -> dict[str, Any]:
     """The job object, its result a link when it is large."""
     job = ended.as_json()
-    if ended.result is not None and len(json.dumps(job)) > MAX_RESULT_BYTES:
+    if ended.result is not None and len(_compact(job)) > MAX_JOB_BYTES:
         job["result"] = {"link": job["links"]["self"]}
     return job
 
 
 def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:
-    message = {"type": type, "timestamp": record.when(happened_at), "data": data}
-    return json.dumps(message, separators=(",", ":"))
+    return _compact({"type": type, "timestamp": record.when(happened_at), "data": data})
 
 
-def _new(tenant_id: uuid.UUID, message_id: uuid.UUID, type: str, payload: str, **target: Any) -> Delivery:
+def _compact(value: dict[str, Any]) -> str:
+    """JSON in ASCII: as many bytes as characters."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _new(
+    tenant_id: uuid.UUID,
+    message_id: uuid.UUID,
+    type: str,
+    payload: str,
+    *,
+    endpoint_id: uuid.UUID | None = None,
+    url: str | None = None,
+    job_id: uuid.UUID | None = None,
+) -> Delivery:
     return Delivery(
         id=ids.new(),
         tenant_id=tenant_id,
+        endpoint_id=endpoint_id,
+        target_id=endpoint_id or tenant_id,
+        job_id=job_id,
         message_id=message_id,
         type=type,
+        url=url,
         payload=payload,
         status=Status.PENDING,
         attempts=0,
         give_up_at=func.now() + _GIVE_UP_AFTER,
-        **target,
     )
 
 
@@ -255,6 +273,7 @@ def _shown(found: Delivery) -> Shown:
         attempts=found.attempts,
         endpoint_id=found.endpoint_id,
         job_id=found.job_id,
+        url=found.url,
         created_at=found.created_at,
         next_at=found.next_at,
         last_status=found.last_status,

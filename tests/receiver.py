@@ -115,6 +115,10 @@ def reset(handler: Handler) -> None:
     handler.connection.close()
 
 
+def leave(handler: Handler) -> None:
+    """Closes the connection without a word."""
+
+
 @contextmanager
 def listening(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     """A receiver for as long as the block runs."""

@@ -146,6 +146,9 @@ class Delivery(ma.Schema):
         required=True, allow_none=True, metadata={"description": "Null when it goes to the URL that its job named."}
     )
     job = fields.String(required=True, allow_none=True, metadata={"description": "Null for a test."})
+    url = fields.String(
+        required=True, allow_none=True, metadata={"description": "That its job named; null when it goes to a webhook."}
+    )
     created_at = fields.DateTime(required=True)
     next_at = fields.DateTime(
         required=True, allow_none=True, metadata={"description": "When it is sent, or sent again; null once it ended."}

@@ -49,23 +49,23 @@ def post(
 
     `limit_s` bounds it all, but for a resolver that takes its own time.
     """
-    deadline = Deadline(limit_s)
+    exchange = _Exchange(limit_s)
     url = httpcore.URL(scheme=destination.scheme, host=destination.host, port=destination.port, target=destination.path)
-    backend = _Checked(client.policy, client.resolve, deadline)
+    backend = _Checked(client.policy, client.resolve, exchange)
     whole = {"Host": destination.authority, "Connection": "close", "User-Agent": "forebay", **headers}
     try:
         with (
             httpcore.ConnectionPool(ssl_context=client.tls, network_backend=backend) as pool,
             pool.stream("POST", url, headers=list(whole.items()), content=body) as response,
         ):
-            _read_a_little(response, deadline)
+            _read_a_little(response, exchange)
             return Answer(response.status, retry_after_s=_retry_after_s(dict(response.headers)))
     except Refused:
         return Answer(error="address_refused")
     except httpcore.TimeoutException:
         return Answer(error="timeout")
     except httpcore.ProtocolError:
-        return Answer(error="not_http")
+        return Answer(error="not_http" if exchange.heard else "disconnected")
     except _NameNotFound:
         return Answer(error="name_not_found")
     except _Untrusted:
@@ -97,28 +97,29 @@ def resolve(host: str, port: int) -> list[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class Deadline:
-    """One bound for many steps: each is given what is left."""
+class _Exchange:
+    """One request and its answer: a bound in time for all its steps, and whether the other side said anything."""
 
     def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
+        self._end_at = time.monotonic() + seconds
+        self.heard = False
 
     def left_s(self, at_most_s: float | None = None) -> float:
         """Raises httpcore's `ReadTimeout` when nothing is left."""
-        left = self._at - time.monotonic()
+        left = self._end_at - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("the time is up")
         return left if at_most_s is None else min(left, at_most_s)
 
     def shorten(self, seconds: float) -> None:
-        self._at = min(self._at, time.monotonic() + seconds)
+        self._end_at = min(self._end_at, time.monotonic() + seconds)
 
 
 class _Checked(httpcore.NetworkBackend):
     """Connects to checked addresses only. httpcore asks it once a connection, by the URL's host."""
 
-    def __init__(self, policy: Policy, resolve: Resolve, deadline: Deadline) -> None:
-        self._policy, self._resolve, self._deadline = policy, resolve, deadline
+    def __init__(self, policy: Policy, resolve: Resolve, exchange: _Exchange) -> None:
+        self._policy, self._resolve, self._exchange = policy, resolve, exchange
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -132,9 +133,9 @@ class _Checked(httpcore.NetworkBackend):
         failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
         for address in self._addresses(host, port):
             try:
-                left_s = self._deadline.left_s(_CONNECT_S)
+                left_s = self._exchange.left_s(_CONNECT_S)
                 found = self._sockets.connect_tcp(address, port, left_s, local_address, socket_options)
-                return _Bounded(found, self._deadline)
+                return _Bounded(found, self._exchange)
             except (httpcore.NetworkError, httpcore.TimeoutException) as error:
                 failure = error
         raise failure or _NameNotFound(host)
@@ -156,16 +157,18 @@ class _Checked(httpcore.NetworkBackend):
 class _Bounded(httpcore.NetworkStream):
     """A connection whose every step ends by the deadline, however little the other side sends at a time."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
-        self._inner, self._deadline = inner, deadline
+    def __init__(self, inner: httpcore.NetworkStream, exchange: _Exchange) -> None:
+        self._inner, self._exchange = inner, exchange
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline's
-        return self._inner.read(max_bytes, self._deadline.left_s())
+        found = self._inner.read(max_bytes, self._exchange.left_s())
+        self._exchange.heard = self._exchange.heard or bool(found)
+        return found
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         view = memoryview(buffer)
         for start in range(0, len(view), 65_536):
-            self._inner.write(bytes(view[start : start + 65_536]), self._deadline.left_s())
+            self._inner.write(bytes(view[start : start + 65_536]), self._exchange.left_s())
 
     def close(self) -> None:
         self._inner.close()
@@ -177,18 +180,18 @@ class _Bounded(httpcore.NetworkStream):
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         try:
-            secured = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left_s())
+            secured = self._inner.start_tls(ssl_context, server_hostname, self._exchange.left_s())
         except httpcore.ConnectError as error:
             raise _Untrusted(str(error)) from error
-        return _Bounded(secured, self._deadline)
+        return _Bounded(secured, self._exchange)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-def _read_a_little(response: httpcore.Response, deadline: Deadline) -> None:
+def _read_a_little(response: httpcore.Response, exchange: _Exchange) -> None:
     """Lets the receiver finish its answer, which is thrown away; not for long, and not much of it."""
-    deadline.shorten(_REST_S)
+    exchange.shorten(_REST_S)
     size = 0
     with suppress(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
         for piece in response.iter_stream():

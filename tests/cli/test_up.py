@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -61,6 +62,10 @@ def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     made = credentials.open_or_make(path)
     assert credentials.open_or_make(path) == made
+    old = {name: secret for name, secret in json.loads(path.read_text()).items() if name != "webhook_key"}
+    path.write_text(json.dumps(old))
+    completed = credentials.open_or_make(path)
+    assert (completed.pepper, credentials.open_or_make(path)) == (made.pepper, completed)
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -119,7 +119,7 @@ def test_nobody_is_told_of_anothers_job(sessions: Sessions, caller: Caller) -> N
 def test_large_result_is_a_link(sessions: Sessions, caller: Caller) -> None:
     """Receivers are spared what they may not want; the job has it."""
     hooks.endpoint(sessions, caller)
-    job_id = hooks.end(sessions, caller, {"text": "x" * deliveries.MAX_RESULT_BYTES})
+    job_id = hooks.end(sessions, caller, {"text": "x" * deliveries.MAX_JOB_BYTES})
     [parcel] = hooks.take(sessions)
     assert f'"result":{{"link":"/v1/jobs/{ids.show(job_id)}"}}' in parcel.payload
     assert len(parcel.payload) < 2000

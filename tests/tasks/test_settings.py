@@ -1,8 +1,13 @@
 """Settings: read once, all mistakes told together."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from tasks import broker, errors, ids, settings
+from tasks.destinations import Policy
+from tasks.settings import WebhookSettings
+from workers import settings as worker_settings
 
 
 def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +28,21 @@ def test_broker_is_redis_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.read().broker_url == "unix:///run/r.sock"
     assert broker.celery_url("unix:///run/r.sock") == "redis+socket:///run/r.sock"
     assert broker.celery_url("redis://h:1/0") == "redis://h:1/0"
+
+
+def test_worker_of_a_model_is_not_told_what_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the control worker reads the key; a network that is none is told with the other mistakes."""
+    for name, value in (("DATABASE_URL", "postgresql://x/y"), ("REDIS_URL", "redis://h"), ("WEBHOOK_KEY", "k")):
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    monkeypatch.setenv("FOREBAY_WEBHOOK_NETWORKS", "10.0.0.0/8, fd00::/8")
+    found = worker_settings.read(control=True).webhooks
+    assert found == WebhookSettings("k", Policy(False, (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))))
+    assert worker_settings.read().webhooks is None
+    for name, value in (("WEBHOOK_NETWORKS", "10.0.0.1/8"), ("WEBHOOK_HTTP", "perhaps")):
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    with pytest.raises(errors.SettingsError) as refused:
+        worker_settings.read(control=True)
+    assert all(name in str(refused.value) for name in ("WEBHOOK_NETWORKS", "WEBHOOK_HTTP"))
 
 
 def test_ids_are_shown_and_parsed_back() -> None:

@@ -107,7 +107,8 @@ def test_job_names_a_receiver(api: Api, sessions: Sessions, client: Any) -> None
     other = api.submit(webhook={"url": URL, "events": ["job.failed"]})
     api.post(f"/v1/jobs/{other['id']}/cancel")
     [delivery] = listed(api)
-    assert (delivery["job"], delivery["webhook"], delivery["type"]) == (job["id"], None, "job.succeeded")
+    assert (delivery["job"], delivery["webhook"], delivery["url"]) == (job["id"], None, URL)
+    assert delivery["type"] == "job.succeeded"
 
 
 def test_more_webhooks_than_one_may_have_are_refused(api: Api) -> None:

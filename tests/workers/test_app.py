@@ -24,12 +24,13 @@ types = ["chat"]
         ("gone.interactive,gone.batch", "gone.gguf"),
         ("nosuch.interactive,nosuch.batch", "no model 'nosuch'"),
         ("gone.interactive,other.batch", "one model"),
+        ("control.interactive,control.batch", "WEBHOOK_KEY"),
     ],
 )
 def test_worker_that_cannot_serve_says_why_and_goes(
     tmp_path: Path, postgres_url: str, redis_url: str, queues: str, told: str
 ) -> None:
-    """A missing model file, an unknown model, two models: a reason on stderr and a status other than zero."""
+    """A missing file, an unknown model, two models, no key for webhooks: a reason on stderr and a status not zero."""
     catalog = tmp_path / "catalog.toml"
     catalog.write_text(BROKEN)
     urls = {"FOREBAY_DATABASE_URL": postgres_url, "FOREBAY_REDIS_URL": redis_url, "FOREBAY_CATALOG": str(catalog)}

@@ -1,6 +1,7 @@
 """The courier: what is due is sent, signed, again if need be, and nobody waits for who is slow."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import standardwebhooks
@@ -171,20 +172,23 @@ def test_control_worker_delivers_beside_everything_else(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
     """Its courier is one of its threads; a worker of a model has none, nor the key."""
-    control = make_worker(catalog.CONTROL)
-    object.__setattr__(control.settings, "webhooks", tables.WEBHOOKS)
-    started = [*threads.start(control), *threads.start(make_worker())]
-    assert [thread.name for thread in started].count("courier") == 1
+    control, other = make_worker(catalog.CONTROL), make_worker()
+    control.settings = replace(control.settings, webhooks=tables.WEBHOOKS)
+    started = [*threads.start(control), *threads.start(other)]
+    [courier] = [thread for thread in started if thread.name == "courier"]
     with receiver.listening() as there:
         hooks.endpoint(sessions, caller, there.url)
         hooks.end(sessions, caller)
         there.until(1)
         control.draining.set()
-        courier = next(thread for thread in started if thread.name == "courier")
         courier.join(10)
         assert not courier.is_alive()
         hooks.end(sessions, caller)
         assert len(there.messages) == 1
+    for worker in (control, other):
+        worker.gone.set()
+    for thread in started:
+        thread.join(10)
 
 
 def test_message_is_sent_again_when_the_database_could_not_be_told(

@@ -114,10 +114,15 @@ def test_name_and_certificate_must_match() -> None:
 
 @pytest.mark.parametrize(
     ("behaviour", "error"),
-    [(receiver.hang, "timeout"), (receiver.drip, "timeout"), (receiver.reset, "disconnected")],
+    [
+        (receiver.hang, "timeout"),
+        (receiver.drip, "timeout"),
+        (receiver.reset, "disconnected"),
+        (receiver.leave, "disconnected"),
+    ],
 )
 def test_receiver_that_misbehaves_is_left(behaviour: receiver.Answer, error: str) -> None:
-    """Silence, one header a moment for ever, RST: each ends, by the one deadline at the latest."""
+    """Silence, one header a moment for ever, RST, a closed door: each ends, by the one deadline at the latest."""
     with receiver.listening(behaviour) as there:
         assert outbound.post(to(there), {}, b"{}", client(), limit_s=0.5) == Answer(error=error)
 

@@ -54,6 +54,7 @@ def _make_deliveries() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("endpoint_id", sa.Uuid(), nullable=True),
+        sa.Column("target_id", sa.Uuid(), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=True),
         sa.Column("message_id", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -77,8 +78,20 @@ def _make_deliveries() -> None:
     op.create_index("webhook_deliveries_of_tenant", "webhook_deliveries", ["tenant_id", "id"], unique=False)
     op.create_index("webhook_deliveries_of_endpoint", "webhook_deliveries", ["endpoint_id", "id"], unique=False)
     op.create_index("webhook_deliveries_of_job", "webhook_deliveries", ["job_id"], unique=False)
-    pending = sa.text("status = 'pending'")
-    op.create_index("webhook_deliveries_due", "webhook_deliveries", ["next_at"], unique=False, postgresql_where=pending)
+    op.create_index(
+        "webhook_deliveries_due",
+        "webhook_deliveries",
+        ["target_id", "next_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "webhook_deliveries_leased",
+        "webhook_deliveries",
+        ["leased_until"],
+        unique=False,
+        postgresql_where=sa.text("leased_until IS NOT NULL"),
+    )
 
 
 def _of_endpoint() -> sa.ForeignKeyConstraint:
