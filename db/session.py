@@ -13,15 +13,23 @@ class Table(DeclarativeBase):
     """What every table of ours derives from."""
 
 
-def open_engine(url: str, *, pool_size: int, statement_timeout_s: float = 10, pool_timeout_s: float = 0.5) -> Engine:
+def open_engine(
+    url: str,
+    *,
+    pool_size: int,
+    statement_timeout_s: float = 10,
+    lock_timeout_s: float | None = None,
+    pool_timeout_s: float = 0.5,
+) -> Engine:
     """A pool of at most `pool_size` connections to `url` (any libpq form, `postgresql://…`). Connects lazily.
 
-    A caller that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue.
+    A statement that waits for a lock for `lock_timeout_s` fails; without it, for the time of any statement. A caller
+    that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue.
     """
     milliseconds = int(statement_timeout_s * 1000)
     limits = {
         "statement_timeout": milliseconds,
-        "lock_timeout": milliseconds,
+        "lock_timeout": milliseconds if lock_timeout_s is None else int(lock_timeout_s * 1000),
         "idle_in_transaction_session_timeout": 5000,
     }
     options: dict[str, Any] = {

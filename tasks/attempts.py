@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import attempts, jobs
-from db.jobs import Job
+from db.jobs import Job, JobOutput
 from tasks import errors, ids, lifecycle, record
 from tasks.lifecycle import Status
+from tasks.record import Record
 from tasks.transcript import Transcript
 
 FIRST_BACKOFF_S = 2.0
@@ -69,6 +70,13 @@ def put_off(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     return True
+
+
+def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> Record | None:
+    """The job as this attempt ended it; None when it didn't, for who ends it from outside takes the next number."""
+    query = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    row = session.execute(query.where(*lifecycle.fenced(job_id, attempt))).one_or_none()
+    return record.with_output(row[0], row[1]) if row and row[0].status in lifecycle.TERMINAL else None
 
 
 def backoff_s(failures: int) -> float:

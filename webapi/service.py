@@ -17,6 +17,7 @@ from webapi.settings import Settings
 
 _POOL_SIZE = 16
 _SEND_LIMIT_S = 0.5
+_LOCK_LIMIT_S = 2.0  # then a client is better told to come again
 _LARGE_BODIES = 4
 _SMALL_BODY_BYTES = 1024 * 1024
 _ROOM_WAIT_S = 5.0
@@ -30,7 +31,7 @@ class Service:
         self.settings = settings
         models = catalog.load(shared.catalog)
         self.catalog = {name: model for name, model in models.items() if not model.missing}
-        self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE)
+        self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE, lock_timeout_s=_LOCK_LIMIT_S)
         self.sessions = session.open_sessions(self.engine)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
         sender = broker.sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)

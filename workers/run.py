@@ -221,7 +221,13 @@ def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
     def write() -> None:
         nonlocal record
         with worker.sessions.begin() as session:
-            record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+            try:
+                record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+            except errors.Fenced:
+                # It may be our own end, of which the answer was lost with the connection.
+                record = attempts.end_of(session, claim.job_id, claim.attempt)
+                if record is None:
+                    raise
 
     if not persist(attempt, write):
         drop(worker, attempt)

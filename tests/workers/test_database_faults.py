@@ -1,0 +1,109 @@
+"""A worker whose PostgreSQL is cut off, locked or in a deadlock at the wrong moment: one end, one usage row."""
+
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from db import session as db_session
+from db.session import Sessions
+from tasks import attempts, stream
+from tasks.jobs import Outcome
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tests import severed, tables
+from workers import run, threads
+from workers.attempt import Attempt
+from workers.engines.echo import Echo
+from workers.worker import Worker
+
+
+def claimed(sessions: Sessions, caller: Caller) -> Attempt:
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    return Attempt(claim)
+
+
+def settled(worker: Worker, attempt: Attempt) -> None:
+    record = run.settle(worker, attempt, Outcome(Status.SUCCEEDED, 4, 1, {"text": "x"}))
+    assert record is not None
+    assert (record.status, record.result) == ("succeeded", {"text": "x"})
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_end_whose_answer_was_lost_is_looked_up(
+    sessions: Sessions, caller: Caller, worker: Worker, postgres_url: str, tmp_path: Path, moment: str
+) -> None:
+    """Whether the commit took place or not: the end is there once, and the worker knows it, to announce it."""
+    attempt = claimed(sessions, caller)
+    with severed.wire(postgres_url, tmp_path) as (url, wire):
+        engine = db_session.open_engine(url, pool_size=2)
+        worker.sessions = db_session.open_sessions(engine)
+        wire.armed = moment
+        settled(worker, attempt)
+        assert wire.fired == 1
+        engine.dispose()
+    assert tables.usage_rows(sessions, attempt.claim.job_id) == [(4, 1)]
+
+
+def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """PostgreSQL ends one of two that wait for each other; where that is the worker's end, it is written again."""
+    attempt = claimed(sessions, caller)
+    job_id = attempt.claim.job_id
+    with sessions.begin() as session:
+        session.execute(
+            text("INSERT INTO job_outputs (job_id, entries, token_ids) VALUES (:id, '[]', '{}')"), {"id": job_id}
+        )
+    ending = threading.Thread(target=settled, args=(worker, attempt))
+    with capture_logs() as logs:
+        with sessions.begin() as session:
+            session.execute(text("SELECT 1 FROM job_outputs WHERE job_id = :id FOR UPDATE"), {"id": job_id})
+            ending.start()
+            while not _waits(sessions):
+                time.sleep(0.01)
+            session.execute(text("UPDATE jobs SET progress_done = 1 WHERE id = :id"), {"id": job_id})
+        ending.join()
+    assert any("deadlock detected" in entry.get("error", "") for entry in logs), logs
+    assert tables.usage_rows(sessions, job_id) == [(4, 1)]
+    assert tables.column(sessions, job_id, "status") == "succeeded"
+
+
+def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """No heart can be heard meanwhile, for longer than a lease: the run goes on, and is written when it can be."""
+    assert isinstance(worker.engine, Echo)
+    worker.engine.token_s = 0.1
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    beside = threads.start(worker)
+    running = threading.Thread(target=run.run, args=(worker, job_id))
+    running.start()
+    while len(stream.read(worker.client, job_id)) < 2:
+        time.sleep(0.01)
+    with sessions.begin() as session:
+        session.execute(text("LOCK TABLE jobs"))
+        session.execute(text("SELECT pg_sleep(:s)"), {"s": 2 * tables.LEASE_S})
+    running.join()
+    worker.gone.set()
+    worker.refiller.wake()
+    for thread in beside:
+        thread.join()
+    assert _how(sessions, job_id) == ["succeeded"]
+    assert tables.usage_rows(sessions, job_id) == [(4, 4)]
+
+
+def _waits(sessions: Sessions) -> bool:
+    """Whether anybody waits for a lock; a transaction would be told the same again and again."""
+    with sessions() as session:
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(session.scalar(query))
+
+
+def _how(sessions: Sessions, job_id: uuid.UUID) -> list[str]:
+    with sessions() as session:
+        return [attempt["how"] for attempt in attempts.shown(session, job_id)]
