@@ -92,6 +92,25 @@ def test_retry_asks_the_same_again_and_names_the_old_job(api: Api, sessions: Ses
     assert api.job(job["id"]) == before
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"type": "embed", "input": {"texts": ["one", "two"]}},
+        {"type": "chat", "input": {"messages": [{"role": "user", "content": "hi"}]}, "params": {"seed": 3}},
+        {"type": "rag", "input": {"question": "Who?", "collection": "books"}},
+    ],
+)
+def test_every_type_can_be_retried(api: Api, sessions: Sessions, asked: dict[str, Any]) -> None:
+    """On the model it was shown with, from its first stage."""
+    api.bring()
+    job = api.submit(**asked)
+    api.post(job["links"]["cancel"])
+    again = api.post(job["links"]["retry"]).json
+    assert (again["type"], again["model"], again["retry_of"]) == (job["type"], job["model"], job["id"])
+    ours = ids.parse(job["id"]), ids.parse(again["id"])
+    assert len({tables.column(sessions, job_id, "stage") for job_id in ours if job_id}) == 1
+
+
 def test_retry_of_a_job_that_has_not_ended_is_a_conflict(api: Api, theirs: Api) -> None:
     """And another tenant's job is as unknown as none."""
     job = api.submit()

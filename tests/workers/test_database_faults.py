@@ -61,14 +61,14 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
             text("INSERT INTO job_outputs (job_id, entries, token_ids) VALUES (:id, '[]', '{}')"), {"id": job_id}
         )
     ending = threading.Thread(target=settled, args=(worker, attempt))
-    with sessions.begin() as session:
-        session.execute(text("SELECT 1 FROM job_outputs WHERE job_id = :id FOR UPDATE"), {"id": job_id})
-        ending.start()
-        while not _waits(sessions):
-            time.sleep(0.01)
-        with capture_logs() as logs:
+    with capture_logs() as logs:
+        with sessions.begin() as session:
+            session.execute(text("SELECT 1 FROM job_outputs WHERE job_id = :id FOR UPDATE"), {"id": job_id})
+            ending.start()
+            while not _waits(sessions):
+                time.sleep(0.01)
             session.execute(text("UPDATE jobs SET progress_done = 1 WHERE id = :id"), {"id": job_id})
-    ending.join()
+        ending.join()
     assert any("deadlock detected" in entry.get("error", "") for entry in logs), logs
     assert tables.usage_rows(sessions, job_id) == [(4, 1)]
     assert tables.column(sessions, job_id, "status") == "succeeded"
