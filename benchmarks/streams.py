@@ -39,6 +39,7 @@ WORD_S = 0.5
 WORDS = 600
 WATCHED_S = 20.0
 LOUD_BYTES = 50_000
+LOUD_EVENTS = 200
 CATALOG = f"""
 [talking]
 engine = "echo"
@@ -119,9 +120,11 @@ async def _measure(stack: Stack, streams: int) -> Table:
     client = redis.Redis.from_url(stack.environment("FOREBAY_REDIS_URL"))
     jobs = [await platform.submit("word " * WORDS, WORDS, number) for number in range(JOBS)]
     loud = [await Platform(stack, "loud").submit("word " * 100, 100, number) for number in range(2)][1]
+    await asyncio.sleep(5)
     rows: list[tuple[Cell, ...]] = [await _row(stack, api, client, jobs, min(streams, JOBS), [])]
     rows.append(await _row(stack, api, client, jobs, streams, []))
     with _shouting(client, loud):
+        await asyncio.sleep(0.1 * LOUD_EVENTS)
         rows.append(await _row(stack, api, client, jobs, streams - NEVER_READING, [loud] * NEVER_READING))
     note = (
         f"milliseconds from append to client; {JOBS} jobs that say a word every {1000 * WORD_S:.0f} ms, {WATCHED_S:g} s"
@@ -168,14 +171,17 @@ def _unread(stack: Stack, job_id: str) -> socket.socket:
 
 @contextmanager
 def _shouting(client: redis.Redis, job_id: str) -> Iterator[None]:
-    """Writes large events into the stream of a job that waits, which no worker does at the same time."""
+    """Writes large events into the stream of a job that waits, which no worker does at the same time.
+
+    Fast until the kernel takes no more for who doesn't read, then as often as the others.
+    """
     gone, text = threading.Event(), "x" * LOUD_BYTES
     writer = Writer(client, ids.parse(job_id) or uuid.UUID(int=0), 1, ttl_s=60)
 
     def shout() -> None:
         writer.open()
         seq = 0
-        while not gone.wait(0.1):
+        while not gone.wait(0.1 if seq < LOUD_EVENTS else WORD_S):
             seq += 1
             writer.append([Entry(seq, DELTA, {"text": text})])
 
