@@ -4,6 +4,7 @@ Threads, since a stream is a thread that mostly sleeps; one process, since one f
 More of them on one machine are more of the same line on other ports.
 """
 
+import logging
 import signal
 import socket
 import struct
@@ -45,7 +46,8 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
-    """One JSON object a line on stderr."""
+    """One JSON object a line on stderr; of gunicorn's own, nothing that a client sent."""
+    logging.getLogger("gunicorn.error").addFilter(serving.Unquoted())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,5 +1,7 @@
-"""gunicorn's threaded worker, so that no client can hold up the thread that accepts the others."""
+"""gunicorn's threaded worker, so that no client can hold up the thread that accepts the others; and what it may log."""
 
+import logging
+import re
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
@@ -16,3 +18,15 @@ class Threads(ThreadWorker):  # type: ignore[misc]
             conn.close(graceful=True)
             conn.close = lambda graceful=False: None  # noqa: ARG005 - gunicorn's signature
         return kept
+
+
+class Unquoted(logging.Filter):
+    """gunicorn quotes the line that it couldn't read. Where a client announced too short a body, that is its prompt;
+    where it forgot a colon, its key. Only the kind of damage is left.
+    """
+
+    _QUOTING = re.compile(r"(Invalid request from ip=\S*: [\w ]*).*", re.DOTALL)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = self._QUOTING.sub(r"\1", str(record.msg))
+        return True

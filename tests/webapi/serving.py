@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psutil
@@ -39,8 +39,8 @@ class Served:
 
 
 @contextmanager
-def gunicorn(settings: Settings, key: str) -> Iterator[Served]:
-    """Runs one for as long as the block does."""
+def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None) -> Iterator[Served]:
+    """Runs one for as long as the block does; its log goes into the file, or where the test's goes."""
     port = free_port()
     env = {
         **os.environ,
@@ -51,7 +51,7 @@ def gunicorn(settings: Settings, key: str) -> Iterator[Served]:
         "FOREBAY_CATALOG": str(settings.shared.catalog),
     }
     argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]
-    with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env) as process:
+    with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env, stderr=log) as process:
         try:
             headers = {"Authorization": f"Bearer {key}"}
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:

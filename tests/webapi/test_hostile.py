@@ -4,10 +4,14 @@ import itertools
 import re
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from tests.webapi.serving import Served
+from db.session import Sessions
+from tests.webapi.conftest import new_key
+from tests.webapi.serving import Served, gunicorn
 from tests.webapi.test_body import MALFORMED
+from webapi.settings import Settings
 
 MEGABYTE = 1_000_000
 BOMBS = [
@@ -129,6 +133,21 @@ def test_damaged_heads_are_refused(served: Served) -> None:
         assert b'{"status":"ok"}' not in answer, name
     assert served.worker.pid == pid
     assert served.client.get("/healthz").status_code == 200
+
+
+def test_lines_that_cannot_be_read_are_not_logged(settings: Settings, sessions: Sessions, tmp_path: Path) -> None:
+    """A prompt behind too short a length, a key without its colon: the log says that they came, not what they were."""
+    path, key = tmp_path / "log", new_key(sessions, "ours")
+    authorization = f"Authorization: Bearer {key}\r\n"
+    cut = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: 1\r\n\r\n"
+    with path.open("wb") as log, gunicorn(settings, key, log) as served:
+        assert b"HTTP/1.1 4" in told(served, f'{cut}{{"input": "a prompt, not a line"}}\r\n\r\n'.encode())
+        assert b"HTTP/1.1 400" in told(served, f"GET / HTTP/1.1\r\n{authorization.replace(':', '')}\r\n".encode())
+        assert b"HTTP/1.1 400" in told(served, f"GET / HTTP/1.1\r\n{authorization[:-2]}\0\r\n\r\n".encode())
+    logged = path.read_text()
+    assert logged.count("Invalid request from ip=127.0.0.1: ") == 3
+    assert "prompt" not in logged
+    assert key[14:40] not in logged
 
 
 def test_no_page_of_another_origin_may_read_us(served: Served) -> None:

@@ -10,7 +10,7 @@ import redis
 from flask import Flask
 
 from db.session import Sessions
-from tasks import follow, ids, stream
+from tasks import follow, ids, reading, stream
 from tasks.transcript import PROGRESS, RESUMED
 from tests import tables
 from tests.webapi import byhand
@@ -90,6 +90,14 @@ def test_position_is_told_again_when_it_changes(api: Api, sessions: Sessions, op
     assert next(events).data["position"] == 1
     api.post(f"/v1/jobs/{first['id']}/cancel")
     assert next(events) == Seen(None, "queued", {"position": 0, "estimated_start_s": None})
+
+
+def test_positions_are_looked_up_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty times a second in a process, however many readers wait."""
+    moments = iter(range(1000 * 100))
+    monkeypatch.setattr(reading.time, "monotonic", lambda: next(moments) / 100_000)
+    looks = reading._Looks()
+    assert 45 <= sum(looks.take() for _ in range(1000 * 100)) <= 50
 
 
 def test_stream_joined_during_the_run_starts_at_its_beginning(
