@@ -5,12 +5,15 @@ for once and is there twice, `recovered` was never acknowledged and is there all
 """
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.faults.clients import Ask, Follower, Party
 from tests.faults.rig import LIMIT_S, Rig
+
+_TOLD_WITHIN_S = 20.0
 
 Expected = Mapping[tuple[str, str, str], tuple[str, int]]  # by an ask's key: the text, and its tokens
 
@@ -60,8 +63,7 @@ def check(rig: Rig, party: Party, tally: Tally, expected: Expected, limit_s: flo
         rig.until(lambda: not rig.rows(open_jobs, like), limit_s)
     except TimeoutError:
         tally.notes.append("not all jobs ended in time")
-    for follower in party.followers.values():
-        follower.join(60)
+    _await_readers(party, tally)
     columns = "replace(j.id::text, '-', ''), metadata->>'request', status, j.prompt_tokens, j.completion_tokens"
     outputs = "o.result->>'text', j.attempt, j.error_code"
     used = "(SELECT array_agg(ARRAY[u.prompt_tokens, u.completion_tokens]) FROM usage u WHERE u.job_id = j.id)"
@@ -80,6 +82,18 @@ def check(rig: Rig, party: Party, tally: Tally, expected: Expected, limit_s: flo
         if follower:
             _compare_stream(tally, follower, expected.get(ask.key), text)
     return tally
+
+
+def _await_readers(party: Party, tally: Tally) -> None:
+    """A reader that hasn't been told the end soon after it was there is one that was left hanging."""
+    deadline = time.monotonic() + _TOLD_WITHIN_S
+    for follower in party.followers.values():
+        follower.join(max(0.0, deadline - time.monotonic()))
+    for follower in party.followers.values():
+        if follower.is_alive():
+            last = follower.events[-1][1:3] if follower.events else None
+            tally.promise(False, f"the reader of {follower.job_id} hung after {last}")
+            follower.join(60)
 
 
 def _count(party: Party, tally: Tally, found: list[tuple[object, ...]]) -> None:

@@ -1,5 +1,6 @@
 """Clients that write down what they did, and what they were told, before they go on."""
 
+import io
 import json
 import os
 import threading
@@ -58,13 +59,16 @@ class History:
     path: Path
     lines: list[dict[str, Any]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _file: io.FileIO = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._file = io.FileIO(self.path, "a")
 
     def note(self, **line: Any) -> None:
-        with self._lock, self.path.open("a") as file:
+        with self._lock:
             self.lines.append(line)
-            file.write(json.dumps({"t": time.time(), **line}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+            self._file.write((json.dumps({"t": time.time(), **line}) + "\n").encode())
+        os.fsync(self._file.fileno())  # together with those of other threads
 
 
 class Follower(threading.Thread):

@@ -48,6 +48,7 @@ def random_mix(ground: Ground) -> Tally:
     over_at = time.monotonic()
     tend(rig)
     rig.until(lambda: all(rig.beats(name) for name in _WORKERS) or tend(rig))
+    rig.until(lambda: rig.status("/healthz") == 200)
     ground.check(party, tally, 240)
     tally.recoveries_s.append(time.monotonic() - over_at)
     told = {name: tally.notes.count(name) for name in FAULTS}
