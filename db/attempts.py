@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from sqlalchemy import DateTime, ForeignKey, Integer, Select, Text, Update, bindparam, func, insert, select, update
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.jobs import JobInput, JobOutput
@@ -41,7 +42,7 @@ def begin(
 @cache
 def _begin() -> Select[JobInput, JobOutput]:
     noted = (
-        insert(JobAttempt)
+        insert(_table())
         .values(
             job_id=bindparam("job"),
             number=bindparam("at"),
@@ -55,21 +56,30 @@ def _begin() -> Select[JobInput, JobOutput]:
     return query.where(JobInput.job_id == bindparam("job")).add_cte(noted)
 
 
+def _table() -> SqlTable:
+    """The table itself, as in `jobs.save_output`: every job makes two of these statements."""
+    table = JobAttempt.__table__
+    assert isinstance(table, SqlTable)
+    return table
+
+
 def end(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
     """Notes how the attempt ended; the last word counts."""
     values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
-    session.execute(_end(), values, execution_options={"synchronize_session": False})
+    session.execute(_end(open_only=False), values)
 
 
 def end_open(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
     """The same, of an attempt that nobody has ended yet; does nothing when there is none."""
     values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
-    session.execute(_end().where(JobAttempt.how.is_(None)), values, execution_options={"synchronize_session": False})
+    session.execute(_end(open_only=True), values)
 
 
 @cache
-def _end() -> Update:
-    statement = update(JobAttempt).where(JobAttempt.job_id == bindparam("job"), JobAttempt.number == bindparam("at"))
+def _end(*, open_only: bool) -> Update:
+    statement = update(_table()).where(JobAttempt.job_id == bindparam("job"), JobAttempt.number == bindparam("at"))
+    if open_only:
+        statement = statement.where(JobAttempt.how.is_(None))
     ended = {"how": bindparam("ended_how"), "error_code": bindparam("code", type_=Text)}
     return statement.values(ended_at=func.clock_timestamp(), **ended)
 
