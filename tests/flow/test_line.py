@@ -42,7 +42,7 @@ def events(http: httpx.Client, job: dict[str, Any]) -> list[tuple[str, Any]]:
 
 @EITHER
 def test_chat_is_answered_streamed_and_written_down(http: httpx.Client, model: str) -> None:
-    """Submit, follow, read again: the deltas add up to the answer, the last event is the record."""
+    """Submit, follow, read again: the deltas are the answer, the last event is the record but for its attempts."""
     messages = [{"role": "user", "content": QUESTION}]
     given = {"model": model} if model != "demo-chat" else {}  # it is the default
     asked = {"type": "chat", "input": {"messages": messages}, "params": {"temperature": 0}}
@@ -50,6 +50,7 @@ def test_chat_is_answered_streamed_and_written_down(http: httpx.Client, model: s
     assert (job["status"], job["model"]) == ("queued", model)
     told = [(name, data) for name, data in events(http, job) if name != "queued"]
     record = ended(http, job)
+    assert [attempt["how"] for attempt in record.pop("attempts")] == ["succeeded"]
     assert record["result"] == {
         "message": {"role": "assistant", "content": "The code of the harbour is 19."},
         "finish_reason": "stop",

@@ -114,7 +114,7 @@ def test_interrupted_sweeper_takes_nobodys_jobs(
     with sessions.begin() as session:
         tables.put(session, job_id, Status.RUNNING)
     whole, failed.dispatcher = failed.dispatcher, Dispatcher(post, None, tables.LEASE_S)
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError):
         failed.sweep()
     failed.dispatcher = whole
     failed.sweep()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import redis
 from flask import Flask
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from db.jobs import Job
 from db.session import Sessions
@@ -69,6 +69,7 @@ def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[End
     def work(ending: Ending) -> None:
         while not gone.wait(0.005):
             with sessions.begin() as session:
+                session.execute(update(Worker).values(beat_at=func.now()))
                 waiting = session.scalars(select(Job.id).where(Job.type == "embed", Job.finished_at.is_(None))).all()
             for job_id in waiting:
                 tables.dispatch(sessions, job_id)
@@ -79,8 +80,6 @@ def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[End
 
     def start(ending: Ending) -> None:
         tables.worker(sessions, "w1", model="embedder")
-        with sessions.begin() as session:  # a heart that needs no beating
-            session.execute(update(Worker).values(beat_at="infinity"))
         threads.append(threading.Thread(target=work, args=(ending,)))
         threads[-1].start()
 
