@@ -18,7 +18,7 @@ from benchmarks import hosts, stacks, tables, wire
 from benchmarks.clients import Direct
 from benchmarks.stacks import Stack
 from benchmarks.tables import Table, median, percentile
-from tasks import questions
+from tasks.documents import questions
 
 MODELS = stacks.ROOT / "models"
 FACTS = (stacks.ROOT / "cli" / "fact_sheet.txt").read_text(encoding="utf-8")

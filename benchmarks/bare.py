@@ -12,7 +12,7 @@ import time
 import redis
 from celery import Celery
 
-from tasks import broker
+from tasks.queues import broker
 
 QUEUE = "bare"
 DONE = "forebay:bench:done"

@@ -20,6 +20,7 @@ import click
 import httpx
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 from rich.console import Console
 from sqlalchemy import text
 
@@ -30,11 +31,11 @@ from db import chunks, documents, migrate
 from db import session as db_session
 from db.scope import scope
 from db.session import Sessions
-from tasks import documents as use_cases
 from tasks import keys
 from tasks.catalog import Model
-from tasks.chunking import Piece
-from tasks.documents import Floats, NewDocument
+from tasks.documents import intake, ranking
+from tasks.documents.chunking import Piece
+from tasks.documents.intake import NewDocument
 from tasks.keys import Caller
 
 DIMENSIONS = 384
@@ -111,29 +112,29 @@ def _in_postgres(sessions: Sessions, count: int, queries: int) -> Iterator[Table
     )
     found = [_recall(sessions, ours, vector) for _, vector in asked[:100]]
     columns = ("of the nearest 50, found through the index", "least")
-    note = f"a search uses it beyond {use_cases.FEW_CHUNKS} chunks"
+    note = f"a search uses it beyond {ranking.FEW_CHUNKS} chunks"
     yield Table("What does the index miss?", columns, [(sum(found) / len(found), min(found))], note)
 
 
-def _search(sessions: Sessions, caller: Caller, name: str, query: str, vector: Floats) -> None:
+def _search(sessions: Sessions, caller: Caller, name: str, query: str, vector: NDArray[np.float32]) -> None:
     with sessions.begin() as session:
-        found = use_cases.search(session, caller.tenant_id, name, query, vector, model="random", top_k=10)
+        found = ranking.search(session, caller.tenant_id, name, query, vector, model="random", top_k=10)
     assert len(found) == 10
 
 
-def _nearest(sessions: Sessions, caller: Caller, name: str, vector: Floats) -> list[chunks.Hit]:
+def _nearest(sessions: Sessions, caller: Caller, name: str, vector: NDArray[np.float32]) -> list[chunks.Hit]:
     with sessions.begin() as session, scope(session, caller.tenant_id):
         home = _home(session, caller, name)
         return chunks.nearest(session, caller.tenant_id, home, vector, depth=DEPTH)
 
 
-def _walk(sessions: Sessions, caller: Caller, name: str, vector: Floats) -> list[chunks.Hit]:
+def _walk(sessions: Sessions, caller: Caller, name: str, vector: NDArray[np.float32]) -> list[chunks.Hit]:
     with sessions.begin() as session, scope(session, caller.tenant_id):
         home = _home(session, caller, name)
         return chunks.walk(session, caller.tenant_id, home, vector, dimensions=DIMENSIONS, depth=DEPTH)
 
 
-def _worded(sessions: Sessions, caller: Caller, name: str, query: str, vector: Floats) -> None:
+def _worded(sessions: Sessions, caller: Caller, name: str, query: str, vector: NDArray[np.float32]) -> None:
     with sessions.begin() as session, scope(session, caller.tenant_id):
         home = _home(session, caller, name)
         chunks.worded(session, caller.tenant_id, home, query, vector, depth=DEPTH)
@@ -145,7 +146,7 @@ def _home(session: db_session.Session, caller: Caller, name: str) -> uuid.UUID:
     return home.id
 
 
-def _recall(sessions: Sessions, caller: Caller, vector: Floats) -> float:
+def _recall(sessions: Sessions, caller: Caller, vector: NDArray[np.float32]) -> float:
     true = _nearest(sessions, caller, "large", vector)
     return len({*true} & {*_walk(sessions, caller, "large", vector)}) / len(true)
 
@@ -158,20 +159,20 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         vectors = _units(CHUNKS_A_DOCUMENT, draw)
         new = NewDocument("x", None, "text", None, None, {})
         with sessions.begin() as session:
-            job = use_cases.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {})
-            [waiting] = use_cases.work(session, caller.tenant_id, job.id).waiting
-            use_cases.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
+            job = intake.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {})
+            [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
+            intake.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
         began = time.perf_counter()
         with sessions.begin() as session:
-            use_cases.store(session, caller.tenant_id, waiting.id, pieces, vectors)
+            intake.store(session, caller.tenant_id, waiting.id, pieces, vectors)
         took_s += time.perf_counter() - began
     return took_s
 
 
-def _units(count: int, draw: np.random.Generator) -> Floats:
+def _units(count: int, draw: np.random.Generator) -> NDArray[np.float32]:
     """Vectors of length 1 about five hundred directions, as texts are about topics."""
     drawn = _TOPICS[draw.integers(len(_TOPICS), size=count)] + 0.8 * draw.standard_normal((count, DIMENSIONS))
-    units: Floats = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    units: NDArray[np.float32] = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     return units
 
 

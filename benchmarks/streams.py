@@ -29,9 +29,10 @@ from benchmarks import stacks, tables, wire
 from benchmarks.clients import Platform
 from benchmarks.stacks import Stack
 from benchmarks.tables import Cell, Table, percentile
-from tasks import ids, stream
-from tasks.stream import Writer
-from tasks.transcript import DELTA, Entry
+from tasks import ids
+from tasks.streams import stream
+from tasks.streams.stream import Writer
+from tasks.streams.transcript import DELTA, Entry
 
 JOBS = 40
 NEVER_READING = 50

@@ -14,7 +14,7 @@ from db.jobs import Job, JobOutput
 from tasks import errors, ids, lifecycle, record
 from tasks.lifecycle import Status
 from tasks.record import Record
-from tasks.transcript import Transcript
+from tasks.streams.transcript import Transcript
 
 FIRST_BACKOFF_S = 2.0
 

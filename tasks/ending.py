@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 
 from db import attempts
 from db.jobs import Job, JobOutput
-from tasks import errors, ids, jobs, lifecycle, stream, timing
+from tasks import errors, ids, jobs, lifecycle, timing
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
-from tasks.transcript import Entry, Transcript
+from tasks.streams import stream
+from tasks.streams.transcript import Entry, Transcript
 
 log = structlog.get_logger(__name__)
 

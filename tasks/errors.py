@@ -112,6 +112,10 @@ class DimensionsDiffer(JobError):
 
     code = "dimensions_differ"
 
+    def __init__(self, collection: str, got: int, expected: int) -> None:
+        text = f"the model makes vectors of {got} dimensions, the collection {collection} has {expected}"
+        super().__init__(text)
+
 
 class UnreadableDocument(JobError):
     """No text can be had from the document: it is damaged, encrypted, of another kind, or holds none."""

@@ -14,14 +14,16 @@ from sqlalchemy.orm import Session
 
 from db import attempts, jobs, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
-from tasks import catalog, deliveries, errors, ids, lifecycle, record, stages, timing, transcript
+from tasks import catalog, errors, ids, lifecycle, record, stages, timing
 from tasks.catalog import Catalog, Model
 from tasks.engine import Params
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
+from tasks.streams import transcript
+from tasks.streams.transcript import Transcript
 from tasks.timing import ANY_TIME, Timing
-from tasks.transcript import Transcript
+from tasks.webhooks import deliveries
 
 POSITION_CAP = 1000  # a position is counted to here: "1000" means a thousand or more
 

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 from db import documents as documents_table
 from db.jobs import Job, JobInput
 from db.scope import scope
-from tasks import catalog, errors, ids, jobs, lifecycle, questions, record, stages
+from tasks import catalog, errors, ids, jobs, lifecycle, record, stages
 from tasks.catalog import Catalog
+from tasks.documents import questions
 from tasks.jobs import Plan, Submission
 from tasks.keys import Caller
 from tasks.lifecycle import Status

@@ -7,7 +7,7 @@ from pathlib import Path
 from environs import Env, EnvError, ValidationError
 
 from tasks import errors, failpoints
-from tasks.destinations import Network, Policy
+from tasks.webhooks.destinations import Network, Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import redis
 from cli import embedded, processes
 from db import migrate
 from db.session import Sessions
-from tasks import stream
 from tasks.keys import Caller
+from tasks.streams import stream
 from tests import tables
 
 ROOT = Path(__file__).parent.parent

@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import deliveries, jobs, webhooks
-from tasks.deliveries import Parcel, Shown
+from tasks import jobs
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.transcript import Transcript
-from tasks.webhooks import Webhook
+from tasks.streams.transcript import Transcript
+from tasks.webhooks import deliveries, endpoints
+from tasks.webhooks.deliveries import Parcel, Shown
+from tasks.webhooks.endpoints import Webhook
 from tests import tables
 
 URL = "https://example.com/hooks"
@@ -20,7 +21,7 @@ URL = "https://example.com/hooks"
 
 def endpoint(sessions: Sessions, caller: Caller, url: str = URL, **options: Any) -> Webhook:
     with sessions.begin() as session:
-        return webhooks.create(session, caller, tables.WEBHOOKS, url=url, **options)
+        return endpoints.create(session, caller, tables.WEBHOOKS, url=url, **options)
 
 
 def begin(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:

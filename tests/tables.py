@@ -14,12 +14,12 @@ from db import tables, workers
 from db.session import Sessions
 from tasks import jobs, keys
 from tasks.catalog import Catalog, Model
-from tasks.destinations import Policy
 from tasks.jobs import Claim, Submission
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
 from tasks.settings import WebhookSettings
+from tasks.webhooks.destinations import Policy
 
 PEPPER = "pepper"
 LEASE_S = 1.5

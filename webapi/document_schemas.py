@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
-from tasks.documents import MAX_CHARACTERS
+from tasks.documents.intake import MAX_CHARACTERS
 from webapi.fields import Given, Real, Timed, Whole
 from webapi.schemas import JobError
 

@@ -12,8 +12,10 @@ from flask import Request, Response, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
-from tasks import documents, errors, holdings, idempotency, ids, record
-from tasks.documents import Collection, NewDocument
+from tasks import errors, idempotency, ids, record
+from tasks.documents import holdings, intake
+from tasks.documents.holdings import Collection
+from tasks.documents.intake import NewDocument
 from tasks.errors import InvalidField
 from tasks.record import Record
 from webapi import auth, body, multipart, schemas, service
@@ -59,7 +61,7 @@ def bring(headers: dict[str, str]) -> Response:
 
 
 def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Record:
-    return documents.ingest(
+    return intake.ingest(
         session,
         service.current().catalog,
         auth.caller(),
@@ -220,5 +222,5 @@ def _parse_id(shown: str) -> uuid.UUID:
 def _checked(name: str) -> str:
     """The name in a path. Raises `NotFound`, worded as for a collection that isn't there."""
     if not own.is_name(name):
-        raise documents.no_collection(name)
+        raise holdings.no_collection(name)
     return name

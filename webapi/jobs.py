@@ -14,25 +14,15 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import (
-    attempts,
-    ending,
-    errors,
-    failpoints,
-    idempotency,
-    ids,
-    jobs,
-    questions,
-    retrying,
-    stages,
-    webhooks,
-    window,
-)
+from tasks import attempts, ending, errors, failpoints, idempotency, ids, jobs, retrying, stages
+from tasks.documents import questions
 from tasks.idempotency import Once
 from tasks.jobs import Submission
+from tasks.queues import window
+from tasks.queues.window import Ticket
 from tasks.record import Record
-from tasks.webhooks import EVENTS
-from tasks.window import Ticket
+from tasks.webhooks import endpoints
+from tasks.webhooks.endpoints import EVENTS
 from webapi import auth, schemas, service
 from webapi.api import Blueprint, reply
 from webapi.fields import IdempotencyHeader, timing_of
@@ -66,7 +56,7 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 def _submit(session: Session, given: dict[str, Any]) -> Record:
     serving, caller = service.current(), auth.caller()
     if "webhook" in given:
-        webhooks.allow(session, caller, serving.settings.webhooks.policy, given["webhook"]["url"])
+        endpoints.allow(session, caller, serving.settings.webhooks.policy, given["webhook"]["url"])
     make = questions.submit if given["type"] == stages.RAG else jobs.submit
     return make(session, serving.catalog, caller, _submission(given))
 

@@ -8,9 +8,10 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks import ids, lifecycle, stages, transcript
-from tasks.follow import ANY_ATTEMPT, Position
+from tasks import ids, lifecycle, stages
 from tasks.lifecycle import Status
+from tasks.streams import transcript
+from tasks.streams.follow import ANY_ATTEMPT, Position
 from webapi.fields import Given, Real, Strict, Timed, Whole, within
 from webapi.webhook_schemas import JobWebhook
 

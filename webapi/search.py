@@ -4,13 +4,16 @@ from typing import Any
 
 import numpy as np
 from flask import Response
+from numpy.typing import NDArray
 
 from db import vectors, workers
-from tasks import documents, ending, errors, jobs, stages, window
+from tasks import ending, errors, jobs, stages
 from tasks.catalog import Model
-from tasks.documents import Floats, Home
+from tasks.documents import ranking
+from tasks.documents.ranking import Home
 from tasks.jobs import Submission
 from tasks.lifecycle import Status
+from tasks.queues import window
 from tasks.record import Record
 from webapi import auth, service
 from webapi import document_schemas as own
@@ -34,7 +37,7 @@ def search(given: dict[str, Any]) -> Response:
     """
     caller, name, query = auth.caller(), given["collection"], given["query"]
     with service.current().sessions.begin() as session:
-        collection = documents.collection_of(session, caller, name)
+        collection = ranking.collection_of(session, caller, name)
     if collection.dimensions is None:
         return reply({"object": "list", "results": []})
     vector = _embedded(_model(collection, query), query)
@@ -46,7 +49,7 @@ def search(given: dict[str, Any]) -> Response:
     }
     try:
         with service.current().sessions.begin() as session:
-            found = documents.search(session, caller.tenant_id, name, query, vector, **options)
+            found = ranking.search(session, caller.tenant_id, name, query, vector, **options)
     except errors.CollectionGone as error:
         raise errors.Unavailable(f"{error}; try again") from error
     except errors.DimensionsDiffer as error:
@@ -67,7 +70,7 @@ def _model(collection: Home, query: str) -> Model:
     return model
 
 
-def _embedded(model: Model, query: str) -> Floats:
+def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     """The query's vector, (d,). Raises `Unavailable` when it doesn't come in time, `PromptTooLong`."""
     serving = service.current()
     with serving.permit():

@@ -8,11 +8,13 @@ from functools import partial
 from flask import current_app
 
 from db import session
-from tasks import broker, catalog, errors, stream
-from tasks.dispatch import Dispatcher, Refiller
-from tasks.reading import Reader
+from tasks import catalog, errors
+from tasks.queues import broker
+from tasks.queues.dispatch import Dispatcher, Refiller
+from tasks.queues.window import Ticket
 from tasks.record import Record
-from tasks.window import Ticket
+from tasks.streams import stream
+from tasks.streams.reading import Reader
 from webapi.settings import Settings
 
 _POOL_SIZE = 16

@@ -9,11 +9,11 @@ import structlog
 from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import follow
-from tasks.follow import START, Position
 from tasks.jobs import Wait
-from tasks.reading import Step
-from tasks.stream import Event
+from tasks.streams import follow
+from tasks.streams.follow import START, Position
+from tasks.streams.reading import Step
+from tasks.streams.stream import Event
 from webapi import auth, schemas, service
 from webapi.api import Blueprint
 from webapi.jobs import parse_id

@@ -3,10 +3,11 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from tasks import deliveries, ids
-from tasks.deliveries import Status
-from tasks.destinations import MAX_URL_LENGTH
-from tasks.webhooks import EVENTS, MAX_ENDPOINTS
+from tasks import ids
+from tasks.webhooks import deliveries
+from tasks.webhooks.deliveries import Status
+from tasks.webhooks.destinations import MAX_URL_LENGTH
+from tasks.webhooks.endpoints import EVENTS, MAX_ENDPOINTS
 from webapi.fields import Flag, Given
 
 _STORABLE = {"pattern": r"^[^\x00]*$"}

@@ -5,7 +5,8 @@ from typing import Any
 
 from flask import Response
 
-from tasks import deliveries, errors, ids, webhooks
+from tasks import errors, ids
+from tasks.webhooks import deliveries, endpoints
 from webapi import auth, service
 from webapi import webhook_schemas as own
 from webapi.api import Blueprint, reply
@@ -27,7 +28,7 @@ def create(given: dict[str, Any]) -> Response:
     """
     serving = service.current()
     with serving.sessions.begin() as session:
-        made = webhooks.create(session, auth.caller(), serving.settings.webhooks, **given)
+        made = endpoints.create(session, auth.caller(), serving.settings.webhooks, **given)
     response = reply(made.as_json(), 201)
     response.headers["Location"] = f"/v1/webhooks/{ids.show(made.id, ids.WEBHOOK)}"
     return response
@@ -39,7 +40,7 @@ def create(given: dict[str, Any]) -> Response:
 def browse() -> Response:
     """List webhooks, oldest first"""
     with service.current().sessions.begin() as session:
-        found = webhooks.listed(session, auth.caller())
+        found = endpoints.listed(session, auth.caller())
     return reply({"object": "list", "data": [webhook.as_json() for webhook in found]})
 
 
@@ -49,7 +50,7 @@ def browse() -> Response:
 def show(webhook_id: str) -> Response:
     """Look at a webhook"""
     with service.current().sessions.begin() as session:
-        found = webhooks.get(session, auth.caller(), _parse_id(webhook_id))
+        found = endpoints.get(session, auth.caller(), _parse_id(webhook_id))
     return reply(found.as_json())
 
 
@@ -65,7 +66,7 @@ def change(given: dict[str, Any], webhook_id: str) -> Response:
     serving = service.current()
     with serving.sessions.begin() as session:
         policy = serving.settings.webhooks.policy
-        changed = webhooks.change(session, auth.caller(), policy, _parse_id(webhook_id), given)
+        changed = endpoints.change(session, auth.caller(), policy, _parse_id(webhook_id), given)
     return reply(changed.as_json())
 
 
@@ -75,7 +76,7 @@ def change(given: dict[str, Any], webhook_id: str) -> Response:
 def delete(webhook_id: str) -> Response:
     """Delete a webhook"""
     with service.current().sessions.begin() as session:
-        webhooks.delete(session, auth.caller(), _parse_id(webhook_id))
+        endpoints.delete(session, auth.caller(), _parse_id(webhook_id))
     return Response(status=204)
 
 
@@ -89,7 +90,7 @@ def rotate(webhook_id: str) -> Response:
     """
     serving = service.current()
     with serving.sessions.begin() as session:
-        rotated = webhooks.rotate(session, auth.caller(), serving.settings.webhooks, _parse_id(webhook_id))
+        rotated = endpoints.rotate(session, auth.caller(), serving.settings.webhooks, _parse_id(webhook_id))
     return reply(rotated.as_json())
 
 
@@ -113,7 +114,7 @@ def rotate_own() -> Response:
     """
     serving = service.current()
     with serving.sessions.begin() as session:
-        secret = webhooks.rotate_own(session, auth.caller(), serving.settings.webhooks)
+        secret = endpoints.rotate_own(session, auth.caller(), serving.settings.webhooks)
     return reply({"object": "webhook_secret", "secret": secret})
 
 

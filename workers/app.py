@@ -24,11 +24,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import broker, catalog, errors, failpoints, stream
+from tasks import catalog, errors, failpoints
 from tasks import settings as shared_settings
 from tasks.catalog import Model
-from tasks.dispatch import Dispatcher
-from tasks.sweep import Sweeper
+from tasks.queues import broker
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.sweep import Sweeper
+from tasks.streams import stream
 from workers import engines, logs, run, settings, threads
 from workers.settings import WorkerSettings
 from workers.worker import Worker

@@ -6,7 +6,7 @@ import threading
 from tasks import errors
 from tasks.engine import Handle
 from tasks.jobs import Claim
-from tasks.transcript import Transcript
+from tasks.streams.transcript import Transcript
 
 
 class Stop(enum.Enum):

@@ -7,9 +7,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
-from tasks import deliveries, destinations, errors, ids, signing
-from tasks.deliveries import Answer, Parcel
+from tasks import errors, ids
 from tasks.settings import WebhookSettings
+from tasks.webhooks import deliveries, destinations, signing
+from tasks.webhooks.deliveries import Answer, Parcel
 from workers import outbound
 
 log = structlog.get_logger(__name__)

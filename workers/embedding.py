@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks import attempts, chunking, documents, errors, ids, questions, stages
-from tasks.chunking import Piece
-from tasks.documents import Pending
+from tasks import attempts, errors, ids, stages
+from tasks.documents import chunking, intake, questions, ranking
+from tasks.documents.chunking import Piece
+from tasks.documents.intake import Pending
 from tasks.jobs import Onward, Outcome
 from tasks.lifecycle import Status
 from workers import ingestion
@@ -45,7 +46,7 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
     top_k = claim.input.get("top_k", questions.TOP_K)
     try:
         with worker.sessions.begin() as session:
-            found = documents.search(session, claim.tenant_id, name, question, vector, model=worker.model, top_k=top_k)
+            found = ranking.search(session, claim.tenant_id, name, question, vector, model=worker.model, top_k=top_k)
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}
@@ -59,7 +60,7 @@ def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
     """
     claim = attempt.claim
     with worker.sessions.begin() as session:
-        work = documents.work(session, claim.tenant_id, claim.job_id)
+        work = intake.work(session, claim.tenant_id, claim.job_id)
     tally = _Tally(Reporter(attempt, pen, worker.id), work.done, work.total)
     tally.tell(0)
     for document in work.waiting:
@@ -92,7 +93,7 @@ def _embed_document(worker: Worker, attempt: Attempt, document: Pending, tally: 
     """Stores the document's chunks, and makes it ready. Does nothing more once it is deleted."""
     claim = attempt.claim
     with worker.sessions.begin() as session:
-        text = documents.text(session, claim.tenant_id, document.id)
+        text = intake.text(session, claim.tenant_id, document.id)
     if text is None:
         return
     pieces = cut(worker, attempt, text)
@@ -100,7 +101,7 @@ def _embed_document(worker: Worker, attempt: Attempt, document: Pending, tally: 
         raise errors.UnreadableDocument("it holds no text")
     with worker.sessions.begin() as session:
         attempts.guard(session, claim.job_id, claim.attempt)
-        start = documents.resume(session, claim.tenant_id, document.id, pieces)
+        start = intake.resume(session, claim.tenant_id, document.id, pieces)
     for first in range(start, len(pieces), CHUNKS_OF_A_LOT):
         lot = pieces[first : first + CHUNKS_OF_A_LOT]
         tokens = tokenized(worker, attempt, [piece.text for piece in lot])
@@ -108,11 +109,11 @@ def _embed_document(worker: Worker, attempt: Attempt, document: Pending, tally: 
         vectors = worker.batcher.embed(tokens, attempt.check, heard)
         if first == start:
             with worker.sessions.begin() as session:
-                documents.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
+                intake.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
         cost = sum(map(len, tokens))
         with worker.sessions.begin() as session:
             attempts.charge(session, claim.job_id, claim.attempt, cost)
-            there = documents.store(
+            there = intake.store(
                 session, claim.tenant_id, document.id, lot, vectors, first=first, last=first + len(lot) == len(pieces)
             )
         tally.charged += cost

@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from tasks import documents, errors
+from tasks import errors
+from tasks.documents import intake
 from workers.engines import hosting
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,7 @@ _ERRORS: dict[str, type[errors.JobError]] = {
 class Limits:
     """What reading one document may cost, and how much may come of it."""
 
-    characters: int = documents.MAX_CHARACTERS
+    characters: int = intake.MAX_CHARACTERS
     pages: int = 2_000
     memory_bytes: int = 1 << 30  # of address space, the interpreter's too
     cpu_s: int = 90

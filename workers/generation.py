@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from tasks import errors, failpoints, jobs, transcript
+from tasks import errors, failpoints, jobs
+from tasks.documents.questions import Passage
 from tasks.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
-from tasks.questions import Passage
+from tasks.streams import transcript
 from workers import prompts
 from workers.attempt import Attempt
 from workers.pen import Pen

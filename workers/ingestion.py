@@ -2,7 +2,8 @@
 
 import uuid
 
-from tasks import attempts, documents, errors, stages
+from tasks import attempts, errors, stages
+from tasks.documents import intake
 from tasks.jobs import Onward, Outcome
 from tasks.lifecycle import Status
 from workers import extraction
@@ -17,7 +18,7 @@ def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
     claim = attempt.claim
     reporter = Reporter(attempt, pen, worker.id)
     with worker.sessions.begin() as session:
-        work = documents.work(session, claim.tenant_id, claim.job_id)
+        work = intake.work(session, claim.tenant_id, claim.job_id)
     failed, done = 0, work.done
     reporter.report(done, work.total, 0)
     for document in work.waiting:
@@ -30,11 +31,11 @@ def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
     return Onward(stages.EMBED_DOCUMENTS, claim.shown_model)
 
 
-def _extract_one(worker: Worker, attempt: Attempt, document: documents.Pending) -> bool:
+def _extract_one(worker: Worker, attempt: Attempt, document: intake.Pending) -> bool:
     """Keeps the file's text, or why there is none. True when it has text, or needs none."""
     claim = attempt.claim
     with worker.sessions.begin() as session:
-        raw = documents.raw(session, claim.tenant_id, document.id)
+        raw = intake.raw(session, claim.tenant_id, document.id)
     if raw is None:
         return True
     try:
@@ -45,7 +46,7 @@ def _extract_one(worker: Worker, attempt: Attempt, document: documents.Pending) 
         return False
     with worker.sessions.begin() as session:
         attempts.guard(session, claim.job_id, claim.attempt)
-        documents.extracted(session, claim.tenant_id, document.id, text)
+        intake.extracted(session, claim.tenant_id, document.id, text)
     return True
 
 
@@ -54,14 +55,14 @@ def give_up(worker: Worker, attempt: Attempt, document_id: uuid.UUID, error: err
     claim = attempt.claim
     with worker.sessions.begin() as session:
         attempts.guard(session, claim.job_id, claim.attempt)
-        documents.failed(session, claim.tenant_id, document_id, error.code, str(error))
+        intake.failed(session, claim.tenant_id, document_id, error.code, str(error))
 
 
 def outcome(worker: Worker, attempt: Attempt, progress: tuple[int, int]) -> Outcome:
     """The end of an ingest job: it fails when none of its documents could be read."""
     claim = attempt.claim
     with worker.sessions.begin() as session:
-        ended = documents.outcome(session, claim.tenant_id, claim.job_id)
+        ended = intake.outcome(session, claim.tenant_id, claim.job_id)
     if ended.ready or not ended.failed:
         return Outcome(Status.SUCCEEDED, ended.tokens, 0, ended.result, progress=progress)
     return Outcome(Status.FAILED, ended.tokens, 0, error=ended.failed[0], progress=progress)

@@ -18,9 +18,9 @@ from typing import Any
 import certifi
 import httpcore
 
-from tasks import destinations
-from tasks.deliveries import Answer
-from tasks.destinations import Destination, Policy
+from tasks.webhooks import destinations
+from tasks.webhooks.deliveries import Answer
+from tasks.webhooks.destinations import Destination, Policy
 
 LIMIT_S = 15.0
 _CONNECT_S = 5.0  # for one of several addresses

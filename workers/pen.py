@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import errors, failpoints
-from tasks.stream import Answer, Writer
-from tasks.transcript import Transcript
+from tasks.streams.stream import Answer, Writer
+from tasks.streams.transcript import Transcript
 
 log = structlog.get_logger(__name__)
 

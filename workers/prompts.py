@@ -1,9 +1,9 @@
 """What a job puts to the model that answers it."""
 
-from tasks import questions
+from tasks.documents import questions
+from tasks.documents.questions import Passage
 from tasks.engine import Engine
 from tasks.jobs import Claim
-from tasks.questions import Passage
 
 
 def compose(claim: Claim, engine: Engine) -> tuple[str, list[Passage] | None]:

@@ -2,7 +2,7 @@
 
 import time
 
-from tasks import transcript
+from tasks.streams import transcript
 from workers.attempt import Attempt
 from workers.pen import Pen
 

@@ -9,13 +9,15 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tasks import attempts, errors, failpoints, jobs, stages, stream, window
+from tasks import attempts, errors, failpoints, jobs, stages
 from tasks.jobs import Claim, Onward, Outcome
 from tasks.lifecycle import Status
+from tasks.queues import window
+from tasks.queues.window import Ticket
 from tasks.record import Record
-from tasks.stream import Writer
-from tasks.transcript import Entry
-from tasks.window import Ticket
+from tasks.streams import stream
+from tasks.streams.stream import Writer
+from tasks.streams.transcript import Entry
 from workers import embedding, ingestion
 from workers.attempt import Attempt, Stop
 from workers.generation import Generation

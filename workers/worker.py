@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import redis
 
 from db.session import Sessions
-from tasks.dispatch import Dispatcher, Refiller
 from tasks.engine import Engine
-from tasks.sweep import Sweeper
+from tasks.queues.dispatch import Dispatcher, Refiller
+from tasks.queues.sweep import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
 from workers.quarantine import Quarantine

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks import broker
+from tasks.queues import broker
 from tests.faults.conftest import LIMIT_S, Platform, Reader, eventually
 
 GREEDY = {"temperature": 0}

@@ -12,9 +12,9 @@ from tasks import attempts, ending, errors, ids, jobs, retrying, stages
 from tasks.jobs import Onward, Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.transcript import Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
-from tests.tasks.sweeping import Post, made, sweep
+from tests.tasks.queues.sweeping import Post, made, sweep
 
 
 def claimed(sessions: Sessions, job_id: uuid.UUID, worker_id: str = "w1") -> int:

@@ -10,7 +10,7 @@ from tasks import attempts, errors, ids, jobs
 from tasks.jobs import Outcome, Wait
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.transcript import DELTA, STARTED, Transcript
+from tasks.streams.transcript import DELTA, STARTED, Transcript
 from tests import tables
 
 

@@ -25,10 +25,10 @@ from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import TERMINAL, Status
 from tasks.record import Record
+from tasks.streams.transcript import Transcript
 from tasks.timing import Timing
-from tasks.transcript import Transcript
 from tests import tables
-from tests.tasks.sweeping import Post, made, sweep
+from tests.tasks.queues.sweeping import Post, made, sweep
 
 LEASE_S = 300.0
 STEP_S = 600  # the clock's; more than a lease, more than any backoff, and far more than a run of the machine takes

@@ -13,9 +13,9 @@ from tasks import attempts, ending, errors, jobs
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import TERMINAL, Status
-from tasks.transcript import Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
-from tests.tasks.sweeping import Post, made, sweep
+from tests.tasks.queues.sweeping import Post, made, sweep
 
 JOBS = 200
 

@@ -4,9 +4,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from tasks import broker, errors, ids, settings
-from tasks.destinations import Policy
+from tasks import errors, ids, settings
+from tasks.queues import broker
 from tasks.settings import WebhookSettings
+from tasks.webhooks.destinations import Policy
 from workers import settings as worker_settings
 
 

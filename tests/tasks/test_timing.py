@@ -9,15 +9,16 @@ import redis
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import ending, errors, jobs, stream, timing
+from tasks import ending, errors, jobs, timing
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.stream import Writer
-from tasks.sweep import Sweeper
+from tasks.queues.sweep import Sweeper
+from tasks.streams import stream
+from tasks.streams.stream import Writer
+from tasks.streams.transcript import DELTA, STARTED, Entry
 from tasks.timing import Timing
-from tasks.transcript import DELTA, STARTED, Entry
 from tests import tables
-from tests.tasks.sweeping import Post, made, sweep
+from tests.tasks.queues.sweeping import Post, made, sweep
 
 
 @pytest.fixture

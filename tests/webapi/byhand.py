@@ -7,11 +7,12 @@ from typing import Any
 import redis
 
 from db.session import Sessions
-from tasks import ids, jobs, stream
+from tasks import ids, jobs
 from tasks.jobs import Outcome
 from tasks.lifecycle import Status
-from tasks.stream import Answer, Writer
-from tasks.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.streams import stream
+from tasks.streams.stream import Answer, Writer
+from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
 from tests import tables
 
 

@@ -11,8 +11,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from db.session import Sessions
-from tasks import keys, stream
+from tasks import keys
 from tasks.settings import Settings as Shared
+from tasks.streams import stream
 from tests import tables
 from tests.webapi.serving import Served, gunicorn
 from webapi.app import create_app

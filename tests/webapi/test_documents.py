@@ -11,7 +11,8 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import TestResponse, encode_multipart
 
 from db.session import Sessions
-from tasks import holdings, ids
+from tasks import ids
+from tasks.documents import holdings
 from tasks.keys import Caller
 from tests import tables
 from tests.webapi.conftest import Api

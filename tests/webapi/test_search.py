@@ -14,7 +14,7 @@ from db.jobs import Job
 from db.session import Sessions
 from db.workers import Worker
 from tasks import ids, jobs
-from tasks.chunking import Piece
+from tasks.documents.chunking import Piece
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status

@@ -10,8 +10,9 @@ import redis
 from flask import Flask
 
 from db.session import Sessions
-from tasks import follow, ids, reading, stream
-from tasks.transcript import PROGRESS, RESUMED
+from tasks import ids
+from tasks.streams import follow, reading, stream
+from tasks.streams.transcript import PROGRESS, RESUMED
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api

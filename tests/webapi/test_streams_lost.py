@@ -3,7 +3,7 @@
 import redis
 
 from db.session import Sessions
-from tasks.transcript import RESUMED
+from tasks.streams.transcript import RESUMED
 from tests.webapi import byhand
 from tests.webapi.byhand import Run
 from tests.webapi.conftest import Api

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.session import Sessions
-from tasks import destinations
-from tasks.destinations import Policy
-from tasks.webhooks import MAX_ENDPOINTS
+from tasks.webhooks import destinations
+from tasks.webhooks.destinations import Policy
+from tasks.webhooks.endpoints import MAX_ENDPOINTS
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api

@@ -11,14 +11,15 @@ import pytest
 import redis
 
 from db.session import Sessions
-from tasks import catalog, ids, stream, transcript
-from tasks.dispatch import Dispatcher
+from tasks import catalog, ids
 from tasks.engine import Engine
 from tasks.jobs import Claim
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.sweep import Sweeper
 from tasks.settings import Settings
-from tasks.stream import Writer
-from tasks.sweep import Sweeper
-from tasks.transcript import Entry, Transcript
+from tasks.streams import stream, transcript
+from tasks.streams.stream import Writer
+from tasks.streams.transcript import Entry, Transcript
 from tests import tables
 from workers import threads
 from workers.attempt import Attempt

@@ -4,8 +4,9 @@ import uuid
 from typing import Any
 
 from db.session import Sessions
-from tasks import documents, jobs, questions
-from tasks.documents import NewDocument
+from tasks import jobs
+from tasks.documents import intake, questions, ranking
+from tasks.documents.intake import NewDocument
 from tasks.keys import Caller
 from tasks.record import Record
 from tests import tables
@@ -26,7 +27,7 @@ def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
 
 def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
     with sessions.begin() as session:
-        job_id = documents.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
+        job_id = intake.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
     tables.dispatch(sessions, job_id)
     return job_id
 
@@ -57,5 +58,5 @@ def search(sessions: Sessions, caller: Caller, query: str) -> str:
     echo = Echo("echo", 1, 64)
     with sessions.begin() as session:
         vector = echo.embed(echo.tokenize([query]))[0]
-        found = documents.search(session, caller.tenant_id, "facts", query, vector, model="embedder", top_k=1)
+        found = ranking.search(session, caller.tenant_id, "facts", query, vector, model="embedder", top_k=1)
     return found[0].text

@@ -7,11 +7,12 @@ import pytest
 import standardwebhooks
 
 from db.session import Sessions
-from tasks import catalog, deliveries, ids, webhooks
-from tasks.deliveries import Status
-from tasks.destinations import Policy
+from tasks import catalog, ids
 from tasks.keys import Caller
 from tasks.settings import WebhookSettings
+from tasks.webhooks import deliveries, endpoints
+from tasks.webhooks.deliveries import Status
+from tasks.webhooks.destinations import Policy
 from tests import hooks, receiver, tables
 from tests.workers.conftest import MakeWorker
 from workers import threads
@@ -54,7 +55,7 @@ def test_end_of_a_job_is_told_as_the_reference_library_expects(
 def test_job_may_name_its_own_receiver(sessions: Sessions, caller: Caller, courier: Courier) -> None:
     """It is signed with the tenant's own secret, and carries the same id as what the endpoints are sent."""
     with sessions.begin() as session:
-        secret = webhooks.rotate_own(session, caller, tables.WEBHOOKS)
+        secret = endpoints.rotate_own(session, caller, tables.WEBHOOKS)
     with receiver.listening() as there, receiver.listening() as general:
         hooks.endpoint(sessions, caller, general.url)
         hooks.end(sessions, caller, webhook={"url": there.url + "?of=this", "events": ["job.succeeded"]})
@@ -117,7 +118,7 @@ def test_gone_disables_the_webhook_and_what_it_was_still_to_get(
     assert [delivery.status for delivery in found] == [Status.FAILED] * (PER_TARGET + 2)
     assert {delivery.last_error for delivery in found} == {None, "webhook_disabled"}
     with sessions() as session:
-        assert webhooks.get(session, caller, webhook.id).disabled
+        assert endpoints.get(session, caller, webhook.id).disabled
 
 
 def test_both_secrets_sign_after_a_rotation(sessions: Sessions, caller: Caller, courier: Courier) -> None:
@@ -126,7 +127,7 @@ def test_both_secrets_sign_after_a_rotation(sessions: Sessions, caller: Caller, 
         secrets = [hooks.endpoint(sessions, caller, there.url)]
         for _ in range(2):
             with sessions.begin() as session:
-                secrets.append(webhooks.rotate(session, caller, tables.WEBHOOKS, secrets[0].id))
+                secrets.append(endpoints.rotate(session, caller, tables.WEBHOOKS, secrets[0].id))
             hooks.end(sessions, caller)
             carry(courier)
         once, twice = there.messages

@@ -11,10 +11,11 @@ from structlog.testing import capture_logs
 
 from db import session as db_session
 from db.session import Sessions
-from tasks import attempts, stream
+from tasks import attempts
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
+from tasks.streams import stream
 from tests import severed, tables
 from workers import run, threads
 from workers.attempt import Attempt

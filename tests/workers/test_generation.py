@@ -8,7 +8,7 @@ import pytest
 
 from tasks import errors, ids
 from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
-from tasks.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED
+from tasks.streams.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED
 from tests.workers.conftest import Bench
 from workers import generation
 from workers.attempt import Stop

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import catalog, documents, ending, errors, holdings, stages
+from tasks import catalog, ending, errors, stages
+from tasks.documents import holdings, intake
 from tasks.keys import Caller
 from tests import tables
 from tests.workers.conftest import MakeWorker
@@ -173,8 +174,8 @@ def test_progress_counts_the_bytes_of_all_documents(
     first, second = (filed(text.encode()) if stage == stages.EXTRACT else written(text) for text in contents)
     job_id = ingesting(sessions, caller, first, second)
     with sessions.begin() as session:
-        done = documents.work(session, caller.tenant_id, job_id).waiting[0]
-        documents.failed(session, caller.tenant_id, done.id, "x", "y")
+        done = intake.work(session, caller.tenant_id, job_id).waiting[0]
+        intake.failed(session, caller.tenant_id, done.id, "x", "y")
     model = catalog.CONTROL if stage == stages.EXTRACT else "embedder"
     worker = make_worker(model)
     claim = tables.claim(sessions, job_id, model=model)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.deliveries import Answer
-from tasks.destinations import Destination, Policy
+from tasks.webhooks.deliveries import Answer
+from tasks.webhooks.destinations import Destination, Policy
 from tests import receiver, tables
 from tests.receiver import Receiver
 from workers import outbound

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tasks import errors
-from tasks.transcript import DELTA
+from tasks.streams.transcript import DELTA
 from tests.workers.conftest import Bench
 from workers.pen import Pen
 

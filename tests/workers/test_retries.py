@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from db.session import Sessions
-from tasks import attempts, errors, jobs, stream, transcript
+from tasks import attempts, errors, jobs
 from tasks.engine import Handle, Request
 from tasks.keys import Caller
+from tasks.streams import stream, transcript
 from tests import tables
 from workers import run
 from workers.engines.echo import Echo

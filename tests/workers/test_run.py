@@ -12,10 +12,11 @@ from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
-from tasks import ending, errors, jobs, stream
+from tasks import ending, errors, jobs
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
+from tasks.streams import stream
 from tests import tables
 from workers import run, threads
 from workers.attempt import Attempt, Stop

@@ -16,8 +16,9 @@ from db import documents as kept
 from db import vectors
 from db.scope import scope
 from db.session import Sessions
-from tasks import attempts, ending, ids, jobs, stages, stream
+from tasks import attempts, ending, ids, jobs, stages
 from tasks.keys import Caller
+from tasks.streams import stream
 from tests import tables
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, asking, embedding, ingesting, look, written

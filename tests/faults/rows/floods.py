@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from tasks import broker
+from tasks.queues import broker
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Follower, greedy, seeded
 from tests.faults.ground import PAIR, Ground, starts

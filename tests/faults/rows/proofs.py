@@ -11,13 +11,13 @@ from tests.faults.ground import Ground, NotHere, Row
 # A row's tests, by node. Rows of other parts of the platform are added here with their tests.
 TESTS: dict[str, Sequence[str]] = {
     "F28": (
-        "tests/tasks/test_sweep.py::test_job_that_took_three_workers_with_it_is_poison",
+        "tests/tasks/queues/test_sweep.py::test_job_that_took_three_workers_with_it_is_poison",
         "tests/workers/test_generation.py::test_job_whose_host_keeps_dying_is_poison",
         "tests/workers/test_generation.py::test_neighbours_of_a_deadly_job_come_to_their_end",
         "tests/workers/test_gguf.py::test_damaged_header_is_an_error_that_says_how",
     ),
     "F31": (
-        "tests/tasks/test_sweep.py::test_cancel_ends_a_job_once_whatever_its_state",
+        "tests/tasks/queues/test_sweep.py::test_cancel_ends_a_job_once_whatever_its_state",
         "tests/tasks/test_jobs.py::test_another_tenants_job_is_as_unknown_as_none",
         "tests/workers/test_run.py::test_cancel_is_heard_at_once_and_by_the_heart",
         "tests/workers/test_generation.py::test_stop_ends_a_run_in_any_phase",

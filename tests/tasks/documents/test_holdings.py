@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import documents, errors, holdings, ids
-from tasks.documents import NewDocument
+from tasks import errors, ids
+from tasks.documents import holdings, intake
+from tasks.documents.intake import NewDocument
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tests import shelves, tables
@@ -17,8 +18,8 @@ def ingest(sessions: Sessions, caller: Caller, *titles: str, name: str = "books"
     """Documents that wait, of one job."""
     new = [NewDocument("one", None, "text", title, None, {}) for title in titles]
     with sessions.begin() as session:
-        job = documents.ingest(session, tables.MODELS, caller, name, None, new, "interactive", 5, {})
-        return [one.id for one in documents.work(session, caller.tenant_id, job.id).waiting]
+        job = intake.ingest(session, tables.MODELS, caller, name, None, new, "interactive", 5, {})
+        return [one.id for one in intake.work(session, caller.tenant_id, job.id).waiting]
 
 
 def test_document_is_shown_whole(sessions: Sessions, caller: Caller) -> None:
@@ -48,7 +49,7 @@ def test_waiting_document_of_an_ended_job_has_failed(
     """Nobody comes back to it, and nothing needs to be written for that to be seen."""
     first, second = ingest(sessions, caller, "One", "Two")
     with sessions.begin() as session:
-        documents.failed(session, caller.tenant_id, second, "unreadable_document", "no text")
+        intake.failed(session, caller.tenant_id, second, "unreadable_document", "no text")
         tables.put(session, holdings.get(session, caller, first).job_id, status, **error)
         waited, other = holdings.get(session, caller, first), holdings.get(session, caller, second)
     assert (waited.status, waited.error) == ("failed", shown)

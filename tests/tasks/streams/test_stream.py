@@ -3,9 +3,10 @@
 import pytest
 import redis
 
-from tasks import ids, stream
-from tasks.stream import Answer, Writer
-from tasks.transcript import DELTA, STARTED, Entry, Transcript
+from tasks import ids
+from tasks.streams import stream
+from tasks.streams.stream import Answer, Writer
+from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
 
 TTL_S = 60
 

@@ -14,10 +14,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tasks import follow, ids, lifecycle, stream, transcript
-from tasks.follow import Subscription
-from tasks.stream import Answer, Event, Writer
-from tasks.transcript import DELTA, Entry, Transcript
+from tasks import ids, lifecycle
+from tasks.streams import follow, stream, transcript
+from tasks.streams.follow import Subscription
+from tasks.streams.stream import Answer, Event, Writer
+from tasks.streams.transcript import DELTA, Entry, Transcript
 
 LAST = 14  # an attempt's answer is the same text as another's, so its end has the same number
 

@@ -8,13 +8,14 @@ from sqlalchemy import text
 
 from db import webhooks as rows
 from db.session import Sessions
-from tasks import errors, ids, signing, webhooks
+from tasks import errors, ids
 from tasks.keys import Caller
-from tasks.webhooks import MAX_ENDPOINTS
+from tasks.webhooks import endpoints, signing
+from tasks.webhooks.endpoints import MAX_ENDPOINTS
 from tests import hooks, tables
 
 
-def live(sessions: Sessions, caller: Caller, endpoint: webhooks.Webhook | None) -> list[str]:
+def live(sessions: Sessions, caller: Caller, endpoint: endpoints.Webhook | None) -> list[str]:
     """The texts of the secrets that sign, newest first."""
     with sessions() as session:
         found = rows.secrets(session, caller.tenant_id, endpoint.id if endpoint else None)
@@ -45,7 +46,7 @@ def test_secret_that_was_replaced_signs_for_a_day(sessions: Sessions, caller: Ca
     made = hooks.endpoint(sessions, caller)
     assert live(sessions, caller, made) == [made.secret]
     with sessions.begin() as session:
-        second = webhooks.rotate(session, caller, tables.WEBHOOKS, made.id)
+        second = endpoints.rotate(session, caller, tables.WEBHOOKS, made.id)
     assert live(sessions, caller, made) == [second.secret, made.secret]
     with sessions.begin() as session:
         session.execute(text("UPDATE webhook_secrets SET expires_at = expires_at - interval '23 hours'"))
@@ -63,16 +64,16 @@ def test_own_secret_is_each_tenants(sessions: Sessions, caller: Caller) -> None:
     def allow(_: int) -> None:
         with sessions.begin() as session:
             barrier.wait()
-            webhooks.allow(session, caller, tables.WEBHOOKS.policy, hooks.URL)
+            endpoints.allow(session, caller, tables.WEBHOOKS.policy, hooks.URL)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(allow, range(4)))
     [unseen] = live(sessions, caller, None)
     with sessions.begin() as session:
-        first = webhooks.rotate_own(session, caller, tables.WEBHOOKS)
+        first = endpoints.rotate_own(session, caller, tables.WEBHOOKS)
     assert live(sessions, caller, None) == [first, unseen]
     with sessions.begin() as session:
-        second = webhooks.rotate_own(session, caller, tables.WEBHOOKS)
+        second = endpoints.rotate_own(session, caller, tables.WEBHOOKS)
     assert live(sessions, caller, None) == [second, first]
     assert live(sessions, other, None) == []
 
@@ -93,10 +94,10 @@ def test_unknown_and_foreign_webhooks_are_alike(sessions: Sessions, caller: Call
     for endpoint_id in (theirs.id, ids.new()):
         with sessions.begin() as session:
             for ask in (
-                lambda s, i: webhooks.get(s, caller, i),
-                lambda s, i: webhooks.change(s, caller, tables.WEBHOOKS.policy, i, {"disabled": True}),
-                lambda s, i: webhooks.rotate(s, caller, tables.WEBHOOKS, i),
-                lambda s, i: webhooks.delete(s, caller, i),
+                lambda s, i: endpoints.get(s, caller, i),
+                lambda s, i: endpoints.change(s, caller, tables.WEBHOOKS.policy, i, {"disabled": True}),
+                lambda s, i: endpoints.rotate(s, caller, tables.WEBHOOKS, i),
+                lambda s, i: endpoints.delete(s, caller, i),
             ):
                 with pytest.raises(errors.NotFound):
                     ask(session, endpoint_id)

@@ -12,12 +12,23 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import documents as documents_table
+from db import documents
 from db.jobs import Job
 from db.scope import scope
-from tasks import documents, errors, ids, lifecycle, record
-from tasks.documents import Collection
+from tasks import errors, ids, lifecycle, record
 from tasks.keys import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named set of documents; `dimensions` is None until it has its first vectors, `chunks` counts what's ready."""
+
+    name: str
+    model: str
+    dimensions: int | None
+    documents: int
+    chunks: int
+    created_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ class Document:
 def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
     """The tenant's document. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        found = documents_table.find(session, caller.tenant_id, document_id)
+        found = documents.find(session, caller.tenant_id, document_id)
     if found is None:
         raise _no_document(document_id)
     return _settled(session, caller, [found])[0]
@@ -76,10 +87,10 @@ def page(
     Raises `NotFound` for a collection that the tenant doesn't have.
     """
     with scope(session, caller.tenant_id):
-        home = documents_table.collection(session, caller.tenant_id, collection) if collection is not None else None
+        home = documents.collection(session, caller.tenant_id, collection) if collection is not None else None
         if home is None and collection is not None:
-            raise documents.no_collection(collection)
-        rows = documents_table.page(
+            raise no_collection(collection)
+        rows = documents.page(
             session, caller.tenant_id, collection_id=home.id if home else None, before=before, limit=limit + 1
         )
     return _settled(session, caller, rows[:limit]), len(rows) > limit
@@ -88,34 +99,43 @@ def page(
 def delete(session: Session, caller: Caller, document_id: uuid.UUID) -> None:
     """Deletes the document with its chunks. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        if not documents_table.remove(session, caller.tenant_id, document_id):
+        if not documents.remove(session, caller.tenant_id, document_id):
             raise _no_document(document_id)
 
 
 def collections(session: Session, caller: Caller, *, limit: int, after: str = "") -> tuple[list[Collection], bool]:
     """The tenant's collections by name, at most `limit` of those that follow `after`; True when there are more."""
     with scope(session, caller.tenant_id):
-        rows = documents_table.counted(session, caller.tenant_id, after=after, limit=limit + 1)
-    return [documents.collection(row) for row in rows[:limit]], len(rows) > limit
+        rows = documents.counted(session, caller.tenant_id, after=after, limit=limit + 1)
+    return [_collection(row) for row in rows[:limit]], len(rows) > limit
 
 
 def collection(session: Session, caller: Caller, name: str) -> Collection:
     """The tenant's collection, and what is in it counted. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        found = documents_table.counted(session, caller.tenant_id, name=name)
+        found = documents.counted(session, caller.tenant_id, name=name)
     if not found:
-        raise documents.no_collection(name)
-    return documents.collection(found[0])
+        raise no_collection(name)
+    return _collection(found[0])
 
 
 def delete_collection(session: Session, caller: Caller, name: str) -> None:
     """Deletes the collection with all its documents. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        if not documents_table.remove_collection(session, caller.tenant_id, name):
-            raise documents.no_collection(name)
+        if not documents.remove_collection(session, caller.tenant_id, name):
+            raise no_collection(name)
 
 
-def _settled(session: Session, caller: Caller, rows: Iterable[documents_table.Found]) -> list[Document]:
+def no_collection(name: str) -> errors.NotFound:
+    return errors.NotFound(f"no collection {name[:64]}")
+
+
+def _collection(row: documents.Counted) -> Collection:
+    kept, count, ready = row
+    return Collection(kept.name, kept.model, kept.dimensions, count, ready or 0, kept.created_at)
+
+
+def _settled(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
     """The rows' values; a document that waits for a job which has ended otherwise has failed with it."""
     values = [_document(row, collection) for row, collection in rows]
     waited_for = {value.job_id for value in values if value.status == "pending"}
@@ -133,7 +153,7 @@ def _failed_with(value: Document, status: str, code: str | None, message: str | 
     return replace(value, status="failed", error=error)
 
 
-def _document(row: documents_table.Document, collection: str) -> Document:
+def _document(row: documents.Document, collection: str) -> Document:
     ready = row.status == "ready"
     return Document(
         id=row.id,

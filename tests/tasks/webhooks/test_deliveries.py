@@ -9,14 +9,15 @@ import pytest
 import redis
 
 from db.session import Sessions
-from tasks import deliveries, ending, errors, ids, jobs, webhooks
-from tasks.deliveries import Answer, Status
-from tasks.dispatch import Dispatcher
+from tasks import ending, errors, ids, jobs
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status as JobStatus
-from tasks.sweep import Sweeper
-from tasks.transcript import Transcript
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.sweep import Sweeper
+from tasks.streams.transcript import Transcript
+from tasks.webhooks import deliveries, endpoints
+from tasks.webhooks.deliveries import Answer, Status
 from tests import hooks, tables
 
 BAD = Answer(500)
@@ -81,7 +82,7 @@ def test_every_way_a_job_ends_is_told_once(
 ) -> None:
     """Whoever ends it: one delivery for each webhook that wants it, about the job as it then is."""
     hooks.endpoint(sessions, caller)
-    hooks.endpoint(sessions, caller, events=[event for event in webhooks.EVENTS if event != type])
+    hooks.endpoint(sessions, caller, events=[event for event in endpoints.EVENTS if event != type])
     job_id = how(sessions, client, caller)
     [delivery] = hooks.listed(sessions, caller)
     assert (delivery.job_id, delivery.type, delivery.status) == (job_id, type, Status.PENDING)
@@ -226,7 +227,7 @@ def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, call
     hooks.end(sessions, caller)
     [parcel] = hooks.take(sessions)
     with sessions.begin() as session:
-        webhooks.delete(session, caller, webhook.id)
+        endpoints.delete(session, caller, webhook.id)
     settle(sessions, parcel, Answer(410))
     hooks.end(sessions, caller)
     assert hooks.listed(sessions, caller) == []

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from db import jobs, windows, workers
 from db.jobs import Job
 from db.workers import Worker
-from tasks import broker, lifecycle
+from tasks import lifecycle
 from tasks.lifecycle import Status
+from tasks.queues import broker
 
 # The longest that batch work stands still behind interactive work: then one job of it goes first.
 STARVED_S = 60.0

@@ -8,8 +8,8 @@ import redis
 from kombu.exceptions import OperationalError
 
 from db.session import Sessions
-from tasks.dispatch import Dispatcher
-from tasks.sweep import Sweeper
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.sweep import Sweeper
 from tests import tables
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import window
-from tasks.dispatch import Dispatcher
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.sweep import Sweeper
+from tasks.queues import window
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.sweep import Sweeper
 from tests import tables
 
 TENANTS = ("ours", "theirs", "others")

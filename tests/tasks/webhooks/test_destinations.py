@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import destinations, errors
-from tasks.destinations import Destination, Policy
+from tasks import errors
+from tasks.webhooks import destinations
+from tasks.webhooks.destinations import Destination, Policy
 
 STRICT = Policy()
 INSIDE = Policy(allow_http=True, networks=(ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")))

@@ -12,8 +12,9 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import lifecycle, stream
-from tasks.stream import Event
+from tasks import lifecycle
+from tasks.streams import stream
+from tasks.streams.stream import Event
 
 log = structlog.get_logger(__name__)
 

@@ -1,44 +1,30 @@
-"""What can be done with documents. Every function takes a session, never commits, and opens the tenant's scope itself.
+"""Bringing documents into a collection. Every function takes a session, never commits, and opens the tenant's scope.
 
 A document is `pending` until its ingest job made it `ready`, or found that it can't be (`failed`).
 """
 
-import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import chunks, documents
-from db.chunks import Hit
 from db.documents import DocumentText, Kind
 from db.jobs import Job, JobInput
 from db.scope import scope
 from tasks import catalog, errors, ids, jobs, stages
 from tasks.catalog import Catalog, Model
-from tasks.chunking import Piece
+from tasks.documents.chunking import Piece
 from tasks.keys import Caller
 from tasks.record import Record
 from tasks.timing import ANY_TIME, Timing
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-Scalar = str | int | float | bool
-
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
-
-# Of each ranking so many are fused, and twice as many as are asked for at least.
-_DEPTH = 50
-# Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
-# SIGIR 2009: each ranking gives an item 1 / (60 + its place).
-_FUSION_K = 60
-# Up to here every chunk is looked at: that misses nothing, and takes some 8 ms. Beyond, a vector in the index costs as
-# much to look at as so many in a row (both measured; see docs/adr/0007).
-FEW_CHUNKS = 20_000
-WALK_COST = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,50 +65,6 @@ class Ingested:
     failed: list[tuple[str, str]]
     tokens: int
     result: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What has to be known of a collection to search it; `dimensions` is None until it has its first vectors."""
-
-    name: str
-    model: str
-    dimensions: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A named set of documents; `dimensions` is None until it has its first vectors, `chunks` counts what's ready."""
-
-    name: str
-    model: str
-    dimensions: int | None
-    documents: int
-    chunks: int
-    created_at: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A chunk that was found; `score` is the cosine similarity of its vector to the question's, -1 to 1."""
-
-    document_id: uuid.UUID
-    chunk: int
-    score: float
-    text: str
-    metadata: dict[str, Any]
-    title: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        """The passage as answers, events and results show it."""
-        return {
-            "document_id": ids.show(self.document_id, ids.DOCUMENT),
-            "chunk": self.chunk,
-            "score": self.score,
-            "text": self.text,
-            "title": self.title,
-            "metadata": self.metadata,
-        }
 
 
 def ingest(
@@ -216,7 +158,7 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUI
         document, name = found
         fixed = documents.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
         if fixed is not None and fixed != dimensions:
-            raise _differ(name, dimensions, fixed)
+            raise errors.DimensionsDiffer(name, dimensions, fixed)
 
 
 def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:
@@ -238,7 +180,7 @@ def store(
     tenant_id: uuid.UUID,
     document_id: uuid.UUID,
     pieces: Sequence[Piece],
-    vectors: Floats,
+    vectors: NDArray[np.float32],
     *,
     first: int = 0,
     last: bool = True,
@@ -287,102 +229,6 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
             "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
         },
     )
-
-
-def collection_of(session: Session, caller: Caller, name: str) -> Home:
-    """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
-    with scope(session, caller.tenant_id):
-        found = documents.collection(session, caller.tenant_id, name)
-    if found is None:
-        raise no_collection(name)
-    return Home(found.name, found.model, found.dimensions)
-
-
-def collection(row: documents.Counted) -> Collection:
-    """The value of a row."""
-    kept, count, ready = row
-    return Collection(kept.name, kept.model, kept.dimensions, count, ready or 0, kept.created_at)
-
-
-def no_collection(name: str) -> errors.NotFound:
-    return errors.NotFound(f"no collection {name[:64]}")
-
-
-def search(
-    session: Session,
-    tenant_id: uuid.UUID,
-    collection: str,
-    query: str,
-    vector: Floats,
-    *,
-    model: str,
-    top_k: int,
-    threshold: float | None = None,
-    filter: Mapping[str, Scalar] | None = None,
-) -> list[Passage]:
-    """The `top_k` chunks that answer the query best, the best first: by meaning and by words, fused.
-
-    `vector` is the query's, (d,), and `model` made it. Chunks whose `score` is under the threshold are left out, and so
-    are those of documents whose metadata hasn't all of the filter's pairs. Raises `NotFound`, `CollectionGone` when
-    there is another of this name, with another model's vectors, and `DimensionsDiffer`.
-    """
-    with scope(session, tenant_id):
-        home = documents.collection(session, tenant_id, collection)
-        if home is None:
-            raise no_collection(collection)
-        if home.model != model:
-            raise errors.CollectionGone(f"the collection {collection} was made anew, for vectors of {home.model}")
-        if home.dimensions is None:
-            return []
-        if home.dimensions != len(vector):
-            raise _differ(collection, len(vector), home.dimensions)
-        where = (session, tenant_id, home.id)
-        depth = max(_DEPTH, 2 * top_k)
-        rankings = (
-            _nearest(*where, vector, depth, filter),
-            chunks.worded(*where, query, vector, depth=depth, labels=filter),
-        )
-        hits = [hit for hit in fuse(rankings) if threshold is None or hit.similarity >= threshold][:top_k]
-        texts = chunks.texts(session, tenant_id, [hit.key for hit in hits])
-    # What was deleted at this moment has no text any more.
-    return [_passage(hit, *texts[hit.key]) for hit in hits if hit.key in texts]
-
-
-def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
-    """One ranking of all that is in these, by reciprocal rank fusion; equals by similarity."""
-    points: dict[Hit, float] = {}
-    for ranking in rankings:
-        for place, hit in enumerate(ranking, start=1):
-            points[hit] = points.get(hit, 0.0) + 1 / (_FUSION_K + place)
-    return sorted(points, key=lambda hit: (-points[hit], -hit.similarity, hit.key))
-
-
-def _passage(hit: Hit, text: str, metadata: dict[str, Any], title: str | None) -> Passage:
-    document_id, number = hit.key
-    return Passage(document_id, number, round(hit.similarity, 6), text, metadata, title)
-
-
-def _nearest(
-    session: Session,
-    tenant_id: uuid.UUID,
-    collection_id: uuid.UUID,
-    vector: Floats,
-    depth: int,
-    filter: Mapping[str, Scalar] | None,
-) -> list[Hit]:
-    """The ranking by meaning, through the index where that costs less than looking at every chunk.
-
-    The index holds all tenants' chunks, so a walk passes by the more foreign ones, the smaller our part is; where it
-    gives up early, or documents are filtered, every chunk is looked at.
-    """
-    where = (session, tenant_id, collection_id)
-    if not filter:
-        own, indexed = chunks.sizes(*where, len(vector))
-        if indexed is not None and own > FEW_CHUNKS and own * own > WALK_COST * depth * max(own, indexed):
-            hits = chunks.walk(*where, vector, dimensions=len(vector), depth=depth)
-            if len(hits) == depth:
-                return hits
-    return chunks.nearest(*where, vector, depth=depth, labels=filter)
 
 
 def _home(
@@ -436,9 +282,3 @@ def _summary(row: documents.Document) -> dict[str, Any]:
     if row.error_code:
         shown["error"] = {"code": row.error_code, "message": row.error_message or ""}
     return shown
-
-
-def _differ(collection: str, got: int, expected: int) -> errors.DimensionsDiffer:
-    return errors.DimensionsDiffer(
-        f"the model makes vectors of {got} dimensions, the collection {collection} has {expected}"
-    )

@@ -12,13 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from db.session import Sessions
-from tasks import errors, follow, jobs, lifecycle, record, stream, transcript
-from tasks.follow import ANY_ATTEMPT, START, Follower, Subscription
+from tasks import errors, jobs, lifecycle, record
 from tasks.jobs import Wait
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.stream import Event
-from tasks.transcript import Entry
+from tasks.streams import follow, stream, transcript
+from tasks.streams.follow import ANY_ATTEMPT, START, Follower, Subscription
+from tasks.streams.stream import Event
+from tasks.streams.transcript import Entry
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.session import Sessions
-from tasks import documents, errors, holdings, ids
+from tasks import errors, ids
 from tasks.catalog import Catalog, Model
-from tasks.chunking import Piece
-from tasks.documents import NewDocument, Passage
+from tasks.documents import holdings, intake, ranking
+from tasks.documents.chunking import Piece
+from tasks.documents.intake import NewDocument
+from tasks.documents.ranking import Passage
 from tasks.keys import Caller
 from tasks.record import Record
 from tests import shelves, tables
@@ -34,7 +36,7 @@ def ingest(
     sessions: Sessions, caller: Caller, *given: NewDocument, name: str = "books", model: str | None = None
 ) -> Record:
     with sessions.begin() as session:
-        return documents.ingest(session, MODELS, caller, name, model, given or [new()], "interactive", 5, {})
+        return intake.ingest(session, MODELS, caller, name, model, given or [new()], "interactive", 5, {})
 
 
 def shelve(sessions: Sessions, caller: Caller, *texts: str, vectors: Any = None, **changes: Any) -> uuid.UUID:
@@ -42,7 +44,7 @@ def shelve(sessions: Sessions, caller: Caller, *texts: str, vectors: Any = None,
     job = ingest(sessions, caller, new(**changes))
     directions = np.eye(D, dtype=np.float32)[: len(texts)] if vectors is None else np.array(vectors, np.float32)
     with sessions.begin() as session:
-        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
         shelves.store(session, caller.tenant_id, waiting.id, [Piece(text, 3) for text in texts], directions)
     return waiting.id
 
@@ -52,7 +54,7 @@ def search(
 ) -> list[Passage]:
     asked = np.array(vector, dtype=np.float32)
     with sessions.begin() as session:
-        return documents.search(
+        return ranking.search(
             session, caller.tenant_id, "books", query, asked, **({"top_k": 10, "model": "embedder"} | options)
         )
 
@@ -63,10 +65,10 @@ def test_texts_go_straight_to_the_embedding_model(sessions: Sessions, caller: Ca
     assert (job.type, job.model, job.queue) == ("ingest", "embedder", "embedder")
     assert tables.column(sessions, job.id, "stage") == "embed_documents"
     with sessions.begin() as session:
-        waiting = documents.work(session, caller.tenant_id, job.id).waiting
+        waiting = intake.work(session, caller.tenant_id, job.id).waiting
         assert [(one.kind, one.bytes) for one in waiting] == [("text", 3), ("text", 9)]
-        assert [documents.text(session, caller.tenant_id, one.id) for one in waiting] == ["one", "two words"]
-        assert [documents.raw(session, caller.tenant_id, one.id) for one in waiting] == [None, None]
+        assert [intake.text(session, caller.tenant_id, one.id) for one in waiting] == ["one", "two words"]
+        assert [intake.raw(session, caller.tenant_id, one.id) for one in waiting] == [None, None]
         made = holdings.collection(session, caller, "books")
     assert (made.model, made.dimensions, made.documents, made.chunks) == ("embedder", None, 2, 0)
 
@@ -77,12 +79,12 @@ def test_files_go_to_the_control_worker_first(sessions: Sessions, caller: Caller
     assert (job.model, job.queue) == ("embedder", "control")
     assert tables.column(sessions, job.id, "stage") == "extract"
     with sessions.begin() as session:
-        _, file = documents.work(session, caller.tenant_id, job.id).waiting
-        assert documents.raw(session, caller.tenant_id, file.id) == b"%PDF"
-        assert documents.text(session, caller.tenant_id, file.id) is None
-        documents.extracted(session, caller.tenant_id, file.id, "found")
-        assert documents.raw(session, caller.tenant_id, file.id) is None
-        assert documents.text(session, caller.tenant_id, file.id) == "found"
+        _, file = intake.work(session, caller.tenant_id, job.id).waiting
+        assert intake.raw(session, caller.tenant_id, file.id) == b"%PDF"
+        assert intake.text(session, caller.tenant_id, file.id) is None
+        intake.extracted(session, caller.tenant_id, file.id, "found")
+        assert intake.raw(session, caller.tenant_id, file.id) is None
+        assert intake.text(session, caller.tenant_id, file.id) == "found"
 
 
 def test_collection_keeps_its_model(sessions: Sessions, caller: Caller) -> None:
@@ -101,7 +103,7 @@ def test_model_that_cannot_embed_is_refused(sessions: Sessions, caller: Caller, 
         ingest(sessions, caller, model=model)
     assert caught.value.field == field
     with pytest.raises(errors.NotFound), sessions.begin() as session:
-        documents.collection_of(session, caller, "books")
+        ranking.collection_of(session, caller, "books")
 
 
 def test_document_is_found_and_counted_once_its_last_lot_is_stored(sessions: Sessions, caller: Caller) -> None:
@@ -112,9 +114,7 @@ def test_document_is_found_and_counted_once_its_last_lot_is_stored(sessions: Ses
     def store(text: str, first: int, *, last: bool) -> bool:
         vector = np.eye(D, dtype=np.float32)[:1]
         with sessions.begin() as session:
-            return documents.store(
-                session, caller.tenant_id, waiting.id, [Piece(text, 3)], vector, first=first, last=last
-            )
+            return intake.store(session, caller.tenant_id, waiting.id, [Piece(text, 3)], vector, first=first, last=last)
 
     def seen() -> tuple[list[str], int, int | None]:
         with sessions.begin() as session:
@@ -124,7 +124,7 @@ def test_document_is_found_and_counted_once_its_last_lot_is_stored(sessions: Ses
         return sorted(passage.text for passage in search(sessions, caller, "b")), home.chunks, shown.chunks
 
     with sessions.begin() as session:
-        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
     assert store("b", 0, last=False)
     assert seen() == (["a"], 1, None)
     assert store("c", 1, last=True)
@@ -139,11 +139,11 @@ def test_lots_of_an_earlier_attempt_are_kept_if_they_were_cut_the_same(
     """Else the document begins anew."""
     job = ingest(sessions, caller)
     with sessions.begin() as session:
-        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
+        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
         whose = (session, caller.tenant_id, waiting.id)
-        assert documents.resume(*whose, [Piece("a", 1)]) == 0
-        documents.store(*whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], last=False)
-        assert documents.resume(*whose, [Piece(text, 1) for text in cut]) == left
+        assert intake.resume(*whose, [Piece("a", 1)]) == 0
+        intake.store(*whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], last=False)
+        assert intake.resume(*whose, [Piece(text, 1) for text in cut]) == left
         assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (left, left or None)
 
 
@@ -151,11 +151,11 @@ def test_failed_document_leaves_no_chunks(sessions: Sessions, caller: Caller) ->
     """What was stored of it by then goes with it."""
     job = ingest(sessions, caller)
     with sessions.begin() as session:
-        [waiting] = documents.work(session, caller.tenant_id, job.id).waiting
-        documents.store(
+        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
+        intake.store(
             session, caller.tenant_id, waiting.id, [Piece("a", 1)], np.eye(D, dtype=np.float32)[:1], last=False
         )
-        documents.failed(session, caller.tenant_id, waiting.id, "x", "y")
+        intake.failed(session, caller.tenant_id, waiting.id, "x", "y")
         assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (0, None)
 
 
@@ -184,12 +184,12 @@ def test_deleted_document_is_not_brought_back(sessions: Sessions, caller: Caller
     """Its job goes on with the others."""
     job = ingest(sessions, caller, new("one"), new("two"))
     with sessions.begin() as session:
-        gone, left = documents.work(session, caller.tenant_id, job.id).waiting
+        gone, left = intake.work(session, caller.tenant_id, job.id).waiting
         holdings.delete(session, caller, gone.id)
         shelves.store(session, caller.tenant_id, gone.id, [Piece("one", 1)], np.eye(D, dtype=np.float32)[:1])
-        documents.extracted(session, caller.tenant_id, gone.id, "one")
-        documents.failed(session, caller.tenant_id, gone.id, "x", "y")
-        assert [one.id for one in documents.work(session, caller.tenant_id, job.id).waiting] == [left.id]
+        intake.extracted(session, caller.tenant_id, gone.id, "one")
+        intake.failed(session, caller.tenant_id, gone.id, "x", "y")
+        assert [one.id for one in intake.work(session, caller.tenant_id, job.id).waiting] == [left.id]
     assert search(sessions, caller) == []
 
 
@@ -197,12 +197,12 @@ def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> 
     """Ready ones with their chunks, failed ones with the reason; a ready one doesn't fail any more."""
     job = ingest(sessions, caller, new("one", title="One"), new(None, b"x", kind="pdf", filename="b.pdf"))
     with sessions.begin() as session:
-        ready, failed = documents.work(session, caller.tenant_id, job.id).waiting
+        ready, failed = intake.work(session, caller.tenant_id, job.id).waiting
         shelves.store(session, caller.tenant_id, ready.id, [Piece("one", 2)], np.eye(D, dtype=np.float32)[:1])
         for document in (ready, failed):
-            documents.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
-        assert documents.raw(session, caller.tenant_id, failed.id) is None
-        ended = documents.outcome(session, caller.tenant_id, job.id)
+            intake.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
+        assert intake.raw(session, caller.tenant_id, failed.id) is None
+        ended = intake.outcome(session, caller.tenant_id, job.id)
     assert (ended.ready, ended.failed) == (1, [("unreadable_document", "no text")])
     first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
     error = {"code": "unreadable_document", "message": "no text"}
@@ -273,8 +273,8 @@ def test_search_through_the_index_finds_the_same(
         shelve(sessions, owner, *map(str, range(count)), vectors=shelves.units(count, seed=seed))
     asked = shelves.units(1, seed=3)[0]
     looked = search(sessions, caller, "7", asked)
-    monkeypatch.setattr(documents, "FEW_CHUNKS", 0)
-    monkeypatch.setattr(documents, "WALK_COST", 0)
+    monkeypatch.setattr(ranking, "FEW_CHUNKS", 0)
+    monkeypatch.setattr(ranking, "WALK_COST", 0)
     assert search(sessions, caller, "7", asked) == looked
     assert len(looked) == 10
 
@@ -284,25 +284,25 @@ def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) 
     theirs = tables.tenant(sessions, "theirs")
     job = ingest(sessions, caller)
     with sessions.begin() as session:
-        [own] = documents.work(session, caller.tenant_id, job.id).waiting
-        assert documents.work(session, theirs.tenant_id, job.id).waiting == []
-        assert documents.text(session, theirs.tenant_id, own.id) is None
-        documents.extracted(session, theirs.tenant_id, own.id, "theirs")
-        documents.failed(session, theirs.tenant_id, own.id, "x", "y")
+        [own] = intake.work(session, caller.tenant_id, job.id).waiting
+        assert intake.work(session, theirs.tenant_id, job.id).waiting == []
+        assert intake.text(session, theirs.tenant_id, own.id) is None
+        intake.extracted(session, theirs.tenant_id, own.id, "theirs")
+        intake.failed(session, theirs.tenant_id, own.id, "x", "y")
         shelves.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
-        assert documents.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
+        assert intake.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
         for ask in (holdings.get, holdings.delete):
             with pytest.raises(errors.NotFound):
                 ask(session, theirs, own.id)
-        for named in (documents.collection_of, holdings.delete_collection):
+        for named in (ranking.collection_of, holdings.delete_collection):
             with pytest.raises(errors.NotFound):
                 named(session, theirs, "books")
-        assert documents.text(session, caller.tenant_id, own.id) == "one"
+        assert intake.text(session, caller.tenant_id, own.id) == "one"
 
 
 def test_fused_ranking_rewards_what_both_have() -> None:
     """Reciprocal rank fusion: 1 / (60 + place) each; equals by similarity."""
-    a, b, c, d = (documents.Hit((uuid.UUID(int=i), 0), similarity) for i, similarity in enumerate((0.1, 0.2, 0.3, 0.4)))
-    assert documents.fuse([[a, b, c], [c, d]]) == [c, a, d, b]
-    assert documents.fuse([[a], [b]]) == [b, a]
-    assert documents.fuse([[], []]) == []
+    a, b, c, d = (ranking.Hit((uuid.UUID(int=i), 0), similarity) for i, similarity in enumerate((0.1, 0.2, 0.3, 0.4)))
+    assert ranking.fuse([[a, b, c], [c, d]]) == [c, a, d, b]
+    assert ranking.fuse([[a], [b]]) == [b, a]
+    assert ranking.fuse([[], []]) == []

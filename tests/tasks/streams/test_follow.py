@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterator
 import pytest
 import redis
 
-from tasks import follow, ids, stream
-from tasks.follow import Follower, Subscription
-from tasks.stream import Event, Writer
-from tasks.transcript import Entry
+from tasks import ids
+from tasks.streams import follow, stream
+from tasks.streams.follow import Follower, Subscription
+from tasks.streams.stream import Event, Writer
+from tasks.streams.transcript import Entry
 
 Start = Callable[[], Follower]
 

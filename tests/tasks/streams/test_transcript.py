@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import transcript
-from tasks.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED, Entry, Transcript
+from tasks.streams import transcript
+from tasks.streams.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED, Entry, Transcript
 
 
 def spoken(*parts: tuple[str, int, tuple[int, ...]]) -> Transcript:

@@ -14,8 +14,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks import transcript
-from tasks.transcript import Entry, Transcript
+from tasks.streams import transcript
+from tasks.streams.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
 OPENED = "opened"

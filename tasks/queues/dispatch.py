@@ -10,8 +10,9 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
-from tasks import broker, failpoints, window
-from tasks.window import Ticket
+from tasks import failpoints
+from tasks.queues import broker, window
+from tasks.queues.window import Ticket
 
 log = structlog.get_logger(__name__)
 

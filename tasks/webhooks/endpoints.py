@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from db import webhooks
 from db.webhooks import Endpoint, Secret
-from tasks import destinations, errors, ids, lifecycle, record, signing
-from tasks.destinations import Policy
+from tasks import errors, ids, lifecycle, record
 from tasks.errors import LimitReached
 from tasks.keys import Caller
 from tasks.settings import WebhookSettings
+from tasks.webhooks import destinations, signing
+from tasks.webhooks.destinations import Policy
 
 EVENTS = tuple(sorted(f"job.{status}" for status in lifecycle.TERMINAL))
 MAX_ENDPOINTS = 20  # of a tenant

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.chunking import Count, Piece, cut
+from tasks.documents.chunking import Count, Piece, cut
 
 
 def by_words(texts: Sequence[str]) -> list[int]:

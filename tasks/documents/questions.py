@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tasks import documents, errors, jobs, stages
+from tasks import errors, jobs, stages
 from tasks.catalog import Catalog
+from tasks.documents import ranking
 from tasks.jobs import Claim, Submission
 from tasks.keys import Caller
 from tasks.record import Record
@@ -29,7 +30,7 @@ def submit(session: Session, models: Catalog, caller: Caller, submission: Submis
     chat = jobs.model_for(models, "chat", submission.model)
     name, question = submission.input["collection"], submission.input["question"]
     try:
-        collection = documents.collection_of(session, caller, name)
+        collection = ranking.collection_of(session, caller, name)
     except errors.NotFound as error:
         raise errors.InvalidField("input.collection", str(error)) from error
     embedder = models.get(collection.model)

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from db import attempts, idempotency, jobs, workers
 from db.jobs import Job
 from db.workers import Strength, Worker
-from tasks import broker, ending, errors, failpoints, lifecycle, window
-from tasks.dispatch import Dispatcher
+from tasks import ending, errors, failpoints, lifecycle
 from tasks.lifecycle import Status
-from tasks.window import Ticket
+from tasks.queues import broker, window
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.window import Ticket
 
 log = structlog.get_logger(__name__)
 

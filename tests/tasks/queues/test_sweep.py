@@ -8,16 +8,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db.session import Sessions
-from tasks import ending, jobs, stream
-from tasks.dispatch import Dispatcher
+from tasks import ending, jobs
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.stream import Writer
-from tasks.sweep import Sweeper
-from tasks.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.queues.dispatch import Dispatcher
+from tasks.queues.sweep import Sweeper
+from tasks.streams import stream
+from tasks.streams.stream import Writer
+from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
 from tests import tables
-from tests.tasks.sweeping import Post, made, sweep
+from tests.tasks.queues.sweeping import Post, made, sweep
 
 
 @pytest.fixture

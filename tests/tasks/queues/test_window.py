@@ -5,10 +5,11 @@ import threading
 import pytest
 
 from db.session import Sessions
-from tasks import jobs, window
+from tasks import jobs
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.window import Ticket, View
+from tasks.queues import window
+from tasks.queues.window import Ticket, View
 from tests import tables
 
 

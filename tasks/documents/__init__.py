@@ -1,0 +1,1 @@
+"""Documents: brought, cut into chunks, searched and asked about."""

@@ -1,0 +1,1 @@
+"""Webhooks: whom they reach, what is sent, and what proves that it is ours."""
