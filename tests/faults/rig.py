@@ -79,7 +79,7 @@ class Rig:
         for name in self.servers:
             self.start_server(name)
         secrets = self.folder / "secrets.json"
-        pepper = credentials.open_or_make(secrets).pepper
+        known = credentials.open_or_make(secrets)
         own = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
         self.env = {
             **own,
@@ -87,7 +87,8 @@ class Rig:
             "FOREBAY_REDIS_URL": self.servers["redis"].url,
             "FOREBAY_CATALOG": str(self.folder / "catalog.toml"),
             "FOREBAY_GRACE_S": "2",
-            "FOREBAY_KEY_PEPPER": pepper,
+            "FOREBAY_KEY_PEPPER": known.pepper,
+            "FOREBAY_WEBHOOK_KEY": known.webhook_key,
             "PYTHONUNBUFFERED": "1",
         }
         self.run(lineup.prepare(secrets, self.env))
