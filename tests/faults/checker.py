@@ -37,6 +37,7 @@ class Tally:
     recovered: int = 0
     recoveries_s: list[float] = field(default_factory=list)
     broken_promises: list[str] = field(default_factory=list)  # of the row's own
+    missed_aims: list[str] = field(default_factory=list)  # of time, which a busy machine may miss
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +49,11 @@ class Tally:
         """Notes what the row itself asserts."""
         if not kept:
             self.broken_promises.append(told)
+
+    def aim(self, met: bool, told: str) -> None:
+        """Notes how fast it was to be."""
+        if not met:
+            self.missed_aims.append(told)
 
     def recovery(self, rank: float) -> float | None:
         """The seconds within which that share of the recoveries was over."""

@@ -33,7 +33,7 @@ def restarted(ground: Ground) -> Tally:
     ground.check(party, tally)
     _only_503(party, tally)
     slowest = max(tally.recoveries_s)
-    tally.promise(slowest < _BACK_WITHIN_S, f"the first job was accepted {slowest:.1f} s after PostgreSQL was back")
+    tally.aim(slowest < _BACK_WITHIN_S, f"the first job was accepted {slowest:.1f} s after PostgreSQL was back")
     return tally
 
 
@@ -59,7 +59,7 @@ def away(ground: Ground) -> Tally:
     ground.check(party, tally)
     _only_503(party, tally)
     tally.notes.append(f"{len(refusals)} refusals, the slowest after {max(refusals):.2f} s")
-    tally.promise(max(refusals) < _REFUSED_WITHIN_S, f"a refusal took {max(refusals):.1f} s")
+    tally.aim(max(refusals) < _REFUSED_WITHIN_S, f"a refusal took {max(refusals):.1f} s")
     return tally
 
 

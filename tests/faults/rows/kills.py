@@ -53,11 +53,12 @@ def worker_in_the_middle(ground: Ground) -> Tally:
             tally.fired += 1
             deaths.append((died_at, followers))
         _join(followers)
+    rig.heal(DEMO_PAIR)
     ground.check(party, tally)
     for died_at, followers in deaths:
         resumed(tally, followers, died_at)
     slowest = tally.recovery(1.0) or 0.0
-    tally.promise(slowest <= _TAKEOVER_S, f"a takeover took {slowest:.1f} s")
+    tally.aim(slowest <= _TAKEOVER_S, f"a takeover took {slowest:.1f} s")
     return tally
 
 

@@ -128,8 +128,8 @@ def away(ground: Ground) -> Tally:
     tally.recoveries_s.append(time.monotonic() - back_at)
     slow = sorted(party.latencies)[int(0.99 * (len(party.latencies) - 1))]
     tally.notes.append(f"accepted at p99 in {1000 * slow:.0f} ms")
-    tally.promise(slow < _ACCEPT_P99_S, f"accepted at p99 in {slow:.2f} s")
-    tally.promise(tally.recoveries_s[0] < _DRAIN_S, f"drained in {tally.recoveries_s[0]:.0f} s")
+    tally.aim(slow < _ACCEPT_P99_S, f"accepted at p99 in {slow:.2f} s")
+    tally.aim(tally.recoveries_s[0] < _DRAIN_S, f"drained in {tally.recoveries_s[0]:.0f} s")
     _all_accepted(party, tally)
     return tally
 
@@ -155,7 +155,7 @@ def half_open(ground: Ground) -> Tally:
         tally.recoveries_s.append(time.monotonic() - healed_at)
     ground.check(party, tally)
     slowest = max(tally.recoveries_s)
-    tally.promise(slowest < _HEAL_S, f"consuming {slowest:.1f} s after it healed")
+    tally.aim(slowest < _HEAL_S, f"consuming {slowest:.1f} s after it healed")
     return tally
 
 
