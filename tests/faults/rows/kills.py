@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterable
 
+import redis
+
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Follower, Party, greedy, seeded
 from tests.faults.ground import DEMO_PAIR, PAIR, Ground, flow, resumed, starts
@@ -86,6 +88,8 @@ def idle_worker_with_a_message(ground: Ground) -> Tally:
     numbers = starts(ground)
     for _ in range(ground.size(10, 2)):
         rig.heal(PAIR)
+        with rig.redis() as client:
+            rig.until(lambda client=client: _waiting_workers(client) == len(PAIR) + 1)  # the control worker waits too
         for name in PAIR:
             rig.freeze(name)
         jobs = [party.surely(greedy(10, next(numbers))) for _ in PAIR]
@@ -164,6 +168,11 @@ def busy_loops(ground: Ground) -> Tally:
     again = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", f"{party.label}.%")
     tally.promise(again == [(0,)], f"{again[0][0]} jobs were taken from living workers")
     return tally
+
+
+def _waiting_workers(client: redis.Redis) -> int:
+    """How many wait for a message in Redis right now."""
+    return sum(one["cmd"] == "brpop" and "b" in one["flags"] for one in client.client_list())
 
 
 def _arm(ground: Ground, name: str, told: str) -> None:
