@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import click
 import httpx
 
 from cli.client import ENDS, Client
-from tests.faults.rig import ECHO, LIMIT_S
+from tests.faults.rig import ECHO, LIMIT_S, fresh_connections
 from workers.engines import echo
 
 _WORDS = ("the", "sun", "is", "on", "a", "hill", "and", "its", "light", "falls", "over", "every", "stone")
@@ -88,18 +89,16 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         after, deadline = "0", time.monotonic() + 4 * LIMIT_S
-        while not self.told_end and time.monotonic() < deadline:
-            try:
-                with Client(self._url, self._key) as client:
+        with Client(self._url, self._key) as client:
+            while not self.told_end and time.monotonic() < deadline:
+                try:
                     for event in client.events(self.job_id, after):
                         if event.id is not None:
                             after = event.id
                             self._take(event.id, event.type, event.data)
                         self.told_end = self.told_end or event.type in ENDS
-                    if self.told_end:
-                        return
-            except (click.ClickException, httpx.HTTPError, ValueError):
-                time.sleep(0.3)
+                except (click.ClickException, httpx.HTTPError, ValueError):
+                    time.sleep(0.3)
 
     def _take(self, id: str, type: str, data: dict[str, Any]) -> None:
         attempt, number = (int(part) for part in id.split("-"))
@@ -143,8 +142,12 @@ class Party:
     statuses: list[int] = field(default_factory=list)
     reader: Callable[[str], Follower] | None = None  # who follows a job, if not just anyone
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _http: httpx.Client = field(init=False)
 
-    def submit(self, ask: Ask, *, follow: bool = True, timeout_s: float = 10) -> str | None:
+    def __post_init__(self) -> None:
+        self._http = fresh_connections(self.url, self.key)
+
+    def submit(self, ask: Ask, *, follow: bool = True) -> str | None:
         """Asks once; the job's id, or None when the client can't know whether there is one."""
         with self._lock:
             label = f"{self.label}.{len(self.asked)}"
@@ -152,8 +155,7 @@ class Party:
         self.history.note(op="invoke", request=label)
         began = time.monotonic()
         try:
-            body, headers = ask.body(label), {"Authorization": f"Bearer {self.key}"}
-            answer = httpx.post(f"{self.url}/v1/jobs", json=body, headers=headers, timeout=timeout_s)
+            answer = self._http.post("/v1/jobs", json=ask.body(label))
         except httpx.TransportError as error:
             self.history.note(op="info", request=label, error=type(error).__name__)
             return None
@@ -182,11 +184,8 @@ class Party:
 
     def cancel(self, job_id: str) -> None:
         self.cancelled.add(job_id)
-        try:
-            headers = {"Authorization": f"Bearer {self.key}"}
-            httpx.post(f"{self.url}/v1/jobs/{job_id}/cancel", headers=headers, timeout=10)
-        except httpx.TransportError:
-            pass
+        with suppress(httpx.TransportError):
+            self._http.post(f"/v1/jobs/{job_id}/cancel")
 
     def accepted(self) -> dict[str, str]:
         """Request by job's id, of those whose client was told one."""

@@ -47,6 +47,12 @@ types = ["generate", "chat"]
 """
 
 
+def fresh_connections(url: str, key: str) -> httpx.Client:
+    """A client that connects anew for each request, so that what it meets is not of a process that died meanwhile."""
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.Client(base_url=url, headers=headers, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 @dataclass(slots=True)
 class Links:
     """The two ways of one process to its servers."""
@@ -67,6 +73,7 @@ class Rig:
     disturbed: set[str] = field(default_factory=set)  # what was started with an environment of its own
     url: str = ""
     key: str = ""
+    _http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -95,6 +102,7 @@ class Rig:
         self.key = credentials.read(secrets).key or ""
         port = free_port()
         self.url = f"http://{lineup.HOST}:{port}"
+        self._http = fresh_connections(self.url, self.key)
         self.spawn(lineup.api(port, self.env))
         self.spawn(lineup.control(self.env))
         self.until(lambda: self.status("/readyz") == 200)
@@ -193,7 +201,7 @@ class Rig:
     def status(self, path: str) -> int:
         """What the API answers; 0 when it doesn't."""
         try:
-            return httpx.get(self.url + path, headers={"Authorization": f"Bearer {self.key}"}, timeout=10).status_code
+            return self._http.get(path).status_code
         except httpx.TransportError:
             return 0
 

@@ -131,7 +131,7 @@ def cancel_and_end(ground: Ground) -> Tally:
 
     def submit_and_cancel(ask: Ask) -> None:
         job_id = party.surely(ask, follow=False)
-        time.sleep(ground.random.uniform(0, 0.05))
+        time.sleep(ground.random.uniform(0, 0.03))
         party.cancel(job_id)
         party.cancel(job_id)
 
