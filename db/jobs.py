@@ -236,17 +236,30 @@ def _tenants(waiting: ColumnElement[bool]) -> CTE:
 
 
 def ahead(session: Session, job: Job, cap: int) -> int:
-    """How many jobs of the model go before this waiting one, counted to `cap`; turns between tenants aside."""
+    """About how many jobs of the model go before this waiting one, counted to `cap`.
+
+    Of other tenants' jobs of its lane and priority only those count whose turn comes before its own.
+    """
     in_window = and_(Job.model == job.model, Job.status == "dispatched")
     if job.status == "dispatched":
-        before = and_(in_window, Job.dispatched_at < job.dispatched_at)
-    else:
-        earlier = or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
-        same_lane = and_(Job.lane == job.lane, earlier)
-        goes_first = or_(Job.lane == "interactive", same_lane) if job.lane == "batch" else same_lane
-        before = or_(in_window, and_(Job.model == job.model, Job.status == "queued", goes_first))
-    capped = select(literal(1)).select_from(Job).where(before).limit(cap).subquery()
-    return session.scalar(select(func.count()).select_from(capped)) or 0
+        return _count(session, select(literal(1)).where(in_window, Job.dispatched_at < job.dispatched_at), cap)
+    queued = and_(Job.model == job.model, Job.status == "queued")
+    alike = and_(queued, Job.lane == job.lane, Job.priority == job.priority)
+    sooner = and_(queued, Job.lane == job.lane, Job.priority > job.priority)
+    if job.lane == "batch":
+        sooner = or_(sooner, and_(queued, Job.lane == "interactive"))
+    own = select(literal(1)).where(alike, Job.tenant_id == job.tenant_id, Job.id < job.id)
+    turn = _count(session, own, cap)
+    before = turn + _count(session, select(literal(1)).where(or_(in_window, sooner)), cap)
+    if turn:
+        tenants = _tenants(and_(alike, Job.tenant_id != job.tenant_id))
+        theirs = select(Job.id).where(alike, Job.tenant_id == tenants.c.tenant_id).limit(turn).lateral()
+        before += _count(session, select(theirs.c.id).select_from(tenants).join(theirs, literal(True)), cap)
+    return min(before, cap)
+
+
+def _count(session: Session, rows: Select[Any], cap: int) -> int:
+    return session.scalar(select(func.count()).select_from(rows.limit(cap).subquery())) or 0
 
 
 def ended(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:

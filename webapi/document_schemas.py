@@ -10,7 +10,7 @@ from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
 from tasks.documents.intake import MAX_CHARACTERS
-from webapi.fields import Given, Real, Timed, Whole
+from webapi.fields import Given, Real, Some, Timed, Whole
 from webapi.schemas import JobError
 
 MAX_DOCUMENTS = 100
@@ -108,7 +108,7 @@ class _Ingest(Timed):
 class IngestRequest(_Ingest):
     """Texts to be searched."""
 
-    documents = fields.List(fields.Nested(Text), required=True, validate=validate.Length(1, MAX_DOCUMENTS))
+    documents = Some(Text, MAX_DOCUMENTS, required=True)
 
 
 class UploadFields(_Ingest, _About):

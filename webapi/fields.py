@@ -37,6 +37,20 @@ class Flag(fields.Boolean):
         return value
 
 
+class Some(fields.List[Any]):
+    """One to so many; a longer list is refused before any of it is looked at."""
+
+    def __init__(self, each: fields.Field[Any] | type[ma.Schema], most: int, **options: Any) -> None:
+        inner = each if isinstance(each, fields.Field) else fields.Nested(each)
+        super().__init__(inner, validate=validate.Length(1, most), **options)
+        self._most = most
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and len(value) > self._most:
+            raise ma.ValidationError(f"at most {self._most}")
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class Strict(ma.Schema):
     """Unknown fields are refused."""
 

@@ -12,7 +12,7 @@ from tasks import ids, lifecycle, stages
 from tasks.lifecycle import Status
 from tasks.streams import transcript
 from tasks.streams.follow import ANY_ATTEMPT, Position
-from webapi.fields import Given, Real, Strict, Timed, Whole, within
+from webapi.fields import Given, Real, Some, Strict, Timed, Whole, within
 from webapi.webhook_schemas import JobWebhook
 
 _SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
@@ -73,7 +73,7 @@ class Message(Strict):
 
 
 class Conversation(Strict):
-    messages = fields.List(fields.Nested(Message), required=True, validate=validate.Length(1, 100))
+    messages = Some(Message, 100, required=True)
 
 
 class Labels(fields.Dict):
@@ -133,11 +133,7 @@ class ChatRequest(_SampledRequest):
 
 
 class Texts(Strict):
-    texts = fields.List(
-        fields.String(validate=validate.Length(min=1), metadata=_STORABLE),
-        required=True,
-        validate=validate.Length(1, 2048),
-    )
+    texts = Some(fields.String(validate=validate.Length(min=1), metadata=_STORABLE), 2048, required=True)
 
 
 class EmbedRequest(_Request):
@@ -336,7 +332,7 @@ class Job(ma.Schema):
     position = fields.Integer(
         required=True,
         allow_none=True,
-        metadata={"description": "How many go first, counted to 1000; asked of one waiting job, else null."},
+        metadata={"description": "About how many go first, counted to 1000; asked of one waiting job, else null."},
     )
     attempt = fields.Integer(required=True, metadata={"description": "Runs so far, and ends from outside."})
     progress = fields.Nested(Progress, required=True, allow_none=True)

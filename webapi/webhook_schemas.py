@@ -8,7 +8,7 @@ from tasks.webhooks import deliveries
 from tasks.webhooks.deliveries import Status
 from tasks.webhooks.destinations import MAX_URL_LENGTH
 from tasks.webhooks.endpoints import EVENTS, MAX_ENDPOINTS
-from webapi.fields import Flag, Given
+from webapi.fields import Flag, Given, Some
 
 _STORABLE = {"pattern": r"^[^\x00]*$"}
 _TYPES = (*EVENTS, deliveries.TEST)
@@ -27,11 +27,11 @@ def _url(*, required: bool = False, allow_none: bool = False) -> fields.String:
     return fields.String(validate=length, metadata=described, required=required, allow_none=allow_none)
 
 
-def _events() -> fields.List[str]:
-    return fields.List(
+def _events() -> Some:
+    return Some(
         fields.String(validate=validate.OneOf(EVENTS)),
+        len(EVENTS),
         allow_none=True,
-        validate=validate.Length(1, len(EVENTS)),
         metadata={"description": "Which ends are told; all when not given."},
     )
 

@@ -219,6 +219,18 @@ def test_wait_counts_who_goes_before(sessions: Sessions, caller: Caller) -> None
         assert places[batch] == Wait(3, None)
 
 
+def test_wait_counts_turns_between_tenants(sessions: Sessions, caller: Caller) -> None:
+    """Behind another tenant's many jobs the first of one's own goes next, the third after two of theirs and two own."""
+    other, third = tables.tenant(sessions, "theirs"), tables.tenant(sessions, "others")
+    for _ in range(20):
+        tables.submit(sessions, other)
+    tables.submit(sessions, third)
+    own = [tables.submit(sessions, caller).id for _ in range(3)]
+    with sessions() as session:
+        places = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in own]
+    assert [place and place.position for place in places] == [0, 1 + 2, 2 + 2 + 1]
+
+
 def test_estimated_start_follows_from_slots_and_speed(sessions: Sessions, caller: Caller) -> None:
     """With two free slots and two seconds a job, the fourth in the queue starts after one round."""
     tables.worker(sessions, slots=2)

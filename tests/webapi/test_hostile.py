@@ -27,6 +27,9 @@ BOMBS = [
     b'"' * MEGABYTE,
     b"{" * 64 + b"[" * MEGABYTE,
     b" " * 4_000_000 + b"x",
+    b'{"type": "chat", "input": {"messages": [' + b"{}," * 1_300_000 + b"{}]}}",
+    b'{"type": "embed", "input": {"texts": [' + b"1," * 19_000 + b"1]}}",
+    b'{"documents": [' + b"{}," * 9_000 + b"{}]}",
 ]
 # Grammars are a way to crash an engine: nothing that carries one is taken.
 GRAMMARS: list[dict[str, Any]] = [
