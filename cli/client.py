@@ -109,7 +109,9 @@ class Client:
                 # It ended in good order, but before the last event: that was for us to come again, or there is none.
                 lost_at = None
                 if (job := self.get(job_id))["status"] in ENDS:
-                    yield from self._last(job, after)
+                    for event in self._last(job, after):
+                        after = event.id or after
+                        yield event
                     return
             except (httpx.TransportError, Unreachable, ApiError) as error:
                 if isinstance(error, ApiError) and error.status != 503:

@@ -51,7 +51,7 @@ def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> s
 
 def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
-    if lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None):
+    if lifecycle.move(session, Status.QUEUED, *lifecycle.running(job_id, attempt), worker_id=None):
         attempts.end(session, job_id, attempt, "handed_back")
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -308,7 +308,8 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
         finished_at=func.clock_timestamp(),
         progress_done=done,
         progress_total=total,
-        prompt_tokens=outcome.prompt_tokens,
+        # An ingest's row has what it has spent for good, over all attempts; what failed may know only of its own.
+        prompt_tokens=func.greatest(func.coalesce(Job.prompt_tokens, 0), outcome.prompt_tokens),
         completion_tokens=outcome.completion_tokens,
         error_code=code,
         error_message=message,
@@ -316,7 +317,7 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
     if not ended:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
     attempts.end(session, job_id, attempt, outcome.status, code)
-    return settle(session, ended[0], so_far, outcome)
+    return settle(session, ended[0], so_far, replace(outcome, prompt_tokens=ended[0].prompt_tokens or 0))
 
 
 def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> Record:
@@ -350,7 +351,7 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     values: dict[str, Any] = {"stage": onward.stage, "model": onward.model, "worker_id": None, "crashes": 0}
     if onward.embedding_tokens is not None:
         values["embedding_tokens"] = onward.embedding_tokens
-    if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), **values):
+    if not lifecycle.move(session, Status.QUEUED, *lifecycle.running(job_id, attempt), **values):
         return False
     attempts.end(session, job_id, attempt, "passed_on")
     entries, token_ids = so_far.stored()
@@ -361,7 +362,7 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
 
 def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:
     """Returns a running job to the queue in good order, which counts as no crash. False when it isn't ours any more."""
-    if not lifecycle.move(session, Status.QUEUED, *lifecycle.fenced(job_id, attempt), worker_id=None):
+    if not lifecycle.move(session, Status.QUEUED, *lifecycle.running(job_id, attempt), worker_id=None):
         return False
     attempts.end(session, job_id, attempt, "handed_back")
     entries, token_ids = so_far.stored()

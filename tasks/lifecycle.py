@@ -77,6 +77,11 @@ def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
     return Job.id == job_id, Job.attempt == attempt
 
 
+def running(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """The condition under which an attempt may give its job away: not one that has been put off meanwhile."""
+    return *fenced(job_id, attempt), Job.status == Status.RUNNING
+
+
 def touch(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> bool:
     """Writes to a running job without moving it. False when the attempt may not write any more."""
     where = (*fenced(job_id, attempt), Job.status.in_((Status.RUNNING, Status.DISPATCHED)))

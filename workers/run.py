@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 import redis
 import structlog
@@ -17,7 +18,7 @@ from tasks.queues.window import Ticket
 from tasks.record import Record
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import Entry
+from tasks.streams.transcript import Entry, Transcript
 from workers import embedding, ingestion
 from workers.attempt import Attempt, Stop
 from workers.generation import Generation
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 _PATIENCE_S = 0.5
 _REFUSALS_ALLOWED = 5
+_TAKE_OVERS = 3
 _AWAY = ("08", "57P")  # PostgreSQL's classes of errors: lost connections, a server that stops or starts
 
 
@@ -48,8 +50,8 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
         pen = open_stream(worker, attempt)
         outcome = produce(worker, attempt, pen)
         if isinstance(outcome, Onward):
-            pass_on(worker, attempt, outcome)
-        elif outcome and not put_off(worker, attempt, outcome) and (ended := settle(worker, attempt, outcome)):
+            outcome = pass_on(worker, attempt, outcome)
+        if outcome and not put_off(worker, attempt, outcome) and (ended := settle(worker, attempt, outcome)):
             failpoints.passed("worker.after_terminal_commit_before_done_event")
             announce(pen, ended)
             failpoints.passed("worker.after_done_before_ack")
@@ -80,12 +82,16 @@ def open_stream(worker: Worker, attempt: Attempt) -> Pen:
 
     if claim.attempt == 1:
         return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)
-    try:
-        attempt.transcript = stream.take_over(writer, claim.checkpoint)
-    except redis.RedisError as error:
-        log.warning("stream_unreachable", job_id=str(claim.job_id), error=str(error))
-        return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)
-    return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off, sent=len(attempt.transcript.entries))
+    for _ in range(_TAKE_OVERS):
+        try:
+            attempt.transcript = stream.take_over(writer, claim.checkpoint)
+        except (redis.RedisError, ValueError, KeyError) as error:
+            log.warning("stream_unreachable", job_id=str(claim.job_id), error=str(error))
+            time.sleep(_PATIENCE_S)
+        else:
+            return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off, sent=len(attempt.transcript.entries))
+    writer.anew = True  # what is there may go further than the checkpoint, from which this attempt goes on
+    return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)
 
 
 def produce(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward | None:
@@ -118,13 +124,18 @@ def patiently(attempt: Attempt, stage: Callable[[], Outcome | Onward]) -> Outcom
         try:
             return stage()
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-            refusals += bool(state) and not state.startswith(_AWAY)
+            refusals += refused(error)
             if refusals > _REFUSALS_ALLOWED:
                 raise
-            log.warning("stage_interrupted", job_id=str(attempt.claim.job_id), kind=type(error).__name__, state=state)
+            log.warning("stage_interrupted", job_id=str(attempt.claim.job_id), kind=type(error).__name__)
         attempt.check()
         time.sleep(_PATIENCE_S)
+
+
+def refused(error: SQLAlchemyError) -> bool:
+    """Whether PostgreSQL is there and answered the statement with an error."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return bool(state) and not state.startswith(_AWAY)
 
 
 def failed(attempt: Attempt, code: str, message: str) -> Outcome:
@@ -159,8 +170,8 @@ _STAGES: dict[str, Callable[[Worker, Attempt, Pen], Outcome | Onward]] = {
 }
 
 
-def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> None:
-    """Queues the job's next stage, straight into its model's window where that has room."""
+def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
+    """Queues the job's next stage, straight into its model's window where that has room; a failure if it can't be."""
     claim, lease_s = attempt.claim, worker.settings.shared.lease_s
     ticket: Ticket | None = None
 
@@ -171,14 +182,20 @@ def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> None:
                 raise errors.Fenced(f"attempt {claim.attempt} is over")
             ticket = window.admit(session, claim.job_id, onward.model, claim.lane, lease_s)
 
-    if not persist(attempt, write):
+    try:
+        written = persist(attempt, write)
+    except SQLAlchemyError as error:
+        log.exception("not_passed_on", job_id=str(claim.job_id))
+        return failed(attempt, errors.ForebayError.code, f"the next stage was refused: {type(error).__name__}")
+    if not written:
         drop(worker, attempt)
-        return
+        return None
     log.info("passed_on", job_id=str(claim.job_id), attempt=claim.attempt, stage=onward.stage)
     if ticket:
         worker.refiller.send(ticket)
     else:
         worker.refiller.ask(onward.model)
+    return None
 
 
 def drop(worker: Worker, attempt: Attempt) -> None:
@@ -199,7 +216,7 @@ def drop(worker: Worker, attempt: Attempt) -> None:
 def put_off(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
     """Schedules another attempt when this one failed by the system's fault and the job has a chance left.
 
-    True when it did so, or when the attempt is over before.
+    True when it did so, or when the attempt is over before; False also when PostgreSQL won't have it.
     """
     if outcome.error is None or outcome.error[0] not in errors.SYSTEM:
         return False
@@ -210,7 +227,12 @@ def put_off(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
         with worker.sessions.begin() as session:
             again = attempts.put_off(session, claim.job_id, claim.attempt, attempt.transcript, code)
 
-    if not persist(attempt, write):
+    try:
+        written = persist(attempt, write)
+    except SQLAlchemyError:
+        log.exception("not_put_off", job_id=str(claim.job_id))
+        return False
+    if not written:
         drop(worker, attempt)
         return True
     if again:
@@ -219,7 +241,22 @@ def put_off(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
 
 
 def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
-    """Writes the end down, waiting for PostgreSQL as long as it takes; None when the attempt is over before."""
+    """Writes the end down, waiting for PostgreSQL as long as it takes; None when the attempt is over before.
+
+    An end that PostgreSQL won't have is replaced by one without the result and the words, which it will.
+    """
+    try:
+        return write_end(worker, attempt, outcome)
+    except SQLAlchemyError as error:
+        log.exception("end_refused", job_id=str(attempt.claim.job_id))
+        attempt.transcript = Transcript()
+        code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
+        bare = replace(outcome, status=Status.FAILED, result=None, vectors=None, error=(code, message))
+        return write_end(worker, attempt, bare)
+
+
+def write_end(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
+    """The same. Raises SQLAlchemy's errors when PostgreSQL refuses it again and again."""
     claim = attempt.claim
     record: Record | None = None
 
@@ -243,7 +280,11 @@ def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
 
 
 def persist(attempt: Attempt, write: Callable[[], None]) -> bool:
-    """Writes, again and again until PostgreSQL takes it. False when the attempt is over before."""
+    """Writes, again and again until PostgreSQL takes it. False when the attempt is over before.
+
+    Raises SQLAlchemy's errors when PostgreSQL was there and refused it too often.
+    """
+    refusals = 0
     while True:
         try:
             write()
@@ -251,8 +292,11 @@ def persist(attempt: Attempt, write: Callable[[], None]) -> bool:
             return False
         except SQLAlchemyError as error:
             log.warning("end_not_written_yet", job_id=str(attempt.claim.job_id), error=str(error))
+            refusals += refused(error)
             if attempt.stopped:
                 return False
+            if refusals > _REFUSALS_ALLOWED:
+                raise
             time.sleep(_PATIENCE_S)
         else:
             return True

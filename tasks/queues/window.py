@@ -97,7 +97,9 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
 
 def _let_in(session: Session, model: str, lane: str, room: int) -> list[Ticket]:
     chosen = jobs.next_queued(session, model, lane, room)
-    moved = lifecycle.move(session, Status.DISPATCHED, Job.id.in_(chosen), dispatched_at=func.clock_timestamp())
+    # Chosen without its row's lock, it may have been lifted and claimed since: what runs isn't taken back.
+    waits = (Job.id.in_(chosen), Job.status == Status.QUEUED)
+    moved = lifecycle.move(session, Status.DISPATCHED, *waits, dispatched_at=func.clock_timestamp())
     still = {job.id for job in moved}
     return [Ticket(job_id, broker.queue(model, lane)) for job_id in chosen if job_id in still]
 
@@ -120,7 +122,8 @@ def lift(session: Session, model: str) -> Ticket | None:
     lifted = session.scalars(select(Job.id).where(Job.id.in_(next_ids), old)).one_or_none()
     if lifted is None:
         return None
-    lifecycle.move(session, Status.DISPATCHED, Job.id == lifted, dispatched_at=func.clock_timestamp())
+    waits = (Job.id == lifted, Job.status == Status.QUEUED)
+    lifecycle.move(session, Status.DISPATCHED, *waits, dispatched_at=func.clock_timestamp())
     lifecycle.mark_sent(session, [lifted])
     windows.note_lift(session, model)
     return Ticket(lifted, broker.queue(model, "interactive"))

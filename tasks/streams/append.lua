@@ -2,7 +2,8 @@
 --
 --   KEYS[1]  the job's stream; an entry's id is <attempt>-<seq>, <attempt>-0 opens an attempt
 --   ARGV[1]  the attempt that writes
---   ARGV[2]  the id the writer believes to be the last, or 'open' to shut older attempts out
+--   ARGV[2]  the id the writer believes to be the last, 'open' to shut older attempts out, or 'anew' to shut them
+--            out and drop what they wrote
 --   ARGV[3]  seconds the stream lives on after this write
 --   ARGV[4…] pairs of seq and payload, seq rising
 --
@@ -13,7 +14,7 @@ local function split(id)
   return tonumber(attempt), tonumber(seq)
 end
 
-local attempt, opening = tonumber(ARGV[1]), ARGV[2] == 'open'
+local attempt, opening = tonumber(ARGV[1]), ARGV[2] == 'open' or ARGV[2] == 'anew'
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local last_attempt, last_seq = 0, -1
 if last then
@@ -27,6 +28,10 @@ if not opening then
   if last_attempt < attempt or expected_attempt ~= attempt or last_seq < expected_seq then
     return 'lost'
   end
+end
+if ARGV[2] == 'anew' then
+  redis.call('DEL', KEYS[1])
+  last_attempt, last_seq = 0, -1
 end
 for i = 4, #ARGV, 2 do
   local seq = tonumber(ARGV[i])

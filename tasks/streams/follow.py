@@ -10,7 +10,6 @@ from typing import Any
 
 import redis
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import lifecycle
 from tasks.streams import stream
@@ -232,7 +231,7 @@ class Follower:
             else:
                 news += 1
                 job_id = by_key[name]
-                self._hand_out(job_id, cursors[job_id], stream.parse_id(last) or START, stream.parse(raw_entries))
+                self._hand_out(job_id, cursors[job_id], stream.parse_id(last) or START, _parsed(job_id, raw_entries))
         return news
 
     def _hand_out(self, job_id: uuid.UUID, read_from: Position, last: Position, events: list[Event]) -> None:
@@ -259,10 +258,19 @@ class Follower:
             return
         try:
             over = self._ended(quiet)
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 as in `_run`, which calls this where something failed already
             log.warning("database_unreachable", error=type(error).__name__)
             return
         with self._lock:
             ended = [sub for job_id in over if job_id in self._followed for sub in self._followed[job_id].subscriptions]
         for subscription in ended:
             subscription.finish(Ended)
+
+
+def _parsed(job_id: uuid.UUID, raw: Any) -> list[Event]:
+    """The entries' events; none of what nobody of us wrote, so that one stream silences no other."""
+    try:
+        return stream.parse(raw)
+    except (ValueError, KeyError) as error:
+        log.warning("stream_unreadable", job_id=str(job_id), error=str(error)[:200])
+        return []

@@ -148,12 +148,7 @@ class Reader:
                 job, output = jobs.find(session, caller, job_id)
         except errors.NotFound:
             return
-        *earlier, last = _replay(job, output, 0)
-        if any(stream.misleads(event, after, under) for event in earlier):
-            yield _restarted(job.attempt)
-            after = 0
-        yield from (event for event in earlier if event.entry.seq > after)
-        yield last
+        yield from _replay(job, output, after, under) or _replay(job, output, 0)[-1:]
 
     def _held(self, job_id: uuid.UUID) -> Iterator[Event]:
         try:
@@ -183,13 +178,14 @@ def _restarted(attempt: int) -> Event:
 def _replay(job: Job, output: JobOutput | None, after: int, under: int = ANY_ATTEMPT) -> list[Event]:
     """An ended job's events beyond `after` as PostgreSQL keeps them, under the number of its last attempt.
 
-    Who has exactly all of them gets none. Who has more than all saw words that were lost with Redis before anyone
-    kept them, and still has to be told the end.
+    Who has exactly all of them gets none. Who has more than all, or another event where the last is, saw words that
+    were lost with Redis before anyone kept them: it is told to begin anew; by a number alone, just the end.
     """
     entries = jobs.stored_transcript(output).entries
     ended = record.with_output(job, output)
     last = Entry(len(entries) + 1, ended.status, ended.as_json())
     events = [Event(job.attempt, entry) for entry in [*entries, last]]
-    if any(stream.misleads(event, after, under) for event in events):
+    beyond = after >= last.seq and under < job.attempt
+    if beyond or any(stream.misleads(event, after, under) for event in events):
         return [_restarted(job.attempt), *events]
     return [event for event in events if event.entry.seq > after] or (events[-1:] if after > last.seq else [])

@@ -73,18 +73,25 @@ def parse_id(text: str) -> tuple[int, int] | None:
 
 @dataclass(slots=True)
 class Writer:
-    """One attempt's pen. `last` is the id it wrote last. Raises redis-py's errors when Redis can't be reached."""
+    """One attempt's pen. `last` is the id it wrote last. Raises redis-py's errors when Redis can't be reached.
+
+    `anew` is for who doesn't know what older attempts wrote, and so can't go on after it: its opening drops that.
+    """
 
     client: redis.Redis
     job_id: uuid.UUID
     attempt: int
     ttl_s: int
     last: str = OPENED
+    anew: bool = False
 
     def open(self, entries: Sequence[Entry] = ()) -> Answer:
         """Shuts older attempts out, then writes `entries`, the whole stream so far. Idempotent."""
         pairs: list[str | bytes | int] = [0, _payload(Entry(0, OPENED, {}))]
-        return self._append("open", [*pairs, *_pairs(entries)], entries[-1].seq if entries else 0)
+        how = "anew" if self.anew else "open"
+        answer = self._append(how, [*pairs, *_pairs(entries)], entries[-1].seq if entries else 0)
+        self.anew = False
+        return answer
 
     def append(self, entries: Sequence[Entry]) -> Answer:
         """Writes entries that follow the last written. Idempotent. On `lost`, `open` again with everything."""

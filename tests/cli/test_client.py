@@ -113,3 +113,14 @@ def test_server_that_is_gone_is_unreachable(serve: Callable[..., Client], monkey
 def test_comments_and_hints_are_no_events() -> None:
     """Heartbeats and hints to come again carry no data."""
     assert list(parse([": ok", "", ": hb", "", "retry: 0", ""])) == []
+
+
+def test_end_that_is_cut_off_is_resumed_too(serve: Callable[..., Client]) -> None:
+    """What came before the cut isn't given again."""
+    client = serve(
+        ("", True),
+        (frame("1-1", "started", {}) + frame("1-2", "delta", {"text": "a"}), False),
+        (frame("1-3", "succeeded", JOB), True),
+    )
+    assert [event.id for event in client.events("job_1")] == ["1-1", "1-2", "1-3"]
+    assert Scripted.resumed_after == ["0", "0", "1-2"]

@@ -37,13 +37,15 @@ class Tally:
     recovered: int = 0
     recoveries_s: list[float] = field(default_factory=list)
     broken_promises: list[str] = field(default_factory=list)  # of the row's own
+    may_restart: bool = False  # where a worker and Redis may be lost together
     missed_aims: list[str] = field(default_factory=list)  # of time, which a busy machine may miss
     notes: list[str] = field(default_factory=list)
 
     @property
     def broken(self) -> bool:
         wrong = self.lost, self.unexpected, self.doubled, self.failed, self.gaps, self.repeats, self.usage
-        return any((*wrong, self.differing, self.restarted)) or bool(self.broken_promises) or self.fired < 1
+        misled = self.restarted and not self.may_restart
+        return any((*wrong, self.differing, misled)) or bool(self.broken_promises) or self.fired < 1
 
     def promise(self, kept: bool, told: str) -> None:
         """Notes what the row itself asserts."""
@@ -91,11 +93,11 @@ def check(rig: Rig, party: Party, tally: Tally, expected: Expected, limit_s: flo
 
 
 def _await_readers(party: Party, tally: Tally) -> None:
-    """A reader that hasn't been told the end soon after it was there is one that was left hanging."""
-    deadline = time.monotonic() + _TOLD_WITHIN_S
+    """A reader that is told nothing for long, though all has ended, is one that was left hanging."""
+    ended_at = time.monotonic()
     for follower in party.followers.values():
-        follower.join(max(0.0, deadline - time.monotonic()))
-    for follower in party.followers.values():
+        while follower.is_alive() and time.monotonic() - max(ended_at, follower.heard_at) < _TOLD_WITHIN_S:
+            follower.join(0.1)
         if follower.is_alive():
             last = follower.events[-1][1:3] if follower.events else None
             tally.promise(False, f"the reader of {follower.job_id} hung after {last}")

@@ -106,8 +106,14 @@ class Follower(threading.Thread):
         self.attempts.setdefault(attempt, now)
         self.events.append((now, number, type, data))
 
+    @property
+    def heard_at(self) -> float:
+        return self.events[-1][0] if self.events else 0.0
+
     def numbers(self) -> list[int]:
-        return [number for _, number, _, _ in self.events]
+        """Of the events that count: those since the last `restarted`."""
+        since = max((i + 1 for i, event in enumerate(self.events) if event[2] == "restarted"), default=0)
+        return [number for _, number, _, _ in self.events[since:]]
 
     def tokens_seen(self) -> int:
         return sum(type == "delta" for _, _, type, _ in self.events)

@@ -154,3 +154,28 @@ def test_errors_are_the_systems_or_the_jobs() -> None:
 
     assert codes(errors.EngineError) | {"internal"} == errors.SYSTEM
     assert not codes(errors.JobError) & (errors.SYSTEM - {"internal"})
+
+
+def test_attempt_that_was_put_off_cannot_give_its_job_away(sessions: Sessions, caller: Caller) -> None:
+    """The answer to its putting off may have been lost: the job waits for its time all the same."""
+    job_id = tables.submit(sessions, caller).id
+    attempt = claimed(sessions, job_id)
+    assert put_off(sessions, job_id, attempt)
+    with sessions.begin() as session:
+        assert not jobs.hand_back(session, job_id, attempt, Transcript())
+        assert not jobs.advance(session, job_id, attempt, Transcript(), Onward(stages.GENERATE, "alpha"))
+        attempts.release(session, job_id, attempt)
+    assert tables.column(sessions, job_id, "status") == "scheduled"
+    assert listed(sessions, job_id) == [("w1", "failed", "engine_error")]
+
+
+def test_failure_is_charged_with_all_that_was_spent_for_good(sessions: Sessions, caller: Caller) -> None:
+    """An attempt that fails may know only of its own part."""
+    job_id = tables.submit(sessions, caller).id
+    attempt = claimed(sessions, job_id)
+    with sessions.begin() as session:
+        attempts.charge(session, job_id, attempt, 70)
+    with sessions.begin() as session:
+        jobs.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 20, 0, error=("internal", "it did")))
+    assert tables.usage_rows(sessions, job_id) == [(70, 0)]
+    assert tables.column(sessions, job_id, "prompt_tokens") == 70

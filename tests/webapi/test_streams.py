@@ -233,7 +233,7 @@ def test_stream_ends_though_redis_never_tells(
 def test_stream_ends_though_the_words_it_showed_were_lost(
     api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
 ) -> None:
-    """Cancelled after Redis lost more than the last checkpoint had: the reader is told the end all the same."""
+    """Cancelled after Redis lost more than the last checkpoint had: who reads is told to forget it, and the end."""
     job = api.submit()
     run = byhand.run(sessions, client, job["id"])
     run.say("a", "b", "c")
@@ -241,7 +241,7 @@ def test_stream_ends_though_the_words_it_showed_were_lost(
     assert [next(events).seq for _ in range(4)] == [1, 2, 3, 4]
     client.flushall()
     api.post(f"/v1/jobs/{job['id']}/cancel")
-    assert [event.type for event in events] == ["cancelled"]
+    assert [event.type for event in events] == ["restarted", "cancelled"]
     assert [event.type for event in open_events(job, "?after=4")] == ["cancelled"]
 
 

@@ -88,3 +88,20 @@ def test_reader_is_told_though_only_postgresql_knows(
     second.so_far.add("delta", {"text": "bcd"}, tokens=1)
     second.succeed(announce=False)
     assert shown(list(events)) == ANEW
+
+
+def test_reader_of_what_stands_where_the_end_is_begins_anew(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """Cancelled when Redis had lost it: what the reader had last isn't kept, the end has its number."""
+    job = api.submit()
+    lost(sessions, client, job["id"])
+    events = open_events(job)
+    assert [next(events).id for _ in range(3)] == ["1-1", "1-2", "1-3"]
+    client.flushall()
+    api.post(f"/v1/jobs/{job['id']}/cancel")
+    client.flushall()
+    anew = [("2-0", "restarted"), ("2-1", "started"), ("2-2", "delta"), ("2-3", "cancelled")]
+    assert shown(list(events)) == anew
+    assert shown(list(open_events(job, Last_Event_ID="1-3"))) == anew
+    assert shown(list(open_events(job, Last_Event_ID="2-3"))) == []

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import redis
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
 from tasks import ending, errors, jobs
-from tasks.jobs import Outcome
+from tasks.jobs import Onward, Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
-from tasks.streams import stream
+from tasks.streams import stream, transcript
+from tasks.streams.transcript import DELTA, STARTED, Transcript
 from tests import tables
 from workers import run, threads
 from workers.attempt import Attempt, Stop
@@ -336,3 +338,58 @@ def test_ended_job_overrides_a_drain(sessions: Sessions, caller: Caller) -> None
     attempt.stop(Stop.ENDED)
     attempt.stop(Stop.DRAIN)
     assert attempt.stopped is Stop.ENDED
+
+
+def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
+    monkeypatch.setattr(run, "_PATIENCE_S", 0)
+    outcome = Outcome(Status.SUCCEEDED, 4, 4, {"text": float("nan")})
+    monkeypatch.setitem(run._STAGES, "generate", lambda *_: outcome)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    with sessions() as session:
+        record = jobs.get(session, caller, job_id)
+    assert (record.status, record.error and record.error["code"]) == ("failed", "internal")
+    assert tables.usage_rows(sessions, job_id) == [(4, 4)]
+    assert worker.held() == []
+
+
+def test_next_stage_that_postgresql_refuses_fails_the_job(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_PATIENCE_S", 0)
+    onward = Onward("generate", "alpha", handed={"passages": float("nan")})
+    monkeypatch.setitem(run._STAGES, "generate", lambda *_: onward)
+    job_id = dispatched(sessions, caller)
+    run_to_its_end(worker, job_id)
+    assert tables.column(sessions, job_id, "status") == "failed"
+
+
+def test_stream_that_could_not_be_taken_over_has_one_history(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis couldn't be read at the claim, but had more than the checkpoint: what it had gives way, whole."""
+    job_id = dispatched(sessions, caller)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    older = Transcript()
+    older.add(STARTED, {"attempt": 1}, tokens=4)
+    for word in ("one", " two", " three"):
+        older.add(DELTA, {"text": word}, tokens=1)
+    stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
+    with sessions.begin() as session:
+        jobs.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))
+        tables.put(session, job_id, Status.DISPATCHED)
+
+    def unreadable(*_: object) -> Transcript:
+        raise redis.ConnectionError("no")
+
+    monkeypatch.setattr(run, "_PATIENCE_S", 0)
+    monkeypatch.setattr(stream, "take_over", unreadable)
+    run.run(worker, job_id)
+    events = stream.read(worker.client, job_id)
+    assert {event.attempt for event in events} == {2}
+    assert [event.entry.seq for event in events] == list(range(1, len(events) + 1))
+    assert transcript.fold(event.entry for event in events).text == "one two three four"

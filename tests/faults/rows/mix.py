@@ -24,7 +24,7 @@ _FICKLE = 0.3  # of the readers
 
 def random_mix(ground: Ground) -> Tally:
     """Ten minutes (one in the short form) of faults drawn from the seed."""
-    tally, rig, party = Tally(), ground.rig, ground.party()
+    tally, rig, party = Tally(may_restart=True), ground.rig, ground.party()
     rig.heal(_WORKERS)
     asks, numbers = long_asks(ground, 8), starts(ground)
 

@@ -126,3 +126,18 @@ def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Ses
     refill(sessions)
     assert not admitted(lane="batch")
     assert [admitted() for _ in range(3)] == [True, True, False]
+
+
+def test_job_that_was_claimed_meanwhile_is_not_taken_back(
+    sessions: Sessions, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom to let in is chosen without locks: what runs by then goes on running."""
+    tables.worker(sessions, slots=2)
+    running, waiting = (tables.submit(sessions, caller).id for _ in range(2))
+    tables.dispatch(sessions, running)
+    tables.claim(sessions, running)
+    monkeypatch.setattr(window.jobs, "next_queued", lambda *_: [running, waiting])
+    with sessions.begin() as session:
+        tickets = window.refill(session, "alpha", tables.LEASE_S)
+    assert [ticket.job_id for ticket in tickets] == [waiting]
+    assert tables.column(sessions, running, "status") == "running"

@@ -113,3 +113,15 @@ def test_parse_id_takes_nothing_else(text: str) -> None:
     """An id is two decimal numbers with a dash."""
     assert stream.parse_id(text) is None
     assert stream.parse_id("12-345") == (12, 345)
+
+
+def test_attempt_that_could_not_read_what_was_there_writes_anew(writer: Writer) -> None:
+    """It goes on from less than older attempts streamed: their entries would stand before its own as if they were."""
+    writer.open(entries(1, 6))
+    newer = Writer(writer.client, writer.job_id, 2, TTL_S, anew=True)
+    assert newer.open(entries(1, 4)) is Answer.OK
+    assert newer.append(entries(5, 5)) is Answer.OK
+    assert numbers(writer) == ["2-1", "2-2", "2-3", "2-4", "2-5"]
+    assert Writer(writer.client, writer.job_id, 1, TTL_S, anew=True).open() is Answer.FENCED
+    assert newer.open(entries(1, 5)) is Answer.OK
+    assert len(numbers(writer)) == 5
