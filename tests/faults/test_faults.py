@@ -1,6 +1,7 @@
 """Whatever dies in the middle of a generation: the same text, every number once, one usage row."""
 
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -156,6 +157,7 @@ def test_message_that_redis_loses_is_sent_again(platform: Platform, undisturbed:
     worker = platform.worker()
     worker.suspend()
     try:
+        time.sleep(1.5)  # its last BRPOP, of a second, would still be handed the message
         reader = platform.submit(**GREEDY)
         eventually(lambda: platform.redis.llen("forebay:slow.interactive") == 1)
         assert platform.redis.delete("forebay:slow.interactive") == 1
