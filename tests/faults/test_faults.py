@@ -79,9 +79,12 @@ def test_redis_emptied_is_not_to_be_noticed(
 ) -> None:
     """`FLUSHALL`: the writer tells the stream again from memory, readers get each number once."""
     reader = caught(platform, params)
+    host = platform.host()
+    host.suspend()  # so that there is more to say when it is emptied
     key = f"forebay:stream:{reader.job_id[4:]}"
     assert platform.redis.exists(key)
     platform.redis.flushall()
+    host.resume()
     job = unharmed(platform, reader, undisturbed[str(params)])
     assert job["attempt"] == 1
     log = (platform.stack.data / "logs" / "worker-slow.log").read_text()
