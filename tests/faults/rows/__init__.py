@@ -21,6 +21,7 @@ ALL: dict[str, Row] = {
     "F18": databases.locked,
     "F19": databases.commits_unanswered,
     "F20": redises.disk_full,
+    "F21": databases.disk_full,
     "F23": clocks.jumps,
     "F24": redises.memory_full,
     "F25": floods.queue_and_cancels,

@@ -1,15 +1,20 @@
 """PostgreSQL restarted, away, locked and cut off: a 503 that says when to come again, and nothing else."""
 
+import shutil
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psycopg
 
 from cli import lineup
 from tests.faults.checker import Tally
 from tests.faults.clients import Party, greedy, seeded
-from tests.faults.ground import PAIR, Ground, resumed, starts
-from tests.faults.rig import ECHO
-from tests.faults.rows.redises import under_load
+from tests.faults.ground import PAIR, Ground, NotHere, resumed, starts
+from tests.faults.rig import ECHO, Rig
+from tests.faults.rows.redises import fill, under_load
 
 _LEASE_S = 4.0
 _REFUSED_WITHIN_S = 1.0
@@ -85,6 +90,60 @@ def locked(ground: Ground) -> Tally:
     taken = rig.rows(crashes, f"{party.label}.%")[0][0]
     tally.promise(taken == 0, f"{taken} jobs were taken from living workers")
     return tally
+
+
+def disk_full(ground: Ground) -> Tally:
+    """F21: PostgreSQL's disk is full for some seconds, under load: refusals, and then everything as before."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    place = rig.folder / "postgres"
+    with _on_a_disk_of(rig, place, "120m"):
+        with under_load(ground, party):
+            tally.injections += 1
+            fill(place / "filler")
+            refused = len(party.statuses)
+            rig.until(lambda: _wrote_on(rig) and 503 in party.statuses[refused:], 60)
+            tally.fired += 1
+            time.sleep(5)
+            (place / "filler").unlink()
+            if not rig.alive("postgres"):
+                rig.start_server("postgres")
+            back_at, answers = time.monotonic(), len(party.statuses)
+            rig.until(lambda: 202 in party.statuses[answers:], 60)
+            tally.recoveries_s.append(time.monotonic() - back_at)
+        ground.check(party, tally)
+    _only_503(party, tally)
+    return tally
+
+
+@contextmanager
+def _on_a_disk_of(rig: Rig, place: Path, size: str) -> Iterator[None]:
+    """Has PostgreSQL's files on a file system of that size. Raises `NotHere`."""
+    aside = place.with_name("postgres-aside")
+    rig.stop("postgres")
+    try:
+        subprocess.run(["cp", "-a", place, aside], check=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True)
+        if mounted.returncode:
+            raise NotHere(f"no tmpfs can be mounted: {mounted.stderr.decode().strip()}")
+        subprocess.run(["cp", "-aT", aside, place], check=True)
+        rig.start_server("postgres")
+        yield
+        rig.stop("postgres")
+        shutil.rmtree(aside)
+        subprocess.run(["cp", "-a", place, aside], check=True)
+        subprocess.run(["umount", place], check=True)
+        subprocess.run(["cp", "-aT", aside, place], check=True)
+    finally:
+        shutil.rmtree(aside)
+        rig.start_server("postgres")
+
+
+def _wrote_on(rig: Rig) -> bool:
+    """Asks for another segment of the log, so that what is left of the last one doesn't hide the full disk."""
+    with suppress(psycopg.Error):
+        rig.rows("SELECT pg_switch_wal()")
+    return True
 
 
 def cut_off(ground: Ground) -> Tally:

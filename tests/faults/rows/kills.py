@@ -47,7 +47,7 @@ def worker_in_the_middle(ground: Ground) -> Tally:
     rig.heal(DEMO_PAIR)
     asks = long_asks(ground, 2 * SLOTS[DEMO])
     party, deaths = ground.party(), []
-    for _ in range(ground.size(100, 6)):
+    for _ in range(ground.size(100, 3)):
         _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG // 2)}")
         followers = _submit_all(ground, party, asks, DEMO_PAIR)
         tally.injections += 1
@@ -70,7 +70,7 @@ def host_in_the_middle(ground: Ground) -> Tally:
     rig.heal({"demo-one": DEMO})
     asks = long_asks(ground, SLOTS[DEMO])
     party = ground.party()
-    for _ in range(ground.size(100, 6)):
+    for _ in range(ground.size(100, 3)):
         tally.injections += 1
         _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG // 2)}:pause")
         followers = _submit_all(ground, party, asks, ["demo-one"])

@@ -23,7 +23,7 @@ _FICKLE = 0.3  # of the readers
 
 
 def random_mix(ground: Ground) -> Tally:
-    """Ten minutes (one in the short form) of faults drawn from the seed."""
+    """Ten minutes (half a minute in the short form) of faults drawn from the seed."""
     tally, rig, party = Tally(may_restart=True), ground.rig, ground.party()
     rig.heal(_WORKERS)
     asks, numbers = long_asks(ground, 8), starts(ground)
@@ -34,7 +34,7 @@ def random_mix(ground: Ground) -> Tally:
         return (greedy if number % 2 else seeded)(ground.random.randint(10, 120), next(numbers))
 
     party.reader = _reader(ground, party)
-    until = time.monotonic() + ground.size(600, 60)
+    until = time.monotonic() + ground.size(600, 30)
     with flow(party, make, _OUTSTANDING):
         while time.monotonic() < until:
             name = ground.random.choice(list(FAULTS))

@@ -173,7 +173,7 @@ def disk_full(ground: Ground) -> Tally:
         rig.heal(PAIR)
         with under_load(ground, party):
             tally.injections += 1
-            _fill(place / "filler")
+            fill(place / "filler")
             with rig.redis() as client:
                 tally.fired = int(_until_refused(client, "MISCONF"))
             time.sleep(5)
@@ -190,7 +190,7 @@ def disk_full(ground: Ground) -> Tally:
     return tally
 
 
-def _fill(file: os.PathLike[str]) -> None:
+def fill(file: os.PathLike[str]) -> None:
     with open(file, "wb", buffering=0) as filler:
         for size in (1 << 20, 1 << 12, 1):
             try:
