@@ -142,7 +142,9 @@ class Delivery(ma.Schema):
     )
     type = fields.String(required=True, validate=validate.OneOf(_TYPES))
     status = fields.String(required=True, validate=validate.OneOf(tuple(Status)))
-    attempts = fields.Integer(required=True)
+    attempts = fields.Integer(
+        required=True, metadata={"description": "In all, those before it was asked for again among them."}
+    )
     webhook = fields.String(
         required=True, allow_none=True, metadata={"description": "Null when it goes to the URL that its job named."}
     )
