@@ -143,7 +143,7 @@ def test_both_secrets_sign_after_a_rotation(sessions: Sessions, caller: Caller, 
 
 def test_address_that_may_not_be_reached_gets_no_packet(sessions: Sessions, caller: Caller) -> None:
     """Checked at every attempt, not only when the webhook was made: here the settings have changed since."""
-    strict = Courier(sessions, WebhookSettings("webhook key", Policy(allow_http=True)), 5)
+    strict = Courier(sessions, WebhookSettings(tables.WEBHOOK_KEY, Policy(allow_http=True)), 5)
     with receiver.listening() as there:
         hooks.endpoint(sessions, caller, there.url)
         hooks.endpoint(sessions, caller, f"http://localhost:{there.port}/")
