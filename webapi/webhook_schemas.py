@@ -43,6 +43,12 @@ class JobWebhook(Given):
     events = _events()
 
 
+def job_webhook() -> fields.Nested:
+    """The field of a request for a job."""
+    described = {"description": "Where the end of this job is told, beside the webhooks."}
+    return fields.Nested(JobWebhook, allow_none=True, metadata=described)
+
+
 class _Changes(Given):
     events = _events()
     description = fields.String(allow_none=True, validate=validate.Length(max=512), metadata=_STORABLE)
