@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import redis
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
 
 from db import webhooks as rows
 from db.session import Sessions
@@ -344,52 +344,6 @@ def test_many_couriers_take_each_delivery_once(sessions: Sessions, caller: Calle
     assert len(taken) + len(hooks.take(sessions)) == 4
 
 
-def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, caller: Caller) -> None:
-    """Its deliveries go with it; the job ends all the same."""
-    webhook = hooks.endpoint(sessions, caller)
-    hooks.end(sessions, caller)
-    [parcel] = hooks.take(sessions)
-    with sessions.begin() as session:
-        endpoints.delete(session, caller, webhook.id)
-    settle(sessions, parcel, Answer(410))
-    hooks.end(sessions, caller)
-    assert hooks.listed(sessions, caller) == []
-
-
-def test_deletion_is_over_at_once_however_much_was_sent(sessions: Sessions, caller: Caller) -> None:
-    """Nobody sees it any more and nothing goes there; jobs end beside it; what it leaves goes bit by bit."""
-    doomed, other = (hooks.endpoint(sessions, caller).id for _ in range(2))
-    for _ in range(5):
-        hooks.end(sessions, caller)
-    job_id = hooks.begin(sessions, caller)
-    with sessions.begin() as session:
-        endpoints.delete(session, caller, doomed)
-        with sessions.begin() as beside:
-            beside.execute(text("SET LOCAL lock_timeout = '500ms'"))
-            jobs.finish(beside, job_id, 1, Transcript(), Outcome(JobStatus.SUCCEEDED, 1, 1, {"text": ""}))
-    assert {delivery.endpoint_id for delivery in hooks.listed(sessions, caller)} == {other}
-    assert hooks.listed(sessions, caller, webhook=doomed) == []
-    assert {parcel.endpoint_id for parcel in hooks.take(sessions)} == {other}
-    with sessions() as session, pytest.raises(errors.NotFound):
-        endpoints.get(session, caller, doomed)
-    assert counted(sessions, "webhook_secrets") == 1
-    assert [tidied(sessions, limit=4) for _ in range(3)] == [4, 2, 0]
-    assert (counted(sessions, "webhook_endpoints"), counted(sessions, "webhook_deliveries")) == (1, 6)
-
-
-def test_deliveries_that_ended_long_ago_are_forgotten(sessions: Sessions, caller: Caller) -> None:
-    """Bit by bit; what is pending stays, whatever its age."""
-    hooks.endpoint(sessions, caller)
-    for _ in range(4):
-        hooks.end(sessions, caller)
-    for parcel in hooks.take(sessions, limit=3):
-        settle(sessions, parcel, Answer(200))
-    assert tidied(sessions, limit=2) == 0
-    hooks.let_months_pass(sessions, 2)
-    assert [tidied(sessions, limit=2) for _ in range(3)] == [2, 1, 0]
-    assert [delivery.status for delivery in hooks.listed(sessions, caller)] == [Status.PENDING]
-
-
 def test_so_many_tests_wait_and_no_more(sessions: Sessions, caller: Caller) -> None:
     """Whoever asks again and again fills no table; jobs' ends don't count."""
     webhook = hooks.endpoint(sessions, caller)
@@ -399,16 +353,6 @@ def test_so_many_tests_wait_and_no_more(sessions: Sessions, caller: Caller) -> N
             deliveries.test(session, caller, webhook.id)
         with pytest.raises(errors.LimitReached):
             deliveries.test(session, caller, webhook.id)
-
-
-def tidied(sessions: Sessions, *, limit: int) -> int:
-    with sessions.begin() as session:
-        return deliveries.tidy(session, limit)
-
-
-def counted(sessions: Sessions, table: str) -> int:
-    with sessions() as session:
-        return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
 def disabled(sessions: Sessions, caller: Caller, endpoint_id: uuid.UUID) -> bool:
