@@ -19,7 +19,6 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
-    SmallInteger,
     Text,
     UniqueConstraint,
     and_,
@@ -27,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     literal,
     or_,
@@ -34,14 +34,17 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from db.session import Table
 from db.tenants import Tenant
 
 
 class Endpoint(Table):
-    """A URL of a tenant's, and the types of events that are sent there."""
+    """A URL of a tenant's, and the types of events that are sent there.
+
+    One with `deleted_at` is disabled and nobody sees it any more; it goes when its deliveries have gone.
+    """
 
     __tablename__ = "webhook_endpoints"
 
@@ -52,11 +55,15 @@ class Endpoint(Table):
     description: Mapped[str | None] = mapped_column(Text)
     disabled: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    deleted_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (
         UniqueConstraint("id", "tenant_id", name="webhook_endpoints_and_tenant"),
         Index("webhook_endpoints_of_tenant", "tenant_id", "id"),
     )
+
+
+_SEEN = Endpoint.deleted_at.is_(None)
 
 
 class Secret(Table):
@@ -83,7 +90,7 @@ class Delivery(Table):
 
     `target_id` is whose turn it waits for: the endpoint, or the tenant for all URLs that jobs name. A pending one is
     due at `next_at`, unless an attempt holds it until `leased_until`; `attempts` fences: what carries an older number
-    than the row's may not write any more.
+    than the row's may not write any more. It only grows: `attempts_before` were those of the schedules before this one.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -98,7 +105,8 @@ class Delivery(Table):
     url: Mapped[str | None] = mapped_column(Text)
     payload: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text, server_default="pending")
-    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    attempts_before: Mapped[int] = mapped_column(Integer, server_default="0")
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     next_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True), server_default=func.now())
     give_up_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
@@ -117,6 +125,7 @@ class Delivery(Table):
         Index("webhook_deliveries_of_job", "job_id"),
         Index("webhook_deliveries_due", "target_id", "next_at", postgresql_where=status == "pending"),
         Index("webhook_deliveries_leased", "leased_until", postgresql_where=leased_until.is_not(None)),
+        Index("webhook_deliveries_ended", "give_up_at", postgresql_where=status != "pending"),
     )
 
 
@@ -127,14 +136,14 @@ def lock_tenant(session: Session, tenant_id: uuid.UUID) -> None:
 
 def count(session: Session, tenant_id: uuid.UUID) -> int:
     """How many endpoints the tenant has."""
-    return session.scalar(select(func.count()).where(Endpoint.tenant_id == tenant_id)) or 0
+    return session.scalar(select(func.count()).where(Endpoint.tenant_id == tenant_id, _SEEN)) or 0
 
 
 def endpoint(
     session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID, *, for_update: bool = False
 ) -> Endpoint | None:
     """The tenant's endpoint, locked if it is to be changed."""
-    query = select(Endpoint).where(Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id)
+    query = select(Endpoint).where(Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, _SEEN)
     if for_update:
         query = query.with_for_update(key_share=True)
     return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
@@ -142,11 +151,12 @@ def endpoint(
 
 def endpoints(session: Session, tenant_id: uuid.UUID) -> Sequence[Endpoint]:
     """The tenant's endpoints, oldest first."""
-    return session.scalars(select(Endpoint).where(Endpoint.tenant_id == tenant_id).order_by(Endpoint.id)).all()
+    query = select(Endpoint).where(Endpoint.tenant_id == tenant_id, _SEEN)
+    return session.scalars(query.order_by(Endpoint.id)).all()
 
 
 def listening(session: Session, tenant_id: uuid.UUID, type: str) -> Sequence[uuid.UUID]:
-    """The tenant's endpoints to which this type of event goes; none can be deleted until the transaction ends."""
+    """The tenant's endpoints to which this type of event goes; none can be removed until the transaction ends."""
     return session.scalars(_listening(), {"tenant_id": tenant_id, "type": type}).all()
 
 
@@ -159,9 +169,36 @@ def _listening() -> Select[uuid.UUID]:
 
 
 def remove(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> bool:
-    """Deletes the endpoint with its secrets and deliveries. False when there is none."""
-    statement = delete(Endpoint).where(Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id)
-    return session.scalar(statement.returning(Endpoint.id)) is not None
+    """Deletes the endpoint's secrets, and takes it out of sight with its deliveries. False when there is none.
+
+    `remove_deleted` does the rest: a busy endpoint has more deliveries than one statement could delete in its time.
+    """
+    where = (Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, _SEEN)
+    statement = update(Endpoint).where(*where).values(deleted_at=func.now(), disabled=True).returning(Endpoint.id)
+    if session.scalar(statement, execution_options={"synchronize_session": False}) is None:
+        return False
+    remove_secrets(session, tenant_id, endpoint_id, but=())
+    return True
+
+
+def remove_deleted(session: Session, limit: int) -> int:
+    """Removes deleted endpoints, and of their deliveries at most `limit` first. How many deliveries those were."""
+    deleted = select(Endpoint.id).where(~_SEEN)
+    removed = _remove_some(session, Delivery.endpoint_id.in_(deleted), limit)
+    bare = deleted.where(~exists().where(Delivery.endpoint_id == Endpoint.id)).with_for_update(skip_locked=True)
+    session.execute(delete(Endpoint).where(Endpoint.id.in_(bare)), execution_options={"synchronize_session": False})
+    return removed
+
+
+def remove_ended(session: Session, kept: dt.timedelta, limit: int) -> int:
+    """Removes deliveries that have ended and were to be given up so long ago, at most `limit`. How many they were."""
+    return _remove_some(session, and_(Delivery.status != "pending", Delivery.give_up_at < func.now() - kept), limit)
+
+
+def _remove_some(session: Session, which: ColumnElement[bool], limit: int) -> int:
+    some = select(Delivery.id).where(which).limit(limit).with_for_update(skip_locked=True)
+    statement = delete(Delivery).where(Delivery.id.in_(some)).returning(Delivery.id)
+    return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())
 
 
 def secrets(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> Sequence[Secret]:
@@ -180,8 +217,8 @@ def remove_secrets(
 
 
 def delivery(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery | None:
-    """The tenant's delivery, locked."""
-    query = select(Delivery).where(Delivery.id == delivery_id, Delivery.tenant_id == tenant_id).with_for_update()
+    """The tenant's delivery without its payload, locked."""
+    query = _shown().where(Delivery.id == delivery_id, Delivery.tenant_id == tenant_id).with_for_update()
     return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
 
 
@@ -195,7 +232,7 @@ def page(
     job_id: uuid.UUID | None,
     status: str | None,
 ) -> Sequence[Delivery]:
-    """The tenant's deliveries, newest first, at most `limit`, older than `before`."""
+    """The tenant's deliveries without their payloads, newest first, at most `limit`, older than `before`."""
     filters: list[ColumnElement[bool]] = [Delivery.tenant_id == tenant_id]
     if before is not None:
         filters.append(Delivery.id < before)
@@ -205,23 +242,37 @@ def page(
         filters.append(Delivery.job_id == job_id)
     if status is not None:
         filters.append(Delivery.status == status)
-    return session.scalars(select(Delivery).where(*filters).order_by(Delivery.id.desc()).limit(limit)).all()
+    return session.scalars(_shown().where(*filters).order_by(Delivery.id.desc()).limit(limit)).all()
+
+
+def _shown() -> Select[Delivery]:
+    of_deleted = exists().where(Endpoint.id == Delivery.endpoint_id, ~_SEEN)
+    return select(Delivery).where(~of_deleted).options(defer(Delivery.payload))
+
+
+def waiting(session: Session, endpoint_id: uuid.UUID, type: str, limit: int) -> int:
+    """How many deliveries of the type are pending for the endpoint, counted up to `limit`."""
+    where = (Delivery.target_id == endpoint_id, Delivery.type == type, Delivery.status == "pending")
+    some = select(Delivery.id).where(*where).limit(limit).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def claim(
     session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float
-) -> Sequence[Row[Delivery, Endpoint | None]]:
+) -> Sequence[Row[Delivery, Endpoint | None, bool]]:
     """Takes deliveries that are due, each under its next attempt number, and gives each with its endpoint.
 
     Of one endpoint (or of the URLs that a tenant's jobs name) at most `per_target` are under way at once, of a tenant
-    at most `per_tenant`: who is slow holds up nobody else.
+    at most `per_tenant`, and the tenant with fewest goes first: who is slow holds up nobody else. The last of each row
+    says whether it should have been given up a day ago.
     """
-    chosen = _chosen(per_target, per_tenant).order_by("next_at").limit(limit).subquery()
+    chosen = _chosen(per_target, per_tenant).limit(limit).subquery()
     locked = select(Delivery.id).where(Delivery.id.in_(select(chosen.c.id)), _due()).with_for_update(skip_locked=True)
     values = {"attempts": Delivery.attempts + 1, "leased_until": func.now() + dt.timedelta(seconds=lease_s)}
     statement = update(Delivery).where(Delivery.id.in_(locked)).values(**values).returning(Delivery.id)
     taken = session.scalars(statement, execution_options={"synchronize_session": False}).all()
-    query = select(Delivery, Endpoint).outerjoin(Endpoint, Endpoint.id == Delivery.endpoint_id)
+    overdue = Delivery.give_up_at < func.now() - dt.timedelta(days=1)
+    query = select(Delivery, Endpoint, overdue).outerjoin(Endpoint, Endpoint.id == Delivery.endpoint_id)
     found = query.where(Delivery.id.in_(taken)).execution_options(populate_existing=True)
     return session.execute(found.order_by(Delivery.next_at)).all()
 
@@ -232,7 +283,11 @@ def _due() -> ColumnElement[bool]:
 
 
 def _chosen(per_target: int, per_tenant: int) -> Select[uuid.UUID, dt.datetime | None]:
-    """Whose turn it is. A few index probes for each target that waits, however much waits for it."""
+    """Whose turn it is, in order. A few index probes for each target that waits, however much waits for it.
+
+    A tenant's deliveries are placed behind those it has under way, and likewise a target's among the tenant's: so
+    neither many that hang nor a long backlog come before another's next.
+    """
     held = select(Delivery.target_id, Delivery.tenant_id).where(Delivery.leased_until >= func.now()).cte("held")
     targets = _targets()
     turn = func.row_number().over(order_by=Delivery.next_at).label("turn")
@@ -240,26 +295,40 @@ def _chosen(per_target: int, per_tenant: int) -> Select[uuid.UUID, dt.datetime |
     columns = (Delivery.id, Delivery.tenant_id, Delivery.next_at, turn)
     first = select(*columns).where(*own).order_by(Delivery.next_at).limit(per_target).lateral()
     of_target = select(func.count()).where(held.c.target_id == targets.c.target_id).scalar_subquery()
-    place = func.row_number().over(partition_by=first.c.tenant_id, order_by=first.c.next_at).label("place")
+    by_turn = (first.c.turn + of_target, first.c.next_at)
+    place = func.row_number().over(partition_by=first.c.tenant_id, order_by=by_turn).label("place")
     placed = select(first.c.id, first.c.tenant_id, first.c.next_at, place).select_from(targets)
     turns = placed.join(first, literal(True)).where(first.c.turn + of_target <= per_target).subquery()
     of_tenant = select(func.count()).where(held.c.tenant_id == turns.c.tenant_id).scalar_subquery()
-    return select(turns.c.id, turns.c.next_at).where(turns.c.place + of_tenant <= per_tenant)
+    behind = turns.c.place + of_tenant
+    return select(turns.c.id, turns.c.next_at).where(behind <= per_tenant).order_by(behind, turns.c.next_at)
 
 
 def _targets() -> CTE:
-    """The distinct targets of what is pending, one index probe each instead of a scan over all of it."""
+    """The distinct targets of what is pending, one index probe each instead of a scan over all of it.
+
+    Deleted endpoints are none any more.
+    """
     probe = select(Delivery.target_id).where(Delivery.status == "pending").order_by(Delivery.target_id).limit(1)
     steps = select(probe.scalar_subquery().label("target_id")).cte("steps", recursive=True)
     following = probe.where(Delivery.target_id > steps.c.target_id).scalar_subquery()
     steps = steps.union_all(select(following).where(steps.c.target_id.is_not(None)))
-    return select(steps.c.target_id).where(steps.c.target_id.is_not(None)).cte("targets")
+    gone = exists().where(Endpoint.id == steps.c.target_id, ~_SEEN)
+    return select(steps.c.target_id).where(steps.c.target_id.is_not(None), ~gone).cte("targets")
 
 
-def mark(session: Session, delivery_id: uuid.UUID, attempt: int, **values: Any) -> None:
-    """Writes how an attempt ended and gives up its lease. Does nothing when the attempt may not write any more."""
+def hold(session: Session, delivery_id: uuid.UUID, attempt: int) -> int | None:
+    """Locks the delivery for who is to `mark` it; how many attempts were made before its present schedule.
+
+    None when the attempt may not write any more.
+    """
     where = (Delivery.id == delivery_id, Delivery.attempts == attempt, Delivery.status == "pending")
-    statement = update(Delivery).where(*where).values(leased_until=None, **values)
+    return session.scalar(select(Delivery.attempts_before).where(*where).with_for_update(key_share=True))
+
+
+def mark(session: Session, delivery_id: uuid.UUID, **values: Any) -> None:
+    """Writes how an attempt ended and gives up its lease. The delivery is held."""
+    statement = update(Delivery).where(Delivery.id == delivery_id).values(leased_until=None, **values)
     session.execute(statement, execution_options={"synchronize_session": False})
 
 
@@ -270,7 +339,7 @@ def later(seconds: float) -> dict[str, ColumnElement[Any]]:
     return {"status": case((early, "pending"), else_="failed"), "next_at": case((early, again_at), else_=None)}
 
 
-def disable(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> None:
-    """Nothing more is sent to the endpoint. What is pending fails when its turn comes."""
-    where = (Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id)
+def disable(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID, url: str) -> None:
+    """Nothing more is sent to the endpoint, if this is its URL still. What is pending fails when its turn comes."""
+    where = (Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, Endpoint.url == url)
     session.execute(update(Endpoint).where(*where).values(disabled=True))

@@ -5,11 +5,13 @@ PostgreSQL by the number and out of the stream by its opening.
 """
 
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import redis
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import attempts
@@ -78,25 +80,35 @@ def close(
 def expire(session: Session, limit: int) -> list[Closing]:
     """Ends jobs that haven't started in time, at most `limit`. After the commit: `announce`."""
     late = select(Job.id).where(timing.is_late()).order_by(Job.expires_at).limit(limit)
-    ended = lifecycle.move(
-        session,
-        Status.EXPIRED,
-        Job.id.in_(late.with_for_update(skip_locked=True)),
-        attempt=Job.attempt + 1,
-        finished_at=func.clock_timestamp(),
-    )
-    return [Closing(jobs.settle(session, job, Transcript(), Outcome(Status.EXPIRED, 0, 0)), 0) for job in ended]
+    found = session.scalars(late.with_for_update(skip_locked=True)).all()
+    return each(session, found, lambda job_id: _expire(session, job_id))
 
 
 def stop_overdue(session: Session, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
     """Fails jobs that have been running for longer than they may, at most `limit`. After the commit: `announce`."""
     overdue = select(Job.id, Job.deadline_s).where(timing.is_overdue()).order_by(Job.started_at).limit(limit)
-    found = session.execute(overdue).all()
+    rows = session.execute(overdue.with_for_update(skip_locked=True, key_share=True)).all()
+    found = {row.id: row.deadline_s for row in rows}
     reachable = client if found and _answers(client) else None
+
+    def stop(job_id: uuid.UUID) -> Closing | None:
+        error = (errors.DeadlineExceeded.code, f"it had {found[job_id]} s from its first start to its end")
+        return close(session, reachable, job_id, Status.FAILED, error, ttl_s)
+
+    return each(session, found, stop)
+
+
+def each(session: Session, job_ids: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Closing | None]) -> list[Closing]:
+    """Ends the jobs one by one, so that a lock which one of them can't have in time keeps no other from its end."""
     closings = []
-    for job_id, deadline_s in found:
-        error = (errors.DeadlineExceeded.code, f"it had {deadline_s} s from its first start to its end")
-        closings.append(close(session, reachable, job_id, Status.FAILED, error, ttl_s))
+    for job_id in job_ids:
+        try:
+            with session.begin_nested():
+                closings.append(end(job_id))
+        except OperationalError as error:
+            if error.connection_invalidated:
+                raise
+            log.warning("not_ended", job_id=ids.show(job_id), error=str(error))
     return [closing for closing in closings if closing]
 
 
@@ -129,6 +141,14 @@ def salvage(client: redis.Redis | None, job: Job, checkpoint: Transcript, ttl_s:
     except redis.RedisError as error:
         log.warning("stream_unreachable", job_id=ids.show(job.id), error=str(error))
         return checkpoint
+
+
+def _expire(session: Session, job_id: uuid.UUID) -> Closing | None:
+    values = {"attempt": Job.attempt + 1, "finished_at": func.clock_timestamp()}
+    ended = lifecycle.move(session, Status.EXPIRED, Job.id == job_id, timing.is_late(), **values)
+    if not ended:
+        return None
+    return Closing(jobs.settle(session, ended[0], Transcript(), Outcome(Status.EXPIRED, 0, 0)), 0)
 
 
 def _answers(client: redis.Redis) -> bool:

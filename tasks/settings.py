@@ -9,6 +9,8 @@ from environs import Env, EnvError, ValidationError
 from tasks import errors, failpoints
 from tasks.webhooks.destinations import Network, Policy
 
+_SECRET_CHARACTERS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -54,7 +56,13 @@ def read_shared(env: Env) -> Settings:
 def read_webhooks(env: Env) -> WebhookSettings:
     """What is said of webhooks, like `read_shared`: collect first, then `seal`."""
     named = env.str("WEBHOOK_NETWORKS", "", validate=_refuse_odd_networks) or ""  # None for one that is wrong
-    return WebhookSettings(env.str("WEBHOOK_KEY"), Policy(env.bool("WEBHOOK_HTTP", False), _networks(named)))
+    policy = Policy(env.bool("WEBHOOK_HTTP", False), _networks(named))
+    return WebhookSettings(read_secret(env, "WEBHOOK_KEY"), policy)
+
+
+def read_secret(env: Env, name: str) -> str:
+    """A text that nobody is to guess; collected like the rest. One that is empty or short is a mistake."""
+    return env.str(name, validate=_refuse_short)
 
 
 def seal(env: Env) -> None:
@@ -64,6 +72,11 @@ def seal(env: Env) -> None:
     except EnvError as error:
         raise errors.SettingsError(f"settings: {error}") from error
     failpoints.armed()
+
+
+def _refuse_short(secret: str) -> None:
+    if len(secret.strip()) < _SECRET_CHARACTERS:
+        raise ValidationError(f"must be a random text of at least {_SECRET_CHARACTERS} characters")
 
 
 def _networks(named: str) -> tuple[Network, ...]:

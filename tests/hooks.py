@@ -62,6 +62,12 @@ def let_days_pass(sessions: Sessions, days: int) -> None:
     _pass(sessions, f"next_at = now(), give_up_at = give_up_at - interval '{days} days'")
 
 
+def let_months_pass(sessions: Sessions, months: int) -> None:
+    """Everything, ended or not, was to be given up so much earlier."""
+    with sessions.begin() as session:
+        session.execute(text(f"UPDATE webhook_deliveries SET give_up_at = give_up_at - interval '{months} months'"))
+
+
 def make_due(sessions: Sessions) -> None:
     _pass(sessions, "next_at = now()")
 

@@ -21,10 +21,11 @@ from tasks.record import Record
 from tasks.settings import WebhookSettings
 from tasks.webhooks.destinations import Policy
 
-PEPPER = "pepper"
+PEPPER = "the pepper of tests"
+WEBHOOK_KEY = "the webhook key of tests"
 LEASE_S = 1.5
 # Receivers of tests listen on this machine, without TLS.
-WEBHOOKS = WebhookSettings("webhook key", Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
+WEBHOOKS = WebhookSettings(WEBHOOK_KEY, Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
 MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),

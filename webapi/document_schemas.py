@@ -12,6 +12,7 @@ from tasks import ids
 from tasks.documents.intake import MAX_CHARACTERS
 from webapi.fields import Given, Real, Some, Timed, Whole
 from webapi.schemas import JobError
+from webapi.webhook_schemas import job_webhook
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
@@ -103,6 +104,7 @@ class _Ingest(Timed):
     priority = Whole(
         allow_none=True, validate=validate.Range(0, 9), metadata={"description": "9 goes first; 5 when not given."}
     )
+    webhook = job_webhook()
 
 
 class IngestRequest(_Ingest):
@@ -139,6 +141,7 @@ UPLOAD = {
         "model": _TEXT,
         "lane": {"type": "string", "enum": list(LANES)},
         "priority": {"type": "string", "pattern": "^[0-9]$"},
+        "webhook": {**_TEXT, "contentMediaType": "application/json"},
         "run_at": {"type": "string", "format": "date-time"},
         "expires_at": {"type": "string", "format": "date-time"},
         "max_queue_s": _SECONDS,

@@ -22,7 +22,7 @@ from webapi import auth, body, multipart, schemas, service
 from webapi import document_schemas as own
 from webapi.api import Blueprint, load, reply
 from webapi.fields import TIMES, IdempotencyHeader, timing_of
-from webapi.jobs import REPLAYED, accept, wanted_once
+from webapi.jobs import REPLAYED, accept, named_webhook, wanted_once
 
 blueprint = Blueprint("documents", __name__, description="Texts and files to be searched and asked about.")
 
@@ -37,7 +37,8 @@ _BODY = {
         "multipart/form-data": {"schema": own.UPLOAD},
     },
 }
-_TEXTS = ("collection", "title", "metadata", "model", "lane", "priority", *TIMES)
+_TEXTS = ("collection", "title", "metadata", "model", "lane", "priority", "webhook", *TIMES)
+_OBJECTS = ("metadata", "webhook")
 _NUMBERS = ("priority", "max_queue_s", "deadline_s")
 
 # A request as its schema read it, and its documents.
@@ -72,6 +73,7 @@ def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> 
         given.get("priority", 5),
         {},
         timing_of(given),
+        named_webhook(session, given),
     )
 
 
@@ -183,8 +185,8 @@ def _file(upload: multipart.Upload, given: dict[str, Any]) -> NewDocument:
 def _fields(texts: dict[str, str]) -> dict[str, Any]:
     """The text fields as a JSON body would have them."""
     given: dict[str, Any] = dict(texts)
-    if "metadata" in texts:
-        given["metadata"] = body.parse(texts["metadata"].encode(), where=("metadata",))
+    for name in given.keys() & set(_OBJECTS):
+        given[name] = body.parse(texts[name].encode(), where=(name,))
     for name in _NUMBERS:
         if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
             given[name] = int(texts[name])

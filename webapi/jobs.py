@@ -54,11 +54,18 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 
 
 def _submit(session: Session, given: dict[str, Any]) -> Record:
-    serving, caller = service.current(), auth.caller()
-    if "webhook" in given:
-        endpoints.allow(session, caller, serving.settings.webhooks.policy, given["webhook"]["url"])
     make = questions.submit if given["type"] == stages.RAG else jobs.submit
-    return make(session, serving.catalog, caller, _submission(given))
+    submission = _submission(given, named_webhook(session, given))
+    return make(session, service.current().catalog, auth.caller(), submission)
+
+
+def named_webhook(session: Session, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Where the request says that its job's end is to be told, checked and with its events; None if it doesn't."""
+    if "webhook" not in given:
+        return None
+    policy = service.current().settings.webhooks.policy
+    endpoints.allow(session, auth.caller(), policy, given["webhook"]["url"])
+    return {"events": list(EVENTS), **given["webhook"]}
 
 
 @blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
@@ -187,7 +194,7 @@ def _base64(rows: NDArray[np.float32]) -> list[str]:
     return [base64.b64encode(row.tobytes()).decode() for row in rows]
 
 
-def _submission(given: dict[str, Any]) -> Submission:
+def _submission(given: dict[str, Any], webhook: dict[str, Any] | None) -> Submission:
     return Submission(
         type=given["type"],
         model=given.get("model"),
@@ -197,7 +204,7 @@ def _submission(given: dict[str, Any]) -> Submission:
         priority=given.get("priority", 5),
         metadata=given.get("metadata", {}),
         timing=timing_of(given),
-        webhook={"events": list(EVENTS), **given["webhook"]} if "webhook" in given else None,
+        webhook=webhook,
     )
 
 

@@ -13,7 +13,7 @@ from tasks.lifecycle import Status
 from tasks.streams import transcript
 from tasks.streams.follow import ANY_ATTEMPT, Position
 from webapi.fields import Given, Real, Some, Strict, Timed, Whole, within
-from webapi.webhook_schemas import JobWebhook
+from webapi.webhook_schemas import job_webhook
 
 _SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
 
@@ -109,9 +109,7 @@ class _Request(Timed):
             "additionalProperties": {"type": "string", "maxLength": 512, **_STORABLE},
         },
     )
-    webhook = fields.Nested(
-        JobWebhook, allow_none=True, metadata={"description": "Where the end of this job is told, beside the webhooks."}
-    )
+    webhook = job_webhook()
 
 
 class _SampledRequest(_Request):

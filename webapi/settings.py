@@ -29,7 +29,7 @@ class Settings:
 def read() -> Settings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
     env = Env(eager=False, prefix="FOREBAY_")
-    shared, key_pepper = settings.read_shared(env), env.str("KEY_PEPPER")
+    shared, key_pepper = settings.read_shared(env), settings.read_secret(env, "KEY_PEPPER")
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
     webhooks = settings.read_webhooks(env)

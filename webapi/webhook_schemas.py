@@ -43,6 +43,12 @@ class JobWebhook(Given):
     events = _events()
 
 
+def job_webhook() -> fields.Nested:
+    """The field of a request for a job."""
+    described = {"description": "Where the end of this job is told, beside the webhooks."}
+    return fields.Nested(JobWebhook, allow_none=True, metadata=described)
+
+
 class _Changes(Given):
     events = _events()
     description = fields.String(allow_none=True, validate=validate.Length(max=512), metadata=_STORABLE)
@@ -142,7 +148,9 @@ class Delivery(ma.Schema):
     )
     type = fields.String(required=True, validate=validate.OneOf(_TYPES))
     status = fields.String(required=True, validate=validate.OneOf(tuple(Status)))
-    attempts = fields.Integer(required=True)
+    attempts = fields.Integer(
+        required=True, metadata={"description": "In all, those before it was asked for again among them."}
+    )
     webhook = fields.String(
         required=True, allow_none=True, metadata={"description": "Null when it goes to the URL that its job named."}
     )

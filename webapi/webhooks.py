@@ -96,7 +96,7 @@ def rotate(webhook_id: str) -> Response:
 
 @blueprint.route(f"{_WEBHOOK}/test", methods=["POST"], parameters=[own.WEBHOOK_ID_IN_PATH])
 @blueprint.response(202, own.Delivery, description="It is being sent.")
-@blueprint.answers(401, 404, 500, 503)
+@blueprint.answers(401, 404, 409, 500, 503)
 def test(webhook_id: str) -> Response:
     """Send a message of the type `webhook.test`"""
     with service.current().sessions.begin() as session:

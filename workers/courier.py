@@ -21,6 +21,8 @@ PER_TENANT = 8
 # Longer than an attempt takes: who let it run out died, or its resolver hung. Then another sends the same again.
 LEASE_S = 30.0
 _LOOK_S = 0.5
+_TIDY_S = 60.0
+_TIDIED_AT_ONCE = 500  # so that no statement takes long
 
 
 class Courier:
@@ -32,12 +34,15 @@ class Courier:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._out: set[threading.Thread] = set()
+        self._tidy_at = 0.0
 
     def round(self) -> None:
-        """Sends off what is due, then waits until there may be more. Raises SQLAlchemy's errors."""
+        """Sends off what is due, waits until there may be more, and tidies at times. Raises SQLAlchemy's errors."""
         self._wake.clear()
         if not self.send_due():
             self._wake.wait(_LOOK_S)
+        if time.monotonic() >= self._tidy_at:
+            self.tidy()
 
     def send_due(self) -> int:
         """Takes what is due as far as hands are free, and begins to send it. How many it took."""
@@ -52,9 +57,17 @@ class Courier:
         for parcel in parcels:
             thread = threading.Thread(target=self._carry, args=(parcel,), name="delivery", daemon=True)
             with self._lock:
+                thread.start()
                 self._out.add(thread)
-            thread.start()
         return len(parcels)
+
+    def tidy(self) -> None:
+        """Removes some of what nobody is to see any more; the next round goes on with it where there may be more."""
+        self._tidy_at = time.monotonic() + _TIDY_S
+        with self._sessions.begin() as session:
+            removed = deliveries.tidy(session, _TIDIED_AT_ONCE)
+        if removed:
+            self._tidy_at = 0.0
 
     def finish(self, limit_s: float) -> None:
         """Waits for what is under way, up to so long; the rest is sent again when its lease has run out."""
@@ -66,18 +79,23 @@ class Courier:
 
     def _carry(self, parcel: Parcel) -> None:
         try:
-            answer = self._send(parcel)
+            answer = self._attempt(parcel)
             with self._sessions.begin() as session:
                 deliveries.settle(session, parcel, answer)
             log.info("sent", delivery=ids.show(parcel.id, ids.DELIVERY), status=answer.status, error=answer.error)
         except SQLAlchemyError as error:
             log.warning("not_marked", delivery=ids.show(parcel.id, ids.DELIVERY), error=str(error))
-        except Exception:  # the thread's boundary: what nobody foresaw costs one attempt
-            log.exception("not_sent", delivery=ids.show(parcel.id, ids.DELIVERY))
         finally:
             with self._lock:
                 self._out.discard(threading.current_thread())
             self._wake.set()
+
+    def _attempt(self, parcel: Parcel) -> Answer:
+        try:
+            return self._send(parcel)
+        except Exception:  # the thread's boundary: what nobody foresaw costs one attempt
+            log.exception("not_sent", delivery=ids.show(parcel.id, ids.DELIVERY))
+            return Answer(error=deliveries.INTERNAL)
 
     def _send(self, parcel: Parcel) -> Answer:
         if parcel.url is None:

@@ -26,6 +26,7 @@ LIMIT_S = 15.0
 _CONNECT_S = 5.0  # for one of several addresses
 _REST_S = 1.0  # for what follows the answer's head
 _REST_BYTES = 4096
+_READ_BYTES = 65_536  # of all that comes: an honest head is smaller by far, and may be many (RFC 9110, 15.2)
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -98,11 +99,11 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class _Exchange:
-    """One request and its answer: a bound in time for all its steps, and whether the other side said anything."""
+    """One request and its answer: a bound in time for all its steps, and how much the other side said."""
 
     def __init__(self, seconds: float) -> None:
         self._end_at = time.monotonic() + seconds
-        self.heard = False
+        self.heard = 0
 
     def left_s(self, at_most_s: float | None = None) -> float:
         """Raises httpcore's `ReadTimeout` when nothing is left."""
@@ -155,14 +156,16 @@ class _Checked(httpcore.NetworkBackend):
 
 
 class _Bounded(httpcore.NetworkStream):
-    """A connection whose every step ends by the deadline, however little the other side sends at a time."""
+    """A connection whose every step ends by the deadline, however little or much the other side sends."""
 
     def __init__(self, inner: httpcore.NetworkStream, exchange: _Exchange) -> None:
         self._inner, self._exchange = inner, exchange
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline's
+        if self._exchange.heard >= _READ_BYTES:
+            raise httpcore.RemoteProtocolError("the answer has no end")
         found = self._inner.read(max_bytes, self._exchange.left_s())
-        self._exchange.heard = self._exchange.heard or bool(found)
+        self._exchange.heard += len(found)
         return found
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002

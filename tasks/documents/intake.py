@@ -78,6 +78,7 @@ def ingest(
     priority: int,
     metadata: Mapping[str, str],
     timing: Timing = ANY_TIME,
+    webhook: Mapping[str, Any] | None = None,
 ) -> Record:
     """Accepts the documents and the job that ingests them; makes the collection when there is none of this name.
 
@@ -102,6 +103,7 @@ def ingest(
         priority=priority,
         metadata=metadata,
         timing=timing,
+        webhook=webhook,
     )
     accepted = jobs.insert(session, caller, plan)
     with scope(session, caller.tenant_id):

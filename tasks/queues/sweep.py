@@ -3,12 +3,12 @@
 import datetime as dt
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import redis
 import structlog
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import ColumnElement, and_, func, not_, select, text
 from sqlalchemy.orm import Session
 
 from db import attempts, idempotency, jobs, workers
@@ -100,23 +100,24 @@ class Sweeper:
         """
         alive = select(Worker.id).where(workers.beats(self.lease_s))
         orphaned = and_(Job.status == Status.RUNNING, Job.worker_id.not_in(alive))
-        chosen = select(Job.id, Job.attempt, Job.crashes).where(orphaned, Job.crashes >= Job.chances - 1)
-        closed = []
-        for job_id, attempt, crashes in session.execute(chosen).all():
-            attempts.end_open(session, job_id, attempt, "lost")
-            error = (errors.Poison.code, f"workers died while running this job: {crashes + 1}")
-            closed.append(ending.close(session, self.client, job_id, Status.FAILED, error, self.ttl_s))
+        poison = and_(orphaned, Job.crashes >= Job.chances - 1)
         orphans = lifecycle.move(
             session,
             Status.DISPATCHED,
-            orphaned,
+            Job.id.in_(_unlocked(session, and_(orphaned, not_(poison)))),
             crashes=Job.crashes + 1,
             dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S),
         )
         for job in orphans:
             attempts.end_open(session, job.id, job.attempt, "lost")
             log.warning("lease_ran_out", job_id=str(job.id), attempt=job.attempt, worker=job.worker_id)
-        return [closing for closing in closed if closing]
+        return ending.each(session, _unlocked(session, poison), lambda job_id: self._poison(session, job_id))
+
+    def _poison(self, session: Session, job_id: uuid.UUID) -> ending.Closing | None:
+        job = session.get_one(Job, job_id, populate_existing=True)
+        attempts.end_open(session, job_id, job.attempt, "lost")
+        error = (errors.Poison.code, f"workers died while running this job: {job.crashes + 1}")
+        return ending.close(session, self.client, job_id, Status.FAILED, error, self.ttl_s)
 
     def _lifted(self, session: Session, strengths: Mapping[str, Strength]) -> list[Ticket]:
         """Batch jobs that have stood still behind interactive work for too long, one a model."""
@@ -152,6 +153,12 @@ class Sweeper:
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))
             return 1_000_000
+
+
+def _unlocked(session: Session, which: ColumnElement[bool]) -> Sequence[uuid.UUID]:
+    """The jobs that match, locked; those that somebody else holds have their turn in another round."""
+    query = select(Job.id).where(which).with_for_update(skip_locked=True, key_share=True)
+    return session.scalars(query).all()
 
 
 def _queue_due(session: Session) -> None:

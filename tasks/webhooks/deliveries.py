@@ -31,9 +31,15 @@ _JITTER = 0.1
 _GIVE_UP_AFTER = dt.timedelta(days=3)
 _MAX_RETRY_AFTER_S = 86_400
 
-MAX_JOB_BYTES = 20_000  # beyond, a message has a link for the result (Standard Webhooks: "smaller than 20kb")
+# Beyond, a message has a link for the result, and still beyond, no more of the job than which it is and how it ended.
+MAX_JOB_BYTES = 20_000  # Standard Webhooks: "smaller than 20kb"
+_THIN = ("id", "object", "type", "status", "finished_at", "links")
+
+MAX_TESTS = 100  # pending for one webhook
+KEPT = dt.timedelta(days=30)  # how long, at least, a delivery is listed after its end
 
 DISABLED = "webhook_disabled"
+INTERNAL = "internal"  # a slip of ours kept us from an answer, or from writing down how it went
 GONE = 410
 
 
@@ -124,9 +130,14 @@ def note_end(session: Session, job: Job, ended: Record) -> None:
 
 
 def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Shown:
-    """Sends the endpoint a message that says nothing; it fails where the endpoint is disabled. Raises `NotFound`."""
+    """Sends the endpoint a message that says nothing; it fails where the endpoint is disabled.
+
+    Raises `NotFound`, `LimitReached`.
+    """
     if webhooks.endpoint(session, caller.tenant_id, endpoint_id, for_update=True) is None:
         raise errors.NotFound(f"no webhook {ids.show(endpoint_id, ids.WEBHOOK)}")
+    if webhooks.waiting(session, endpoint_id, TEST, MAX_TESTS) == MAX_TESTS:
+        raise errors.LimitReached("webhook_id", f"{MAX_TESTS} test messages wait to be sent there already")
     data = {"webhook": ids.show(endpoint_id, ids.WEBHOOK)}
     made = _new(
         caller.tenant_id,
@@ -157,26 +168,31 @@ def page(
 
 
 def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Shown:
-    """Sends the same message again, now and, if need be, for another three days. A pending one is due at once.
+    """Sends the same message again, now and, if need be, for another three days, by the schedule from its beginning.
 
     Raises `NotFound`.
     """
     found = webhooks.delivery(session, caller.tenant_id, delivery_id)
     if found is None:
         raise errors.NotFound(f"no delivery {ids.show(delivery_id, ids.DELIVERY)}")
-    if found.status != Status.PENDING:
-        found.attempts = 0
+    found.attempts_before = found.attempts
     found.status, found.next_at, found.give_up_at = Status.PENDING, func.now(), func.now() + _GIVE_UP_AFTER
     session.flush()
-    session.refresh(found)
+    session.refresh(found, ["next_at"])
     return _shown(found)
 
 
 def take(session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float) -> list[Parcel]:
-    """Takes what is due, under leases: who doesn't `settle` in time has another take it. After the commit: send."""
+    """Takes what is due, under leases: who doesn't `settle` in time has another take it. After the commit: send.
+
+    What was tried and is a day past its time has had attempts that were never settled, and fails instead.
+    """
     rows = webhooks.claim(session, limit=limit, per_target=per_target, per_tenant=per_tenant, lease_s=lease_s)
     parcels = []
-    for found, endpoint in rows:
+    for found, endpoint, overdue in rows:
+        if overdue and found.attempts > found.attempts_before + 1:
+            webhooks.mark(session, found.id, status=Status.FAILED, next_at=None, last_error=INTERNAL, last_status=None)
+            continue
         secrets = webhooks.secrets(session, found.tenant_id, found.endpoint_id)
         url = found.url if endpoint is None else None if endpoint.disabled else endpoint.url
         parcels.append(_parcel(found, url, [secret.id for secret in secrets]))
@@ -184,17 +200,27 @@ def take(session: Session, *, limit: int, per_target: int, per_tenant: int, leas
 
 
 def settle(session: Session, parcel: Parcel, answer: Answer) -> None:
-    """Writes how an attempt went: delivered, to be sent again, or given up. 410 disables its webhook.
+    """Writes how an attempt went: delivered, to be sent again, or given up. 410 disables its webhook, if it is still
+    there that it goes to.
 
     Does nothing when the lease ran out and another attempt was begun.
     """
-    if answer.status == GONE and parcel.endpoint_id:
-        webhooks.disable(session, parcel.tenant_id, parcel.endpoint_id)
+    before = webhooks.hold(session, parcel.id, parcel.attempt)
+    if before is None:
+        return
     values: dict[str, Any] = {"status": Status.DELIVERED if answer.ok else Status.FAILED, "next_at": None}
     if not answer.ok and answer.status != GONE and answer.error != DISABLED:
-        again_s = wait_s(parcel.attempt, answer)
+        # One that was under way when it was asked for again is the first of the new schedule.
+        again_s = wait_s(max(1, parcel.attempt - before), answer)
         values |= webhooks.later(again_s) if again_s is not None else {}
-    webhooks.mark(session, parcel.id, parcel.attempt, last_status=answer.status, last_error=answer.error, **values)
+    webhooks.mark(session, parcel.id, last_status=answer.status, last_error=answer.error, **values)
+    if answer.status == GONE and parcel.endpoint_id and parcel.url:
+        webhooks.disable(session, parcel.tenant_id, parcel.endpoint_id, parcel.url)
+
+
+def tidy(session: Session, limit: int) -> int:
+    """Removes deliveries of deleted webhooks, and those that ended long ago, at most `limit` of each. How many."""
+    return webhooks.remove_deleted(session, limit) + webhooks.remove_ended(session, KEPT, limit)
 
 
 def wait_s(attempts: int, answer: Answer) -> float | None:
@@ -209,11 +235,11 @@ def wait_s(attempts: int, answer: Answer) -> float | None:
 
 
 def _message(ended: Record) -> dict[str, Any]:
-    """The job object, its result a link when it is large."""
+    """The job object, its result a link when it is large, and thin when it is large even so."""
     job = ended.as_json()
     if ended.result is not None and len(_compact(job)) > MAX_JOB_BYTES:
         job["result"] = {"link": job["links"]["self"]}
-    return job
+    return job if len(_compact(job)) <= MAX_JOB_BYTES else {name: job[name] for name in _THIN}
 
 
 def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:

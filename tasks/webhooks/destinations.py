@@ -25,6 +25,7 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL: tuple[Network, ...] = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments
     IPv4Network("192.88.99.0/24"),  # the relays of 6to4
+    IPv4Network("168.63.129.16/32"),  # what Azure's machines are told by their host
     IPv6Network("2001::/23"),  # Teredo and others
     IPv6Network("2002::/16"),  # 6to4: another's address inside
     IPv6Network("3fff::/20"),  # documentation

@@ -105,7 +105,10 @@ def change(
 
 
 def delete(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> None:
-    """Deletes the endpoint with its secrets and deliveries. Raises `NotFound`."""
+    """Deletes the endpoint with its secrets and deliveries: nobody sees them any more. Raises `NotFound`.
+
+    `deliveries.tidy` removes what may be much.
+    """
     if not webhooks.remove(session, caller.tenant_id, endpoint_id):
         raise _none(endpoint_id)
 

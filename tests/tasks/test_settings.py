@@ -33,11 +33,12 @@ def test_broker_is_redis_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_worker_of_a_model_is_not_told_what_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the control worker reads the key; a network that is none is told with the other mistakes."""
-    for name, value in (("DATABASE_URL", "postgresql://x/y"), ("REDIS_URL", "redis://h"), ("WEBHOOK_KEY", "k")):
+    key = "a webhook key of some length"
+    for name, value in (("DATABASE_URL", "postgresql://x/y"), ("REDIS_URL", "redis://h"), ("WEBHOOK_KEY", key)):
         monkeypatch.setenv(f"FOREBAY_{name}", value)
     monkeypatch.setenv("FOREBAY_WEBHOOK_NETWORKS", "10.0.0.0/8, fd00::/8")
     found = worker_settings.read(control=True).webhooks
-    assert found == WebhookSettings("k", Policy(False, (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))))
+    assert found == WebhookSettings(key, Policy(False, (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))))
     assert worker_settings.read().webhooks is None
     for name, value in (("WEBHOOK_NETWORKS", "10.0.0.1/8"), ("WEBHOOK_HTTP", "perhaps")):
         monkeypatch.setenv(f"FOREBAY_{name}", value)

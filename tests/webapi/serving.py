@@ -47,7 +47,7 @@ def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None) -> Iter
         "FOREBAY_DATABASE_URL": settings.shared.database_url,
         "FOREBAY_REDIS_URL": settings.shared.redis_url,
         "FOREBAY_KEY_PEPPER": tables.PEPPER,
-        "FOREBAY_WEBHOOK_KEY": "webhook key",
+        "FOREBAY_WEBHOOK_KEY": tables.WEBHOOK_KEY,
         "FOREBAY_CATALOG": str(settings.shared.catalog),
     }
     argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]

@@ -1,6 +1,7 @@
 """Bringing documents, as JSON and as forms, looking at them and deleting them."""
 
 import io
+import json
 import threading
 from typing import Any
 
@@ -127,6 +128,30 @@ def test_files_are_accepted_as_they_are(api: Api, sessions: Sessions) -> None:
     rows = stored(sessions, "SELECT raw FROM document_texts ORDER BY document_id")
     assert [bytes(raw) for (raw,) in rows] == [raw for raw, _ in files]
     assert stored(sessions, "SELECT stage, model FROM jobs") == [("extract", "control")]
+
+
+def test_end_of_an_ingest_is_told_where_its_request_says(api: Api) -> None:
+    """As of any job, whether texts came or files; a URL that nothing may be sent to is refused in both."""
+    urls = [f"https://example.com/{form}" for form in ("texts", "files")]
+    jobs = [
+        api.post("/v1/documents", json={**GIVEN, "webhook": {"url": urls[0]}}).json,
+        upload(api, (b"x", "a.txt"), webhook=json.dumps({"url": urls[1], "events": ["job.cancelled"]})).json,
+    ]
+    for job in jobs:
+        api.post(job["links"]["cancel"])
+    told = api.get("/v1/deliveries").json["data"][::-1]
+    assert [(one["job"], one["url"]) for one in told] == [(job["id"], url) for job, url in zip(jobs, urls, strict=True)]
+    for wrong, field in (
+        ({"url": "https://10.0.0.1/"}, ".url"),
+        ({}, ".url"),
+        ([], ""),
+        ({"url": urls[0], "odd": 1}, ".odd"),
+    ):
+        texts = api.post("/v1/documents", json={**GIVEN, "webhook": wrong})
+        files = upload(api, (b"x", "a.txt"), webhook=json.dumps(wrong))
+        assert texts.status_code == 422
+        assert files.status_code in (400, 422)
+        assert {response.json["error"]["field"] for response in (texts, files)} == {f"webhook{field}"}
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED)

@@ -123,7 +123,7 @@ params.max_tokens params.temperature params.top_p params.top_k params.min_p para
 params.seed documents.text documents.title documents.metadata
 url events description disabled webhook.url webhook.events
 """
-FORM = "file title metadata model lane priority run_at expires_at max_queue_s deadline_s"
+FORM = "file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s"
 NAMELESS = {
     "header Prefer",
     "header Idempotency-Key",  # each tenant's own: test_idempotency.py

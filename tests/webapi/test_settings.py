@@ -9,8 +9,8 @@ from webapi.app import create_app
 GOOD = {
     "FOREBAY_DATABASE_URL": "postgresql:///x",
     "FOREBAY_REDIS_URL": "redis://localhost/0",
-    "FOREBAY_KEY_PEPPER": "pepper",
-    "FOREBAY_WEBHOOK_KEY": "webhook key",
+    "FOREBAY_KEY_PEPPER": "a pepper of some length",
+    "FOREBAY_WEBHOOK_KEY": "a webhook key of some length",
 }
 
 
@@ -27,11 +27,22 @@ def test_everything_missing_is_told_at_once() -> None:
     assert all(name in str(caught.value) for name in GOOD)
 
 
+@pytest.mark.parametrize("short", ["", " " * 40, "fifteen letters"])
+def test_secret_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch, short: str) -> None:
+    """Set and empty is as bad as missing; it isn't repeated in the message."""
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, short if name in ("FOREBAY_KEY_PEPPER", "FOREBAY_WEBHOOK_KEY") else value)
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.read()
+    assert all(name in str(caught.value) for name in ("KEY_PEPPER", "WEBHOOK_KEY"))
+    assert "fifteen" not in str(caught.value)
+
+
 def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the addresses and the pepper must be given."""
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
     read = settings.read()
-    assert (read.key_pepper, read.max_body_bytes) == ("pepper", 4 * 1024 * 1024)
+    assert (read.key_pepper, read.max_body_bytes) == (GOOD["FOREBAY_KEY_PEPPER"], 4 * 1024 * 1024)
     assert read.shared.broker_url == "redis://localhost/0"
     assert 0 < read.max_readers < settings.THREADS

@@ -1,10 +1,13 @@
 """The courier: what is due is sent, signed, again if need be, and nobody waits for who is slow."""
 
+import datetime as dt
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 import standardwebhooks
+from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import catalog, ids
@@ -140,7 +143,7 @@ def test_both_secrets_sign_after_a_rotation(sessions: Sessions, caller: Caller, 
 
 def test_address_that_may_not_be_reached_gets_no_packet(sessions: Sessions, caller: Caller) -> None:
     """Checked at every attempt, not only when the webhook was made: here the settings have changed since."""
-    strict = Courier(sessions, WebhookSettings("webhook key", Policy(allow_http=True)), 5)
+    strict = Courier(sessions, WebhookSettings(tables.WEBHOOK_KEY, Policy(allow_http=True)), 5)
     with receiver.listening() as there:
         hooks.endpoint(sessions, caller, there.url)
         hooks.endpoint(sessions, caller, f"http://localhost:{there.port}/")
@@ -167,6 +170,47 @@ def test_slow_receiver_holds_nobody_up(sessions: Sessions, caller: Caller, couri
         assert len(slow.messages) <= PER_TARGET < PER_TENANT
         slow.released.set()
         courier.finish(30)
+
+
+def test_slip_of_ours_costs_an_attempt_and_no_more(sessions: Sessions, caller: Caller) -> None:
+    """What nobody foresaw is written down and tried again by the schedule, not at every end of a lease."""
+    key = "\N{LATIN SMALL LETTER E WITH ACUTE}\udcff"  # of an environment that isn't UTF-8: it can't be encoded
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    carry(Courier(sessions, WebhookSettings(key, tables.WEBHOOKS.policy)))
+    [delivery] = hooks.listed(sessions, caller)
+    assert (delivery.status, delivery.attempts, delivery.last_error) == (Status.PENDING, 1, "internal")
+    assert delivery.next_at
+    assert delivery.next_at > delivery.created_at + dt.timedelta(seconds=4)
+
+
+def test_hand_that_cannot_begin_is_free_again(sessions: Sessions, caller: Caller, courier: Courier) -> None:
+    """Where the system has no thread to give, what was taken is sent when its lease has run out."""
+    with receiver.listening() as there:
+        hooks.endpoint(sessions, caller, there.url)
+        hooks.end(sessions, caller)
+        usual = threading.stack_size(2**50)  # more than there are addresses
+        try:
+            with pytest.raises(RuntimeError, match="start new thread"):
+                courier.send_due()
+        finally:
+            threading.stack_size(usual)
+        assert courier._out == set()
+        hooks.let_leases_run_out(sessions)
+        carry(courier)
+        assert len(there.messages) == 1
+
+
+def test_round_tidies(sessions: Sessions, caller: Caller, courier: Courier) -> None:
+    """What nobody is to see any more is removed beside the sending."""
+    webhook = hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    with sessions.begin() as session:
+        endpoints.delete(session, caller, webhook.id)
+    courier.round()
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM webhook_deliveries")) == 0
+        assert session.scalar(text("SELECT count(*) FROM webhook_endpoints")) == 0
 
 
 def test_control_worker_delivers_beside_everything_else(

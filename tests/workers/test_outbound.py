@@ -143,6 +143,17 @@ def test_large_answer_is_not_read() -> None:
     assert sum(written) < 10 * 1024 * 1024
 
 
+def test_heads_without_end_are_left() -> None:
+    """Each of them is small and whole, and none is the answer."""
+
+    def promise(handler: receiver.Handler) -> None:
+        while True:
+            handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+
+    with receiver.listening(promise) as there:
+        assert outbound.post(to(there), {}, b"{}", client()) == Answer(error="not_http")
+
+
 def test_endless_body_of_a_good_answer_does_not_spoil_it() -> None:
     """The head was whole: it is delivered, and the thread is free."""
 

@@ -1,5 +1,6 @@
 """The sweep: orphans, poison, lost messages."""
 
+import datetime as dt
 import uuid
 
 import pytest
@@ -17,7 +18,7 @@ from tasks.queues.sweep import Sweeper
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
-from tests import tables
+from tests import hooks, tables
 from tests.tasks.queues.sweeping import Post, made, sweep
 
 
@@ -141,6 +142,38 @@ def test_sweeper_that_would_have_to_wait_for_the_jobs_takes_none(
     tables.silence(sessions, "w1", tables.LEASE_S + 1)
     sweeper.sweep()
     assert tables.column(sessions, job_id, "status") == "running"
+
+
+def to_be_ended(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:
+    """Jobs that a round ends: one that is late, one that is overdue, one that is poison."""
+    late = tables.submit(sessions, caller).id
+    overdue, poison = running(sessions, caller), running(sessions, caller, "gone")
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    with sessions.begin() as session:
+        tables.put(session, late, Status.QUEUED, expires_at=past)
+        tables.put(session, overdue, Status.RUNNING, started_at=past, deadline_s=1)
+        tables.put(session, poison, Status.RUNNING, crashes=2)
+    return [late, overdue, poison]
+
+
+def test_end_that_has_to_wait_keeps_no_other_from_its_own(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
+    """What one end needs is locked, or the job itself: the rest of the round is kept, and those come in another."""
+    tables.worker(sessions)
+    other = tables.tenant(sessions, "other")
+    webhook = hooks.endpoint(sessions, other)
+    held, stuck, free = (to_be_ended(sessions, who) for who in (caller, other, caller))
+    orphan = running(sessions, caller, "gone")
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM webhook_endpoints WHERE id = :id FOR UPDATE"), {"id": webhook.id})
+        session.execute(text("SELECT 1 FROM jobs WHERE id = ANY(:ids) FOR UPDATE"), {"ids": held})
+        sweep(sweeper)
+    ended = ["expired", "failed", "failed"]
+    assert [tables.column(sessions, job_id, "status") for job_id in free] == ended
+    assert not set(ended) & {tables.column(sessions, job_id, "status") for job_id in held + stuck}
+    assert tables.column(sessions, orphan, "crashes") == 1
+    sweep(sweeper)
+    assert [tables.column(sessions, job_id, "status") for job_id in held + stuck] == ended * 2
+    assert len(hooks.listed(sessions, other)) == 3
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])

@@ -2,12 +2,15 @@
 
 import datetime as dt
 import itertools
+import json
 import uuid
 from collections.abc import Callable
 
 import pytest
 import redis
+from sqlalchemy import inspect
 
+from db import webhooks as rows
 from db.session import Sessions
 from tasks import ending, errors, ids, jobs
 from tasks.jobs import Outcome
@@ -17,7 +20,7 @@ from tasks.queues.dispatch import Dispatcher
 from tasks.queues.sweep import Sweeper
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
-from tasks.webhooks.deliveries import Answer, Status
+from tasks.webhooks.deliveries import Answer, Shown, Status
 from tests import hooks, tables
 
 BAD = Answer(500)
@@ -126,6 +129,32 @@ def test_large_result_is_a_link(sessions: Sessions, caller: Caller) -> None:
     assert len(parcel.payload) < 2000
 
 
+def test_large_metadata_leaves_a_thin_message(sessions: Sessions, caller: Caller) -> None:
+    """Whatever a job says of itself, a message is no longer than receivers take."""
+    hooks.endpoint(sessions, caller)
+    metadata = {f"{n}{'k' * 60}": "\N{ROLLING ON THE FLOOR LAUGHING}" * 512 for n in range(16)}
+    job_id = hooks.end(sessions, caller, metadata=metadata)
+    [parcel] = hooks.take(sessions)
+    assert len(parcel.payload) < deliveries.MAX_JOB_BYTES
+    said = json.loads(parcel.payload)["data"]
+    assert (said["id"], said["status"]) == (ids.show(job_id), "succeeded")
+    assert said["links"]["self"] == f"/v1/jobs/{ids.show(job_id)}"
+    assert "metadata" not in said
+
+
+def test_lists_do_not_load_payloads(sessions: Sessions, caller: Caller) -> None:
+    """A page of deliveries is short whatever is in them."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    every = {"endpoint_id": None, "job_id": None, "status": None}
+    with sessions() as session:
+        [found] = rows.page(session, caller.tenant_id, limit=1, before=None, **every)
+        assert inspect(found).unloaded == {"payload"}
+        session.expunge_all()
+        one = rows.delivery(session, caller.tenant_id, found.id)
+        assert inspect(one).unloaded == {"payload"}
+
+
 def test_schedule_is_standard_webhooks_within_three_days() -> None:
     """Ten attempts, each gap at least the schedule's and at most a tenth longer; the last is cut short by the days."""
     gaps = [deliveries.wait_s(attempts, BAD) for attempts in range(1, 11)]
@@ -166,13 +195,80 @@ def test_delivery_is_sent_again_on_demand_under_its_id(sessions: Sessions, calle
     hooks.endpoint(sessions, caller)
     hooks.end(sessions, caller)
     [first] = hooks.take(sessions)
-    for answer in (Answer(200), Answer(410)):
-        settle(sessions, first, answer)
-        with sessions.begin() as session:
-            again = deliveries.redeliver(session, caller, first.id)
-        assert (again.status, again.attempts) == (Status.PENDING, 0)
+    taken = first
+    for number, answer in enumerate((Answer(200), Answer(error=deliveries.DISABLED)), start=1):
+        settle(sessions, taken, answer)
+        again = redeliver(sessions, caller, first.id)
+        assert (again.status, again.attempts) == (Status.PENDING, number)
         [taken] = hooks.take(sessions)
-        assert (taken.message_id, taken.payload, taken.attempt) == (first.message_id, first.payload, 1)
+        assert (taken.message_id, taken.payload, taken.attempt) == (first.message_id, first.payload, number + 1)
+
+
+def test_stale_attempt_cannot_settle_what_was_asked_for_again(sessions: Sessions, caller: Caller) -> None:
+    """Numbers are never given twice: the first of the new schedule isn't the first of the old one."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    [stale] = hooks.take(sessions)
+    hooks.let_leases_run_out(sessions)
+    [second] = hooks.take(sessions)
+    settle(sessions, second, Answer(200))
+    redeliver(sessions, caller, second.id)
+    [third] = hooks.take(sessions)
+    settle(sessions, stale, Answer(200))
+    assert hooks.listed(sessions, caller)[0].status == Status.PENDING
+    settle(sessions, third, BAD)
+    assert hooks.listed(sessions, caller)[0].last_status == 500
+
+
+def test_asking_again_costs_no_attempts(sessions: Sessions, caller: Caller) -> None:
+    """However often one asks while it is pending, also while it is under way: the schedule begins anew each time."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    for _ in range(12):
+        [parcel] = hooks.take(sessions)
+        settle(sessions, parcel, BAD)
+        again = redeliver(sessions, caller, parcel.id)
+    [parcel] = hooks.take(sessions)
+    redeliver(sessions, caller, parcel.id)
+    settle(sessions, parcel, BAD)
+    [delivery] = hooks.listed(sessions, caller)
+    assert (delivery.status, delivery.attempts) == (Status.PENDING, 13)
+    assert delivery.next_at
+    assert again.next_at
+    assert delivery.next_at - again.next_at < dt.timedelta(minutes=1)
+
+
+def test_delivery_whose_attempts_are_never_settled_ends(sessions: Sessions, caller: Caller) -> None:
+    """A day past its time it fails without being sent; one that nobody has tried is tried once even then."""
+    hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    hooks.let_days_pass(sessions, 5)
+    assert len(hooks.take(sessions)) == 1
+    hooks.let_leases_run_out(sessions)
+    assert hooks.take(sessions) == []
+    [delivery] = hooks.listed(sessions, caller)
+    assert (delivery.status, delivery.last_error, delivery.next_at) == (Status.FAILED, "internal", None)
+    redeliver(sessions, caller, delivery.id)
+    assert len(hooks.take(sessions)) == 1
+
+
+def test_gone_of_an_older_url_or_attempt_leaves_the_webhook(sessions: Sessions, caller: Caller) -> None:
+    """What its owner has repaired meanwhile isn't disabled by what went to the old place."""
+    webhook = hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    [stale] = hooks.take(sessions)
+    hooks.let_leases_run_out(sessions)
+    [current] = hooks.take(sessions)
+    settle(sessions, stale, Answer(410))
+    assert not disabled(sessions, caller, webhook.id)
+    with sessions.begin() as session:
+        endpoints.change(session, caller, tables.WEBHOOKS.policy, webhook.id, {"url": "https://example.org/"})
+    settle(sessions, current, Answer(410))
+    assert not disabled(sessions, caller, webhook.id)
+    hooks.end(sessions, caller)
+    [parcel] = hooks.take(sessions)
+    settle(sessions, parcel, Answer(410))
+    assert disabled(sessions, caller, webhook.id)
 
 
 def test_late_word_of_an_older_attempt_changes_nothing(sessions: Sessions, caller: Caller) -> None:
@@ -207,6 +303,33 @@ def test_slow_targets_and_tenants_take_no_more_than_their_share(sessions: Sessio
     assert len(hooks.take(sessions, per_target=2, per_tenant=5)) == 1
 
 
+def test_tenant_with_nothing_under_way_goes_before_backlogs_that_hang(sessions: Sessions, caller: Caller) -> None:
+    """Four tenants' receivers hang and much older deliveries wait behind them: the next hand is the fifth's."""
+    slow = [tables.tenant(sessions, f"slow {number}") for number in range(4)]
+    for who in slow:
+        hooks.endpoint(sessions, who)
+        for _ in range(4):
+            hooks.end(sessions, who)
+    hung = hooks.take(sessions, limit=8, per_target=2, per_tenant=2)
+    assert {parcel.tenant_id for parcel in hung} == {who.tenant_id for who in slow}
+    fresh = hooks.endpoint(sessions, caller).id
+    hooks.end(sessions, caller)
+    settle(sessions, hung[0], BAD)
+    [next_one] = hooks.take(sessions, limit=1, per_target=2, per_tenant=2)
+    assert next_one.endpoint_id == fresh
+
+
+def test_target_with_nothing_under_way_goes_before_the_tenants_others(sessions: Sessions, caller: Caller) -> None:
+    """Within a tenant too, the webhook that hangs has its backlog behind it."""
+    hung = hooks.endpoint(sessions, caller).id
+    for _ in range(4):
+        hooks.end(sessions, caller)
+    assert [parcel.endpoint_id for parcel in hooks.take(sessions, limit=1)] == [hung]
+    fresh = hooks.endpoint(sessions, caller).id
+    hooks.end(sessions, caller)
+    assert [parcel.endpoint_id for parcel in hooks.take(sessions, limit=1, per_tenant=2)] == [fresh]
+
+
 def test_many_couriers_take_each_delivery_once(sessions: Sessions, caller: Caller) -> None:
     """Two at the same moment: what one has locked the other passes by."""
     hooks.endpoint(sessions, caller)
@@ -221,16 +344,25 @@ def test_many_couriers_take_each_delivery_once(sessions: Sessions, caller: Calle
     assert len(taken) + len(hooks.take(sessions)) == 4
 
 
-def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, caller: Caller) -> None:
-    """Its deliveries go with it; the job ends all the same."""
+def test_so_many_tests_wait_and_no_more(sessions: Sessions, caller: Caller) -> None:
+    """Whoever asks again and again fills no table; jobs' ends don't count."""
     webhook = hooks.endpoint(sessions, caller)
     hooks.end(sessions, caller)
-    [parcel] = hooks.take(sessions)
     with sessions.begin() as session:
-        endpoints.delete(session, caller, webhook.id)
-    settle(sessions, parcel, Answer(410))
-    hooks.end(sessions, caller)
-    assert hooks.listed(sessions, caller) == []
+        for _ in range(deliveries.MAX_TESTS):
+            deliveries.test(session, caller, webhook.id)
+        with pytest.raises(errors.LimitReached):
+            deliveries.test(session, caller, webhook.id)
+
+
+def disabled(sessions: Sessions, caller: Caller, endpoint_id: uuid.UUID) -> bool:
+    with sessions() as session:
+        return endpoints.get(session, caller, endpoint_id).disabled
+
+
+def redeliver(sessions: Sessions, caller: Caller, delivery_id: uuid.UUID) -> Shown:
+    with sessions.begin() as session:
+        return deliveries.redeliver(session, caller, delivery_id)
 
 
 def settle(sessions: Sessions, parcel: deliveries.Parcel, answer: Answer) -> None:

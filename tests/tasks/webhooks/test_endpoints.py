@@ -85,7 +85,7 @@ def test_database_holds_no_secret(sessions: Sessions, caller: Caller) -> None:
         [(secret_id, row)] = session.execute(text("SELECT id, webhook_secrets::text FROM webhook_secrets")).all()
     assert made.secret
     assert made.secret.removeprefix(signing.PREFIX)[:12] not in row
-    assert signing.secret("another key", secret_id) != made.secret == signing.secret("webhook key", secret_id)
+    assert signing.secret("another key", secret_id) != made.secret == signing.secret(tables.WEBHOOK_KEY, secret_id)
 
 
 def test_unknown_and_foreign_webhooks_are_alike(sessions: Sessions, caller: Caller) -> None:

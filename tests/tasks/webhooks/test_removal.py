@@ -1,0 +1,75 @@
+"""What becomes of deliveries that nobody is to see any more: their webhook was deleted, or they ended long ago."""
+
+import pytest
+from sqlalchemy import text
+
+from db.session import Sessions
+from tasks import errors, jobs
+from tasks.jobs import Outcome
+from tasks.keys import Caller
+from tasks.lifecycle import Status as JobStatus
+from tasks.streams.transcript import Transcript
+from tasks.webhooks import deliveries, endpoints
+from tasks.webhooks.deliveries import Answer, Parcel, Status
+from tests import hooks
+
+
+def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, caller: Caller) -> None:
+    """Its deliveries go with it; the job ends all the same."""
+    webhook = hooks.endpoint(sessions, caller)
+    hooks.end(sessions, caller)
+    [parcel] = hooks.take(sessions)
+    with sessions.begin() as session:
+        endpoints.delete(session, caller, webhook.id)
+    settle(sessions, parcel, Answer(410))
+    hooks.end(sessions, caller)
+    assert hooks.listed(sessions, caller) == []
+
+
+def test_deletion_is_over_at_once_however_much_was_sent(sessions: Sessions, caller: Caller) -> None:
+    """Nobody sees it any more and nothing goes there; jobs end beside it; what it leaves goes bit by bit."""
+    doomed, other = (hooks.endpoint(sessions, caller).id for _ in range(2))
+    for _ in range(5):
+        hooks.end(sessions, caller)
+    job_id = hooks.begin(sessions, caller)
+    with sessions.begin() as session:
+        endpoints.delete(session, caller, doomed)
+        with sessions.begin() as beside:
+            beside.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            jobs.finish(beside, job_id, 1, Transcript(), Outcome(JobStatus.SUCCEEDED, 1, 1, {"text": ""}))
+    assert {delivery.endpoint_id for delivery in hooks.listed(sessions, caller)} == {other}
+    assert hooks.listed(sessions, caller, webhook=doomed) == []
+    assert {parcel.endpoint_id for parcel in hooks.take(sessions)} == {other}
+    with sessions() as session, pytest.raises(errors.NotFound):
+        endpoints.get(session, caller, doomed)
+    assert counted(sessions, "webhook_secrets") == 1
+    assert [tidied(sessions, limit=4) for _ in range(3)] == [4, 2, 0]
+    assert (counted(sessions, "webhook_endpoints"), counted(sessions, "webhook_deliveries")) == (1, 6)
+
+
+def test_deliveries_that_ended_long_ago_are_forgotten(sessions: Sessions, caller: Caller) -> None:
+    """Bit by bit; what is pending stays, whatever its age."""
+    hooks.endpoint(sessions, caller)
+    for _ in range(4):
+        hooks.end(sessions, caller)
+    for parcel in hooks.take(sessions, limit=3):
+        settle(sessions, parcel, Answer(200))
+    assert tidied(sessions, limit=2) == 0
+    hooks.let_months_pass(sessions, 2)
+    assert [tidied(sessions, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [delivery.status for delivery in hooks.listed(sessions, caller)] == [Status.PENDING]
+
+
+def tidied(sessions: Sessions, *, limit: int) -> int:
+    with sessions.begin() as session:
+        return deliveries.tidy(session, limit)
+
+
+def counted(sessions: Sessions, table: str) -> int:
+    with sessions() as session:
+        return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
+
+
+def settle(sessions: Sessions, parcel: Parcel, answer: Answer) -> None:
+    with sessions.begin() as session:
+        deliveries.settle(session, parcel, answer)
