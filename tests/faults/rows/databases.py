@@ -11,7 +11,7 @@ import psycopg
 
 from cli import lineup
 from tests.faults.checker import Tally
-from tests.faults.clients import Party, greedy, seeded
+from tests.faults.clients import Ask, Party, greedy, seeded
 from tests.faults.ground import PAIR, Ground, NotHere, resumed, starts
 from tests.faults.rig import ECHO, Rig
 from tests.faults.rows.redises import fill, under_load
@@ -96,16 +96,15 @@ def disk_full(ground: Ground) -> Tally:
     """F21: PostgreSQL's disk is full for some seconds, under load: refusals, and then everything as before."""
     tally, rig, party = Tally(), ground.rig, ground.party()
     rig.heal(PAIR)
-    place = rig.folder / "postgres"
-    with _on_a_disk_of(rig, place, "120m"):
+    filler, numbers = rig.folder / "postgres" / "filler", starts(ground)
+    with _on_a_disk_of(rig, filler.parent, "120m"):
         with under_load(ground, party):
             tally.injections += 1
-            fill(place / "filler")
-            refused = len(party.statuses)
-            rig.until(lambda: _wrote_on(rig) and 503 in party.statuses[refused:], 60)
+            fill(filler)
+            rig.until(lambda: _refused(ground, party, greedy(5, next(numbers))), 60)
             tally.fired += 1
             time.sleep(5)
-            (place / "filler").unlink()
+            filler.unlink()
             if not rig.alive("postgres"):
                 rig.start_server("postgres")
             back_at, answers = time.monotonic(), len(party.statuses)
@@ -121,29 +120,31 @@ def _on_a_disk_of(rig: Rig, place: Path, size: str) -> Iterator[None]:
     """Has PostgreSQL's files on a file system of that size. Raises `NotHere`."""
     aside = place.with_name("postgres-aside")
     rig.stop("postgres")
+    subprocess.run(["cp", "-a", place, aside], check=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True)
     try:
-        subprocess.run(["cp", "-a", place, aside], check=True)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True)
         if mounted.returncode:
             raise NotHere(f"no tmpfs can be mounted: {mounted.stderr.decode().strip()}")
         subprocess.run(["cp", "-aT", aside, place], check=True)
         rig.start_server("postgres")
         yield
-        rig.stop("postgres")
-        shutil.rmtree(aside)
-        subprocess.run(["cp", "-a", place, aside], check=True)
-        subprocess.run(["umount", place], check=True)
-        subprocess.run(["cp", "-aT", aside, place], check=True)
     finally:
+        rig.stop("postgres")
+        if not mounted.returncode:
+            (place / "filler").unlink(missing_ok=True)
+            subprocess.run(["cp", "-aT", place, aside], check=True)
+            subprocess.run(["umount", place], check=True)
+            subprocess.run(["cp", "-aT", aside, place], check=True)
         shutil.rmtree(aside)
         rig.start_server("postgres")
 
 
-def _wrote_on(rig: Rig) -> bool:
-    """Asks for another segment of the log, so that what is left of the last one doesn't hide the full disk."""
+def _refused(ground: Ground, party: Party, ask: Ask) -> bool:
+    """Whether a submission is refused; each wants another segment of the log, lest the last one hide the full disk."""
     with suppress(psycopg.Error):
-        rig.rows("SELECT pg_switch_wal()")
-    return True
+        ground.rig.rows("SELECT pg_switch_wal()")
+    party.submit(ask, follow=False)
+    return party.statuses[-1:] == [503]
 
 
 def cut_off(ground: Ground) -> Tally:
