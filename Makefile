@@ -24,8 +24,9 @@ embedding: setup
 run: embedding
 	$(BIN)/forebay demo
 
+# Most tests wait for something most of the time: two at once take half as long on two cores.
 test: embedding
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .
