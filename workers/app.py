@@ -18,6 +18,7 @@ import sqlalchemy
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.worker import state
+from kombu.connection import Connection
 from kombu.transport.redis import Channel, QoS
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -81,6 +82,16 @@ class Deliveries(QoS):
         super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
 
+class Broker(Connection):
+    """A connection that is tried again every two seconds: kombu's pauses grow to half a minute, and so long a worker
+    would stand still though the broker is back.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """As kombu's, but for the pauses."""
+        return super().ensure_connection(*args, **options, interval_step=0)  # type: ignore[no-untyped-call]
+
+
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
     """Loads the model before the worker consumes, and puts everything down after it has stopped."""
 
@@ -93,6 +104,7 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
         # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
         Channel.do_restore = False
         Channel.QoS = Deliveries
+        parent.app.amqp.Connection = Broker
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)
