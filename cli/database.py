@@ -2,18 +2,46 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from cli import credentials, datafolder, embedded
 from db import session as db_session
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
-    given = click.option("--database-url", envvar="FOREBAY_DATABASE_URL", required=True, help="A PostgreSQL URL.")
-    return given(command)
+    """Gives a command the options that say which database to use, and calls it with its `database_url`."""
+
+    @click.option("--database-url", envvar="FOREBAY_DATABASE_URL", help="A PostgreSQL URL; else the data folder's.")
+    @click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=".forebay",
+        show_default=True,
+        help="The data folder of the `forebay up` that runs here.",
+    )
+    @wraps(command)
+    def wrapper(database_url: str | None, data: Path, **given: Any) -> Any:
+        if database_url is None and not data.exists():
+            raise click.UsageError(f"give --database-url, or --data with a folder of `forebay up` (not {data})")
+        if "pepper" in given:
+            given["pepper"] = given["pepper"] or _pepper(data)
+        return command(database_url=database_url or embedded.postgres_url(data.resolve()), **given)
+
+    return wrapper
+
+
+def _pepper(data: Path) -> str:
+    """The pepper of the data folder. Raises `UsageError` when there is none."""
+    try:
+        return credentials.read(datafolder.DataFolder(data).secrets).pepper
+    except OSError as error:
+        raise click.UsageError(f"no pepper: give --pepper or FOREBAY_KEY_PEPPER, or --data (not {data})") from error
 
 
 @contextmanager

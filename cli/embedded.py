@@ -25,6 +25,7 @@ from cli import cluster, lineup, processes
 POSTGRES = "postgres"
 MAKING_POSTGRES = "making-postgres"
 REDIS = "redis"
+_POSTGRES_SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path of Linux less its end mark; 103 on macOS
 ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}  # neither server is told any of our secrets
 
@@ -51,7 +52,7 @@ def postgres(folder: Path) -> Server:
     """
     files = folder / POSTGRES
     bin_path, user = cluster.prepare(files)
-    sockets = _socket_folder(files, ".s.PGSQL.5432", user)
+    sockets = _socket_folder(files, _POSTGRES_SOCKET, user)
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
@@ -70,8 +71,13 @@ def postgres(folder: Path) -> Server:
         death_signal=signal.SIGINT,
         user=user,
     )
-    url = f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='')}"
-    return Server(spec, url, lambda pid: _postmaster_is_ready(files / "postmaster.pid", pid))
+    return Server(spec, postgres_url(folder), lambda pid: _postmaster_is_ready(files / "postmaster.pid", pid))
+
+
+def postgres_url(folder: Path) -> str:
+    """The URL of the PostgreSQL of that data folder, whether it runs or not."""
+    sockets = _socket_path(folder / POSTGRES, _POSTGRES_SOCKET)
+    return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='')}"
 
 
 def redis(folder: Path) -> Server:
@@ -108,9 +114,9 @@ def _socket_folder(wanted: Path, name: str, user: str | None) -> Path:
     Anyone may make a folder there before us and listen in it: raises `PermissionError` when it isn't
     the user's alone.
     """
-    if len(os.fsencode(wanted / name)) <= LONGEST_SOCKET_PATH:
+    folder = _socket_path(wanted, name)
+    if folder == wanted:
         return wanted
-    folder = Path(tempfile.gettempdir()) / f"forebay-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:20]}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         if user is not None:
@@ -120,6 +126,12 @@ def _socket_folder(wanted: Path, name: str, user: str | None) -> Path:
     if status.st_uid != owner or stat.S_IMODE(status.st_mode) != 0o700 or not stat.S_ISDIR(status.st_mode):
         raise PermissionError(f"{folder} should be a folder that only its owner, user {owner}, may enter")
     return folder
+
+
+def _socket_path(wanted: Path, name: str) -> Path:
+    if len(os.fsencode(wanted / name)) <= LONGEST_SOCKET_PATH:
+        return wanted
+    return Path(tempfile.gettempdir()) / f"forebay-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:20]}"
 
 
 def _postmaster_is_ready(note: Path, pid: int) -> bool:

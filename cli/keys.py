@@ -17,7 +17,7 @@ def keys() -> None:
 @keys.command()
 @click.option("--tenant", default="default", show_default=True, help="Whose jobs it opens; made when new.")
 @click.option("--name", default="", help="A note of what it is for.")
-@click.option("--pepper", envvar="FOREBAY_KEY_PEPPER", required=True, help="The secret the API has too.")
+@click.option("--pepper", envvar="FOREBAY_KEY_PEPPER", help="The secret the API has too; else the data folder's.")
 @database.option
 def create(database_url: str, pepper: str, tenant: str, name: str) -> None:
     """Make a key and print it: the only time it is shown."""

@@ -3,7 +3,7 @@
 import json
 
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -62,7 +62,10 @@ def http(error: HTTPException) -> Response:
     """What werkzeug raised, in our shape."""
     status = error.code or 500
     code = _CODES.get(status, "bad_request" if status < 500 else "internal")
-    response = answer(status, code, _MESSAGES.get(status) or error.description or error.name)
+    message = _MESSAGES.get(status) or error.description or error.name
+    if status == 413 and request.max_content_length:
+        message = f"the body has more than {request.max_content_length} bytes"
+    response = answer(status, code, message)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value

@@ -72,7 +72,16 @@ def within(low: float, high: float, *, above: bool = False) -> validate.Range:
 
 def _moment(description: str) -> fields.AwareDateTime:
     ahead = f"{description} RFC 3339 with its offset, within {timing.MAX_AHEAD_DAYS} days."
-    return fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": ahead})
+    as_in = "as in 2026-11-22T10:00:00+01:00"
+    return fields.AwareDateTime(
+        format="iso",
+        allow_none=True,
+        metadata={"description": ahead},
+        error_messages={
+            "invalid": f"must be a time with its offset, {as_in}",
+            "invalid_awareness": f"must say its offset, {as_in}",
+        },
+    )
 
 
 class Timed(Given):

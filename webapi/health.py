@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import workers
 from webapi import service
 from webapi.api import Blueprint, reply
+from webapi.errors import RETRY_AFTER_S
 from webapi.service import Service
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,10 @@ class Parts(ma.Schema):
     redis = fields.String(required=True, metadata={"enum": ["ok", "down"]})
     workers = fields.Dict(
         required=True,
-        metadata={"description": "Workers alive, for each model.", "additionalProperties": {"type": "integer"}},
+        metadata={
+            "description": "Workers alive, for each model; null where PostgreSQL can't be asked.",
+            "additionalProperties": {"type": ["integer", "null"]},
+        },
     )
 
 
@@ -75,7 +79,11 @@ class Probes:
     def __init__(self, serving: Service) -> None:
         self._serving = serving
         self.postgres = Probe(self._alive_workers)
-        self.redis = Probe(serving.redis.ping)
+        self.redis = Probe(self._note)
+
+    def _note(self) -> object:
+        """A write: Redis answers a PING also when its disk or its memory is full."""
+        return self._serving.redis.set("forebay:probe", b"", ex=60)
 
     def _alive_workers(self) -> dict[str, int]:
         with self._serving.sessions.begin() as session:
@@ -107,7 +115,10 @@ def readyz() -> Response:
     parts = {
         "postgres": "down" if alive is None else "ok",
         "redis": "ok" if pong else "down",
-        "workers": {name: (alive or {}).get(name, 0) for name in serving.catalog},
+        "workers": {name: None if alive is None else alive.get(name, 0) for name in serving.catalog},
     }
-    ready = alive is not None
-    return reply({"status": "ready" if ready else "unavailable", "parts": parts}, 200 if ready else 503)
+    if alive is not None:
+        return reply({"status": "ready", "parts": parts})
+    response = reply({"status": "unavailable", "parts": parts}, 503)
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response

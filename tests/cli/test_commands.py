@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import client as api
-from cli import database, submit
+from cli import database, embedded, submit
 from cli.client import Client
 from cli.main import main
 from tasks import ids
@@ -54,12 +54,11 @@ def test_submit_says_when(asked: dict[str, str]) -> None:
 
 def test_requeue_is_an_operators_and_only_of_what_may_be(stack: Stack, asked: dict[str, str]) -> None:
     """A job that took workers with it runs once more under a new id; one that succeeded is refused."""
-    url = f"postgresql://postgres@/postgres?host={stack.data}/postgres"
-    options = ["--catalog", str(stack.data.parent / "catalog.toml"), "--database-url", url]
+    options = ["--catalog", str(stack.data.parent / "catalog.toml"), "--data", str(stack.data)]
     with Client(stack.url, stack.key) as client:
         job = client.submit({"type": "generate", "model": "echo", "input": {"prompt": "one two"}})
         client.end(job["id"])
-        with database.opened(url) as session:
+        with database.opened(embedded.postgres_url(stack.data)) as session:
             tables.put(session, ids.parse(job["id"]), Status.FAILED, error_code="poison")
         again = forebay("requeue", *options, job["id"])
         assert again.exit_code == 0, again.stderr
@@ -139,6 +138,15 @@ def test_key_is_made_listed_and_revoked(postgres_url: str) -> None:
     assert secret not in listed
     assert forebay("keys", "revoke", key_id, **env).exit_code == 0
     assert forebay("keys", "revoke", "nothing", **env).exit_code == 1
+
+
+def test_key_is_made_for_what_runs_from_a_data_folder(stack: Stack, tmp_path: Path) -> None:
+    """Neither the database's URL nor the pepper has to be known; a folder of nobody's is refused."""
+    key = forebay("keys", "create", "--tenant", "them", "--data", str(stack.data)).stdout.strip()
+    with Client(stack.url, key) as client:
+        assert client.models()
+    assert key.split("_")[1] in forebay("keys", "list", "--data", str(stack.data), COLUMNS="200").stdout
+    assert "--database-url" in forebay("keys", "list", "--data", str(tmp_path / "none")).stderr
 
 
 def test_demonstration_asks_what_the_demo_model_can_answer() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 from structlog.testing import capture_logs
 
@@ -141,6 +142,16 @@ def test_ready_without_redis_says_so_and_is_ready(without_redis: Api) -> None:
     assert (response.status_code, response.json["parts"]["redis"]) == (200, "down")
 
 
+def test_redis_that_takes_no_more_is_down(app: Flask, client: redis.Redis) -> None:
+    """It answers, but nothing can be written: its memory is full."""
+    client.config_set("maxmemory", 1)
+    try:
+        assert app.test_client().get("/readyz").json["parts"]["redis"] == "down"
+    finally:
+        client.config_set("maxmemory", 0)
+    assert app.test_client().get("/readyz").json["parts"]["redis"] == "ok"
+
+
 def test_not_ready_without_postgres(without_postgres: Api) -> None:
     """Without PostgreSQL no job can be accepted."""
     response = without_postgres.get("/readyz")
@@ -148,8 +159,9 @@ def test_not_ready_without_postgres(without_postgres: Api) -> None:
     assert response.json["parts"] == {
         "postgres": "down",
         "redis": "ok",
-        "workers": {"alpha": 0, "beta": 0, "embedder": 0},
+        "workers": {"alpha": None, "beta": None, "embedder": None},
     }
+    assert response.headers["Retry-After"] == "1"
 
 
 def test_ready_answers_though_everything_hangs(settings: Settings, hole: int) -> None:
