@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from cli import embedded, processes
 from db import migrate
@@ -21,6 +22,14 @@ from db.session import Sessions
 from tasks.keys import Caller
 from tasks.streams import stream
 from tests import tables
+
+# Its own tracebacks are drawn with every variable in them, which takes seconds, and leases run out meanwhile.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 60.0

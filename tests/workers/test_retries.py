@@ -1,5 +1,6 @@
 """A run that fails by the system's fault, and the next one."""
 
+import time
 import uuid
 from typing import Any
 
@@ -77,6 +78,7 @@ def test_run_that_failed_by_the_systems_fault_goes_on_in_the_next(
     assert tables.column(sessions, job_id, "status") == "scheduled"
     assert tables.usage_rows(sessions, job_id) == []
     tables.dispatch(sessions, job_id)
+    worker.renew(time.monotonic())
     run.run(worker, job_id)
     with sessions() as session:
         record = jobs.get(session, caller, job_id)
@@ -105,6 +107,7 @@ def test_system_that_stays_sick_fails_the_job_after_three_attempts(
     worker.engine = Moody(*(errors.EngineError("the engine host answered 500") for _ in range(3)))
     job_id = dispatched(sessions, caller)
     for _ in range(2):
+        worker.renew(time.monotonic())
         run.run(worker, job_id)
         assert tables.column(sessions, job_id, "status") == "scheduled"
         tables.dispatch(sessions, job_id)
