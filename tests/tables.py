@@ -23,7 +23,7 @@ from tasks.webhooks.destinations import Policy
 
 PEPPER = "the pepper of tests"
 WEBHOOK_KEY = "the webhook key of tests"
-LEASE_S = 1.5
+LEASE_S = 4.0
 # Receivers of tests listen on this machine, without TLS.
 WEBHOOKS = WebhookSettings(WEBHOOK_KEY, Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
 MODELS: Catalog = {

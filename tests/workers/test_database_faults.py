@@ -88,7 +88,7 @@ def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: C
         time.sleep(0.01)
     with sessions.begin() as session:
         session.execute(text("LOCK TABLE jobs"))
-        session.execute(text("SELECT pg_sleep(:s)"), {"s": 2 * tables.LEASE_S})
+        session.execute(text("SELECT pg_sleep(:s)"), {"s": tables.LEASE_S + 1})
     running.join()
     worker.gone.set()
     worker.refiller.wake()

@@ -38,6 +38,7 @@ class Simulated:
     running: list[uuid.UUID] = field(default_factory=list)
 
     def refill(self) -> list[uuid.UUID]:
+        tables.worker(self.sessions, slots=self.slots)  # its heart beats on, however long the test takes
         with self.sessions.begin() as session:
             tickets = window.refill(session, "alpha", tables.LEASE_S)
         for ticket in tickets:
@@ -84,7 +85,6 @@ def test_every_refill_keeps_the_order_and_everyone_is_served(
     """Interactive first, then priority, then turns: who gets a place has at most one more than whoever still waits."""
     with tables.emptied(postgres_url) as sessions:
         callers = {name: tables.tenant(sessions, name) for name in TENANTS}
-        tables.worker(sessions, slots=slots)
         for tenant, lane, priority in submitted:
             tables.submit(sessions, callers[tenant], lane=lane, priority=priority)
         simulated = Simulated(sessions, slots)
@@ -111,7 +111,6 @@ def test_tenant_with_a_long_queue_delays_anothers_next_job_by_a_window_at_most(
     sessions: Sessions, caller: Caller, queued: int
 ) -> None:
     other = tables.tenant(sessions, "theirs")
-    tables.worker(sessions, slots=2)
     for _ in range(queued):
         tables.submit(sessions, caller)
     simulated = Simulated(sessions, slots=2)

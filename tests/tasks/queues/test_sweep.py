@@ -158,7 +158,7 @@ def to_be_ended(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:
 
 def test_end_that_has_to_wait_keeps_no_other_from_its_own(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
     """What one end needs is locked, or the job itself: the rest of the round is kept, and those come in another."""
-    tables.worker(sessions)
+    tables.worker(sessions, slots=0)  # with room it would be waited for, to let in what is locked
     other = tables.tenant(sessions, "other")
     webhook = hooks.endpoint(sessions, other)
     held, stuck, free = (to_be_ended(sessions, who) for who in (caller, other, caller))
