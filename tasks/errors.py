@@ -145,6 +145,10 @@ class EngineLost(EngineError):
     """The engine host died or hangs; the run can be continued in another."""
 
 
+class EngineGone(EngineLost):
+    """The engine host was dead before anything was asked of it: whoever asked has nothing to do with its death."""
+
+
 class EngineUnusable(EngineError):
     """The model can't be loaded, or the engine host keeps dying."""
 

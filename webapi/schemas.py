@@ -55,7 +55,10 @@ class Params(Given):
     seed = Whole(
         allow_none=True,
         validate=within(0, 2**31 - 1),
-        metadata={"description": "The same seed draws the same answer; drawn and kept when not given."},
+        metadata={
+            "description": "Drawn and kept when not given. It gives the same answer again when the job runs alone and"
+            " undisturbed on the same build, threads and batch; not across load."
+        },
     )
 
 

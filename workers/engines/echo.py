@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.catalog import Model
-from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
+from tasks.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
 
 _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
 _DIMENSIONS = 16
@@ -50,14 +50,20 @@ class Echo:
     incarnation: int = 0
     batch_tokens: int = 512
 
-    def count_tokens(self, prompt: str) -> int:
-        return len(_WORD.findall(prompt))
+    def prompt(self, text: str) -> Prompt:
+        return Prompt(text, tuple(range(len(_WORD.findall(text)))))
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        return "\n".join(message["content"] for message in messages)
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        return self.prompt("\n".join(message["content"] for message in messages))
+
+    def reread(self, text: str) -> tuple[int, ...]:
+        return self.prompt(text).ids
+
+    def detokenize(self, ids: Sequence[int]) -> str:  # noqa: ARG002 an id is a place in a prompt, not a word
+        return ""
 
     def generate(self, request: Request) -> Handle:
-        return _Echoing(self, request, _WORD.findall(request.prompt))
+        return _Echoing(self, request, _WORD.findall(request.prompt.text))
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return [tuple(zlib.crc32(word.strip().lower().encode()) for word in _WORD.findall(text)) for text in texts]
@@ -71,7 +77,7 @@ class Echo:
             vector /= max(float(np.linalg.norm(vector)), 1.0)
         return vectors
 
-    def restart(self, lost: int) -> None:
+    def restart(self, lost: int, *, explained: bool = False) -> None:  # noqa: ARG002 it has no host
         self.incarnation = max(self.incarnation, lost + 1)
 
     def hang_up(self) -> None:
@@ -84,7 +90,7 @@ class Echo:
 class _Echoing:
     def __init__(self, engine: Echo, request: Request, words: list[str]) -> None:
         self._engine, self._params, self._words = engine, request.params, words
-        self._next = len(request.emitted)
+        self._next = request.number
         self._last = min(request.params.max_tokens, len(words))
         self._cancelled = threading.Event()
         self._evaluated = False

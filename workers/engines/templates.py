@@ -18,14 +18,11 @@ from tasks import errors
 _LIMIT_S = 2.0
 _LIMIT_CHARACTERS = 8 << 20
 _LARGEST = 1 << 20
+_LONGEST_REASON = 300
 # They make a text as long as they are told.
 _PADDING = ("ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map")
 
-# What llama.cpp takes for a model without a template.
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+NONE = "the model has no chat template: name one in the catalogue (`template`), or ask for `generate`"
 
 Render = Callable[[Sequence[Mapping[str, Any]]], str]
 
@@ -57,6 +54,16 @@ def _product(left: Any, right: Any) -> float:
     return float(min(sizes[0], 1 << 64) * min(sizes[1], 1 << 64))
 
 
+def compiled(source: str | None, bos: str, eos: str) -> tuple[Render | None, str | None]:
+    """The template as a function of a conversation; None, and why, when there is none or it is broken."""
+    if source is None:
+        return None, NONE
+    try:
+        return compile(source, bos, eos), None
+    except errors.EngineRefused as error:
+        return None, str(error)
+
+
 def compile(source: str, bos: str, eos: str) -> Render:
     """The template as a function of a conversation, which raises `EngineRefused` saying why it can't render one.
 
@@ -66,17 +73,23 @@ def compile(source: str, bos: str, eos: str) -> Render:
         with _Limit():
             template = _environment().from_string(source)
     except (jinja2.TemplateError, TooLong, RecursionError) as error:
-        raise errors.EngineRefused(f"the model's chat template: {error}") from error
+        raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
     def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
         values = {"messages": list(messages), "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
         try:
             with _Limit():
-                return _within(template.generate(values), bos)
+                return _within(template.generate(values))
         except Exception as error:  # a foreign program may raise anything
-            raise errors.EngineRefused(f"the model's chat template: {error or type(error).__name__}") from error
+            raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
     return rendered if _takes_system(rendered) else lambda messages: rendered(_without_system(messages))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line and without the library's positions in its source."""
+    lines = str(getattr(error, "message", None) or error).strip().splitlines()
+    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
 
 
 def _takes_system(render: Render) -> bool:
@@ -105,15 +118,15 @@ def _without_system(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
     return [*said, *([{"role": "user", "content": "\n".join(system)}] if system else [])]
 
 
-def _within(pieces: Any, bos: str) -> str:
-    """The text, without a beginning of text, which counting puts there."""
+def _within(pieces: Any) -> str:
+    """The text. Raises `TooLong`."""
     parts, length = [], 0
     for piece in pieces:
         parts.append(piece)
         length += len(piece)
         if length > _LIMIT_CHARACTERS:
             raise TooLong(f"it writes more than {_LIMIT_CHARACTERS} characters")
-    return "".join(parts).removeprefix(bos)
+    return "".join(parts)
 
 
 def _environment() -> jinja2.Environment:
