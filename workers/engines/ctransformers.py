@@ -46,8 +46,6 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
         "threads": threads,
         "batch": batch,
         "template": tokenizer.template_of(model),
-        # Address space, generously: what it bounds is a runaway. Each slot maps the file once more.
-        "memory_bytes": (slots + 4) * model.file.stat().st_size + (8 << 30),
         "key": secrets.token_urlsafe(32),
     }
     host = Host("workers.engines.ctransformers_host", told, _LOAD_LIMIT_S)

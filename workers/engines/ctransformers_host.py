@@ -22,7 +22,9 @@ from typing import Any
 
 from tasks import errors
 from tasks.engine import Delta, Params, Progress, Prompt, Request, Step
+from workers.engines import gguf
 from workers.engines.ctransformers_model import Model, Slot
+from workers.engines.gguf import Header
 
 _LINE_LIMIT = 64 << 20
 _READ_BYTES = 1 << 20  # a long prompt is to come in few turns
@@ -33,11 +35,11 @@ def main() -> None:
     """Loads, says so, and serves until stdin closes."""
     told = json.loads(sys.stdin.readline())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (told["memory_bytes"], told["memory_bytes"]))
     # The library prints to file descriptor 1; the answer has it to itself.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
+        _limit(gguf.read(Path(told["file"])), told["slots"], told["slots"] * told["context"])
         sizes = told["slots"], told["context"], told["threads"], told["batch"]
         model = Model(Path(told["file"]), *sizes, told["template"])
     except (errors.EngineUnusable, MemoryError) as error:
@@ -48,6 +50,12 @@ def main() -> None:
     print(json.dumps({"address": listener.getsockname(), **chat}), file=answers, flush=True)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     Loop(model, listener, told["key"]).serve()
+
+
+def _limit(header: Header, slots: int, tokens: int) -> None:
+    """Bounds the address space, generously: it is to end a runaway only. Each slot maps the file once more."""
+    memory_bytes = (slots + 4) * header.file_bytes + header.cache_bytes(tokens) + (8 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _end_with_stdin() -> None:
