@@ -30,13 +30,15 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 @blueprint.arguments(schemas.EventsQuery, location="query")
 @blueprint.arguments(schemas.LastEventIdHeader, location="headers")
 @blueprint.response(200, schemas.EVENT, content_type="text/event-stream", description="Events, to the last.")
+@blueprint.alt_response(204, description="The job has ended and every event was read: there is nothing to come for.")
 @blueprint.answers(401, 404, 414, 422, 500, 503)
 def events(query: dict[str, Position], headers: dict[str, Position], job_id: str) -> Response:
     """Follow a job
 
     Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
     and last one of `succeeded`, `failed`, `cancelled`, `expired` with the job. Whoever loses the connection goes on
-    after the last `id` it got. After a `restarted` what came before it counts no more: the answer is told anew.
+    after the last `id` it got, and is answered 204 once it has the last: an EventSource then stops by itself. After a
+    `restarted` what came before it counts no more: the answer is told anew.
     """
     serving = service.current()
     under, after = {"after": START, **headers, **query}["after"]
@@ -46,7 +48,10 @@ def events(query: dict[str, Position], headers: dict[str, Position], job_id: str
     except BaseException:
         serving.return_permit()
         raise
-    response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
+    if steps is None:
+        response = Response(status=204, headers=HEADERS)
+    else:
+        response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
     response.call_on_close(serving.return_permit)
     return response
 

@@ -271,7 +271,7 @@ def test_events_are_read_by_number_within_ones_own_job(world: World) -> None:
     for number in ("1-1", "1-3", "7-2", "999999-999999999", "0"):
         for options in ({"query_string": {"after": number}}, {"headers": {"Last-Event-ID": number}}):
             response = stranger.api.get(f"/v1/jobs/{own}/events", **options)
-            assert response.status_code == 200
+            assert response.status_code == 200, number
             assert "owner" not in response.text
             assert theirs not in response.text
             assert stranger.api.get(f"/v1/jobs/{theirs}/events", **options).status_code == 404
