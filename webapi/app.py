@@ -8,6 +8,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from tasks import stages
 from webapi import (
     auth,
+    conversation,
     document_schemas,
     documents,
     errors,
@@ -72,6 +73,7 @@ def _configuration(own: Settings) -> dict[str, Any]:
 def _describe(api: Api, serving: service.Service) -> None:
     """What the page says that no route says: the key, the kinds of jobs, the models there are."""
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    api.spec.components.schema("TextPart", schema=conversation.TextPart())
     api.spec.components.schema("IngestRequest", schema=document_schemas.IngestRequest())
     for kind in schemas.KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)

@@ -118,7 +118,8 @@ WITHIN = {"GET /v1/jobs/{job_id}/events ?after", "GET /v1/jobs/{job_id}/events h
 QUERY = "limit status type model since wait encoding_format"
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
-input.prompt input.messages.role input.messages.content input.texts input.question input.top_k
+input.prompt input.messages.role input.messages.content.type input.messages.content.text
+input.texts input.question input.top_k
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
 params.seed documents.text documents.title documents.metadata
 url events description disabled webhook.url webhook.events
