@@ -250,6 +250,7 @@ def _event_id(description: str, **options: Any) -> EventId:
 
 class EventsQuery(Strict):
     after = _event_id("Only events after this one: an event's id, or its number. Goes before `Last-Event-ID`.")
+    ticket = fields.String(metadata={"description": "Of `POST /v1/jobs/{job_id}/ticket`, where no key is sent."})
 
 
 class PreferHeader(ma.Schema):
@@ -263,6 +264,19 @@ class LastEventIdHeader(ma.Schema):
     after = _event_id(
         "Only events after this one; what an EventSource sends when it connects again.", data_key="Last-Event-ID"
     )
+
+
+def _time(description: str, *, allow_none: bool = True) -> fields.DateTime:
+    return fields.DateTime(required=True, allow_none=allow_none, metadata={"description": description})
+
+
+class Ticket(ma.Schema):
+    """What opens one job's events without a key."""
+
+    object = fields.String(required=True, metadata={"enum": ["ticket"]})
+    ticket = fields.String(required=True)
+    job = fields.String(required=True)
+    expires_at = _time("Until then it is good.", allow_none=False)
 
 
 class Progress(ma.Schema):
@@ -288,10 +302,6 @@ class Links(ma.Schema):
     events = fields.String(required=True)
     cancel = fields.String(required=True)
     retry = fields.String(required=True)
-
-
-def _time(description: str, *, allow_none: bool = True) -> fields.DateTime:
-    return fields.DateTime(required=True, allow_none=allow_none, metadata={"description": description})
 
 
 class Job(ma.Schema):

@@ -49,7 +49,8 @@ def without_postgres(settings: Settings) -> Iterator[Api]:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/v1/nothing", 404, "not_found"),
         ("GET", "/docs/nothing.js", 404, "not_found"),
         ("GET", "/docs/..%2f..%2fapp.py", 404, "not_found"),
