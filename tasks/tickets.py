@@ -52,8 +52,8 @@ class ShownTicket:
     def opens(self, pepper: str, holder: Caller, job_id: uuid.UUID) -> bool:
         """Whether this key's holder made it for this job, and it hasn't expired. Whether the key is still good, and the
         job there, has to be seen elsewhere."""
-        expected = _proof(pepper, holder, job_id, self.expires_s)
-        return hmac.compare_digest(self.proof, expected) and time.time() < self.expires_s
+        proved = hmac.compare_digest(self.proof, _proof(pepper, holder, job_id, self.expires_s))
+        return proved and self.key_id == holder.key_id and time.time() < self.expires_s
 
 
 def make(pepper: str, caller: Caller, job_id: uuid.UUID) -> NewTicket:
