@@ -31,8 +31,8 @@ DOCS_PATH = "/docs"
 _INTRODUCTION = """\
 Ask for a job, get its id at once, follow it while a model works on it. What was accepted is never lost.
 
-Every route but health wants `Authorization: Bearer fb_…`. Every error has one shape: `{"error": {"code", "message",
-"field"}}`.
+Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
+Every error has one shape: `{"error": {"code", "message", "field"}}`.
 """
 
 
