@@ -47,6 +47,12 @@ class Unauthorized(ForebayError):
     code = "unauthorized"
 
 
+class TicketRefused(Unauthorized):
+    """The ticket isn't ours, is for something else, has expired, or its key was revoked."""
+
+    field = "ticket"
+
+
 class NotFound(ForebayError):
     """No such thing for this tenant."""
 
