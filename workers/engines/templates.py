@@ -5,8 +5,11 @@ The conventions are those of Hugging Face's `apply_chat_template`, which templat
 
 import datetime as dt
 import json
+import resource
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,6 +19,7 @@ import jinja2.sandbox
 from tasks import errors
 
 _LIMIT_S = 2.0
+_LIMIT_BYTES = 512 << 20
 _LIMIT_CHARACTERS = 8 << 20
 _LARGEST = 1 << 20
 _LONGEST_REASON = 300
@@ -72,7 +76,7 @@ def compile(source: str, bos: str, eos: str) -> Render:
     try:
         with _Limit():
             template = _environment().from_string(source)
-    except (jinja2.TemplateError, TooLong, RecursionError) as error:
+    except (jinja2.TemplateError, TooLong, RecursionError, MemoryError) as error:
         raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
     def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -152,16 +156,30 @@ def _now(layout: str) -> str:
 
 
 class _Limit:
-    """Ends Python code of the main thread when it takes too long."""
+    """Ends Python code of the main thread when it takes too long, or more memory than a conversation may.
+
+    A text can be doubled again and again by `~`, which no sandbox sees.
+    """
 
     def __enter__(self) -> None:
         self._former = signal.signal(signal.SIGALRM, self._end)
+        self._space = resource.getrlimit(resource.RLIMIT_AS)
+        if sys.platform == "linux":
+            soft, hard = self._space
+            most = _address_space() + _LIMIT_BYTES
+            resource.setrlimit(resource.RLIMIT_AS, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
         signal.setitimer(signal.ITIMER_REAL, _LIMIT_S)
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, self._space)
         signal.signal(signal.SIGALRM, self._former)
 
     @staticmethod
     def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG004 signal's signature
         raise TooLong(f"it takes more than {_LIMIT_S:g} s")
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
