@@ -8,12 +8,12 @@ import logging
 import signal
 import socket
 import struct
-import sys
 from types import FrameType
 from typing import Any
 
 import structlog
 
+from tasks import logs
 from webapi import serving, settings
 
 worker_class = serving.Threads
@@ -56,7 +56,7 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's si
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(logs.keep_on()),
         cache_logger_on_first_use=True,
     )
 

@@ -1,5 +1,6 @@
 """What a worker does beside its slots: heart, sweep, ear for cancellations, and the control worker's courier."""
 
+import os
 import threading
 import time
 import uuid
@@ -21,6 +22,7 @@ from workers.worker import Worker
 log = structlog.get_logger(__name__)
 
 _LISTEN_S = 1.0
+_THREAD_ENDED = 70  # the status with which the process ends: EX_SOFTWARE of sysexits.h
 
 
 def start(worker: Worker) -> list[threading.Thread]:
@@ -34,7 +36,9 @@ def start(worker: Worker) -> list[threading.Thread]:
     if worker.settings.webhooks:
         courier = Courier(worker.sessions, worker.settings.webhooks)
         loops["courier"] = lambda: deliver(worker, courier)
-    threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
+    threads = [
+        threading.Thread(target=_vital, args=(worker, loop), name=name, daemon=True) for name, loop in loops.items()
+    ]
     for thread in threads:
         thread.start()
     return threads
@@ -128,6 +132,17 @@ def deliver(worker: Worker, courier: Courier) -> None:
         if not _guarded(courier.round):
             worker.draining.wait(_LISTEN_S)
     courier.finish(worker.settings.grace_s)
+
+
+def _vital(worker: Worker, loop: Callable[[], None]) -> None:
+    """A worker without one of its threads lives on without a sign that it can't do its work: it ends instead."""
+    try:
+        loop()
+    except BaseException:  # the thread's boundary, the last one
+        log.exception("thread_ended", thread=threading.current_thread().name)
+    if not (worker.gone.is_set() or worker.draining.is_set()):
+        log.error("worker_ends", reason=f"its {threading.current_thread().name} has ended")
+        os._exit(_THREAD_ENDED)
 
 
 def _every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
