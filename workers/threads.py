@@ -50,6 +50,7 @@ def beat(worker: Worker) -> None:
     The lease is renewed by itself: whoever holds the table of jobs must not make this worker look dead.
     """
     began_at = time.monotonic()
+    worker.silent = worker.silent or worker.cut_off
     held = worker.held()
     slots = 0 if worker.draining.is_set() else worker.slots
     free = max(0, slots - len(held))
@@ -77,11 +78,14 @@ def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | No
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
             over = attempts.lost_attempts(session, numbers) if numbers else set()
             release_unheld(session, worker, numbers)
+            if worker.silent and (jobs_taken := attempts.forgive(session, worker.id)):
+                log.warning("was_silent", jobs_taken=jobs_taken)
     except OperationalError as error:
         if worker.cut_off:
             raise
         log.warning("not_reviewed", error=str(error))
         return None
+    worker.silent = False
     return over
 
 
@@ -105,10 +109,11 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
     if attempt.checkpointed == len(attempt.transcript.entries):
         return
     so_far, claim = attempt.transcript.snapshot(), attempt.claim
+    cleared = attempt.proven and claim.crashes > 0
     try:
         with worker.sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            jobs.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress)
+            jobs.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
     except OperationalError as error:
         log.warning("not_checkpointed", job_id=str(claim.job_id), error=str(error))
         return

@@ -4,6 +4,11 @@ import os
 
 import pytest
 
+from db import attempts
+from db.session import Sessions
+from tasks.keys import Caller
+from tasks.lifecycle import Status
+from tests import tables
 from workers import threads
 from workers.worker import Worker
 
@@ -35,3 +40,20 @@ def test_threads_of_a_worker_that_goes_may_end(worker: Worker, ends: list[int]) 
     worker.gone.set()
     threads._vital(worker, silence)
     assert ends == []
+
+
+def test_worker_that_was_silent_has_no_crash_counted_against_its_jobs(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """Its heart missed a lease, its job was taken, and then it beats again."""
+    threads.beat(worker)
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    claim = tables.claim(sessions, job_id, worker_id=worker.id)
+    assert claim is not None
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.DISPATCHED, crashes=1)
+        attempts.end_open(session, job_id, claim.attempt, "lost")
+    worker.beat_at -= 2 * worker.settings.shared.lease_s
+    threads.beat(worker)
+    assert tables.column(sessions, job_id, "crashes") == 0
