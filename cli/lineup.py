@@ -18,6 +18,8 @@ CONTROL_SLOTS = 2
 FLOWER = "flower"
 PREPARE = "prepare"
 
+FLOWER_TASKS = 10_000  # it remembers so many, some 20 MB
+
 # What only one kind of process may know.
 API_ONLY = ("FOREBAY_KEY_PEPPER",)
 FLOWER_ONLY = ("FLOWER_BASIC_AUTH",)
@@ -64,7 +66,8 @@ def control(env: Env) -> processes.Spec:
 def flower(port: int, env: Env) -> processes.Spec:
     """The page that shows the workers."""
     # Flower reads its own command line again and knows `--name=value` only.
-    argv = ["celery", "-A", "workers.app", "flower", f"--address={HOST}", f"--port={port}", "--read-only=true"]
+    own = [f"--address={HOST}", f"--port={port}", "--read-only=true", f"--max-tasks={FLOWER_TASKS}"]
+    argv = ["celery", "-A", "workers.flower", "flower", *own]
     return _spec(FLOWER, argv, _without(env, API_ONLY + WEBHOOK_KEY))
 
 
