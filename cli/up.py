@@ -142,6 +142,16 @@ def can_answer(answer: dict[str, Any] | None, models: Sequence[str]) -> bool:
     return servers and all(parts["workers"].get(model, 0) >= 1 for model in models)
 
 
+def unserved(answer: dict[str, Any] | None) -> list[str]:
+    """What to say of jobs that wait for models which aren't in the catalogue any more."""
+    waiting = (answer or {}).get("parts", {}).get("unserved") or {}
+    return [
+        f"{count} job{'s wait' if count > 1 else ' waits'} for {model}, which isn't served: "
+        f"`forebay jobs end --model {model}` ends {'them' if count > 1 else 'it'}, or serve it again"
+        for model, count in waiting.items()
+    ]
+
+
 def say(sentence: str) -> None:
     """Tells whoever watches stderr, if anyone still does."""
     with suppress(OSError):
@@ -222,6 +232,8 @@ def keep_up(launch: Launch) -> None:
     """Starts, says so, keeps going until asked to stop, and stops, whatever happens in between."""
     try:
         launch.start()
+        for sentence in unserved(ask_ready(launch.port)):
+            say(sentence)
         click.echo(launch.ready_line())
         launch.run()
     except Stopped:

@@ -83,6 +83,28 @@ def test_failed_or_cancelled_job_is_status_1(stack: Stack, asked: dict[str, str]
     assert (watched.exit_code, "cancelled" in watched.stderr) == (1, True)
 
 
+def test_cancel_ends_a_job_and_says_how_it_stands(stack: Stack, asked: dict[str, str]) -> None:
+    """Again is the same; one that had ended stays as it is; one that isn't there is told."""
+    with Client(stack.url, stack.key) as client:
+        long = client.submit({"type": "generate", "model": "echo", "input": {"prompt": "word " * 500}})["id"]
+        short = client.end(client.submit({"type": "generate", "model": "echo", "input": {"prompt": "one"}})["id"])["id"]
+    assert [forebay("cancel", job_id, **asked).stdout for job_id in (long, long, short)] == [
+        "cancelled\n",
+        "cancelled\n",
+        "succeeded\n",
+    ]
+    assert "no job job_x" in forebay("cancel", "job_x", **asked).stderr
+
+
+def test_models_are_listed_with_their_workers(asked: dict[str, str]) -> None:
+    """One line each; a star stands at those that serve who names none."""
+    head, *lines = forebay("models", "list", **asked).stdout.splitlines()
+    assert head.split() == ["name", "engine", "types", "context", "slots", "workers"]
+    shown = [line.split() for line in lines]
+    assert ["demo-chat", "*", "llamacpp", "generate,", "chat", "512", "4", "1"] in shown
+    assert ["echo", "echo", "generate,", "chat", "4096", "4", "1"] in shown
+
+
 def test_refusal_is_told_with_its_field(asked: dict[str, str]) -> None:
     """What the API says of a field reaches the person at the terminal."""
     refused = forebay("submit", "--param", "top_q=1", "hello", **asked)

@@ -57,6 +57,17 @@ def test_answer_without_a_wanted_model_is_not_ready() -> None:
     assert not up.can_answer(None, ["a"])
 
 
+def test_jobs_of_models_that_left_are_told_with_what_to_do() -> None:
+    """One sentence a model; an API that tells nothing of them says that there are none."""
+    parts = {"postgres": "ok", "redis": "ok", "workers": {}, "unserved": {"old-model": 12, "older": 1}}
+    assert up.unserved({"parts": parts}) == [
+        "12 jobs wait for old-model, which isn't served: "
+        "`forebay jobs end --model old-model` ends them, or serve it again",
+        "1 job waits for older, which isn't served: `forebay jobs end --model older` ends it, or serve it again",
+    ]
+    assert up.unserved({"parts": {"postgres": "ok"}}) == up.unserved(None) == []
+
+
 def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
     """The same secrets at every start, in a file nobody else may read."""
     path = tmp_path / "secrets.json"

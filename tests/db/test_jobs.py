@@ -3,6 +3,7 @@
 from db import jobs
 from db.session import Sessions
 from tasks.keys import Caller
+from tasks.lifecycle import Status
 from tests import tables
 
 
@@ -50,6 +51,20 @@ def test_models_waiting_names_each_once(sessions: Sessions, caller: Caller) -> N
         tables.submit(sessions, caller, model=model)
     with sessions() as session:
         assert jobs.models_waiting(session) == ["alpha", "beta"]
+
+
+def test_jobs_of_a_model_are_counted_by_whether_they_run(sessions: Sessions, caller: Caller) -> None:
+    """Those that wait for their time, their turn or a worker are one number."""
+    first, second, third, ended = (tables.submit(sessions, caller).id for _ in range(4))
+    tables.submit(sessions, caller, model="beta")
+    tables.dispatch(sessions, first, second)
+    assert tables.claim(sessions, second)
+    with sessions.begin() as session:
+        tables.put(session, third, Status.SCHEDULED)
+        tables.put(session, ended, Status.FAILED)
+    with sessions() as session:
+        assert jobs.waiting_and_running(session, "alpha") == (2, 1)
+        assert jobs.waiting_and_running(session, "gamma") == (0, 0)
 
 
 def test_page_filters_and_stays_within_the_tenant(sessions: Sessions, caller: Caller) -> None:
