@@ -10,6 +10,7 @@ import click
 import pytest
 
 from cli import credentials, datafolder, processes, up
+from tests.conftest import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -46,6 +47,27 @@ def test_up_with_an_unknown_model_names_the_known(tmp_path: Path) -> None:
     done = run_up(tmp_path, "--models", "demo-chat,dmo")
     assert done.returncode == 1
     assert "has demo-chat" in done.stderr
+
+
+@pytest.mark.parametrize("said_by", ["option", "environment"])
+def test_up_with_a_file_that_is_no_model_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said_by: str
+) -> None:
+    """The reason comes before PostgreSQL does."""
+    file = tmp_path / "-odd\n.gguf"
+    file.write_text("a text, and a longer one than the head of a model")
+    if said_by == "environment":
+        monkeypatch.setenv("FOREBAY_MODEL", os.pathsep.join([str(file), str(file)]))
+    options = [] if said_by == "environment" else ["--model", str(file)]
+    done = run_up(tmp_path / "data", "--port", str(free_port()), "--flower-port", "0", *options)
+    assert (done.returncode, done.stderr) == (1, f"Error: {tmp_path}/-odd?.gguf: not a GGUF file\n")
+    assert list((tmp_path / "data" / "logs").iterdir()) == []
+
+
+def test_up_with_a_file_that_is_missing_names_it(tmp_path: Path) -> None:
+    """And with no model at all it says what there is."""
+    assert "none.gguf' does not exist" in run_up(tmp_path, "--model", str(tmp_path / "none.gguf")).stderr
+    assert "--models none" in run_up(tmp_path, "--models", "none").stderr
 
 
 def test_answer_without_a_wanted_model_is_not_ready() -> None:

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import Stack, forebay_up
+from tests.conftest import ROOT, Stack, forebay_up
 
 ECHO = """
 [echo]
@@ -147,3 +147,18 @@ def test_job_longer_than_the_grace_is_handed_back_before_the_worker_is_killed(
         job = finished(after, job_id)
     assert job["result"]["text"] == prompt
     assert [attempt["how"] for attempt in job["attempts"]] == ["handed_back", "succeeded"]
+
+
+@pytest.mark.parametrize(("beside", "served"), [("echo", ["my-model", "echo"]), ("none", ["my-model"])])
+def test_file_that_is_given_serves_the_jobs_that_name_no_model(
+    tmp_path: Path, catalog: Path, beside: str, served: list[str]
+) -> None:
+    """Beside those of the catalogue that are wanted, or instead of them."""
+    file = tmp_path / "-my 'model'\n.gguf"
+    file.symlink_to(ROOT / "models" / "demo-Q8_0.gguf")
+    options = ["--models", beside, "--model", str(file)]
+    with forebay_up(tmp_path / "data", catalog, *options) as stack:
+        assert [model["id"] for model in ask(stack, "GET", "/v1/models").json()["data"]] == served
+        request = {"type": "chat", "input": {"messages": [{"role": "user", "content": "Tell me a story about Anna."}]}}
+        job = finished(stack, ask(stack, "POST", "/v1/jobs", json=request).json()["id"])
+    assert (job["model"], "Anna" in job["result"]["message"]["content"]) == ("my-model", True)
