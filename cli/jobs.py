@@ -5,6 +5,7 @@ import sys
 
 import click
 import redis
+import structlog
 
 from cli import client as api
 from cli import columns, database
@@ -76,6 +77,9 @@ def end(database_url: str, redis_url: str, model: str, yes: bool, lease_s: float
 
     They fail with `model_removed`, for good. Those that run are left alone.
     """
+    # What is logged on the way is no answer.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    client = _redis(redis_url)
     with database.reached(database_url) as sessions:
         with sessions() as session:
             waiting, _ = jobs_table.waiting_and_running(session, model)
@@ -85,7 +89,6 @@ def end(database_url: str, redis_url: str, model: str, yes: bool, lease_s: float
             return
         if not yes:
             _make_sure(model, waiting, alive)
-        client = stream.connect(redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=2)
         ended = end_all(sessions, client, model, waiting, ttl_s)
         with sessions() as session:
             left, running = jobs_table.waiting_and_running(session, model)
@@ -112,6 +115,13 @@ def end_all(sessions: Sessions, client: redis.Redis, model: str, waiting: int, t
             if not ending.announce(client, closing, ttl_s):
                 break  # each would wait as long; who listens is told from PostgreSQL
     return count
+
+
+def _redis(url: str) -> redis.Redis:
+    try:
+        return stream.connect(url, timeout_s=_REDIS_TIMEOUT_S, max_connections=2)
+    except ValueError as error:
+        raise click.UsageError(f"--redis-url: {error}") from error
 
 
 def _make_sure(model: str, waiting: int, alive: bool) -> None:

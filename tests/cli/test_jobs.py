@@ -15,7 +15,7 @@ from db.session import Sessions
 from tasks.keys import Caller
 from tests import hooks, tables
 from tests.cli.terminal import terminal
-from tests.conftest import Stack, forebay_up
+from tests.conftest import Stack, forebay_up, free_port
 
 SERVED = """
 [echo]
@@ -93,6 +93,17 @@ def test_jobs_of_a_model_with_a_living_worker_are_ended_only_on_demand(
     assert (refused.exit_code, "alpha has a worker that lives" in refused.stderr) == (1, True)
     assert tables.column(sessions, job_id, "status") == "queued"
     assert forebay("jobs", "end", "--model", "alpha", "--yes", **servers).stdout == "1 ended\n"
+
+
+def test_jobs_end_without_redis_too(sessions: Sessions, caller: Caller, servers: dict[str, str]) -> None:
+    """Whoever follows them is told from PostgreSQL; a URL that is none is refused."""
+    job_id = tables.submit(sessions, caller).id
+    nonsense = forebay("jobs", "end", "--model", "alpha", **servers | {"FOREBAY_REDIS_URL": "nonsense"})
+    assert (nonsense.exit_code, "--redis-url" in nonsense.stderr) == (2, True)
+    nowhere = {"FOREBAY_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    ended = forebay("jobs", "end", "--model", "alpha", **servers | nowhere)
+    assert (ended.exit_code, ended.stdout, "redis_unreachable" in ended.stderr) == (0, "1 ended\n", True)
+    assert tables.column(sessions, job_id, "status") == "failed"
 
 
 def test_somebody_at_a_terminal_is_asked_first(sessions: Sessions, caller: Caller, servers: dict[str, str]) -> None:
