@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import client as api
-from cli import database, embedded, submit
+from cli import database, datafolder, embedded, modelfiles, submit
 from cli.client import Client
 from cli.main import main
+from db.session import Sessions
 from tasks import ids
+from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tests import tables
 from tests.conftest import Stack, without_embedding_model
@@ -66,6 +68,19 @@ def test_requeue_is_an_operators_and_only_of_what_may_be(stack: Stack, asked: di
     assert (ended["status"], ended["retry_of"]) == ("succeeded", job["id"])
     for refused in (ended["id"], f"job_{0:032x}", "job_x"):
         assert forebay("requeue", *options, refused).exit_code != 0
+
+
+def test_requeue_knows_the_models_that_up_was_given(
+    sessions: Sessions, caller: Caller, postgres_url: str, tmp_path: Path
+) -> None:
+    """They stand in the data folder's catalogue and in no other."""
+    entry = {"engine": "echo", "context": 64, "slots": 2, "types": ["generate"]}
+    modelfiles.write(datafolder.DataFolder(tmp_path).catalog, {"alpha": entry})
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.FAILED, error_code="poison")
+    again = forebay("requeue", "--data", str(tmp_path), "--database-url", postgres_url, ids.show(job_id))
+    assert (again.exit_code, again.stdout.startswith("job_")) == (0, True), again.stderr
 
 
 def test_key_comes_from_the_data_folder(stack: Stack) -> None:
