@@ -213,7 +213,7 @@ def stop_on_signals() -> threading.Event:
 @click.option(
     "--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Of Flower; 0 for no Flower."
 )
-@click.option("--models", metavar="NAME,NAME", help="Only these of the catalogue; `none` of it beside --model.")
+@click.option("--models", metavar="NAME,NAME", help="Only these of the catalogue; beside --model also `none`.")
 @click.option(
     "--model",
     "files",
