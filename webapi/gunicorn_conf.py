@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from tasks import logs
+from tasks import logs, stopping
 from webapi import serving, settings
 
 worker_class = serving.Threads
@@ -21,7 +21,7 @@ workers = 1
 threads = settings.THREADS
 worker_connections = 2000
 keepalive = 30
-graceful_timeout = 5
+graceful_timeout = stopping.API_GRACE_S
 limit_request_line = 8190
 # Nobody speaks to it, and two of us on one machine would fight over its one path in the home folder.
 control_socket_disable = True
