@@ -35,33 +35,43 @@ def list_(client: Client) -> None:
 @click.option(
     "--binary", type=click.Path(exists=True, dir_okay=False, resolve_path=True), help="A llama-server to try with, too."
 )
+@click.option(
+    "--template",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="A Jinja file to take for its chat template, instead of its own.",
+)
 @click.option("--limit", "limit_s", default=trial.ENGINE_LIMIT_S, show_default=True, help="Seconds an engine may take.")
-def check(file: Path, context: int | None, slots: int, binary: str | None, limit_s: float) -> None:
+def check(
+    file: Path, context: int | None, slots: int, binary: str | None, template: Path | None, limit_s: float
+) -> None:
     """Say whether FILE, a GGUF model, runs here, on which engine and with how much memory.
 
     It is loaded and asked for a few tokens, or a vector, in processes of their own; a damaged file costs one of them.
     The exit status is 1 when no engine runs it.
     """
     file = entries.placed(file)
-    header = trial.header(file)
+    header = trial.header(file, template)
     if "error" in header:
         raise click.ClickException(trial.plain(header["error"]))
     context = context or min(header["context"] or 4096, 4096)
-    _tell(header)
+    _tell(header, template)
     running = [engine for engine in trial.ENGINES if _try(engine, file, header, context, slots, binary, limit_s)]
     if not running:
         raise click.ClickException("no engine runs this file")
     click.echo("\nFor the catalogue (models/catalog.toml, or the file that FOREBAY_CATALOG names):\n")
-    click.echo(_entry(running[0], file, header, context, slots, binary))
+    options: dict[str, Any] = {"template": str(template)} if template else {}
+    if binary and running[0] == "llamacpp":
+        options["options"] = {"binary": binary}
+    click.echo(_entry(running[0], file, header, context, slots, options))
 
 
-def _tell(header: Mapping[str, Any]) -> None:
+def _tell(header: Mapping[str, Any], template: Path | None) -> None:
     rows = {
         "architecture": header["architecture"],
         "tokenizer": header["tokenizer"],
         "parameters": f"{header['parameters'] / 1e6:,.1f} million, most of them {header['quantization']}",
         "context": f"{header['context']} tokens at most" if header["context"] else "not told",
-        "chat template": "yes" if header["template"] else "no",
+        "chat template": header["template_problem"] or (str(template) if template else "the file's own"),
         "file": trial.size(header["file_bytes"]),
     }
     for name, value in rows.items():
@@ -85,14 +95,15 @@ def _try(
     return True
 
 
-def _entry(engine: str, file: Path, header: Mapping[str, Any], context: int, slots: int, binary: str | None) -> str:
+def _entry(
+    engine: str, file: Path, header: Mapping[str, Any], context: int, slots: int, options: Mapping[str, Any]
+) -> str:
     entry: dict[str, Any] = {
         "engine": engine,
         "file": str(file),
         "context": context,
         "slots": slots,
         "types": entries.types(header),
+        **options,
     }
-    if binary and engine == "llamacpp":
-        entry["options"] = {"binary": binary}
     return entries.table(entries.name_of(file), entry)

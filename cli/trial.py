@@ -21,9 +21,9 @@ ENGINES = {"llamacpp": 1.9, "ctransformers": 1.1}
 Answer = Mapping[str, Any]
 
 
-def header(file: Path) -> Answer:
-    """What the file's header says, or the `error` that keeps it from being read."""
-    return _ask([str(file)], HEADER_LIMIT_S)
+def header(file: Path, template: Path | None = None) -> Answer:
+    """What the file's header says, and whether its chat template is good, or the one given; or the `error`."""
+    return _ask([str(path) for path in (file, template) if path], HEADER_LIMIT_S)
 
 
 def run(
