@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cli import credentials, datafolder, embedded, leftovers, lineup, modelfiles, processes
+from cli.hearts import SILENT_S, Hearts, Listener
 from tasks import catalog, errors
 
 # An early death may be an accident of starting; so many are a mistake that waiting won't mend.
@@ -50,9 +51,16 @@ class Launch:
         self.wait_until(self._is_ready)
 
     def run(self) -> None:
-        """Keeps everything alive until asked to stop."""
+        """Keeps everything alive until asked to stop: processes by their ids, workers by their hearts too."""
+        workers = {lineup.worker_name(model.name): model.name for model in self.models}
+        listener = Listener(Hearts(workers | {lineup.CONTROL: lineup.CONTROL}), lambda: ask_ready(self.port))
+        listener.start()
         while not self.stop_asked.wait(processes.POLL_S):
             self.supervisor.tend()
+            for name in listener.silent():
+                say(f"{name} lives, but its heart has been silent for {SILENT_S:g} s; ending it")
+                self.supervisor.end(name)
+        listener.stop()
 
     def stop(self) -> None:
         """Stops everything: first what takes jobs, then what runs them, last what keeps them."""
