@@ -185,3 +185,18 @@ def test_special_tokens_in_passages_and_questions_are_words(engine: LlamaCpp, be
     for name, number in Marks.of(header, header.template).ids.items():
         assert asked(name).count(number) == asked("nothing").count(number)
         assert len(asked(name)) > len(asked(""))
+
+
+def test_template_without_end_costs_its_own_chats_and_nothing_else(tmp_path: Path) -> None:
+    """It is cut off; raw prompts and embeddings of the model go on, and so does the process."""
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    loaded = engines.load(bare(tmp_path, ("generate", "chat"), endless), slots=1, threads=1)
+    try:
+        assert isinstance(loaded, LlamaCpp)
+        before = loaded.tokenizer.host.pid
+        with pytest.raises(errors.EngineRefused, match="it takes more than 2 s"):
+            loaded.chat([{"role": "user", "content": "hi"}])
+        assert len(loaded.prompt("a b").ids) > 0
+        assert loaded.tokenizer.host.pid == before
+    finally:
+        loaded.close()

@@ -1,7 +1,7 @@
 """The rows by the numbers of the catalogue of faults, those that tell most first."""
 
 from tests.faults.ground import Row
-from tests.faults.rows import clocks, databases, failpoints, floods, kills, mix, proofs, redises
+from tests.faults.rows import clocks, databases, disks, failpoints, floods, kills, mix, proofs, redises
 
 ALL: dict[str, Row] = {
     "F06": failpoints.every_failpoint,
@@ -22,6 +22,7 @@ ALL: dict[str, Row] = {
     "F19": databases.commits_unanswered,
     "F20": redises.disk_full,
     "F21": databases.disk_full,
+    "DISK-FULL-LOGS": disks.logs_full,
     "F23": clocks.jumps,
     "F24": redises.memory_full,
     "F25": floods.queue_and_cancels,
