@@ -1,10 +1,10 @@
-# make setup | embedding | run | test | check | format | bench | faults | faults-short | clean
+# make setup | embedding | gemma | run | test | check | format | bench | faults | faults-short | clean
 
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.made-from
 
-.PHONY: setup embedding run test check format bench faults faults-short clean
+.PHONY: setup embedding gemma run test check format bench faults faults-short clean
 
 setup: $(STAMP)
 
@@ -20,6 +20,10 @@ $(STAMP): requirements.txt requirements-ctransformers.txt requirements-dev.txt s
 # Needs the network once; without it everything but embeddings works, so it stops nothing.
 embedding: setup
 	@$(BIN)/python -m models.embedding || true
+
+# A real model under terms of use of its own, which it asks for: nothing else fetches it.
+gemma: setup
+	@$(BIN)/python -m models.gemma
 
 run: embedding
 	$(BIN)/forebay demo
