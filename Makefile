@@ -45,10 +45,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: embedding
-	$(BIN)/python -m benchmarks.jobs
+	$(BIN)/python -m benchmarks.jobs --model $(MODEL)
 	$(BIN)/python -m benchmarks.embed
 	$(BIN)/python -m benchmarks.search
-	$(BIN)/python -m benchmarks.asking
+	$(BIN)/python -m benchmarks.asking --model $(MODEL)
 	$(BIN)/python -m benchmarks.streams
 
 faults: setup

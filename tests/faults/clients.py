@@ -126,9 +126,9 @@ class Follower(threading.Thread):
         return self.events[-1][0] if self.events else 0.0
 
     def numbers(self) -> list[int]:
-        """Of the events that count: those since the last `restarted`."""
-        since = max((i + 1 for i, event in enumerate(self.events) if event[2] == "restarted"), default=0)
-        return [number for _, number, _, _ in self.events[since:]]
+        """Of the events that count: those since the last `restarted` that has no number, and all is told anew."""
+        anew = [i + 1 for i, (_, number, type, _) in enumerate(self.events) if type == "restarted" and number == 0]
+        return [number for _, number, _, _ in self.events[max(anew, default=0) :]]
 
     def tokens_seen(self) -> int:
         return sum(type == "delta" for _, _, type, _ in self.events)

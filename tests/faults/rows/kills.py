@@ -16,18 +16,19 @@ from tests.faults.rig import DEMO
 _BEGINNINGS = ("It was raining. The", 'Anna said: "', "A list of animals: dog, cat,", "1 2 3 4 5", "Tom and his")
 _NOUNS = ("", "lamp", "boat", "mill", "dog", "river", "door", "winter", "hill", "sun", "tree", "room")
 _LEASE_S = 4.0
-_TAKEOVER_S = 6.0
 _BUSY_LOOPS = 4
 
 
-def long_asks(ground: Ground, number: int) -> list[Ask]:
-    """So many asks of the subject, half greedy, half seeded, that it answers at length; what it says alone is known."""
-    subject = ground.rig.subject
+def long_asks(ground: Ground, number: int, tokens: int) -> list[Ask]:
+    """So many asks of the subject, half greedy, half seeded, that it answers with nearly so many tokens or all.
+
+    What it says alone is known then.
+    """
     prompts = [f"{beginning} {noun}".strip() for noun in _NOUNS for beginning in _BEGINNINGS]
     seeds = range(100 * ground.seed, 100 * ground.seed + 100)
     asked = itertools.chain(
-        ({"temperature": 0, "max_tokens": subject.tokens, "prompt": prompt} for prompt in prompts),
-        ({"temperature": 0.9, "seed": seed, "max_tokens": subject.tokens, "prompt": prompts[0]} for seed in seeds),
+        ({"temperature": 0, "max_tokens": tokens, "prompt": prompt} for prompt in prompts),
+        ({"temperature": 0.9, "seed": seed, "max_tokens": tokens, "prompt": prompts[0]} for seed in seeds),
     )
     kept: dict[bool, list[Ask]] = {True: [], False: []}
     for params in asked:
@@ -35,16 +36,21 @@ def long_asks(ground: Ground, number: int) -> list[Ask]:
         alike = kept[params["temperature"] == 0]
         if len(alike) < number // 2:
             ground.learn([ask])
-            if ground.undisturbed[ask.key][1] >= subject.long_tokens:
+            if ground.undisturbed[ask.key][1] >= long(tokens):
                 alike.append(ask)
     return kept[True] + kept[False]
+
+
+def long(tokens: int) -> int:
+    """What is shorter is over before a fault meets it among others that may have so many tokens."""
+    return tokens * 5 // 8
 
 
 def worker_in_the_middle(ground: Ground) -> Tally:
     """F02: a worker and its host die at a random token, all their slots busy: every text goes on where it was cut."""
     tally, rig, subject = Tally(), ground.rig, ground.rig.subject
     rig.heal(DEMO_PAIR)
-    asks = long_asks(ground, 2 * subject.slots)
+    asks = long_asks(ground, 2 * subject.slots, subject.tokens)
     party, deaths = ground.party(), []
     for _ in range(ground.size(subject.kills, 3)):
         arm(ground, "demo-one", f"worker.mid_generation:{_passage(ground)}")
@@ -59,7 +65,7 @@ def worker_in_the_middle(ground: Ground) -> Tally:
     for died_at, followers in deaths:
         resumed(tally, followers, died_at)
     slowest = tally.recovery(1.0) or 0.0
-    tally.aim(slowest <= _TAKEOVER_S, f"a takeover took {slowest:.1f} s")
+    tally.aim(slowest <= subject.takeover_s, f"a takeover took {slowest:.1f} s")
     return tally
 
 
@@ -67,7 +73,7 @@ def host_in_the_middle(ground: Ground) -> Tally:
     """F03: only the engine host dies, while a run stands at a random token: a pause, and no new attempt."""
     tally, rig, subject = Tally(), ground.rig, ground.rig.subject
     rig.heal({"demo-one": DEMO})
-    asks = long_asks(ground, subject.slots)
+    asks = long_asks(ground, subject.slots, subject.tokens)
     party = ground.party()
     for _ in range(ground.size(subject.kills, 3)):
         tally.injections += 1
@@ -177,7 +183,7 @@ def _waiting_workers(client: redis.Redis) -> int:
 def _passage(ground: Ground) -> int:
     """At which token the failpoint is: before the first of all the runs is half over, if they are as fast."""
     subject = ground.rig.subject
-    return ground.random.randint(1, subject.slots * subject.long_tokens // 2)
+    return ground.random.randint(1, subject.slots * long(subject.tokens) // 2)
 
 
 def arm(ground: Ground, name: str, told: str) -> None:

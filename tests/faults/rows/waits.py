@@ -7,7 +7,7 @@ from tests.faults.checker import Tally
 from tests.faults.clients import Follower
 from tests.faults.ground import Ground
 from tests.faults.rig import DEMO
-from tests.faults.rows.kills import arm, join, long_asks, over, submit_all
+from tests.faults.rows.kills import arm, join, long, long_asks, over, submit_all
 
 _STANDSTILL_S = 15.0  # without what loading the model takes
 
@@ -16,11 +16,11 @@ def death_and_arrival(ground: Ground) -> Tally:
     """QUEUE: two long jobs lose their engine host and a third arrives right after: none of them waits for long."""
     tally, rig, party, subject = Tally(), ground.rig, ground.party(), ground.rig.subject
     rig.heal({"demo-one": DEMO})
-    greedy, _, seeded, arrival = long_asks(ground, 4)
-    longest = 0.0
+    greedy, _, seeded, arrival = long_asks(ground, 4, subject.longest_tokens)
+    shortest, longest = long(subject.longest_tokens), 0.0
     for _ in range(ground.size(10, 2)):
         tally.injections += 1
-        token = ground.random.randint(subject.long_tokens // 2, subject.long_tokens)  # of both jobs together
+        token = ground.random.randint(shortest, shortest * 3 // 2)  # of both jobs together
         arm(ground, "demo-one", f"worker.mid_generation:{token}:pause")
         followers = submit_all(ground, party, [greedy, seeded], ["demo-one"])
         rig.until(lambda f=followers: "event=failpoint" in rig.log("demo-one") or over(f))
