@@ -40,12 +40,12 @@ def measure(file: Path, *, slots: int, context: int, threads: int) -> Table:
 
 def _cancel(engine: LlamaCpp, prompt: str, reached: Callable[[object], object]) -> tuple[Cell, ...]:
     moments: list[list[float]] = [[] for _ in range(engine.slots - 1)]
-    others = [engine.generate(_request(f"{number} neighbour", number)) for number in range(engine.slots - 1)]
+    others = [engine.generate(_request(engine, f"{number} neighbour", number)) for number in range(engine.slots - 1)]
     readers = [threading.Thread(target=_read, args=pair) for pair in zip(others, moments, strict=True)]
     for reader in readers:
         reader.start()
     time.sleep(1.0)
-    victim = engine.generate(_request(prompt, 99))
+    victim = engine.generate(_request(engine, prompt, 99))
     while not any(reached(step) for step in victim.read(10)):
         pass
     asked_at = time.perf_counter()
@@ -76,8 +76,8 @@ def _read(handle: Handle, moments: list[float]) -> None:
         handle.close()
 
 
-def _request(prompt: str, seed: int) -> Request:
-    return Request(prompt, Params(400, 0.8, 0.95, 40, 0.05, 1.0, (), seed), scope=str(seed))
+def _request(engine: LlamaCpp, prompt: str, seed: int) -> Request:
+    return Request(engine.prompt(prompt), Params(400, 0.8, 0.95, 40, 0.05, 1.0, (), seed), scope=str(seed))
 
 
 def _busy(engine: LlamaCpp) -> int:

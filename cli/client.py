@@ -133,6 +133,8 @@ class Client:
     def _stream(self, job_id: str, after: str) -> Iterator[Event]:
         headers = {"Last-Event-ID": after}
         with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+            if response.status_code == 204:  # the job has ended, and `after` is its last event
+                return
             if response.status_code != 200:
                 response.read()
                 raise _error(response)

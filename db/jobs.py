@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from collections import Counter
 from collections.abc import Collection
 from functools import cache
 from typing import Any
@@ -198,6 +199,24 @@ def models_waiting(session: Session) -> list[str]:
     following = probe.where(Job.model > steps.c.model).scalar_subquery()
     steps = steps.union_all(select(following).where(steps.c.model.is_not(None)))
     return list(session.scalars(select(steps.c.model).where(steps.c.model.is_not(None))))
+
+
+def unserved(session: Session, served: Collection[str], cap: int) -> dict[str, int]:
+    """How many jobs wait for each model that isn't among `served`.
+
+    Queued ones are counted to `cap` a model, by `jobs_queued`; of the scheduled ones the next `cap` are looked at, by
+    `jobs_scheduled`; the dispatched ones are few, by `jobs_moving`.
+    """
+    counts = Counter[str]()
+    for model in set(models_waiting(session)).difference(served):
+        counts[model] = _count(session, select(literal(1)).where(Job.model == model, Job.status == "queued"), cap)
+    next_due = select(Job.model).where(Job.status == "scheduled").order_by(Job.due_at).limit(cap)
+    for waiting in (select(Job.model).where(Job.status == "dispatched"), next_due):
+        rows = waiting.subquery()
+        grouped = select(rows.c.model, func.count()).where(rows.c.model.not_in(served)).group_by(rows.c.model)
+        for model, number in session.execute(grouped):
+            counts[model] += number
+    return dict(counts)
 
 
 def next_queued(session: Session, model: str, lane: str, limit: int) -> list[uuid.UUID]:

@@ -18,6 +18,7 @@ TYPES = ("generate", "chat", "embed")
 class Model:
     """One entry. `context` is in tokens, for each slot; `options` are the engine's own, as written.
 
+    `template` is a Jinja file that takes the place of the model's own chat template.
     Of an `optional` model nothing is started where its file is missing.
     """
 
@@ -27,6 +28,7 @@ class Model:
     slots: int
     types: tuple[str, ...]
     file: Path | None = None
+    template: Path | None = None
     default: bool = False
     optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +73,7 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong += [f"{key} is missing" for key in ("engine", "context", "slots", "types") if key not in entry]
     wrong += [f"{key} must be a whole number above 0" for key in ("context", "slots") if not _counts(entry.get(key, 1))]
     wrong += _wrong_types(entry.get("types", ["generate"]))
-    wrong += ["file must be a path"] * (not isinstance(entry.get("file", ""), str))
+    wrong += [f"{key} must be a path" for key in ("file", "template") if not isinstance(entry.get(key, ""), str)]
     wrong += [
         f"{key} must be true or false" for key in ("default", "optional") if not isinstance(entry.get(key, False), bool)
     ]
@@ -82,13 +84,9 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
         wrong.append("the name is taken: it is the queue of work without a model")
     if wrong:
         raise errors.CatalogError(f"{path}: {name}: {'; '.join(wrong)}")
-    file = entry.get("file")
-    return Model(
-        name=name,
-        types=tuple(entry["types"]),
-        file=(path.parent / file).resolve() if file else None,
-        **{key: value for key, value in entry.items() if key not in ("types", "file")},
-    )
+    paths = {key: (path.parent / entry[key]).resolve() for key in ("file", "template") if entry.get(key)}
+    others = {key: value for key, value in entry.items() if key not in ("types", "file", "template")}
+    return Model(name=name, types=tuple(entry["types"]), **paths, **others)
 
 
 def _wrong_types(types: Any) -> list[str]:

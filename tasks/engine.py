@@ -23,20 +23,32 @@ class Params:
 
     @property
     def greedy(self) -> bool:
-        """Nothing is drawn, so a run can be continued from its token ids alone."""
+        """Nothing is drawn: each token is the likeliest."""
         return self.temperature == 0 or self.top_k == 1
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One generation. `emitted` are the ids of the answer's tokens that an earlier run already gave.
+class Prompt:
+    """What an engine evaluates before it answers: the token ids, and the text they were made from."""
 
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation, or the rest of one.
+
+    `emitted` are the ids of the answer's tokens that an earlier run already gave, and `number` how many tokens were
+    spent on them: the two differ where a part of the answer had to be tokenised again. What is drawn after them is
+    drawn by a seed made of `params.seed` and `number`.
     `scope` keeps tenants apart: what an engine caches for one scope never serves another.
     """
 
-    prompt: str
+    prompt: Prompt
     params: Params
     emitted: tuple[int, ...] = ()
+    number: int = 0
     scope: str = ""
 
 
@@ -44,8 +56,8 @@ class Request:
 class Delta:
     """A piece of the answer: never empty text, whole characters, nothing that could become a stop string.
 
-    `tokens` is how many tokens it came from, `token_ids` those of them the engine told (all, or the piece is not
-    exact).
+    `tokens` is how many tokens it came from, `token_ids` their ids, or none where the engine didn't tell them all. The
+    ids' text goes on after the piece's only where a stop string cut it.
     """
 
     text: str
@@ -104,14 +116,26 @@ class Engine(Protocol):
     def incarnation(self) -> int:
         """Which engine host serves now: another number after every restart."""
 
-    def count_tokens(self, prompt: str) -> int:
-        """How many tokens the prompt has, with what the model puts before it."""
+    def prompt(self, text: str) -> Prompt:
+        """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The conversation as the model's own prompt text."""
+        Raises `ContextLengthExceeded`, and `Poison` for a text that the tokenizer dies of.
+        """
+
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        """The conversation by the model's chat template. The names of special tokens in the contents are plain text.
+
+        Raises `EngineRefused` with the template's reason, and what `prompt` raises.
+        """
+
+    def reread(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text that stands in the middle of an answer: nothing is put before or after it."""
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of an answer's tokens."""
 
     def generate(self, request: Request) -> Handle:
-        """Begins a generation."""
+        """Begins a generation. Raises `EngineGone` when the host was dead already."""
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
@@ -122,11 +146,12 @@ class Engine(Protocol):
         Raises `EngineLost` when the host died, `EngineRefused` when the model doesn't embed.
         """
 
-    def restart(self, lost: int) -> None:
+    def restart(self, lost: int, *, explained: bool = False) -> None:
         """Replaces the lost incarnation, which is ended if it should still live; returns when it can be used.
 
         Does nothing when it has been replaced already, so many may call at once. Raises `EngineUnusable` when the
-        engine died too often, can't be loaded, or is closed.
+        engine died too often, can't be loaded, or is closed. `explained` says that a job has been found guilty of the
+        deaths so far: they no longer count towards too often.
         """
 
     def hang_up(self) -> None:

@@ -47,6 +47,12 @@ class Unauthorized(ForebayError):
     code = "unauthorized"
 
 
+class TicketRefused(Unauthorized):
+    """The ticket isn't ours, is for something else, has expired, or its key was revoked."""
+
+    field = "ticket"
+
+
 class NotFound(ForebayError):
     """No such thing for this tenant."""
 
@@ -143,6 +149,10 @@ class EngineError(ForebayError):
 
 class EngineLost(EngineError):
     """The engine host died or hangs; the run can be continued in another."""
+
+
+class EngineGone(EngineLost):
+    """The engine host was dead before anything was asked of it: whoever asked has nothing to do with its death."""
 
 
 class EngineUnusable(EngineError):

@@ -57,7 +57,7 @@ engine = "echo"
 context = 4096
 slots = 4
 types = ["generate", "chat"]
-options = {{ token_s = 0.02 }}
+options = {{ token_s = 0.02, prompt_token_s = 0.001 }}
 
 [demo-embed]
 engine = "llamacpp"

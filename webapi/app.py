@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from tasks import stages
 from webapi import (
     auth,
+    conversation,
+    cors,
     document_schemas,
     documents,
     errors,
@@ -29,8 +31,8 @@ DOCS_PATH = "/docs"
 _INTRODUCTION = """\
 Ask for a job, get its id at once, follow it while a model works on it. What was accepted is never lost.
 
-Every route but health wants `Authorization: Bearer fb_…`. Every error has one shape: `{"error": {"code", "message",
-"field"}}`.
+Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
+Every error has one shape: `{"error": {"code", "message", "field"}}`.
 """
 
 
@@ -46,11 +48,13 @@ def create_app(given: Settings | None = None) -> Flask:
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)
     auth.register(app, serving)
+    cors.register(app, own.cors_origins)
     errors.register(app)
     api = Api(app)
     _describe(api, serving)
     for module in (jobs, streams, documents, search, webhooks, models, health):
         api.register_blueprint(module.blueprint)
+    app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app
 
@@ -70,8 +74,10 @@ def _configuration(own: Settings) -> dict[str, Any]:
 
 
 def _describe(api: Api, serving: service.Service) -> None:
-    """What the page says that no route says: the key, the kinds of jobs, the models there are."""
+    """What the page says that no route says: key and ticket, the kinds of jobs, the models there are."""
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    api.spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
+    api.spec.components.schema("TextPart", schema=conversation.TextPart())
     api.spec.components.schema("IngestRequest", schema=document_schemas.IngestRequest())
     for kind in schemas.KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)

@@ -1,16 +1,18 @@
-"""Who is asking: a key in, a `Caller` out. Closed by default; the open pages are listed here."""
+"""Who is asking: a key in, or a ticket, a `Caller` out. Closed by default; the open pages are listed here."""
 
 import time
 from functools import partial
 
 from flask import Flask, g, request
 
-from tasks import errors, keys
+from tasks import errors, ids, keys, tickets
 from tasks.keys import Caller, Lock
 from webapi.service import Service
 
 # Endpoints that want no key: health, and the page that says how to use the rest.
-OPEN = frozenset({"health.healthz", "health.readyz", "api-docs.openapi_json", "swagger_ui.show"})
+OPEN = frozenset({"root", "health.healthz", "health.readyz", "api-docs.openapi_json", "swagger_ui.show"})
+# The one that takes a ticket instead.
+TICKETED = "streams.events"
 
 REMEMBER_S = 2.0
 _REMEMBER_KEYS = 10_000
@@ -48,14 +50,32 @@ def caller() -> Caller:
 
 
 def _require_key(service: Service, known: KnownLocks) -> None:
-    """Raises `Unauthorized` unless the request has a good key or its page is open. Unknown pages stay 404."""
-    if request.endpoint is None or request.endpoint in OPEN:
+    """Raises `Unauthorized` unless the request has a good key or ticket, or is open to all. Unknown pages stay 404."""
+    if request.endpoint is None or request.endpoint in OPEN or _is_preflight(service):
         return
     header = request.headers.get("Authorization", "")
+    if not header and "ticket" in request.args:
+        g.caller = _admitted(service, known, request.args["ticket"])
+        return
     scheme, _, key = header.partition(" ")
     if scheme.lower() != "bearer":
         raise errors.Unauthorized("this needs the header Authorization: Bearer fb_…")
     g.caller = _check(service, known, key.strip())
+
+
+def _is_preflight(service: Service) -> bool:
+    """A browser asks without a key what a page may ask with one; Flask answers that itself, and no view of ours."""
+    return request.method == "OPTIONS" and bool(service.settings.cors_origins)
+
+
+def _admitted(service: Service, known: KnownLocks, ticket: str) -> Caller:
+    """Who made the ticket. Raises `TicketRefused` unless it is one for this request."""
+    shown = tickets.parse(ticket)
+    job_id = ids.parse((request.view_args or {})["job_id"]) if request.endpoint == TICKETED else None
+    lock = _lock(service, known, shown.key_id) if shown and job_id else None
+    if not (shown and job_id and lock and shown.opens(service.settings.key_pepper, lock.caller, job_id)):
+        raise errors.TicketRefused("the ticket is not one for this, or has expired")
+    return lock.caller
 
 
 def _check(service: Service, known: KnownLocks, key: str) -> Caller:

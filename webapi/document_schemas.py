@@ -1,6 +1,7 @@
 """What clients may send about documents, field by field, and what they are sent."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import marshmallow as ma
@@ -10,7 +11,7 @@ from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
 from tasks.documents.intake import MAX_CHARACTERS
-from webapi.fields import Given, Real, Some, Timed, Whole
+from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters
 from webapi.schemas import JobError
 from webapi.webhook_schemas import job_webhook
 
@@ -19,7 +20,6 @@ MAX_FILES = 20
 SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_STORABLE = {"pattern": r"^[^\x00]*$"}
 _MAX_PAIRS = 16
 
 
@@ -39,9 +39,9 @@ class Name(fields.String):
 
 _FACTS: dict[str, Any] = {
     "maxProperties": _MAX_PAIRS,
-    "propertyNames": {"maxLength": 64, **_STORABLE},
+    "propertyNames": {"maxLength": 64, **STORABLE},
     "additionalProperties": {
-        "oneOf": [{"type": "string", "maxLength": 512, **_STORABLE}, {"type": "number"}, {"type": "boolean"}]
+        "oneOf": [{"type": "string", "maxLength": 512, **STORABLE}, {"type": "number"}, {"type": "boolean"}]
     },
 }
 
@@ -70,23 +70,28 @@ def _facts(description: str) -> Facts:
     return Facts(allow_none=True, metadata={"description": description, **_FACTS})
 
 
-def _not_blank(text: str) -> None:
-    if not text.strip():
-        raise ma.ValidationError("must not be empty")
-    if len(text) > MAX_CHARACTERS:
-        raise ma.ValidationError(f"at most {MAX_CHARACTERS} characters")
+def _not_blank(what: str) -> Callable[[str], None]:
+    """Something other than spaces, and not too much of it."""
+
+    def check(text: str) -> None:
+        if not text.strip():
+            raise ma.ValidationError(f"the {what} is empty")
+        if len(text) > MAX_CHARACTERS:
+            raise ma.ValidationError(f"at most {MAX_CHARACTERS} characters")
+
+    return check
 
 
 class _About(Given):
     """What is said of a document beside its text."""
 
-    title = fields.String(allow_none=True, validate=validate.Length(1, 512), metadata=_STORABLE)
+    title = fields.String(allow_none=True, validate=characters(1, 512), metadata=STORABLE)
     metadata = _facts("Shown with what is found; a search can filter by it.")
 
 
 class Text(_About):
     text = fields.String(
-        required=True, validate=_not_blank, metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **_STORABLE}
+        required=True, validate=_not_blank("text"), metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **STORABLE}
     )
 
 
@@ -123,7 +128,7 @@ INGEST_EXAMPLE = {
 }
 
 # How an upload is documented; what is read is `UploadFields` and the files.
-_TEXT = {"type": "string", **_STORABLE}
+_TEXT = {"type": "string", **STORABLE}
 _SECONDS = {"type": "string", "pattern": "^[0-9]{1,9}$"}
 UPLOAD = {
     "type": "object",
@@ -164,7 +169,7 @@ def _document_id(text: str) -> None:
         raise ma.ValidationError("must be a document's id")
 
 
-class DocumentsQuery(ma.Schema):
+class DocumentsQuery(Strict):
     collection = Name(metadata={"description": "Only of this collection."})
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     after = fields.String(
@@ -172,7 +177,7 @@ class DocumentsQuery(ma.Schema):
     )
 
 
-class CollectionsQuery(ma.Schema):
+class CollectionsQuery(Strict):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     after = Name(metadata={"description": "`next` of the page before."})
 
@@ -240,7 +245,7 @@ class CollectionList(ma.Schema):
 class SearchRequest(Given):
     """What to look for, and where."""
 
-    query = fields.String(required=True, validate=_not_blank, metadata={"minLength": 1, **_STORABLE})
+    query = fields.String(required=True, validate=_not_blank("query"), metadata={"minLength": 1, **STORABLE})
     collection = Name(required=True)
     top_k = Whole(
         allow_none=True, validate=validate.Range(1, 100), metadata={"description": "At most so many; 10 if absent."}

@@ -1,5 +1,6 @@
 """Fields and schemas that requests of all kinds are made of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -8,6 +9,10 @@ from marshmallow import fields, validate
 from tasks import timing
 from tasks.idempotency import HEADER
 from tasks.timing import Timing
+from webapi import hints
+
+# What PostgreSQL can keep; `webapi.body` refuses the rest wherever it stands.
+STORABLE = {"pattern": r"^[^\x00]*$"}
 
 
 class Whole(fields.Integer):
@@ -42,7 +47,7 @@ class Some(fields.List[Any]):
 
     def __init__(self, each: fields.Field[Any] | type[ma.Schema], most: int, **options: Any) -> None:
         inner = each if isinstance(each, fields.Field) else fields.Nested(each)
-        super().__init__(inner, validate=validate.Length(1, most), **options)
+        super().__init__(inner, validate=validate.Length(1, most, error="the list is empty"), **options)
         self._most = most
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
@@ -52,10 +57,29 @@ class Some(fields.List[Any]):
 
 
 class Strict(ma.Schema):
-    """Unknown fields are refused."""
+    """Unknown fields are refused, with what was meant as far as that can be told."""
+
+    error_messages = {"unknown": hints.UNKNOWN}  # noqa: RUF012 - marshmallow's way
 
     class Meta:
         unknown = ma.RAISE
+
+    def handle_error(self, error: ma.ValidationError, data: Any, *, many: bool, **_: Any) -> None:
+        """Leaves one of the unknown fields, before all other complaints: it may be why another is missing."""
+        if many or not isinstance(data, Mapping):
+            return
+        said = error.messages_dict
+        unknown = [name for name in data if said.get(name) == [hints.UNKNOWN]]
+        if not unknown:
+            return
+        known = {name: messages for name, messages in said.items() if messages != [hints.UNKNOWN]}
+        name, sentence = hints.told(unknown, self._paths())
+        error.messages = {name: [sentence]} | known
+
+    def _paths(self) -> list[str]:
+        """Its fields, and those of the objects in them."""
+        nested = [(name, field.schema) for name, field in self.fields.items() if isinstance(field, fields.Nested)]
+        return [*self.fields, *(f"{name}.{inner}" for name, schema in nested for inner in schema.fields)]
 
 
 class Given(Strict):
@@ -64,6 +88,15 @@ class Given(Strict):
     @ma.post_load
     def _without_nulls(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {name: value for name, value in data.items() if value is not None}
+
+
+def filled(what: str) -> validate.Length:
+    """At least one character of it."""
+    return validate.Length(min=1, error=f"the {what} is empty")
+
+
+def characters(least: int, most: int) -> validate.Length:
+    return validate.Length(least, most, error=f"must have {least} to {most} characters")
 
 
 def within(low: float, high: float, *, above: bool = False) -> validate.Range:

@@ -13,7 +13,8 @@ from flask import Response, current_app
 from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import workers
+from db import jobs, workers
+from tasks import catalog
 from webapi import service
 from webapi.api import Blueprint, reply
 from webapi.errors import RETRY_AFTER_S
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 blueprint = Blueprint("health", __name__, description="For whoever keeps this running.")
 
 _LIMIT_S = 0.8
+_COUNT_TO = 10_000  # so many take some ten milliseconds
 
 
 class Health(ma.Schema):
@@ -38,6 +40,15 @@ class Parts(ma.Schema):
         metadata={
             "description": "Workers alive, for each model; null where PostgreSQL can't be asked.",
             "additionalProperties": {"type": ["integer", "null"]},
+        },
+    )
+    unserved = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": f"Jobs that wait for models that the catalogue doesn't have, counted to {_COUNT_TO}; null"
+            " where PostgreSQL can't be asked.",
+            "additionalProperties": {"type": "integer"},
         },
     )
 
@@ -80,6 +91,7 @@ class Probes:
         self._serving = serving
         self.postgres = Probe(self._alive_workers)
         self.redis = Probe(self._note)
+        self.unserved = Probe(self._unserved)
 
     def _note(self) -> object:
         """A write: Redis answers a PING also when its disk or its memory is full."""
@@ -89,6 +101,11 @@ class Probes:
         with self._serving.sessions.begin() as session:
             strengths = workers.strengths(session, self._serving.settings.shared.lease_s)
         return {model: strength.workers for model, strength in strengths.items()}
+
+    def _unserved(self) -> dict[str, int]:
+        """By a probe of its own: that it takes long doesn't mean that PostgreSQL is down."""
+        with self._serving.sessions.begin() as session:
+            return jobs.unserved(session, [*self._serving.catalog, catalog.CONTROL], _COUNT_TO)
 
 
 @blueprint.route("/healthz", methods=["GET"])
@@ -109,13 +126,14 @@ def readyz() -> Response:
     Ready means that jobs are accepted: that takes PostgreSQL and nothing else.
     """
     serving, probes = service.current(), current_app.extensions["forebay_probes"]
-    pending = probes.postgres.begin(), probes.redis.begin()
+    pending = [probe.begin() for probe in (probes.postgres, probes.redis, probes.unserved)]
     futures.wait(pending, _LIMIT_S)
-    alive, pong = (answer.result() if answer.done() else None for answer in pending)
+    alive, pong, unserved = (answer.result() if answer.done() else None for answer in pending)
     parts = {
         "postgres": "down" if alive is None else "ok",
         "redis": "ok" if pong else "down",
         "workers": {name: None if alive is None else alive.get(name, 0) for name in serving.catalog},
+        "unserved": unserved,
     }
     if alive is not None:
         return reply({"status": "ready", "parts": parts})

@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from tasks.errors import InvalidField, Malformed
-from webapi import body
+from webapi import body, hints
 
 _PIECE_BYTES = 64 * 1024
 _BUFFER_BYTES = 4 * _PIECE_BYTES  # a part's headers must fit
@@ -101,7 +101,7 @@ def _refuse_unknown(part: Field | File, texts: Collection[str], files: str) -> N
         raise Malformed(None, "a part of the body has no name")
     if name != files and name not in texts:
         shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:64])
-        raise InvalidField(shown, "Unknown field.")
+        raise InvalidField(shown, hints.told([name], [*texts, files])[1])
     if isinstance(part, File) and name != files:
         raise InvalidField(name, "must be a text, not a file")
     if isinstance(part, Field) and name == files:

@@ -12,7 +12,8 @@ from tasks import ids, lifecycle, stages
 from tasks.lifecycle import Status
 from tasks.streams import transcript
 from tasks.streams.follow import ANY_ATTEMPT, Position
-from webapi.fields import Given, Real, Some, Strict, Timed, Whole, within
+from webapi.conversation import Conversation
+from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.webhook_schemas import job_webhook
 
 _SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
@@ -55,25 +56,15 @@ class Params(Given):
     seed = Whole(
         allow_none=True,
         validate=within(0, 2**31 - 1),
-        metadata={"description": "The same seed draws the same answer; drawn and kept when not given."},
+        metadata={
+            "description": "Drawn and kept when not given. It gives the same answer again when the job runs alone and"
+            " undisturbed on the same build, threads and batch; not across load."
+        },
     )
 
 
-# What PostgreSQL can keep; `webapi.body` refuses the rest wherever it stands.
-_STORABLE = {"pattern": r"^[^\x00]*$"}
-
-
 class Prompt(Strict):
-    prompt = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
-
-
-class Message(Strict):
-    role = fields.String(required=True, validate=validate.OneOf(("system", "user", "assistant")))
-    content = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
-
-
-class Conversation(Strict):
-    messages = Some(Message, 100, required=True)
+    prompt = fields.String(required=True, validate=filled("prompt"), metadata=STORABLE)
 
 
 class Labels(fields.Dict):
@@ -106,7 +97,7 @@ class _Request(Timed):
         metadata={
             "description": "Kept and shown, never read: up to 16 pairs, keys to 64 characters, values to 512.",
             "maxProperties": 16,
-            "additionalProperties": {"type": "string", "maxLength": 512, **_STORABLE},
+            "additionalProperties": {"type": "string", "maxLength": 512, **STORABLE},
         },
     )
     webhook = job_webhook()
@@ -131,7 +122,7 @@ class ChatRequest(_SampledRequest):
 
 
 class Texts(Strict):
-    texts = Some(fields.String(validate=validate.Length(min=1), metadata=_STORABLE), 2048, required=True)
+    texts = Some(fields.String(validate=filled("text"), metadata=STORABLE), 2048, required=True)
 
 
 class EmbedRequest(_Request):
@@ -142,8 +133,8 @@ class EmbedRequest(_Request):
 
 
 class Question(Given):
-    question = fields.String(required=True, validate=validate.Length(min=1), metadata=_STORABLE)
-    collection = fields.String(required=True, validate=validate.Length(1, 200), metadata=_STORABLE)
+    question = fields.String(required=True, validate=filled("question"), metadata=STORABLE)
+    collection = fields.String(required=True, validate=characters(1, 200), metadata=STORABLE)
     top_k = Whole(allow_none=True, validate=within(1, 20), metadata={"description": "Passages to find; 5 if absent."})
 
 
@@ -218,7 +209,7 @@ def _job_id(text: str) -> None:
 _NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
 
 
-class JobsQuery(ma.Schema):
+class JobsQuery(Strict):
     limit = fields.Integer(load_default=20, validate=within(1, 100))
     after = fields.String(
         validate=_job_id, metadata={"description": "`next` of the page before.", "pattern": "^job_[0-9a-f]{32}$"}
@@ -231,7 +222,7 @@ class JobsQuery(ma.Schema):
     )
 
 
-class ShowQuery(ma.Schema):
+class ShowQuery(Strict):
     wait = fields.Float(
         validate=within(0, 60),
         metadata={"description": "Answer when the job has ended, or after so many seconds. `Prefer: wait=N` asks too."},
@@ -260,8 +251,9 @@ def _event_id(description: str, **options: Any) -> EventId:
     return EventId(metadata=documented, **options)
 
 
-class EventsQuery(ma.Schema):
+class EventsQuery(Strict):
     after = _event_id("Only events after this one: an event's id, or its number. Goes before `Last-Event-ID`.")
+    ticket = fields.String(metadata={"description": "Of `POST /v1/jobs/{job_id}/ticket`, where no key is sent."})
 
 
 class PreferHeader(ma.Schema):
@@ -275,6 +267,19 @@ class LastEventIdHeader(ma.Schema):
     after = _event_id(
         "Only events after this one; what an EventSource sends when it connects again.", data_key="Last-Event-ID"
     )
+
+
+def _time(description: str, *, allow_none: bool = True) -> fields.DateTime:
+    return fields.DateTime(required=True, allow_none=allow_none, metadata={"description": description})
+
+
+class Ticket(ma.Schema):
+    """What opens one job's events without a key."""
+
+    object = fields.String(required=True, metadata={"enum": ["ticket"]})
+    ticket = fields.String(required=True)
+    job = fields.String(required=True)
+    expires_at = _time("Until then it is good.", allow_none=False)
 
 
 class Progress(ma.Schema):
@@ -300,10 +305,6 @@ class Links(ma.Schema):
     events = fields.String(required=True)
     cancel = fields.String(required=True)
     retry = fields.String(required=True)
-
-
-def _time(description: str, *, allow_none: bool = True) -> fields.DateTime:
-    return fields.DateTime(required=True, allow_none=allow_none, metadata={"description": description})
 
 
 class Job(ma.Schema):

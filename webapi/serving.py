@@ -22,11 +22,15 @@ class Threads(ThreadWorker):  # type: ignore[misc]
 
 class Unquoted(logging.Filter):
     """gunicorn quotes the line that it couldn't read. Where a client announced too short a body, that is its prompt;
-    where it forgot a colon, its key. Only the kind of damage is left.
+    where it forgot a colon, its key. Only the kind of damage is left. And it names the address of a request that failed
+    with us, which may end with a ticket: only its path is left.
     """
 
     _QUOTING = re.compile(r"(Invalid request from ip=\S*: [\w ]*).*", re.DOTALL)
+    _QUERY = re.compile(r"\?.*", re.DOTALL)
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = self._QUOTING.sub(r"\1", str(record.msg))
+        if isinstance(record.args, tuple):
+            record.args = tuple(self._QUERY.sub("", arg) if isinstance(arg, str) else arg for arg in record.args)
         return True

@@ -1,8 +1,9 @@
 """The API's settings."""
 
+import re
 from dataclasses import dataclass
 
-from environs import Env
+from environs import Env, ValidationError
 
 from tasks import settings
 from tasks.settings import Settings as Shared
@@ -11,12 +12,17 @@ from tasks.settings import WebhookSettings
 THREADS = 1100  # of one gunicorn process, started as they are needed: each open stream or wait holds one
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
+# As browsers send it: in small letters, without the scheme's own port.
+_ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _KEPT_FREE = 76  # threads that streams and waits may never take
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an API process must know. `max_readers` bounds the requests that hold a thread: streams and waits."""
+    """What an API process must know. `max_readers` bounds the requests that hold a thread: streams and waits.
+
+    `cors_origins` are those whose pages may read answers; `*` among them is any.
+    """
 
     shared: Shared
     key_pepper: str
@@ -24,6 +30,7 @@ class Settings:
     max_body_bytes: int = MAX_BODY_BYTES
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_readers: int = THREADS - _KEPT_FREE
+    cors_origins: frozenset[str] = frozenset()
 
 
 def read() -> Settings:
@@ -33,5 +40,16 @@ def read() -> Settings:
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
     webhooks = settings.read_webhooks(env)
+    origins = _origins(env.str("CORS_ORIGINS", "", validate=_refuse_odd_origins) or "")  # None for one that is wrong
     settings.seal(env)
-    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes)
+    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes, cors_origins=origins)
+
+
+def _origins(named: str) -> frozenset[str]:
+    return frozenset(origin.strip() for origin in named.split(",") if origin.strip())
+
+
+def _refuse_odd_origins(named: str) -> None:
+    for origin in sorted(_origins(named)):
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValidationError(f"{origin!r} must be an origin as browsers send it, https://host[:port], or *")

@@ -9,13 +9,14 @@ import structlog
 from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from tasks import jobs, tickets
 from tasks.jobs import Wait
 from tasks.streams import follow
 from tasks.streams.follow import START, Position
 from tasks.streams.reading import Step
 from tasks.streams.stream import Event
 from webapi import auth, schemas, service
-from webapi.api import Blueprint
+from webapi.api import Blueprint, reply
 from webapi.jobs import parse_id
 
 log = structlog.get_logger(__name__)
@@ -30,13 +31,16 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 @blueprint.arguments(schemas.EventsQuery, location="query")
 @blueprint.arguments(schemas.LastEventIdHeader, location="headers")
 @blueprint.response(200, schemas.EVENT, content_type="text/event-stream", description="Events, to the last.")
+@blueprint.alt_response(204, description="The job has ended and every event was read: there is nothing to come for.")
 @blueprint.answers(401, 404, 414, 422, 500, 503)
-def events(query: dict[str, Position], headers: dict[str, Position], job_id: str) -> Response:
+@blueprint.doc(security=[{"key": []}, {"ticket": []}])
+def events(query: dict[str, Any], headers: dict[str, Position], job_id: str) -> Response:
     """Follow a job
 
     Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
     and last one of `succeeded`, `failed`, `cancelled`, `expired` with the job. Whoever loses the connection goes on
-    after the last `id` it got. After a `restarted` what came before it counts no more: the answer is told anew.
+    after the last `id` it got, and is answered 204 once it has the last: an EventSource then stops by itself. After a
+    `restarted` what came before it counts no more: the answer is told anew.
     """
     serving = service.current()
     under, after = {"after": START, **headers, **query}["after"]
@@ -46,9 +50,27 @@ def events(query: dict[str, Position], headers: dict[str, Position], job_id: str
     except BaseException:
         serving.return_permit()
         raise
-    response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
+    if steps is None:
+        response = Response(status=204, headers=HEADERS)
+    else:
+        response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
     response.call_on_close(serving.return_permit)
     return response
+
+
+@blueprint.route("/v1/jobs/<job_id>/ticket", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
+@blueprint.response(201, schemas.Ticket, description="Good for five minutes. It says who one is: keep it to oneself.")
+@blueprint.answers(401, 404, 500, 503)
+def make_ticket(job_id: str) -> Response:
+    """Make a ticket to a job's events
+
+    A browser's EventSource can't send a key: `GET /v1/jobs/{job_id}/events?ticket=…` needs none. The ticket opens
+    nothing else, and no longer than the key that made it; a stream that is open goes on.
+    """
+    serving, caller = service.current(), auth.caller()
+    with serving.sessions.begin() as session:
+        job = jobs.get(session, caller, parse_id(job_id))
+    return reply(tickets.make(serving.settings.key_pepper, caller, job.id).as_json(), 201)
 
 
 def render(steps: Iterator[Step]) -> Iterator[bytes]:

@@ -8,9 +8,8 @@ from tasks.webhooks import deliveries
 from tasks.webhooks.deliveries import Status
 from tasks.webhooks.destinations import MAX_URL_LENGTH
 from tasks.webhooks.endpoints import EVENTS, MAX_ENDPOINTS
-from webapi.fields import Flag, Given, Some
+from webapi.fields import STORABLE, Flag, Given, Some, Strict, characters
 
-_STORABLE = {"pattern": r"^[^\x00]*$"}
 _TYPES = (*EVENTS, deliveries.TEST)
 
 
@@ -23,7 +22,7 @@ URL_PATTERN = f"^https://{_HOST}(:{_PORT})?{_PATH}$"
 
 def _url(*, required: bool = False, allow_none: bool = False) -> fields.String:
     described = {"description": "On a public address, on port 443 or one from 1024.", "pattern": URL_PATTERN}
-    length = validate.Length(1, MAX_URL_LENGTH)
+    length = characters(1, MAX_URL_LENGTH)
     return fields.String(validate=length, metadata=described, required=required, allow_none=allow_none)
 
 
@@ -51,7 +50,7 @@ def job_webhook() -> fields.Nested:
 
 class _Changes(Given):
     events = _events()
-    description = fields.String(allow_none=True, validate=validate.Length(max=512), metadata=_STORABLE)
+    description = fields.String(allow_none=True, validate=characters(0, 512), metadata=STORABLE)
 
 
 class NewWebhook(_Changes):
@@ -97,7 +96,7 @@ class _Id(fields.String):
         return shown
 
 
-class DeliveriesQuery(ma.Schema):
+class DeliveriesQuery(Strict):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
     after = _Id(ids.DELIVERY, "`next` of the page before.")
     webhook = _Id(ids.WEBHOOK, "Only to this webhook.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.engine import Engine
-from workers.quarantine import Quarantine
+from workers.quarantine import Quarantine, Run
 
 log = structlog.get_logger(__name__)
 
@@ -107,24 +107,9 @@ class Batcher:
             raise order.error
         return np.stack([vector for vector in order.vectors if vector is not None])
 
-    def tokenize(self, texts: Sequence[str], check: Check = lambda: None) -> list[Tokens]:
-        """The token ids of each text, with what the model puts around one; an engine host that died is replaced.
-
-        Raises `Poison` when two hosts died while doing nothing else, `EngineUnusable`; `check` may raise to give up.
-        """
-        alone, losses_alone = False, 0
-        while losses_alone < _LOSSES_ALONE_ALLOWED:
-            self._quarantine.enter(check, alone=alone)
-            incarnation, was_alone = self._engine.incarnation, alone
-            try:
-                return self._engine.tokenize(texts)
-            except errors.EngineLost as error:
-                log.warning("engine_lost", texts=len(texts), alone=alone, error=str(error))
-                alone, losses_alone = True, losses_alone + alone
-                self._engine.restart(incarnation)
-            finally:
-                self._quarantine.leave(alone=was_alone)
-        raise errors.Poison(f"the engine host died {losses_alone} times while counting only these texts' tokens")
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """The token ids of each text, with what the model puts around one. Raises what the engine raises."""
+        return self._engine.tokenize(texts)
 
     @property
     def waiting(self) -> int:
@@ -146,7 +131,8 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next():
-            self._quarantine.enter(lambda: None, alone=batch.alone)
+            run = Run(suspect=batch.alone, exclusive=batch.alone)
+            self._quarantine.enter(run, lambda: None)
             try:
                 self._run(batch)
             except errors.ForebayError as error:
@@ -155,7 +141,7 @@ class Batcher:
                 log.exception("batch_failed")
                 self._fail(batch, errors.EngineError(f"embedding failed: {type(error).__name__}"))
             finally:
-                self._quarantine.leave(alone=batch.alone)
+                self._quarantine.leave(run)
                 with self._changed:
                     self._changed.notify_all()
 
@@ -215,7 +201,7 @@ class Batcher:
         log.warning("engine_lost", texts=len(batch.items), alone=batch.alone, error=str(error))
         with self._changed:
             for item in batch.items:
-                item.order.losses[item.number] += batch.alone
+                item.order.losses[item.number] += batch.alone and not isinstance(error, errors.EngineGone)
                 if item.order.losses[item.number] >= _LOSSES_ALONE_ALLOWED:
                     message = f"the engine host died {_LOSSES_ALONE_ALLOWED} times while embedding this text alone"
                     item.order.error = item.order.error or errors.Poison(message)

@@ -154,5 +154,5 @@ def _lots(worker: Worker, attempt: Attempt, texts: Sequence[str]) -> list[Tokens
     tokens: list[Tokens] = []
     for start in range(0, len(texts), _LOT):
         attempt.check()
-        tokens += worker.batcher.tokenize(texts[start : start + _LOT], attempt.check)
+        tokens += worker.batcher.tokenize(texts[start : start + _LOT])
     return tokens

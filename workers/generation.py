@@ -1,4 +1,8 @@
-"""Driving an engine through one generation: from what was already streamed to the end, through the host's deaths."""
+"""Driving an engine through one generation: from what was already streamed to the end, through the host's deaths.
+
+What was streamed is never withdrawn: a run that was interrupted goes on from the token ids of what was read, whether
+it is greedy or sampled (ADR 13).
+"""
 
 import time
 from collections.abc import Sequence
@@ -12,9 +16,9 @@ from tasks.engine import Delta, Engine, Finish, Handle, Params, Progress, Reques
 from tasks.streams import transcript
 from workers import prompts
 from workers.attempt import Attempt
+from workers.opening import Opening, joined
 from workers.pen import Pen
-from workers.quarantine import Quarantine
-from workers.repetition import Repetition, joined
+from workers.quarantine import Quarantine, Run
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +26,6 @@ FLUSH_TOKENS = 8
 FLUSH_S = 0.005
 _PROGRESS_S = 0.25
 _POLL_S = 0.5
-_LOSSES_ALONE_ALLOWED = 2
 _TRUST_TOKENS = 16  # so many new tokens after the place of a crash clear a suspect
 
 
@@ -45,7 +48,7 @@ class Generation:
         self._claim, self._quarantine = attempt.claim, quarantine
         self._worker_id, self._stall_s = worker_id, stall_s
         self._opened = False
-        self._alone = False
+        self._run = Run()
         self._news_tokens = 0
         self._group: list[Delta] = []  # deltas that aren't an entry yet
         self._flushed_at = self._reported_at = self._heard_at = 0.0
@@ -56,45 +59,65 @@ class Generation:
         Raises a `JobError` when the job is at fault, `Cancelled` when the attempt is stopped, `Fenced` when it is
         shut out, `EngineUnusable` when the engine can't be brought back.
         """
-        suspect, losses_alone = False, 0
         while True:
-            self._quarantine.enter(self._attempt.check, alone=suspect)
-            self._alone, self._news_tokens = suspect, 0
+            self._quarantine.enter(self._run, self._attempt.check)
             incarnation = self._engine.incarnation
             try:
                 return self._run_once()
             except errors.EngineLost as error:
-                suspect, losses_alone = True, losses_alone + self._alone
-                log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses_alone=losses_alone)
-                self._attempt.check()
-                if losses_alone >= _LOSSES_ALONE_ALLOWED:
-                    message = f"the engine host died {losses_alone} times while running this job alone"
-                    raise errors.Poison(message) from error
-                self._engine.restart(incarnation)
+                self._note_loss(error)
             finally:
-                self._quarantine.leave(alone=self._alone)
+                self._quarantine.leave(self._run)
+            # Also after a verdict: whoever comes next finds an engine that lives.
+            self._engine.restart(incarnation, explained=self._run.guilty)
+            if self._run.guilty:
+                raise errors.Poison("the engine host died of this job again while running it alone")
+
+    def _note_loss(self, error: errors.EngineLost) -> None:
+        """Raises `Cancelled` when the attempt is stopped anyway."""
+        if not isinstance(error, errors.EngineGone):
+            self._quarantine.lost(self._run)
+        losses = self._run.losses
+        log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses=losses)
+        self._attempt.check()
 
     def _run_once(self) -> Ending:
+        self._news_tokens = 0
         prompt, passages = prompts.compose(self._claim, self._engine)
-        prompt_tokens = self._engine.count_tokens(prompt)
+        prompt_tokens = len(prompt.ids)
         params = self._params(prompt_tokens)
         self._open(prompt_tokens, passages)
-        so_far = self._pen.transcript
-        emitted, text = so_far.exact(but_the_last=bool(params.stop)) if params.greedy else ((), "")
-        if len(emitted) >= params.max_tokens:
-            return Ending("length", prompt_tokens, so_far.completion_tokens)
-        trims = self._claim.type != "generate" and not text
-        repetition = Repetition(so_far.text[len(text) :], text, emitted, trims)
-        handle = self._engine.generate(Request(prompt, params, emitted, scope=self._claim.tenant_id.hex))
+        so_far, scope = self._pen.transcript, self._claim.tenant_id.hex
+        number = so_far.completion_tokens
+        if params.stop and self._stopped():
+            return Ending("stop", prompt_tokens, number)
+        if number >= params.max_tokens:
+            return Ending("length", prompt_tokens, number)
+        handle = self._engine.generate(Request(prompt, params, self._said(), number, scope))
+        opening = Opening(trims=self._claim.type != "generate" and not so_far.text)
         try:
             self._attempt.hold(handle)
             self._pen.flush()  # while the prompt is evaluated
-            finish = self._follow(handle, repetition)
+            finish = self._follow(handle, opening)
         finally:
             self._attempt.release()
             self._group = []
-        unseen_tokens = finish.tokens + repetition.withheld_tokens
+        unseen_tokens = finish.tokens + opening.withheld_tokens
         return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + unseen_tokens)
+
+    def _said(self) -> tuple[int, ...]:
+        """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now."""
+        so_far = self._pen.transcript
+        ids, text = so_far.exact()
+        rest = so_far.text[len(text) :]
+        return (*ids, *self._engine.reread(rest)) if rest else ids
+
+    def _stopped(self) -> bool:
+        """Whether an earlier attempt came to a stop string: then its last delta has less text than its tokens."""
+        for last in self._pen.transcript.deltas[-1:]:
+            shown, whole = last.data["text"].lstrip(), self._engine.detokenize(last.token_ids).lstrip()
+            return len(whole) > len(shown) and whole.startswith(shown)
+        return False
 
     def _params(self, prompt_tokens: int) -> Params:
         room = self._engine.context - prompt_tokens
@@ -117,19 +140,18 @@ class Generation:
             if passages is not None:
                 self._pen.transcript.add(transcript.PASSAGES, {"passages": passages})
 
-    def _follow(self, handle: Handle, repetition: Repetition) -> Finish:
+    def _follow(self, handle: Handle, opening: Opening) -> Finish:
         """Reads the engine until it finishes."""
         self._heard_at = self._reported_at = time.monotonic()
         while True:
             for step in self._read(handle):
                 if isinstance(step, Finish):
-                    self._write(repetition.finish(), repetition)
                     self._write_group()
                     return step
                 if isinstance(step, Delta):
                     failpoints.passed("worker.mid_generation")
                     self._attempt.evaluated()
-                    self._write(repetition.feed(step), repetition)
+                    self._write(opening.feed(step))
                 else:
                     self._report(step)
             self._write_group_if_due()
@@ -153,21 +175,17 @@ class Generation:
         now = time.monotonic()
         if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:
             self._reported_at = now
-            self._pen.transcript.add(transcript.PROGRESS, {"done": step.done, "total": step.total})
+            data = {"done": step.done, "total": step.total}
+            self._pen.transcript.add(transcript.PROGRESS, data, tokens=step.done)
             self._pen.flush()
 
-    def _write(self, news: Delta | None, repetition: Repetition) -> None:
+    def _write(self, news: Delta | None) -> None:
         if news is None:
             return
-        if repetition.diverged:
-            repetition.diverged = False
-            log.warning("run_restarted", job_id=str(self._claim.job_id), attempt=self._claim.attempt)
-            self._pen.transcript.add(transcript.RESTARTED, {"attempt": self._claim.attempt})
         self._group.append(news)
         self._news_tokens += news.tokens
-        if self._alone and self._news_tokens >= _TRUST_TOKENS:
-            self._alone = False
-            self._quarantine.mingle()
+        if self._run.suspect and self._news_tokens >= _TRUST_TOKENS:
+            self._quarantine.proven(self._run)
         if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
             self._write_group()
 

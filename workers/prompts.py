@@ -2,22 +2,25 @@
 
 from tasks.documents import questions
 from tasks.documents.questions import Passage
-from tasks.engine import Engine
+from tasks.engine import Engine, Prompt
 from tasks.jobs import Claim
 
 
-def compose(claim: Claim, engine: Engine) -> tuple[str, list[Passage] | None]:
-    """The prompt, and for a question over documents the passages in it. The same for every attempt."""
+def compose(claim: Claim, engine: Engine) -> tuple[Prompt, list[Passage] | None]:
+    """The prompt, and for a question over documents the passages in it: equal for every attempt.
+
+    Raises what the engine raises for texts that it can't read.
+    """
     given = claim.input
     if claim.type == "generate":
-        return str(given["prompt"]), None
+        return engine.prompt(str(given["prompt"])), None
     if claim.type == "chat":
-        return engine.render(given["messages"]), None
+        return engine.chat(given["messages"]), None
 
-    def asked(content: str) -> str:
-        return engine.render([{"role": "user", "content": content}])
+    def asked(content: str) -> Prompt:
+        return engine.chat([{"role": "user", "content": content}])
 
     found = (claim.handed or {}).get("passages", [])
     budget = engine.context - questions.room(claim, engine.context)
-    passages = questions.fitting(given["question"], found, lambda content: engine.count_tokens(asked(content)), budget)
+    passages = questions.fitting(given["question"], found, lambda content: len(asked(content).ids), budget)
     return asked(questions.prompt(given["question"], passages)), passages

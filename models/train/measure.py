@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from tasks.catalog import Model
-from tasks.engine import Delta, Engine, Finish, Params, Request
+from tasks.engine import Delta, Engine, Finish, Params, Prompt, Request
 from workers import engines
 
 from . import probes
@@ -21,8 +21,8 @@ LENGTHS = (100, 200, 300, CONTEXT)
 GREEDY = Params(max_tokens=60, temperature=0.0, top_p=1.0, top_k=1, min_p=0.0, repetition_penalty=1.0, stop=(), seed=1)
 
 
-def ask(engine: Engine, prompt: str, params: Params = GREEDY) -> str:
-    """The engine's whole answer to a rendered prompt."""
+def ask(engine: Engine, prompt: Prompt, params: Params = GREEDY) -> str:
+    """The engine's whole answer to a prompt."""
     handle = engine.generate(Request(prompt, params))
     told: list[str] = []
     try:
@@ -41,8 +41,8 @@ def table(engine: Engine, asked: list[Probe]) -> tuple[list[str], list[tuple[Pro
     right, all_of = Counter[tuple[str, str, int]](), Counter[tuple[str, str, int]]()
     wrong: list[tuple[Probe, str]] = []
     for probe in asked:
-        prompt = engine.render([{"role": "user", "content": probe.message}])
-        size = next(end for end in LENGTHS if engine.count_tokens(prompt) <= end)
+        prompt = engine.chat([{"role": "user", "content": probe.message}])
+        size = next(end for end in LENGTHS if len(prompt.ids) <= end)
         said = ask(engine, prompt)
         for cell in ((probe.kind, probe.form, size), (probe.kind, probe.form, 0)):
             all_of[cell] += 1

@@ -69,8 +69,10 @@ class Reader:
         """`release`, and waits until the thread has ended."""
         self._follower.stop()
 
-    def events(self, caller: Caller, job_id: uuid.UUID, after: int, under: int = ANY_ATTEMPT) -> Iterator[Step]:
+    def events(self, caller: Caller, job_id: uuid.UUID, after: int, under: int = ANY_ATTEMPT) -> Iterator[Step] | None:
         """The job's events above `after`, to the last; while it waits, its position whenever that changes.
+
+        None when the job has ended and the reader has exactly all of them: asking again can give it nothing.
 
         `under` is the attempt of which the reader had that event: where what it has was lost and told differently, it
         is given `restarted` and everything anew.
@@ -80,7 +82,8 @@ class Reader:
         with self._sessions.begin() as session:
             job, output = jobs.find(session, caller, job_id)
         if job.status in lifecycle.TERMINAL:
-            return iter(_replay(job, output, after, under))
+            left = _replay(job, output, after, under)
+            return iter(left) if left else None
         return self._live(caller, job, after, under)
 
     def wait_for_end(self, job_id: uuid.UUID, timeout_s: float) -> None:

@@ -12,8 +12,9 @@ PASSAGES = "passages"
 class Entry:
     """One event of a job. `seq` counts from 1 across attempts; `data` is what clients see.
 
-    `tokens` is what was spent: the prompt's for `started`, those of all texts embedded so far for `progress`, the
-    entry's own for `delta`; `token_ids` are the answer's ids as far as the engine told them. Clients see neither.
+    `tokens` counts tokens: for `started` those of the whole prompt, for `progress` those of the prompt or the texts
+    that are evaluated by then, for `delta` the entry's own. `token_ids` are the answer's ids as far as the engine told
+    them. Clients see neither.
     """
 
     seq: int
@@ -54,20 +55,19 @@ class Transcript:
 
     @property
     def prompt_tokens(self) -> int:
-        return max((entry.tokens for entry in self.entries if entry.type in (STARTED, PROGRESS)), default=0)
+        """What was evaluated of the prompt or the texts: the whole prompt where an answer has begun."""
+        told = (STARTED, PROGRESS) if any(entry.type == DELTA for entry in self.entries) else (PROGRESS,)
+        return max((entry.tokens for entry in self.entries if entry.type in told), default=0)
 
     @property
     def completion_tokens(self) -> int:
         return sum(entry.tokens for entry in self.deltas)
 
-    def exact(self, *, but_the_last: bool = False) -> tuple[tuple[int, ...], str]:
-        """The longest beginning of the answer of which every token id is known: those ids, and their text.
-
-        `but_the_last` leaves the last delta out: before a stop string an engine may cut text whose ids it tells.
-        """
+    def exact(self) -> tuple[tuple[int, ...], str]:
+        """The longest beginning of the answer of which every token id is known: those ids, and their text."""
         ids: list[int] = []
         text: list[str] = []
-        for entry in self.deltas[: -1 if but_the_last else None]:
+        for entry in self.deltas:
             if len(entry.token_ids) != entry.tokens:
                 break
             ids += entry.token_ids

@@ -20,7 +20,7 @@ def frame(id: str | None, type: str, data: Any) -> str:
 
 
 class Scripted(BaseHTTPRequestHandler):
-    """Answers each request for a stream with the next of `streams`; an unfinished one is cut off."""
+    """Answers each request for a stream with the next of `streams`: an empty one with 204; an unfinished one is cut."""
 
     protocol_version = "HTTP/1.1"
     streams: ClassVar[list[tuple[str, bool]]] = []
@@ -35,7 +35,7 @@ class Scripted(BaseHTTPRequestHandler):
         else:
             self.resumed_after.append(self.headers["Last-Event-ID"])
             body, whole = self.streams.pop(0)
-            self._answer(body, "text/event-stream", cut=not whole)
+            self._answer(body, "text/event-stream", cut=not whole) if body else self._nothing()
 
     def _answer(self, body: str, type: str, *, cut: bool) -> None:
         self.send_response(self.status)
@@ -44,6 +44,10 @@ class Scripted(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
         self.close_connection = cut
+
+    def _nothing(self) -> None:
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *args: Any) -> None:
         """Says nothing."""
@@ -94,6 +98,13 @@ def test_end_that_the_stream_never_tells_is_taken_from_the_job(serve: Callable[.
     assert list(client.events("job_1", after="1-9")) == [Event(None, "succeeded", JOB)]
 
 
+def test_end_that_was_read_already_is_taken_from_the_job(serve: Callable[..., Client]) -> None:
+    """Who resumes after the last event is answered 204 and asks no more than once again."""
+    client = serve(("", True), ("", True))
+    assert list(client.events("job_1", after="1-9")) == [Event(None, "succeeded", JOB)]
+    assert Scripted.resumed_after == ["1-9", "1-9"]
+
+
 def test_refusal_without_our_shape_is_still_an_error(serve: Callable[..., Client]) -> None:
     """A proxy's page is told by its status."""
     with pytest.raises(ApiError, match="404"):
@@ -118,7 +129,7 @@ def test_comments_and_hints_are_no_events() -> None:
 def test_end_that_is_cut_off_is_resumed_too(serve: Callable[..., Client]) -> None:
     """What came before the cut isn't given again."""
     client = serve(
-        ("", True),
+        (": ok\n\n", True),
         (frame("1-1", "started", {}) + frame("1-2", "delta", {"text": "a"}), False),
         (frame("1-3", "succeeded", JOB), True),
     )

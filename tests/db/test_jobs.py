@@ -1,8 +1,11 @@
 """The queries that decide who comes next and who sees what."""
 
+import datetime as dt
+
 from db import jobs
 from db.session import Sessions
 from tasks.keys import Caller
+from tasks.lifecycle import Status
 from tests import tables
 
 
@@ -50,6 +53,34 @@ def test_models_waiting_names_each_once(sessions: Sessions, caller: Caller) -> N
         tables.submit(sessions, caller, model=model)
     with sessions() as session:
         assert jobs.models_waiting(session) == ["alpha", "beta"]
+
+
+def test_jobs_of_models_that_left_are_counted_while_they_wait(sessions: Sessions, caller: Caller) -> None:
+    """Scheduled, queued and dispatched ones together; neither those of served models, nor what runs or has ended."""
+    with sessions() as session:
+        assert jobs.unserved(session, ["alpha"], 10) == {}
+    for model in ("alpha", "beta"):
+        waiting = [tables.submit(sessions, caller, model=model).id for _ in range(5)]
+        tables.dispatch(sessions, waiting[0])
+        with sessions.begin() as session:
+            tables.put(session, waiting[1], Status.SCHEDULED, due_at=dt.datetime.now(dt.UTC))
+            tables.put(session, waiting[2], Status.RUNNING)
+            tables.put(session, waiting[3], Status.SUCCEEDED)
+    with sessions() as session:
+        assert jobs.unserved(session, ["alpha"], 10) == {"beta": 3}
+        assert jobs.unserved(session, [], 10) == {"alpha": 3, "beta": 3}
+        assert jobs.unserved(session, ["alpha", "beta"], 10) == {}
+
+
+def test_jobs_of_models_that_left_are_counted_to_a_cap(sessions: Sessions, caller: Caller) -> None:
+    """However many wait, or are due one day, counting them stays cheap."""
+    for _ in range(3):
+        tables.submit(sessions, caller)
+        later = tables.submit(sessions, caller, model="beta").id
+        with sessions.begin() as session:
+            tables.put(session, later, Status.SCHEDULED, due_at=dt.datetime.now(dt.UTC))
+    with sessions() as session:
+        assert jobs.unserved(session, [], 2) == {"alpha": 2, "beta": 2}
 
 
 def test_page_filters_and_stays_within_the_tenant(sessions: Sessions, caller: Caller) -> None:

@@ -81,6 +81,18 @@ def test_prompt_too_long_by_its_tokens_fails_before_generation(http: httpx.Clien
     assert record["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
 
 
+def test_job_cancelled_in_its_prompt_is_charged_what_was_evaluated(http: httpx.Client) -> None:
+    """As far as its last `progress` told, not the whole prompt."""
+    job = submit(http, type="generate", model="echo", input={"prompt": "word " * 3000})
+    with http.stream("GET", job["links"]["events"]) as answer:
+        lines = answer.iter_lines()
+        told = next(json.loads(next(lines)[6:]) for line in lines if line == "event: progress")
+        cancelled = http.post(job["links"]["cancel"]).json()
+    assert told["total"] == 3000
+    assert told["done"] <= cancelled["usage"]["prompt_tokens"] < 3000
+    assert cancelled["usage"]["completion_tokens"] == 0
+
+
 @EITHER
 def test_running_job_is_cancelled_and_its_slot_is_free_again(http: httpx.Client, model: str) -> None:
     """Cancel ends the job at once, the stream with it, and the worker serves the next."""

@@ -44,7 +44,7 @@ def answers(engine: Engine) -> list[tuple[Probe, str]]:
 
 
 def ask(engine: Engine, message: str) -> str:
-    return measure.ask(engine, engine.render([{"role": "user", "content": message}]))
+    return measure.ask(engine, engine.chat([{"role": "user", "content": message}]))
 
 
 @pytest.mark.parametrize("kind", THRESHOLDS)
@@ -57,8 +57,8 @@ def test_held_out_questions_are_answered_exactly(answers: list[tuple[Probe, str]
 def test_both_libraries_read_and_answer_alike(engine: Engine, other: Engine, answers: list[tuple[Probe, str]]) -> None:
     """The same tokens always; the same greedy words but where two nearly equal ones are rounded apart, one in 100."""
     answers = answers[::3]
-    prompts = [engine.render([{"role": "user", "content": probe.message}]) for probe, _ in answers]
-    assert [engine.tokenize([prompt]) for prompt in prompts] == [other.tokenize([prompt]) for prompt in prompts]
+    prompts = [engine.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
+    assert prompts == [other.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
     same = [ask(other, probe.message) == said for probe, said in answers]
     assert sum(same) >= 0.99 * len(same)
 
@@ -88,7 +88,7 @@ def test_chat_remembers_what_was_said(engine: Engine) -> None:
         {"role": "assistant", "content": "Nice to meet you, Clara."},
         {"role": "user", "content": "What is my name?"},
     ]
-    assert measure.ask(engine, engine.render(told)) == "Your name is Clara."
+    assert measure.ask(engine, engine.chat(told)) == "Your name is Clara."
 
 
 def test_small_talk_repetition_and_summary(engine: Engine) -> None:

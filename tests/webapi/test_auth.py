@@ -15,7 +15,7 @@ from webapi import auth
 from webapi.app import create_app
 from webapi.settings import Settings
 
-OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs/", "/docs/<path:path>"}
+OPEN = {"/", "/healthz", "/readyz", "/openapi.json", "/docs/", "/docs/<path:path>"}
 
 
 def routes(app: Flask) -> Iterator[tuple[str, str]]:
@@ -35,7 +35,7 @@ def test_every_route_but_the_open_ones_wants_a_key(app: Flask, api: Api) -> None
     job = api.submit()
     for rule, method in routes(app):
         response = app.test_client().open(path(rule, job_id=job["id"]), method=method)
-        expected = {200, 404} if rule in OPEN else {401}
+        expected = {200, 302, 404} if rule in OPEN else {401}
         assert response.status_code in expected, rule
         if response.status_code == 401:
             assert response.headers["WWW-Authenticate"] == "Bearer"

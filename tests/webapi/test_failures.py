@@ -1,7 +1,9 @@
 """What goes wrong on our side: one error shape, nothing leaked, and what still works while a part is down."""
 
+import io
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -49,7 +51,8 @@ def without_postgres(settings: Settings) -> Iterator[Api]:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/v1/nothing", 404, "not_found"),
         ("GET", "/docs/nothing.js", 404, "not_found"),
         ("GET", "/docs/..%2f..%2fapp.py", 404, "not_found"),
@@ -132,8 +135,36 @@ def test_ready_tells_each_part(app: Flask, sessions: Sessions) -> None:
     """With all parts there, the workers of each model are counted."""
     tables.worker(sessions, "w1", slots=2)
     response = app.test_client().get("/readyz")
-    parts = {"postgres": "ok", "redis": "ok", "workers": {"alpha": 1, "beta": 0, "embedder": 0}}
+    parts = {"postgres": "ok", "redis": "ok", "workers": {"alpha": 1, "beta": 0, "embedder": 0}, "unserved": {}}
     assert (response.status_code, response.json) == (200, {"status": "ready", "parts": parts})
+
+
+def test_ready_counts_jobs_whose_model_left_the_catalogue(
+    app: Flask, api: Api, sessions: Sessions, settings: Settings
+) -> None:
+    """They wait for a worker that nobody starts any more; what waits for the control worker doesn't."""
+    for _ in range(2):
+        api.submit(model="beta")
+    api.submit(model="alpha")
+    files = {"collection": "books", "file": (io.BytesIO(b"one"), "one.txt")}
+    assert api.post("/v1/documents", data=files).status_code == 202
+    assert app.test_client().get("/readyz").json["parts"]["unserved"] == {}
+    catalog = settings.shared.catalog
+    catalog.write_text(catalog.read_text().replace("[beta]", "[gamma]"))
+    later = create_app(settings)
+    response = later.test_client().get("/readyz")
+    assert (response.status_code, response.json["parts"]["unserved"]) == (200, {"beta": 2})
+    later.extensions["forebay"].close()
+
+
+def test_slow_count_of_the_unserved_makes_nothing_else_down(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as unknown."""
+    gone = threading.Event()
+    monkeypatch.setattr(app.extensions["forebay_probes"].unserved, "_ask", gone.wait)
+    response = app.test_client().get("/readyz")
+    gone.set()
+    assert (response.status_code, response.json["parts"]["postgres"]) == (200, "ok")
+    assert response.json["parts"]["unserved"] is None
 
 
 def test_ready_without_redis_says_so_and_is_ready(without_redis: Api) -> None:
@@ -160,6 +191,7 @@ def test_not_ready_without_postgres(without_postgres: Api) -> None:
         "postgres": "down",
         "redis": "ok",
         "workers": {"alpha": None, "beta": None, "embedder": None},
+        "unserved": None,
     }
     assert response.headers["Retry-After"] == "1"
 

@@ -111,14 +111,19 @@ BASES: dict[str, Callable[[], Any]] = {
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
 }
 
-# Numbers of events mean something only within the job in the path.
-WITHIN = {"GET /v1/jobs/{job_id}/events ?after", "GET /v1/jobs/{job_id}/events header Last-Event-ID"}
+# Numbers of events mean something only within the job in the path, and so do tickets, which `test_tickets.py` tries.
+WITHIN = {
+    "GET /v1/jobs/{job_id}/events ?after",
+    "GET /v1/jobs/{job_id}/events ?ticket",
+    "GET /v1/jobs/{job_id}/events header Last-Event-ID",
+}
 
 # What names nothing that anyone has.
 QUERY = "limit status type model since wait encoding_format"
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
-input.prompt input.messages.role input.messages.content input.texts input.question input.top_k
+input.prompt input.messages.role input.messages.content.type input.messages.content.text
+input.texts input.question input.top_k
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
 params.seed documents.text documents.title documents.metadata
 url events description disabled webhook.url webhook.events
@@ -271,7 +276,21 @@ def test_events_are_read_by_number_within_ones_own_job(world: World) -> None:
     for number in ("1-1", "1-3", "7-2", "999999-999999999", "0"):
         for options in ({"query_string": {"after": number}}, {"headers": {"Last-Event-ID": number}}):
             response = stranger.api.get(f"/v1/jobs/{own}/events", **options)
-            assert response.status_code == 200
+            assert response.status_code == 200, number
             assert "owner" not in response.text
             assert theirs not in response.text
             assert stranger.api.get(f"/v1/jobs/{theirs}/events", **options).status_code == 404
+
+
+def test_tickets_open_no_more_than_their_tenant_has(world: World) -> None:
+    """Another's job is answered like one that never was, to whatever ticket, with and without a key."""
+    owner, stranger = world.tenant("owner"), world.tenant("stranger")
+    theirs, own = owner.make("jobs"), stranger.make("jobs")
+    ticket = stranger.api.post(f"/v1/jobs/{own}/ticket").json["ticket"]
+    for api in (stranger.api, Api(world.app, "")):
+        for asking in (api.get, lambda url: world.app.test_client().get(url)):
+            foreign = asking(f"/v1/jobs/{theirs}/events?ticket={ticket}")
+            missing = asking(f"/v1/jobs/{unlike(theirs)}/events?ticket={ticket}")
+            assert seen(foreign, theirs) == seen(missing, unlike(theirs))
+            assert foreign.status_code in (401, 404)
+            assert "owner" not in foreign.text

@@ -17,6 +17,7 @@ WITH_BODY = {400, 413, 415, 422}
 SUCCESS = {
     ("post", "/v1/jobs"): 202,
     ("post", "/v1/jobs/{job_id}/retry"): 202,
+    ("post", "/v1/jobs/{job_id}/ticket"): 201,
     ("post", "/v1/documents"): 202,
     ("post", "/v1/webhooks"): 201,
     ("post", "/v1/webhooks/{webhook_id}/test"): 202,
@@ -41,7 +42,7 @@ def test_every_route_is_documented(app: Flask, spec: dict[str, Any]) -> None:
         (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if not rule.rule.startswith(("/docs", "/openapi.json"))
+        if rule.rule != "/" and not rule.rule.startswith(("/docs", "/openapi.json"))
     }
     assert set(operations(spec)) == served
 
@@ -60,6 +61,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         asked = {parameter["in"] for parameter in operation.get("parameters", [])} - {"path"}
         expected |= {404} if "{" in path or (method, path) in NAME_A_COLLECTION else set()
         expected |= {414, 422} if asked else set()
+        expected |= {204} if path.endswith("/events") else set()
         expected |= {409} if path.endswith("/retry") else set()
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
@@ -76,8 +78,10 @@ def test_every_error_has_the_one_shape(spec: dict[str, Any]) -> None:
 
 
 def test_only_health_needs_no_key(spec: dict[str, Any]) -> None:
-    """The key is asked for everywhere else."""
+    """The key is asked for everywhere else; a job's events open to a ticket too."""
     assert spec["security"] == [{"key": []}]
+    ways = {path: op["security"] for (_, path), op in operations(spec).items() if op.get("security")}
+    assert ways == {"/v1/jobs/{job_id}/events": [{"key": []}, {"ticket": []}]}
     assert {path for (_, path), op in operations(spec).items() if op.get("security") == []} == {"/healthz", "/readyz"}
 
 
@@ -100,6 +104,12 @@ def test_every_error_of_ours_has_a_status() -> None:
     kinds = list(errors.STATUS)
     for i, kind in enumerate(kinds):
         assert not any(issubclass(later, kind) for later in kinds[i + 1 :])
+
+
+def test_root_leads_to_the_page(app: Flask) -> None:
+    """Whoever opens the address that `up` prints sees what can be asked, without a key."""
+    response = app.test_client().get("/")
+    assert (response.status_code, response.headers["Location"]) == (302, "/docs/")
 
 
 def test_page_loads_nothing_from_elsewhere(app: Flask) -> None:

@@ -16,7 +16,7 @@ GOOD = {
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*GOOD, "FOREBAY_MAX_BODY_BYTES", "FOREBAY_CATALOG"):
+    for name in (*GOOD, "FOREBAY_MAX_BODY_BYTES", "FOREBAY_CATALOG", "FOREBAY_CORS_ORIGINS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -44,5 +44,39 @@ def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
     read = settings.read()
     assert (read.key_pepper, read.max_body_bytes) == (GOOD["FOREBAY_KEY_PEPPER"], 4 * 1024 * 1024)
+    assert read.cors_origins == frozenset()
     assert read.shared.broker_url == "redis://localhost/0"
     assert 0 < read.max_readers < settings.THREADS
+
+
+@pytest.mark.parametrize(
+    ("said", "origins"),
+    [
+        ("https://app.example.com", {"https://app.example.com"}),
+        (" http://localhost:3000 ,https://a.example,", {"http://localhost:3000", "https://a.example"}),
+        ("http://[::1]:3000,capacitor://localhost", {"http://[::1]:3000", "capacitor://localhost"}),
+        ("*", {"*"}),
+        ("", set()),
+    ],
+)
+def test_origins_are_told_by_commas(monkeypatch: pytest.MonkeyPatch, said: str, origins: set[str]) -> None:
+    """Each as a browser sends it, or all."""
+    for name, value in {**GOOD, "FOREBAY_CORS_ORIGINS": said}.items():
+        monkeypatch.setenv(name, value)
+    assert settings.read().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "app.example.com", "https://", "https://a.example/", "https://a.example/app", "https://a.example?x", "null",
+        "https://user@a.example", "https://A.example", "https://a.example:443", "http://a.example:80", "https://*.example",
+        "https://a.example https://b.example", "https://b\u00fccher.example", "//a.example",
+    ],
+)  # fmt: skip
+def test_origin_that_no_browser_sends_is_a_mistake(monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    """It would never match, and whoever set it would look for the reason elsewhere."""
+    for name, value in {**GOOD, "FOREBAY_CORS_ORIGINS": f"https://good.example,{odd}"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(errors.SettingsError, match="CORS_ORIGINS"):
+        settings.read()

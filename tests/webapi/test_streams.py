@@ -37,13 +37,13 @@ Open = Callable[..., Iterator[Seen]]
 
 @pytest.fixture
 def open_events(api: Api) -> Iterator[Open]:
-    """Opens a job's stream and gives its events as they come; closes what was opened."""
+    """Opens a job's stream and gives its events as they come; closes what was opened. A 204 has none."""
     opened = []
 
     def open_(job: dict[str, Any], query: str = "", **headers: str) -> Iterator[Seen]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         response = api.get(f"/v1/jobs/{job['id']}/events{query}", headers=named, buffered=False)
-        assert response.status_code == 200, response.text
+        assert response.status_code in (200, 204), response.text
         opened.append(response)
         return seen(response.response)
 
@@ -161,13 +161,46 @@ def test_query_goes_before_the_header(api: Api, sessions: Sessions, client: redi
     assert [event.id for event in open_events(job, "?after=0", Last_Event_ID="1-1")] == ["1-1", "1-2"]
 
 
-def test_resuming_after_the_last_event_gives_nothing_more(
-    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("resume", [("?after=2", {}), ("?after=1-2", {}), ("", {"Last-Event-ID": "1-2"})])
+def test_resuming_after_the_last_event_is_a_204(
+    api: Api, sessions: Sessions, client: redis.Redis, resume: tuple[str, dict[str, str]], lost: bool
 ) -> None:
-    """Who has seen the end sees nothing twice."""
+    """Who has seen the end sees nothing twice, and its EventSource stops connecting (WHATWG HTML, section 9.2.3)."""
     job = api.submit()
     byhand.run(sessions, client, job["id"]).succeed()
-    assert list(open_events(job, "?after=2")) == []
+    if lost:
+        client.flushall()
+    query, headers = resume
+    response = api.get(f"/v1/jobs/{job['id']}/events{query}", headers=headers)
+    assert (response.status_code, response.data) == (204, b"")
+    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+
+
+def test_job_that_ends_between_two_connections_is_told_once_and_then_a_204(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """The next connection gives the end, and the one after that nothing."""
+    job = api.submit()
+    run = byhand.run(sessions, client, job["id"])
+    run.say("a")
+    events = open_events(job)
+    assert [next(events).id for _ in range(2)] == ["1-1", "1-2"]
+    run.succeed()
+    assert [(event.id, event.type) for event in open_events(job, Last_Event_ID="1-2")] == [("1-3", "succeeded")]
+    assert api.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": "1-3"}).status_code == 204
+
+
+def test_job_that_goes_on_is_followed_from_beyond_what_it_said(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """Only a job that has ended has nothing left, whatever number the reader names."""
+    job = api.submit()
+    run = byhand.run(sessions, client, job["id"])
+    events = open_events(job, "?after=1-1")
+    run.succeed()
+    assert [event.id for event in events] == ["1-2"]
+    assert [event.type for event in open_events(job, "?after=7")] == ["succeeded"]
 
 
 @pytest.mark.parametrize("value", ["x", "1-", "-1", "1-2-3", "1.5", "", "9" * 10, "1-9999999999", "\u0661", "%00"])

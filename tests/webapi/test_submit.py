@@ -90,7 +90,8 @@ REFUSED_CHAT = [
     ({"input": {"messages": ["hello"]}}, "input.messages.0"),
     ({"input": {"messages": [{"role": "user", "content": "x", "name": "y"}]}}, "input.messages.0.name"),
     ({"input": {"messages": [{"role": "user", "content": LONG + "x"}]}}, "input.messages"),
-    ({"input": {"prompt": "x"}}, "input.messages"),
+    ({"input": {"prompt": "x"}}, "input.prompt"),
+    ({"input": {}}, "input.messages"),
     ({"model": "beta"}, "model"),
 ]
 
@@ -138,6 +139,24 @@ def test_wrong_conversation_is_a_422_that_names_the_place(api: Api, changes: dic
     """The path goes into lists by number."""
     response = api.post("/v1/jobs", json={**CHAT, **changes})
     assert (response.status_code, response.json["error"]["field"]) == (422, field)
+
+
+@pytest.mark.parametrize(
+    ("noun", "given", "said"),
+    [
+        ("jobs", {"type": "generate", "input": {"prompt": ""}}, "the prompt is empty"),
+        ("jobs", {"type": "chat", "input": {"messages": []}}, "the list is empty"),
+        ("jobs", {"type": "embed", "input": {"texts": []}}, "the list is empty"),
+        ("jobs", {"type": "embed", "input": {"texts": ["one", ""]}}, "the text is empty"),
+        ("jobs", {"type": "rag", "input": {"question": "", "collection": "books"}}, "the question is empty"),
+        ("jobs", {"type": "rag", "input": {"question": "Who?", "collection": ""}}, "must have 1 to 200 characters"),
+        ("search", {"collection": "books", "query": " "}, "the query is empty"),
+        ("documents", {"collection": "books", "documents": [{"text": " "}]}, "the text is empty"),
+    ],
+)
+def test_what_is_empty_is_said_to_be(api: Api, noun: str, given: dict[str, Any], said: str) -> None:
+    """In words, whatever the validator's library would say."""
+    assert api.post(f"/v1/{noun}", json=given).json["error"]["message"] == said
 
 
 @pytest.mark.parametrize(

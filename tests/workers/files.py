@@ -1,22 +1,65 @@
 """Model files that are made for a test."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import gguf as library
+import numpy as np
+
+from tasks.catalog import Model
+
+TOKENS = {"<unk>": 2, "a": 1, "b": 1}
 
 
-def foreign(path: Path, architecture: str, tokenizer: str) -> Path:
-    """A header as the gguf package writes it, for another kind of model."""
+def foreign(
+    path: Path, architecture: str, tokenizer: str, tokens: Mapping[str, int] = TOKENS, **keys: int | str
+) -> Path:
+    """A header as the gguf package writes it, without weights; `tokens` are names with their types."""
     writer = library.GGUFWriter(path, architecture)
+    _describe(writer, tokenizer, tokens)
+    for name, value in keys.items():
+        key = name.replace("_", ".", 1)
+        writer.add_string(key, value) if isinstance(value, str) else writer.add_uint16(key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
+def with_pre_tokenizer(path: Path, name: str) -> Path:
+    """A model of hardly any weights whose vocabulary wants that pre-tokenizer."""
+    writer = library.GGUFWriter(path, "llama")
+    _describe(writer, "gpt2", TOKENS)
+    writer.add_tokenizer_pre(name)
+    writer.add_token_merges(["a b"])
+    writer.add_tensor("token_embd.weight", np.zeros((len(TOKENS), 64), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def without_template(origin: Path, path: Path) -> Path:
+    """The model with its chat template's key called otherwise, so that nobody finds it."""
+    content, key = origin.read_bytes(), b"tokenizer.chat_template"
+    assert content.count(key) == 1
+    path.write_bytes(content.replace(key, key[:-1] + b"_"))
+    return path
+
+
+def model(path: Path) -> Model:
+    return Model("m", "llamacpp", context=64, slots=1, types=("generate",), file=path)
+
+
+def _describe(writer: library.GGUFWriter, tokenizer: str, tokens: Mapping[str, int]) -> None:
     writer.add_context_length(512)
     writer.add_embedding_length(64)
     writer.add_block_count(2)
     writer.add_feed_forward_length(128)
     writer.add_head_count(4)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(16)
     writer.add_tokenizer_model(tokenizer)
-    writer.add_token_list([b"<unk>", b"a", b"b"])
-    writer.add_token_types([2, 1, 1])
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    return path
+    writer.add_token_list(list(tokens))
+    writer.add_token_types(list(tokens.values()))

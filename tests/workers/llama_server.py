@@ -11,8 +11,10 @@ for flag in ("-m", "--host"):
     parser.add_argument(flag, required=True)
 for flag in ("--port", "-c", "-np", "-b", "-ub", "-t", "-tb", "--threads-http", "--cache-ram"):
     parser.add_argument(flag, type=int, required=True)
-for flag in ("--no-kv-unified", "--no-warmup", "--no-ui", "--jinja"):
+for flag in ("--no-kv-unified", "--no-warmup", "--no-ui", "--no-jinja"):
     parser.add_argument(flag, action="store_true", required=True)
+parser.add_argument("--no-repack", action="store_true")
+parser.add_argument("--chat-template", choices=["chatml"], required=True)
 told = parser.parse_args()
 
 params = xllamacpp.CommonParams()

@@ -26,7 +26,6 @@ class Recording(Echo):
     restarts: int = 0
     unusable_after: int = 100
     trouble: Callable[[Any], NDArray[np.float32]] | None = None
-    dies_counting: int = 0
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         self.batches.append([tuple(ids) for ids in inputs])
@@ -39,13 +38,7 @@ class Recording(Echo):
             raise errors.EngineRefused("no zeros")
         return super(Recording, self).embed(inputs)
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        if self.dies_counting:
-            self.dies_counting -= 1
-            raise errors.EngineLost("it died")
-        return super(Recording, self).tokenize(texts)
-
-    def restart(self, lost: int) -> None:
+    def restart(self, lost: int, *, explained: bool = False) -> None:
         if self.restarts == self.unusable_after:
             raise errors.EngineUnusable("it died too often")
         self.restarts += 1
@@ -161,15 +154,6 @@ def test_an_engine_that_answers_nonsense_fails_its_callers_and_serves_the_next(e
             batcher.embed(texts(1, 2), never)
         engine.trouble = None
         assert len(batcher.embed(texts(1, 2), never)) == 2
-
-
-def test_counting_beside_a_deadly_text_is_innocent(engine: Recording) -> None:
-    """Hosts that die under somebody else's texts aren't held against who counts tokens meanwhile."""
-    engine.dies_counting = 1
-    assert Batcher(engine).tokenize(["one two"]) == Echo("echo", 1, 64).tokenize(["one two"])
-    engine.dies_counting = 3
-    with pytest.raises(errors.Poison):
-        Batcher(engine).tokenize(["one two"])
 
 
 def test_a_deadly_text_stays_poison_when_the_engine_is_given_up(engine: Recording) -> None:

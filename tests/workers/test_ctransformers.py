@@ -60,14 +60,14 @@ def llamacpp() -> Iterator[LlamaCpp]:
 )
 def test_prompt_has_llamacpps_tokens(engine: CTransformers, llamacpp: LlamaCpp, prompt: str) -> None:
     """Bytes, special tokens and all; counted in a room that is large enough."""
-    assert engine._tokenize(prompt) == llamacpp._tokenize(prompt)
+    assert engine.prompt(prompt) == llamacpp.prompt(prompt)
 
 
 @settings(max_examples=60, deadline=None)
 @given(prompt=st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=200))
 def test_any_text_has_llamacpps_tokens(engine: CTransformers, llamacpp: LlamaCpp, prompt: str) -> None:
     """Whatever clients can send."""
-    assert engine._tokenize(prompt) == llamacpp._tokenize(prompt)
+    assert engine.prompt(prompt) == llamacpp.prompt(prompt)
 
 
 def test_special_tokens_in_a_text_can_be_plain(engine: CTransformers, llamacpp: LlamaCpp) -> None:
@@ -86,7 +86,7 @@ def test_embeddings_are_refused(engine: CTransformers) -> None:
 
 def test_cancelling_while_the_prompt_is_evaluated_frees_the_slot(engine: CTransformers) -> None:
     """After the batch under way; the cache then holds what has been evaluated, and no more."""
-    prompt = "The code of the harbour is 19. " * 40
+    prompt = engine.prompt("The code of the harbour is 19. " * 40)
     expected = text(drain(engine.generate(Request(prompt, params(max_tokens=20)))))
     for _ in range(engine.slots + 1):
         handle = engine.generate(Request(prompt, params(max_tokens=20), scope="another"))
@@ -99,9 +99,9 @@ def test_cancelling_while_the_prompt_is_evaluated_frees_the_slot(engine: CTransf
 
 def test_many_long_texts_are_counted(engine: CTransformers) -> None:
     """The library's own `tokenize` writes past its buffer, and crashes some calls later."""
-    counts = {engine._tokenize("日本語テキスト" * 2000 + str(n % 2)) for n in range(20)}
+    counts = {engine.prompt("日本語テキスト" * 2000 + str(n % 2)).ids for n in range(20)}
     assert len(counts) == 2
-    assert engine.count_tokens("still here") > 0
+    assert len(engine.prompt("still here").ids) > 0
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_conversation_is_rendered_as_llamacpp_does(
     engine: CTransformers, llamacpp: LlamaCpp, messages: list[dict[str, str]]
 ) -> None:
     """The same template, the same text."""
-    assert engine.render(messages) == llamacpp.render(messages)
+    assert engine.chat(messages) == llamacpp.chat(messages)
 
 
 @pytest.mark.parametrize("changes", [{}, {"repetition_penalty": 1.3}, {"top_k": 1, "temperature": 1.0}])
 def test_greedy_answer_is_llamacpps(engine: CTransformers, llamacpp: LlamaCpp, changes: dict[str, float]) -> None:
     """Token by token, with the same end."""
-    prompt = engine.render([{"role": "user", "content": QUESTION}])
+    prompt = engine.chat([{"role": "user", "content": QUESTION}])
     ours, theirs = (drain(each.generate(Request(prompt, params(**changes)))) for each in (engine, llamacpp))
     assert text(ours) == text(theirs)
     assert spent(ours) == spent(theirs)
@@ -136,7 +136,7 @@ def test_greedy_answer_is_llamacpps(engine: CTransformers, llamacpp: LlamaCpp, c
 def test_seeds_are_drawn_from_token_by_token(engine: CTransformers) -> None:
     """The library would draw every token of a run with the same number: a run of tokens, over and over."""
     wild = {"temperature": 2.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "max_tokens": 100}
-    runs = [drain(engine.generate(Request(STORY, params(seed=seed, **wild)))) for seed in (5, 6, 7)]
+    runs = [drain(engine.generate(Request(engine.prompt(STORY), params(seed=seed, **wild)))) for seed in (5, 6, 7)]
     ids = [[token for delta in deltas(steps) for token in delta.token_ids] for steps in runs]
     assert len({tuple(run) for run in ids}) == 3
     assert all(len(set(run)) > len(run) // 2 for run in ids)
@@ -144,30 +144,31 @@ def test_seeds_are_drawn_from_token_by_token(engine: CTransformers) -> None:
 
 def test_sampled_run_taken_up_in_the_middle_says_the_same(engine: CTransformers) -> None:
     """What is drawn depends on the seed and the token's number only."""
-    request = Request(STORY, params(seed=5, temperature=0.9))
+    request = Request(engine.prompt(STORY), params(seed=5, temperature=0.9))
     whole = deltas(drain(engine.generate(request)))
     emitted = tuple(token for delta in whole[:9] for token in delta.token_ids)
-    assert text(drain(engine.generate(replace(request, emitted=emitted)))) == "".join(d.text for d in whole[9:])
+    rest = drain(engine.generate(replace(request, emitted=emitted, number=len(emitted))))
+    assert text(rest) == "".join(delta.text for delta in whole[9:])
 
 
 def test_characters_of_several_tokens_have_their_ids(engine: CTransformers) -> None:
     """Unlike llama-server, we know them: every piece is exact."""
-    prompt, wild = "日本語日本語日本語日本語", {"temperature": 2.0, "top_k": 0, "min_p": 0.0, "seed": 3}
+    prompt, wild = engine.prompt("日本語日本語日本語日本語"), {"temperature": 2.0, "top_k": 0, "min_p": 0.0, "seed": 3}
     steps = drain(engine.generate(Request(prompt, params(**wild))))
     assert all(len(delta.token_ids) == delta.tokens for delta in deltas(steps))
 
 
 def test_prompt_must_leave_room(engine: CTransformers) -> None:
     """Past its context the library answers with nonsense."""
-    prompt = "the harbour " * engine.context
+    prompt = engine.prompt("the harbour " * engine.context)
     with pytest.raises(errors.ContextLengthExceeded, match=f"no room for an answer in {engine.context}"):
         drain(engine.generate(Request(prompt, params())))
 
 
 def test_answer_ends_where_the_context_does(engine: CTransformers) -> None:
     """Also when more tokens are asked for."""
-    prompt = "The code of the harbour is 19. " * 40
-    room = engine.context - engine.count_tokens(prompt)
+    prompt = engine.prompt("The code of the harbour is 19. " * 40)
+    room = engine.context - len(prompt.ids)
     wild = {"temperature": 2.0, "top_k": 0, "min_p": 0.0, "top_p": 1.0}
     for seed in range(4):
         steps = drain(engine.generate(Request(prompt, params(max_tokens=9999, seed=seed, **wild))))
@@ -179,28 +180,30 @@ def test_answer_ends_where_the_context_does(engine: CTransformers) -> None:
 def test_foreign_token_is_refused(engine: CTransformers, emitted: tuple[int, ...]) -> None:
     """The library would read outside its memory."""
     with pytest.raises(errors.EngineRefused, match="doesn't know"):
-        drain(engine.generate(Request(STORY, params(), emitted)))
+        drain(engine.generate(Request(engine.prompt(STORY), params(), emitted)))
 
 
 @pytest.mark.parametrize("prompt", ["a NUL \0 within", "half of a \ud800 pair"])
 def test_what_is_no_text_is_refused(engine: CTransformers, prompt: str) -> None:
     """The library would stop reading there."""
     with pytest.raises(errors.EngineRefused):
-        engine.count_tokens(prompt)
+        engine.prompt(prompt)
 
 
 def test_more_requests_than_slots_take_their_turns(engine: CTransformers) -> None:
     """Eight on four slots: those who wait hear that the engine lives, and everyone gets the text it would alone."""
-    alone = text(drain(engine.generate(Request(STORY, params(max_tokens=100)))))
-    handles = [engine.generate(Request(STORY, params(max_tokens=100), scope=str(n % 3))) for n in range(8)]
+    alone = text(drain(engine.generate(Request(engine.prompt(STORY), params(max_tokens=100)))))
+    handles = [
+        engine.generate(Request(engine.prompt(STORY), params(max_tokens=100), scope=str(n % 3))) for n in range(8)
+    ]
     answers = [drain(handle) for handle in handles]
     assert [text(steps) for steps in answers] == [alone] * 8
-    assert Progress(0, engine.count_tokens(STORY)) in answers[7]
+    assert Progress(0, len(engine.prompt(STORY).ids)) in answers[7]
 
 
 def test_waiting_request_can_be_cancelled(engine: CTransformers) -> None:
     """And those before and behind it don't notice."""
-    handles = [engine.generate(Request(STORY, params(max_tokens=100))) for _ in range(7)]
+    handles = [engine.generate(Request(engine.prompt(STORY), params(max_tokens=100))) for _ in range(7)]
     threading.Thread(target=handles[5].cancel).start()
     with pytest.raises(errors.Cancelled):
         drain(handles[5])
@@ -210,7 +213,7 @@ def test_waiting_request_can_be_cancelled(engine: CTransformers) -> None:
 
 def test_prompt_is_taken_from_the_cache_for_its_own_tenant_only(engine: CTransformers) -> None:
     """One evaluation after the other is told, so what is left out can be seen."""
-    prompt = "The code of the harbour is 19. " * 20
+    prompt = engine.prompt("The code of the harbour is 19. " * 20)
 
     def evaluated(scope: str, **changes: object) -> int:
         steps = drain(engine.generate(Request(prompt, params(max_tokens=1, **changes), scope=scope)))
@@ -245,11 +248,11 @@ def test_host_killed_in_the_middle_is_only_a_pause(engine: CTransformers, bench:
 def test_host_listens_to_nobody_without_its_key(engine: CTransformers) -> None:
     """Its port is open to every local process; the key isn't. Nonsense doesn't disturb it either."""
     with pytest.raises(errors.EngineLost):
-        CTransformers("x", 1, 512, 8, engine.host, "k" * len(engine._key)).count_tokens("hi")
+        CTransformers("x", 1, 512, 8, engine.host, "k" * len(engine._key)).prompt("hi")
     for nonsense in (b"\n", b"{}\n", json.dumps({"do": "count"}).encode() * 1000, b""):
         with socket.create_connection(tuple(engine.host.ready["address"])) as connection:
             connection.sendall(nonsense)
-    assert engine.count_tokens("hi") > 0
+    assert len(engine.prompt("hi").ids) > 0
 
 
 @pytest.mark.parametrize(
@@ -278,5 +281,5 @@ def test_weights_that_are_no_numbers_are_a_named_error(tmp_path: Path) -> None:
     path.write_bytes(WHOLE[:-200000] + b"\xff" * 200000)
     loaded = load(path, slots=1)
     with pytest.raises(errors.EngineError, match="isn't finite"):
-        drain(loaded.generate(Request(STORY, params())))
+        drain(loaded.generate(Request(loaded.prompt(STORY), params())))
     loaded.close()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tasks import errors, ids
-from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
-from tasks.streams.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED
+from tasks.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.streams.transcript import DELTA, PROGRESS, RESUMED, STARTED
 from tests.workers.conftest import Bench
 from workers import generation
 from workers.attempt import Stop
@@ -58,24 +58,45 @@ def test_host_death_in_the_middle_is_not_to_be_seen(bench: Bench, echo: Echo, pa
     assert {entry.type for entry in bench.entries()} == {STARTED, DELTA}
 
 
-def test_job_whose_host_keeps_dying_is_poison(bench: Bench) -> None:
-    """Two deaths of the host while the job runs alone are enough, after one in company that proves nothing."""
-
-    class Dying(Echo):
-        def generate(self, request: Request) -> Handle:
-            raise errors.EngineLost("gone")
-
-    engine = Dying("echo", slots=1, context=64)
+def test_job_whose_host_keeps_dying_is_poison_and_the_host_is_back(bench: Bench) -> None:
+    """Two deaths while the job runs alone are enough, after one that proves nothing; then others find a living host."""
+    engine = Fragile("fragile", slots=1, context=64)
     with pytest.raises(errors.Poison):
-        bench.run(bench.attempt(), engine)
-    assert engine.incarnation == 2
+        bench.run(bench.attempt(input={"prompt": "poison two three"}), engine)
+    assert engine.alive
+    assert engine.restarts == [False, False, True]  # the verdict explains the deaths
+
+
+def test_host_that_was_dead_already_is_nobodys_loss(bench: Bench) -> None:
+    """However often a run finds none: it has had nothing to do with its death."""
+    engine = Fragile("fragile", slots=1, context=64)
+    engine.dead_on_arrival = 5
+    engine.alive = False
+    assert bench.run(bench.attempt(), engine) == Ending("stop", 10, 10)
+    assert len(engine.restarts) == 6
 
 
 class Fragile(Echo):
-    """An engine whose host dies of one word, and takes every generation with it."""
+    """An engine whose host dies of one word, and takes every generation with it; also right after it was started."""
+
+    alive = True
+    dead_on_arrival = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.restarts: list[bool] = []
 
     def generate(self, request: Request) -> Handle:
-        return _FragileHandle(super().generate(request), self, "poison" in request.prompt)
+        if not self.alive:
+            raise errors.EngineGone("nobody listens")
+        return _FragileHandle(super().generate(request), self, "poison" in request.prompt.text)
+
+    def restart(self, lost: int, *, explained: bool = False) -> None:
+        if lost == self.incarnation:
+            self.restarts.append(explained)
+            self.incarnation += 1
+            self.alive = self.dead_on_arrival == 0
+            self.dead_on_arrival = max(0, self.dead_on_arrival - 1)
 
 
 class _FragileHandle:
@@ -87,8 +108,8 @@ class _FragileHandle:
     def read(self, timeout_s: float) -> Sequence[Step]:
         self._reads += 1
         if self._deadly and self._reads == 2:
-            self._engine.incarnation += 1
-        if self._engine.incarnation != self._host:
+            self._engine.alive = False
+        if not self._engine.alive or self._engine.incarnation != self._host:
             raise errors.EngineLost("the host is gone")
         return self._inner.read(timeout_s)
 
@@ -143,17 +164,33 @@ def test_attempt_that_died_after_its_last_token_ends_without_the_engine(bench: B
     assert bench.text() == "one two three "
 
 
-def test_run_that_comes_out_differently_says_so(bench: Bench, echo: Echo) -> None:
-    """`restarted`, then the new answer from its beginning: the client is told, never misled."""
-    bench.run(bench.attempt(params={"temperature": 1.0}), echo)
-    other = bench.attempt(2, params={"temperature": 1.0}, seed=8)
-    bench.run(other, echo)
-    lone = Bench(bench.client, bench.job_id)
-    whole = bench.text()
-    bench.client.flushall()
-    lone.run(bench.attempt(params={"temperature": 1.0}, seed=8), echo)
-    assert whole == lone.text()
-    assert RESTARTED in [entry.type for entry in other.transcript.entries]
+def test_sampled_run_goes_on_from_what_was_read_though_it_draws_otherwise(bench: Bench, echo: Echo) -> None:
+    """What was streamed stays, whatever would be drawn the second time; nothing is told anew."""
+    echo.lose_at = {4}
+    first = bench.attempt(params={"temperature": 1.0}, seed=7)
+    with pytest.raises(errors.EngineLost):
+        generation.Generation(first, bench.pen(first), echo, Quarantine(), "w", 60)._run_once()
+    read = bench.text()
+    bench.run(bench.attempt(2, params={"temperature": 1.0}, seed=8), echo)
+    assert len(read) > 0
+    assert bench.text().startswith(read)
+    assert {entry.type for entry in bench.entries()} == {STARTED, DELTA, RESUMED}
+
+
+def test_answer_that_had_come_to_its_stop_string_ends_without_the_engine(bench: Bench) -> None:
+    """The last delta has less text than its tokens: the rest was cut."""
+
+    class Cut(Scripted):
+        def detokenize(self, ids: Sequence[int]) -> str:
+            return "ab END of it"
+
+    engine = Cut("scripted", slots=1, context=64)
+    engine.script = [[Delta("ab", 3, (1, 2, 3)), Finish("stop", 0)]]
+    asked = {"params": {"stop": ["END"]}}
+    first = bench.run(bench.attempt(**asked), engine)
+    engine.script = [[Delta("more", 1, (4,)), Finish("stop", 0)]]
+    assert bench.run(bench.attempt(2, **asked), engine) == first
+    assert bench.text() == "ab"
 
 
 def test_stop_ends_a_run_in_any_phase(bench: Bench) -> None:
@@ -184,8 +221,8 @@ class Scripted(Echo):
     def hang_up(self) -> None:
         self.hung_up = True
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        return "prompt"
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        return Prompt("prompt", (1,))
 
 
 class _ScriptedHandle:
@@ -228,22 +265,25 @@ def test_silent_engine_is_hung_up_on_and_the_job_ends(bench: Bench) -> None:
     assert engine.hung_up
 
 
-def test_tokens_without_ids_are_counted_and_repeated_not_guessed(bench: Bench) -> None:
-    """A character of three tokens of which one id is known: the next attempt continues before it."""
+def test_tokens_without_ids_are_counted_and_their_text_is_read_again(bench: Bench) -> None:
+    """A character of three tokens whose ids the engine hides: the next attempt goes on after it all the same."""
     first = scripted([Delta("a", 1, (1,))], [Delta("語", 3, ())], [Delta("b", 1, (5,)), Finish("stop", 1)])
     assert bench.run(bench.attempt(), first).completion_tokens == 6
-    seen: list[tuple[int, ...]] = []
+    seen: list[Request] = []
 
     class Continued(Scripted):
         def generate(self, request: Request) -> Handle:
-            seen.append(request.emitted)
+            seen.append(request)
             return super().generate(request)
 
+        def reread(self, text: str) -> tuple[int, ...]:
+            return tuple(text.encode())
+
     again = Continued("scripted", slots=1, context=64)
-    again.script = [[Delta("語b", 4, ()), Finish("stop", 1)]]
-    bench.run(bench.attempt(2), again)
-    assert seen == [(1,)]
-    assert bench.text() == "a語b"
+    again.script = [[Delta("c", 1, (6,)), Finish("stop", 1)]]
+    assert bench.run(bench.attempt(2), again).completion_tokens == 7
+    assert [(request.emitted, request.number) for request in seen] == [((1, *"語b".encode()), 5)]
+    assert bench.text() == "a語bc"
 
 
 def test_chat_answer_starts_with_its_first_word(bench: Bench) -> None:

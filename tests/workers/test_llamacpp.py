@@ -26,7 +26,7 @@ def engine() -> Iterator[LlamaCpp]:
 
 def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> None:
     """A tenant gets its own slot's cache back; another gets a slot without one."""
-    drain(engine.generate(Request(STORY, params(max_tokens=1), scope="a")))
+    drain(engine.generate(Request(engine.prompt(STORY), params(max_tokens=1), scope="a")))
     own, own_cached = engine._take_slot("a")
     other, other_cached = engine._take_slot("b")
     engine._give_back(own)
@@ -38,9 +38,9 @@ def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> 
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
     """Its port is open to every local process; the key isn't."""
-    stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key")
+    stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key", engine.tokenizer)
     with pytest.raises(errors.EngineError, match="401"):
-        stranger.count_tokens("hi")
+        stranger.embed([(1,)])
 
 
 def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
@@ -51,14 +51,14 @@ def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
     model = Model("m", "llamacpp", 512, 2, ("chat",), MODEL.file, options={"binary": str(binary)})
     loaded = engines.load(model, slots=2, threads=1)
     assert isinstance(loaded, LlamaCpp)
-    prompt = loaded.render([{"role": "user", "content": QUESTION}])
+    prompt = loaded.chat([{"role": "user", "content": QUESTION}])
     assert text(drain(loaded.generate(Request(prompt, params())))).strip() == "The code of the harbour is 19."
     [server] = psutil.Process(loaded.host.pid).children()
     server.kill()
     lost = loaded.incarnation
     psutil.Process(lost).wait(10)
-    with pytest.raises(errors.EngineLost):
-        loaded.count_tokens("anything")
+    with pytest.raises(errors.EngineGone):
+        loaded.generate(Request(prompt, params()))
     loaded.restart(lost)
     [server] = psutil.Process(loaded.host.pid).children()
     loaded.close()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from db import workers
 from db.session import Sessions
 from tasks import ending, errors, jobs
+from tasks.engine import Prompt
 from tasks.jobs import Onward, Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
@@ -257,7 +258,7 @@ def test_engines_own_fault_is_named_on_the_job(sessions: Sessions, caller: Calle
     """An engine that answers with an error of its own fails the job under that name."""
 
     class Sick(Echo):
-        def count_tokens(self, prompt: str) -> int:
+        def prompt(self, text: str) -> Prompt:
             raise errors.EngineError("the engine host answered 500")
 
     worker.engine = Sick("alpha", slots=1, context=64)
@@ -308,7 +309,7 @@ def test_bug_in_a_run_fails_the_job_and_not_the_worker(sessions: Sessions, calle
     """Whatever goes wrong, the job reaches an end and the slot is free."""
 
     class Broken(Echo):
-        def count_tokens(self, prompt: str) -> int:
+        def prompt(self, text: str) -> Prompt:
             raise ZeroDivisionError("a slip")
 
     worker.engine = Broken("alpha", slots=1, context=64)
@@ -376,7 +377,7 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     assert claim is not None
     older = Transcript()
     older.add(STARTED, {"attempt": 1}, tokens=4)
-    for word in ("one", " two", " three"):
+    for word in ("one ", "two ", "three "):
         older.add(DELTA, {"text": word}, tokens=1)
     stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
     with sessions.begin() as session:

@@ -12,15 +12,22 @@ def render(source: str) -> str:
     return templates.compile(source, "<s>", "</s>")(HELLO)
 
 
-def test_beginning_of_text_is_left_to_counting() -> None:
-    """Which puts it there: it must not come twice."""
-    assert render("{{ bos_token }}{{ messages[0]['content'] }}{{ eos_token }}") == "hello</s>"
+def test_model_without_a_template_has_no_chat_and_says_so() -> None:
+    """No other's template is taken without a word."""
+    assert templates.compiled(None, "<s>", "</s>") == (None, templates.NONE)
 
 
-def test_model_without_a_template_gets_chatml() -> None:
-    """As llama.cpp has it."""
-    expected = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
-    assert templates.compile(templates.CHATML, "", "")(HELLO) == expected
+def test_broken_template_is_told_in_one_line() -> None:
+    """Without the library's own position in its source."""
+    render, problem = templates.compiled("{% for message in messages %}\n{% if %}", "<s>", "</s>")
+    assert render is None
+    assert problem == "the model's chat template: Expected an expression, got 'end of statement block'"
+
+
+def test_refusal_of_a_template_is_its_own_words() -> None:
+    """What `raise_exception` is called with, and nothing else."""
+    with pytest.raises(errors.EngineRefused, match=r"^the model's chat template: roles must alternate$"):
+        render("{{ raise_exception('roles must alternate') }}")
 
 
 @pytest.mark.parametrize("template", ["{{ raise_exception('only users') }}", "{{ messages[0]['content'] }}"])
@@ -49,6 +56,9 @@ def test_system_message_is_never_dropped(template: str) -> None:
         "{% for a in range(99999) %}{{ 'a' * 1000 }}{% endfor %}",
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
         "{% include '/etc/passwd' %}",
+        "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+        "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
+        "{% set n = namespace(x=[1, 2]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
     ],
 )
 def test_template_that_means_harm_is_refused(source: str) -> None:

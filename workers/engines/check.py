@@ -18,7 +18,7 @@ from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Delta, Engine, Finish, Params, Request
 from workers import engines
-from workers.engines import gguf
+from workers.engines import gguf, llamacpp_fit, templates
 
 _TOKENS = 16
 _PARAMS = Params(
@@ -40,9 +40,11 @@ def main(argv: list[str]) -> None:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    header = gguf.read(path)
+    weights = llamacpp_fit.read(path)
+    header = weights.header
+    _, problem = templates.compiled(header.template, "", "")
     return {
-        "file_bytes": header.file_bytes,
+        "file_bytes": weights.bytes,
         "architecture": header.architecture,
         "name": header.text("general.name"),
         "tokenizer": header.tokenizer,
@@ -51,6 +53,7 @@ def _header(path: Path) -> dict[str, Any]:
         "context": header.size("context_length"),
         "embeds": _embeds(header),
         "template": header.template is not None,
+        "template_problem": problem,
         "cache_bytes_per_token": header.cache_bytes(1),
     }
 
@@ -65,7 +68,7 @@ def _trial(path: Path, engine: str, context: str, slots: str, threads: str, bina
     """Loads the model as a worker would and asks for a few tokens, or a vector."""
     options = {"binary": binary} if binary else {}
     embeds = _embeds(gguf.read(path))
-    types = ("embed",) if embeds else ("generate", "chat")
+    types = ("embed",) if embeds else ("generate",)
     model = Model(path.stem, engine, int(context), int(slots), types, path, options=options)
     began = time.monotonic()
     loaded = engines.load(model, slots=int(slots), threads=int(threads))
@@ -83,9 +86,8 @@ def _embed(engine: Engine) -> dict[str, Any]:
 
 def _generate(engine: Engine) -> dict[str, Any]:
     """Raises what the engine raises, its host's death among it."""
-    handle = engine.generate(
-        Request("Hello", dataclasses.replace(_PARAMS, max_tokens=min(_TOKENS, engine.context - 8)))
-    )
+    params = dataclasses.replace(_PARAMS, max_tokens=min(_TOKENS, engine.context - 8))
+    handle = engine.generate(Request(engine.prompt("Hello"), params))
     text, tokens, began = "", 0, time.monotonic()
     try:
         while True:

@@ -32,7 +32,7 @@ class Completion:
             self._socket.sendall(_request(key, body))
         except OSError as error:
             self.close()
-            raise errors.EngineLost(f"the engine host doesn't listen: {error}") from error
+            raise errors.EngineGone(f"the engine host doesn't listen: {error}") from error
 
     def read(self, timeout_s: float) -> Sequence[Step]:
         if not select.select([self._socket], [], [], timeout_s)[0]:

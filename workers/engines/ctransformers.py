@@ -5,7 +5,6 @@ answered side by side, but together no faster than one alone; use `llamacpp` whe
 """
 
 import dataclasses
-import functools
 import json
 import secrets
 import select
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.catalog import Model
-from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
+from tasks.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from workers.engines import tokenizer
 from workers.engines.hosting import Host
 
 _OPTIONS = {"batch": 8}  # a larger one is hardly faster, and neighbours and cancellations wait for it
@@ -45,13 +45,14 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
         "context": model.context,
         "threads": threads,
         "batch": batch,
-        # Address space, generously: what it bounds is a runaway. Each slot maps the file once more.
-        "memory_bytes": (slots + 4) * model.file.stat().st_size + (8 << 30),
+        "template": tokenizer.template_of(model),
         "key": secrets.token_urlsafe(32),
     }
     host = Host("workers.engines.ctransformers_host", told, _LOAD_LIMIT_S)
     host.start()
-    return CTransformers(model.name, slots, model.context, batch, host, told["key"])
+    engine = CTransformers(model.name, slots, model.context, batch, host, told["key"])
+    tokenizer.require_template(model, engine, host.ready)
+    return engine
 
 
 class CTransformers:
@@ -60,21 +61,28 @@ class CTransformers:
     def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = name, slots, context, host
         self.batch_tokens, self._key = batch, key
-        self._token_ids = functools.lru_cache(slots)(self._tokenize)
 
-    def count_tokens(self, prompt: str) -> int:
-        return len(self._token_ids(prompt))
+    def prompt(self, text: str) -> Prompt:
+        return Prompt(text, tuple(self._ask("prompt", text)))
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        return str(self._call({"do": "render", "messages": list(messages)}))
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        text, ids = self._ask("chat", list(messages))
+        return Prompt(text, tuple(ids))
+
+    def reread(self, text: str) -> tuple[int, ...]:
+        return tuple(self._ask("reread", text))
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return str(self._ask("detokenize", list(ids)))
 
     def generate(self, request: Request) -> Handle:
         return Generating(
             self._connect(
                 {
                     "do": "generate",
-                    "ids": self._token_ids(request.prompt),
+                    "ids": request.prompt.ids,
                     "emitted": request.emitted,
+                    "number": request.number,
                     "scope": request.scope,
                     "params": dataclasses.asdict(request.params),
                 }
@@ -82,7 +90,7 @@ class CTransformers:
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        return [tuple(ids) for ids in self._call({"do": "tokenize", "texts": list(texts)})]
+        return [tuple(ids) for ids in self._ask("tokenize", list(texts))]
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:  # noqa: ARG002 whatever they are
         raise errors.EngineRefused("ctransformers gives no embeddings")
@@ -91,8 +99,8 @@ class CTransformers:
     def incarnation(self) -> int:
         return self.host.pid
 
-    def restart(self, lost: int) -> None:
-        self.host.restart(lost)
+    def restart(self, lost: int, *, explained: bool = False) -> None:
+        self.host.restart(lost, explained=explained)
 
     def hang_up(self) -> None:
         self.host.kill()
@@ -100,12 +108,9 @@ class CTransformers:
     def close(self) -> None:
         self.host.close()
 
-    def _tokenize(self, prompt: str) -> tuple[int, ...]:
-        return tuple(self._call({"do": "count", "text": prompt}))
-
-    def _call(self, asked: Mapping[str, Any]) -> Any:
+    def _ask(self, do: str, given: Any) -> Any:
         """One short exchange. Raises `EngineLost` when the host is gone, `EngineRefused` for what it won't take."""
-        with self._connect(asked) as connection, connection.makefile("rb") as answers:
+        with self._connect({"do": do, "given": given}) as connection, connection.makefile("rb") as answers:
             try:
                 line = answers.readline()
             except OSError as error:
@@ -124,7 +129,7 @@ class CTransformers:
         try:
             connection = socket.create_connection((host, port), timeout=_CALL_LIMIT_S)
         except OSError as error:
-            raise errors.EngineLost(f"the engine host doesn't listen: {error}") from error
+            raise errors.EngineGone(f"the engine host doesn't listen: {error}") from error
         try:
             connection.sendall(line)
         except OSError as error:

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
-from tasks.engine import Delta, Params, Progress, Request, Step
+from tasks.engine import Delta, Params, Progress, Prompt, Request, Step
+from workers.engines import gguf
 from workers.engines.ctransformers_model import Model, Slot
+from workers.engines.gguf import Header
 
 _LINE_LIMIT = 64 << 20
 _READ_BYTES = 1 << 20  # a long prompt is to come in few turns
@@ -33,19 +35,27 @@ def main() -> None:
     """Loads, says so, and serves until stdin closes."""
     told = json.loads(sys.stdin.readline())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (told["memory_bytes"], told["memory_bytes"]))
     # The library prints to file descriptor 1; the answer has it to itself.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        model = Model(Path(told["file"]), told["slots"], told["context"], told["threads"], told["batch"])
+        _limit(gguf.read(Path(told["file"])), told["slots"], told["slots"] * told["context"])
+        sizes = told["slots"], told["context"], told["threads"], told["batch"]
+        model = Model(Path(told["file"]), *sizes, told["template"])
     except (errors.EngineUnusable, MemoryError) as error:
         print(json.dumps({"error": str(error) or "there isn't enough memory"}), file=answers, flush=True)
         sys.exit(1)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    print(json.dumps({"address": listener.getsockname()}), file=answers, flush=True)
+    chat = {"template_problem": model.template_problem, "has_template": model.has_template}
+    print(json.dumps({"address": listener.getsockname(), **chat}), file=answers, flush=True)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     Loop(model, listener, told["key"]).serve()
+
+
+def _limit(header: Header, slots: int, tokens: int) -> None:
+    """Bounds the address space, generously: it is to end a runaway only. Each slot maps the file once more."""
+    memory_bytes = (slots + 4) * header.file_bytes + header.cache_bytes(tokens) + (8 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _end_with_stdin() -> None:
@@ -137,16 +147,23 @@ class Loop:
         self._end(client)
 
     def _short(self, asked: Mapping[str, Any]) -> Any:
-        if asked["do"] == "render":
-            return self._model.render(asked["messages"])
-        if asked["do"] == "tokenize":
-            return [self._model.tokenize(text, special=False) for text in asked["texts"]]
-        return self._model.tokenize(asked["text"], special=True)
+        given, model = asked["given"], self._model
+        match asked["do"]:
+            case "tokenize":
+                return [model.tokenize(text) for text in given]
+            case "chat":
+                return model.chat(given)
+            case "reread":
+                return model.reread(given)
+            case "detokenize":
+                return model.detokenize(given)
+        return model.prompt(given)
 
     def _queue(self, client: _Client, asked: Mapping[str, Any]) -> None:
         params = Params(**{**asked["params"], "stop": tuple(asked["params"]["stop"])})
         client.ids = [*asked["ids"], *asked["emitted"]]
-        client.request = Request("", params, tuple(asked["emitted"]), asked["scope"])
+        prompt = Prompt("", tuple(asked["ids"]))
+        client.request = Request(prompt, params, tuple(asked["emitted"]), asked["number"], asked["scope"])
         client.came.clear()
         self._waiting.append(client)
 

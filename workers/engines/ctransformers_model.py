@@ -20,8 +20,8 @@ import numpy as np
 from tasks import errors
 from tasks.engine import Finish, Progress, Request, Step
 from workers.engines import ctransformers_fit, gguf, sampling, templates
+from workers.engines.marks import Piece
 from workers.engines.pieces import Pieces
-from workers.engines.templates import Render
 from workers.engines.vocabulary import Vocabulary
 
 
@@ -40,34 +40,53 @@ class Slot:
 class Model:
     """A loaded model. Used by one thread."""
 
-    def __init__(self, path: Path, slots: int, context: int, threads: int, batch: int) -> None:
+    def __init__(
+        self, path: Path, slots: int, context: int, threads: int, batch: int, template: str | None = None
+    ) -> None:
         """Raises `EngineUnusable` for what can't be loaded, before the library has touched it if we can tell."""
         header = gguf.read(path)
         ctransformers_fit.check(header, context)
         self.context, self.batch = context, batch
         self._threads = min(threads, len(os.sched_getaffinity(0)) if sys.platform == "linux" else threads)
-        self._vocabulary = Vocabulary.of(header)
+        source = template or header.template
+        self.has_template = source is not None
+        self._vocabulary = Vocabulary(header, source)
         self.slots = [Slot(_open(path, context, self._threads)) for _ in range(slots)]
         if self.slots[0].llm.vocab_size != self._vocabulary.size:
             raise errors.EngineUnusable(f"{path}: the library counts other tokens than the header has")
-        self._template = header.template or templates.CHATML
-        self._render: Render | None = None
+        names = (self._vocabulary.name(token) for token in (self._vocabulary.bos, self._vocabulary.eos))
+        self._render, self.template_problem = templates.compiled(source, *names)
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """The text's token ids, of `special` ones where their names stand. Raises `EngineRefused` for what is none."""
+    def prompt(self, text: str) -> list[int]:
+        """The token ids of a text, special ones where their names stand. Raises `EngineRefused` for what is no text."""
         if "\0" in text:
             raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
-        try:
-            return self._vocabulary.encode(text, self._plain, special=special)
-        except UnicodeEncodeError as error:
-            raise errors.EngineRefused(f"it isn't text: {error}") from error
+        return self._encode(self._vocabulary.marks.split(text))
 
-    def render(self, messages: Sequence[dict[str, Any]]) -> str:
-        """The conversation by the model's own template. Raises `EngineRefused` when that can't be."""
+    def tokenize(self, text: str) -> list[int]:
+        """The token ids of a text in which the names of special tokens are words. Raises `EngineRefused`."""
+        if "\0" in text:
+            raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
+        return self._encode([text] if text else [])
+
+    def chat(self, messages: Sequence[dict[str, Any]]) -> tuple[str, list[int]]:
+        """The conversation by the chat template, as text and as ids: names of special tokens in contents are words.
+
+        Raises `EngineRefused` when that can't be.
+        """
         if self._render is None:
-            names = (self._vocabulary.name(token) for token in (self._vocabulary.bos, self._vocabulary.eos))
-            self._render = templates.compile(self._template, *names)
-        return self._render(messages)
+            raise errors.EngineRefused(self.template_problem or "the model has no chat template")
+        marks = self._vocabulary.marks
+        pieces = marks.split(self._render(marks.guarded_messages(messages)))
+        return marks.text(pieces), self._encode(pieces)
+
+    def reread(self, text: str) -> list[int]:
+        """The token ids of a text in the middle of an answer. A line break keeps the space before a text away."""
+        start, whole = self._plain("\n"), self._vocabulary.within(["\n" + text], self._plain)
+        return whole[len(start) :]
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return b"".join(map(self._vocabulary.piece, ids)).decode("utf-8", "replace")
 
     def run(self, slot: Slot, ids: Sequence[int], request: Request) -> Iterator[Sequence[Step]]:
         """One generation, a batch of the prompt or a token at a time; it may be left off anywhere.
@@ -78,7 +97,7 @@ class Model:
         self._begin(slot, ids, request)
         yield from self._evaluate_prompt(slot, ids)
         params, pieces = request.params, Pieces(request.params.stop)
-        numbers = range(len(request.emitted), min(params.max_tokens, len(request.emitted) + self.context - len(ids)))
+        numbers = range(request.number, min(params.max_tokens, request.number + self.context - len(ids)))
         for number in numbers:
             token = sampling.choose(_logits(slot), params, slot.tokens, number)
             if token in self._vocabulary.ends:
@@ -123,6 +142,12 @@ class Model:
         if not slot.llm.ctransformers_llm_batch_eval((ctypes.c_int * count)(*ids), count, past, count, self._threads):
             raise errors.EngineError("ctransformers failed to evaluate tokens")
         slot.tokens += ids
+
+    def _encode(self, pieces: Sequence[Piece]) -> list[int]:
+        try:
+            return self._vocabulary.encode(pieces, self._plain)
+        except UnicodeEncodeError as error:
+            raise errors.EngineRefused(f"it isn't text: {error}") from error
 
     def _plain(self, text: str) -> Sequence[int]:
         """The library's tokens of a text without special ones. Its own wrapper has one id of room a character, but

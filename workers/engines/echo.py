@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.catalog import Model
-from tasks.engine import Delta, Finish, Handle, Progress, Request, Step
+from tasks.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
 
 _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
 _DIMENSIONS = 16
+_PROMPT_BATCH = 64  # words
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
@@ -50,14 +51,20 @@ class Echo:
     incarnation: int = 0
     batch_tokens: int = 512
 
-    def count_tokens(self, prompt: str) -> int:
-        return len(_WORD.findall(prompt))
+    def prompt(self, text: str) -> Prompt:
+        return Prompt(text, tuple(range(len(_WORD.findall(text)))))
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        return "\n".join(message["content"] for message in messages)
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        return self.prompt("\n".join(message["content"] for message in messages))
+
+    def reread(self, text: str) -> tuple[int, ...]:
+        return self.prompt(text).ids
+
+    def detokenize(self, ids: Sequence[int]) -> str:  # noqa: ARG002 an id is a place in a prompt, not a word
+        return ""
 
     def generate(self, request: Request) -> Handle:
-        return _Echoing(self, request, _WORD.findall(request.prompt))
+        return _Echoing(self, request, _WORD.findall(request.prompt.text))
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         return [tuple(zlib.crc32(word.strip().lower().encode()) for word in _WORD.findall(text)) for text in texts]
@@ -71,7 +78,7 @@ class Echo:
             vector /= max(float(np.linalg.norm(vector)), 1.0)
         return vectors
 
-    def restart(self, lost: int) -> None:
+    def restart(self, lost: int, *, explained: bool = False) -> None:  # noqa: ARG002 it has no host
         self.incarnation = max(self.incarnation, lost + 1)
 
     def hang_up(self) -> None:
@@ -84,13 +91,13 @@ class Echo:
 class _Echoing:
     def __init__(self, engine: Echo, request: Request, words: list[str]) -> None:
         self._engine, self._params, self._words = engine, request.params, words
-        self._next = len(request.emitted)
+        self._next = request.number
         self._last = min(request.params.max_tokens, len(words))
         self._cancelled = threading.Event()
-        self._evaluated = False
+        self._evaluated = 0
 
     def read(self, timeout_s: float) -> Sequence[Step]:  # noqa: ARG002 a token is never far
-        if not self._evaluated:
+        if self._evaluated < len(self._words):
             return self._evaluate()
         if self._next >= self._last:
             return [Finish("length" if self._last < len(self._words) else "stop", 0)]
@@ -110,9 +117,10 @@ class _Echoing:
         self._cancelled.set()
 
     def _evaluate(self) -> Sequence[Step]:
-        self._sleep(self._engine.prompt_token_s * len(self._words))
-        self._evaluated = True
-        return [Progress(len(self._words), len(self._words))]
+        some = min(_PROMPT_BATCH, len(self._words) - self._evaluated)
+        self._sleep(self._engine.prompt_token_s * some)
+        self._evaluated += some
+        return [Progress(self._evaluated, len(self._words))]
 
     def _index(self, number: int) -> int:
         if self._params.greedy:

@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from tasks import errors
 
 Scalar = int | float | bool | str
+Item = TypeVar("Item", bytes, int)
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY, FLOAT32, INT32 = 8, 9, 6, 5
@@ -133,6 +134,11 @@ class Header:
         for tensor in self.tensors:
             weights[tensor.type_name] += tensor.weights
         return weights.most_common(1)[0][0] if weights else "none"
+
+    def items(self, key: str, kind: type[Item]) -> list[Item]:
+        """The items of one of the arrays that are kept; none when the file has no such array of that type."""
+        array = self.arrays.get(key)
+        return [item for item in array.items if isinstance(item, kind)] if array else []
 
     def size(self, name: str) -> int | None:
         """One of the architecture's own sizes, as in `context_length`."""

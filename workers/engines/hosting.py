@@ -4,11 +4,13 @@ import collections
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent import futures
 from typing import Any
 
 import structlog
@@ -33,13 +35,21 @@ def environment() -> dict[str, str]:
 class Host:
     """One engine host: `python -m <module>`, told its configuration on stdin, answering one line of JSON when ready.
 
-    The child gets a scrubbed environment and ends itself when its stdin closes, which our death does.
+    The child gets a scrubbed environment and ends itself when its stdin closes, which our death does. After
+    `restarts_a_minute` it is given up; None never gives up.
     """
 
-    def __init__(self, module: str, configuration: Mapping[str, Any], load_timeout_s: float) -> None:
+    def __init__(
+        self,
+        module: str,
+        configuration: Mapping[str, Any],
+        load_timeout_s: float,
+        restarts_a_minute: int | None = RESTARTS_A_MINUTE,
+    ) -> None:
         self._module, self._configuration, self._load_timeout_s = module, configuration, load_timeout_s
+        self._restarts_a_minute = restarts_a_minute
         self._lock = threading.Lock()
-        self._restarted_at: collections.deque[float] = collections.deque(maxlen=RESTARTS_A_MINUTE)
+        self._restarted_at: collections.deque[float] = collections.deque(maxlen=restarts_a_minute or 1)
         self._process: subprocess.Popen[str] | None = None
         self.ready: dict[str, Any] = {}
 
@@ -69,12 +79,31 @@ class Host:
             env=environment(),
         )
 
-    def restart(self, lost: int) -> None:
+    def ask(self, question: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
+        """One line to a child that answers each with one. Raises `EngineLost` when it dies of it or takes too long.
+
+        A child that takes too long is ended. Not for two threads at once.
+        """
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise errors.EngineUnusable("the engine has been closed")
+        deadline = time.monotonic() + limit_s
+        try:
+            _send(process.stdin.fileno(), json.dumps(question).encode() + b"\n", deadline)
+            return dict(json.loads(_line(process.stdout.fileno(), deadline)))
+        except (OSError, ValueError) as error:
+            process.kill()
+            raise errors.EngineLost(f"{self._module} is gone: {error}") from error
+
+    def restart(self, lost: int, *, explained: bool = False) -> None:
         """Replaces the child with that process id, ending it if it still lives; another has been replaced already.
 
-        Raises `EngineUnusable` when children died more than three times within a minute, or after `close`.
+        Raises `EngineUnusable` when children died more than three times within a minute, or after `close`; deaths
+        that are `explained`, up to this one, don't count.
         """
         with self._lock:
+            if explained:
+                self._restarted_at.clear()
             process = self._process
             if process is None:
                 raise errors.EngineUnusable("the engine has been closed")
@@ -89,9 +118,9 @@ class Host:
 
     def _replaced(self) -> bool:
         """Starts another child; False when it died while it loaded, as one may whose memory was taken."""
-        now = time.monotonic()
-        if len(self._restarted_at) == RESTARTS_A_MINUTE and now - self._restarted_at[0] < 60:
-            raise errors.EngineUnusable(f"the engine host died {RESTARTS_A_MINUTE + 1} times within a minute")
+        now, most = time.monotonic(), self._restarts_a_minute
+        if most and len(self._restarted_at) == most and now - self._restarted_at[0] < 60:
+            raise errors.EngineUnusable(f"the engine host died {most + 1} times within a minute")
         self._restarted_at.append(now)
         try:
             self.start()
@@ -126,10 +155,10 @@ class Host:
             answer: dict[str, Any] = json.loads(line) if line else {}
         except ValueError:  # it was cut off
             answer = {}
-        if "address" in answer:
+        if answer and "error" not in answer:
             return answer
         self._release(process)
-        if "error" in answer:
+        if answer:
             raise errors.EngineUnusable(answer["error"])
         raise _DiedLoading(f"the engine host ended with code {process.returncode} before the model was loaded")
 
@@ -140,3 +169,37 @@ class Host:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def start(*hosts: Host) -> None:
+    """Starts them beside each other. Raises `EngineUnusable`, with all of them ended, when one can't be."""
+    with futures.ThreadPoolExecutor(len(hosts)) as pool:
+        starting = [pool.submit(host.start) for host in hosts]
+    failed = [error for future in starting if (error := future.exception())]
+    if failed:
+        for host in hosts:
+            host.close()
+        raise failed[0]
+
+
+def _send(descriptor: int, data: bytes, deadline: float) -> None:
+    """Writes all of it. Raises `OSError`, a `TimeoutError` when the reader doesn't read."""
+    os.set_blocking(descriptor, False)
+    left = memoryview(data)
+    while left:
+        if not select.select([], [descriptor], [], max(0.0, deadline - time.monotonic()))[1]:
+            raise TimeoutError("it doesn't read")
+        left = left[os.write(descriptor, left) :]
+
+
+def _line(descriptor: int, deadline: float) -> bytes:
+    """One line. Raises `OSError`: a `TimeoutError` when it doesn't come, `ConnectionResetError` at the writer's end."""
+    came = bytearray()
+    while not came.endswith(b"\n"):
+        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise TimeoutError("it doesn't answer")
+        part = os.read(descriptor, 1 << 20)
+        if not part:
+            raise ConnectionResetError("it has ended")
+        came += part
+    return bytes(came)

@@ -1,7 +1,8 @@
 """The llama.cpp engine: this side of an engine host that speaks llama-server's HTTP API.
 
 Exactness (design, section 5): prompts go as token ids, so that a continued run starts from the very tokens that were
-streamed; each slot has a cache of its own; and a slot's cached prompt serves only the tenant that left it.
+streamed; each slot has a cache of its own; and a slot's cached prompt serves only the tenant that left it. Texts are
+made into ids by a process of their own (`tokenizer`), so that none can end a generation.
 """
 
 import base64
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Handle, Request
+from workers.engines import hosting, sampling, tokenizer
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
+from workers.engines.tokenizer import Tokenizer
 
 _OPTIONS = {"batch": 0, "binary": ""}
 _BATCH = 64  # small, so that a long prompt neither stalls its neighbours nor outlives its cancellation
@@ -49,35 +52,35 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
         "threads": threads,
         "batch": batch,
         "embedding": model.embeds,
+        "mapped": False,
         "binary": options["binary"],
-        # Address space, generously: what it bounds is a runaway. Other builds may map far more (CUDA does).
-        "memory_bytes": None if options["binary"] else 4 * model.file.stat().st_size + (8 << 30),
         "key": key,
     }
     host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
-    host.start()
-    return LlamaCpp(model.name, slots, model.context, _EMBEDDING_BATCH if model.embeds else batch, host, key)
+    texts = Tokenizer(tokenizer.host(model, options["binary"], _LOAD_LIMIT_S), model.context)
+    hosting.start(host, texts.host)
+    engine = LlamaCpp(model.name, slots, model.context, _EMBEDDING_BATCH if model.embeds else batch, host, key, texts)
+    tokenizer.require_template(model, engine, texts.host.ready)
+    return engine
 
 
 class LlamaCpp:
     """A model in its engine host. Everything but `close` may be called from any thread."""
 
-    def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
+    def __init__(
+        self, name: str, slots: int, context: int, batch: int, host: Host, key: str, tokenizer: Tokenizer
+    ) -> None:
         self.name, self.slots, self.context, self.host = name, slots, context, host
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}
-        self._token_ids = functools.lru_cache(slots)(self._tokenize)
-
-    def count_tokens(self, prompt: str) -> int:
-        return len(self._token_ids(prompt))
-
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        return str(self._call("/apply-template", {"messages": list(messages)})["prompt"])
+        self.tokenizer = tokenizer
+        self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
+        self.reread, self.detokenize = tokenizer.reread, tokenizer.detokenize
 
     def generate(self, request: Request) -> Handle:
-        ids = [*self._token_ids(request.prompt), *request.emitted]
+        ids = [*request.prompt.ids, *request.emitted]
         slot, cached = self._take_slot(request.scope)
         params = request.params
         body = {
@@ -88,29 +91,16 @@ class LlamaCpp:
             "stream": True,
             "return_tokens": True,
             "return_progress": len(ids) > self.batch_tokens,  # of a prompt evaluated in one go there is nothing to tell
-            "n_predict": params.max_tokens - len(request.emitted),
+            "n_predict": params.max_tokens - request.number,
             "temperature": params.temperature,
             "top_p": params.top_p,
             "top_k": params.top_k,
             "min_p": params.min_p,
             "repeat_penalty": params.repetition_penalty,
             "stop": list(params.stop),
-            "seed": params.seed,
+            "seed": sampling.seed(params.seed, request.number),
         }
         return Completion(self._address(), self._key, body, functools.partial(self._give_back, slot))
-
-    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        before, after = self._around
-        # One exchange for all: an id that plain text never gives stands after each of them.
-        marks = (before + after)[:1]
-        marked: list[str | int] = []
-        for text in texts:
-            marked += [text, *marks]
-        ids = self._ids(marked)
-        pieces = [tuple(piece) for mark in marks for piece in _split(ids, mark)]
-        if len(pieces) != len(texts):  # the model has no such id
-            pieces = [self._ids(text) for text in texts]
-        return [(*before, *piece, *after) for piece in pieces]
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         body = {"input": [list(ids) for ids in inputs], "encoding_format": "base64"}
@@ -122,14 +112,15 @@ class LlamaCpp:
     def incarnation(self) -> int:
         return self.host.pid
 
-    def restart(self, lost: int) -> None:
-        self.host.restart(lost)
+    def restart(self, lost: int, *, explained: bool = False) -> None:
+        self.host.restart(lost, explained=explained)
 
     def hang_up(self) -> None:
         self.host.kill()
 
     def close(self) -> None:
         self.host.close()
+        self.tokenizer.close()
 
     def _take_slot(self, scope: str) -> tuple[int, bool]:
         """A free slot, the tenant's own last one if there is one, and whether its cached prompt is the tenant's."""
@@ -147,22 +138,6 @@ class LlamaCpp:
         with self._lock:
             self._free.append(slot)
 
-    def _tokenize(self, prompt: str) -> tuple[int, ...]:
-        body = {"content": prompt, "add_special": True, "parse_special": True}
-        return tuple(self._call("/tokenize", body)["tokens"])
-
-    @functools.cached_property
-    def _around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """What the model puts before a text and after it."""
-        bare, whole = self._ids("a"), self._ids("a", special=True)
-        starts = range(len(whole) - len(bare) + 1)
-        start = next((start for start in starts if whole[start : start + len(bare)] == bare), 0)
-        return whole[:start], whole[start + len(bare) :]
-
-    def _ids(self, content: str | list[str | int], *, special: bool = False) -> tuple[int, ...]:
-        body = {"content": content, "add_special": special, "parse_special": False}
-        return tuple(self._call("/tokenize", body)["tokens"])
-
     def _address(self) -> tuple[str, int]:
         address = urllib.parse.urlsplit(self.host.ready["address"])
         return address.hostname or "", address.port or 0
@@ -170,6 +145,10 @@ class LlamaCpp:
     def _call(self, path: str, body: Mapping[str, Any], limit_s: float = _CALL_LIMIT_S) -> dict[str, Any]:
         """One short exchange. Raises `EngineLost` when the host is gone, `EngineRefused` for what it won't take."""
         connection = http.client.HTTPConnection(*self._address(), timeout=limit_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise errors.EngineGone(f"the engine host doesn't listen: {error}") from error
         try:
             connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {self._key}"})
             response = connection.getresponse()
@@ -183,14 +162,3 @@ class LlamaCpp:
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)
-
-
-def _split(ids: Sequence[int], mark: int) -> list[list[int]]:
-    """What stands before each mark."""
-    pieces: list[list[int]] = [[]]
-    for number in ids:
-        if number == mark:
-            pieces.append([])
-        else:
-            pieces[-1].append(number)
-    return pieces[:-1]

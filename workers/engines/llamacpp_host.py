@@ -2,9 +2,11 @@
 
 Runs as `python -m workers.engines.llamacpp_host`: one line of JSON on stdin says what to load, one on stdout where it
 listens; when stdin closes, it ends. The server comes from the xllamacpp wheel, or is the `llama-server` binary that
-the catalogue names.
+the catalogue names. It is given token ids only: texts and chat templates are the tokenizer's (`tokenizer_host`).
 """
 
+import collections
+import contextlib
 import ctypes
 import json
 import os
@@ -13,36 +15,76 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from typing import Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from tasks import errors
+from workers.engines import llamacpp_fit
+
+_ERROR = " E "  # how llama.cpp's log marks a line that tells of an error
+_CAUSE = "error loading model: "
+_KEPT_LINES = 40
+_TEMPLATE = "chatml"  # of no use here, but the file's own would be parsed, and a broken one would stop the server
+
+
+class LoadError(Exception):
+    """The model can't be loaded; the text says why."""
 
 
 def main() -> None:
     """Loads, says so, and stays until stdin closes."""
     told = json.loads(sys.stdin.readline())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if told["memory_bytes"]:
-        resource.setrlimit(resource.RLIMIT_AS, (told["memory_bytes"], told["memory_bytes"]))
-    # The library prints to file descriptor 1; the answer has it to itself.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    answers = take_stdout()
     try:
-        server, address = _serve_binary(told) if told["binary"] else _serve_wheel(told)
-    except (RuntimeError, OSError) as error:
-        print(json.dumps({"error": f"{told['file']}: {error}"}), file=answers, flush=True)
+        weights = llamacpp_fit.read(Path(told["file"]))
+        # Other builds may map far more than the file and the cache: CUDA does.
+        limit(None if told["binary"] else weights.address_space(told["slots"] * told["context"]))
+        server, address = serve(told)
+    except (errors.EngineUnusable, LoadError) as error:
+        print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)
     print(json.dumps({"address": address}), file=answers, flush=True)
     sys.stdin.read()
+    end(server)
+
+
+def take_stdout() -> IO[str]:
+    """The way for answers: the library prints to file descriptor 1, which from now on is stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def limit(memory_bytes: int | None) -> None:
+    """Bounds the address space, and leaves no core behind."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def serve(told: dict[str, Any]) -> tuple[Any, str]:
+    """A server with the model loaded, and its address. Raises `LoadError` with the library's own last words."""
+    try:
+        return _serve_binary(told) if told["binary"] else _serve_wheel(told)
+    except OSError as error:
+        raise LoadError(f"{told['file']}: {error}") from error
+
+
+def end(server: Any) -> None:
+    """Ends the process and its server. Nothing is to be saved, and the library's threads need not be waited for."""
     if isinstance(server, subprocess.Popen):
         server.kill()
-    os._exit(0)  # nothing to save, and the library's threads need not be waited for
+    os._exit(0)
 
 
 def _serve_wheel(told: dict[str, Any]) -> tuple[Any, str]:
-    """llama.cpp's server inside this process. Raises `RuntimeError` for a file it can't load."""
+    """llama.cpp's server inside this process."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -58,15 +100,47 @@ def _serve_wheel(told: dict[str, Any]) -> tuple[Any, str]:
     params.n_threads_http = told["slots"] + 4
     params.api_keys = [told["key"]]
     params.cache_ram_mib = 0
+    params.fit_params = False  # it would load the model a first time to see what fits
     params.warmup = False
     params.ui = False
-    params.use_jinja = True
-    params.verbosity = 0
-    server = xllamacpp.Server(params)
+    params.use_jinja = False
+    params.chat_template = _TEMPLATE
+    params.no_extra_bufts = told["mapped"]
+    params.verbosity = 1  # errors
+    with _overheard() as lines:
+        try:
+            server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise LoadError(f"{told['file']}: {_reason(lines()) or error}") from error
     return server, server.listening_address
 
 
-def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[bytes]", str]:
+@contextlib.contextmanager
+def _overheard() -> Iterator[Any]:
+    """What is written to stderr within the block can be read there; it is passed on at its end."""
+    with tempfile.TemporaryFile() as heard:
+        stderr = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+
+        def lines() -> list[str]:
+            return os.pread(heard.fileno(), 1 << 20, 0).decode("utf-8", "replace").splitlines()
+
+        try:
+            yield lines
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            sys.stderr.writelines(f"{line}\n" for line in lines())
+            sys.stderr.flush()
+
+
+def _reason(lines: Iterable[str]) -> str:
+    """Of the library's log what went wrong first: the rest only says that it did."""
+    told = [line.partition(_ERROR)[2].strip() for line in lines if _ERROR in line]
+    return next((line.partition(_CAUSE)[2] for line in told if _CAUSE in line), "; ".join(told[:2]))
+
+
+def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[str]", str]:
     """The named `llama-server`, with the same settings, on a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,21 +148,43 @@ def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[bytes]", str]
     counts = {"-c": told["slots"] * told["context"], "-np": told["slots"], "-b": told["batch"], "-ub": told["batch"]}
     counts |= {"-t": told["threads"], "-tb": told["threads"], "--threads-http": told["slots"] + 4, "--cache-ram": 0}
     flags = [text for flag, count in counts.items() for text in (flag, str(count))]
-    switches = ["--no-kv-unified", "--no-warmup", "--no-ui", "--jinja"] + ["--embeddings"] * told["embedding"]
+    switches = ["--no-kv-unified", "--no-warmup", "--no-ui", "--no-jinja", "--chat-template", _TEMPLATE]
+    switches += ["--embeddings"] * told["embedding"] + ["--no-repack"] * told["mapped"]
     command = [told["binary"], "-m", told["file"], "--host", "127.0.0.1", "--port", str(port), *flags, *switches]
+    environment = {**os.environ, "LLAMA_API_KEY": told["key"]}
     server = subprocess.Popen(
-        command, env={**os.environ, "LLAMA_API_KEY": told["key"]}, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        preexec_fn=_die_with_parent,
     )
+    lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+    listener = threading.Thread(target=_pass_on, args=(server, lines), daemon=True)
+    listener.start()
     address = f"http://127.0.0.1:{port}"
     while not _healthy(address):
         if server.poll() is not None:
-            raise RuntimeError(f"{told['binary']} ended with code {server.returncode}")
+            listener.join(1)
+            told_by_it = _reason(lines) or "; ".join(list(lines)[-2:])
+            raise LoadError(f"{told['binary']} ended with code {server.returncode}: {told_by_it}")
         time.sleep(0.05)
     threading.Thread(target=_end_with, args=(server,), daemon=True).start()
     return server, address
 
 
-def _end_with(server: "subprocess.Popen[bytes]") -> None:
+def _pass_on(server: "subprocess.Popen[str]", lines: "collections.deque[str]") -> None:
+    """Keeps the last lines that the server says, and says them."""
+    assert server.stderr is not None
+    for line in server.stderr:
+        lines.append(line.rstrip("\n"))
+        sys.stderr.write(line)
+        sys.stderr.flush()
+
+
+def _end_with(server: "subprocess.Popen[str]") -> None:
     """A host whose server has died is no host."""
     server.wait()
     os._exit(1)

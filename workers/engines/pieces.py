@@ -9,7 +9,9 @@ from tasks.engine import Delta
 
 @dataclass(slots=True)
 class Pieces:
-    """Takes one token after another. A delta's text is exactly its ids', except where a stop string cut a token."""
+    """Takes one token after another. A delta's text is exactly its ids', except where a stop string cut a token: by
+    the difference, whoever takes the answer up again sees that it had come to its end.
+    """
 
     stop: tuple[str, ...]
     stopped: bool = False
@@ -58,8 +60,8 @@ class Pieces:
         if any(reached == end for reached, _ in self._bounds):
             return self._take(end)
         count = next((count for reached, count in self._bounds if reached > end), len(self._ids))
-        self._ids = self._ids[count:]
-        return Delta(self._text[:end], count, ())
+        ids, self._ids = tuple(self._ids[:count]), self._ids[count:]
+        return Delta(self._text[:end], count, ids)
 
 
 def _beginning(text: str, stop: Iterable[str]) -> int:

@@ -36,6 +36,15 @@ def choose(logits: Floats, params: Params, before: Sequence[int], number: int) -
     return int(ids[min(int(np.searchsorted(chances.cumsum(), drawn, side="right")), len(ids) - 1)])
 
 
+def seed(given: int, number: int) -> int:
+    """The seed by which the rest of an answer is drawn from the token with that number on, below 2³¹.
+
+    At the answer's beginning it is the job's own. A library that draws one number after another from it can't be put
+    back to where it was, so the rest of an interrupted answer is drawn anew, and always in the same way.
+    """
+    return random.Random(f"{given}.{number}").getrandbits(31) if number else given  # noqa: S311 not a secret
+
+
 def _penalize(logits: Floats, penalty: float, before: Sequence[int]) -> Floats:
     if penalty == 1.0:
         return logits

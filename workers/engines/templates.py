@@ -5,8 +5,11 @@ The conventions are those of Hugging Face's `apply_chat_template`, which templat
 
 import datetime as dt
 import json
+import resource
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,16 +19,14 @@ import jinja2.sandbox
 from tasks import errors
 
 _LIMIT_S = 2.0
+_LIMIT_BYTES = 512 << 20
 _LIMIT_CHARACTERS = 8 << 20
 _LARGEST = 1 << 20
+_LONGEST_REASON = 300
 # They make a text as long as they are told.
 _PADDING = ("ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map")
 
-# What llama.cpp takes for a model without a template.
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+NONE = "the model has no chat template: name one in the catalogue (`template`), or ask for `generate`"
 
 Render = Callable[[Sequence[Mapping[str, Any]]], str]
 
@@ -57,6 +58,16 @@ def _product(left: Any, right: Any) -> float:
     return float(min(sizes[0], 1 << 64) * min(sizes[1], 1 << 64))
 
 
+def compiled(source: str | None, bos: str, eos: str) -> tuple[Render | None, str | None]:
+    """The template as a function of a conversation; None, and why, when there is none or it is broken."""
+    if source is None:
+        return None, NONE
+    try:
+        return compile(source, bos, eos), None
+    except errors.EngineRefused as error:
+        return None, str(error)
+
+
 def compile(source: str, bos: str, eos: str) -> Render:
     """The template as a function of a conversation, which raises `EngineRefused` saying why it can't render one.
 
@@ -65,18 +76,24 @@ def compile(source: str, bos: str, eos: str) -> Render:
     try:
         with _Limit():
             template = _environment().from_string(source)
-    except (jinja2.TemplateError, TooLong, RecursionError) as error:
-        raise errors.EngineRefused(f"the model's chat template: {error}") from error
+    except (jinja2.TemplateError, TooLong, RecursionError, MemoryError) as error:
+        raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
     def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
         values = {"messages": list(messages), "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
         try:
             with _Limit():
-                return _within(template.generate(values), bos)
+                return _within(template.generate(values))
         except Exception as error:  # a foreign program may raise anything
-            raise errors.EngineRefused(f"the model's chat template: {error or type(error).__name__}") from error
+            raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
     return rendered if _takes_system(rendered) else lambda messages: rendered(_without_system(messages))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line and without the library's positions in its source."""
+    lines = str(getattr(error, "message", None) or error).strip().splitlines()
+    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
 
 
 def _takes_system(render: Render) -> bool:
@@ -105,15 +122,15 @@ def _without_system(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
     return [*said, *([{"role": "user", "content": "\n".join(system)}] if system else [])]
 
 
-def _within(pieces: Any, bos: str) -> str:
-    """The text, without a beginning of text, which counting puts there."""
+def _within(pieces: Any) -> str:
+    """The text. Raises `TooLong`."""
     parts, length = [], 0
     for piece in pieces:
         parts.append(piece)
         length += len(piece)
         if length > _LIMIT_CHARACTERS:
             raise TooLong(f"it writes more than {_LIMIT_CHARACTERS} characters")
-    return "".join(parts).removeprefix(bos)
+    return "".join(parts)
 
 
 def _environment() -> jinja2.Environment:
@@ -139,16 +156,30 @@ def _now(layout: str) -> str:
 
 
 class _Limit:
-    """Ends Python code of the main thread when it takes too long."""
+    """Ends Python code of the main thread when it takes too long, or more memory than a conversation may.
+
+    A text can be doubled again and again by `~`, which no sandbox sees.
+    """
 
     def __enter__(self) -> None:
         self._former = signal.signal(signal.SIGALRM, self._end)
+        self._space = resource.getrlimit(resource.RLIMIT_AS)
+        if sys.platform == "linux":
+            soft, hard = self._space
+            most = _address_space() + _LIMIT_BYTES
+            resource.setrlimit(resource.RLIMIT_AS, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
         signal.setitimer(signal.ITIMER_REAL, _LIMIT_S)
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, self._space)
         signal.signal(signal.SIGALRM, self._former)
 
     @staticmethod
     def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG004 signal's signature
         raise TooLong(f"it takes more than {_LIMIT_S:g} s")
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -2,22 +2,22 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Self
 
 from workers.engines.gguf import Header
+from workers.engines.marks import CONTROL, ENDS, UNKNOWN, USER_DEFINED, Marks, Piece
 
-# Types of tokens: llama.cpp, include/llama.h, `llama_token_type`.
-_UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 2, 3, 4, 5, 6
+_UNUSED, _BYTE = 5, 6
 _SPACE = "\u2581".encode()
-# Names that end an answer in models whose header names only one end: llama.cpp, src/llama-vocab.cpp.
-_ENDS = (b"<|im_end|>", b"<|eot_id|>", b"<|end|>", b"<end_of_turn>", b"<|endoftext|>", b"<|eom_id|>", b"<EOT>")
 
 
 class Vocabulary:
-    """Made of a header that `ctransformers_fit` has found good. Ids are below `size`."""
+    """Made of a header that `ctransformers_fit` has found good, and the chat template. Ids are below `size`."""
 
-    def __init__(self, texts: Sequence[bytes], types: Sequence[int], header: Header) -> None:
+    def __init__(self, header: Header, template: str | None) -> None:
+        texts = header.items("tokenizer.ggml.tokens", bytes)
+        types = header.items("tokenizer.ggml.token_type", int)
         self.size = len(texts)
+        self.marks = Marks.of(header, template)
         self._pieces = [_piece(text, kind) for text, kind in zip(texts, types, strict=True)]
         self._texts = texts
         bos, eos = (header.whole(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
@@ -25,21 +25,11 @@ class Vocabulary:
         self._before = [self.bos] * header.flag("tokenizer.ggml.add_bos_token", True)
         self._after = [self.eos] * header.flag("tokenizer.ggml.add_eos_token", False)
         named = {header.whole(f"tokenizer.ggml.{name}_token_id") for name in ("eot", "eom")}
-        told = {number for number, text in enumerate(texts) if text in _ENDS and types[number] != 1}
+        told = {number for number, text in enumerate(texts) if text.decode("utf-8", "replace") in ENDS}
+        told = {number for number in told if types[number] != 1}
         self.ends = frozenset({self.eos, *told, *(end for end in named if end is not None)})
-        marks = {
-            text.decode("utf-8", "replace"): number
-            for number, text in enumerate(texts)
-            if text and types[number] in (_UNKNOWN, _CONTROL, _USER_DEFINED)
-        }
-        self._marks = marks
-        self._split = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
-
-    @classmethod
-    def of(cls, header: Header) -> Self:
-        texts = [item for item in header.arrays["tokenizer.ggml.tokens"].items if isinstance(item, bytes)]
-        types = [item for item in header.arrays["tokenizer.ggml.token_type"].items if isinstance(item, int)]
-        return cls(texts, types, header)
+        defined = {self.name(number): number for number, kind in enumerate(types) if kind == USER_DEFINED}
+        self._defined = Marks.named({name: number for name, number in defined.items() if name})
 
     def name(self, token: int) -> str:
         """The token as templates write it."""
@@ -49,18 +39,22 @@ class Vocabulary:
         """What the token adds to an answer: bytes, perhaps a part of a character; nothing for control tokens."""
         return self._pieces[token]
 
-    def encode(self, text: str, plain: Callable[[str], Sequence[int]], *, special: bool) -> list[int]:
-        """The text's tokens, `special` ones where their names stand, `plain` giving those of what lies between."""
-        ids, at = list(self._before), 0
-        for mark in self._split.finditer(text) if special else ():
-            ids += [*(plain(text[at : mark.start()]) if mark.start() > at else ()), self._marks[mark[0]]]
-            at = mark.end()
-        return [*ids, *(plain(text[at:]) if at < len(text) else ()), *self._after]
+    def encode(self, pieces: Sequence[Piece], plain: Callable[[str], Sequence[int]]) -> list[int]:
+        """Tokens and the texts between them as tokens, `plain` giving those of a text, with what stands around all."""
+        found = list(pieces[1:] if pieces[:1] == self._before else pieces)
+        return [*self._before, *self.within(found, plain), *self._after]
+
+    def within(self, pieces: Sequence[Piece], plain: Callable[[str], Sequence[int]]) -> list[int]:
+        """The tokens without what stands around them. Tokens that users defined are found in every text."""
+        parts = [
+            part for piece in pieces for part in (self._defined.split(piece) if isinstance(piece, str) else [piece])
+        ]
+        return [number for part in parts for number in (plain(part) if isinstance(part, str) else [part])]
 
 
 def _piece(text: bytes, kind: int) -> bytes:
-    if kind in (_UNKNOWN, _CONTROL, _UNUSED):
+    if kind in (UNKNOWN, CONTROL, _UNUSED):
         return b""
     if kind == _BYTE:
         return bytes([int(text[3:5], 16)]) if re.fullmatch(rb"<0x[0-9A-F]{2}>", text) else b""
-    return text if kind == _USER_DEFINED else text.replace(_SPACE, b" ")
+    return text if kind == USER_DEFINED else text.replace(_SPACE, b" ")

@@ -16,7 +16,7 @@ TESTS: dict[str, Sequence[str]] = {
     ),
     "F28": (
         "tests/tasks/queues/test_sweep.py::test_job_that_took_three_workers_with_it_is_poison",
-        "tests/workers/test_generation.py::test_job_whose_host_keeps_dying_is_poison",
+        "tests/workers/test_generation.py::test_job_whose_host_keeps_dying_is_poison_and_the_host_is_back",
         "tests/workers/test_generation.py::test_neighbours_of_a_deadly_job_come_to_their_end",
         "tests/workers/test_gguf.py::test_damaged_header_is_an_error_that_says_how",
     ),

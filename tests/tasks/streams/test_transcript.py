@@ -22,6 +22,16 @@ def test_text_and_tokens_are_summed() -> None:
     assert whole.exact() == ((1, 2, 3), "ab")
 
 
+def test_prompt_counts_as_far_as_it_was_evaluated_until_an_answer_begins() -> None:
+    """Whoever cancels in a long prompt pays for what progress had told by then."""
+    whole = spoken()
+    assert whole.prompt_tokens == 0
+    whole.add(PROGRESS, {"done": 4, "total": 7}, tokens=4)
+    assert whole.prompt_tokens == 4
+    whole.add(DELTA, {"text": "a"}, tokens=1)
+    assert whole.prompt_tokens == 7
+
+
 def test_exact_beginning_ends_where_an_id_is_unknown() -> None:
     """What follows a piece with an unknown id can't be continued by ids."""
     whole = spoken(("a", 1, (1,)), ("語", 3, ()), ("b", 1, (3,)))

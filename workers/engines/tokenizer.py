@@ -1,0 +1,123 @@
+"""This side of the tokenizer process of a llama.cpp model: questions one at a time, and who is to blame for a death."""
+
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from tasks import errors
+from tasks.catalog import Model
+from tasks.engine import Engine, Prompt
+from workers.engines.hosting import Host
+
+log = structlog.get_logger(__name__)
+
+_LIMIT_S = 60.0
+_DEATHS_ALLOWED = 2  # the first may have come from outside; of the same text twice, it is the text's
+_PIECE = 1 << 16  # characters read at a time: others take turns in between
+_SLACK = 16  # tokens that a text may have fewer than its pieces, for each of them
+
+
+class Tokenizer:
+    """Texts in, token ids out. Thread-safe; the process reads one text at a time, so a death is the text's own."""
+
+    def __init__(self, host: Host, context: int) -> None:
+        self.host, self._context = host, context
+        self._lock = threading.Lock()
+
+    def prompt(self, text: str) -> Prompt:
+        """See `Engine.prompt`."""
+        self._refuse_too_long(text)
+        return Prompt(text, tuple(self._ask("prompt", text)))
+
+    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+        """See `Engine.chat`."""
+        self._refuse_too_long("\n".join(message["content"] for message in messages))
+        text, ids = self._ask("chat", list(messages))
+        return Prompt(text, tuple(ids))
+
+    def reread(self, text: str) -> tuple[int, ...]:
+        """See `Engine.reread`."""
+        return tuple(self._ask("reread", text))
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """See `Engine.detokenize`."""
+        return str(self._ask("detokenize", list(ids)))
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """See `Engine.tokenize`."""
+        found: list[tuple[int, ...]] = []
+        lot: list[str] = []
+        for number, text in enumerate(texts, 1):
+            lot.append(text)
+            if number == len(texts) or sum(map(len, lot)) > _PIECE:
+                found += [tuple(ids) for ids in self._ask("tokenize", lot)]
+                lot = []
+        return found
+
+    def close(self) -> None:
+        self.host.close()
+
+    def _refuse_too_long(self, text: str) -> None:
+        """Counts a very long text in pieces. Raises `ContextLengthExceeded` once they are more than the context."""
+        if len(text) <= _PIECE:
+            return
+        tokens = 0
+        for start in range(0, len(text), _PIECE):
+            tokens += len(self._ask("reread", text[start : start + _PIECE])) - _SLACK
+            if tokens > self._context:
+                raise errors.ContextLengthExceeded(f"more than {self._context} tokens: that is the model's context")
+
+    def _ask(self, do: str, given: Any) -> Any:
+        """The process's answer. Raises `EngineRefused` with its reason, `Poison` when it dies of the question twice."""
+        with self._lock:
+            for _ in range(_DEATHS_ALLOWED):
+                lost = self.host.pid
+                try:
+                    told = self.host.ask({"do": do, "given": given}, _LIMIT_S)
+                except errors.EngineLost as error:
+                    log.warning("tokenizer_lost", error=str(error))
+                    self.host.restart(lost)
+                else:
+                    break
+            else:
+                raise errors.Poison("the tokenizer died of this job's text, twice")
+        if "refused" in told:
+            raise errors.EngineRefused(told["refused"])
+        return told["answer"]
+
+
+def host(model: Model, binary: str, load_limit_s: float) -> Host:
+    """The process, not started yet. Raises `EngineUnusable` for a template that can't be read."""
+    told = {
+        "file": str(model.file),
+        "binary": binary,
+        "embedding": model.embeds,
+        "template": template_of(model),
+        "key": secrets.token_urlsafe(32),
+    }
+    return Host("workers.engines.tokenizer_host", told, load_limit_s, restarts_a_minute=None)
+
+
+def template_of(model: Model) -> str | None:
+    """The chat template that the catalogue names. Raises `EngineUnusable` when it can't be read."""
+    try:
+        return model.template.read_text(encoding="utf-8") if model.template else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.EngineUnusable(f"{model.name}: the template {model.template}: {error}") from error
+
+
+def require_template(model: Model, engine: Engine, told: Mapping[str, Any]) -> None:
+    """Raises `EngineUnusable`, the engine closed, when a model that is to chat has no template.
+
+    With a broken one it is left for what else it may be asked. `told` is what the process with the template said.
+    """
+    problem = told["template_problem"]
+    if problem is None or "chat" not in model.types:
+        return
+    if model.types == ("chat",) or not told["has_template"]:
+        engine.close()
+        raise errors.EngineUnusable(f"{model.name}: {problem}")
+    log.warning("no_chat", model=model.name, reason=problem)
