@@ -1,18 +1,14 @@
 """Cuts long runs of one kind of character into tokens, by each pre-tokenizer of llama.cpp's.
 
 `python -m benchmarks.tokenising [--pre tekken,qwen2]`. Prompts come from anybody, and some pre-tokenizers take a long
-run apart by recursion. Each cell says how many seconds it took and how many tokens there are, or what became of it: the
-signal that ended the engine host, or the error's code.
+run apart by recursion. Each cell says how many seconds it took, and how many tokens there are or the error's code.
 """
 
 import itertools
 import json
 import os
-import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,8 +19,8 @@ from benchmarks import random_gguf, tables
 from benchmarks.tables import Cell, Table
 from tasks import errors
 from tasks.catalog import Model
+from tasks.engine import Engine
 from workers import engines
-from workers.engines.llamacpp import LlamaCpp
 
 # One name for each way to cut: llama.cpp, src/llama-vocab.cpp, `llama_vocab::impl::load`. Not all are in every build.
 PRES = (
@@ -45,7 +41,7 @@ RUNS = {
     "emoji": "🙂🚀🌍🎉",
 }
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
-ENDS_WITHIN_S = 5.0
+CONTEXT = 1 << 20  # tokens: longer texts are refused without being counted to their end
 
 
 def run(kind: str, length: int) -> str:
@@ -65,13 +61,14 @@ def main(pres: str, kinds: str, lengths: str, file: Path | None) -> None:
     rows: list[tuple[Cell, ...]] = []
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
         for pre in pres.split(","):
-            model = _model(Path(folder), pre)
-            if not _known(model):
+            engine = _load(_model(Path(folder), pre))
+            if engine is None:
                 console.print(f"{pre}: not in this build")
                 continue
             for kind in kinds.split(","):
-                rows.append((pre, kind, *_cells(model, [run(kind, size) for size in sizes])))
+                rows.append((pre, kind, *(_cell(engine, run(kind, size)) for size in sizes)))
                 console.print(" | ".join(map(tables.shown, rows[-1])))
+            engine.close()
     columns = ("pre-tokenizer", "a run of", *(f"{size:,}" for size in sizes))
     table = Table("How long do prompts of one kind of character take?", columns, rows, "seconds, tokens; by characters")
     tables.show(console, table)
@@ -81,49 +78,25 @@ def main(pres: str, kinds: str, lengths: str, file: Path | None) -> None:
 
 def _model(folder: Path, pre: str) -> Model:
     file = random_gguf.write(folder / f"{pre}.gguf", random_gguf.of_bytes(random_gguf.SHAPES["tiny"], pre))
-    return Model(name=pre, engine="llamacpp", context=512, slots=1, types=("generate",), file=file)
+    return Model(name=pre, engine="llamacpp", context=CONTEXT, slots=1, types=("generate",), file=file)
 
 
-def _known(model: Model) -> bool:
+def _load(model: Model) -> Engine | None:
+    """None when llama.cpp doesn't know the pre-tokenizer."""
     try:
-        _load(model).close()
+        return engines.load(model, slots=1, threads=1)
     except errors.EngineUnusable:
-        return False
-    return True
-
-
-def _load(model: Model) -> LlamaCpp:
-    engine = engines.load(model, slots=1, threads=1)
-    assert isinstance(engine, LlamaCpp)
-    return engine
-
-
-def _cells(model: Model, texts: Sequence[str]) -> Iterator[str]:
-    """What became of each text, one after the other, in an engine host that is replaced when it has died."""
-    engine = _load(model)
-    for text in texts:
-        began_at = time.perf_counter()
-        try:
-            tokens = len(engine.prompt(text).ids)
-            yield f"{time.perf_counter() - began_at:.3f} s, {tokens}"
-        except errors.EngineLost as error:
-            yield f"{_end(engine) or error} after {time.perf_counter() - began_at:.2f} s"
-            engine.close()
-            engine = _load(model)
-        except errors.ForebayError as error:
-            yield f"{error.code} after {time.perf_counter() - began_at:.2f} s"
-    engine.close()
-
-
-def _end(engine: LlamaCpp) -> str | None:
-    """The signal or code with which the engine host ended; None when it lives."""
-    process = engine.host._process
-    assert process is not None
-    try:
-        code = process.wait(ENDS_WITHIN_S)
-    except subprocess.TimeoutExpired:
         return None
-    return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
+def _cell(engine: Engine, text: str) -> str:
+    """What became of the text."""
+    began_at = time.perf_counter()
+    try:
+        told = str(len(engine.prompt(text).ids))
+    except errors.ForebayError as error:
+        told = error.code
+    return f"{time.perf_counter() - began_at:.3f} s, {told}"
 
 
 if __name__ == "__main__":

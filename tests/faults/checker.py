@@ -17,7 +17,6 @@ from tests.faults.rig import Rig
 
 _TOLD_WITHIN_S = 20.0
 _ENDS = ("succeeded", "failed", "cancelled", "expired")
-_NOT_ITS_OWN = errors.SYSTEM | {errors.Poison.code}
 
 Alone = Mapping[Key, tuple[str, int]]  # what an ask gives when nothing happens: the text, and its tokens
 
@@ -177,7 +176,7 @@ def _count(party: Party, tally: Tally, found: list[Job]) -> None:
 def _compare_end(tally: Tally, ask: Ask, job: Job, due: tuple[str, int] | None, *, cancelled: bool) -> None:
     if job.status == "cancelled" and cancelled:
         return
-    if job.status == "failed" and ask.hostile and job.code not in _NOT_ITS_OWN:
+    if job.status == "failed" and ask.hostile and job.code not in errors.SYSTEM:
         return
     if job.status != "succeeded":
         tally.failed += 1
