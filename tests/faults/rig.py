@@ -36,7 +36,7 @@ engine = "llamacpp"
 file = "{file}"
 context = {context}
 slots = {slots}
-types = ["generate", "chat"]
+types = {types}
 """
 _ECHO = f"""
 [{ECHO}]
@@ -258,12 +258,12 @@ class Rig:
 
     def _catalog(self) -> str:
         subject = self.subject
-        demo = _LLAMACPP.format(name=DEMO, file=subject.file, context=subject.context, slots=subject.slots)
-        demo += f'template = "{subject.template}"\n' if subject.template else ""
-        others = (
-            _LLAMACPP.format(name=name, file=self.random_file(name), context=RANDOM_CONTEXT, slots=RANDOM_SLOTS)
-            for name in RANDOM
+        demo = _LLAMACPP.format(
+            name=DEMO, file=subject.file, context=subject.context, slots=subject.slots, types=["generate", "chat"]
         )
+        demo += f'template = "{subject.template}"\n' if subject.template else ""
+        sizes = {"context": RANDOM_CONTEXT, "slots": RANDOM_SLOTS, "types": ["generate"]}
+        others = (_LLAMACPP.format(name=name, file=self.random_file(name), **sizes) for name in RANDOM)
         return "\n".join((demo + "default = true", _ECHO, *others))
 
     def _slots(self, model: str) -> int:

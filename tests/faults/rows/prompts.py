@@ -46,8 +46,6 @@ def long_runs(ground: Ground) -> Tally:
     for model in ground.size(models, [models[ground.seed % len(models)]]):
         _submit_runs(ground, party, model, tally)
     ground.check(party, tally)
-    again = sum(job.attempt > 1 for job in jobs(ground.rig, party))
-    tally.promise(not again, f"{again} jobs were begun again")
     ground.rig.heal({})
     return tally
 
@@ -66,6 +64,8 @@ def _submit_runs(ground: Ground, party: Party, model: str, tally: Tally) -> None
     tally.injections += len(hostile)
     tally.fired += sum(follower.told_end for follower in hostile)
     tally.promise(host.is_running() and host.status() != psutil.STATUS_ZOMBIE, f"{model}: the engine host died")
+    again = sum(max(follower.attempts, default=0) > 1 for follower in (*hostile, neighbour))
+    tally.promise(not again, f"{model}: {again} jobs were begun again")
     party.cancel(speaking)
     join(ground, [neighbour])
     ends = [_end(follower) for follower in hostile]
