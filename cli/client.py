@@ -65,6 +65,11 @@ class Client:
     def get(self, job_id: str) -> Job:
         return self._ask("GET", f"/v1/jobs/{job_id}")
 
+    def jobs(self, **filters: Any) -> list[Job]:
+        """The newest jobs, the newest first; `filters` are the API's, None where not given."""
+        asked = {name: value for name, value in filters.items() if value is not None}
+        return list(self._ask("GET", "/v1/jobs", params=asked)["data"])
+
     def cancel(self, job_id: str) -> Job:
         return self._ask("POST", f"/v1/jobs/{job_id}/cancel")
 

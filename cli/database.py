@@ -10,8 +10,9 @@ import click
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from cli import credentials, datafolder, embedded
+from cli import credentials, datafolder, embedded, lineup
 from db import session as db_session
+from db.session import Sessions
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,9 +32,19 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError(f"give --database-url, or --data with a folder of `forebay up` (not {data})")
         if "pepper" in given:
             given["pepper"] = given["pepper"] or _pepper(data)
+        if "catalog_file" in given:
+            given["catalog_file"] = given["catalog_file"] or _catalog(data)
+        if "redis_url" in given:
+            given["redis_url"] = given["redis_url"] or embedded.redis_url(data.resolve())
         return command(database_url=database_url or embedded.postgres_url(data.resolve()), **given)
 
     return wrapper
+
+
+def _catalog(data: Path) -> Path:
+    """The catalogue that the data folder's `forebay up` serves from."""
+    own = datafolder.DataFolder(data).catalog
+    return own if own.exists() else lineup.ROOT / "models" / "catalog.toml"
 
 
 def _pepper(data: Path) -> str:
@@ -47,10 +58,16 @@ def _pepper(data: Path) -> str:
 @contextmanager
 def opened(database_url: str) -> Iterator[Session]:
     """A transaction, committed at the block's end. Raises `ClickException` when the database doesn't answer."""
+    with reached(database_url) as sessions, sessions.begin() as session:
+        yield session
+
+
+@contextmanager
+def reached(database_url: str) -> Iterator[Sessions]:
+    """Any number of transactions, one after the other. Raises `ClickException` when the database doesn't answer."""
     engine = db_session.open_engine(database_url, pool_size=1)
     try:
-        with db_session.open_sessions(engine).begin() as session:
-            yield session
+        yield db_session.open_sessions(engine)
     except OperationalError as error:
         raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
     finally:

@@ -26,6 +26,11 @@ class DataFolder:
         return self.root / "run.json"
 
     @property
+    def catalog(self) -> Path:
+        """The catalogue of an `up` that was given model files; else there is none."""
+        return self.root / "catalog.toml"
+
+    @property
     def secrets(self) -> Path:
         """Pepper, passwords and the local key."""
         return self.root / "secrets.json"

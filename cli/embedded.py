@@ -26,6 +26,7 @@ POSTGRES = "postgres"
 MAKING_POSTGRES = "making-postgres"
 REDIS = "redis"
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
+_REDIS_SOCKET = "redis.sock"
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path of Linux less its end mark; 103 on macOS
 ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}  # neither server is told any of our secrets
 
@@ -84,7 +85,7 @@ def redis(folder: Path) -> Server:
     """Redis with its append-only file in `<folder>/redis`, which is made when missing."""
     files = folder / REDIS
     files.mkdir(mode=0o700, exist_ok=True)
-    listener = _socket_folder(files, "redis.sock", None) / "redis.sock"
+    listener = _socket_folder(files, _REDIS_SOCKET, None) / _REDIS_SOCKET
     settings = {
         "port": "0",
         "unixsocket": str(listener),
@@ -105,7 +106,12 @@ def redis(folder: Path) -> Server:
         stop_limit_s=10.0,
         death_signal=signal.SIGTERM,
     )
-    return Server(spec, f"unix://{quote(str(listener))}", lambda _: _redis_answers(listener))
+    return Server(spec, redis_url(folder), lambda _: _redis_answers(listener))
+
+
+def redis_url(folder: Path) -> str:
+    """The URL of the Redis of that data folder, whether it runs or not."""
+    return f"unix://{quote(str(_socket_path(folder / REDIS, _REDIS_SOCKET) / _REDIS_SOCKET))}"
 
 
 def _socket_folder(wanted: Path, name: str, user: str | None) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli import processes
-from tasks import catalog
+from tasks import catalog, stopping
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -18,14 +18,13 @@ CONTROL_SLOTS = 2
 FLOWER = "flower"
 PREPARE = "prepare"
 
+FLOWER_TASKS = 10_000  # it remembers so many, some 20 MB
+
 # What only one kind of process may know.
 API_ONLY = ("FOREBAY_KEY_PEPPER",)
 FLOWER_ONLY = ("FLOWER_BASIC_AUTH",)
 # What signs webhooks: the API shows secrets, the control worker uses them.
 WEBHOOK_KEY = ("FOREBAY_WEBHOOK_KEY",)
-
-WORKER_SLACK_S = 3.0  # over the grace it gives its jobs: to hand back the rest and say so
-DEFAULT_GRACE_S = 10.0
 
 Env = Mapping[str, str]
 
@@ -43,7 +42,8 @@ def prepare(secrets: Path, env: Env) -> processes.Spec:
 def api(port: int, env: Env) -> processes.Spec:
     """The HTTP API."""
     argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"{HOST}:{port}", "webapi.app:create_app()"]
-    return _spec(API, argv, _without(env, FLOWER_ONLY), death_signal=signal.SIGQUIT)
+    own = _without(env, FLOWER_ONLY)
+    return _spec(API, argv, own, stop_limit_s=stopping.API_LIMIT_S, death_signal=signal.SIGQUIT)
 
 
 def worker(model: str, slots: int, threads: int, env: Env) -> processes.Spec:
@@ -51,20 +51,21 @@ def worker(model: str, slots: int, threads: int, env: Env) -> processes.Spec:
     queues = f"{model}.interactive,{model}.batch"
     argv = _celery_worker(queues, slots, f"{model}@%h")
     own = {**_without(env, API_ONLY + FLOWER_ONLY + WEBHOOK_KEY), "FOREBAY_THREADS": str(threads)}
-    return _spec(worker_name(model), argv, own, stop_limit_s=_grace_s(env) + WORKER_SLACK_S)
+    return _spec(worker_name(model), argv, own, stop_limit_s=_worker_limit_s(env))
 
 
 def control(env: Env) -> processes.Spec:
     """The worker without a model."""
     argv = _celery_worker("control.interactive,control.batch", CONTROL_SLOTS, "control@%h")
     own = _without(env, API_ONLY + FLOWER_ONLY)
-    return _spec(CONTROL, argv, own, stop_limit_s=_grace_s(env) + WORKER_SLACK_S)
+    return _spec(CONTROL, argv, own, stop_limit_s=_worker_limit_s(env))
 
 
 def flower(port: int, env: Env) -> processes.Spec:
     """The page that shows the workers."""
     # Flower reads its own command line again and knows `--name=value` only.
-    argv = ["celery", "-A", "workers.app", "flower", f"--address={HOST}", f"--port={port}", "--read-only=true"]
+    own = [f"--address={HOST}", f"--port={port}", "--read-only=true", f"--max-tasks={FLOWER_TASKS}"]
+    argv = ["celery", "-A", "workers.flower", "flower", *own]
     return _spec(FLOWER, argv, _without(env, API_ONLY + WEBHOOK_KEY))
 
 
@@ -99,8 +100,9 @@ def _without(env: Env, names: Sequence[str]) -> Env:
     return {name: value for name, value in env.items() if name not in names}
 
 
-def _grace_s(env: Env) -> float:
+def _worker_limit_s(env: Env) -> float:
     try:
-        return float(env["FOREBAY_GRACE_S"])
+        grace_s = float(env["FOREBAY_GRACE_S"])
     except (KeyError, ValueError):  # a worker refuses a wrong one, and says so in its log
-        return DEFAULT_GRACE_S
+        grace_s = stopping.GRACE_S
+    return stopping.worker_limit_s(grace_s)

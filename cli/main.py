@@ -8,13 +8,17 @@ import click
 # running beside the models and should not hold an HTTP client or an ORM in memory.
 COMMANDS = {
     "ask": "cli.ask:ask",
+    "cancel": "cli.cancel:cancel",
     "demo": "cli.demo:demo",
     "ingest": "cli.ingest:ingest",
+    "jobs": "cli.jobs:jobs",
     "keys": "cli.keys:keys",
     "migrate": "cli.migrate:migrate",
     "models": "cli.models:models",
     "requeue": "cli.requeue:requeue",
+    "run": "cli.run:run",
     "search": "cli.search:search",
+    "status": "cli.status:status",
     "submit": "cli.submit:submit",
     "up": "cli.up:up",
     "watch": "cli.watch:watch",
@@ -39,5 +43,6 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="forebay", message="forebay %(version)s")
 def main() -> None:
     """Forebay: inference jobs for models you run yourself."""

@@ -1,144 +1,109 @@
-"""`forebay models`: whether a model file will run, before it is in the catalogue."""
+"""`forebay models`: what is served, and whether a model file will run before it is."""
 
-import json
-import os
-import re
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.lineup import ROOT
-
-_HEADER_LIMIT_S = 60.0
-# Bytes of memory for one of the file: measured on a 1.1 billion parameter Q4_0 (docs/adr/0008). llama.cpp keeps the
-# weights a second time, rearranged; ctransformers computes on the file's own pages.
-_ENGINES = {"llamacpp": 1.9, "ctransformers": 1.1}
+from cli import client as api
+from cli import columns, entries, trial
+from cli.client import Client
 
 
 @click.group()
 def models() -> None:
-    """Look at model files."""
+    """Look at models and at model files."""
+
+
+@models.command("list")
+@api.options
+def list_(client: Client) -> None:
+    """List the models that jobs can ask for; `*` marks those that serve jobs which name none."""
+    rows = [("name", "engine", "types", "context", "slots", "workers")]
+    for model in client.models():
+        name = f"{model['id']}{' *' if model['default'] else ''}"
+        numbers = (str(model.get(key, "")) for key in ("context", "slots", "workers"))
+        rows.append((name, model.get("engine", ""), ", ".join(model["types"]), *numbers))
+    click.echo(columns.aligned(rows))
 
 
 @models.command()
-@click.argument("file", type=click.Path(path_type=Path, resolve_path=True))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--context", type=click.IntRange(16), help="Tokens a job may use.  [default: up to 4096]")
 @click.option("--slots", type=click.IntRange(1, 64), default=4, show_default=True, help="Jobs at the same time.")
 @click.option(
     "--binary", type=click.Path(exists=True, dir_okay=False, resolve_path=True), help="A llama-server to try with, too."
 )
-@click.option("--limit", "limit_s", default=300.0, show_default=True, help="Seconds an engine may take.")
-def check(file: Path, context: int | None, slots: int, binary: str | None, limit_s: float) -> None:
+@click.option(
+    "--template",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="A Jinja file to take for its chat template, instead of its own.",
+)
+@click.option("--limit", "limit_s", default=trial.ENGINE_LIMIT_S, show_default=True, help="Seconds an engine may take.")
+def check(
+    file: Path, context: int | None, slots: int, binary: str | None, template: Path | None, limit_s: float
+) -> None:
     """Say whether FILE, a GGUF model, runs here, on which engine and with how much memory.
 
     It is loaded and asked for a few tokens, or a vector, in processes of their own; a damaged file costs one of them.
     The exit status is 1 when no engine runs it.
     """
-    header = _ask([str(file)], _HEADER_LIMIT_S)
+    file = entries.placed(file)
+    header = trial.header(file, template)
     if "error" in header:
-        raise click.ClickException(header["error"])
+        raise click.ClickException(trial.plain(header["error"]))
     context = context or min(header["context"] or 4096, 4096)
-    _tell(header)
-    running = [engine for engine in _ENGINES if _try(engine, file, header, context, slots, binary, limit_s)]
+    _tell(header, template)
+    running = [engine for engine in trial.ENGINES if _try(engine, file, header, context, slots, binary, limit_s)]
     if not running:
         raise click.ClickException("no engine runs this file")
     click.echo("\nFor the catalogue (models/catalog.toml, or the file that FOREBAY_CATALOG names):\n")
-    click.echo(_entry(running[0], file, header, context, slots, binary))
+    options: dict[str, Any] = {"template": str(template)} if template else {}
+    if binary and running[0] == "llamacpp":
+        options["options"] = {"binary": binary}
+    click.echo(_entry(running[0], file, header, context, slots, options))
 
 
-def _tell(header: Mapping[str, Any]) -> None:
+def _tell(header: Mapping[str, Any], template: Path | None) -> None:
     rows = {
         "architecture": header["architecture"],
         "tokenizer": header["tokenizer"],
         "parameters": f"{header['parameters'] / 1e6:,.1f} million, most of them {header['quantization']}",
         "context": f"{header['context']} tokens at most" if header["context"] else "not told",
-        "chat template": "yes" if header["template"] else "no",
-        "file": _size(header["file_bytes"]),
+        "chat template": header["template_problem"] or (str(template) if template else "the file's own"),
+        "file": trial.size(header["file_bytes"]),
     }
     for name, value in rows.items():
-        click.echo(f"{name:<15}{_plain(str(value))}")
+        click.echo(f"{name:<15}{trial.plain(str(value))}")
 
 
 def _try(
     engine: str, file: Path, header: Mapping[str, Any], context: int, slots: int, binary: str | None, limit_s: float
 ) -> bool:
     """Tries the engine and tells the verdict."""
-    # Half the cores: others may need the rest, and threads that wait for a core make all of them slow.
-    numbers = [str(context), str(slots), str(max(1, (os.cpu_count() or 1) // 2))]
-    told = _ask([str(file), engine, *numbers, *([binary] if binary and engine == "llamacpp" else [])], limit_s)
+    told = trial.run(engine, file, context, slots, binary, limit_s)
     if "error" in told:
-        click.echo(f"{engine:<15}no: {_plain(told['error'])}")
+        click.echo(f"{engine:<15}no: {trial.plain(told['error'])}")
         return False
     gave = f"a vector of {told['dimensions']} numbers" if header["embeds"] else f"{told['tokens']} tokens"
     click.echo(f"{engine:<15}yes: loaded in {told['load_s']} s, gave {gave} in {told['took_s']} s")
-    factor, cache = _ENGINES[engine], header["cache_bytes_per_token"] * context * slots
-    memory = _size(int(header["file_bytes"] * factor) + cache)
-    click.echo(f"{'':<15}memory: {memory}, {factor} of the file and {_size(cache)} for {slots} contexts of {context}")
+    memory = trial.size(trial.memory(engine, header, context, slots))
+    cache = trial.size(header["cache_bytes_per_token"] * context * slots)
+    factor = trial.ENGINES[engine]
+    click.echo(f"{'':<15}memory: {memory}, {factor} of the file and {cache} for {slots} contexts of {context}")
     return True
 
 
-def _ask(argv: Sequence[str], limit_s: float) -> dict[str, Any]:
-    """What `workers.engines.check` answers; an `error` too when it dies or takes too long, with all it started."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workers.engines.check", *argv],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        answer, _ = process.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        answer = json.dumps({"error": f"it takes more than {limit_s:g} s"})
-    finally:
-        _end(process)
-    if not answer:
-        return {"error": f"the check ended with code {process.returncode}"}
-    return dict(json.loads(answer))
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Also what it started, which has its process group: a load that hangs doesn't notice that we are gone."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        process.communicate()
-
-
-def _entry(engine: str, file: Path, header: Mapping[str, Any], context: int, slots: int, binary: str | None) -> str:
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).strip("-") or "model"
-    rows = {
+def _entry(
+    engine: str, file: Path, header: Mapping[str, Any], context: int, slots: int, options: Mapping[str, Any]
+) -> str:
+    entry: dict[str, Any] = {
         "engine": engine,
         "file": str(file),
         "context": context,
         "slots": slots,
-        "types": _types(header),
+        "types": entries.types(header),
+        **options,
     }
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in rows.items()]
-    if binary and engine == "llamacpp":
-        lines.append(f"options = {{ binary = {json.dumps(binary, ensure_ascii=False)} }}")
-    return "\n".join([f"[{name}]", *lines])
-
-
-def _types(header: Mapping[str, Any]) -> list[str]:
-    if header["embeds"]:
-        return ["embed"]
-    return ["generate", "chat"] if header["template"] else ["generate"]
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
-def _plain(text: str) -> str:
-    """What comes out of a foreign file mustn't command the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return entries.table(entries.name_of(file), entry)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
-from cli import leftovers
+from cli import leftovers, rotation
 
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
@@ -62,7 +62,7 @@ def restart_delay_s(deaths_in_a_row: int) -> float:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps processes alive; each writes to `<logs>/<name>.log`, all are noted in `record`.
+    """Keeps processes alive; each writes to `<logs>/<name>.log`, which is kept short, all are noted in `record`.
 
     `say` is told in a sentence about every death.
     """
@@ -70,6 +70,7 @@ class Supervisor:
     logs: Path
     record: Path
     say: Callable[[str], None]
+    log_limit_bytes: int = rotation.LIMIT_BYTES
     _children: dict[str, Child] = field(default_factory=dict)
 
     def start(self, spec: Spec) -> None:
@@ -78,12 +79,17 @@ class Supervisor:
         self._note()
 
     def tend(self) -> None:
-        """Notices deaths and starts again what is due. Call it at least every POLL_S."""
+        """Notices deaths and starts again what is due, and cuts what is too long of logs. Call it every POLL_S."""
         for child in list(self._children.values()):
+            rotation.trim(self.log(child.spec.name), self.log_limit_bytes)
             if child.due is None and child.process.poll() is not None:
                 self._bury(child)
             if child.due is not None and time.monotonic() >= child.due:
                 self._revive(child)
+
+    def end(self, name: str) -> None:
+        """Ends the process with all it started, at once; it is started again like one that died by itself."""
+        leftovers.kill_group(self.pid(name))
 
     def names(self) -> list[str]:
         """The processes it keeps alive."""
@@ -139,7 +145,12 @@ class Supervisor:
         self.say(f"{child.spec.name} {ended}, starting it again in {delay_s:g} s")
 
     def _revive(self, child: Child) -> None:
-        child.process = self._spawn(child.spec)
+        try:
+            child.process = self._spawn(child.spec)
+        except OSError as error:  # no room for its log, or for one more process
+            child.due = time.monotonic() + LONGEST_DELAY_S
+            self.say(f"{child.spec.name} can't be started, trying again in {LONGEST_DELAY_S:g} s: {error}")
+            return
         child.started = time.monotonic()
         child.due = None
         self._note()
@@ -164,7 +175,8 @@ class Supervisor:
 
     def _note(self) -> None:
         running = [child for child in self._children.values() if child.due is None]
-        leftovers.write(self.record, [(c.spec.name, c.process.pid, c.spec.stop_signal) for c in running])
+        with suppress(OSError):  # on a full disk an older note stays, which names nobody else's processes
+            leftovers.write(self.record, [(c.spec.name, c.process.pid, c.spec.stop_signal) for c in running])
 
 
 def describe_exit(returncode: int) -> str:

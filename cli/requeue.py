@@ -12,14 +12,13 @@ from tasks import catalog, errors, ids, retrying
 @click.argument("job", metavar="JOB")
 @click.option(
     "--catalog",
-    "file",
+    "catalog_file",
     envvar="FOREBAY_CATALOG",
     type=click.Path(path_type=Path),
-    default=Path("models/catalog.toml"),
-    show_default=True,
+    help="The catalogue; else the data folder's, else models/catalog.toml.",
 )
 @database.option
-def requeue(database_url: str, job: str, file: Path) -> None:
+def requeue(database_url: str, job: str, catalog_file: Path) -> None:
     """Give JOB one more attempt; prints the id of the new job that has it.
 
     JOB failed with `poison` or with an error of the system's. It stays as it ended. The new one names it, and its
@@ -30,7 +29,7 @@ def requeue(database_url: str, job: str, file: Path) -> None:
         raise click.UsageError(f"{job[:64]} is no job's id")
     with database.opened(database_url) as session:
         try:
-            accepted = retrying.requeue(session, catalog.load(file), job_id)
+            accepted = retrying.requeue(session, catalog.load(catalog_file), job_id)
         except errors.ForebayError as error:
             raise click.ClickException(str(error)) from error
     click.echo(ids.show(accepted.id))

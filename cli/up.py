@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from cli import credentials, datafolder, embedded, leftovers, lineup, processes
+from cli import credentials, datafolder, embedded, leftovers, lineup, modelfiles, processes
+from cli.hearts import SILENT_S, Hearts, Listener
 from tasks import catalog, errors
 
 # An early death may be an accident of starting; so many are a mistake that waiting won't mend.
@@ -50,9 +51,16 @@ class Launch:
         self.wait_until(self._is_ready)
 
     def run(self) -> None:
-        """Keeps everything alive until asked to stop."""
+        """Keeps everything alive until asked to stop: processes by their ids, workers by their hearts too."""
+        workers = {lineup.worker_name(model.name): model.name for model in self.models}
+        listener = Listener(Hearts(workers | {lineup.CONTROL: lineup.CONTROL}), lambda: ask_ready(self.port))
+        listener.start()
         while not self.stop_asked.wait(processes.POLL_S):
             self.supervisor.tend()
+            for name in listener.silent():
+                say(f"{name} lives, but its heart has been silent for {SILENT_S:g} s; ending it")
+                self.supervisor.end(name)
+        listener.stop()
 
     def stop(self) -> None:
         """Stops everything: first what takes jobs, then what runs them, last what keeps them."""
@@ -142,6 +150,16 @@ def can_answer(answer: dict[str, Any] | None, models: Sequence[str]) -> bool:
     return servers and all(parts["workers"].get(model, 0) >= 1 for model in models)
 
 
+def unserved(answer: dict[str, Any] | None) -> list[str]:
+    """What to say of jobs that wait for models which aren't in the catalogue any more."""
+    waiting = (answer or {}).get("parts", {}).get("unserved") or {}
+    return [
+        f"{count} job{'s wait' if count > 1 else ' waits'} for {model}, which isn't served: "
+        f"`forebay jobs end --model {model}` ends {'them' if count > 1 else 'it'}, or serve it again"
+        for model, count in waiting.items()
+    ]
+
+
 def say(sentence: str) -> None:
     """Tells whoever watches stderr, if anyone still does."""
     with suppress(OSError):
@@ -176,6 +194,13 @@ def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
     return [models[name] for name in dict.fromkeys(names)]
 
 
+def serve_files(path: Path, files: Sequence[Path], beside: Sequence[catalog.Model]) -> list[catalog.Model]:
+    """Writes the catalogue of these files and the models beside them; what is in it. Raises `ClickException`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a trial is ended with us
+    modelfiles.write(path, modelfiles.serve(files, {model.name: modelfiles.entry_of(model) for model in beside}, say))
+    return choose(path, None)
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGINT and SIGTERM set."""
     asked = threading.Event()
@@ -196,8 +221,17 @@ def stop_on_signals() -> threading.Event:
 @click.option(
     "--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Of Flower; 0 for no Flower."
 )
-@click.option("--models", metavar="NAME,NAME", help="Only these of the catalogue.")
-def up(data: Path, port: int, flower_port: int, models: str | None) -> None:
+@click.option("--models", metavar="NAME,NAME", help="Only these of the catalogue; beside --model also `none`.")
+@click.option(
+    "--model",
+    "files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    envvar="FOREBAY_MODEL",
+    metavar="FILE",
+    help="Serve this GGUF file too, under its own name, and by default. May be said again.",
+)
+def up(data: Path, port: int, flower_port: int, models: str | None, files: tuple[Path, ...]) -> None:
     """Start everything here and keep it running until Ctrl-C.
 
     Prints `ready url=… key=…` when jobs can be answered. PostgreSQL and Redis are started too,
@@ -206,22 +240,27 @@ def up(data: Path, port: int, flower_port: int, models: str | None) -> None:
     if port == flower_port:
         raise click.UsageError("--port and --flower-port are the same")
     path = Path(os.environ.get("FOREBAY_CATALOG", lineup.ROOT / "models" / "catalog.toml")).absolute()
-    chosen = choose(path, models)
-    env = {**os.environ, "FOREBAY_CATALOG": str(path), "PYTHONUNBUFFERED": "1"}
-    stop_asked = stop_on_signals()
+    chosen = [] if files and models == "none" else choose(path, models)
     with datafolder.claim(data) as folder:
         for name in leftovers.end(folder.record):
             say(f"ended {name}, left over from a launcher that was killed")
         refuse_taken(port, "--port")
         if flower_port:
             refuse_taken(flower_port, "--flower-port")
-        keep_up(Launch(folder, port, flower_port, chosen, env, stop_asked))
+        if files:
+            path, chosen = folder.catalog, serve_files(folder.catalog, files, chosen)
+        else:
+            folder.catalog.unlink(missing_ok=True)
+        env = {**os.environ, "FOREBAY_CATALOG": str(path), "PYTHONUNBUFFERED": "1"}
+        keep_up(Launch(folder, port, flower_port, chosen, env, stop_on_signals()))
 
 
 def keep_up(launch: Launch) -> None:
     """Starts, says so, keeps going until asked to stop, and stops, whatever happens in between."""
     try:
         launch.start()
+        for sentence in unserved(ask_ready(launch.port)):
+            say(sentence)
         click.echo(launch.ready_line())
         launch.run()
     except Stopped:

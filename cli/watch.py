@@ -19,15 +19,21 @@ def watch(client: Client, job_id: str) -> None:
         sys.exit(1)
 
 
-def follow(client: Client, job_id: str) -> Job:
-    """Prints a job's text on stdout as it comes and all else about it on stderr; returns the job as it ended."""
+def follow(client: Client, job_id: str, said: list[str] | None = None) -> Job:
+    """Prints a job's text on stdout as it comes and all else about it on stderr; returns the job as it ended.
+
+    `said` is given the text's pieces, for a caller that may be interrupted.
+    """
+    said = [] if said is None else said
     for event in client.events(job_id):
         match event.type:
             case "delta":
+                said.append(event.data["text"])
                 click.echo(event.data["text"], nl=False)
             case "queued":
                 _say(f"queued, {event.data['position']} before it")
             case "restarted":
+                said.clear()
                 _say("\nrestarted, the answer begins anew:")
             case "succeeded" | "failed" | "cancelled" | "expired":
                 click.echo()

@@ -5,11 +5,27 @@ import uuid
 from collections.abc import Sequence
 from functools import cache
 
-from sqlalchemy import DateTime, ForeignKey, Integer, Select, Text, Update, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Integer,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import Table as SqlTable
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from db.jobs import JobInput, JobOutput
+from db.jobs import Job, JobInput, JobOutput
 from db.session import Table
 
 
@@ -37,6 +53,14 @@ def begin(
     values = {"job": job_id, "at": number, "worker": worker_id, "on_model": model, "in_stage": stage}
     given, output = session.execute(_begin(), values).one()
     return given, output
+
+
+def may_be_tried(worker_id: str) -> ColumnElement[bool]:
+    """The condition that the job has a chance beside the one it is about to take, or the worker runs no other such."""
+    other = aliased(Job)
+    last = other.crashes >= other.chances - 1
+    beside = exists().where(other.worker_id == worker_id, other.status == "running", last)
+    return or_(Job.crashes < Job.chances - 1, not_(beside))
 
 
 @cache

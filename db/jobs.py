@@ -192,6 +192,25 @@ def page(
     return [(job, output) for job, output in rows]
 
 
+def waits_for(model: str) -> ColumnElement[bool]:
+    """The condition that a job's present stage waits for this model: for its time, its turn, or a worker.
+
+    Each status by itself, since each has an index of its own.
+    """
+    statuses = ("scheduled", "queued", "dispatched")
+    return or_(*(and_(Job.model == model, Job.status == status) for status in statuses))
+
+
+def waiting_and_running(session: Session, model: str) -> tuple[int, int]:
+    """How many jobs wait for the model, and how many run on it."""
+    running = and_(Job.model == model, Job.status == "running")
+    counts = [
+        select(func.count()).select_from(Job).where(which).scalar_subquery() for which in (waits_for(model), running)
+    ]
+    waiting, runs = session.execute(select(*counts)).one()
+    return int(waiting), int(runs)
+
+
 def models_waiting(session: Session) -> list[str]:
     """The models for which a job waits in PostgreSQL: one index probe each, however many jobs wait."""
     probe = select(Job.model).where(Job.status == "queued").order_by(Job.model).limit(1)

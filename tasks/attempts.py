@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db import attempts, jobs
+from db.attempts import JobAttempt
 from db.jobs import Job, JobOutput
 from tasks import errors, ids, lifecycle, record
 from tasks.lifecycle import Status
@@ -53,6 +54,18 @@ def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
     if lifecycle.move(session, Status.QUEUED, *lifecycle.running(job_id, attempt), worker_id=None):
         attempts.end(session, job_id, attempt, "handed_back")
+
+
+def forgive(session: Session, worker_id: str) -> int:
+    """Takes back the crashes that were counted for a worker which was only silent. How many jobs they were of.
+
+    Idempotent: its attempts that were `lost` are `taken` from then on.
+    """
+    mine = update(JobAttempt).where(JobAttempt.worker_id == worker_id, JobAttempt.how == "lost")
+    taken = session.scalars(mine.values(how="taken").returning(JobAttempt.job_id)).all()
+    counted = update(Job).where(Job.id.in_(taken), Job.crashes > 0, Job.finished_at.is_(None))
+    session.execute(counted.values(crashes=Job.crashes - 1), execution_options={"synchronize_session": False})
+    return len(taken)
 
 
 def put_off(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import attempts
+from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from tasks import errors, ids, jobs, lifecycle, timing
 from tasks.jobs import Outcome
@@ -96,6 +97,18 @@ def stop_overdue(session: Session, client: redis.Redis, limit: int, ttl_s: int) 
         return close(session, reachable, job_id, Status.FAILED, error, ttl_s)
 
     return each(session, found, stop)
+
+
+def end_waiting(session: Session, client: redis.Redis, model: str, limit: int, ttl_s: int) -> list[Closing]:
+    """Fails jobs that wait for a model nobody serves any more, at most `limit`. After the commit: `announce`.
+
+    Those that run, and those that somebody else holds right now, are left alone.
+    """
+    waiting = select(Job.id).where(jobs_table.waits_for(model)).limit(limit)
+    found = session.scalars(waiting.with_for_update(skip_locked=True)).all()
+    reachable = client if found and _answers(client) else None
+    error = (errors.ModelRemoved.code, f"the model {model} isn't served any more, and what waited for it was ended")
+    return each(session, found, lambda job_id: close(session, reachable, job_id, Status.FAILED, error, ttl_s))
 
 
 def each(session: Session, job_ids: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Closing | None]) -> list[Closing]:

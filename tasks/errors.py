@@ -85,6 +85,12 @@ class SettingsError(ForebayError):
     """The environment's settings are wrong; the text lists every mistake."""
 
 
+class ModelRemoved(ForebayError):
+    """The model that the job waits for isn't served any more, and an operator ended what waits for it."""
+
+    code = "model_removed"
+
+
 class DeadlineExceeded(ForebayError):
     """The job has been running for longer than it may."""
 

@@ -83,6 +83,7 @@ class Claim:
     shown_model: str
     lane: str
     attempt: int
+    crashes: int
     seed: int
     input: dict[str, Any]
     params: dict[str, Any]
@@ -235,7 +236,8 @@ def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
 def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) -> Claim | None:
     """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
 
-    The one fenced update that makes a message delivered twice, late or after the end harmless.
+    The one fenced update that makes a message delivered twice, late or after the end harmless. A job that the next
+    crash ends as poison isn't to be had while the worker runs another such: the crash must tell which of them it was.
     """
     taken = lifecycle.move(
         session,
@@ -243,6 +245,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         Job.id == job_id,
         Job.model == model,
         timing.may_start(),
+        attempts.may_be_tried(worker_id),
         attempt=Job.attempt + 1,
         worker_id=worker_id,
         started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
@@ -259,6 +262,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         shown_model=job.shown_model,
         lane=job.lane,
         attempt=job.attempt,
+        crashes=job.crashes,
         seed=job.seed,
         input=given.input,
         params=given.params,
@@ -288,11 +292,21 @@ def params(claimed: Claim, room: int) -> Params:
 
 
 def checkpoint(
-    session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, progress: tuple[int, int]
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    so_far: Transcript,
+    progress: tuple[int, int],
+    *,
+    cleared: bool = False,
 ) -> None:
-    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest."""
+    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+
+    `cleared` says that it has come past where earlier ones crashed: then their crashes were not its fault.
+    """
     done, total = progress
-    if lifecycle.touch(session, job_id, attempt, progress_done=done, progress_total=total):
+    values = {"progress_done": done, "progress_total": total, **({"crashes": 0} if cleared else {})}
+    if lifecycle.touch(session, job_id, attempt, **values):
         entries, token_ids = so_far.stored()
         jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
 

@@ -9,6 +9,9 @@ from environs import Env, EnvError, ValidationError
 from tasks import errors, failpoints
 from tasks.webhooks.destinations import Network, Policy
 
+LEASE_S = 4.0
+STREAM_TTL_S = 900
+
 _SECRET_CHARACTERS = 16
 
 
@@ -48,8 +51,8 @@ def read_shared(env: Env) -> Settings:
         redis_url=redis_url,
         broker_url=env.str("BROKER_URL", redis_url),
         catalog=env.path("CATALOG", Path("models/catalog.toml")),
-        lease_s=env.float("LEASE_S", 4.0),
-        stream_ttl_s=env.int("STREAM_TTL_S", 900),
+        lease_s=env.float("LEASE_S", LEASE_S),
+        stream_ttl_s=env.int("STREAM_TTL_S", STREAM_TTL_S),
     )
 
 

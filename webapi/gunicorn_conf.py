@@ -8,12 +8,12 @@ import logging
 import signal
 import socket
 import struct
-import sys
 from types import FrameType
 from typing import Any
 
 import structlog
 
+from tasks import logs, stopping
 from webapi import serving, settings
 
 worker_class = serving.Threads
@@ -21,7 +21,7 @@ workers = 1
 threads = settings.THREADS
 worker_connections = 2000
 keepalive = 30
-graceful_timeout = 5
+graceful_timeout = stopping.API_GRACE_S
 limit_request_line = 8190
 # Nobody speaks to it, and two of us on one machine would fight over its one path in the home folder.
 control_socket_disable = True
@@ -56,7 +56,7 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's si
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(logs.keep_on()),
         cache_logger_on_first_use=True,
     )
 

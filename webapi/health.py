@@ -1,6 +1,7 @@
 """Whether this process lives, and whether it can take jobs. Both answer within a second, whatever else hangs."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
@@ -13,7 +14,7 @@ from flask import Response, current_app
 from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import jobs, workers
+from db import jobs, probing, workers
 from tasks import catalog
 from webapi import service
 from webapi.api import Blueprint, reply
@@ -26,6 +27,8 @@ blueprint = Blueprint("health", __name__, description="For whoever keeps this ru
 
 _LIMIT_S = 0.8
 _COUNT_TO = 10_000  # so many take some ten milliseconds
+_NO_WRITE = "a write fails"
+_WRITTEN_FOR_S = 2.0
 
 
 class Health(ma.Schema):
@@ -33,12 +36,12 @@ class Health(ma.Schema):
 
 
 class Parts(ma.Schema):
-    postgres = fields.String(required=True, metadata={"enum": ["ok", "down"]})
+    postgres = fields.String(required=True, metadata={"enum": ["ok", _NO_WRITE, "down"]})
     redis = fields.String(required=True, metadata={"enum": ["ok", "down"]})
     workers = fields.Dict(
         required=True,
         metadata={
-            "description": "Workers alive, for each model; null where PostgreSQL can't be asked.",
+            "description": "Workers alive, for each model and for `control`; null where PostgreSQL can't be asked.",
             "additionalProperties": {"type": ["integer", "null"]},
         },
     )
@@ -89,7 +92,9 @@ class Probes:
 
     def __init__(self, serving: Service) -> None:
         self._serving = serving
+        self._written_at = -_WRITTEN_FOR_S
         self.postgres = Probe(self._alive_workers)
+        self.disk = Probe(self._write)
         self.redis = Probe(self._note)
         self.unserved = Probe(self._unserved)
 
@@ -101,6 +106,14 @@ class Probes:
         with self._serving.sessions.begin() as session:
             strengths = workers.strengths(session, self._serving.settings.shared.lease_s)
         return {model: strength.workers for model, strength in strengths.items()}
+
+    def _write(self) -> bool:
+        """PostgreSQL answers a question also when its disk is full; this one it can answer only when it can write."""
+        if time.monotonic() - self._written_at > _WRITTEN_FOR_S:
+            with self._serving.sessions.begin() as session:
+                probing.write(session)
+            self._written_at = time.monotonic()
+        return True
 
     def _unserved(self) -> dict[str, int]:
         """By a probe of its own: that it takes long doesn't mean that PostgreSQL is down."""
@@ -126,16 +139,19 @@ def readyz() -> Response:
     Ready means that jobs are accepted: that takes PostgreSQL and nothing else.
     """
     serving, probes = service.current(), current_app.extensions["forebay_probes"]
-    pending = [probe.begin() for probe in (probes.postgres, probes.redis, probes.unserved)]
+    asked = (probes.postgres, probes.redis, probes.unserved, probes.disk)
+    pending = [probe.begin() for probe in asked]
     futures.wait(pending, _LIMIT_S)
-    alive, pong, unserved = (answer.result() if answer.done() else None for answer in pending)
+    alive, pong, unserved, written = (answer.result() if answer.done() else None for answer in pending)
     parts = {
-        "postgres": "down" if alive is None else "ok",
+        "postgres": "down" if alive is None else "ok" if written or not pending[-1].done() else _NO_WRITE,
         "redis": "ok" if pong else "down",
-        "workers": {name: None if alive is None else alive.get(name, 0) for name in serving.catalog},
+        "workers": {
+            name: None if alive is None else alive.get(name, 0) for name in (*serving.catalog, catalog.CONTROL)
+        },
         "unserved": unserved,
     }
-    if alive is not None:
+    if parts["postgres"] == "ok":
         return reply({"status": "ready", "parts": parts})
     response = reply({"status": "unavailable", "parts": parts}, 503)
     response.headers["Retry-After"] = str(RETRY_AFTER_S)

@@ -364,8 +364,8 @@ class Attempt(ma.Schema):
         allow_none=True,
         metadata={
             "description": "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`;"
-            " `lost` with its worker; `handed_back` by a worker that went; `passed_on` to the next stage. Null while"
-            " it runs."
+            " `lost` with its worker; `taken` from one that was silent and came back; `handed_back` by a worker that"
+            " went; `passed_on` to the next stage. Null while it runs."
         },
     )
     error_code = fields.String(required=True, allow_none=True)

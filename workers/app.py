@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import catalog, errors, failpoints
+from tasks import catalog, errors, failpoints, stopping
 from tasks import settings as shared_settings
 from tasks.catalog import Model
 from tasks.queues import broker
@@ -40,7 +40,6 @@ log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
-_HAND_BACK_S = 2.0
 _BESIDE_SLOTS = 8  # connections for the threads, the courier's among them
 _current: Worker | None = None
 
@@ -187,12 +186,13 @@ def index(worker: Worker) -> None:
 def finish(worker: Worker, started: list[threading.Thread]) -> None:
     """Lets the runs end or be handed back, ends the threads, takes the worker out, frees the model."""
     worker.drain()
-    deadline = time.monotonic() + worker.settings.grace_s + _HAND_BACK_S
+    deadline = time.monotonic() + worker.settings.grace_s + stopping.HAND_BACK_S
     while worker.held() and time.monotonic() < deadline:
         time.sleep(0.02)
     worker.gone.set()
+    deadline = time.monotonic() + stopping.THREADS_S
     for thread in started:
-        thread.join(_REDIS_TIMEOUT_S + 1)
+        thread.join(max(0.0, deadline - time.monotonic()))
     try:
         with worker.sessions.begin() as session:
             worker_rows.remove(session, worker.id)

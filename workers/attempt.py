@@ -22,6 +22,7 @@ class Attempt:
         self.transcript: Transcript = claim.checkpoint
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
         self.checkpointed = 0  # entries that PostgreSQL has
+        self.proven = False  # it has come past where earlier attempts crashed
         self._lock = threading.Lock()
         self._handle: Handle | None = None
         self.stopped: Stop | None = None

@@ -184,8 +184,10 @@ class Generation:
             return
         self._group.append(news)
         self._news_tokens += news.tokens
-        if self._run.suspect and self._news_tokens >= _TRUST_TOKENS:
-            self._quarantine.proven(self._run)
+        if self._news_tokens >= _TRUST_TOKENS:
+            self._attempt.proven = True
+            if self._run.suspect:
+                self._quarantine.proven(self._run)
         if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
             self._write_group()
 

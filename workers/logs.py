@@ -1,9 +1,10 @@
 """How a worker logs: one line an event on stderr, through the standard library so that Celery's lines join in."""
 
 import logging
-import sys
 
 import structlog
+
+from tasks import logs
 
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu")
 
@@ -19,7 +20,7 @@ def configure() -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(logs.keep_on()),
         cache_logger_on_first_use=True,
     )
     for name in _QUIET:

@@ -24,6 +24,7 @@ class Reporter:
 
     def report(self, done: int, total: int, tokens: int) -> None:
         """`done` of `total`, for `tokens` so far. Raises `Fenced`."""
+        self._attempt.proven = self._attempt.proven or done > self._attempt.progress[0] > 0
         self._attempt.progress = (done, total)
         now, percent = time.monotonic(), 100 * done // max(total, 1)
         if done < total and percent > self._told_percent and now - self._told_at >= _PROGRESS_S:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from environs import Env
 
-from tasks import settings
+from tasks import settings, stopping
 from tasks.settings import Settings, WebhookSettings
 
 
@@ -30,7 +30,7 @@ def read(*, control: bool = False) -> WorkerSettings:
         threads=env.int("THREADS", os.cpu_count() or 1),
         heartbeat_s=env.float("HEARTBEAT_S", 1.0),
         sweep_s=env.float("SWEEP_S", 1.0),
-        grace_s=env.float("GRACE_S", 10.0),
+        grace_s=env.float("GRACE_S", stopping.GRACE_S),
         stall_s=env.float("STALL_S", 60.0),
         webhooks=settings.read_webhooks(env) if control else None,
     )

@@ -1,5 +1,6 @@
 """What a worker does beside its slots: heart, sweep, ear for cancellations, and the control worker's courier."""
 
+import os
 import threading
 import time
 import uuid
@@ -21,6 +22,7 @@ from workers.worker import Worker
 log = structlog.get_logger(__name__)
 
 _LISTEN_S = 1.0
+_THREAD_ENDED = 70  # the status with which the process ends: EX_SOFTWARE of sysexits.h
 
 
 def start(worker: Worker) -> list[threading.Thread]:
@@ -34,7 +36,9 @@ def start(worker: Worker) -> list[threading.Thread]:
     if worker.settings.webhooks:
         courier = Courier(worker.sessions, worker.settings.webhooks)
         loops["courier"] = lambda: deliver(worker, courier)
-    threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
+    threads = [
+        threading.Thread(target=_vital, args=(worker, loop), name=name, daemon=True) for name, loop in loops.items()
+    ]
     for thread in threads:
         thread.start()
     return threads
@@ -46,6 +50,7 @@ def beat(worker: Worker) -> None:
     The lease is renewed by itself: whoever holds the table of jobs must not make this worker look dead.
     """
     began_at = time.monotonic()
+    worker.silent = worker.silent or worker.cut_off
     held = worker.held()
     slots = 0 if worker.draining.is_set() else worker.slots
     free = max(0, slots - len(held))
@@ -73,11 +78,14 @@ def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | No
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
             over = attempts.lost_attempts(session, numbers) if numbers else set()
             release_unheld(session, worker, numbers)
+            if worker.silent and (jobs_taken := attempts.forgive(session, worker.id)):
+                log.warning("was_silent", jobs_taken=jobs_taken)
     except OperationalError as error:
         if worker.cut_off:
             raise
         log.warning("not_reviewed", error=str(error))
         return None
+    worker.silent = False
     return over
 
 
@@ -101,10 +109,11 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
     if attempt.checkpointed == len(attempt.transcript.entries):
         return
     so_far, claim = attempt.transcript.snapshot(), attempt.claim
+    cleared = attempt.proven and claim.crashes > 0
     try:
         with worker.sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            jobs.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress)
+            jobs.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
     except OperationalError as error:
         log.warning("not_checkpointed", job_id=str(claim.job_id), error=str(error))
         return
@@ -128,6 +137,17 @@ def deliver(worker: Worker, courier: Courier) -> None:
         if not _guarded(courier.round):
             worker.draining.wait(_LISTEN_S)
     courier.finish(worker.settings.grace_s)
+
+
+def _vital(worker: Worker, loop: Callable[[], None]) -> None:
+    """A worker without one of its threads lives on without a sign that it can't do its work: it ends instead."""
+    try:
+        loop()
+    except BaseException:  # the thread's boundary, the last one
+        log.exception("thread_ended", thread=threading.current_thread().name)
+    if not (worker.gone.is_set() or worker.draining.is_set()):
+        log.error("worker_ends", reason=f"its {threading.current_thread().name} has ended")
+        os._exit(_THREAD_ENDED)
 
 
 def _every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:

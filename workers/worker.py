@@ -43,6 +43,7 @@ class Worker:
     gone: threading.Event = field(default_factory=threading.Event)
     unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
     beat_at: float = field(default_factory=time.monotonic)
+    silent: bool = False  # its heart missed a lease, and its jobs may have been taken as if it had died
     quarantine: Quarantine = field(default_factory=Quarantine)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last beat found missing here
     job_s: float | None = None

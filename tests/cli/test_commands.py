@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import client as api
-from cli import database, embedded, submit
+from cli import database, datafolder, embedded, modelfiles, submit
 from cli.client import Client
 from cli.main import main
+from db.session import Sessions
 from tasks import ids
+from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tests import tables
 from tests.conftest import Stack, without_embedding_model
@@ -68,6 +70,19 @@ def test_requeue_is_an_operators_and_only_of_what_may_be(stack: Stack, asked: di
         assert forebay("requeue", *options, refused).exit_code != 0
 
 
+def test_requeue_knows_the_models_that_up_was_given(
+    sessions: Sessions, caller: Caller, postgres_url: str, tmp_path: Path
+) -> None:
+    """They stand in the data folder's catalogue and in no other."""
+    entry = {"engine": "echo", "context": 64, "slots": 2, "types": ["generate"]}
+    modelfiles.write(datafolder.DataFolder(tmp_path).catalog, {"alpha": entry})
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.FAILED, error_code="poison")
+    again = forebay("requeue", "--data", str(tmp_path), "--database-url", postgres_url, ids.show(job_id))
+    assert (again.exit_code, again.stdout.startswith("job_")) == (0, True), again.stderr
+
+
 def test_key_comes_from_the_data_folder(stack: Stack) -> None:
     """Beside a running `forebay up` nobody has to copy a key."""
     options = ["--url", stack.url, "--data", str(stack.data), "--model", "echo"]
@@ -81,6 +96,28 @@ def test_failed_or_cancelled_job_is_status_1(stack: Stack, asked: dict[str, str]
         client.cancel(job["id"])
     watched = forebay("watch", job["id"], **asked)
     assert (watched.exit_code, "cancelled" in watched.stderr) == (1, True)
+
+
+def test_cancel_ends_a_job_and_says_how_it_stands(stack: Stack, asked: dict[str, str]) -> None:
+    """Again is the same; one that had ended stays as it is; one that isn't there is told."""
+    with Client(stack.url, stack.key) as client:
+        long = client.submit({"type": "generate", "model": "echo", "input": {"prompt": "word " * 500}})["id"]
+        short = client.end(client.submit({"type": "generate", "model": "echo", "input": {"prompt": "one"}})["id"])["id"]
+    assert [forebay("cancel", job_id, **asked).stdout for job_id in (long, long, short)] == [
+        "cancelled\n",
+        "cancelled\n",
+        "succeeded\n",
+    ]
+    assert "no job job_x" in forebay("cancel", "job_x", **asked).stderr
+
+
+def test_models_are_listed_with_their_workers(asked: dict[str, str]) -> None:
+    """One line each; a star stands at those that serve who names none."""
+    head, *lines = forebay("models", "list", **asked).stdout.splitlines()
+    assert head.split() == ["name", "engine", "types", "context", "slots", "workers"]
+    shown = [line.split() for line in lines]
+    assert ["demo-chat", "*", "llamacpp", "generate,", "chat", "512", "4", "1"] in shown
+    assert ["echo", "echo", "generate,", "chat", "4096", "4", "1"] in shown
 
 
 def test_refusal_is_told_with_its_field(asked: dict[str, str]) -> None:

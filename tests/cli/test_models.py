@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from tasks import catalog
-from tests.workers.files import foreign
+from tests.workers import files
 from tests.workers.runs import MODEL
 
 assert MODEL.file
@@ -55,10 +55,42 @@ def test_file_that_will_not_run_is_status_1_with_the_reason(tmp_path: Path, cont
 
 def test_model_of_another_kind_is_refused_by_each_engine(tmp_path: Path) -> None:
     """With its own reason."""
-    answer = check(foreign(tmp_path / "qwen.gguf", "qwen2", "gpt2"))
+    answer = check(files.with_pre_tokenizer(tmp_path / "qwen.gguf", "qwen2", "qwen2"))
     assert answer.exit_code == 1
     assert "llamacpp       no" in answer.stdout
     assert "ctransformers  no: ctransformers can't run this model: its architecture is 'qwen2'" in answer.stdout
+
+
+def test_chat_template_is_told_with_what_is_wrong_with_it(tmp_path: Path) -> None:
+    """The file's own, none, a broken one, or one that is given: the entry says whether it can chat."""
+    bare = files.without_template(MODEL.file or Path(), tmp_path / "bare.gguf")
+    broken, good = tmp_path / "broken.jinja", tmp_path / "good.jinja"
+    broken.write_text("{% if %}")
+    good.write_text("{{ messages[-1]['content'] }}")
+    small = ("--slots", "1", "--context", "128")
+    assert "chat template  the file's own" in check(MODEL.file or Path(), *small).stdout
+    without = check(bare, *small).stdout
+    assert "chat template  the model has no chat template" in without
+    assert 'types = ["generate"]' in without
+    assert "chat template  the model's chat template: Expected" in check(bare, *small, "--template", str(broken)).stdout
+    told = check(bare, *small, "--template", str(good)).stdout
+    assert f"chat template  {good}" in told
+    pasted = tmp_path / "catalog.toml"
+    pasted.write_text(told[told.index("\n[") :])
+    [model] = catalog.load(pasted).values()
+    assert (model.types, model.template) == (("generate", "chat"), good)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [({"general_type": "adapter"}, "an adapter"), ({"split_no": 1, "split_count": 7}, "part 2 of 7")],
+)
+def test_file_that_is_no_whole_model_is_told_for_what_it_is(
+    tmp_path: Path, keys: dict[str, int | str], told: str
+) -> None:
+    answer = check(files.foreign(tmp_path / "m.gguf", "llama", "llama", **keys))
+    assert answer.exit_code == 1
+    assert told in answer.output
 
 
 def test_missing_file_is_told(tmp_path: Path) -> None:

@@ -88,6 +88,27 @@ def test_process_that_lived_long_enough_is_started_again_soon(
     assert {sentence.rpartition(" in ")[2] for sentence in said} == {"0.25 s"}
 
 
+def test_process_that_cannot_be_started_now_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    """A full disk takes no log and no note; the launcher outlives that, and so do the other processes."""
+    monkeypatch.setattr(processes, "LONGEST_DELAY_S", 0.1)
+    logs, away = tmp_path / "logs", tmp_path / "away"
+    logs.mkdir()
+    supervisor = processes.Supervisor(logs, logs / "run.json", said.append)
+    supervisor.start(spec(tmp_path, SLEEP))
+    logs.rename(away)
+    first = supervisor.pid("one")
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: any("one can't be started, trying again in 0.1 s" in line for line in said), supervisor)
+    away.rename(logs)
+    wait_for(lambda: supervisor.pid("one") != first, supervisor)
+    second = supervisor.pid("one")
+    logs.rename(away)
+    supervisor.stop("one")
+    assert is_gone(second)
+
+
 def test_process_with_an_end_is_not_started_again(supervisor: processes.Supervisor, tmp_path: Path) -> None:
     """What runs once and succeeds is no longer kept."""
     supervisor.start(spec(tmp_path, "", once=True))

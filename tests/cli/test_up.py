@@ -10,6 +10,7 @@ import click
 import pytest
 
 from cli import credentials, datafolder, processes, up
+from tests.conftest import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -48,6 +49,27 @@ def test_up_with_an_unknown_model_names_the_known(tmp_path: Path) -> None:
     assert "has demo-chat" in done.stderr
 
 
+@pytest.mark.parametrize("said_by", ["option", "environment"])
+def test_up_with_a_file_that_is_no_model_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said_by: str
+) -> None:
+    """The reason comes before PostgreSQL does."""
+    file = tmp_path / "-odd\n.gguf"
+    file.write_text("a text, and a longer one than the head of a model")
+    if said_by == "environment":
+        monkeypatch.setenv("FOREBAY_MODEL", os.pathsep.join([str(file), str(file)]))
+    options = [] if said_by == "environment" else ["--model", str(file)]
+    done = run_up(tmp_path / "data", "--port", str(free_port()), "--flower-port", "0", *options)
+    assert (done.returncode, done.stderr) == (1, f"Error: {tmp_path}/-odd?.gguf: not a GGUF file\n")
+    assert list((tmp_path / "data" / "logs").iterdir()) == []
+
+
+def test_up_with_a_file_that_is_missing_names_it(tmp_path: Path) -> None:
+    """And with no model at all it says what there is."""
+    assert "none.gguf' does not exist" in run_up(tmp_path, "--model", str(tmp_path / "none.gguf")).stderr
+    assert "--models none" in run_up(tmp_path, "--models", "none").stderr
+
+
 def test_answer_without_a_wanted_model_is_not_ready() -> None:
     """Ready means servers up and a worker for each model that was started."""
     parts = {"postgres": "ok", "redis": "ok", "workers": {"a": 1, "b": 0}}
@@ -55,6 +77,17 @@ def test_answer_without_a_wanted_model_is_not_ready() -> None:
     assert not up.can_answer({"parts": parts}, ["a", "b"])
     assert not up.can_answer({"parts": {**parts, "redis": "down"}}, ["a"])
     assert not up.can_answer(None, ["a"])
+
+
+def test_jobs_of_models_that_left_are_told_with_what_to_do() -> None:
+    """One sentence a model; an API that tells nothing of them says that there are none."""
+    parts = {"postgres": "ok", "redis": "ok", "workers": {}, "unserved": {"old-model": 12, "older": 1}}
+    assert up.unserved({"parts": parts}) == [
+        "12 jobs wait for old-model, which isn't served: "
+        "`forebay jobs end --model old-model` ends them, or serve it again",
+        "1 job waits for older, which isn't served: `forebay jobs end --model older` ends it, or serve it again",
+    ]
+    assert up.unserved({"parts": {"postgres": "ok"}}) == up.unserved(None) == []
 
 
 def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:

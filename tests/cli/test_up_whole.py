@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import Stack, forebay_up
+from tests.conftest import ROOT, Stack, forebay_up
 
 ECHO = """
 [echo]
@@ -47,8 +47,8 @@ def ask(stack: Stack, method: str, path: str, **more: Any) -> httpx.Response:
     return httpx.request(method, f"{stack.url}{path}", headers=headers, timeout=70, **more)
 
 
-def submit(stack: Stack) -> str:
-    job = {"type": "generate", "model": "echo", "input": {"prompt": WORDS}, "params": {"temperature": 0}}
+def submit(stack: Stack, prompt: str = WORDS) -> str:
+    job = {"type": "generate", "model": "echo", "input": {"prompt": prompt}, "params": {"temperature": 0}}
     answer = ask(stack, "POST", "/v1/jobs", json=job)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
@@ -132,3 +132,33 @@ def test_any_process_killed_is_replaced_and_jobs_are_answered_again(tmp_path: Pa
             wait_for(lambda name=name, killed=killed: pids(stack).get(name, killed) != killed)
             wait_for(lambda: is_ready(stack))
             finished(stack, submit(stack))
+
+
+def test_job_longer_than_the_grace_is_handed_back_before_the_worker_is_killed(
+    tmp_path: Path, catalog: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A stop takes its attempt away in good order, and the next start goes on with it."""
+    prompt = " ".join([WORDS] * 5)
+    with forebay_up(tmp_path / "data", catalog) as before:
+        job_id = submit(before, prompt)
+        wait_for(lambda: status(before, job_id) == "running")
+    assert "killing it" not in capfd.readouterr().err
+    with forebay_up(tmp_path / "data", catalog) as after:
+        job = finished(after, job_id)
+    assert job["result"]["text"] == prompt
+    assert [attempt["how"] for attempt in job["attempts"]] == ["handed_back", "succeeded"]
+
+
+@pytest.mark.parametrize(("beside", "served"), [("echo", ["my-model", "echo"]), ("none", ["my-model"])])
+def test_file_that_is_given_serves_the_jobs_that_name_no_model(
+    tmp_path: Path, catalog: Path, beside: str, served: list[str]
+) -> None:
+    """Beside those of the catalogue that are wanted, or instead of them."""
+    file = tmp_path / "-my 'model'\n.gguf"
+    file.symlink_to(ROOT / "models" / "demo-Q8_0.gguf")
+    options = ["--models", beside, "--model", str(file)]
+    with forebay_up(tmp_path / "data", catalog, *options) as stack:
+        assert [model["id"] for model in ask(stack, "GET", "/v1/models").json()["data"]] == served
+        request = {"type": "chat", "input": {"messages": [{"role": "user", "content": "Tell me a story about Anna."}]}}
+        job = finished(stack, ask(stack, "POST", "/v1/jobs", json=request).json()["id"])
+    assert (job["model"], "Anna" in job["result"]["message"]["content"]) == ("my-model", True)

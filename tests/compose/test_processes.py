@@ -11,7 +11,7 @@ from honcho.environ import parse_procfile
 from ruamel.yaml import YAML
 
 from cli import lineup
-from tasks import catalog
+from tasks import catalog, stopping
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose" / "compose.yaml"
@@ -62,3 +62,18 @@ def test_procfile_has_one_worker_for_each_model() -> None:
     """A model added to the catalogue is added to the Procfile."""
     workers = {name for name in procfile() if name.startswith("worker-")}
     assert workers == {lineup.worker_name(model) for model in MODELS}
+
+
+def test_nobody_is_killed_while_it_hands_back_its_jobs() -> None:
+    """Both launchers wait for a worker's grace and what follows it, and for the API's."""
+    worker_s = stopping.GRACE_S + stopping.HAND_BACK_S + stopping.THREADS_S
+    for name in ("control", *map(lineup.worker_name, MODELS)):
+        assert _seconds(services()[name]["stop_grace_period"]) > worker_s
+    assert lineup.control({}).stop_limit_s > worker_s
+    assert lineup.worker("demo-chat", 4, 1, {"FOREBAY_GRACE_S": "60"}).stop_limit_s > worker_s - stopping.GRACE_S + 60
+    assert _seconds(services()["api"]["stop_grace_period"]) > stopping.API_GRACE_S
+    assert lineup.api(8000, {}).stop_limit_s > stopping.API_GRACE_S
+
+
+def _seconds(period: str) -> float:
+    return float(period.removesuffix("s"))

@@ -83,6 +83,20 @@ def test_jobs_of_models_that_left_are_counted_to_a_cap(sessions: Sessions, calle
         assert jobs.unserved(session, [], 2) == {"alpha": 2, "beta": 2}
 
 
+def test_jobs_of_a_model_are_counted_by_whether_they_run(sessions: Sessions, caller: Caller) -> None:
+    """Those that wait for their time, their turn or a worker are one number."""
+    first, second, third, ended = (tables.submit(sessions, caller).id for _ in range(4))
+    tables.submit(sessions, caller, model="beta")
+    tables.dispatch(sessions, first, second)
+    assert tables.claim(sessions, second)
+    with sessions.begin() as session:
+        tables.put(session, third, Status.SCHEDULED)
+        tables.put(session, ended, Status.FAILED)
+    with sessions() as session:
+        assert jobs.waiting_and_running(session, "alpha") == (2, 1)
+        assert jobs.waiting_and_running(session, "gamma") == (0, 0)
+
+
 def test_page_filters_and_stays_within_the_tenant(sessions: Sessions, caller: Caller) -> None:
     """A page holds the tenant's matching jobs, newest first, and nobody else's."""
     mine = [tables.submit(sessions, caller).id for _ in range(3)]

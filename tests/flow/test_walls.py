@@ -98,6 +98,11 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
+def nodes(walled: Walled) -> list[str]:
+    """The workers that answered when Flower asked them."""
+    return list(walled.flower.get("/api/workers", params={"refresh": True}).json())
+
+
 def shown(walled: Walled) -> str:
     """All that Flower knows of tasks and workers, asked anew."""
     paths = ("/api/workers?refresh=true", "/api/tasks", "/tasks", "/metrics")
@@ -184,15 +189,16 @@ def test_what_clients_say_is_found_in_its_tables_and_nowhere_else(walled: Walled
 
 
 def test_flower_is_closed_without_its_password(walled: Walled) -> None:
-    """Pages and API alike; with it, one can look and change nothing. It listens on this machine only."""
-    eventually(lambda: answers(walled.flower))
-    node = next(iter(walled.flower.get("/api/workers", params={"refresh": True}).json()))
-    paths = ["/", "/workers", "/tasks", "/broker", f"/worker/{node}", "/api/workers", "/api/tasks"]
+    """Pages, API and metrics alike; with it, one can look and change nothing. It listens on this machine only."""
+    eventually(lambda: answers(walled.flower) and bool(nodes(walled)))
+    node = nodes(walled)[0]
+    paths = ["/", "/workers", "/tasks", "/broker", f"/worker/{node}", "/api/workers", "/api/tasks", "/metrics"]
     changes = [f"/api/worker/shutdown/{node}", "/api/task/async-apply/job.run"]
     for login in (None, ("forebay", "wrong"), ("", "")):
         with httpx.Client(base_url=walled.flower.base_url, auth=login, timeout=20) as stranger:
             assert {stranger.get(path).status_code for path in paths} == {401}
             assert {stranger.post(path, json={"args": ["x"]}).status_code for path in changes} == {401}
+    assert walled.flower.get("/metrics").text.startswith("#")
     assert {walled.flower.post(path, json={"args": ["x"]}).status_code for path in changes} == {403}
     hosts = {connection.laddr.ip for connection in walled.process("flower").net_connections() if not connection.raddr}
     assert hosts == {"127.0.0.1"}

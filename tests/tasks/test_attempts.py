@@ -1,5 +1,6 @@
 """What becomes of attempts, and who gets another."""
 
+import datetime as dt
 import uuid
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from db import attempts as attempt_rows
 from db.session import Sessions
 from tasks import attempts, ending, errors, ids, jobs, retrying, stages
 from tasks.jobs import Onward, Outcome
@@ -179,3 +181,49 @@ def test_failure_is_charged_with_all_that_was_spent_for_good(sessions: Sessions,
         jobs.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 20, 0, error=("internal", "it did")))
     assert tables.usage_rows(sessions, job_id) == [(70, 0)]
     assert tables.column(sessions, job_id, "prompt_tokens") == 70
+
+
+def test_crashes_counted_for_a_worker_that_was_only_silent_are_taken_back(sessions: Sessions, caller: Caller) -> None:
+    """Its jobs were taken over, but no process died: once it beats again that is no crash, however often it is said."""
+    job_id, ended = (tables.submit(sessions, caller).id for _ in range(2))
+    for lost in (job_id, ended):
+        attempt = claimed(sessions, lost)
+        with sessions.begin() as session:
+            tables.put(session, lost, Status.DISPATCHED, crashes=2)
+            attempt_rows.end_open(session, lost, attempt, "lost")
+    with sessions.begin() as session:
+        tables.put(session, ended, Status.FAILED, finished_at=dt.datetime.now(dt.UTC))
+    for count in (2, 0):
+        with sessions.begin() as session:
+            assert attempts.forgive(session, "w1") == count
+    assert listed(sessions, job_id) == [("w1", "taken", None)]
+    assert tables.column(sessions, job_id, "crashes") == 1
+    assert tables.column(sessions, ended, "crashes") == 2
+
+
+def test_jobs_at_their_last_chance_are_tried_one_at_a_time(sessions: Sessions, caller: Caller) -> None:
+    """A worker that runs one of them takes no other, so that the next crash tells which it was; others it takes."""
+    first, second, fresh = (tables.submit(sessions, caller).id for _ in range(3))
+    for job_id, crashes in ((first, 2), (second, 2), (fresh, 1)):
+        tables.dispatch(sessions, job_id)
+        with sessions.begin() as session:
+            tables.put(session, job_id, Status.DISPATCHED, crashes=crashes)
+    assert tables.claim(sessions, first, worker_id="w1")
+    assert tables.claim(sessions, second, worker_id="w1") is None
+    assert tables.claim(sessions, fresh, worker_id="w1")
+    assert tables.claim(sessions, second, worker_id="w2")
+
+
+def test_attempt_that_came_past_the_crash_has_all_its_chances_again(sessions: Sessions, caller: Caller) -> None:
+    """It wasn't to blame for what others may have done."""
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.DISPATCHED, crashes=2)
+    claim = tables.claim(sessions, job_id, worker_id="w1")
+    assert claim is not None
+    assert claim.crashes == 2
+    for cleared, crashes in ((False, 2), (True, 0)):
+        with sessions.begin() as session:
+            jobs.checkpoint(session, job_id, claim.attempt, Transcript(), (1, 2), cleared=cleared)
+        assert tables.column(sessions, job_id, "crashes") == crashes

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import redis
 from flask import Flask
+from psycopg.errors import DiskFull
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from db.session import Sessions
@@ -135,7 +137,8 @@ def test_ready_tells_each_part(app: Flask, sessions: Sessions) -> None:
     """With all parts there, the workers of each model are counted."""
     tables.worker(sessions, "w1", slots=2)
     response = app.test_client().get("/readyz")
-    parts = {"postgres": "ok", "redis": "ok", "workers": {"alpha": 1, "beta": 0, "embedder": 0}, "unserved": {}}
+    counts = {"alpha": 1, "beta": 0, "embedder": 0, "control": 0}
+    parts = {"postgres": "ok", "redis": "ok", "workers": counts, "unserved": {}}
     assert (response.status_code, response.json) == (200, {"status": "ready", "parts": parts})
 
 
@@ -190,10 +193,24 @@ def test_not_ready_without_postgres(without_postgres: Api) -> None:
     assert response.json["parts"] == {
         "postgres": "down",
         "redis": "ok",
-        "workers": {"alpha": None, "beta": None, "embedder": None},
+        "workers": {"alpha": None, "beta": None, "embedder": None, "control": None},
         "unserved": None,
     }
     assert response.headers["Retry-After"] == "1"
+
+
+def test_not_ready_where_postgres_answers_and_cannot_write(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is full: no job can be accepted, and that is said. With room again it is ready."""
+    probe = app.extensions["forebay_probes"].disk
+    write = probe._ask
+
+    def full() -> None:
+        raise OperationalError("", None, DiskFull("could not write to file: No space left on device"))
+
+    for ask, status, told in ((full, 503, "a write fails"), (write, 200, "ok")):
+        monkeypatch.setattr(probe, "_ask", ask)
+        response = app.test_client().get("/readyz")
+        assert (response.status_code, response.json["parts"]["postgres"]) == (status, told)
 
 
 def test_ready_answers_though_everything_hangs(settings: Settings, hole: int) -> None:

@@ -50,6 +50,7 @@ class Bench:
             "params": {"temperature": 0},
         }
         whole = Claim(
+            crashes=0,
             job_id=self.job_id,
             tenant_id=uuid.UUID(int=1),
             attempt=number,

@@ -26,9 +26,9 @@ def foreign(
     return path
 
 
-def with_pre_tokenizer(path: Path, name: str) -> Path:
+def with_pre_tokenizer(path: Path, name: str, architecture: str = "llama") -> Path:
     """A model of hardly any weights whose vocabulary wants that pre-tokenizer."""
-    writer = library.GGUFWriter(path, "llama")
+    writer = library.GGUFWriter(path, architecture)
     _describe(writer, "gpt2", TOKENS)
     writer.add_tokenizer_pre(name)
     writer.add_token_merges(["a b"])

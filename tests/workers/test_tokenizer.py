@@ -13,8 +13,9 @@ from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Request
 from tests.workers import files
+from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, STORY, deltas, drain, params, text
-from workers import engines
+from workers import engines, prompts
 from workers.engines import gguf, tokenizer
 from workers.engines.hosting import Host
 from workers.engines.llamacpp import LlamaCpp
@@ -168,3 +169,19 @@ def bare(folder: Path, types: tuple[str, ...], template: str | None) -> Model:
         return replace(MODEL, types=types, file=path)
     (folder / "own.jinja").write_text(template)
     return replace(MODEL, types=types, file=path, template=folder / "own.jinja")
+
+
+def test_special_tokens_in_passages_and_questions_are_words(engine: LlamaCpp, bench: Bench) -> None:
+    """What a document says of them is no end of a turn."""
+
+    def asked(mark: str) -> tuple[int, ...]:
+        handed = {"passages": [{"text": f"The code {mark} is 19.", "score": 1.0}]}
+        given = {"question": f"What {mark} is the code?", "collection": "facts"}
+        prompt, _ = prompts.compose(bench.attempt(type="rag", input=given, handed=handed).claim, engine)
+        return prompt.ids
+
+    assert MODEL.file is not None
+    header = gguf.read(MODEL.file)
+    for name, number in Marks.of(header, header.template).ids.items():
+        assert asked(name).count(number) == asked("nothing").count(number)
+        assert len(asked(name)) > len(asked(""))

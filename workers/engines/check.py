@@ -1,6 +1,7 @@
 """Whether a model file runs here: `python -m workers.engines.check`, which says so in one line of JSON on stdout.
 
-    FILE                                         what its header says, or what is wrong with it
+    FILE [TEMPLATE]                              what its header says, or what is wrong with it, or with the chat
+                                                 template: the file's own, or another
     FILE ENGINE CONTEXT SLOTS THREADS [BINARY]   whether that engine loads it and answers
 
 A process of its own, started for one question: who asks kills it and its engine host when it takes too long.
@@ -33,16 +34,16 @@ def main(argv: list[str]) -> None:
     os.dup2(2, 1)
     path = Path(argv[0])
     try:
-        told = _header(path) if len(argv) == 1 else _trial(path, *argv[1:])
+        told = _header(path, *argv[1:]) if len(argv) <= 2 else _trial(path, *argv[1:])
     except errors.ForebayError as error:
         told = {"error": str(error)}
     print(json.dumps(told), file=answers, flush=True)
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _header(path: Path, template: str | None = None) -> dict[str, Any]:
     weights = llamacpp_fit.read(path)
     header = weights.header
-    _, problem = templates.compiled(header.template, "", "")
+    _, problem = templates.compiled(_read(Path(template)) if template else header.template, "", "")
     return {
         "file_bytes": weights.bytes,
         "architecture": header.architecture,
@@ -52,10 +53,17 @@ def _header(path: Path) -> dict[str, Any]:
         "quantization": header.quantization,
         "context": header.size("context_length"),
         "embeds": _embeds(header),
-        "template": header.template is not None,
+        "template": problem is None,
         "template_problem": problem,
         "cache_bytes_per_token": header.cache_bytes(1),
     }
+
+
+def _read(template: Path) -> str:
+    try:
+        return template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.EngineUnusable(f"the template {template}: {error}") from error
 
 
 def _embeds(header: gguf.Header) -> bool:

@@ -1,0 +1,65 @@
+"""The hearts of workers, as the API tells of them: a process may live and its worker be dead."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ASK_EVERY_S = 2.0
+SILENT_S = 15.0
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Hearts:
+    """Which of the workers here have fallen silent. `workers` maps the names of processes to the models they serve.
+
+    A worker counts from its first beat on: before it, its model is being loaded, which may take long. Nothing is known
+    of anybody while PostgreSQL, to which they beat, isn't well.
+    """
+
+    workers: Mapping[str, str]
+    _heard_at: dict[str, float] = field(default_factory=dict)
+
+    def silent(self, answer: Answer | None, now: float) -> list[str]:
+        """The processes whose hearts haven't been heard for too long; each is told once."""
+        if answer is None or answer["parts"]["postgres"] != "ok":
+            self._heard_at = dict.fromkeys(self._heard_at, now)
+            return []
+        alive = answer["parts"]["workers"]
+        self._heard_at |= {name: now for name, model in self.workers.items() if alive.get(model)}
+        silent = [name for name, heard_at in self._heard_at.items() if now - heard_at > SILENT_S]
+        for name in silent:
+            del self._heard_at[name]
+        return silent
+
+
+class Listener:
+    """Asks again and again on a thread of its own, so that whoever tends processes waits for nothing."""
+
+    def __init__(self, hearts: Hearts, ask: Callable[[], Answer | None]) -> None:
+        self._hearts, self._ask = hearts, ask
+        self._silent: list[str] = []
+        self._lock = threading.Lock()
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="hearts", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._gone.set()
+
+    def silent(self) -> list[str]:
+        """What has fallen silent since the last call."""
+        with self._lock:
+            silent, self._silent = self._silent, []
+        return silent
+
+    def _listen(self) -> None:
+        while not self._gone.wait(ASK_EVERY_S):
+            silent = self._hearts.silent(self._ask(), time.monotonic())
+            with self._lock:
+                self._silent += silent

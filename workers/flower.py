@@ -1,0 +1,14 @@
+"""Flower, closed: `celery -A workers.flower flower …`.
+
+Flower asks for its password everywhere but at `/metrics`, which names workers and tasks to whoever asks. Importing this
+module adds the question; `/healthcheck`, which says "OK" and nothing else, stays open.
+"""
+
+from flower.views.monitor import Metrics
+from tornado.web import authenticated
+
+from workers.app import app
+
+__all__ = ["app"]
+
+Metrics.get = authenticated(Metrics.get)
