@@ -3,7 +3,7 @@
     python -m benchmarks.random_gguf FILE [tiny|small|long|tinyllama]
 
 A shape's vocabulary is one of SentencePiece's kind, or with `pre` one of bytes and few words, for which llama.cpp cuts
-a text by that pre-tokenizer before it looks for tokens.
+a text by that pre-tokenizer before it looks for tokens. None ends an answer by itself.
 
 Block layouts: ggml's `block_q4_0`, `block_q8_0` and `block_q6_K` (ggml/src/ggml-common.h in llama.cpp).
 """
@@ -55,11 +55,12 @@ SHAPES = {
 
 # What a vocabulary of bytes has beside them: words with how they are merged, and the marks of turns and of the end.
 _WORDS = {"th": "t h", "the": "th e", "an": "a n", "and": "an d", "er": "e r"}
+_WORDLESS = 3 + 256  # of the other kind of vocabulary the first: three marks, and bytes, which alone are no text
 _MARKS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 
 def of_bytes(shape: Shape, pre: str) -> Shape:
-    """The shape with a vocabulary of bytes, cut by that pre-tokenizer. It never ends an answer by itself."""
+    """The shape with a vocabulary of bytes, cut by that pre-tokenizer."""
     return replace(shape, vocabulary=256 + len(_WORDS) + len(_MARKS), pre=pre)
 
 
@@ -90,8 +91,7 @@ def write(path: Path, shape: Shape, seed: int = 0) -> Path:
             writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(width, np.float32))
     writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
     output = _random(random, shape.vocabulary, width, 3 * spread, shape.output)
-    if shape.pre:
-        output[-len(_MARKS) :] = 0  # never among the likeliest
+    output[slice(-len(_MARKS), None) if shape.pre else slice(_WORDLESS)] = 0  # never among the likeliest
     _add(writer, "output", output, shape.output)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -15,8 +15,7 @@ import psutil
 import psycopg
 import redis
 
-from benchmarks import random_gguf
-from benchmarks.stacks import HOST_MODULE
+from benchmarks import random_gguf, stacks
 from cli import credentials, embedded, lineup, processes
 from tests.conftest import free_port
 from tests.faults.proxy import Proxy
@@ -190,8 +189,7 @@ class Rig:
 
     def host(self, name: str) -> psutil.Process:
         """The engine host of a worker."""
-        children = psutil.Process(self.pid(name)).children()
-        return next(child for child in children if HOST_MODULE in child.cmdline())
+        return stacks.engine_host(psutil.Process(self.pid(name)))
 
     def alive(self, name: str) -> bool:
         try:

