@@ -1,4 +1,4 @@
-"""A question end to end, beside its two model calls alone: `python -m benchmarks.asking`.
+"""A question end to end, beside its two model calls alone: `python -m benchmarks.asking [--model gemma]`.
 
 The calls are made directly to engine hosts with a worker's settings: the question embedded, then the very prompt of the
 job answered. What is between is the platform: two queues, two claims, a search, the streams.
@@ -17,10 +17,11 @@ from rich.console import Console
 from benchmarks import hosts, stacks, tables, wire
 from benchmarks.clients import Direct
 from benchmarks.stacks import Stack
+from benchmarks.subjects import SUBJECTS
 from benchmarks.tables import Table, median, percentile
+from models import embedding
 from tasks.documents import questions
 
-MODELS = stacks.ROOT / "models"
 FACTS = (stacks.ROOT / "cli" / "fact_sheet.txt").read_text(encoding="utf-8")
 TEXTS = [FACTS, *(f"The lamp of room {number} is in the cellar. It costs {number} coins." for number in range(200))]
 QUESTIONS = ["What is the code of the harbour?", "Where is the red lamp?", "How much does the boat cost?"]
@@ -29,19 +30,19 @@ ANSWER_TOKENS = 24
 
 @click.command(help=__doc__)
 @click.option("--jobs", default=60, show_default=True)
-def main(jobs: int) -> None:
-    console = Console(width=max(120, Console().width))
-    catalog = (MODELS / "catalog.toml").read_text().replace('file = "', f'file = "{MODELS}/')
+@click.option("--model", type=click.Choice(list(SUBJECTS)), default="demo", show_default=True, help="Which answers.")
+def main(jobs: int, model: str) -> None:
+    console, subject = Console(width=max(120, Console().width)), SUBJECTS[model]
     with (
         tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder,
-        stacks.platform(Path(folder) / "asking", catalog) as stack,
-        hosts.embedding_host(MODELS / "demo-embed-Q8_0.gguf", context=512, threads=1) as embedder,
-        hosts.host(MODELS / "demo-Q8_0.gguf", slots=4, context=512, threads=1) as writer,
+        stacks.platform(Path(folder) / "asking", subject.shipped()) as stack,
+        hosts.embedding_host(embedding.FILE, context=512, threads=1) as embedder,
+        hosts.host(subject.file, slots=4, context=subject.context, threads=1) as writer,
     ):
-        tables.show(console, asyncio.run(_measure(stack, embedder.client, writer.client, jobs)))
+        tables.show(console, asyncio.run(_measure(stack, embedder.client, writer.client, jobs, subject.turn)))
 
 
-async def _measure(stack: Stack, embedder: Direct, writer: Direct, jobs: int) -> Table:
+async def _measure(stack: Stack, embedder: Direct, writer: Direct, jobs: int, turn: str) -> Table:
     documents = [{"text": text} for text in TEXTS]
     for start in range(0, len(documents), 100):
         job = await _ask(
@@ -54,7 +55,8 @@ async def _measure(stack: Stack, embedder: Direct, writer: Direct, jobs: int) ->
         began_at = time.perf_counter()
         job = await _ended(stack, (await _ask(stack, "POST", "/v1/jobs", _job(question)))["id"])
         whole.append(1000 * (time.perf_counter() - began_at))
-        alone.append(1000 * await _alone(embedder, writer, question, job["result"]["passages"]))
+        prompt = turn.format(questions.prompt(question, job["result"]["passages"]))
+        alone.append(1000 * await _alone(embedder, writer, question, prompt))
         began_at = time.perf_counter()
         await _ask(stack, "POST", "/v1/search", {"collection": "facts", "query": question})
         searches.append(1000 * (time.perf_counter() - began_at))
@@ -71,10 +73,9 @@ def _job(question: str) -> dict[str, Any]:
     return {"type": "rag", "input": {"question": question, "collection": "facts"}, "params": params}
 
 
-async def _alone(embedder: Direct, writer: Direct, question: str, passages: list[questions.Passage]) -> float:
+async def _alone(embedder: Direct, writer: Direct, question: str, prompt: str) -> float:
     began_at = time.perf_counter()
     await _call(embedder, "/v1/embeddings", {"input": [question], "encoding_format": "base64"})
-    prompt = f"User: {questions.prompt(question, passages)}\nAssistant:"
     await _call(
         writer, "/completion", {"prompt": prompt, "n_predict": ANSWER_TOKENS, "temperature": 0, "cache_prompt": False}
     )

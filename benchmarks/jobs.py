@@ -1,4 +1,4 @@
-"""Measures a `forebay up` beside what it stands on, in one run: `python -m benchmarks.jobs [--quick] [--json FILE]`.
+"""Measures a `forebay up` beside what it stands on, in one run: `python -m benchmarks.jobs [--quick] [--model gemma]`.
 
 Both sides of a question are asked in turn on the same machine, so that its noise meets both; trust the ratios.
 """
@@ -18,13 +18,15 @@ from rich.console import Console
 
 from benchmarks import cancelling, finishing, freeing, hosts, latency, memory, random_gguf, stacks, tables, throughput
 from benchmarks.clients import Platform
+from benchmarks.subjects import SUBJECTS, Subject
 from benchmarks.tables import Table
 from benchmarks.throughput import Load
 
-DEMO = stacks.ROOT / "models" / "demo-Q8_0.gguf"
 SLOTS = 8
+TOKENS = 200
 ECHO_SLOTS = 8
-CONTEXT = {"demo-chat": 512, "large": 1024}
+TOKENS = 200
+LARGE_CONTEXT = 1024
 CATALOG = """
 [{name}]
 engine = "{engine}"
@@ -42,7 +44,7 @@ class Size:
     rounds: int
     latency_jobs: int
     echo_jobs: int
-    demo_jobs: int
+    jobs: int
     large_rounds: int
     large_streams: tuple[int, ...]
     large_tokens: int
@@ -54,9 +56,10 @@ QUICK = Size(2, 20, 500, 3, 1, (8,), 24)
 
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="About a minute, and rougher.")
-@click.option("--only", metavar="WORD", default="", help="memory, demo, echo or large: only that part.")
+@click.option("--model", type=click.Choice(list(SUBJECTS)), default="demo", show_default=True, help="The real one.")
+@click.option("--only", metavar="WORD", default="", help="memory, model, echo or large: only that part.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the tables here too.")
-def main(quick: bool, only: str, file: Path | None) -> None:
+def main(quick: bool, model: str, only: str, file: Path | None) -> None:
     console = Console(width=max(160, Console().width))
     size = QUICK if quick else FULL
     console.print(f"{os.cpu_count()} cores; load before: {_load()}")
@@ -64,7 +67,7 @@ def main(quick: bool, only: str, file: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder:
         for name, part in PARTS.items():
             if name.startswith(only):
-                for table in part(Path(folder), size):
+                for table in part(Path(folder), size, SUBJECTS[model]):
                     tables.show(console, table)
                     found.append(table)
                 console.print(f"load after {name}: {_load()}\n")
@@ -72,50 +75,48 @@ def main(quick: bool, only: str, file: Path | None) -> None:
         file.write_text(json.dumps([asdict(table) for table in found], indent=1))
 
 
-def _memory(folder: Path, _: Size) -> Iterator[Table]:
-    shipped = (stacks.ROOT / "models" / "catalog.toml").read_text()
-    shipped = shipped.replace('file = "', f'file = "{DEMO.parent}/')
-    with stacks.platform(folder / "memory", shipped, "--flower-port", str(stacks.free_port())) as stack:
+def _memory(folder: Path, _: Size, subject: Subject) -> Iterator[Table]:
+    with stacks.platform(folder / "memory", subject.shipped(), "--flower-port", str(stacks.free_port())) as stack:
         time.sleep(5)
         yield memory.measure(stack)
 
 
-def _demo(folder: Path, size: Size) -> Iterator[Table]:
-    with _both(folder, "demo-chat", DEMO) as (platform, host):
+def _model(folder: Path, size: Size, subject: Subject) -> Iterator[Table]:
+    with _both(folder, subject.name, subject.file, subject.context) as (platform, host):
         yield _idle(host)
-        yield latency.measure(platform, host.client, rounds=size.rounds, jobs=size.latency_jobs)
-        loads = [Load(streams, size.demo_jobs, 200) for streams in (1, 4, 8)]
-        yield throughput.measure("The demo model, 2 MB", platform, host, loads, rounds=size.rounds)
+        yield latency.measure(platform, host.client, rounds=size.rounds, jobs=subject.part(size.latency_jobs))
+        loads = [Load(streams, subject.part(size.jobs), subject.part(TOKENS)) for streams in (1, 4, 8)]
+        title = f"{subject.name}, {subject.file.stat().st_size / 1e6:.0f} MB"
+        yield throughput.measure(title, platform, host, loads, rounds=size.rounds)
         yield throughput.unread(platform, loads[-1], rounds=size.rounds)
 
 
-def _echo(folder: Path, size: Size) -> Iterator[Table]:
+def _echo(folder: Path, size: Size, _: Subject) -> Iterator[Table]:
     with stacks.platform(folder / "echo", catalog("echo", None, 4096, ECHO_SLOTS)) as stack:
         yield finishing.measure(stack, rounds=size.rounds, jobs=size.echo_jobs, connections=16, slots=ECHO_SLOTS)
 
 
-def _large(folder: Path, size: Size) -> Iterator[Table]:
+def _large(folder: Path, size: Size, _: Subject) -> Iterator[Table]:
     file = random_gguf.write(folder / "large.gguf", random_gguf.SHAPES["tinyllama"])
-    with _both(folder, "large", file) as (platform, host):
+    with _both(folder, "large", file, LARGE_CONTEXT) as (platform, host):
         loads = [Load(streams, 1, size.large_tokens) for streams in size.large_streams]
         title = f"TinyLlama's shape, {file.stat().st_size / 1e6:.0f} MB"
         yield throughput.measure(title, platform, host, loads, rounds=size.large_rounds)
         yield cancelling.measure(platform, neighbours=SLOTS - 1)
-    yield freeing.measure(file, slots=SLOTS, context=1024, threads=os.cpu_count() or 1)
+    yield freeing.measure(file, slots=SLOTS, context=LARGE_CONTEXT, threads=os.cpu_count() or 1)
 
 
-PARTS: dict[str, Callable[[Path, Size], Iterator[Table]]] = {
+PARTS: dict[str, Callable[[Path, Size, Subject], Iterator[Table]]] = {
     "memory": _memory,
-    "demo": _demo,
+    "model": _model,
     "echo": _echo,
     "large": _large,
 }
 
 
 @contextmanager
-def _both(folder: Path, name: str, file: Path) -> Iterator[tuple[Platform, hosts.Host]]:
+def _both(folder: Path, name: str, file: Path, context: int) -> Iterator[tuple[Platform, hosts.Host]]:
     """The platform with one model, and an engine host of the same settings; one idles while the other runs."""
-    context = CONTEXT[name]
     with (
         stacks.platform(folder / name, catalog(name, file, context, SLOTS)) as stack,
         hosts.host(file, slots=SLOTS, context=context) as host,

@@ -93,6 +93,11 @@ def cpu_s(roles: dict[str, list[psutil.Process]]) -> dict[str, float]:
     return {role: sum(_spent(process) for process in processes) for role, processes in roles.items()}
 
 
+def engine_host(worker: psutil.Process) -> psutil.Process:
+    """The process in which the worker's model is. Raises `StopIteration` while there is none."""
+    return next(child for child in worker.children() if _is_host(child))
+
+
 def _is_host(process: psutil.Process) -> bool:
     try:
         return HOST_MODULE in process.cmdline()

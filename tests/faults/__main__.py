@@ -1,5 +1,7 @@
 """Breaks a platform and looks whether its promises hold: `python -m tests.faults --rows F02,F06 --seeds 1,2 --short`.
 
+Rows that need a real model play on the demo model, or with --model gemma on that, which `make gemma` fetches.
+
 Exits non-zero when one doesn't, when a fault that was meant to happen never did, and but for --short when it took
 longer than it should. Everything is in `tests/faults/rows`; histories and logs stay in --folder when one is named.
 """
@@ -14,29 +16,36 @@ from rich.console import Console
 
 from tests.faults import rows, table
 from tests.faults.checker import Tally
+from tests.faults.clients import Key
 from tests.faults.ground import Ground
 from tests.faults.rig import Rig
+from tests.faults.subjects import SUBJECTS
 
 
 @click.command(help=__doc__)
 @click.option("--rows", "names", default=",".join(rows.ALL), help="Which, by number; all when not given.")
 @click.option("--seeds", default="1", show_default=True, help="Each row is played with each.")
+@click.option("--model", type=click.Choice(list(SUBJECTS)), default="demo", show_default=True, help="The real one.")
 @click.option("--short", is_flag=True, help="Fewer injections.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where logs and histories are kept.")
-def main(names: str, seeds: str, short: bool, folder: Path | None) -> None:
+def main(names: str, seeds: str, model: str, short: bool, folder: Path | None) -> None:
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in rows.ALL]:
         raise click.UsageError(f"--rows {','.join(unknown)}: there are {', '.join(rows.ALL)}")
+    subject = SUBJECTS[model]
+    if not subject.file.is_file():
+        raise click.UsageError(f"--model {model}: there is no {subject.file}; `make {model}` fetches it")
     numbers = [int(seed) for seed in seeds.split(",")]
     console = Console(width=max(200, Console().width))
     with tempfile.TemporaryDirectory(prefix="forebay-faults-", ignore_cleanup_errors=True) as temporary:
-        broken = _play(console, chosen, numbers, short, (folder or Path(temporary)) / f"{time.time_ns()}")
+        rig = Rig((folder or Path(temporary)) / f"{time.time_ns()}", subject)
+        broken = _play(console, rig, chosen, numbers, short)
     sys.exit(1 if broken else 0)
 
 
-def _play(console: Console, chosen: list[str], seeds: list[int], short: bool, folder: Path) -> bool:
-    rig, whole, broken = Rig(folder), table.empty(), False
-    undisturbed: dict[tuple[str, str, str], tuple[str, int]] = {}
+def _play(console: Console, rig: Rig, chosen: list[str], seeds: list[int], short: bool) -> bool:
+    whole, broken = table.empty(), False
+    undisturbed: dict[Key, tuple[str, int]] = {}
     try:
         rig.start()
         for name in chosen:

@@ -10,12 +10,30 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.faults.clients import Ask, Follower, Party
-from tests.faults.rig import LIMIT_S, Rig
+from tasks import errors
+from tasks.streams import transcript
+from tests.faults.clients import Ask, Follower, Key, Party
+from tests.faults.rig import Rig
 
 _TOLD_WITHIN_S = 20.0
+_ENDS = ("succeeded", "failed", "cancelled", "expired")
 
-Expected = Mapping[tuple[str, str, str], tuple[str, int]]  # by an ask's key: the text, and its tokens
+Alone = Mapping[Key, tuple[str, int]]  # what an ask gives when nothing happens: the text, and its tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What PostgreSQL says of one. `usage` are the prompt's and the answer's tokens in its rows of usage."""
+
+    id: str
+    request: str
+    status: str
+    prompt_tokens: int
+    completion_tokens: int
+    text: str | None
+    attempt: int
+    code: str | None
+    usage: list[list[int]] | None
 
 
 @dataclass(slots=True)
@@ -33,7 +51,9 @@ class Tally:
     repeats: int = 0
     restarted: int = 0
     usage: int = 0  # rows missing, too many, or for another number of tokens
-    differing: int = 0  # texts, kept or read, that aren't the undisturbed ones
+    differing: int = 0  # texts, kept or read, that aren't what they must be
+    compared: int = 0  # greedy texts of a model that says now this and now that, beside one that it said alone
+    drifted: int = 0  # those of them that differ
     recovered: int = 0
     recoveries_s: list[float] = field(default_factory=list)
     broken_promises: list[str] = field(default_factory=list)  # of the row's own
@@ -63,33 +83,70 @@ class Tally:
         return ordered[max(0, math.ceil(rank * len(ordered)) - 1)] if ordered else None
 
 
-def check(rig: Rig, party: Party, tally: Tally, expected: Expected, limit_s: float = LIMIT_S) -> Tally:
+def check(rig: Rig, party: Party, tally: Tally, alone: Alone, limit_s: float) -> Tally:
     """Waits until all jobs of the party have ended and all its readers are done, then compares."""
-    like = f"{party.label}.%"
     open_jobs = "SELECT 1 FROM jobs WHERE metadata->>'request' LIKE %s AND finished_at IS NULL LIMIT 1"
     try:
-        rig.until(lambda: not rig.rows(open_jobs, like), limit_s)
+        rig.until(lambda: not rig.rows(open_jobs, f"{party.label}.%"), limit_s)
     except TimeoutError:
         tally.notes.append("not all jobs ended in time")
     _await_readers(party, tally)
-    columns = "replace(j.id::text, '-', ''), metadata->>'request', status, j.prompt_tokens, j.completion_tokens"
-    outputs = "o.result->>'text', j.attempt, j.error_code"
-    used = "(SELECT array_agg(ARRAY[u.prompt_tokens, u.completion_tokens]) FROM usage u WHERE u.job_id = j.id)"
-    query = f"SELECT {columns}, {outputs}, {used} FROM jobs j LEFT JOIN job_outputs o ON o.job_id = j.id"
-    found = rig.rows(f"{query} WHERE metadata->>'request' LIKE %s", like)
+    found = jobs(rig, party)
     _count(party, tally, found)
-    for id, request, status, prompt_tokens, completion_tokens, text, _, code, usage in found:
-        ask = party.asked.get(request)
-        cancelled = f"job_{id}" in party.cancelled
+    said = _said_tokens(rig, party) if any(not ask.echoes for ask in party.asked.values()) else {}
+    for job in found:
+        ask = party.asked.get(job.request)
         if ask is None:
             continue
-        if usage is None or len(usage) != 1 or usage[0] != [prompt_tokens, completion_tokens]:
-            tally.usage += status in ("succeeded", "failed", "cancelled", "expired")
-        _compare_end(tally, ask, expected, status, text, completion_tokens, code, cancelled=cancelled)
-        follower = party.followers.get(f"job_{id}")
+        due = alone.get(ask.key) if _certain(rig, ask) else None
+        if job.usage != [[job.prompt_tokens, job.completion_tokens]]:
+            tally.usage += job.status in _ENDS
+        if job.status == "succeeded" and not ask.echoes:
+            tally.usage += not _spent_what_was_said(ask, job, said.get(job.id, 0))
+            _count_drift(tally, ask, job, alone.get(ask.key) if due is None else None)
+        _compare_end(tally, ask, job, due, cancelled=f"job_{job.id}" in party.cancelled)
+        follower = party.followers.get(f"job_{job.id}")
         if follower:
-            _compare_stream(tally, follower, expected.get(ask.key), text)
+            _compare_stream(tally, follower, due, job.text)
     return tally
+
+
+def jobs(rig: Rig, party: Party) -> list[Job]:
+    """All that the party asked for, as PostgreSQL has them."""
+    columns = "replace(j.id::text, '-', ''), metadata->>'request', status, j.prompt_tokens, j.completion_tokens"
+    outputs = "coalesce(o.result->>'text', o.result->'message'->>'content'), j.attempt, j.error_code"
+    used = "(SELECT array_agg(ARRAY[u.prompt_tokens, u.completion_tokens]) FROM usage u WHERE u.job_id = j.id)"
+    query = f"SELECT {columns}, {outputs}, {used} FROM jobs j LEFT JOIN job_outputs o ON o.job_id = j.id"
+    return [Job(*row) for row in rig.rows(f"{query} WHERE metadata->>'request' LIKE %s", f"{party.label}.%")]
+
+
+def _certain(rig: Rig, ask: Ask) -> bool:
+    """Whether its text must be the one it gives alone. What a real model samples goes on after a death as it may."""
+    return ask.echoes or (ask.greedy and rig.subject.repeats)
+
+
+def _said_tokens(rig: Rig, party: Party) -> dict[str, int]:
+    """How many tokens the kept deltas of each job came from."""
+    query = (
+        "SELECT replace(j.id::text, '-', ''), o.entries FROM jobs j JOIN job_outputs o ON o.job_id = j.id"
+        " WHERE metadata->>'request' LIKE %s"
+    )
+    stored = rig.rows(query, f"{party.label}.%")
+    return {id: transcript.from_stored(entries, []).completion_tokens for id, entries in stored}
+
+
+def _spent_what_was_said(ask: Ask, job: Job, said: int) -> bool:
+    """A chat's white space before its first word is spent and not said, an answer's own end at most one token."""
+    unsaid = job.completion_tokens - said
+    return 0 <= unsaid <= (1 if ask.type == "generate" else job.completion_tokens) and (
+        job.completion_tokens <= ask.params.get("max_tokens", math.inf)
+    )
+
+
+def _count_drift(tally: Tally, ask: Ask, job: Job, alone: tuple[str, int] | None) -> None:
+    if alone and ask.greedy:
+        tally.compared += 1
+        tally.drifted += job.text != alone[0]
 
 
 def _await_readers(party: Party, tally: Tally) -> None:
@@ -104,42 +161,32 @@ def _await_readers(party: Party, tally: Tally) -> None:
             follower.join(60)
 
 
-def _count(party: Party, tally: Tally, found: list[tuple[object, ...]]) -> None:
+def _count(party: Party, tally: Tally, found: list[Job]) -> None:
     accepted = party.accepted()
-    ended = {f"job_{row[0]}" for row in found if row[2] in ("succeeded", "failed", "cancelled", "expired")}
-    times = Counter(row[1] for row in found)
+    ended = {f"job_{job.id}" for job in found if job.status in _ENDS}
+    times = Counter(job.request for job in found)
     tally.jobs += len(accepted)
     tally.lost += len(accepted.keys() - ended)
     tally.unexpected += sum(request not in party.asked for request in times)
     tally.doubled += sum(count - 1 for count in times.values())
     tally.recovered += len(found) - len(accepted)
-    again = sum(int(str(row[6])) > 1 for row in found)
-    tally.notes.append(f"{again} jobs took more than one attempt")
+    tally.notes.append(f"{sum(job.attempt > 1 for job in found)} jobs took more than one attempt")
 
 
-def _compare_end(
-    tally: Tally,
-    ask: Ask,
-    expected: Expected,
-    status: str,
-    text: str | None,
-    completion_tokens: int,
-    code: str | None,
-    *,
-    cancelled: bool,
-) -> None:
-    if status == "cancelled" and cancelled:
+def _compare_end(tally: Tally, ask: Ask, job: Job, due: tuple[str, int] | None, *, cancelled: bool) -> None:
+    if job.status == "cancelled" and cancelled:
         return
-    if status != "succeeded":
+    if job.status == "failed" and ask.hostile and job.code not in errors.SYSTEM:
+        return
+    if job.status != "succeeded":
         tally.failed += 1
-        tally.notes.append(f"{status}: {code}")
-        return
-    if ask.key in expected:
-        due, tokens = expected[ask.key]
-        if text != due:
+        tally.notes.append(f"{job.status}: {job.code}")
+    elif due:
+        text, tokens = due
+        if job.text != text:
             tally.differing += 1
-            tally.notes.append(f"{ask.params}: {_difference(text or '', due)}")
-        tally.usage += completion_tokens != tokens
+            tally.notes.append(f"{ask.params}: {_difference(job.text or '', text)}")
+        tally.usage += job.completion_tokens != tokens
 
 
 def _compare_stream(tally: Tally, follower: Follower, due: tuple[str, int] | None, text: str | None) -> None:

@@ -15,28 +15,43 @@ import click
 import httpx
 
 from cli.client import ENDS, Client
-from tests.faults.rig import ECHO, LIMIT_S, fresh_connections
+from tests.faults.rig import ECHO, FAST, LIMIT_S, fresh_connections
 from workers.engines import echo
+
+Key = tuple[str, str, str, str]  # what makes two asks the same
 
 _WORDS = ("the", "sun", "is", "on", "a", "hill", "and", "its", "light", "falls", "over", "every", "stone")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a client asks for."""
+    """What a client asks for; of a chat, `prompt` is the one message. `hostile`: an error of its own is a good end."""
 
     model: str
     prompt: str
     params: Mapping[str, Any]
     lane: str = "interactive"
+    type: str = "generate"
+    hostile: bool = False
 
     def body(self, label: str) -> dict[str, Any]:
-        asked = {"model": self.model, "input": {"prompt": self.prompt}, "params": dict(self.params), "lane": self.lane}
-        return {"type": "generate", **asked, "metadata": {"request": label}}
+        messages = [{"role": "user", "content": self.prompt}]
+        given = {"messages": messages} if self.type == "chat" else {"prompt": self.prompt}
+        asked = {"model": self.model, "input": given, "params": dict(self.params), "lane": self.lane}
+        return {"type": self.type, **asked, "metadata": {"request": label}}
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        return self.model, self.prompt, json.dumps(self.params, sort_keys=True)
+    def key(self) -> Key:
+        return self.model, self.type, self.prompt, json.dumps(self.params, sort_keys=True)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether no model answers, so that everything it says can be known."""
+        return self.model in (ECHO, FAST)
+
+    @property
+    def greedy(self) -> bool:
+        return bool(self.params.get("temperature") == 0)
 
 
 def words(number: int, start: int = 0) -> str:
@@ -111,9 +126,9 @@ class Follower(threading.Thread):
         return self.events[-1][0] if self.events else 0.0
 
     def numbers(self) -> list[int]:
-        """Of the events that count: those since the last `restarted`."""
-        since = max((i + 1 for i, event in enumerate(self.events) if event[2] == "restarted"), default=0)
-        return [number for _, number, _, _ in self.events[since:]]
+        """Of the events that count: those since the last `restarted` that has no number, and all is told anew."""
+        anew = [i + 1 for i, (_, number, type, _) in enumerate(self.events) if type == "restarted" and number == 0]
+        return [number for _, number, _, _ in self.events[max(anew, default=0) :]]
 
     def tokens_seen(self) -> int:
         return sum(type == "delta" for _, _, type, _ in self.events)

@@ -13,7 +13,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
-from benchmarks import random_gguf
+from benchmarks import random_gguf, stacks
 from tests.conftest import EMBEDDING_MODEL, Stack, forebay_up
 
 CATALOG = """
@@ -127,8 +127,7 @@ class Platform:
         return psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == name))
 
     def host(self, name: str = "worker-slow") -> psutil.Process:
-        [child] = self.worker(name).children()
-        return child
+        return stacks.engine_host(self.worker(name))
 
     def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """What PostgreSQL itself says."""

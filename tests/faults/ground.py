@@ -12,7 +12,7 @@ from typing import Any
 from cli import lineup
 from tests.faults import checker
 from tests.faults.checker import Tally
-from tests.faults.clients import Ask, Follower, History, Party, echoed
+from tests.faults.clients import Ask, Follower, History, Key, Party, echoed
 from tests.faults.rig import DEMO, Rig
 from workers.engines import echo
 
@@ -32,7 +32,7 @@ class Ground:
     seed: int
     short: bool
     label: str = ""
-    undisturbed: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
+    undisturbed: dict[Key, tuple[str, int]] = field(default_factory=dict)
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,23 +47,23 @@ class Ground:
         history = History(self.rig.folder / f"history-{label}.jsonl")
         return Party(self.rig.url, self.rig.key, label, history)
 
-    def check(self, party: Party, tally: Tally, limit_s: float = 120) -> Tally:
+    def check(self, party: Party, tally: Tally, limit_s: float = 0) -> Tally:
         for ask in party.asked.values():
-            if ask.model != DEMO:
+            if ask.echoes:
                 self.undisturbed[ask.key] = echoed(ask), len(echo._WORD.findall(ask.prompt))
-        checker.check(self.rig, party, tally, self.undisturbed, limit_s)
+        checker.check(self.rig, party, tally, self.undisturbed, max(limit_s, self.rig.subject.limit_s))
         dead = [name for name in self.rig.supervisor.names() if not self.rig.alive(name) and name != lineup.PREPARE]
         tally.promise(not dead, f"dead, and not by our hand: {', '.join(dead)}")
         return tally
 
     def learn(self, asks: Iterable[Ask]) -> None:
-        """Runs the asks one after the other while nothing happens: what they give is what must come out."""
+        """Runs the asks one after the other while nothing happens, and notes what they give."""
         quiet = self.party()
         for ask in asks:
             if ask.key in self.undisturbed:
                 continue
             job_id = quiet.surely(ask)
-            quiet.followers[job_id].join(60)
+            quiet.followers[job_id].join(self.rig.subject.limit_s)
             _, _, type, job = quiet.followers[job_id].events[-1]
             assert type == "succeeded", job
             self.undisturbed[ask.key] = job["result"]["text"], job["usage"]["completion_tokens"]

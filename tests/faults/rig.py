@@ -15,34 +15,40 @@ import psutil
 import psycopg
 import redis
 
+from benchmarks import random_gguf, stacks
 from cli import credentials, embedded, lineup, processes
-from tests.conftest import ROOT, free_port
+from tests.conftest import free_port
 from tests.faults.proxy import Proxy
+from tests.faults.subjects import Subject
 
 LIMIT_S = 120.0
 POLL_S = 0.02
-DEMO, ECHO, FAST = "demo", "echo", "fast"
-SLOTS = {DEMO: 8, ECHO: 4, FAST: 8}
-CATALOG = f"""
-[{DEMO}]
-engine = "llamacpp"
-file = "{ROOT}/models/demo-Q8_0.gguf"
-context = 512
-slots = {SLOTS[DEMO]}
-types = ["generate", "chat"]
-default = true
+DEMO, ECHO, FAST = "demo", "echo", "fast"  # DEMO is the subject, whichever it is
+ECHO_SLOTS, FAST_SLOTS, RANDOM_SLOTS = 4, 8, 4
+# Models of random weights, by the way each cuts a text before it looks for tokens.
+RANDOM = {f"random-{pre}": pre for pre in ("tekken", "gpt-4o", "deepseek-v3", "hunyuan-dense", "default")}
+RANDOM_CONTEXT = random_gguf.SHAPES["long"].context  # a prompt of a million bytes is not refused at the door
 
+_LLAMACPP = """
+[{name}]
+engine = "llamacpp"
+file = "{file}"
+context = {context}
+slots = {slots}
+types = {types}
+"""
+_ECHO = f"""
 [{ECHO}]
 engine = "echo"
 context = 4096
-slots = {SLOTS[ECHO]}
+slots = {ECHO_SLOTS}
 types = ["generate", "chat"]
 options = {{ token_s = 0.02, prompt_token_s = 0.001 }}
 
 [{FAST}]
 engine = "echo"
 context = 4096
-slots = {SLOTS[FAST]}
+slots = {FAST_SLOTS}
 types = ["generate", "chat"]
 """
 
@@ -66,6 +72,7 @@ class Rig:
     """PostgreSQL, Redis, the API, the control worker, and any number of workers of a model."""
 
     folder: Path
+    subject: Subject
     supervisor: processes.Supervisor = field(init=False)
     servers: dict[str, embedded.Server] = field(default_factory=dict)
     specs: dict[str, processes.Spec] = field(default_factory=dict)
@@ -81,7 +88,7 @@ class Rig:
 
     def start(self) -> None:
         """Everything but the workers of models."""
-        (self.folder / "catalog.toml").write_text(CATALOG)
+        (self.folder / "catalog.toml").write_text(self._catalog())
         self.servers = {"postgres": embedded.postgres(self.folder), "redis": embedded.redis(self.folder)}
         for name in self.servers:
             self.start_server(name)
@@ -125,7 +132,7 @@ class Rig:
 
     def worker(self, name: str, model: str, links: Links | None = None, **env: str) -> None:
         """A worker of the model; returns when its heart beats. Call it again after its end to have it back."""
-        spec = lineup.worker(model, SLOTS[model], 1, self.env)
+        spec = lineup.worker(model, self._slots(model), 1, self.env)
         argv = tuple(part.replace(f"{model}@%h", f"{name}@%h") for part in spec.argv)
         self.specs[name] = replace(spec, name=name, argv=argv)
         own = env | (self.through(links) if links else {})
@@ -182,7 +189,7 @@ class Rig:
 
     def host(self, name: str) -> psutil.Process:
         """The engine host of a worker."""
-        return psutil.Process(self.pid(name)).children()[0]
+        return stacks.engine_host(psutil.Process(self.pid(name)))
 
     def alive(self, name: str) -> bool:
         try:
@@ -218,9 +225,9 @@ class Rig:
         yield client
         client.close()
 
-    def until(self, met: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-        """Waits. Raises `TimeoutError`."""
-        deadline = time.monotonic() + limit_s
+    def until(self, met: Callable[[], object], limit_s: float | None = None) -> None:
+        """Waits, as long as the subject may take unless told otherwise. Raises `TimeoutError`."""
+        deadline = time.monotonic() + (limit_s or self.subject.limit_s)
         while not met():
             if time.monotonic() > deadline:
                 raise TimeoutError("it did not happen")
@@ -242,6 +249,23 @@ class Rig:
         for name, model in workers.items():
             if name not in self.supervisor.names():
                 self.worker(name, model)
+
+    def random_file(self, name: str) -> Path:
+        """Where the file of a model of random weights is to be; a row that needs it makes it."""
+        return self.folder / f"{name}.gguf"
+
+    def _catalog(self) -> str:
+        subject = self.subject
+        demo = _LLAMACPP.format(
+            name=DEMO, file=subject.file, context=subject.context, slots=subject.slots, types=["generate", "chat"]
+        )
+        demo += f'template = "{subject.template}"\n' if subject.template else ""
+        sizes = {"context": RANDOM_CONTEXT, "slots": RANDOM_SLOTS, "types": ["generate"]}
+        others = (_LLAMACPP.format(name=name, file=self.random_file(name), **sizes) for name in RANDOM)
+        return "\n".join((demo + "default = true", _ECHO, *others))
+
+    def _slots(self, model: str) -> int:
+        return {DEMO: self.subject.slots, ECHO: ECHO_SLOTS, FAST: FAST_SLOTS}.get(model, RANDOM_SLOTS)
 
     def close(self) -> None:
         names = [name for name in self.supervisor.names() if name not in self.servers]

@@ -47,7 +47,8 @@ def add(table: Table, name: str, seed: int, played: Tally | str) -> None:
     middle, longest = (played.recovery(rank) for rank in (0.5, 1.0))
     times = ["" if value is None else f"{value:.1f}" for value in (middle, longest)]
     verdict = "BROKEN" if played.broken else "slow" if played.missed_aims else "holds"
-    told = "; ".join((verdict, *played.broken_promises, *played.missed_aims))
+    drift = [f"{played.drifted} of {played.compared} greedy texts differ from alone"] if played.compared else []
+    told = "; ".join((verdict, *played.broken_promises, *played.missed_aims, *drift))
     table.add_row(name, str(seed), *(str(getattr(played, column)) for column in _COLUMNS), *times, told)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tasks import errors
 from tasks.catalog import Model
 from tasks.engine import Request
-from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, drain, params, text
+from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
 from workers import engines
 from workers.engines.llamacpp import LlamaCpp
 
@@ -34,6 +34,15 @@ def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> 
     assert own_cached
     assert not other_cached
     assert own != other
+
+
+def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) -> None:
+    """Its tokens were evaluated in other batches than a whole run's: the next run begins anew."""
+    story = engine.prompt(STORY)
+    whole = deltas(drain(engine.generate(Request(story, params(max_tokens=20), scope="c"))))
+    emitted = tuple(token for delta in whole[:9] for token in delta.token_ids)
+    drain(engine.generate(Request(story, params(max_tokens=20), emitted, len(emitted), scope="c")))
+    assert "c" not in engine._scopes.values()
 
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_text_that_the_process_dies_of_twice_is_poison_and_the_next_is_read() ->
     assert texts.prompt("harmless").ids == (1, 2)
 
 
+def test_text_that_takes_too_long_is_poison_at_once() -> None:
+    """It isn't tried a second time: others wait for the process."""
+    host = Mortal({})
+
+    def hang(question: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
+        raise errors.EngineLost("it has been ended") from TimeoutError("it doesn't answer")
+
+    host.ask = hang  # type: ignore[method-assign]
+    with pytest.raises(errors.Poison, match="takes more than 5 s"):
+        Tokenizer(host, 512).prompt("slow")
+    assert host.restarts == 1
+
+
 def test_process_that_was_killed_from_outside_is_nobodys_fault() -> None:
     """The text is read by the next one."""
     assert Tokenizer(Mortal({"harmless": 1}), 512).prompt("harmless").ids == (1, 2)
@@ -71,6 +85,15 @@ def engine() -> Iterator[LlamaCpp]:
     assert isinstance(loaded, LlamaCpp)
     yield loaded
     loaded.close()
+
+
+def test_tokenizer_that_was_idle_reads_the_next_text(engine: LlamaCpp) -> None:
+    """However long: its own server closes connections that nothing comes by."""
+    before = engine.tokenizer.host.pid
+    for pause_s in (0.0, 6.0):
+        time.sleep(pause_s)  # its server's limit is five seconds, and of no setting
+        assert engine.prompt(STORY).ids
+    assert engine.tokenizer.host.pid == before
 
 
 def test_tokenizer_killed_under_a_generation_does_not_disturb_it(engine: LlamaCpp) -> None:

@@ -81,7 +81,7 @@ class LlamaCpp:
 
     def generate(self, request: Request) -> Handle:
         ids = [*request.prompt.ids, *request.emitted]
-        slot, cached = self._take_slot(request.scope)
+        slot, cached = self._take_slot(request.scope, keeps=not request.emitted)
         params = request.params
         body = {
             "prompt": ids,
@@ -122,8 +122,12 @@ class LlamaCpp:
         self.host.close()
         self.tokenizer.close()
 
-    def _take_slot(self, scope: str) -> tuple[int, bool]:
-        """A free slot, the tenant's own last one if there is one, and whether its cached prompt is the tenant's."""
+    def _take_slot(self, scope: str, *, keeps: bool = True) -> tuple[int, bool]:
+        """A free slot, the tenant's own last one if there is one, and whether its cached prompt is the tenant's.
+
+        Without `keeps` the slot's next run begins anew: of an answer that is taken up, the tokens were evaluated in
+        other batches than when it was first made, and their rounding would show.
+        """
         with self._lock:
             if not self._free:
                 raise errors.EngineError(f"all {self.slots} slots are taken")
@@ -131,8 +135,10 @@ class LlamaCpp:
             unused = [slot for slot in self._free if slot not in self._scopes]
             slot = (own or unused or self._free)[0]
             self._free.remove(slot)
-            self._scopes[slot] = scope
-            return slot, bool(own)
+            self._scopes.pop(slot, None)
+            if keeps:
+                self._scopes[slot] = scope
+            return slot, bool(own) and keeps
 
     def _give_back(self, slot: int) -> None:
         with self._lock:

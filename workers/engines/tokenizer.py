@@ -14,7 +14,8 @@ from workers.engines.hosting import Host
 
 log = structlog.get_logger(__name__)
 
-_LIMIT_S = 60.0
+_LIMIT_S = 5.0
+_SLOWEST = 10_000  # characters a second, of a pre-tokenizer on a busy machine; most read a hundred times as many
 _DEATHS_ALLOWED = 2  # the first may have come from outside; of the same text twice, it is the text's
 _PIECE = 1 << 16  # characters read at a time: others take turns in between
 _SLACK = 16  # tokens that a text may have fewer than its pieces, for each of them
@@ -71,15 +72,22 @@ class Tokenizer:
                 raise errors.ContextLengthExceeded(f"more than {self._context} tokens: that is the model's context")
 
     def _ask(self, do: str, given: Any) -> Any:
-        """The process's answer. Raises `EngineRefused` with its reason, `Poison` when it dies of the question twice."""
+        """The process's answer.
+
+        Raises `EngineRefused` with its reason, `Poison` when it dies of the question twice or takes too long for it.
+        """
+        question = {"do": do, "given": given}
+        limit_s = _LIMIT_S + len(str(given)) / _SLOWEST
         with self._lock:
             for _ in range(_DEATHS_ALLOWED):
                 lost = self.host.pid
                 try:
-                    told = self.host.ask({"do": do, "given": given}, _LIMIT_S)
+                    told = self.host.ask(question, limit_s)
                 except errors.EngineLost as error:
                     log.warning("tokenizer_lost", error=str(error))
                     self.host.restart(lost)
+                    if isinstance(error.__cause__, TimeoutError):
+                        raise errors.Poison(f"this job's text takes more than {limit_s:.0f} s to tokenize") from error
                 else:
                     break
             else:

@@ -9,6 +9,7 @@ pre-tokenizers (`std::regex`) go one call deeper with each character of a run, s
 threads get a stack for four million. A text that kills this process all the same has killed nothing else.
 """
 
+import contextlib
 import ctypes
 import http.client
 import json
@@ -77,8 +78,7 @@ class Texts:
     """
 
     def __init__(self, header: Header, address: str, key: str, template: str | None) -> None:
-        found = urllib.parse.urlsplit(address)
-        self._http = http.client.HTTPConnection(found.hostname or "", found.port)
+        self._address = urllib.parse.urlsplit(address)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         source = template or header.template
         self.has_template = source is not None
@@ -168,13 +168,12 @@ class Texts:
         return list(self._call("/tokenize", body)["tokens"])
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            self._http.request("POST", path, json.dumps(body), self._headers)
-            response = self._http.getresponse()
+        # A connection for each: one that is kept is closed by the server after a few idle seconds.
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port)
+        with contextlib.closing(connection):
+            connection.request("POST", path, json.dumps(body), self._headers)
+            response = connection.getresponse()
             answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException):
-            self._http.close()
-            raise
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)

@@ -1,12 +1,27 @@
 """The rows by the numbers of the catalogue of faults, those that tell most first."""
 
 from tests.faults.ground import Row
-from tests.faults.rows import clocks, databases, disks, failpoints, floods, kills, mix, proofs, redises
+from tests.faults.rows import (
+    clocks,
+    databases,
+    disks,
+    failpoints,
+    floods,
+    kills,
+    mix,
+    prompts,
+    proofs,
+    redises,
+    waits,
+)
 
 ALL: dict[str, Row] = {
     "F06": failpoints.every_failpoint,
     "F02": kills.worker_in_the_middle,
     "F03": kills.host_in_the_middle,
+    "QUEUE": waits.death_and_arrival,
+    "TURNS": prompts.special_tokens_as_text,
+    "TOKENISE": prompts.long_runs,
     "F01": kills.idle_worker_with_a_message,
     "F05": kills.zombie,
     "F07": redises.killed,

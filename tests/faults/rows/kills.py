@@ -11,24 +11,24 @@ import redis
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Follower, Party, greedy, seeded
 from tests.faults.ground import DEMO_PAIR, PAIR, Ground, flow, resumed, starts
-from tests.faults.rig import DEMO, SLOTS
+from tests.faults.rig import DEMO
 
 _BEGINNINGS = ("It was raining. The", 'Anna said: "', "A list of animals: dog, cat,", "1 2 3 4 5", "Tom and his")
 _NOUNS = ("", "lamp", "boat", "mill", "dog", "river", "door", "winter", "hill", "sun", "tree", "room")
-_TOKENS = 400
-_LONG = 250  # tokens: what is shorter is over before a fault meets it among others
 _LEASE_S = 4.0
-_TAKEOVER_S = 6.0
 _BUSY_LOOPS = 4
 
 
-def long_asks(ground: Ground, number: int) -> list[Ask]:
-    """So many asks of the demo model, half greedy, half seeded, that it answers at length; what it answers is known."""
+def long_asks(ground: Ground, number: int, tokens: int) -> list[Ask]:
+    """So many asks of the subject, half greedy, half seeded, that it answers with nearly so many tokens or all.
+
+    What it says alone is known then.
+    """
     prompts = [f"{beginning} {noun}".strip() for noun in _NOUNS for beginning in _BEGINNINGS]
     seeds = range(100 * ground.seed, 100 * ground.seed + 100)
     asked = itertools.chain(
-        ({"temperature": 0, "max_tokens": _TOKENS, "prompt": prompt} for prompt in prompts),
-        ({"temperature": 0.9, "seed": seed, "max_tokens": _TOKENS, "prompt": prompts[0]} for seed in seeds),
+        ({"temperature": 0, "max_tokens": tokens, "prompt": prompt} for prompt in prompts),
+        ({"temperature": 0.9, "seed": seed, "max_tokens": tokens, "prompt": prompts[0]} for seed in seeds),
     )
     kept: dict[bool, list[Ask]] = {True: [], False: []}
     for params in asked:
@@ -36,46 +36,51 @@ def long_asks(ground: Ground, number: int) -> list[Ask]:
         alike = kept[params["temperature"] == 0]
         if len(alike) < number // 2:
             ground.learn([ask])
-            if ground.undisturbed[ask.key][1] >= _LONG:
+            if ground.undisturbed[ask.key][1] >= long(tokens):
                 alike.append(ask)
     return kept[True] + kept[False]
 
 
+def long(tokens: int) -> int:
+    """What is shorter is over before a fault meets it among others that may have so many tokens."""
+    return tokens * 5 // 8
+
+
 def worker_in_the_middle(ground: Ground) -> Tally:
-    """F02: a worker and its host die at a random token, its seven other slots busy: every text as if nothing were."""
-    tally, rig = Tally(), ground.rig
+    """F02: a worker and its host die at a random token, all their slots busy: every text goes on where it was cut."""
+    tally, rig, subject = Tally(), ground.rig, ground.rig.subject
     rig.heal(DEMO_PAIR)
-    asks = long_asks(ground, 2 * SLOTS[DEMO])
+    asks = long_asks(ground, 2 * subject.slots, subject.tokens)
     party, deaths = ground.party(), []
-    for _ in range(ground.size(100, 3)):
-        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG // 2)}")
-        followers = _submit_all(ground, party, asks, DEMO_PAIR)
+    for _ in range(ground.size(subject.kills, 3)):
+        arm(ground, "demo-one", f"worker.mid_generation:{_passage(ground)}")
+        followers = submit_all(ground, party, asks, DEMO_PAIR)
         tally.injections += 1
         if died_at := _dead(ground, "demo-one", followers):
             tally.fired += 1
             deaths.append((died_at, followers))
-        _join(followers)
+        join(ground, followers)
     rig.heal(DEMO_PAIR)
     ground.check(party, tally)
     for died_at, followers in deaths:
         resumed(tally, followers, died_at)
     slowest = tally.recovery(1.0) or 0.0
-    tally.aim(slowest <= _TAKEOVER_S, f"a takeover took {slowest:.1f} s")
+    tally.aim(slowest <= subject.takeover_s, f"a takeover took {slowest:.1f} s")
     return tally
 
 
 def host_in_the_middle(ground: Ground) -> Tally:
     """F03: only the engine host dies, while a run stands at a random token: a pause, and no new attempt."""
-    tally, rig = Tally(), ground.rig
+    tally, rig, subject = Tally(), ground.rig, ground.rig.subject
     rig.heal({"demo-one": DEMO})
-    asks = long_asks(ground, SLOTS[DEMO])
+    asks = long_asks(ground, subject.slots, subject.tokens)
     party = ground.party()
-    for _ in range(ground.size(100, 3)):
+    for _ in range(ground.size(subject.kills, 3)):
         tally.injections += 1
-        _arm(ground, "demo-one", f"worker.mid_generation:{ground.random.randint(1, SLOTS[DEMO] * _LONG // 2)}:pause")
-        followers = _submit_all(ground, party, asks, ["demo-one"])
+        arm(ground, "demo-one", f"worker.mid_generation:{_passage(ground)}:pause")
+        followers = submit_all(ground, party, asks, ["demo-one"])
         _kill_host(ground, tally, followers)
-        _join(followers)
+        join(ground, followers)
     ground.check(party, tally)
     again = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", f"{party.label}.%")
     tally.promise(again == [(0,)], f"{again[0][0]} jobs changed their worker")
@@ -101,7 +106,7 @@ def idle_worker_with_a_message(ground: Ground) -> Tally:
         rig.stop("two")
         rig.again("one")
         started_at = time.monotonic()
-        _join([party.followers[job] for job in jobs])
+        join(ground, [party.followers[job] for job in jobs])
         heard = (party.followers[job].heard_again(killed_at) for job in jobs)
         tally.recoveries_s += [at - started_at for at in heard if at is not None]
     return ground.check(party, tally)
@@ -120,7 +125,7 @@ def zombie(ground: Ground) -> Tally:
         frozen_at = time.monotonic()
         time.sleep(3 * _LEASE_S)
         rig.thaw("one")
-        _join(followers)
+        join(ground, followers)
         resumed(tally, followers, frozen_at)
         tally.fired += any(2 in follower.attempts for follower in followers)
     return ground.check(party, tally)
@@ -175,13 +180,19 @@ def _waiting_workers(client: redis.Redis) -> int:
     return sum(one["cmd"] == "brpop" and "b" in one["flags"] for one in client.client_list())
 
 
-def _arm(ground: Ground, name: str, told: str) -> None:
+def _passage(ground: Ground) -> int:
+    """At which token the failpoint is: before the first of all the runs is half over, if they are as fast."""
+    subject = ground.rig.subject
+    return ground.random.randint(1, subject.slots * long(subject.tokens) // 2)
+
+
+def arm(ground: Ground, name: str, told: str) -> None:
     ground.rig.kill(name)
     ground.rig.supervisor.log(name).write_text("")
     ground.rig.again(name, FOREBAY_FAILPOINT=told)
 
 
-def _submit_all(ground: Ground, party: Party, asks: list[Ask], workers: Iterable[str]) -> list[Follower]:
+def submit_all(ground: Ground, party: Party, asks: list[Ask], workers: Iterable[str]) -> list[Follower]:
     """Has them all start at the same moment: the workers stand still until the last is submitted."""
     for name in workers:
         ground.rig.freeze(name)
@@ -191,18 +202,18 @@ def _submit_all(ground: Ground, party: Party, asks: list[Ask], workers: Iterable
     return followers
 
 
-def _over(followers: list[Follower]) -> bool:
+def over(followers: list[Follower]) -> bool:
     return all(follower.told_end for follower in followers)
 
 
-def _join(followers: list[Follower]) -> None:
+def join(ground: Ground, followers: list[Follower]) -> None:
     for follower in followers:
-        follower.join(120)
+        follower.join(ground.rig.subject.limit_s)
 
 
 def _dead(ground: Ground, name: str, followers: list[Follower]) -> float | None:
     """When the worker had died; None when the jobs ended before."""
-    ground.rig.until(lambda: not ground.rig.alive(name) or _over(followers))
+    ground.rig.until(lambda: not ground.rig.alive(name) or over(followers))
     return None if ground.rig.alive(name) else time.monotonic()
 
 
@@ -213,14 +224,14 @@ def _kill_host(ground: Ground, tally: Tally, followers: list[Follower]) -> None:
     def paused() -> bool:
         return "event=failpoint" in rig.log("demo-one")
 
-    rig.until(lambda: paused() or _over(followers))
-    if not paused() or _over(followers):
+    rig.until(lambda: paused() or over(followers))
+    if not paused() or over(followers):
         return
     reading = [follower for follower in followers if not follower.told_end]
     killed_at = time.monotonic()
     rig.host("demo-one").kill()
     tally.fired += 1
     for follower in reading:
-        rig.until(lambda follower=follower: follower.told_end or follower.heard_again(killed_at + 0.05), 60)
+        rig.until(lambda follower=follower: follower.told_end or follower.heard_again(killed_at + 0.05))
     heard = [at for follower in reading if (at := follower.heard_again(killed_at + 0.05))]
     tally.recoveries_s += [min(heard) - killed_at] if heard else []

@@ -26,7 +26,7 @@ def random_mix(ground: Ground) -> Tally:
     """Ten minutes (half a minute in the short form) of faults drawn from the seed."""
     tally, rig, party = Tally(may_restart=True), ground.rig, ground.party()
     rig.heal(_WORKERS)
-    asks, numbers = long_asks(ground, 8), starts(ground)
+    asks, numbers = long_asks(ground, 8, rig.subject.tokens), starts(ground)
 
     def make(number: int) -> Ask:
         if number % 5 == 0:

@@ -1,0 +1,1 @@
+"""Gemma 3 270M, a real model that is fetched when asked for and when its terms of use are accepted."""
