@@ -25,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    not_,
     or_,
     select,
 )
@@ -262,6 +263,24 @@ def _next_queued() -> Select[Any]:
     load = select(func.count()).where(busy, other.tenant_id == tenants.c.tenant_id).scalar_subquery()
     turns = select(firsts.c.id).select_from(tenants).join(firsts, literal(True))
     return turns.order_by(firsts.c.priority.desc(), firsts.c.rank + load, firsts.c.id).limit(limit)
+
+
+def newcomer_waits(session: Session, model: str, lane: str) -> bool:
+    """Whether a tenant waits in the lane for the model of which no job runs on it."""
+    return session.execute(_newcomer(), {"model": model, "lane": lane}).first() is not None
+
+
+@cache
+def _newcomer() -> Select[Any]:
+    """Built once: whoever may give way runs it twice a second."""
+    alike = and_(Job.model == bindparam("model"), Job.lane == bindparam("lane"))
+    queued = _tenants(and_(alike, Job.status == "queued"))
+    dispatched = select(Job.tenant_id).where(alike, Job.status == "dispatched")
+    waiting = select(queued.c.tenant_id).union(dispatched).subquery()
+    other = aliased(Job)
+    runs = and_(other.model == bindparam("model"), other.status == "running")
+    runs_one = select(literal(1)).where(runs, other.tenant_id == waiting.c.tenant_id).exists()
+    return select(literal(1)).select_from(waiting).where(not_(runs_one)).limit(1)
 
 
 def _tenants(waiting: ColumnElement[bool]) -> CTE:

@@ -14,6 +14,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from benchmarks import random_gguf
+from benchmarks.stacks import HOST_MODULE
 from tests.conftest import EMBEDDING_MODEL, Stack, forebay_up
 
 CATALOG = """
@@ -127,8 +128,8 @@ class Platform:
         return psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == name))
 
     def host(self, name: str = "worker-slow") -> psutil.Process:
-        [child] = self.worker(name).children()
-        return child
+        """The engine host of a worker, which has other children too."""
+        return next(child for child in self.worker(name).children() if HOST_MODULE in child.cmdline())
 
     def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """What PostgreSQL itself says."""
