@@ -170,7 +170,7 @@ class Cancelled(ForebayError):
 
 
 class GaveWay(ForebayError):
-    """Another tenant waits for a slot and has none: the job goes back to the queue between two of its parts."""
+    """A tenant waits who has fewer slots: the job goes back to the queue between two of its parts."""
 
 
 class Fenced(ForebayError):

@@ -376,14 +376,13 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     return True
 
 
-def slot_is_wanted(session: Session, model: str, lane: str) -> bool:
-    """Whether a job of the lane that runs on the model should give its slot back: a tenant waits who has none.
+def slot_is_wanted(session: Session, model: str, lane: str, tenant_id: uuid.UUID) -> bool:
+    """Whether a job of the tenant's that runs on the model should give its slot back: one waits who has fewer slots.
 
-    A batch job gives way to interactive ones too.
+    Only for a job of its own lane; a batch job gives way to interactive ones too.
     """
-    return jobs.newcomer_waits(session, model, "interactive") or (
-        lane == "batch" and jobs.newcomer_waits(session, model, "batch")
-    )
+    lanes = ("interactive", "batch") if lane == "batch" else ("interactive",)
+    return any(jobs.less_served_waits(session, model, other, tenant_id) for other in lanes)
 
 
 def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:

@@ -1,4 +1,4 @@
-"""A job's slot, which it gives back between two of its parts when a tenant who has none waits for one."""
+"""A job's slot, which it gives back between two of its parts when a tenant waits who has fewer."""
 
 import time
 
@@ -28,7 +28,7 @@ class Slot:
             return
         self._looked_at = now
         with self._worker.sessions.begin() as session:
-            wanted = jobs.slot_is_wanted(session, self._worker.model, claim.lane)
+            wanted = jobs.slot_is_wanted(session, self._worker.model, claim.lane, claim.tenant_id)
         if wanted:
             raise errors.GaveWay(f"a slot of {self._worker.model} is wanted")
 

@@ -16,13 +16,13 @@ import psycopg
 import redis
 
 from cli import credentials, embedded, lineup, processes
-from tests.conftest import ROOT, free_port
+from tests.conftest import EMBEDDING_MODEL, ROOT, free_port
 from tests.faults.proxy import Proxy
 
 LIMIT_S = 120.0
 POLL_S = 0.02
-DEMO, ECHO, FAST = "demo", "echo", "fast"
-SLOTS = {DEMO: 8, ECHO: 4, FAST: 8}
+DEMO, ECHO, FAST, EMBED = "demo", "echo", "fast", "embed"
+SLOTS = {DEMO: 8, ECHO: 4, FAST: 8, EMBED: 16}
 CATALOG = f"""
 [{DEMO}]
 engine = "llamacpp"
@@ -44,6 +44,14 @@ engine = "echo"
 context = 4096
 slots = {SLOTS[FAST]}
 types = ["generate", "chat"]
+
+[{EMBED}]
+engine = "llamacpp"
+file = "{EMBEDDING_MODEL}"
+context = 512
+slots = {SLOTS[EMBED]}
+types = ["embed"]
+optional = true
 """
 
 

@@ -52,15 +52,20 @@ def test_slot_is_wanted_by_a_tenant_who_waits_and_has_none(
         held.check()
 
 
-def test_slot_is_kept_from_who_has_one(
+def test_slot_is_wanted_until_tenants_have_as_many(
     sessions: Sessions, caller: Caller, neighbour: Caller, make_worker: MakeWorker
 ) -> None:
-    """Both tenants have jobs waiting, and one running each: those take turns already."""
+    """One more or less is no reason: the job would come back for the other's."""
     held = Slot(make_worker(), running(sessions, caller))
     running(sessions, neighbour)
     waiting(sessions, caller)
     waiting(sessions, neighbour)
     held.check()
+    running(sessions, caller)
+    held.check()
+    running(sessions, caller)
+    with pytest.raises(errors.GaveWay):
+        held.check()
 
 
 @pytest.mark.parametrize(
