@@ -20,11 +20,12 @@ class Slot:
     def check(self) -> None:
         """Raises `Cancelled` when the attempt is to stop, `GaveWay` when the slot is wanted.
 
-        To be asked between two parts, and while a part waits for its turn. Looks into the database now and then.
+        To be asked between two parts, and while a part waits for its turn. It isn't wanted while the worker has another
+        that is free; if it has none, the database is asked now and then.
         """
         self._attempt.check()
         now, claim = time.monotonic(), self._attempt.claim
-        if now - self._looked_at < _LOOK_S:
+        if now - self._looked_at < _LOOK_S or len(self._worker.held()) < self._worker.slots:
             return
         self._looked_at = now
         with self._worker.sessions.begin() as session:

@@ -214,7 +214,7 @@ def test_ingest_gives_its_slot_back_after_a_lot_and_is_cut_once(
 ) -> None:
     """In as many attempts as there are lots, none of which is a crash, and nothing is done twice."""
     job_id = ingesting(sessions, caller, written(LONG))
-    worker = make_worker("embedder")
+    worker = one_slot(make_worker("embedder"))
     worker.cutter = cutter = Counting()
     attempts_made = 0
     while tables.column(sessions, job_id, "status") != "succeeded":
@@ -236,7 +236,7 @@ def test_ingest_gives_its_slot_back_after_a_file_and_goes_on_with_the_next(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, gives_way: None
 ) -> None:
     job_id = ingesting(sessions, caller, filed(b"<p>one", "html"), filed(b"<p>two", "html"))
-    worker = make_worker(catalog.CONTROL)
+    worker = one_slot(make_worker(catalog.CONTROL))
     run.run(worker, job_id)
     assert tables.column(sessions, job_id, "stage") == stages.EXTRACT
     assert look(sessions, caller, job_id).status == "queued"
@@ -255,7 +255,7 @@ def test_ingest_that_waits_for_its_turn_gives_its_slot_back(
 ) -> None:
     """Nothing of it is done, and nothing is lost."""
     job_id = ingesting(sessions, caller, filed(b"<p>one", "html"))
-    worker = make_worker(catalog.CONTROL)
+    worker = one_slot(make_worker(catalog.CONTROL))
     with all_taken(worker):
         run.run(worker, job_id)
     assert tables.column(sessions, job_id, "stage") == stages.EXTRACT
@@ -285,6 +285,11 @@ def test_files_beyond_the_seconds_of_their_job_fail_alone(
     one, two, three = record.result["documents"]
     assert [one["status"], two["status"], three["status"]] == ["ready", "failed", "ready"]
     assert "reading the files of its job took more than" in two["error"]["message"]
+
+
+def one_slot(worker: Worker) -> Worker:
+    worker.slots = 1
+    return worker
 
 
 @contextmanager

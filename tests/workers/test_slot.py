@@ -14,6 +14,7 @@ from tests.workers.conftest import MakeWorker
 from workers import slot
 from workers.attempt import Attempt, Stop
 from workers.slot import Slot
+from workers.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,14 @@ def running(sessions: Sessions, caller: Caller, lane: str = "interactive") -> At
     return Attempt(claim)
 
 
+@pytest.fixture
+def full(make_worker: MakeWorker) -> Worker:
+    """A worker that has no slot free."""
+    worker = make_worker()
+    worker.slots = 0
+    return worker
+
+
 def waiting(sessions: Sessions, caller: Caller, lane: str = "interactive", status: Status = Status.QUEUED) -> uuid.UUID:
     job_id = tables.submit(sessions, caller, lane=lane).id
     with sessions.begin() as session:
@@ -43,9 +52,9 @@ def waiting(sessions: Sessions, caller: Caller, lane: str = "interactive", statu
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.DISPATCHED])
 def test_slot_is_wanted_by_a_tenant_who_waits_and_has_none(
-    sessions: Sessions, caller: Caller, neighbour: Caller, make_worker: MakeWorker, status: Status
+    sessions: Sessions, caller: Caller, neighbour: Caller, full: Worker, status: Status
 ) -> None:
-    held = Slot(make_worker(), running(sessions, caller))
+    held = Slot(full, running(sessions, caller))
     held.check()
     waiting(sessions, neighbour, status=status)
     with pytest.raises(errors.GaveWay):
@@ -53,10 +62,10 @@ def test_slot_is_wanted_by_a_tenant_who_waits_and_has_none(
 
 
 def test_slot_is_wanted_until_tenants_have_as_many(
-    sessions: Sessions, caller: Caller, neighbour: Caller, make_worker: MakeWorker
+    sessions: Sessions, caller: Caller, neighbour: Caller, full: Worker
 ) -> None:
     """One more or less is no reason: the job would come back for the other's."""
-    held = Slot(make_worker(), running(sessions, caller))
+    held = Slot(full, running(sessions, caller))
     running(sessions, neighbour)
     waiting(sessions, caller)
     waiting(sessions, neighbour)
@@ -76,12 +85,12 @@ def test_interactive_work_gives_no_slot_to_batch_work(
     sessions: Sessions,
     caller: Caller,
     neighbour: Caller,
-    make_worker: MakeWorker,
+    full: Worker,
     own: str,
     other: str,
     gives: bool,
 ) -> None:
-    held = Slot(make_worker(), running(sessions, caller, own))
+    held = Slot(full, running(sessions, caller, own))
     waiting(sessions, neighbour, other)
     if not gives:
         held.check()
@@ -90,14 +99,21 @@ def test_interactive_work_gives_no_slot_to_batch_work(
         held.check()
 
 
-def test_stopped_attempt_is_stopped_whoever_waits(
+def test_slot_is_kept_while_the_worker_has_another_that_is_free(
     sessions: Sessions, caller: Caller, neighbour: Caller, make_worker: MakeWorker
+) -> None:
+    waiting(sessions, neighbour)
+    Slot(make_worker(), running(sessions, caller)).check()
+
+
+def test_stopped_attempt_is_stopped_whoever_waits(
+    sessions: Sessions, caller: Caller, neighbour: Caller, full: Worker
 ) -> None:
     attempt = running(sessions, caller)
     waiting(sessions, neighbour)
     attempt.stop(Stop.ENDED)
     with pytest.raises(errors.Cancelled):
-        Slot(make_worker(), attempt).check()
+        Slot(full, attempt).check()
 
 
 @pytest.mark.parametrize(("stage", "crashes"), [(stages.GENERATE, 2), (stages.EMBED, 0)])
