@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 
 API = "api"
 CONTROL = catalog.CONTROL
-CONTROL_SLOTS = 2
+CONTROL_SLOTS = 8
 FLOWER = "flower"
 PREPARE = "prepare"
 

@@ -188,9 +188,11 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
-def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str]]:
-    """Id, kind, size and status of the job's documents, as they came."""
-    query = select(Document.id, Document.kind, Document.bytes, Document.status)
+def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str, bool]]:
+    """Id, kind, size, status and whether it is a file still, of the job's documents, as they came."""
+    is_file = DocumentText.raw.is_not(None)
+    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file)
+    query = query.join(DocumentText, DocumentText.document_id == Document.id)
     query = query.where(Document.tenant_id == tenant_id, Document.job_id == job_id)
     return session.execute(query.order_by(Document.id)).all()
 

@@ -264,6 +264,28 @@ def _next_queued() -> Select[Any]:
     return turns.order_by(firsts.c.priority.desc(), firsts.c.rank + load, firsts.c.id).limit(limit)
 
 
+def less_served_waits(session: Session, model: str, lane: str, tenant_id: uuid.UUID) -> bool:
+    """Whether a tenant waits in the lane for the model of whose jobs none runs on it, or so few that with one more
+    there would still be fewer than of this tenant's."""
+    return session.execute(_less_served(), {"model": model, "lane": lane, "tenant_id": tenant_id}).first() is not None
+
+
+@cache
+def _less_served() -> Select[Any]:
+    """Built once: whoever may give way runs it twice a second."""
+    here = Job.model == bindparam("model")
+    alike = and_(here, Job.lane == bindparam("lane"))
+    queued = _tenants(and_(alike, Job.status == "queued"))
+    dispatched = select(Job.tenant_id).where(alike, Job.status == "dispatched")
+    waiting = select(queued.c.tenant_id).union(dispatched).subquery()
+    running = select(Job.tenant_id, func.count().label("jobs")).where(here, Job.status == "running")
+    theirs = running.group_by(Job.tenant_id).subquery()
+    own = select(func.count()).where(here, Job.status == "running", Job.tenant_id == bindparam("tenant_id"))
+    fewer = or_(theirs.c.jobs.is_(None), theirs.c.jobs + 1 < own.scalar_subquery())
+    joined = select(literal(1)).select_from(waiting).outerjoin(theirs, theirs.c.tenant_id == waiting.c.tenant_id)
+    return joined.where(waiting.c.tenant_id != bindparam("tenant_id"), fewer).limit(1)
+
+
 def _tenants(waiting: ColumnElement[bool]) -> CTE:
     """The distinct tenants among the waiting jobs, one index probe each instead of a scan over all of them."""
     probe = select(Job.tenant_id).where(waiting).order_by(Job.tenant_id).limit(1)

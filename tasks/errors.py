@@ -169,6 +169,10 @@ class Cancelled(ForebayError):
     """The generation was stopped by `cancel`."""
 
 
+class GaveWay(ForebayError):
+    """A tenant waits who has fewer slots: the job goes back to the queue between two of its parts."""
+
+
 class Fenced(ForebayError):
     """A newer attempt exists, or the job has ended: this attempt may not write any more."""
 

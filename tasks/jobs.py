@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, update
+from sqlalchemy import case, func, update
 from sqlalchemy.orm import Session
 
 from db import attempts, jobs, usage, vectors, workers
@@ -360,9 +360,11 @@ def settle(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
     """Puts a running job into the queue of its next stage. False when the attempt may not write any more.
 
-    After the commit, a refill for `onward.model`.
+    The next stage may be the same one, of which a part is done: then the crashes still count. After the commit, a
+    refill for `onward.model`.
     """
-    values: dict[str, Any] = {"stage": onward.stage, "model": onward.model, "worker_id": None, "crashes": 0}
+    crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
+    values: dict[str, Any] = {"stage": onward.stage, "model": onward.model, "worker_id": None, "crashes": crashes}
     if onward.embedding_tokens is not None:
         values["embedding_tokens"] = onward.embedding_tokens
     if not lifecycle.move(session, Status.QUEUED, *lifecycle.running(job_id, attempt), **values):
@@ -372,6 +374,15 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     session.execute(update(JobInput).where(JobInput.job_id == job_id).values(handed=onward.handed))
     return True
+
+
+def slot_is_wanted(session: Session, model: str, lane: str, tenant_id: uuid.UUID) -> bool:
+    """Whether a job of the tenant's that runs on the model should give its slot back: one waits who has fewer slots.
+
+    Only for a job of its own lane; a batch job gives way to interactive ones too.
+    """
+    lanes = ("interactive", "batch") if lane == "batch" else ("interactive",)
+    return any(jobs.less_served_waits(session, model, other, tenant_id) for other in lanes)
 
 
 def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:

@@ -2,9 +2,9 @@
 
 import enum
 import threading
+from typing import Protocol
 
 from tasks import errors
-from tasks.engine import Handle
 from tasks.jobs import Claim
 from tasks.streams.transcript import Transcript
 
@@ -12,6 +12,16 @@ from tasks.streams.transcript import Transcript
 class Stop(enum.Enum):
     ENDED = "ended"  # somebody else ended the job or took it over: drop the work
     DRAIN = "drain"  # the worker is going: hand the job back
+
+
+class Held(Protocol):
+    """What an attempt has under way elsewhere: a generation, a text that is being cut."""
+
+    def cancel(self) -> None:
+        """Stops it, from any thread, in any phase. Idempotent."""
+
+    def close(self) -> None:
+        """Gives back what it held. Idempotent."""
 
 
 class Attempt:
@@ -24,7 +34,7 @@ class Attempt:
         self.checkpointed = 0  # entries that PostgreSQL has
         self.proven = False  # it has come past where earlier attempts crashed
         self._lock = threading.Lock()
-        self._handle: Handle | None = None
+        self._held: Held | None = None
         self.stopped: Stop | None = None
 
     def evaluated(self) -> None:
@@ -32,26 +42,26 @@ class Attempt:
         total = self.progress[1]
         self.progress = (total, total)
 
-    def hold(self, handle: Handle) -> None:
-        """Names the generation that `stop` has to cancel; cancels it at once when the stop came first."""
+    def hold(self, held: Held) -> None:
+        """Names what `stop` has to cancel; cancels it at once when the stop came first."""
         with self._lock:
-            self._handle = handle
+            self._held = held
             if self.stopped:
-                handle.cancel()
+                held.cancel()
 
     def release(self) -> None:
         with self._lock:
-            handle, self._handle = self._handle, None
-        if handle:
-            handle.close()
+            held, self._held = self._held, None
+        if held:
+            held.close()
 
     def stop(self, why: Stop) -> None:
         """Ends the run soon. The first reason stays, except that an ended job overrides a drain. Idempotent."""
         with self._lock:
             if self.stopped is None or why is Stop.ENDED:
                 self.stopped = why
-            if self._handle:
-                self._handle.cancel()
+            if self._held:
+                self._held.cancel()
 
     def check(self) -> None:
         """Raises `Cancelled` when the run is to stop."""

@@ -1,7 +1,9 @@
 """The batcher: texts of all jobs that run on an embedding model, embedded together, a few at a time."""
 
 import collections
+import itertools
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +30,7 @@ _LOSSES_ALONE_ALLOWED = 2
 class _Order:
     """The texts of one caller: which are still to be taken, and what has come of the others."""
 
+    tenant_id: uuid.UUID | None
     texts: Sequence[Tokens]
     vectors: list[NDArray[np.float32] | None]
     suspects: collections.deque[int] = field(default_factory=collections.deque)  # lost an engine host: alone next
@@ -64,7 +67,8 @@ class _Batch:
 
 
 class Batcher:
-    """Shares an engine between callers: each batch takes one text of every caller in turn, up to the engine's budget.
+    """Shares an engine: each batch takes one text of every tenant in turn, up to the engine's budget, and of a tenant's
+    callers one after the other.
 
     A text that was in a batch when the engine host died is embedded alone the next time. Thread-safe.
     """
@@ -74,17 +78,23 @@ class Batcher:
         self._quarantine = Quarantine()
         self._changed = threading.Condition()
         self._orders: collections.deque[_Order] = collections.deque()
+        self._last: dict[uuid.UUID | None, int] = {}  # each tenant's last text
+        self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._closed = False
 
     def embed(
-        self, texts: Sequence[Tokens], check: Check, heard: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[Tokens],
+        check: Check,
+        heard: Callable[[int], None] | None = None,
+        tenant_id: uuid.UUID | None = None,
     ) -> NDArray[np.float32]:
         """One vector of length 1 a text, (n, d). `heard` is told how many are done; `check` may raise to give up.
 
         Raises what the engine raises, `Poison` for a text that killed two engine hosts alone, `EngineUnusable`.
         """
-        order = _Order(texts, [None] * len(texts))
+        order = _Order(tenant_id, texts, [None] * len(texts))
         with self._changed:
             self._start()
             self._orders.append(order)
@@ -158,20 +168,29 @@ class Batcher:
             return None
 
     def _gather(self) -> list[_Item]:
-        """One text of each order in turn, as far as texts and tokens of a batch allow."""
+        """One text of each tenant in turn, as far as texts and tokens of a batch allow."""
+        waiting: dict[uuid.UUID | None, collections.deque[_Order]] = collections.defaultdict(collections.deque)
+        for order in self._orders:
+            if order.waits:
+                waiting[order.tenant_id].append(order)
+        self._last = {tenant_id: self._last.get(tenant_id, 0) for tenant_id in waiting}
+        turn = collections.deque(sorted(waiting.values(), key=lambda orders: self._last[orders[0].tenant_id]))
         items: list[_Item] = []
         tokens = 0
-        turn = collections.deque(order for order in self._orders if order.waits)
         while turn and len(items) < TEXTS_OF_A_BATCH:
-            order = turn.popleft()
+            orders = turn.popleft()
+            order = orders.popleft()
             tokens += len(order.texts[order.next])
             if items and tokens > self._engine.batch_tokens:
                 break
             items.append(_Item(order, order.next))
             order.next += 1
+            self._last[order.tenant_id] = next(self._numbers)
             if order.waits:
-                turn.append(order)
-        self._orders.rotate(-1)  # who comes first now comes last in the next batch
+                orders.append(order)
+            if orders:
+                turn.append(orders)
+        self._orders.rotate(-1)  # whose caller comes first now comes last in the next batch
         return items
 
     def _run(self, batch: _Batch) -> None:

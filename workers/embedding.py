@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tasks import attempts, errors, ids, stages
-from tasks.documents import chunking, intake, questions, ranking
+from tasks.documents import intake, questions, ranking
 from tasks.documents.chunking import Piece
 from tasks.documents.intake import Pending
 from tasks.jobs import Onward, Outcome
@@ -15,6 +15,7 @@ from workers.attempt import Attempt
 from workers.batcher import Tokens
 from workers.pen import Pen
 from workers.reporter import Reporter
+from workers.slot import Slot
 from workers.worker import Worker
 
 CHUNK_TOKENS = 128
@@ -31,7 +32,11 @@ def embed(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
     reporter = Reporter(attempt, pen, worker.id)
     tokens = tokenized(worker, attempt, attempt.claim.input["texts"])
     count, spent = len(tokens), [0, *itertools.accumulate(map(len, tokens))]
-    vectors = worker.batcher.embed(tokens, attempt.check, lambda done: reporter.report(done, count, spent[done]))
+
+    def heard(done: int) -> None:
+        reporter.report(done, count, spent[done])
+
+    vectors = worker.batcher.embed(tokens, attempt.check, heard, attempt.claim.tenant_id)
     link = f"/v1/jobs/{ids.show(attempt.claim.job_id)}"
     result = {"count": count, "dimensions": vectors.shape[1], "link": link}
     return Outcome(Status.SUCCEEDED, spent[-1], 0, result, progress=(count, count), vectors=vectors)
@@ -42,7 +47,7 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
     claim = attempt.claim
     question, name = claim.input["question"], claim.input["collection"]
     tokens = tokenized(worker, attempt, [question])
-    vector = worker.batcher.embed(tokens, attempt.check)[0]
+    vector = worker.batcher.embed(tokens, attempt.check, tenant_id=claim.tenant_id)[0]
     top_k = claim.input.get("top_k", questions.TOP_K)
     try:
         with worker.sessions.begin() as session:
@@ -53,25 +58,25 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
     return Onward(stages.GENERATE, claim.shown_model, handed, embedding_tokens=len(tokens[0]))
 
 
-def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
+def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
     """The documents of an ingest job, cut, embedded and stored one after the other; one that can't be fails alone.
 
-    Chunks are stored lot by lot, so that another attempt goes on with the first lot that is missing.
+    Chunks are stored lot by lot, so that another attempt goes on with the first lot that is missing. After each the
+    job gives its slot back if it is wanted.
     """
-    claim = attempt.claim
+    claim, slot = attempt.claim, Slot(worker, attempt)
     with worker.sessions.begin() as session:
         work = intake.work(session, claim.tenant_id, claim.job_id)
     tally = _Tally(Reporter(attempt, pen, worker.id), work.done, work.total)
     tally.tell(0)
-    for document in work.waiting:
-        attempt.check()
-        try:
-            _embed_document(worker, attempt, document, tally)
-        except errors.JobError as error:
-            attempt.check()
-            ingestion.give_up(worker, attempt, document.id, error)
-        tally.done += document.bytes
-        tally.tell(0)
+    try:
+        for number, document in enumerate(work.waiting):
+            (slot.check if number else attempt.check)()
+            _embed_or_give_up(worker, attempt, slot, document, tally)
+            tally.done += document.bytes
+            tally.tell(0)
+    except errors.GaveWay:
+        return slot.back()
     return ingestion.outcome(worker, attempt, (work.total, work.total))
 
 
@@ -89,36 +94,76 @@ class _Tally:
         self.reporter.report(self.done + int(begun), self.total, self.charged)
 
 
-def _embed_document(worker: Worker, attempt: Attempt, document: Pending, tally: _Tally) -> None:
-    """Stores the document's chunks, and makes it ready. Does nothing more once it is deleted."""
+def _embed_or_give_up(worker: Worker, attempt: Attempt, slot: Slot, document: Pending, tally: _Tally) -> None:
+    try:
+        _embed_document(worker, attempt, slot, document, tally)
+    except errors.JobError as error:
+        attempt.check()
+        ingestion.give_up(worker, attempt, document.id, error)
+
+
+def _embed_document(worker: Worker, attempt: Attempt, slot: Slot, document: Pending, tally: _Tally) -> None:
+    """Stores the document's chunks, and makes it ready. Does nothing more once it is deleted.
+
+    Cutting is a turn among the tenants' documents, and so is each lot.
+    """
     claim = attempt.claim
-    with worker.sessions.begin() as session:
-        text = intake.text(session, claim.tenant_id, document.id)
-    if text is None:
+    turn = (claim.tenant_id, claim.job_id, slot.check)
+    with worker.turns.taken(*turn):
+        pieces = _pieces(worker, attempt, slot, document)
+    if pieces is None:
         return
-    pieces = cut(worker, attempt, text)
     if not pieces:
         raise errors.UnreadableDocument("it holds no text")
     with worker.sessions.begin() as session:
         attempts.guard(session, claim.job_id, claim.attempt)
         start = intake.resume(session, claim.tenant_id, document.id, pieces)
-    for first in range(start, len(pieces), CHUNKS_OF_A_LOT):
-        lot = pieces[first : first + CHUNKS_OF_A_LOT]
-        tokens = tokenized(worker, attempt, [piece.text for piece in lot])
-        heard = _lot_of(tally, document.bytes, first, len(pieces))
-        vectors = worker.batcher.embed(tokens, attempt.check, heard)
-        if first == start:
-            with worker.sessions.begin() as session:
-                intake.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
-        cost = sum(map(len, tokens))
+    try:
+        for first in range(start, len(pieces), CHUNKS_OF_A_LOT):
+            if first > start:
+                slot.check()
+            with worker.turns.taken(*turn):
+                if not _embed_lot(worker, attempt, document, pieces, first, tally, fix=first == start):
+                    return
+    except errors.GaveWay:
+        worker.cutter.keep(document.id, pieces)
+        raise
+
+
+def _pieces(worker: Worker, attempt: Attempt, slot: Slot, document: Pending) -> list[Piece] | None:
+    """The document's chunks, as they were kept or are cut now; None when it is deleted."""
+    if kept := worker.cutter.taken(document.id):
+        return kept
+    with worker.sessions.begin() as session:
+        text = intake.text(session, attempt.claim.tenant_id, document.id)
+    return cut(worker, attempt, text, slot.check) if text is not None else None
+
+
+def _embed_lot(
+    worker: Worker,
+    attempt: Attempt,
+    document: Pending,
+    pieces: Sequence[Piece],
+    first: int,
+    tally: _Tally,
+    *,
+    fix: bool,
+) -> bool:
+    """Stores the chunks of a lot; False when the document is deleted. `fix` fixes the collection's dimensions first."""
+    claim, lot = attempt.claim, pieces[first : first + CHUNKS_OF_A_LOT]
+    tokens = tokenized(worker, attempt, [piece.text for piece in lot])
+    heard = _lot_of(tally, document.bytes, first, len(pieces))
+    vectors = worker.batcher.embed(tokens, attempt.check, heard, claim.tenant_id)
+    if fix:
         with worker.sessions.begin() as session:
-            attempts.charge(session, claim.job_id, claim.attempt, cost)
-            there = intake.store(
-                session, claim.tenant_id, document.id, lot, vectors, first=first, last=first + len(lot) == len(pieces)
-            )
-        tally.charged += cost
-        if not there:
-            return
+            intake.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
+    cost = sum(map(len, tokens))
+    with worker.sessions.begin() as session:
+        attempts.charge(session, claim.job_id, claim.attempt, cost)
+        last = first + len(lot) == len(pieces)
+        there = intake.store(session, claim.tenant_id, document.id, lot, vectors, first=first, last=last)
+    tally.charged += cost
+    return there
 
 
 def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int], None]:
@@ -126,18 +171,15 @@ def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int],
     return lambda embedded: tally.tell(size * (first + embedded) / count)
 
 
-def cut(worker: Worker, attempt: Attempt, text: str) -> list[Piece]:
-    """The text's chunks, measured by the model's own tokens. Raises `UnreadableDocument`."""
+def cut(worker: Worker, attempt: Attempt, text: str, check: Callable[[], None]) -> list[Piece]:
+    """The text's chunks, measured by the model's own tokens. Raises what `Cutter.cut` does."""
     around = len(_lots(worker, attempt, [""])[0])  # what the model puts around every text
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(tokens) - around for tokens in _lots(worker, attempt, texts)]
 
     size = min(CHUNK_TOKENS, worker.loaded.context - around)
-    try:
-        return chunking.cut(text, count, size, min(OVERLAP_TOKENS, size // 4))
-    except ValueError as error:
-        raise errors.UnreadableDocument(f"it can't be cut into chunks: {error}") from error
+    return worker.cutter.cut(attempt, text, count, size, min(OVERLAP_TOKENS, size // 4), check)
 
 
 def tokenized(worker: Worker, attempt: Attempt, texts: Sequence[str]) -> list[Tokens]:

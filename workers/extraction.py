@@ -1,4 +1,5 @@
-"""The text of documents, read by a child process that hostile files may take down without harm."""
+"""The text of documents: short plain texts are read at once, all else by a child process that hostile files may take
+down without harm."""
 
 import contextlib
 import json
@@ -9,15 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import structlog
 
 from tasks import errors
 from tasks.documents import intake
+from workers import extraction_text
 from workers.engines import hosting
 
 log = structlog.get_logger(__name__)
+
+PLAIN = ("text", "markdown")
+AT_ONCE_BYTES = 1 << 18  # a few milliseconds
 
 _UTF8_BYTES_A_CHARACTER = 4
 _HEAD_BYTES = 10_000
@@ -41,11 +47,20 @@ class Limits:
 DEFAULT = Limits()
 
 
+def at_once(raw: bytes) -> str | None:
+    """The text of a plain text of at most `AT_ONCE_BYTES`; None when its charset has to be guessed.
+
+    For that it takes `extract`, which it is like in all else. Raises `UnreadableDocument`.
+    """
+    text = extraction_text.decode_unicode(raw)
+    return extraction_text.tidy(text) if text is not None else None
+
+
 def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
     """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
 
-    It is read in a child process that knows no secret, writes no file, and is ended at the limits, or once `stopped`
-    says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when it is the child that is broken.
+    It is read in a child process that knows no secret, reaches nothing outside, and is ended at the limits, or once
+    `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when the child is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction_child"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
@@ -89,6 +104,7 @@ def _text(answer: bytes, status: int, limits: Limits) -> str:
     head, _, text = answer.partition(b"\n")
     if status == 0 and head:
         told = json.loads(head)
+        _tell_gaps(*told["unwalled"])
         if "code" in told:
             raise _ERRORS[told["code"]](told["message"])
         if told["left_out"]:
@@ -99,3 +115,10 @@ def _text(answer: bytes, status: int, limits: Limits) -> str:
     if status < 0:
         raise errors.UnreadableDocument(f"what reads it died of it ({signal.Signals(-status).name})")
     raise RuntimeError(f"what reads documents ended with status {status}; the log has its traceback")
+
+
+@cache
+def _tell_gaps(*gaps: str) -> None:
+    """Says once what this system leaves open to what reads documents."""
+    if gaps:
+        log.warning("not_walled", module="workers.extraction_child", reasons=gaps)

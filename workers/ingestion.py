@@ -1,6 +1,10 @@
 """An ingest job on the control worker: text out of files. And how such a job ends, wherever it does."""
 
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tasks import attempts, errors, stages
 from tasks.documents import intake
@@ -10,44 +14,102 @@ from workers import extraction
 from workers.attempt import Attempt
 from workers.pen import Pen
 from workers.reporter import Reporter
+from workers.slot import Slot
 from workers.worker import Worker
+
+JOB_S = 600.0  # of children that read the files of one job
+
+_SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
 
 
 def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
-    """The text of every file of the job that still wants it, one at a time; a file that holds none fails alone."""
-    claim = attempt.claim
+    """The text of every file of the job that still wants it, one at a time; a file that holds none fails alone.
+
+    After each the job gives its slot back if it is wanted.
+    """
+    claim, slot = attempt.claim, Slot(worker, attempt)
     reporter = Reporter(attempt, pen, worker.id)
     with worker.sessions.begin() as session:
         work = intake.work(session, claim.tenant_id, claim.job_id)
-    failed, done = 0, work.done
+    files = [document for document in work.waiting if document.is_file]
+    budget = _Budget((claim.handed or {}).get(_SPENT, 0.0))
+    failed, done = 0, work.total - sum(file.bytes for file in files)
     reporter.report(done, work.total, 0)
-    for document in work.waiting:
-        attempt.check()
-        failed += not _extract_one(worker, attempt, document)
-        done += document.bytes
-        reporter.report(done, work.total, 0)
+    try:
+        for number, file in enumerate(files):
+            (slot.check if number else attempt.check)()
+            failed += not _extract_one(worker, attempt, slot, file, budget)
+            done += file.bytes
+            reporter.report(done, work.total, 0)
+    except errors.GaveWay:
+        return slot.back({_SPENT: budget.spent_s})
     if failed == len(work.waiting):
         return outcome(worker, attempt, (work.total, work.total))
     return Onward(stages.EMBED_DOCUMENTS, claim.shown_model)
 
 
-def _extract_one(worker: Worker, attempt: Attempt, document: intake.Pending) -> bool:
+@dataclass(slots=True)
+class _Budget:
+    """The seconds that children have read the job's files, over all attempts that gave their slot back."""
+
+    spent_s: float
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Counts the time of the block. Raises `UnreadableDocument` when there is none left."""
+        if self.spent_s >= JOB_S:
+            raise errors.UnreadableDocument(f"reading the files of its job took more than {JOB_S:g} s")
+        began_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent_s += time.monotonic() - began_at
+
+
+def _extract_one(worker: Worker, attempt: Attempt, slot: Slot, file: intake.Pending, budget: _Budget) -> bool:
     """Keeps the file's text, or why there is none. True when it has text, or needs none."""
     claim = attempt.claim
-    with worker.sessions.begin() as session:
-        raw = intake.raw(session, claim.tenant_id, document.id)
-    if raw is None:
-        return True
     try:
-        text = extraction.extract(raw, document.kind, stopped=lambda: attempt.stopped is not None)
+        text = _text_at_once(worker, attempt, file)
+        if text is None:
+            text = _text_in_turn(worker, attempt, slot, file, budget)
     except errors.JobError as error:
         attempt.check()
-        give_up(worker, attempt, document.id, error)
+        give_up(worker, attempt, file.id, error)
         return False
-    with worker.sessions.begin() as session:
-        attempts.guard(session, claim.job_id, claim.attempt)
-        intake.extracted(session, claim.tenant_id, document.id, text)
+    if text is not None:
+        with worker.sessions.begin() as session:
+            attempts.guard(session, claim.job_id, claim.attempt)
+            intake.extracted(session, claim.tenant_id, file.id, text)
     return True
+
+
+def _text_at_once(worker: Worker, attempt: Attempt, file: intake.Pending) -> str | None:
+    """The text of a file that can be read without a child and without waiting for a turn; None for others."""
+    if file.kind not in extraction.PLAIN or file.bytes > extraction.AT_ONCE_BYTES:
+        return None
+    raw = _raw(worker, attempt, file)
+    return extraction.at_once(raw) if raw is not None else None
+
+
+def _text_in_turn(worker: Worker, attempt: Attempt, slot: Slot, file: intake.Pending, budget: _Budget) -> str | None:
+    """What a child reads in the file, when it is the tenant's turn; None when the file is gone.
+
+    Plain texts take turns among themselves: however slow others are, they don't wait behind them.
+    """
+    claim = attempt.claim
+    turns = worker.plain_turns if file.kind in extraction.PLAIN else worker.turns
+    with turns.taken(claim.tenant_id, claim.job_id, slot.check):
+        raw = _raw(worker, attempt, file)
+        if raw is None:
+            return None
+        with budget.spending():
+            return extraction.extract(raw, file.kind, stopped=lambda: attempt.stopped is not None)
+
+
+def _raw(worker: Worker, attempt: Attempt, file: intake.Pending) -> bytes | None:
+    with worker.sessions.begin() as session:
+        return intake.raw(session, attempt.claim.tenant_id, file.id)
 
 
 def give_up(worker: Worker, attempt: Attempt, document_id: uuid.UUID, error: errors.JobError) -> None:

@@ -13,8 +13,13 @@ from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.sweep import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
+from workers.cutting import Cutter
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
+from workers.turns import Turns
+
+PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
+PLAIN_TEXTS_AT_ONCE = 2
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
 _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
@@ -47,6 +52,9 @@ class Worker:
     quarantine: Quarantine = field(default_factory=Quarantine)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last beat found missing here
     job_s: float | None = None
+    turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
+    plain_turns: Turns = field(default_factory=lambda: Turns(PLAIN_TEXTS_AT_ONCE))  # which other files never hold up
+    cutter: Cutter = field(default_factory=Cutter)
     refiller: Refiller = field(init=False)
     _batcher: Batcher | None = field(init=False)
 
@@ -111,6 +119,7 @@ class Worker:
 
     def close(self) -> None:
         """Frees the model. Idempotent."""
+        self.cutter.close()
         if self._batcher:
             self._batcher.close()
         if self.engine:

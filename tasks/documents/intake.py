@@ -41,11 +41,15 @@ class NewDocument:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A document that waits for its chunks; `bytes` is the size of what the client brought."""
+    """A document that waits for its chunks; `bytes` is the size of what the client brought.
+
+    `is_file` says that its text is still to be found.
+    """
 
     id: uuid.UUID
     kind: Kind
     bytes: int
+    is_file: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +120,8 @@ def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
     """What there is to do for the job, and what is done."""
     with scope(session, tenant_id):
         rows = documents.work(session, tenant_id, job_id)
-    waiting = [Pending(id, kind, size) for id, kind, size, status in rows if status == "pending"]
-    total = sum(size for _, _, size, _ in rows)
+    waiting = [Pending(id, kind, size, is_file) for id, kind, size, status, is_file in rows if status == "pending"]
+    total = sum(size for _, _, size, _, _ in rows)
     return Work(waiting, total - sum(document.bytes for document in waiting), total)
 
 

@@ -17,14 +17,14 @@ import redis
 
 from benchmarks import random_gguf, stacks
 from cli import credentials, embedded, lineup, processes
-from tests.conftest import free_port
+from tests.conftest import EMBEDDING_MODEL, free_port
 from tests.faults.proxy import Proxy
 from tests.faults.subjects import Subject
 
 LIMIT_S = 120.0
 POLL_S = 0.02
-DEMO, ECHO, FAST = "demo", "echo", "fast"  # DEMO is the subject, whichever it is
-ECHO_SLOTS, FAST_SLOTS, RANDOM_SLOTS = 4, 8, 4
+DEMO, ECHO, FAST, EMBED = "demo", "echo", "fast", "embed"  # DEMO is the subject, whichever it is
+ECHO_SLOTS, FAST_SLOTS, RANDOM_SLOTS, EMBED_SLOTS = 4, 8, 4, 16
 # Models of random weights, by the way each cuts a text before it looks for tokens.
 RANDOM = {f"random-{pre}": pre for pre in ("tekken", "gpt-4o", "deepseek-v3", "hunyuan-dense", "default")}
 RANDOM_CONTEXT = random_gguf.SHAPES["long"].context  # a prompt of a million bytes is not refused at the door
@@ -50,6 +50,14 @@ engine = "echo"
 context = 4096
 slots = {FAST_SLOTS}
 types = ["generate", "chat"]
+
+[{EMBED}]
+engine = "llamacpp"
+file = "{EMBEDDING_MODEL}"
+context = 512
+slots = {EMBED_SLOTS}
+types = ["embed"]
+optional = true
 """
 
 
@@ -265,7 +273,8 @@ class Rig:
         return "\n".join((demo + "default = true", _ECHO, *others))
 
     def _slots(self, model: str) -> int:
-        return {DEMO: self.subject.slots, ECHO: ECHO_SLOTS, FAST: FAST_SLOTS}.get(model, RANDOM_SLOTS)
+        known = {DEMO: self.subject.slots, ECHO: ECHO_SLOTS, FAST: FAST_SLOTS, EMBED: EMBED_SLOTS}
+        return known.get(model, RANDOM_SLOTS)
 
     def close(self) -> None:
         names = [name for name in self.supervisor.names() if name not in self.servers]

@@ -73,11 +73,11 @@ def tree_of_parents() -> bytes:
     return pdf(b"<</Type/Pages/Kids[3 0 R]/Count 1/Parent 3 0 R>>", b"<</Type/Pages/Kids[2 0 R]/Count 1/Parent 2 0 R>>")
 
 
-def same_page_often(times: int) -> bytes:
-    """One page, listed that many times."""
+def same_page_often(times: int, content: bytes | None = None) -> bytes:
+    """One page, listed that many times: a small file that takes long, if its content does."""
     kids = b"3 0 R " * times
     page = b"<</Type/Page/Parent 2 0 R/Contents 4 0 R/Resources<</Font<<>>>>>>"
-    return pdf(b"<</Type/Pages/Kids[%s]/Count %d/MediaBox[0 0 9 9]>>" % (kids, times), page, shown("again"))
+    return pdf(b"<</Type/Pages/Kids[%s]/Count %d/MediaBox[0 0 9 9]>>" % (kids, times), page, content or shown("again"))
 
 
 def doubling_tree(depth: int) -> bytes:

@@ -1,6 +1,7 @@
 """The batcher: fair shares of an engine, and what an engine host's death costs."""
 
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -86,6 +87,23 @@ def test_several_callers_share_a_batch_in_turn(engine: Recording) -> None:
         assert all(len(future.result(10)) == 1 for future in (*blockers, few))
         assert len(many.result(10)) == 40
     assert (7,) * 4 in engine.batches[2]
+
+
+def test_a_tenant_with_many_callers_has_no_more_of_a_batch_than_one_with_a_single(engine: Recording) -> None:
+    batcher = Batcher(engine)
+    many, single = uuid.UUID(int=1), uuid.UUID(int=2)
+    with ThreadPoolExecutor(9) as pool:
+        blockers = occupied(pool, batcher, engine)
+        for caller in range(6):
+            pool.submit(batcher.embed, texts(*range(100, 120)), never, None, many)
+            _until(lambda n=caller: batcher.waiting == n + 1)
+        few = pool.submit(batcher.embed, texts(*range(1, 9)), never, None, single)
+        _until(lambda: batcher.waiting == 7)
+        engine.go.set()
+        assert all(len(blocker.result(10)) == 1 for blocker in blockers)
+        assert len(few.result(10)) == 8
+    taken = [text[0] < 100 for batch in engine.batches[2:] for text in batch]
+    assert sum(taken[:16]) == 8
 
 
 def test_a_batch_stays_within_the_engines_tokens(engine: Recording) -> None:

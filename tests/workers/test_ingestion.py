@@ -1,23 +1,28 @@
 """Ingest jobs, on real PostgreSQL and Redis with echo engines."""
 
 import math
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import catalog, ending, errors, stages
+from tasks import attempts, catalog, ending, errors, stages
 from tasks.documents import holdings, intake
+from tasks.documents.chunking import Piece
 from tasks.keys import Caller
 from tests import tables
 from tests.workers.conftest import MakeWorker
-from tests.workers.staged import FACTS, filed, ingesting, look, search, written
+from tests.workers.staged import FACTS, embedding, filed, ingesting, look, search, written
 from workers import embedding as embedding_stage
-from workers import reporter, run
+from workers import ingestion, reporter, run, slot
 from workers.attempt import Attempt
+from workers.cutting import Cutter
 from workers.engines.echo import Echo
+from workers.worker import PARTS_AT_ONCE, Worker
 
 LONG = " ".join(f"word{number}" for number in range(800))
 
@@ -192,6 +197,118 @@ def test_progress_counts_the_bytes_of_all_documents(
         patch.setattr(reporter.Reporter, "report", report)
         run.produce(worker, attempt, run.open_stream(worker, attempt))
     assert (seen[0], seen[-1]) == ((15, 23), (23, 23))
+
+
+@pytest.fixture
+def gives_way(monkeypatch: pytest.MonkeyPatch, sessions: Sessions) -> None:
+    """Whoever runs looks after each part whether its slot is wanted, and another tenant waits for every model."""
+    monkeypatch.setattr(slot, "_LOOK_S", 0.0)
+    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    neighbour = tables.tenant(sessions, "neighbour")
+    embedding(sessions, neighbour, "one text")
+    ingesting(sessions, neighbour, filed(b"another's"))
+
+
+def test_ingest_gives_its_slot_back_after_a_lot_and_is_cut_once(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, gives_way: None
+) -> None:
+    """In as many attempts as there are lots, none of which is a crash, and nothing is done twice."""
+    job_id = ingesting(sessions, caller, written(LONG))
+    worker = one_slot(make_worker("embedder"))
+    worker.cutter = cutter = Counting()
+    attempts_made = 0
+    while tables.column(sessions, job_id, "status") != "succeeded":
+        run.run(worker, job_id)
+        attempts_made += 1
+        assert (tables.column(sessions, job_id, "model"), tables.column(sessions, job_id, "crashes")) == ("embedder", 0)
+        if tables.column(sessions, job_id, "status") == "queued":
+            tables.dispatch(sessions, job_id)
+    record = look(sessions, caller, job_id)
+    assert record.result is not None
+    assert attempts_made == math.ceil(record.result["chunks"] / 2) > 2
+    assert cutter.cuts == 1
+    with sessions() as session:
+        ends = [attempt["how"] for attempt in attempts.shown(session, job_id)]
+    assert ends == ["passed_on"] * (attempts_made - 1) + ["succeeded"]
+
+
+def test_ingest_gives_its_slot_back_after_a_file_and_goes_on_with_the_next(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, gives_way: None
+) -> None:
+    job_id = ingesting(sessions, caller, filed(b"<p>one", "html"), filed(b"<p>two", "html"))
+    worker = one_slot(make_worker(catalog.CONTROL))
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "stage") == stages.EXTRACT
+    assert look(sessions, caller, job_id).status == "queued"
+    with sessions() as session:
+        first, second = intake.work(session, caller.tenant_id, job_id).waiting
+    assert (first.is_file, second.is_file) == (False, True)
+    tables.dispatch(sessions, job_id)
+    claim = tables.claim(sessions, job_id, model=catalog.CONTROL)
+    assert claim is not None
+    assert claim.handed is not None
+    assert claim.handed["spent_s"] > 0
+
+
+def test_ingest_that_waits_for_its_turn_gives_its_slot_back(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, gives_way: None
+) -> None:
+    """Nothing of it is done, and nothing is lost."""
+    job_id = ingesting(sessions, caller, filed(b"<p>one", "html"))
+    worker = one_slot(make_worker(catalog.CONTROL))
+    with all_taken(worker):
+        run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "stage") == stages.EXTRACT
+    assert look(sessions, caller, job_id).status == "queued"
+
+
+def test_short_text_waits_for_no_other_file(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    job_id = ingesting(sessions, caller, filed(b"thirteen bytes"), filed("Käse und Äpfel".encode("cp1252")))
+    worker = make_worker(catalog.CONTROL)
+    with all_taken(worker):
+        run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "stage") == stages.EMBED_DOCUMENTS
+
+
+def test_files_beyond_the_seconds_of_their_job_fail_alone(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What needs no computing is read all the same."""
+    monkeypatch.setattr(ingestion, "JOB_S", 1e-6)
+    new = [filed(b"<p>one", "html"), filed(b"<p>two", "html"), filed(b"three")]
+    job_id = ingesting(sessions, caller, *new)
+    run.run(make_worker(catalog.CONTROL), job_id)
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("embedder"), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.result is not None
+    one, two, three = record.result["documents"]
+    assert [one["status"], two["status"], three["status"]] == ["ready", "failed", "ready"]
+    assert "reading the files of its job took more than" in two["error"]["message"]
+
+
+def one_slot(worker: Worker) -> Worker:
+    worker.slots = 1
+    return worker
+
+
+@contextmanager
+def all_taken(worker: Worker) -> Iterator[None]:
+    """Other tenants' files have every place there is for those that aren't plain text."""
+    with ExitStack() as stack:
+        for number in range(PARTS_AT_ONCE):
+            stack.enter_context(worker.turns.taken(uuid.UUID(int=number), uuid.UUID(int=number), lambda: None))
+        yield
+
+
+class Counting(Cutter):
+    """Counts the texts that it cuts."""
+
+    cuts = 0
+
+    def cut(self, *args: Any) -> list[Piece]:
+        self.cuts += 1
+        return super().cut(*args)
 
 
 class Meddled(Echo):
