@@ -16,9 +16,11 @@ from webapi import body, errors
 View = TypeVar("View", bound=Callable[..., Any])
 
 
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _ERROR_HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    503: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 
@@ -52,12 +54,13 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = _Parser()
 
     def answers(self, *statuses: int) -> Callable[[View], View]:
-        """Documents the errors that a route can answer with."""
+        """Documents the errors that a route can answer with; where a tenant asks, its share can be used up."""
 
         def decorate(view: View) -> View:
             if 414 in statuses:  # gunicorn's own, before any of us is asked
                 view = self.alt_response(414, schema={"type": "string"}, content_type="text/html")(view)
-            for status in sorted({*statuses} - {414}):
+            own = {429} if 401 in statuses else set()
+            for status in sorted({*statuses} - {414} | own):
                 view = self.alt_response(status, schema=Error, headers=_ERROR_HEADERS.get(status))(view)
             return view
 

@@ -50,6 +50,7 @@ def create_app(given: Settings | None = None) -> Flask:
     auth.register(app, serving)
     cors.register(app, own.cors_origins)
     errors.register(app)
+    app.teardown_request(serving.end_turn)
     api = Api(app)
     _describe(api, serving)
     for module in (jobs, streams, documents, search, webhooks, models, health):

@@ -23,7 +23,7 @@ from tasks.queues.window import Ticket
 from tasks.record import Record
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
-from webapi import auth, schemas, service
+from webapi import auth, presence, schemas, service
 from webapi.api import Blueprint, reply
 from webapi.fields import IdempotencyHeader, timing_of
 
@@ -134,8 +134,8 @@ def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Respons
     found = _look(parse_id(job_id))
     if wait_s and not found.ended:
         serving = service.current()
-        with serving.permit():
-            serving.reader.wait_for_end(found.id, wait_s)
+        with serving.readers.held(auth.caller().tenant_id):
+            serving.reader.wait_for_end(found.id, wait_s, presence.has_left)
         found = _look(found.id)
     response = _shown(found, query["encoding_format"])
     if preferred is not None:

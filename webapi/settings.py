@@ -9,12 +9,11 @@ from tasks import settings
 from tasks.settings import Settings as Shared
 from tasks.settings import WebhookSettings
 
-THREADS = 1100  # of one gunicorn process, started as they are needed: each open stream or wait holds one
+THREADS = 1600  # of one gunicorn process, started as they are needed: each open stream or wait holds one
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
 # As browsers send it: in small letters, without the scheme's own port.
 _ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-_KEPT_FREE = 76  # threads that streams and waits may never take
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Settings:
     webhooks: WebhookSettings
     max_body_bytes: int = MAX_BODY_BYTES
     max_upload_bytes: int = MAX_UPLOAD_BYTES
-    max_readers: int = THREADS - _KEPT_FREE
+    max_readers: int = 1024
     cors_origins: frozenset[str] = frozenset()
 
 

@@ -12,7 +12,7 @@ from flask import Flask
 from tests.webapi.conftest import Api
 from webapi import errors
 
-WITH_KEY = {401, 500, 503}
+WITH_KEY = {401, 429, 500, 503}
 WITH_BODY = {400, 413, 415, 422}
 SUCCESS = {
     ("post", "/v1/jobs"): 202,
