@@ -5,6 +5,7 @@ More of them on one machine are more of the same line on other ports.
 """
 
 import logging
+import resource
 import signal
 import socket
 import struct
@@ -19,8 +20,9 @@ from webapi import serving, settings
 worker_class = serving.Threads
 workers = 1
 threads = settings.THREADS
-worker_connections = 2000
+worker_connections = 4000  # more than threads, unfinished heads and idle connections together, which are bounded
 keepalive = 30
+forwarder_headers = ""  # no proxy tells us where the application begins
 graceful_timeout = 5
 limit_request_line = 8190
 # Nobody speaks to it, and two of us on one machine would fight over its one path in the home folder.
@@ -47,6 +49,8 @@ def when_ready(server: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """One JSON object a line on stderr; of gunicorn's own, nothing that a client sent."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is an open file
     logging.getLogger("gunicorn.error").addFilter(serving.Unquoted())
     structlog.configure(
         processors=[

@@ -29,7 +29,7 @@ _BODIES_ON_THE_WAY = 128
 _LARGE_BODIES = 2  # reading JSON is computing: more at a time would only be slower together
 _SMALL_BODY_BYTES = 64 * 1024
 # Requests of a tenant that wait for their turn, each of which holds a thread.
-_LINE = 128
+_LINE = 256
 _LARGE_LINE = 16
 _PATIENCE_S = 5.0
 

@@ -9,7 +9,7 @@ from tasks import settings
 from tasks.settings import Settings as Shared
 from tasks.settings import WebhookSettings
 
-THREADS = 1600  # of one gunicorn process, started as they are needed: each open stream or wait holds one
+THREADS = 2000  # of one gunicorn process, started as they are needed: each open stream or wait holds one
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
 # As browsers send it: in small letters, without the scheme's own port.
