@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 import marshmallow as ma
-from flask import Request, Response
+from flask import Request, Response, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
@@ -73,6 +74,17 @@ class Api(flask_smorest.Api):
 
     def _register_pagination_header(self) -> None:
         """Ours is in the body."""
+
+    def _openapi_json(self) -> Response:
+        """The page, made once; who has it already is answered 304."""
+        response = Response(self._page, mimetype="application/json")
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+    @cached_property
+    def _page(self) -> bytes:
+        return json.dumps(self.spec.to_dict(), indent=2).encode()
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         return errors.http(error)
