@@ -1,7 +1,7 @@
 """How gunicorn serves the API: `gunicorn -c webapi/gunicorn_conf.py 'webapi.app:create_app()'`.
 
-Threads, since a stream is a thread that mostly sleeps; one process, since one follower then reads every stream once.
-More of them on one machine are more of the same line on other ports.
+Threads, since a stream is a thread that mostly sleeps; two processes where there are cores for them, since whatever
+computes for one client, as reading a large body does, holds up the others of its process.
 """
 
 import logging
@@ -18,7 +18,7 @@ import structlog
 from webapi import serving, settings
 
 worker_class = serving.Threads
-workers = 1
+workers = settings.processes()
 threads = settings.THREADS
 worker_connections = 4000  # more than threads, unfinished heads and idle connections together, which are bounded
 keepalive = 30

@@ -1,9 +1,10 @@
 """The API's settings."""
 
+import os
 import re
 from dataclasses import dataclass
 
-from environs import Env, ValidationError
+from environs import Env, ValidationError, validate
 
 from tasks import settings
 from tasks.settings import Settings as Shared
@@ -30,6 +31,14 @@ class Settings:
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_readers: int = 1024
     cors_origins: frozenset[str] = frozenset()
+
+
+def processes() -> int:
+    """How many processes serve the API. Raises `SettingsError`."""
+    env = Env(eager=False, prefix="FOREBAY_")
+    many = env.int("API_PROCESSES", min(2, os.cpu_count() or 1), validate=validate.Range(1, 64))
+    settings.seal(env)
+    return int(many)
 
 
 def read() -> Settings:

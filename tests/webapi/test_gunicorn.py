@@ -12,8 +12,10 @@ import redis
 
 from db.session import Sessions
 from tests.webapi import byhand
-from tests.webapi.serving import Served
+from tests.webapi.conftest import new_key
+from tests.webapi.serving import Served, gunicorn
 from webapi import gunicorn_conf, serving
+from webapi.settings import Settings
 
 
 def test_streams_end_with_the_process_and_others_are_finished(served: Served) -> None:
@@ -172,6 +174,26 @@ def test_body_has_a_time_for_all_of_it() -> None:
             unreader.chunk()
         unreader._received += 2 * serving.BODY_BYTES_A_SECOND
         assert unreader.chunk() == b"x"
+
+
+def test_two_processes_serve_what_one_does(settings: Settings, sessions: Sessions, client: redis.Redis) -> None:
+    """Whichever accepts a connection: a job is found, and its stream followed, by each of them; and both end."""
+    with gunicorn(settings, new_key(sessions, "ours"), processes=2) as both:
+        answering = psutil.Process(both.process.pid).children()
+        assert len(answering) == 2
+        run = byhand.run(sessions, client, both.submit())
+        path = f"/v1/jobs/job_{run.job_id.hex}"
+        for number, other in enumerate(answering):
+            other.suspend()
+            with httpx.Client(base_url=both.client.base_url, headers=both.client.headers, timeout=30) as fresh:
+                assert fresh.get(path).json()["status"] == "running"
+                with fresh.stream("GET", f"{path}/events") as stream:
+                    lines = stream.iter_lines()
+                    run.say(f"said {number}")
+                    assert next(line for line in lines if f"said {number}" in line)
+            other.resume()
+    assert both.process.returncode == 0
+    assert not any(process.is_running() for process in answering)
 
 
 def test_where_the_application_begins_is_not_told_by_a_header(served: Served) -> None:

@@ -16,7 +16,7 @@ GOOD = {
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*GOOD, "FOREBAY_MAX_BODY_BYTES", "FOREBAY_CATALOG", "FOREBAY_CORS_ORIGINS"):
+    for name in (*GOOD, "FOREBAY_MAX_BODY_BYTES", "FOREBAY_CATALOG", "FOREBAY_CORS_ORIGINS", "FOREBAY_API_PROCESSES"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -47,6 +47,18 @@ def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert read.cors_origins == frozenset()
     assert read.shared.broker_url == "redis://localhost/0"
     assert 0 < read.max_readers < settings.THREADS
+
+
+def test_processes_are_two_where_there_are_cores_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless somebody says how many; none at all is refused."""
+    for cores, many in ((1, 1), (2, 2), (64, 2), (None, 1)):
+        monkeypatch.setattr(settings.os, "cpu_count", lambda cores=cores: cores)
+        assert settings.processes() == many
+    monkeypatch.setenv("FOREBAY_API_PROCESSES", "5")
+    assert settings.processes() == 5
+    monkeypatch.setenv("FOREBAY_API_PROCESSES", "0")
+    with pytest.raises(errors.SettingsError):
+        settings.processes()
 
 
 @pytest.mark.parametrize(
