@@ -80,17 +80,21 @@ def caller() -> Caller:
 
 
 def _require_key(service: Service, known: KnownLocks) -> None:
-    """Raises `Unauthorized` unless the request has a good key or ticket, or is open to all. Unknown pages stay 404."""
+    """Raises `Unauthorized` unless the request has a good key or ticket, or is open to all. Unknown pages stay 404.
+
+    Returns when it is the tenant's turn to be worked for.
+    """
     if request.endpoint is None or request.endpoint in OPEN or _is_preflight(service):
         return
     header = request.headers.get("Authorization", "")
     if not header and "ticket" in request.args:
         g.caller = _admitted(service, known, request.args["ticket"])
-        return
-    scheme, _, key = header.partition(" ")
-    if scheme.lower() != "bearer":
-        raise errors.Unauthorized("this needs the header Authorization: Bearer fb_…")
-    g.caller = _check(service, known, key.strip())
+    else:
+        scheme, _, key = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise errors.Unauthorized("this needs the header Authorization: Bearer fb_…")
+        g.caller = _check(service, known, key.strip())
+    service.work()
 
 
 def _is_preflight(service: Service) -> bool:

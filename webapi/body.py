@@ -56,9 +56,11 @@ def spooled(request: Request) -> Iterator[IO[bytes]]:
         raise UnsupportedMediaType("the body must come without a Content-Encoding")
     serving, tenant = service.current(), auth.caller().tenant_id
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as spool:
+        serving.rest()
         with serving.receiving.held(tenant):
             _receive(request, spool)
         serving.take_turn(tenant, spool.tell())
+        serving.work()
         spool.seek(0)
         yield spool
 

@@ -37,9 +37,9 @@ class Shares:
                 del self._held[holder]
 
     @contextmanager
-    def held(self, holder: Hashable) -> Iterator[None]:
+    def held(self, holder: Hashable, **how: bool) -> Iterator[None]:
         """`take` for as long as the block runs."""
-        self.take(holder)
+        self.take(holder, **how)
         try:
             yield
         finally:
@@ -62,19 +62,20 @@ class Turns(Shares):
     """Places that are waited for: who holds fewest comes next, and of those who has waited longest."""
 
     def __init__(self, places: int, what: str, *, line: int, patience_s: float) -> None:
-        """Each holder may have `line` waiting at a time, for `patience_s` each."""
+        """Each holder may have `line` waiting at a time, for `patience_s` each; and those who are `patient`, which is
+        for who holds a thread anyway."""
         super().__init__(places, what)
         self._line = line
         self._patience_s = patience_s
         self._lines: dict[Hashable, deque[threading.Event]] = {}
 
-    def take(self, holder: Hashable) -> None:
+    def take(self, holder: Hashable, *, patient: bool = False) -> None:
         with self._lock:
             line = self._lines.get(holder, deque())
             if not line and self._may(holder):
                 self._hold(holder)
                 return
-            if len(line) >= self._line:
+            if len(line) >= self._line and not patient:
                 raise self._refusal(holder)
             come = threading.Event()
             line.append(come)

@@ -76,6 +76,7 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     serving.end_turn()
     with serving.searches.held(auth.caller().tenant_id):
         job = _submitted(model, query)
+        serving.rest()
         serving.reader.wait_for_end(job.id, WAIT_S, presence.has_left)
     with serving.sessions.begin() as session:
         ended = jobs.get(session, auth.caller(), job.id)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from flask import current_app, g, has_request_context
@@ -35,24 +35,22 @@ _PATIENCE_S = 5.0
 
 
 class Connections:
-    """Sessions whose requests take turns by tenant, so that no tenant runs the pool dry for the others.
+    """Sessions for requests whose tenants take turns at being worked for, so that none runs the pool dry for others.
 
-    Whoever asks outside of a request, or before it is known who asks, has connections that requests never take.
+    A request that has its turn (`Service.work`) has its connection; one that rests takes a turn for as long as it has a
+    session. Outside of requests, and before it is known who asks, there are connections that requests never take.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, turns: Turns) -> None:
         self._sessions = sessions
-        self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
+        self._turns = turns
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A session that commits at the block's end. Raises like `Turns.take`."""
-        caller = g.get("caller") if has_request_context() else None
-        if caller is None:
-            with self._sessions.begin() as opened:
-                yield opened
-            return
-        with self._turns.held(caller.tenant_id), self._sessions.begin() as opened:
+        resting = has_request_context() and "caller" in g and "working" not in g
+        turn = self._turns.held(g.caller.tenant_id, patient=True) if resting else nullcontext()
+        with turn, self._sessions.begin() as opened:
             yield opened
 
 
@@ -66,7 +64,8 @@ class Service:
         self.catalog = {name: model for name, model in models.items() if not model.missing}
         self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE, lock_timeout_s=_LOCK_LIMIT_S)
         sessions = session.open_sessions(self.engine)
-        self.sessions = Connections(sessions)
+        self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
+        self.sessions = Connections(sessions, self._turns)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
         sender = broker.sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
         self._refiller = Refiller(Dispatcher(sender, sessions, shared.lease_s))
@@ -99,6 +98,21 @@ class Service:
                 self._refiller_thread = threading.Thread(target=serve, name="refiller", daemon=True)
                 self._refiller_thread.start()
         return self._refiller
+
+    def work(self) -> None:
+        """Waits until this request's tenant may be worked for once more, until `rest`, which the request's end calls.
+
+        So however many requests of one tenant come at once, the others' find few threads that compute. Raises like
+        `Turns.take`.
+        """
+        tenant = g.caller.tenant_id
+        self._turns.take(tenant)
+        g.working = tenant
+
+    def rest(self, _: BaseException | None = None) -> None:
+        """Says that this request waits for something else than our work: others may have its turn. Idempotent."""
+        if tenant := g.pop("working", None):
+            self._turns.give_back(tenant)
 
     def take_turn(self, tenant: Hashable, size: int) -> None:
         """Waits until a body of so many bytes may be in memory; it may until `end_turn`, which the request's end calls.

@@ -60,6 +60,7 @@ def events(query: dict[str, Any], headers: dict[str, Position], job_id: str) -> 
         response = Response(
             stream_with_context(render(steps, presence.has_left)), mimetype="text/event-stream", headers=HEADERS
         )
+    serving.rest()
     response.call_on_close(partial(serving.readers.give_back, caller.tenant_id))
     return response
 

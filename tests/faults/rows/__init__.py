@@ -1,7 +1,7 @@
 """The rows by the numbers of the catalogue of faults, those that tell most first."""
 
 from tests.faults.ground import Row
-from tests.faults.rows import clocks, databases, failpoints, floods, kills, mix, proofs, redises
+from tests.faults.rows import clocks, databases, failpoints, floods, kills, mix, proofs, redises, shares
 
 ALL: dict[str, Row] = {
     "F06": failpoints.every_failpoint,
@@ -33,6 +33,10 @@ ALL: dict[str, Row] = {
     "F36": floods.gone_clients,
     "TENK": floods.ten_thousand,
     "F30": kills.deploy,
+    "WAITS": shares.waits,
+    "SCHEDULED-STREAMS": shares.scheduled_streams,
+    "BODIES": shares.bodies,
+    "NO-KEY": shares.no_key,
     **proofs.ROWS,
     "BUSY": kills.busy_loops,
     "MIX": mix.random_mix,
