@@ -4,6 +4,7 @@ Threads, since a stream is a thread that mostly sleeps; two processes where ther
 computes for one client, as reading a large body does, holds up the others of its process.
 """
 
+import ctypes
 import logging
 import resource
 import signal
@@ -33,6 +34,8 @@ loglevel = "warning"
 
 _UNREAD_LIMIT_MS = 20_000
 _SILENT_LIMIT_S = 10
+_M_ARENA_MAX = -8  # of malloc.h
+_SWITCH_S = 0.001  # a thread that computes lets the others have the interpreter so often; Python's own is 5 ms
 
 
 def when_ready(server: Any) -> None:
@@ -49,6 +52,10 @@ def when_ready(server: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """One JSON object a line on stderr; of gunicorn's own, nothing that a client sent."""
+    sys.setswitchinterval(_SWITCH_S)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc: else each of many threads keeps what it has freed to itself
+        libc.mallopt(_M_ARENA_MAX, 2)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is an open file
     logging.getLogger("gunicorn.error").addFilter(serving.Unquoted())

@@ -23,7 +23,7 @@ from tests.faults.victim import Victim, new_key
 
 _WORKERS = {"fast-one": FAST}
 _JSON = "Content-Type: application/json"
-_API_BYTES = 700e6
+_GROWN_MB = 400
 
 
 @dataclass(slots=True)
@@ -117,11 +117,12 @@ def bodies(ground: Ground) -> Tally:
     tally, attacker, victim = _begun(ground)
     texts = json.dumps({"type": "embed", "model": "nobody", "input": {"texts": ["x" * 2000] * 1900}}).encode()
     request = attacker.request("POST", "/v1/jobs", "Connection: close", body=texts)
+    before = _api_bytes(ground)
     with victim.beside(tally), attacker.flooding(16, lambda: request):
         time.sleep(ground.size(25, 8))
-    grown = sum(child.memory_info().rss for child in psutil.Process(ground.rig.pid(lineup.API)).children())
-    tally.notes.append(f"the API's processes have {grown / 1e6:.0f} MB")
-    tally.promise(grown < _API_BYTES, f"the API's processes have {grown / 1e6:.0f} MB")
+    grown = (_api_bytes(ground) - before) / 1e6
+    tally.notes.append(f"the API's processes had {before / 1e6:.0f} MB and grew by {grown:.0f}")
+    tally.promise(grown < _GROWN_MB, f"the API's processes grew by {grown:.0f} MB")
     tally.promise(attacker.told["422"] > 0, "none was read")
     return _ended(ground, tally, attacker, attacker.told.total())
 
@@ -157,6 +158,11 @@ def _ended(ground: Ground, tally: Tally, attacker: Attacker, injections: int) ->
     tally.injections = tally.fired = injections
     tally.notes.append(f"the attacker was told {dict(attacker.told)}")
     return ground.check(ground.party(), tally)
+
+
+def _api_bytes(ground: Ground) -> int:
+    answering = psutil.Process(ground.rig.pid(lineup.API)).children()
+    return sum(process.memory_info().rss for process in answering)
 
 
 def _note_answered(attacker: Attacker, held: list[socket.socket]) -> None:
