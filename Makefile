@@ -51,7 +51,7 @@ faults: setup
 # The rows that break soonest when something is wrong, each with three seeds; SEEDS=4,5 names others.
 faults-short: SEEDS ?= 1,2,3
 faults-short: setup
-	$(BIN)/python -m tests.faults --short --rows F06,F02,F03,F05,F07,F08,F15,F26,MIX --seeds $(SEEDS)
+	$(BIN)/python -m tests.faults --short --rows F06,F02,F03,F05,F07,F08,F15,F26,WAITS,SCHEDULED-STREAMS,BODIES,NO-KEY,MIX --seeds $(SEEDS)
 
 clean:
 	rm -rf .venv .forebay build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -19,9 +19,11 @@ import structlog
 from webapi import serving, settings
 
 worker_class = serving.Threads
-workers = settings.processes()
-threads = settings.THREADS
-worker_connections = 4000  # more than threads, unfinished heads and idle connections together, which are bounded
+_read = settings.read_serving()
+workers = _read.processes
+threads = _read.threads
+# More than threads, unfinished heads and idle connections together, each of which is bounded: it never stops accepting.
+worker_connections = threads + serving.UNFINISHED + serving.IDLE + 200
 keepalive = 30
 forwarder_headers = ""  # no proxy tells us where the application begins
 graceful_timeout = 5
