@@ -209,7 +209,12 @@ def test_permits_are_given_back(app: Flask, api: Api) -> None:
         api.ask("HEAD", f"/v1/jobs/{job['id']}/events").close()
         api.get(f"/v1/jobs/{job['id']}/events?after=1").close()  # nothing is left: a 204
         api.get("/v1/jobs/nothing/events")
-        api.get(f"/v1/jobs/{api.submit()['id']}?wait=0.01")
+        api.get(f"/v1/jobs/{api.submit()['id']}?wait=1")
+        api.post("/v1/jobs", data=b" " * 100_000 + b"{}", content_type="application/json")
+        api.post("/v1/documents", data=b"[" * 100_000, content_type="application/json")
+        api.post("/v1/search", json={"query": "x"})
+    for shares in (serving.readers, serving.searches, serving.receiving, serving._turns, serving._large):
+        assert shares._free == shares.places
     for holder in range(serving.settings.max_readers):
         serving.readers.take(holder)
 
