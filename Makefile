@@ -54,10 +54,14 @@ bench: embedding
 faults: setup
 	$(BIN)/python -m tests.faults --model $(MODEL)
 
+# One tenant attacks, another is measured beside it.
+NEIGHBOURS = WAITS,SCHEDULED-STREAMS,BODIES,NO-KEY,POISON-BY-NEIGHBOUR,PDF-TURN,DISK-FULL-LOGS
+
 # The rows that break soonest when something is wrong, each with three seeds; SEEDS=4,5 names others.
 faults-short: SEEDS ?= 1,2,3
 faults-short: setup
-	$(BIN)/python -m tests.faults --model $(MODEL) --short --rows F06,F02,F03,QUEUE,TURNS,TOKENISE,F05,F07,F08,F15,F26,MIX --seeds $(SEEDS)
+	$(BIN)/python -m tests.faults --model $(MODEL) --short --rows F06,F02,F03,F05,F07,F08,F15,F26,MIX --seeds $(SEEDS)
+	$(BIN)/python -m tests.faults --model $(MODEL) --short --rows QUEUE,TURNS,TOKENISE,$(NEIGHBOURS)
 
 clean:
 	rm -rf .venv .forebay build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -53,8 +53,8 @@ class Stack:
 
 
 @contextmanager
-def platform(folder: Path, catalog: str, *options: str) -> Iterator[Stack]:
-    """Runs `forebay up` with this catalogue for as long as the block does."""
+def platform(folder: Path, catalog: str, *options: str, **settings: str) -> Iterator[Stack]:
+    """Runs `forebay up` with this catalogue, and settings by their names, for as long as the block does."""
     folder.mkdir(parents=True)
     file = folder / "catalog.toml"
     file.write_text(catalog)
@@ -64,7 +64,7 @@ def platform(folder: Path, catalog: str, *options: str) -> Iterator[Stack]:
     with subprocess.Popen(
         [*argv, *(options or ("--flower-port", "0"))],
         cwd=ROOT,
-        env={**env, "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "1"},
+        env={**env, "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "1", **settings},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

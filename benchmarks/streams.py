@@ -104,9 +104,11 @@ class Readers:
 def main(streams: int, file: Path | None) -> None:
     console = Console(width=max(160, Console().width))
     console.print(f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f} over the last minute")
+    # One process, and places of which half are enough: a tenant alone gets no more.
+    settings = {"FOREBAY_API_PROCESSES": "1", "FOREBAY_API_STREAMS": str(2 * streams + 2)}
     with (
         tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder,
-        stacks.platform(Path(folder) / "streams", CATALOG) as stack,
+        stacks.platform(Path(folder) / "streams", CATALOG, **settings) as stack,
     ):
         table = asyncio.run(_measure(stack, streams))
     tables.show(console, table)

@@ -1,6 +1,7 @@
 """The data folder of `forebay up`: what lies where, and that only one launcher uses it."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def claim(root: Path) -> Iterator[DataFolder]:
     folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.logs.mkdir(mode=0o700, exist_ok=True)
     with (folder.root / "lock").open("a") as lock:
+        os.fchmod(lock.fileno(), 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

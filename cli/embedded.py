@@ -25,6 +25,7 @@ from cli import cluster, lineup, processes
 POSTGRES = "postgres"
 MAKING_POSTGRES = "making-postgres"
 REDIS = "redis"
+REDIS_MEMORY = "1gb"  # some hundred thousand events of jobs under way; beyond it writes are refused, nothing is lost
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
 _REDIS_SOCKET = "redis.sock"
 LONGEST_SOCKET_PATH = 107  # bytes: sun_path of Linux less its end mark; 103 on macOS
@@ -81,8 +82,8 @@ def postgres_url(folder: Path) -> str:
     return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='')}"
 
 
-def redis(folder: Path) -> Server:
-    """Redis with its append-only file in `<folder>/redis`, which is made when missing."""
+def redis(folder: Path, memory: str = REDIS_MEMORY) -> Server:
+    """Redis with its append-only file in `<folder>/redis`, which is made when missing; `memory` as Redis writes it."""
     files = folder / REDIS
     files.mkdir(mode=0o700, exist_ok=True)
     listener = _socket_folder(files, _REDIS_SOCKET, None) / _REDIS_SOCKET
@@ -94,6 +95,7 @@ def redis(folder: Path) -> Server:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
+        "maxmemory": memory,
         "maxmemory-policy": "noeviction",  # the only one under which a broker loses nothing silently
         "loglevel": "notice",
     }

@@ -34,6 +34,8 @@ def write(path: Path, running: Iterable[tuple[str, int, signal.Signals]]) -> Non
         asdict(Left(name, pid, created, stop)) for name, pid, stop in running if (created := _created(pid)) is not None
     ]
     new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(0o600)
     new.write_text(json.dumps({"first_process": _created(1), "processes": entries}))
     new.replace(path)
 

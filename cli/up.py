@@ -3,10 +3,11 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +95,9 @@ class Launch:
     def _start_servers(self) -> None:
         """Starts the servers that the environment names no URL for, and fills in their URLs."""
         if "FOREBAY_REDIS_URL" not in self.env:
-            self.env["FOREBAY_REDIS_URL"] = self._start_server(embedded.redis(self.folder.root))
+            self.env["FOREBAY_REDIS_URL"] = self._start_server(
+                embedded.redis(self.folder.root, _redis_memory(self.env))
+            )
         if "FOREBAY_DATABASE_URL" not in self.env:
             self._run(embedded.making_postgres(self.folder.root))
             self.env["FOREBAY_DATABASE_URL"] = self._start_server(embedded.postgres(self.folder.root))
@@ -120,6 +123,14 @@ class Launch:
 
     def _is_ready(self) -> bool:
         return can_answer(ask_ready(self.port), [model.name for model in self.models])
+
+
+def _redis_memory(env: Mapping[str, str]) -> str:
+    """What the embedded Redis may take. Raises `ClickException` for what is no amount."""
+    memory = env.get("FOREBAY_REDIS_MEMORY", embedded.REDIS_MEMORY)
+    if not re.fullmatch("[1-9][0-9]*(kb|mb|gb)?", memory):
+        raise click.ClickException(f"FOREBAY_REDIS_MEMORY {memory}: must be an amount as in 512mb or 2gb")
+    return memory
 
 
 def hopeless(name: str, log: Path) -> str:

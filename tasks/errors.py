@@ -71,6 +71,12 @@ class IdempotencyMismatch(InvalidField):
     code = "idempotency_mismatch"
 
 
+class ShareUsedUp(ForebayError):
+    """The tenant has its share of what all tenants have together; when some of it has ended there is more."""
+
+    code = "share_used_up"
+
+
 class Unavailable(ForebayError):
     """A part that this needs is down; trying later helps."""
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
 import flask_smorest
 import marshmallow as ma
-from flask import Request, Response
+from flask import Request, Response, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
@@ -16,9 +17,11 @@ from webapi import body, errors
 View = TypeVar("View", bound=Callable[..., Any])
 
 
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _ERROR_HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    503: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 
@@ -52,12 +55,13 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = _Parser()
 
     def answers(self, *statuses: int) -> Callable[[View], View]:
-        """Documents the errors that a route can answer with."""
+        """Documents the errors that a route can answer with; where a tenant asks, its share can be used up."""
 
         def decorate(view: View) -> View:
             if 414 in statuses:  # gunicorn's own, before any of us is asked
                 view = self.alt_response(414, schema={"type": "string"}, content_type="text/html")(view)
-            for status in sorted({*statuses} - {414}):
+            own = {429} if 401 in statuses else set()
+            for status in sorted({*statuses} - {414} | own):
                 view = self.alt_response(status, schema=Error, headers=_ERROR_HEADERS.get(status))(view)
             return view
 
@@ -70,6 +74,17 @@ class Api(flask_smorest.Api):
 
     def _register_pagination_header(self) -> None:
         """Ours is in the body."""
+
+    def _openapi_json(self) -> Response:
+        """The page, made once; who has it already is answered 304."""
+        response = Response(self._page, mimetype="application/json")
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+    @cached_property
+    def _page(self) -> bytes:
+        return json.dumps(self.spec.to_dict(), indent=2).encode()
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         return errors.http(error)

@@ -50,6 +50,8 @@ def create_app(given: Settings | None = None) -> Flask:
     auth.register(app, serving)
     cors.register(app, own.cors_origins)
     errors.register(app)
+    app.teardown_request(serving.end_turn)
+    app.teardown_request(serving.rest)
     api = Api(app)
     _describe(api, serving)
     for module in (jobs, streams, documents, search, webhooks, models, health):

@@ -18,10 +18,11 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from tasks.errors import Malformed
+from webapi import auth, service
 
 MAX_DEPTH = 64
 MAX_VALUES = 20_000  # a request that uses every field to its limit has some five thousand
-_MEMORY_BYTES = 1024 * 1024
+_MEMORY_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
 _MAX_DIGITS = 18  # within 64 bits; nothing we take is larger
 
@@ -46,20 +47,34 @@ def is_json(request: Request) -> bool:
 def spooled(request: Request) -> Iterator[IO[bytes]]:
     """The whole body, from its start; on the disk while it comes, if it is large, however long its client takes.
 
-    Raises `Malformed` for damaged chunks, and werkzeug's error for its size (413).
+    A large one then waits for its turn, by tenant, before anything is made of it.
+
+    Raises `Malformed` for damaged chunks, werkzeug's errors for its size (413) and its coding (415), and `ShareUsedUp`
+    or `Unavailable` for too many at a time.
     """
-    limit = request.max_content_length
+    if request.content_encoding not in (None, "", "identity"):
+        raise UnsupportedMediaType("the body must come without a Content-Encoding")
+    serving, tenant = service.current(), auth.caller().tenant_id
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as spool:
-        try:
-            while piece := request.stream.read(_PIECE_BYTES):
-                spool.write(piece)
-        except ParseException as error:
-            raise Malformed(None, "the body's chunks are damaged") from error
-        # werkzeug cuts a chunked body off at the limit, without a word.
-        if request.content_length is None and limit is not None and spool.tell() >= limit:
-            raise RequestEntityTooLarge
+        serving.rest()
+        with serving.receiving.held(tenant):
+            _receive(request, spool)
+        serving.take_turn(tenant, spool.tell())
+        serving.work()
         spool.seek(0)
         yield spool
+
+
+def _receive(request: Request, spool: IO[bytes]) -> None:
+    limit = request.max_content_length
+    try:
+        while piece := request.stream.read(_PIECE_BYTES):
+            spool.write(piece)
+    except ParseException as error:
+        raise Malformed(None, "the body's chunks are damaged") from error
+    # werkzeug cuts a chunked body off at the limit, without a word.
+    if request.content_length is None and limit is not None and spool.tell() >= limit:
+        raise RequestEntityTooLarge
 
 
 def parse(raw: bytes, *, where: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Documents over HTTP: brought, looked at, listed, deleted; and their collections."""
 
 import hashlib
-import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -145,13 +144,11 @@ def delete_collection(name: str) -> Response:
 @contextmanager
 def _brought(request: Request) -> Iterator[Brought]:
     """What the request brings. Its body is read first and taken into memory then: its client may be slow."""
-    serving = service.current()
-    request.max_content_length = serving.settings.max_upload_bytes
+    request.max_content_length = service.current().settings.max_upload_bytes
     boundary = request.mimetype_params.get("boundary", "") if request.mimetype == "multipart/form-data" else None
     if boundary is None and not body.is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8, or multipart/form-data")
-    with body.spooled(request) as spool, serving.room_for(spool.seek(0, os.SEEK_END)):
-        spool.seek(0)
+    with body.spooled(request) as spool:
         if boundary is None:
             given = load(own.IngestRequest(), body.parse(spool.read()))
             yield given, [_text(document) for document in given["documents"]]

@@ -23,6 +23,7 @@ STATUS: dict[type[ForebayError], int] = {
     errors.Unauthorized: 401,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.ShareUsedUp: 429,
     errors.Unavailable: 503,
     ForebayError: 500,
 }
@@ -43,8 +44,9 @@ _MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something 
 def register(app: Flask) -> None:
     """Makes every failure of the app answer in the one shape. `HTTPException` is flask-smorest's to register."""
     app.register_error_handler(ForebayError, _ours)
-    for error in (OperationalError, InterfaceError, PoolTimeout):
+    for error in (OperationalError, InterfaceError):
         app.register_error_handler(error, _database)
+    app.register_error_handler(PoolTimeout, _no_connection)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -53,7 +55,7 @@ def answer(status: int, code: str, message: str, field: str | None = None) -> Re
     response = Response(body, status, mimetype="application/json")
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:
+    if status in (429, 503):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
@@ -83,6 +85,11 @@ def _database(error: Exception) -> Response:
     # The text of a driver's error quotes rows, and rows hold prompts.
     log.warning("database_unreachable", error=type(getattr(error, "orig", None) or error).__name__)
     return answer(503, errors.Unavailable.code, "the database can't be reached; try again")
+
+
+def _no_connection(error: Exception) -> Response:
+    log.warning("connections_used_up", error=type(error).__name__)
+    return answer(503, errors.Unavailable.code, "all connections of this process to the database are in use; try again")
 
 
 def _unforeseen(error: Exception) -> Response:

@@ -16,10 +16,10 @@ STORABLE = {"pattern": r"^[^\x00]*$"}
 
 
 class Whole(fields.Integer):
-    """A whole number: 5 or 5.0, no text."""
+    """A whole number: 5, not 5.0, no text."""
 
     def _validated(self, value: Any) -> int:
-        if not isinstance(value, (int, float)) or (isinstance(value, float) and not value.is_integer()):
+        if not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return int(super()._validated(value))
 

@@ -1,10 +1,12 @@
 """How gunicorn serves the API: `gunicorn -c webapi/gunicorn_conf.py 'webapi.app:create_app()'`.
 
-Threads, since a stream is a thread that mostly sleeps; one process, since one follower then reads every stream once.
-More of them on one machine are more of the same line on other ports.
+Threads, since a stream is a thread that mostly sleeps; two processes where there are cores for them, since whatever
+computes for one client, as reading a large body does, holds up the others of its process.
 """
 
+import ctypes
 import logging
+import resource
 import signal
 import socket
 import struct
@@ -17,10 +19,13 @@ from tasks import logs, stopping
 from webapi import serving, settings
 
 worker_class = serving.Threads
-workers = 1
-threads = settings.THREADS
-worker_connections = 2000
+_read = settings.read_serving()
+workers = _read.processes
+threads = _read.threads
+# More than threads, unfinished heads and idle connections together, each of which is bounded: it never stops accepting.
+worker_connections = threads + serving.UNFINISHED + serving.IDLE + 200
 keepalive = 30
+forwarder_headers = ""  # no proxy tells us where the application begins
 graceful_timeout = stopping.API_GRACE_S
 limit_request_line = 8190
 # Nobody speaks to it, and two of us on one machine would fight over its one path in the home folder.
@@ -31,6 +36,8 @@ loglevel = "warning"
 
 _UNREAD_LIMIT_MS = 20_000
 _SILENT_LIMIT_S = 10
+_M_ARENA_MAX = -8  # of malloc.h
+_SWITCH_S = 0.001  # a thread that computes lets the others have the interpreter so often; Python's own is 5 ms
 
 
 def when_ready(server: Any) -> None:
@@ -47,6 +54,12 @@ def when_ready(server: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """One JSON object a line on stderr; of gunicorn's own, nothing that a client sent."""
+    sys.setswitchinterval(_SWITCH_S)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc: else each of many threads keeps what it has freed to itself
+        libc.mallopt(_M_ARENA_MAX, 2)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is an open file
     logging.getLogger("gunicorn.error").addFilter(serving.Unquoted())
     structlog.configure(
         processors=[

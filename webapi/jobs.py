@@ -23,7 +23,7 @@ from tasks.queues.window import Ticket
 from tasks.record import Record
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
-from webapi import auth, schemas, service
+from webapi import auth, presence, schemas, service
 from webapi.api import Blueprint, reply
 from webapi.fields import IdempotencyHeader, timing_of
 
@@ -131,12 +131,7 @@ def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Respons
     wait_s, preferred = query.get("wait"), None
     if wait_s is None:
         wait_s = preferred = _preferred_wait_s(headers.get("prefer", ""))
-    found = _look(parse_id(job_id))
-    if wait_s and not found.ended:
-        serving = service.current()
-        with serving.permit():
-            serving.reader.wait_for_end(found.id, wait_s)
-        found = _look(found.id)
+    found = _awaited(parse_id(job_id), wait_s) if wait_s else _look(parse_id(job_id))
     response = _shown(found, query["encoding_format"])
     if preferred is not None:
         response.headers["Preference-Applied"] = f"wait={preferred}"
@@ -166,6 +161,18 @@ def parse_id(shown: str) -> uuid.UUID:
     if job_id is None:
         raise errors.NotFound(f"no job {shown[:64]}")
     return job_id
+
+
+def _awaited(job_id: uuid.UUID, wait_s: float) -> Record:
+    """The job when it has ended, or as it is after so many seconds."""
+    serving = service.current()
+    with serving.readers.held(auth.caller().tenant_id):
+        found = _look(job_id)
+        if found.ended:
+            return found
+        serving.rest()
+        serving.reader.wait_for_end(job_id, wait_s, presence.has_left)
+    return _look(job_id)
 
 
 def _look(job_id: uuid.UUID) -> Record:

@@ -15,7 +15,7 @@ from tasks.jobs import Submission
 from tasks.lifecycle import Status
 from tasks.queues import window
 from tasks.record import Record
-from webapi import auth, service
+from webapi import auth, presence, service
 from webapi import document_schemas as own
 from webapi.api import Blueprint, reply
 
@@ -73,9 +73,11 @@ def _model(collection: Home, query: str) -> Model:
 def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     """The query's vector, (d,). Raises `Unavailable` when it doesn't come in time, `PromptTooLong`."""
     serving = service.current()
-    with serving.permit():
+    serving.end_turn()
+    with serving.searches.held(auth.caller().tenant_id):
         job = _submitted(model, query)
-        serving.reader.wait_for_end(job.id, WAIT_S)
+        serving.rest()
+        serving.reader.wait_for_end(job.id, WAIT_S, presence.has_left)
     with serving.sessions.begin() as session:
         ended = jobs.get(session, auth.caller(), job.id)
         if ended.status == Status.SUCCEEDED:

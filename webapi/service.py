@@ -1,28 +1,57 @@
 """What one API process works with: its settings, PostgreSQL, Redis, the reader of streams, the sender of wake-ups."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
-from flask import current_app
+from flask import current_app, g, has_request_context
+from sqlalchemy.orm import Session
 
 from db import session
-from tasks import catalog, errors
+from db.session import Sessions
+from tasks import catalog
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import Ticket
 from tasks.record import Record
 from tasks.streams import stream
 from tasks.streams.reading import Reader
+from webapi.capacity import Shares, Turns
 from webapi.settings import Settings
 
-_POOL_SIZE = 16
+_REQUEST_CONNECTIONS = 12
+_POOL_SIZE = _REQUEST_CONNECTIONS + 8  # for keys that aren't known yet, probes, the follower, looks at what waits
 _SEND_LIMIT_S = 0.5
 _LOCK_LIMIT_S = 2.0  # then a client is better told to come again
-_LARGE_BODIES = 4
-_SMALL_BODY_BYTES = 1024 * 1024
-_ROOM_WAIT_S = 5.0
+_SEARCHES = 64
+_BODIES_ON_THE_WAY = 128
+_LARGE_BODIES = 2  # reading JSON is computing: more at a time would only be slower together
+_SMALL_BODY_BYTES = 64 * 1024
+# Requests of a tenant that wait for their turn, each of which holds a thread.
+_LINE = 256
+_LARGE_LINE = 16
+_PATIENCE_S = 5.0
+
+
+class Connections:
+    """Sessions for requests whose tenants take turns at being worked for, so that none runs the pool dry for others.
+
+    A request that has its turn (`Service.work`) has its connection; one that rests takes a turn for as long as it has a
+    session. Outside of requests, and before it is known who asks, there are connections that requests never take.
+    """
+
+    def __init__(self, sessions: Sessions, turns: Turns) -> None:
+        self._sessions = sessions
+        self._turns = turns
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A session that commits at the block's end. Raises like `Turns.take`."""
+        resting = has_request_context() and "caller" in g and "working" not in g
+        turn = self._turns.held(g.caller.tenant_id, patient=True) if resting else nullcontext()
+        with turn, self._sessions.begin() as opened:
+            yield opened
 
 
 class Service:
@@ -34,17 +63,22 @@ class Service:
         models = catalog.load(shared.catalog)
         self.catalog = {name: model for name, model in models.items() if not model.missing}
         self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE, lock_timeout_s=_LOCK_LIMIT_S)
-        self.sessions = session.open_sessions(self.engine)
+        sessions = session.open_sessions(self.engine)
+        self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
+        self.sessions = Connections(sessions, self._turns)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
         sender = broker.sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
-        self._refiller = Refiller(Dispatcher(sender, self.sessions, shared.lease_s))
+        self._refiller = Refiller(Dispatcher(sender, sessions, shared.lease_s))
         self._refiller_thread: threading.Thread | None = None
         self._gone = threading.Event()
         self._reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
         self._reader_started = False
         self._starting = threading.Lock()
-        self._permits = threading.BoundedSemaphore(settings.max_readers)
-        self._rooms = threading.BoundedSemaphore(_LARGE_BODIES)
+        # What holds a thread for long: each of these leaves threads for the rest.
+        self.readers = Shares(settings.max_readers, "streams and waits")
+        self.searches = Shares(_SEARCHES, "searches")
+        self.receiving = Shares(_BODIES_ON_THE_WAY, "bodies on the way")
+        self._large = Turns(_LARGE_BODIES, "large bodies", line=_LARGE_LINE, patience_s=_PATIENCE_S)
 
     @property
     def reader(self) -> Reader:
@@ -65,35 +99,34 @@ class Service:
                 self._refiller_thread.start()
         return self._refiller
 
-    def take_permit(self) -> None:
-        """Notes a request that will hold its thread. Raises `Unavailable` when too many do; else `return_permit`."""
-        if not self._permits.acquire(blocking=False):
-            raise errors.Unavailable("too many streams and waits are open in this process; try again")
+    def work(self) -> None:
+        """Waits until this request's tenant may be worked for once more, until `rest`, which the request's end calls.
 
-    def return_permit(self) -> None:
-        self._permits.release()
+        So however many requests of one tenant come at once, the others' find few threads that compute. Raises like
+        `Turns.take`.
+        """
+        tenant = g.caller.tenant_id
+        self._turns.take(tenant)
+        g.working = tenant
 
-    @contextmanager
-    def permit(self) -> Iterator[None]:
-        """`take_permit` for as long as the block runs."""
-        self.take_permit()
-        try:
-            yield
-        finally:
-            self.return_permit()
+    def rest(self, _: BaseException | None = None) -> None:
+        """Says that this request waits for something else than our work: others may have its turn. Idempotent."""
+        if tenant := g.pop("working", None):
+            self._turns.give_back(tenant)
 
-    @contextmanager
-    def room_for(self, size: int) -> Iterator[None]:
-        """Has few requests at a time hold a body of many bytes in memory. Raises `Unavailable` when it takes long."""
-        if size <= _SMALL_BODY_BYTES:
-            yield
-            return
-        if not self._rooms.acquire(timeout=_ROOM_WAIT_S):
-            raise errors.Unavailable("too many large bodies are being read in this process; try again")
-        try:
-            yield
-        finally:
-            self._rooms.release()
+    def take_turn(self, tenant: Hashable, size: int) -> None:
+        """Waits until a body of so many bytes may be in memory; it may until `end_turn`, which the request's end calls.
+
+        Raises like `Turns.take`.
+        """
+        if size > _SMALL_BODY_BYTES:
+            self._large.take(tenant)
+            g.has_turn = tenant
+
+    def end_turn(self, _: BaseException | None = None) -> None:
+        """The request's body is in memory no more, or only as much as is kept of it. Idempotent."""
+        if tenant := g.pop("has_turn", None):
+            self._large.give_back(tenant)
 
     def wake(self, accepted: Record, ticket: Ticket | None) -> None:
         """What follows the commit of a job: its wake-up, now or as soon as the window has room."""

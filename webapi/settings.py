@@ -1,20 +1,21 @@
 """The API's settings."""
 
+import os
 import re
 from dataclasses import dataclass
 
-from environs import Env, ValidationError
+from environs import Env, ValidationError, validate
 
 from tasks import settings
 from tasks.settings import Settings as Shared
 from tasks.settings import WebhookSettings
 
-THREADS = 1100  # of one gunicorn process, started as they are needed: each open stream or wait holds one
+MAX_READERS = 1024
+KEPT_FREE = 976  # threads of a process that streams and waits may never take
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
 # As browsers send it: in small letters, without the scheme's own port.
 _ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-_KEPT_FREE = 76  # threads that streams and waits may never take
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,25 @@ class Settings:
     webhooks: WebhookSettings
     max_body_bytes: int = MAX_BODY_BYTES
     max_upload_bytes: int = MAX_UPLOAD_BYTES
-    max_readers: int = THREADS - _KEPT_FREE
+    max_readers: int = MAX_READERS
     cors_origins: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What gunicorn must know. Threads are started as they are needed: each open stream or wait holds one."""
+
+    processes: int
+    threads: int
+
+
+def read_serving() -> Serving:
+    """Reads the environment. Raises `SettingsError`."""
+    env = Env(eager=False, prefix="FOREBAY_")
+    processes = env.int("API_PROCESSES", min(2, os.cpu_count() or 1), validate=validate.Range(1, 64))
+    max_readers = _max_readers(env)
+    settings.seal(env)
+    return Serving(processes, max_readers + KEPT_FREE)
 
 
 def read() -> Settings:
@@ -39,10 +57,15 @@ def read() -> Settings:
     shared, key_pepper = settings.read_shared(env), settings.read_secret(env, "KEY_PEPPER")
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
+    max_readers = _max_readers(env)
     webhooks = settings.read_webhooks(env)
     origins = _origins(env.str("CORS_ORIGINS", "", validate=_refuse_odd_origins) or "")  # None for one that is wrong
     settings.seal(env)
-    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes, cors_origins=origins)
+    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes, max_readers, origins)
+
+
+def _max_readers(env: Env) -> int:
+    return int(env.int("API_STREAMS", MAX_READERS, validate=validate.Range(2, 8192)) or 0)  # None for one that is wrong
 
 
 def _origins(named: str) -> frozenset[str]:

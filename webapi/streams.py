@@ -2,20 +2,22 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import structlog
-from flask import Response
+from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import jobs, tickets
+from tasks.errors import ForebayError
 from tasks.jobs import Wait
 from tasks.streams import follow
 from tasks.streams.follow import START, Position
 from tasks.streams.reading import Step
 from tasks.streams.stream import Event
-from webapi import auth, schemas, service
+from webapi import auth, presence, schemas, service
 from webapi.api import Blueprint, reply
 from webapi.jobs import parse_id
 
@@ -44,17 +46,22 @@ def events(query: dict[str, Any], headers: dict[str, Position], job_id: str) -> 
     """
     serving = service.current()
     under, after = {"after": START, **headers, **query}["after"]
-    serving.take_permit()
+    caller = auth.caller()
+    serving.readers.take(caller.tenant_id)
     try:
-        steps = serving.reader.events(auth.caller(), parse_id(job_id), after, under)
+        steps = serving.reader.events(caller, parse_id(job_id), after, under)
     except BaseException:
-        serving.return_permit()
+        serving.readers.give_back(caller.tenant_id)
         raise
     if steps is None:
         response = Response(status=204, headers=HEADERS)
     else:
-        response = Response(render(steps), mimetype="text/event-stream", headers=HEADERS)
-    response.call_on_close(serving.return_permit)
+        # Within the request, so that what is asked of PostgreSQL on the way takes its tenant's turns.
+        response = Response(
+            stream_with_context(render(steps, presence.has_left)), mimetype="text/event-stream", headers=HEADERS
+        )
+    serving.rest()
+    response.call_on_close(partial(serving.readers.give_back, caller.tenant_id))
     return response
 
 
@@ -73,14 +80,17 @@ def make_ticket(job_id: str) -> Response:
     return reply(tickets.make(serving.settings.key_pepper, caller, job.id).as_json(), 201)
 
 
-def render(steps: Iterator[Step]) -> Iterator[bytes]:
-    """Each step as a frame, with a comment wherever silence would last too long for a proxy."""
+def render(steps: Iterator[Step], has_left: Callable[[], bool]) -> Iterator[bytes]:
+    """Each step as a frame, with a comment wherever silence would last too long for a proxy; no more once the client
+    has left."""
     yield b": ok\n\n"
     sent_at = time.monotonic()
     try:
         for step in steps:
             if step is not None:
                 yield _frame(step)
+            elif has_left():
+                return
             elif time.monotonic() - sent_at < HEARTBEAT_S:
                 continue
             else:
@@ -90,7 +100,7 @@ def render(steps: Iterator[Step]) -> Iterator[bytes]:
         yield b": resume\nretry: 0\n\n"
     except follow.Stopped:
         yield b": resume\nretry: 500\n\n"
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ForebayError) as error:
         log.warning("stream_interrupted", error=type(error).__name__)
         yield b": resume\nretry: 1000\n\n"
 

@@ -61,14 +61,12 @@ def post(
         ):
             _read_a_little(response, exchange)
             return Answer(response.status, retry_after_s=_retry_after_s(dict(response.headers)))
-    except Refused:
+    except (Refused, _NameNotFound):  # one code: a tenant isn't told which names our resolver knows
         return Answer(error="address_refused")
     except httpcore.TimeoutException:
         return Answer(error="timeout")
     except httpcore.ProtocolError:
         return Answer(error="not_http" if exchange.heard else "disconnected")
-    except _NameNotFound:
-        return Answer(error="name_not_found")
     except _Untrusted:
         return Answer(error="tls")
     except httpcore.ConnectError:

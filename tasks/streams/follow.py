@@ -10,6 +10,7 @@ from typing import Any
 
 import redis
 import structlog
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tasks import lifecycle
 from tasks.streams import stream
@@ -259,7 +260,8 @@ class Follower:
         try:
             over = self._ended(quiet)
         except Exception as error:  # noqa: BLE001 as in `_run`, which calls this where something failed already
-            log.warning("database_unreachable", error=type(error).__name__)
+            dry = isinstance(error, PoolTimeout)
+            log.warning("connections_used_up" if dry else "database_unreachable", error=type(error).__name__)
             return
         with self._lock:
             ended = [sub for job_id in over if job_id in self._followed for sub in self._followed[job_id].subscriptions]

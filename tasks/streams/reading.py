@@ -1,18 +1,24 @@
 """Reading a job's stream, whatever it is rendered as: before, during and after the run, from Redis or PostgreSQL."""
 
+import datetime as dt
+import math
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
-from db.session import Sessions
 from tasks import errors, jobs, lifecycle, record
+from tasks.errors import ForebayError
 from tasks.jobs import Wait
 from tasks.keys import Caller
 from tasks.lifecycle import Status
@@ -26,31 +32,52 @@ log = structlog.get_logger(__name__)
 Step = Event | Wait | None
 
 _TICK_S = 1.0
-_LOOK_S = 0.02  # between two looks of a process; the first of each reader aside
+_LOOK_S = 0.02  # between two looks of a process
+_LOOKS_REMEMBERED = 4096
 _FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their position would only delay them
+_EARLIER_S = 0.25  # until the next try of a reader whose first look wasn't free
+
+
+class Scope(Protocol):
+    """Where sessions come from."""
+
+    def begin(self) -> AbstractContextManager[Session]: ...
 
 
 class _Looks:
-    """Bounds how often a process looks again for positions, however many readers wait: it is a query each."""
+    """What was seen of waiting jobs, so that a process looks seldom, however many read: each look is a query.
+
+    It looks once a second for a job, and every 20 ms for one of all jobs, of which a tenant has every second at most.
+    """
 
     def __init__(self) -> None:
-        self._free_at = 0.0
+        self._seen: dict[uuid.UUID, tuple[float, Wait | None]] = {}
+        self._free_at: dict[uuid.UUID | None, float] = {}  # by tenant; under None for all
         self._lock = threading.Lock()
 
-    def take(self) -> bool:
-        """Whether this look is one of those that are free."""
+    def at(self, tenant_id: uuid.UUID, job_id: uuid.UUID, look: Callable[[uuid.UUID], Wait | None]) -> Wait | None:
+        """Where the job stands, or stood when it was last looked at; None when it doesn't wait, or nobody knows yet."""
         with self._lock:
             now = time.monotonic()
-            free = now >= self._free_at
-            if free:
-                self._free_at = now + _LOOK_S
-            return free
+            looked_at, known = self._seen.get(job_id, (-math.inf, None))
+            free_at = max(self._free_at.get(None, 0.0), self._free_at.get(tenant_id, 0.0))
+            if now < looked_at + _TICK_S or now < free_at:
+                return known
+            if len(self._seen) >= _LOOKS_REMEMBERED:
+                self._seen.clear()
+                self._free_at.clear()
+            self._seen[job_id] = now, known  # for who asks meanwhile
+            self._free_at |= {None: now + _LOOK_S, tenant_id: now + 2 * _LOOK_S}
+        found = look(job_id)
+        with self._lock:
+            self._seen[job_id] = now, found
+        return found
 
 
 class Reader:
     """Reads jobs' streams for a process. Thread-safe. Its thread starts with `start`, after any fork."""
 
-    def __init__(self, redis_url: str, sessions: Sessions, lease_s: float) -> None:
+    def __init__(self, redis_url: str, sessions: Scope, lease_s: float) -> None:
         self._sessions = sessions
         self._lease_s = lease_s
         self._looks = _Looks()
@@ -86,13 +113,14 @@ class Reader:
             return iter(left) if left else None
         return self._live(caller, job, after, under)
 
-    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float) -> None:
-        """Returns when the job has ended, after `timeout_s`, or when the process stops."""
+    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
+        """Returns when the job has ended, after `timeout_s`, when the process stops, or within a second of when
+        `has_left` says that whoever waits is gone."""
         deadline = time.monotonic() + timeout_s
         subscription = self._follower.subscribe_to_end(job_id)
         try:
             while (left_s := deadline - time.monotonic()) > 0:
-                if subscription.next(left_s):
+                if subscription.next(min(left_s, _TICK_S)) or has_left():
                     return
         except (follow.Ended, follow.Stopped):
             return
@@ -113,7 +141,7 @@ class Reader:
                     return
         subscription = self._follower.subscribe(job.id, after, under=under, since=since)
         try:
-            yield from self._follow(subscription, waiting=lifecycle.shown(job.status) == Status.QUEUED)
+            yield from self._follow(subscription, job)
         except follow.Ended:
             yield from self._rest(caller, job.id, subscription.after, subscription.under)
         except follow.Misled:
@@ -125,18 +153,20 @@ class Reader:
         yield _restarted(attempt)
         yield from self._live(caller, job, 0, attempt)
 
-    def _follow(self, subscription: Subscription, *, waiting: bool) -> Iterator[Step]:
-        """Events as they come, to the last; while waiting, the job's position whenever it changed."""
+    def _follow(self, subscription: Subscription, job: Job) -> Iterator[Step]:
+        """Events as they come, to the last; while it waits for its turn, the job's position whenever it changed."""
         shown: int | None = None
-        look_at = time.monotonic() + _FIRST_LOOK_S
+        waiting = lifecycle.shown(job.status) == Status.QUEUED
+        look_at = time.monotonic() + max(_FIRST_LOOK_S, _due_in_s(job))
         while True:
             if waiting and time.monotonic() >= look_at:
-                look_at = time.monotonic() + _TICK_S
-                wait = self._wait(subscription.job_id) if shown is None or self._looks.take() else None
+                wait = self._looks.at(job.tenant_id, job.id, self._wait)
                 if wait and wait.position != shown:
                     shown = wait.position
                     yield wait
-            event = subscription.next(max(0.0, look_at - time.monotonic()) if waiting else _TICK_S)
+                look_at = time.monotonic() + (_EARLIER_S if shown is None else _TICK_S)
+            until_look_s = look_at - time.monotonic() if waiting else _TICK_S
+            event = subscription.next(min(_TICK_S, max(0.0, until_look_s)))
             yield event
             if event:
                 waiting = False
@@ -164,13 +194,23 @@ class Reader:
         try:
             with self._sessions.begin() as session:
                 return jobs.wait(session, job_id, self._lease_s)
-        except SQLAlchemyError as error:
-            log.warning("database_unreachable", error=type(error).__name__)
-            return None
+        except PoolTimeout:
+            log.warning("connections_used_up")
+        except (SQLAlchemyError, ForebayError) as error:
+            log.warning("not_looked", error=type(error).__name__)
+        return None
 
     def _which_ended(self, job_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
         with self._sessions.begin() as session:
             return jobs_table.ended(session, job_ids)
+
+
+def _due_in_s(job: Job) -> float:
+    """Seconds until a scheduled job joins those who wait for their turn, by this machine's clock: it has no position
+    before, and may be looked for a little early or late."""
+    if job.status != Status.SCHEDULED or job.due_at is None:
+        return 0.0
+    return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
 def _restarted(attempt: int) -> Event:

@@ -3,6 +3,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -76,7 +77,21 @@ def test_redis_killed_keeps_what_it_was_given(tmp_path: Path) -> None:
     supervisor, server = start(tmp_path, embedded.redis)
     with redis.Redis.from_url(server.url) as client:
         assert client.get("answer") == b"42"
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    supervisor.stop(embedded.REDIS)
+
+
+def test_redis_takes_so_much_memory_and_drops_nothing(tmp_path: Path) -> None:
+    """Past the bound it refuses writes, and what it was given stays."""
+    supervisor, server = start(tmp_path, partial(embedded.redis, memory="4mb"))
+    with redis.Redis.from_url(server.url) as client:
+        pipeline = client.pipeline(transaction=False)
+        for number in range(1000):
+            pipeline.set(f"key{number}", b"x" * 10_000)
+        taken = pipeline.execute(raise_on_error=False).count(True)
+        assert 0 < taken < 1000
+        with pytest.raises(redis.OutOfMemoryError):
+            client.set("more", b"x" * 10_000)
+        assert client.dbsize() == taken
     supervisor.stop(embedded.REDIS)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli import credentials, datafolder, processes, up
+from cli import credentials, datafolder, leftovers, processes, up
 from tests.conftest import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,6 +100,23 @@ def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
     completed = credentials.open_or_make(path)
     assert (completed.pepper, credentials.open_or_make(path)) == (made.pepper, completed)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_note_and_lock_are_only_ours(tmp_path: Path) -> None:
+    """Also where an earlier start left them open to others."""
+    for name in ("run.json", "run.new", "lock"):
+        (tmp_path / name).touch(0o644)
+    with datafolder.claim(tmp_path) as folder:
+        leftovers.write(folder.record, [])
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("run.json", "lock")] == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("memory", ["", "much", "-1", "1 gb", "1gb --port 1"])
+def test_memory_of_redis_that_is_no_amount_is_refused(tmp_path: Path, memory: str) -> None:
+    """Before anything is started."""
+    launch = up.Launch(datafolder.DataFolder(tmp_path), 1, 0, [], {"FOREBAY_REDIS_MEMORY": memory}, threading.Event())
+    with pytest.raises(click.ClickException, match="FOREBAY_REDIS_MEMORY"):
+        launch._start_servers()
 
 
 def test_process_that_always_dies_ends_the_start_with_its_last_words(

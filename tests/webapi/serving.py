@@ -28,7 +28,7 @@ class Served:
 
     @property
     def worker(self) -> psutil.Process:
-        """The process that answers; the other only watches it."""
+        """The process that answers, or the first of those; the other only watches it."""
         return psutil.Process(self.process.pid).children()[0]
 
     def submit(self, **changes: Any) -> str:
@@ -39,7 +39,7 @@ class Served:
 
 
 @contextmanager
-def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None) -> Iterator[Served]:
+def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None, processes: int = 1) -> Iterator[Served]:
     """Runs one for as long as the block does; its log goes into the file, or where the test's goes."""
     port = free_port()
     env = {
@@ -49,6 +49,7 @@ def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None) -> Iter
         "FOREBAY_KEY_PEPPER": tables.PEPPER,
         "FOREBAY_WEBHOOK_KEY": tables.WEBHOOK_KEY,
         "FOREBAY_CATALOG": str(settings.shared.catalog),
+        "FOREBAY_API_PROCESSES": str(processes),
     }
     argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]
     with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env, stderr=log) as process:

@@ -1,7 +1,10 @@
 """Keys: closed by default, good at once, soon forgotten."""
 
 import re
+import threading
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
 import pytest
@@ -10,6 +13,8 @@ from sqlalchemy import event
 
 from db.session import Sessions
 from tasks import keys
+from tasks.errors import ShareUsedUp
+from tasks.keys import Caller, Lock
 from tests.webapi.conftest import Api, new_key
 from webapi import auth
 from webapi.app import create_app
@@ -79,11 +84,52 @@ def test_revoked_key_stops_working(app: Flask, api: Api, sessions: Sessions, mon
 
 
 def test_new_key_works_at_once(app: Flask, sessions: Sessions) -> None:
-    """That a key was unknown a moment ago is not remembered."""
+    """Whatever was asked before it was made."""
+    assert Api(app, "fb_0000000000_" + "A" * 43).get("/v1/jobs").status_code == 401
     made = new_key(sessions, "ours")
     wrong = made[:-3] + "xyz"
     assert Api(app, wrong).get("/v1/jobs").status_code == 401
     assert Api(app, made).get("/v1/jobs").status_code == 200
+
+
+def test_unknown_key_asks_the_database_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of it costs no connections."""
+    monkeypatch.setattr(auth.time, "monotonic", lambda: 1.0)  # a moment that lasts
+    asked = []
+    event.listen(app.extensions["forebay"].engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    for _ in range(100):
+        assert Api(app, "fb_0000000000_" + "A" * 43).get("/v1/jobs").status_code == 401
+    assert sum("FROM keys" in statement for statement in asked) == 1
+
+
+def test_unknown_keys_of_one_address_leave_look_ups_to_others() -> None:
+    """Two at a time, each a little slow; more than so many that wait are told to come later. A known key doesn't."""
+    known, held, lock = auth.KnownLocks(), threading.Event(), Lock(Caller(uuid.uuid4(), "known"), b"")
+
+    def look_up(key_id: str) -> Lock | None:
+        if key_id.startswith("unknown"):
+            held.wait(30)
+            return None
+        return lock
+
+    known.get("known", "here", look_up)
+    with ThreadPoolExecutor(70) as pool:
+        flood = [pool.submit(known.get, f"unknown{number}", "there", look_up) for number in range(70)]
+        told = next(as_completed(flood)).exception()
+        assert isinstance(told, ShareUsedUp)
+        assert known.get("known", "there", look_up) == lock
+        assert known.get("new", "here", look_up) == lock
+        held.set()
+
+
+def test_unknown_keys_drive_no_known_ones_out() -> None:
+    """A key that this process knows is looked up without a turn, however many others came by."""
+    known, lock = auth.KnownLocks(), Lock(Caller(uuid.uuid4(), "known"), b"")
+    known.get("known", "here", lambda _: lock)
+    for number in range(10_050):
+        known._remembered(f"unknown{number}", None)
+    assert "known" in known._known
+    assert len(known._unknown) <= 10_000
 
 
 def test_remembered_locks_are_bounded_and_hold_no_secret(api: Api, sessions: Sessions) -> None:
@@ -93,9 +139,9 @@ def test_remembered_locks_are_bounded_and_hold_no_secret(api: Api, sessions: Ses
         lock = keys.lock(session, key_id)
     assert lock is not None
     for i in range(10_050):
-        known.put(f"key{i}", lock)
+        known.get(f"key{i}", "here", lambda _: lock)
     assert len(known._known) <= 10_000
-    assert known.get("key10049") == lock
+    assert known.get("key10049", "here", lambda _: None) == lock
     assert api.key.split("_", 2)[2] not in repr(known._known)
 
 

@@ -82,6 +82,20 @@ def test_other_media_type_is_a_415(api: Api, type_: str | None) -> None:
     assert (response.status_code, response.json["error"]["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/documents"])
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "nonsense"])
+def test_coded_body_is_a_415(api: Api, path: str, coding: str) -> None:
+    """Nothing is unpacked here: neither a small body that would be a large one, nor one that isn't what it says."""
+    response = api.post(path, data=b"{}", content_type="application/json", headers={"Content-Encoding": coding})
+    assert (response.status_code, response.json["error"]["code"]) == (415, "unsupported_media_type")
+
+
+def test_body_coded_as_itself_is_read(api: Api) -> None:
+    """`identity` says that it isn't coded."""
+    job = {"type": "generate", "input": {"prompt": "one"}}
+    assert api.post("/v1/jobs", json=job, headers={"Content-Encoding": "identity"}).status_code == 202
+
+
 def test_body_of_fifty_megabytes_is_a_413(api: Api) -> None:
     """A body past the limit is refused by its announced length."""
     response = api.post("/v1/jobs", data=b" " * 50_000_000, content_type="application/json")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from tasks.documents import holdings
 from tasks.keys import Caller
 from tests import tables
 from tests.webapi.conftest import Api
+from webapi.capacity import Turns
 
 DOCUMENT_FIELDS = [
     "id", "object", "collection", "title", "filename", "kind", "metadata", "bytes", "status", "chunks", "tokens",
@@ -257,14 +257,13 @@ def test_body_limit_of_uploads_is_their_own(app: Flask, api: Api) -> None:
 def test_few_large_bodies_are_in_memory_at_a_time(app: Flask, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones don't wait for them; a large one that would have to wait long is a 503."""
     serving = app.extensions["forebay"]
-    monkeypatch.setattr("webapi.service._ROOM_WAIT_S", 0.01)
-    taken = threading.BoundedSemaphore(1)
-    taken.acquire()
-    monkeypatch.setattr(serving, "_rooms", taken)
+    taken = Turns(1, "large bodies", line=1, patience_s=0.01)
+    taken.take("another")
+    monkeypatch.setattr(serving, "_large", taken)
     response = upload(api, (b"x" * 2_000_000, "a.txt"))
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert upload(api, (b"x", "a.txt")).status_code == 202
-    taken.release()
+    taken.give_back("another")
     assert upload(api, (b"x" * 2_000_000, "a.txt")).status_code == 202
 
 

@@ -1,5 +1,6 @@
 """What goes wrong on our side: one error shape, nothing leaked, and what still works while a part is down."""
 
+import contextlib
 import io
 import logging
 import socket
@@ -83,6 +84,20 @@ def test_unforeseen_error_is_logged_and_told_to_nobody(app: Flask, api: Api, cap
     assert (response.status_code, response.json["error"]["code"]) == (500, "internal")
     assert [(entry["event"], entry["kind"]) for entry in logs] == [("unforeseen", "RuntimeError")]
     assert "secret" not in response.text + str(logs) + caplog.text
+
+
+def test_pool_that_has_run_dry_is_called_so(app: Flask, api: Api) -> None:
+    """The database is there: neither the answer nor the log says anything else."""
+    serving = app.extensions["forebay"]
+    assert api.get("/v1/jobs").status_code == 200
+    with contextlib.ExitStack() as held, capture_logs() as logs:
+        for _ in range(serving.engine.pool.size()):
+            held.enter_context(serving.engine.connect())
+        response = api.get("/v1/jobs")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert "connections of this process" in response.json["error"]["message"]
+    assert [entry["event"] for entry in logs] == ["connections_used_up"]
+    assert api.get("/v1/jobs").status_code == 200
 
 
 def test_keys_and_prompts_are_never_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,16 +1,21 @@
 """The API as it is really served: gunicorn, its threads, its sockets, its end."""
 
+import contextlib
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import psutil
+import pytest
 import redis
 
 from db.session import Sessions
 from tests.webapi import byhand
-from tests.webapi.serving import Served
-from webapi import gunicorn_conf
+from tests.webapi.conftest import new_key
+from tests.webapi.serving import Served, gunicorn
+from webapi import gunicorn_conf, serving
+from webapi.settings import Settings
 
 
 def test_streams_end_with_the_process_and_others_are_finished(served: Served) -> None:
@@ -53,16 +58,16 @@ def test_bodies_past_the_limit_are_refused_however_they_are_sent(served: Served)
 
 
 def test_many_open_streams_leave_room_for_others(served: Served) -> None:
-    """Streams hold threads; their cap keeps some for the rest."""
+    """Streams hold threads: a tenant alone has half of the places, and is told so; the rest is for the others."""
     job_id = served.submit()
     path = f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\n\r\n"
     sockets, statuses = [], []
-    for _ in range(1040):
+    for _ in range(528):
         sockets.append(socket.create_connection(("127.0.0.1", served.port)))
         sockets[-1].sendall(path.encode())
         statuses.append(sockets[-1].recv(12))
     assert served.client.get(f"/v1/jobs/{job_id}").status_code == 200
-    assert statuses == [b"HTTP/1.1 200"] * 1024 + [b"HTTP/1.1 503"] * 16
+    assert statuses == [b"HTTP/1.1 200"] * 512 + [b"HTTP/1.1 429"] * 16
     for connection in sockets:
         connection.close()
 
@@ -107,3 +112,103 @@ def test_damaged_chunks_are_the_clients_fault(served: Served) -> None:
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400")
     assert b'"code":' in answer
+
+
+def test_heads_without_an_end_hold_no_threads_and_are_closed_in_time(served: Served) -> None:
+    """A thousand clients that send a byte now and then: another is served, and each of them has ten seconds in all."""
+    served.client.get("/healthz")
+    threads = served.worker.num_threads()
+    with contextlib.ExitStack() as open_:
+        sockets = [
+            open_.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            for _ in range(serving.UNFINISHED + 100)
+        ]
+        closed = 0
+        while closed < len(sockets):
+            for connection in sockets:
+                with contextlib.suppress(OSError):
+                    connection.send(b"G")
+            with httpx.Client(base_url=str(served.client.base_url)) as fresh:
+                assert fresh.get("/healthz").status_code == 200
+            assert served.client.get("/v1/jobs").status_code == 200
+            assert served.worker.num_threads() < threads + 20
+            closed = sum(map(is_closed, sockets))
+
+
+def test_answers_to_requests_sent_together_come_in_their_order(served: Served) -> None:
+    """What came with a request is the next one's head, also where its end comes later."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.sendall(head * 2 + head[:10])
+        answered = b""
+        while answered.count(b'"ok"') < 2:
+            answered += connection.recv(4096)
+        connection.sendall(head[10:])
+        while answered.count(b'"ok"') < 3:
+            answered += connection.recv(4096)
+    assert answered.count(b"HTTP/1.1 200") == 3
+
+
+def test_bodies_nobody_wants_hold_no_threads(served: Served) -> None:
+    """Three hundred bodies without a key that never come: their clients are answered, and the threads are free."""
+    head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    with contextlib.ExitStack() as open_:
+        sockets = [open_.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(300)]
+        for connection in sockets:
+            connection.sendall(head)
+        assert served.client.get("/v1/jobs").status_code == 200
+        assert {connection.recv(12) for connection in sockets} == {b"HTTP/1.1 401"}
+
+
+def test_body_has_a_time_for_all_of_it() -> None:
+    """However often a piece of it comes; what comes fast may take longer."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        unreader = serving.Unreader(ours)
+        unreader.begin()
+        theirs.sendall(b"x")
+        assert unreader.chunk() == b"x"
+        unreader._begun_at -= serving.BODY_S + 1
+        theirs.sendall(b"x")
+        with pytest.raises(TimeoutError):
+            unreader.chunk()
+        unreader._received += 2 * serving.BODY_BYTES_A_SECOND
+        assert unreader.chunk() == b"x"
+
+
+def test_two_processes_serve_what_one_does(settings: Settings, sessions: Sessions, client: redis.Redis) -> None:
+    """Whichever accepts a connection: a job is found, and its stream followed, by each of them; and both end."""
+    with gunicorn(settings, new_key(sessions, "ours"), processes=2) as both:
+        answering = psutil.Process(both.process.pid).children()
+        assert len(answering) == 2
+        run = byhand.run(sessions, client, both.submit())
+        path = f"/v1/jobs/job_{run.job_id.hex}"
+        for number, other in enumerate(answering):
+            other.suspend()
+            with httpx.Client(base_url=both.client.base_url, headers=both.client.headers, timeout=30) as fresh:
+                assert fresh.get(path).json()["status"] == "running"
+                with fresh.stream("GET", f"{path}/events") as stream:
+                    lines = stream.iter_lines()
+                    run.say(f"said {number}")
+                    assert next(line for line in lines if f"said {number}" in line)
+            other.resume()
+    assert both.process.returncode == 0
+    assert not any(process.is_running() for process in answering)
+
+
+def test_where_the_application_begins_is_not_told_by_a_header(served: Served) -> None:
+    """Such a header is as if it weren't there, with and without a key."""
+    for client in (served.client, httpx.Client(base_url=str(served.client.base_url))):
+        statuses = {client.get("/v1/jobs", headers={name: "/x"}).status_code for name in ("SCRIPT_NAME", "PATH_INFO")}
+        assert statuses == {200 if client is served.client else 401}
+        client.close()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has closed."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True

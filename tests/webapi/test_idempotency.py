@@ -28,7 +28,7 @@ def test_same_request_again_gives_the_same_job(api: Api, sessions: Sessions) -> 
     """With the same status, as it is now, and marked; the order of fields and spelt-out nulls don't matter."""
     first = post(api, "k")
     api.post(f"/v1/jobs/{first.json['id']}/cancel")
-    same = {"params": {"max_tokens": 5.0}, "lane": None, "input": {"prompt": "one two"}, "type": "generate"}
+    same = {"params": {"max_tokens": 5}, "lane": None, "input": {"prompt": "one two"}, "type": "generate"}
     again = post(api, "k", same)
     assert (first.status_code, again.status_code) == (202, 202)
     assert "Idempotency-Replayed" not in first.headers

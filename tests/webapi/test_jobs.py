@@ -192,8 +192,8 @@ def test_cancel_of_an_ended_job_changes_nothing(api: Api, sessions: Sessions, cl
 def test_too_many_waits_are_a_503(app: Flask, api: Api) -> None:
     """Requests that hold a thread are bounded, so that the others are still answered."""
     serving, job = app.extensions["forebay"], api.submit()
-    for _ in range(serving.settings.max_readers):
-        serving.take_permit()
+    for holder in range(serving.settings.max_readers):
+        serving.readers.take(holder)
     for path in ("?wait=5", "/events"):
         response = api.get(f"/v1/jobs/{job['id']}{path}")
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
@@ -209,9 +209,14 @@ def test_permits_are_given_back(app: Flask, api: Api) -> None:
         api.ask("HEAD", f"/v1/jobs/{job['id']}/events").close()
         api.get(f"/v1/jobs/{job['id']}/events?after=1").close()  # nothing is left: a 204
         api.get("/v1/jobs/nothing/events")
-        api.get(f"/v1/jobs/{api.submit()['id']}?wait=0.01")
-    for _ in range(serving.settings.max_readers):
-        serving.take_permit()
+        api.get(f"/v1/jobs/{api.submit()['id']}?wait=1")
+        api.post("/v1/jobs", data=b" " * 100_000 + b"{}", content_type="application/json")
+        api.post("/v1/documents", data=b"[" * 100_000, content_type="application/json")
+        api.post("/v1/search", json={"query": "x"})
+    for shares in (serving.readers, serving.searches, serving.receiving, serving._turns, serving._large):
+        assert shares._free == shares.places
+    for holder in range(serving.settings.max_readers):
+        serving.readers.take(holder)
 
 
 def test_submitting_sends_the_wake_up(api: Api, sessions: Sessions, client: redis.Redis) -> None:

@@ -1,5 +1,6 @@
 """The page about the API says everything it can answer, and is served from here alone."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from flask import Flask
 from tests.webapi.conftest import Api
 from webapi import errors
 
-WITH_KEY = {401, 500, 503}
+WITH_KEY = {401, 429, 500, 503}
 WITH_BODY = {400, 413, 415, 422}
 SUCCESS = {
     ("post", "/v1/jobs"): 202,
@@ -130,3 +131,15 @@ def test_importing_needs_no_environment() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     loaded = subprocess.run([sys.executable, "-c", "import webapi.app, webapi.gunicorn_conf"], env=env, check=False)
     assert loaded.returncode == 0
+
+
+def test_page_is_made_once_and_told_by_its_tag(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has it already gets a 304 without it."""
+    client = app.test_client()
+    first = client.get("/openapi.json")
+    monkeypatch.setattr(json, "dumps", None)
+    again = client.get("/openapi.json")
+    unchanged = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    other = client.get("/openapi.json", headers={"If-None-Match": '"another"'})
+    assert again.data == other.data == first.data
+    assert (unchanged.status_code, unchanged.data, unchanged.headers["ETag"]) == (304, b"", first.headers["ETag"])

@@ -259,7 +259,7 @@ def test_search_holds_a_permit_while_it_waits(app: Flask, api: Api, sessions: Se
     shelve(sessions, caller, api, "one")
     tables.worker(sessions, "w1", model="embedder")
     serving = app.extensions["forebay"]
-    for _ in range(serving.settings.max_readers):
-        serving.take_permit()
+    for holder in range(serving.searches.places):
+        serving.searches.take(holder)
     assert api.post("/v1/search", json=ASKED).status_code == 503
     assert api.get("/v1/jobs?type=embed").json["data"] == []

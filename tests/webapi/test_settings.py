@@ -16,7 +16,14 @@ GOOD = {
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*GOOD, "FOREBAY_MAX_BODY_BYTES", "FOREBAY_CATALOG", "FOREBAY_CORS_ORIGINS"):
+    for name in (
+        *GOOD,
+        "FOREBAY_MAX_BODY_BYTES",
+        "FOREBAY_CATALOG",
+        "FOREBAY_CORS_ORIGINS",
+        "FOREBAY_API_PROCESSES",
+        "FOREBAY_API_STREAMS",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -46,7 +53,28 @@ def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert (read.key_pepper, read.max_body_bytes) == (GOOD["FOREBAY_KEY_PEPPER"], 4 * 1024 * 1024)
     assert read.cors_origins == frozenset()
     assert read.shared.broker_url == "redis://localhost/0"
-    assert 0 < read.max_readers < settings.THREADS
+    assert 0 < read.max_readers < settings.read_serving().threads
+
+
+def test_processes_are_two_where_there_are_cores_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless somebody says how many; none at all is refused."""
+    for cores, many in ((1, 1), (2, 2), (64, 2), (None, 1)):
+        monkeypatch.setattr(settings.os, "cpu_count", lambda cores=cores: cores)
+        assert settings.read_serving().processes == many
+    monkeypatch.setenv("FOREBAY_API_PROCESSES", "5")
+    assert settings.read_serving().processes == 5
+    for name in ("FOREBAY_API_PROCESSES", "FOREBAY_API_STREAMS"):
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(errors.SettingsError, match=r"(?s)API_PROCESSES.*API_STREAMS"):
+        settings.read_serving()
+
+
+def test_streams_have_their_threads_and_leave_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many somebody wants open."""
+    for name, value in (*GOOD.items(), ("FOREBAY_API_STREAMS", "2048")):
+        monkeypatch.setenv(name, value)
+    assert settings.read().max_readers == 2048
+    assert settings.read_serving().threads == 2048 + settings.KEPT_FREE
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 """A job's events over HTTP: before, during and after its run, from Redis or PostgreSQL, resumed anywhere."""
 
+import datetime as dt
+import itertools
 import json
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +15,7 @@ from flask import Flask
 
 from db.session import Sessions
 from tasks import ids
+from tasks.jobs import Wait
 from tasks.streams import follow, reading, stream
 from tasks.streams.transcript import PROGRESS, RESUMED
 from tests import tables
@@ -94,11 +99,41 @@ def test_position_is_told_again_when_it_changes(api: Api, sessions: Sessions, op
 
 
 def test_positions_are_looked_up_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty times a second in a process, however many readers wait."""
+    """Fifty times a second in a process, of which a tenant alone has half, and once for a job however many read it."""
+    looks, looked, one, other = reading._Looks(), Counter[uuid.UUID](), uuid.uuid4(), uuid.uuid4()
     moments = iter(range(1000 * 100))
     monkeypatch.setattr(reading.time, "monotonic", lambda: next(moments) / 100_000)
-    looks = reading._Looks()
-    assert 45 <= sum(looks.take() for _ in range(1000 * 100)) <= 50
+    seen, tenants = Wait(3, None), itertools.cycle((one, one, one, other))
+
+    def look(job_id: uuid.UUID) -> Wait:
+        looked[job_id] += 1
+        return seen
+
+    for tenant in itertools.islice(tenants, 1000 * 25):
+        looks.at(tenant, ids.new(), look)
+    assert looked.total() <= 13  # in a quarter of a second
+    looked.clear()
+    for _ in range(1000 * 25):
+        looks.at(one, ids.new(), look)
+    assert 5 <= looked.total() <= 7
+    looked.clear()
+    assert [looks.at(other, one, look) for _ in range(1000 * 25)][-1] == seen
+    assert looked == {one: 1}
+
+
+def test_scheduled_job_is_not_looked_at_before_its_time(
+    api: Api, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its readers would be told nothing: it has no position yet."""
+    monkeypatch.setattr(reading, "_FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(reading, "_TICK_S", 0.01)
+    looked = list[uuid.UUID]()
+    monkeypatch.setattr(reading.Reader, "_wait", lambda _, job_id: looked.append(job_id))
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    job = api.submit(run_at=later.isoformat())
+    steps = api.app.extensions["forebay"].reader.events(tables.tenant(sessions), ids.parse(job["id"]), 0)
+    assert [next(steps) for _ in range(20)] == [None] * 20
+    assert looked == []
 
 
 def test_stream_joined_during_the_run_starts_at_its_beginning(
@@ -311,7 +346,7 @@ def test_silence_is_broken_by_heartbeats(monkeypatch: pytest.MonkeyPatch) -> Non
             now += 1
             yield None
 
-    assert list(streams.render(seconds(25))) == [b": ok\n\n", b": hb\n\n", b": hb\n\n"]
+    assert list(streams.render(seconds(25), lambda: False)) == [b": ok\n\n", b": hb\n\n", b": hb\n\n"]
 
 
 @pytest.mark.parametrize(("outcome", "retry"), [(follow.Overflow, b"retry: 0"), (follow.Stopped, b"retry: 500")])
@@ -322,7 +357,7 @@ def test_reader_that_must_resume_is_told_so(outcome: type[Exception], retry: byt
         yield None
         raise outcome
 
-    assert retry in list(streams.render(steps()))[-1]
+    assert retry in list(streams.render(steps(), lambda: False))[-1]
 
 
 def test_stopping_process_lets_its_readers_go(app: Flask, api: Api, open_events: Open) -> None:

@@ -20,6 +20,8 @@ CHAT = {"type": "chat", "input": {"messages": [{"role": "user", "content": "hell
 LONG = "x" * 64 * 64
 
 REFUSED = [
+    ({"params": {"max_tokens": 5.0}}, "params.max_tokens"),
+    ({"priority": 5.0}, "priority"),
     ({"type": "dance"}, "type"),
     ({"type": None}, "type"),
     ({"type": ["generate"]}, "type"),
@@ -115,7 +117,7 @@ def test_submitted_job_is_answered_whole_with_its_place(api: Api) -> None:
 
 def test_only_given_params_are_kept(api: Api, sessions: Sessions) -> None:
     """Defaults are the worker's: what wasn't given, or was null, is stored nowhere. One stop string is a list."""
-    job = api.submit(params={"temperature": None, "stop": "end", "max_tokens": 5.0, "top_p": 1}, lane=None)
+    job = api.submit(params={"temperature": None, "stop": "end", "max_tokens": 5, "top_p": 1}, lane=None)
     assert stored(sessions, job["id"]).params == {"stop": ["end"], "max_tokens": 5, "top_p": 1.0}
     assert api.submit(params=None, metadata=None, model=None, priority=None)["priority"] == 5
 

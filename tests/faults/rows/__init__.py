@@ -13,6 +13,7 @@ from tests.faults.rows import (
     prompts,
     proofs,
     redises,
+    shares,
     waits,
 )
 
@@ -52,6 +53,10 @@ ALL: dict[str, Row] = {
     "POISON-BY-NEIGHBOUR": documents.poison_by_neighbour,
     "PDF-TURN": documents.pdf_turn,
     "F30": kills.deploy,
+    "WAITS": shares.waits,
+    "SCHEDULED-STREAMS": shares.scheduled_streams,
+    "BODIES": shares.bodies,
+    "NO-KEY": shares.no_key,
     **proofs.ROWS,
     "BUSY": kills.busy_loops,
     "MIX": mix.random_mix,
