@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import struct
+import sys
 from types import FrameType
 from typing import Any
 
