@@ -1,7 +1,7 @@
 """The rows by the numbers of the catalogue of faults, those that tell most first."""
 
 from tests.faults.ground import Row
-from tests.faults.rows import clocks, databases, failpoints, floods, kills, mix, proofs, redises
+from tests.faults.rows import clocks, databases, failpoints, floods, kills, mix, neighbours, proofs, redises
 
 ALL: dict[str, Row] = {
     "F06": failpoints.every_failpoint,
@@ -32,6 +32,8 @@ ALL: dict[str, Row] = {
     "F35": floods.slow_senders,
     "F36": floods.gone_clients,
     "TENK": floods.ten_thousand,
+    "EXPIRY-STORM": neighbours.expiry_storm,
+    "PRIORITY-FLOOD": neighbours.priority_flood,
     "F30": kills.deploy,
     **proofs.ROWS,
     "BUSY": kills.busy_loops,
