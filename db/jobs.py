@@ -9,9 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    CTE,
     JSON,
-    BindParameter,
     CheckConstraint,
     ColumnElement,
     DateTime,
@@ -22,7 +20,6 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     and_,
-    bindparam,
     func,
     literal,
     or_,
@@ -30,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
+from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
 
 from db.session import Table
 
@@ -95,18 +92,51 @@ class Job(Table):
             postgresql_where=status == "queued",
         ),
         Index("jobs_moving", "model", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
-        Index("jobs_scheduled", "due_at", postgresql_where=status == "scheduled"),
+        Index("jobs_scheduled", "tenant_id", "due_at", postgresql_where=status == "scheduled"),
         Index(
             "jobs_expiring",
+            "tenant_id",
             "expires_at",
             postgresql_where=and_(expires_at.is_not(None), started_at.is_(None), finished_at.is_(None)),
         ),
         Index(
             "jobs_with_deadline",
+            "tenant_id",
             "started_at",
             postgresql_where=and_(deadline_s.is_not(None), started_at.is_not(None), finished_at.is_(None)),
         ),
     )
+
+
+# Which jobs have a time to be kept: what `jobs_expiring` and `jobs_with_deadline` hold.
+EXPIRES = and_(Job.expires_at.is_not(None), Job.started_at.is_(None), Job.finished_at.is_(None))
+HAS_DEADLINE = and_(Job.deadline_s.is_not(None), Job.started_at.is_not(None), Job.finished_at.is_(None))
+
+
+def may_start() -> ColumnElement[bool]:
+    """The condition that a job's time to start hasn't passed, and that it has some time left to run."""
+    clock = func.clock_timestamp()
+    in_time = or_(Job.expires_at.is_(None), Job.started_at.is_not(None), Job.expires_at > clock)
+    return and_(in_time, or_(Job.deadline_s.is_(None), Job.started_at.is_(None), _deadline_at() > clock))
+
+
+def is_late() -> ColumnElement[bool]:
+    """The condition that a job hasn't started in time."""
+    return and_(EXPIRES, Job.expires_at <= func.now())
+
+
+def is_overdue() -> ColumnElement[bool]:
+    """The condition that a job has been running for longer than it may."""
+    return and_(HAS_DEADLINE, _deadline_at() <= func.now())
+
+
+def has_waited(seconds: float) -> ColumnElement[bool]:
+    """The condition that so long ago a job was there already, and its time had come."""
+    return func.coalesce(Job.due_at, Job.created_at) < func.now() - dt.timedelta(seconds=seconds)
+
+
+def _deadline_at() -> ColumnElement[dt.datetime | None]:
+    return Job.started_at + func.make_interval(0, 0, 0, 0, 0, 0, Job.deadline_s)
 
 
 class JobInput(Table):
@@ -145,6 +175,13 @@ def save_output(
 ) -> None:
     """Writes the output whole, over an earlier checkpoint. The caller has fenced the attempt in this transaction."""
     session.execute(_save(), {"job_id": job_id, "entries": entries, "token_ids": token_ids, "result": result})
+
+
+def save_no_output(session: Session, job_ids: Collection[uuid.UUID]) -> None:
+    """Writes that nothing came out of these jobs, which have no output yet."""
+    nothing = (literal([], JSON), literal([], ARRAY(Integer)))
+    rows = select(Job.id, *nothing).where(Job.id.in_(job_ids))
+    session.execute(insert(JobOutput).from_select(["job_id", "entries", "token_ids"], rows))
 
 
 @cache
@@ -223,14 +260,14 @@ def models_waiting(session: Session) -> list[str]:
 def unserved(session: Session, served: Collection[str], cap: int) -> dict[str, int]:
     """How many jobs wait for each model that isn't among `served`.
 
-    Queued ones are counted to `cap` a model, by `jobs_queued`; of the scheduled ones the next `cap` are looked at, by
+    Queued ones are counted to `cap` a model, by `jobs_queued`; of the scheduled ones `cap` are looked at, by
     `jobs_scheduled`; the dispatched ones are few, by `jobs_moving`.
     """
     counts = Counter[str]()
     for model in set(models_waiting(session)).difference(served):
-        counts[model] = _count(session, select(literal(1)).where(Job.model == model, Job.status == "queued"), cap)
-    next_due = select(Job.model).where(Job.status == "scheduled").order_by(Job.due_at).limit(cap)
-    for waiting in (select(Job.model).where(Job.status == "dispatched"), next_due):
+        counts[model] = count(session, select(literal(1)).where(Job.model == model, Job.status == "queued"), cap)
+    scheduled = select(Job.model).where(Job.status == "scheduled").limit(cap)
+    for waiting in (select(Job.model).where(Job.status == "dispatched"), scheduled):
         rows = waiting.subquery()
         grouped = select(rows.c.model, func.count()).where(rows.c.model.not_in(served)).group_by(rows.c.model)
         for model, number in session.execute(grouped):
@@ -238,87 +275,8 @@ def unserved(session: Session, served: Collection[str], cap: int) -> dict[str, i
     return dict(counts)
 
 
-def next_queued(session: Session, model: str, lane: str, limit: int) -> list[uuid.UUID]:
-    """Which waiting jobs of a lane come next: by priority, then in turn between tenants, then by age.
-
-    A tenant's turn counts what it already has in the window or running, so that one with thousands waiting can't
-    fill the window before another's first. Reads at most `limit` rows a tenant from the index.
-    """
-    return list(session.scalars(_next_queued(), {"model": model, "lane": lane, "limit": limit}))
-
-
-@cache
-def _next_queued() -> Select[Any]:
-    """Built once: it runs with every refill, and building it takes longer than running it."""
-    model: BindParameter[Any] = bindparam("model")
-    limit: BindParameter[Any] = bindparam("limit", type_=Integer)
-    waiting = and_(Job.model == model, Job.lane == bindparam("lane"), Job.status == "queued")
-    tenants = _tenants(waiting)
-    own = and_(waiting, Job.tenant_id == tenants.c.tenant_id)
-    rank = func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("rank")
-    firsts = select(Job.id, Job.priority, rank).where(own).order_by(Job.priority.desc(), Job.id).limit(limit).lateral()
-    other = aliased(Job)
-    busy = and_(other.model == model, other.status.in_(("dispatched", "running")))
-    load = select(func.count()).where(busy, other.tenant_id == tenants.c.tenant_id).scalar_subquery()
-    turns = select(firsts.c.id).select_from(tenants).join(firsts, literal(True))
-    return turns.order_by(firsts.c.priority.desc(), firsts.c.rank + load, firsts.c.id).limit(limit)
-
-
-def less_served_waits(session: Session, model: str, lane: str, tenant_id: uuid.UUID) -> bool:
-    """Whether a tenant waits in the lane for the model of whose jobs none runs on it, or so few that with one more
-    there would still be fewer than of this tenant's."""
-    return session.execute(_less_served(), {"model": model, "lane": lane, "tenant_id": tenant_id}).first() is not None
-
-
-@cache
-def _less_served() -> Select[Any]:
-    """Built once: whoever may give way runs it twice a second."""
-    here = Job.model == bindparam("model")
-    alike = and_(here, Job.lane == bindparam("lane"))
-    queued = _tenants(and_(alike, Job.status == "queued"))
-    dispatched = select(Job.tenant_id).where(alike, Job.status == "dispatched")
-    waiting = select(queued.c.tenant_id).union(dispatched).subquery()
-    running = select(Job.tenant_id, func.count().label("jobs")).where(here, Job.status == "running")
-    theirs = running.group_by(Job.tenant_id).subquery()
-    own = select(func.count()).where(here, Job.status == "running", Job.tenant_id == bindparam("tenant_id"))
-    fewer = or_(theirs.c.jobs.is_(None), theirs.c.jobs + 1 < own.scalar_subquery())
-    joined = select(literal(1)).select_from(waiting).outerjoin(theirs, theirs.c.tenant_id == waiting.c.tenant_id)
-    return joined.where(waiting.c.tenant_id != bindparam("tenant_id"), fewer).limit(1)
-
-
-def _tenants(waiting: ColumnElement[bool]) -> CTE:
-    """The distinct tenants among the waiting jobs, one index probe each instead of a scan over all of them."""
-    probe = select(Job.tenant_id).where(waiting).order_by(Job.tenant_id).limit(1)
-    steps = select(probe.scalar_subquery().label("tenant_id")).cte("steps", recursive=True)
-    following = probe.where(Job.tenant_id > steps.c.tenant_id).scalar_subquery()
-    steps = steps.union_all(select(following).where(steps.c.tenant_id.is_not(None)))
-    return select(steps.c.tenant_id).where(steps.c.tenant_id.is_not(None)).cte("tenants")
-
-
-def ahead(session: Session, job: Job, cap: int) -> int:
-    """About how many jobs of the model go before this waiting one, counted to `cap`.
-
-    Of other tenants' jobs of its lane and priority only those count whose turn comes before its own.
-    """
-    in_window = and_(Job.model == job.model, Job.status == "dispatched")
-    if job.status == "dispatched":
-        return _count(session, select(literal(1)).where(in_window, Job.dispatched_at < job.dispatched_at), cap)
-    queued = and_(Job.model == job.model, Job.status == "queued")
-    alike = and_(queued, Job.lane == job.lane, Job.priority == job.priority)
-    sooner = and_(queued, Job.lane == job.lane, Job.priority > job.priority)
-    if job.lane == "batch":
-        sooner = or_(sooner, and_(queued, Job.lane == "interactive"))
-    own = select(literal(1)).where(alike, Job.tenant_id == job.tenant_id, Job.id < job.id)
-    turn = _count(session, own, cap)
-    before = turn + _count(session, select(literal(1)).where(or_(in_window, sooner)), cap)
-    if turn:
-        tenants = _tenants(and_(alike, Job.tenant_id != job.tenant_id))
-        theirs = select(Job.id).where(alike, Job.tenant_id == tenants.c.tenant_id).limit(turn).lateral()
-        before += _count(session, select(theirs.c.id).select_from(tenants).join(theirs, literal(True)), cap)
-    return min(before, cap)
-
-
-def _count(session: Session, rows: Select[Any], cap: int) -> int:
+def count(session: Session, rows: Select[Any], cap: int) -> int:
+    """How many rows there are, counted to `cap`."""
     return session.scalar(select(func.count()).select_from(rows.limit(cap).subquery())) or 0
 
 

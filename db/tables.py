@@ -1,6 +1,20 @@
 """All tables, for Alembic and for tests that compare it with what the migrations make."""
 
-from db import attempts, chunks, documents, idempotency, jobs, keys, tenants, usage, vectors, webhooks, windows, workers
+from db import (
+    attempts,
+    chunks,
+    documents,
+    idempotency,
+    jobs,
+    keys,
+    tenants,
+    turns,
+    usage,
+    vectors,
+    webhooks,
+    windows,
+    workers,
+)
 from db.session import Table
 
 __all__ = [
@@ -12,6 +26,7 @@ __all__ = [
     "keys",
     "metadata",
     "tenants",
+    "turns",
     "usage",
     "vectors",
     "webhooks",

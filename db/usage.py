@@ -2,10 +2,12 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Collection
 
-from sqlalchemy import DateTime, ForeignKey, Integer, Text, func
+from sqlalchemy import DateTime, ForeignKey, Integer, Text, func, insert, literal, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from db.jobs import Job
 from db.session import Table
 
 
@@ -24,3 +26,11 @@ class Usage(Table):
 def record(session: Session, usage: Usage) -> None:
     """Writes the one row; a second for the same job is an `IntegrityError`, never a sum."""
     session.add(usage)
+
+
+def record_nothing(session: Session, job_ids: Collection[uuid.UUID]) -> None:
+    """The rows of jobs that have ended and spent nothing, in one statement."""
+    spent = (literal(0), literal(0), literal(0))
+    rows = select(Job.id, Job.tenant_id, Job.shown_model, *spent).where(Job.id.in_(job_ids))
+    names = ["job_id", "tenant_id", "model", "prompt_tokens", "completion_tokens", "embedding_tokens"]
+    session.execute(insert(Usage).from_select(names, rows))

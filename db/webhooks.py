@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -28,6 +28,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     literal,
     or_,
     select,
@@ -214,6 +215,13 @@ def remove_secrets(
     """Deletes the secrets of an endpoint, or of the tenant's own, except these."""
     where = (Secret.tenant_id == tenant_id, Secret.endpoint_id.is_not_distinct_from(endpoint_id))
     session.execute(delete(Secret).where(*where, Secret.id.not_in(but)))
+
+
+def add(session: Session, rows: Sequence[Mapping[str, Any]], given_up_after: dt.timedelta) -> None:
+    """Writes deliveries down, given by their columns, in one statement; they are to be given up so long from now."""
+    if rows:
+        statement = insert(Delivery).values(give_up_at=func.now() + given_up_after)
+        session.execute(statement, rows, execution_options={"render_nulls": True})  # else each None makes its own
 
 
 def delivery(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery | None:

@@ -5,29 +5,34 @@ PostgreSQL by the number and out of the stream by its opening.
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import redis
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import attempts
+from db import attempts, turns, usage, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
-from tasks import errors, ids, jobs, lifecycle, timing
+from tasks import errors, ids, jobs, lifecycle, record
 from tasks.jobs import Outcome
 from tasks.keys import Caller
 from tasks.lifecycle import Status
 from tasks.record import Record
 from tasks.streams import stream
 from tasks.streams.transcript import Entry, Transcript
+from tasks.webhooks import deliveries
 
 log = structlog.get_logger(__name__)
 
 CANCELS = "forebay:cancels"
+_MESSAGES_AT_ONCE = 1000  # of a tenant's, of 20 kB each, to all its webhooks together
+Ended = TypeVar("Ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,8 @@ def cancel(
     Raises `NotFound`.
     """
     jobs.find(session, caller, job_id)
-    closing = close(session, client, job_id, Status.CANCELLED, None, ttl_s)
+    unstarted = end_unstarted(session, Status.CANCELLED, caller.tenant_id, Job.id == job_id)
+    closing = unstarted[0] if unstarted else close(session, client, job_id, Status.CANCELLED, None, ttl_s)
     session.expire_all()
     return (closing.record if closing else jobs.get(session, caller, job_id)), closing
 
@@ -78,17 +84,53 @@ def close(
     return Closing(jobs.settle(session, job, streamed, outcome), len(streamed.entries))
 
 
+def end_unstarted(session: Session, status: Status, tenant_id: uuid.UUID, *which: ColumnElement[bool]) -> list[Closing]:
+    """Ends those of a tenant's jobs that match and have never started, however many, in a few statements.
+
+    Nothing was streamed or spent, so Redis isn't asked. After the commit: `announce`.
+    """
+    own = (Job.tenant_id == tenant_id, Job.started_at.is_(None))
+    values = {"finished_at": func.clock_timestamp(), "prompt_tokens": 0, "completion_tokens": 0}
+    ended = lifecycle.move(session, status, *own, *which, attempt=Job.attempt + 1, **values)
+    if not ended:
+        return []
+    job_ids = [job.id for job in ended]
+    jobs_table.save_no_output(session, job_ids)
+    usage.record_nothing(session, job_ids)
+    records = [record.of(job, None) for job in ended]
+    deliveries.note_ends(session, tenant_id, f"job.{status}", zip(ended, records, strict=True))
+    session.flush()
+    return [Closing(told, 0) for told in records]
+
+
 def expire(session: Session, limit: int) -> list[Closing]:
-    """Ends jobs that haven't started in time, at most `limit`. After the commit: `announce`."""
-    late = select(Job.id).where(timing.is_late()).order_by(Job.expires_at).limit(limit)
-    found = session.scalars(late.with_for_update(skip_locked=True)).all()
-    return each(session, found, lambda job_id: _expire(session, job_id))
+    """Ends jobs that haven't started in time, at most `limit`, in turns between tenants. After the commit: `announce`.
+
+    What one tenant's can't have in time keeps no other's from their end. Of a tenant with many webhooks fewer end.
+    """
+    late = turns.each_in_turn(jobs_table.EXPIRES, jobs_table.is_late(), Job.expires_at.asc(), limit)
+    found = select(Job.tenant_id, Job.id).where(Job.id.in_(late)).with_for_update(skip_locked=True)
+    by_tenant: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    for tenant_id, job_id in session.execute(found):
+        by_tenant[tenant_id].append(job_id)
+
+    def end(tenant_id: uuid.UUID) -> list[Closing]:
+        targets = len(webhooks.listening(session, tenant_id, f"job.{Status.EXPIRED}")) + 1
+        some = by_tenant[tenant_id][: _MESSAGES_AT_ONCE // targets]
+        which = (Job.id.in_(some), jobs_table.is_late())
+        return end_unstarted(session, Status.EXPIRED, tenant_id, *which)
+
+    return [closing for closings in each(session, by_tenant, end) for closing in closings]
 
 
 def stop_overdue(session: Session, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
-    """Fails jobs that have been running for longer than they may, at most `limit`. After the commit: `announce`."""
-    overdue = select(Job.id, Job.deadline_s).where(timing.is_overdue()).order_by(Job.started_at).limit(limit)
-    rows = session.execute(overdue.with_for_update(skip_locked=True, key_share=True)).all()
+    """Fails jobs that have been running for longer than they may, at most `limit`, in turns between tenants.
+
+    After the commit: `announce`.
+    """
+    overdue = turns.each_in_turn(jobs_table.HAS_DEADLINE, jobs_table.is_overdue(), Job.started_at.asc(), limit)
+    found_now = select(Job.id, Job.deadline_s).where(Job.id.in_(overdue))
+    rows = session.execute(found_now.with_for_update(skip_locked=True, key_share=True)).all()
     found = {row.id: row.deadline_s for row in rows}
     reachable = client if found and _answers(client) else None
 
@@ -111,18 +153,18 @@ def end_waiting(session: Session, client: redis.Redis, model: str, limit: int, t
     return each(session, found, lambda job_id: close(session, reachable, job_id, Status.FAILED, error, ttl_s))
 
 
-def each(session: Session, job_ids: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Closing | None]) -> list[Closing]:
-    """Ends the jobs one by one, so that a lock which one of them can't have in time keeps no other from its end."""
-    closings = []
-    for job_id in job_ids:
+def each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Ended | None]) -> list[Ended]:
+    """Ends job by job, or tenant by tenant, so that a lock that one can't have in time keeps no other from its end."""
+    ended = []
+    for id in whose:
         try:
             with session.begin_nested():
-                closings.append(end(job_id))
+                ended.append(end(id))
         except OperationalError as error:
             if error.connection_invalidated:
                 raise
-            log.warning("not_ended", job_id=ids.show(job_id), error=str(error))
-    return [closing for closing in closings if closing]
+            log.warning("not_ended", of=str(id), error=str(error))
+    return [one for one in ended if one]
 
 
 def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
@@ -138,7 +180,8 @@ def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
             writer.append([last])
         else:
             writer.open([last])  # of a job that never started there is no stream yet
-        client.publish(CANCELS, ended.id.hex)
+        if ended.started_at:
+            client.publish(CANCELS, ended.id.hex)
     except redis.RedisError as error:
         log.warning("end_not_announced", job_id=ids.show(ended.id), error=str(error))
         return False
@@ -154,14 +197,6 @@ def salvage(client: redis.Redis | None, job: Job, checkpoint: Transcript, ttl_s:
     except redis.RedisError as error:
         log.warning("stream_unreachable", job_id=ids.show(job.id), error=str(error))
         return checkpoint
-
-
-def _expire(session: Session, job_id: uuid.UUID) -> Closing | None:
-    values = {"attempt": Job.attempt + 1, "finished_at": func.clock_timestamp()}
-    ended = lifecycle.move(session, Status.EXPIRED, Job.id == job_id, timing.is_late(), **values)
-    if not ended:
-        return None
-    return Closing(jobs.settle(session, ended[0], Transcript(), Outcome(Status.EXPIRED, 0, 0)), 0)
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import case, func, update
 from sqlalchemy.orm import Session
 
-from db import attempts, jobs, usage, vectors, workers
+from db import attempts, jobs, turns, usage, vectors, workers
 from db.jobs import Job, JobInput, JobOutput
 from tasks import catalog, errors, ids, lifecycle, record, stages, timing
 from tasks.catalog import Catalog, Model
@@ -225,12 +225,12 @@ def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
     job = session.get(Job, job_id)
     if job is None or job.status not in (Status.QUEUED, Status.DISPATCHED):
         return None
-    position = jobs.ahead(session, job, POSITION_CAP)
+    position = turns.ahead(session, job, POSITION_CAP)
     strength = workers.strength(session, job.model, lease_s)
     if not strength.slots or strength.job_s is None:
         return Wait(position, None)
-    turns = max(0, position - strength.free + 1) / strength.slots
-    return Wait(position, round(turns * strength.job_s, 1))
+    rounds = max(0, position - strength.free + 1) / strength.slots
+    return Wait(position, round(rounds * strength.job_s, 1))
 
 
 def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) -> Claim | None:
@@ -244,7 +244,7 @@ def claim(session: Session, job_id: uuid.UUID, *, model: str, worker_id: str) ->
         Status.RUNNING,
         Job.id == job_id,
         Job.model == model,
-        timing.may_start(),
+        jobs.may_start(),
         attempts.may_be_tried(worker_id),
         attempt=Job.attempt + 1,
         worker_id=worker_id,
@@ -382,7 +382,7 @@ def slot_is_wanted(session: Session, model: str, lane: str, tenant_id: uuid.UUID
     Only for a job of its own lane; a batch job gives way to interactive ones too.
     """
     lanes = ("interactive", "batch") if lane == "batch" else ("interactive",)
-    return any(jobs.less_served_waits(session, model, other, tenant_id) for other in lanes)
+    return any(turns.less_served_waits(session, model, other, tenant_id) for other in lanes)
 
 
 def hand_back(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:

@@ -4,7 +4,7 @@ import enum
 import uuid
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from db.jobs import Job
@@ -72,6 +72,14 @@ def move(session: Session, target: Status, *where: ColumnElement[bool], **values
     )
 
 
+def unlocked(*where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The condition that a job matches and nobody else is changing it right now; the transaction then holds it.
+
+    For whoever moves many: one job that is being cancelled must not have the others wait.
+    """
+    return Job.id.in_(select(Job.id).where(*where).with_for_update(skip_locked=True, key_share=True))
+
+
 def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
     """The condition under which an attempt may still write."""
     return Job.id == job_id, Job.attempt == attempt
@@ -90,5 +98,5 @@ def touch(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> b
 
 def mark_sent(session: Session, job_ids: list[uuid.UUID]) -> None:
     """Notes that the messages of dispatched jobs go out again now."""
-    where = (Job.id.in_(job_ids), Job.status == Status.DISPATCHED)
-    session.execute(update(Job).where(*where).values(dispatched_at=func.clock_timestamp()))
+    where = unlocked(Job.id.in_(job_ids), Job.status == Status.DISPATCHED)
+    session.execute(update(Job).where(where).values(dispatched_at=func.statement_timestamp()))

@@ -3,10 +3,9 @@
 import datetime as dt
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.jobs import Job
 from tasks.errors import InvalidField
 
 MAX_AHEAD_DAYS = 30
@@ -46,28 +45,6 @@ def settled(session: Session, timing: Timing) -> Timing:
         patience = (run_at or now) + dt.timedelta(seconds=max_queue_s)
         expires_at = min(expires_at or patience, patience)
     return replace(timing, expires_at=expires_at, max_queue_s=None)
-
-
-def may_start() -> ColumnElement[bool]:
-    """The condition that a job's time to start hasn't passed, and that it has some time left to run."""
-    clock = func.clock_timestamp()
-    in_time = or_(Job.expires_at.is_(None), Job.started_at.is_not(None), Job.expires_at > clock)
-    return and_(in_time, or_(Job.deadline_s.is_(None), Job.started_at.is_(None), _deadline_at() > clock))
-
-
-def is_late() -> ColumnElement[bool]:
-    """The condition that a job hasn't started in time."""
-    return and_(Job.expires_at <= func.now(), Job.started_at.is_(None), Job.finished_at.is_(None))
-
-
-def is_overdue() -> ColumnElement[bool]:
-    """The condition that a job has been running for longer than it may."""
-    started = and_(Job.deadline_s.is_not(None), Job.started_at.is_not(None), Job.finished_at.is_(None))
-    return and_(started, _deadline_at() <= func.now())
-
-
-def _deadline_at() -> ColumnElement[dt.datetime | None]:
-    return Job.started_at + func.make_interval(0, 0, 0, 0, 0, 0, Job.deadline_s)
 
 
 def _refuse_far(field: str, moment: dt.datetime, now: dt.datetime) -> None:

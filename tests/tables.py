@@ -12,7 +12,7 @@ from sqlalchemy import text
 from db import session as db_session
 from db import tables, workers
 from db.session import Sessions
-from tasks import jobs, keys
+from tasks import ids, jobs, keys
 from tasks.catalog import Catalog, Model
 from tasks.jobs import Claim, Submission
 from tasks.keys import Caller
@@ -71,6 +71,17 @@ def submission(**changes: Any) -> Submission:
 def submit(sessions: Sessions, caller: Caller, **changes: Any) -> Record:
     with sessions.begin() as session:
         return jobs.submit(session, MODELS, caller, submission(**changes))
+
+
+def copies(sessions: Sessions, job_id: uuid.UUID, number: int) -> list[uuid.UUID]:
+    """So many more jobs like this one, as if each had been submitted after the one before."""
+    made = [ids.new() for _ in range(number)]
+    like = "INSERT INTO {0} SELECT (jsonb_populate_record(o, jsonb_build_object('{1}', made))).* FROM {0} o"
+    with sessions.begin() as session:
+        for table, key in (("jobs", "id"), ("job_inputs", "job_id")):
+            statement = like.format(table, key) + f", unnest(:made) made WHERE o.{key} = :job_id"
+            session.execute(text(statement), {"made": made, "job_id": job_id})
+    return made
 
 
 def dispatch(sessions: Sessions, *job_ids: uuid.UUID) -> None:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, func, not_, select, text
 from sqlalchemy.orm import Session
 
-from db import attempts, idempotency, jobs, workers
+from db import attempts, idempotency, jobs, turns, workers
 from db.jobs import Job
 from db.workers import Strength, Worker
 from tasks import ending, errors, failpoints, lifecycle
@@ -24,9 +24,10 @@ log = structlog.get_logger(__name__)
 
 FORGET_WORKERS_S = 3600
 FORGET_KEYS_S = 25 * 3600  # a day is what we promise
-# A round ends at most so many jobs, so that it is over before the next is due.
-_ENDS_AT_ONCE = 200
-_QUEUED_AT_ONCE = 1000
+# A round does at most so much, in turns between tenants, so that it is over before the next is due.
+_EXPIRED_AT_ONCE = 500
+_STOPPED_AT_ONCE = 50  # each has its own stream to be read
+_QUEUED_AT_ONCE = 500
 # A message needs a moment from the window's commit to Redis and from Redis to the claim.
 _SETTLE_S = 2.0
 
@@ -75,22 +76,22 @@ class Sweeper:
             if not session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('forebay.sweep'))")):
                 return
             closings = self._reclaim(session) if steady else []
-            closings += ending.expire(session, _ENDS_AT_ONCE)
-            closings += ending.stop_overdue(session, self.client, _ENDS_AT_ONCE, self.ttl_s)
+            closings += ending.expire(session, _EXPIRED_AT_ONCE)
+            closings += ending.stop_overdue(session, self.client, _STOPPED_AT_ONCE, self.ttl_s)
             _queue_due(session)
             waiting = jobs.models_waiting(session)
             strengths = workers.strengths(session, self.lease_s)
             tickets = self._lost_messages(session, strengths) + self._lifted(session, strengths)
             workers.remove_silent_since(session, FORGET_WORKERS_S)
             idempotency.forget_older_than(session, FORGET_KEYS_S)
-        for closing in closings:
-            if not ending.announce(self.client, closing, self.ttl_s):
-                break  # each would wait as long; who listens is told from PostgreSQL
         if tickets:
             failpoints.passed("sweeper.between_update_and_ring")
         self.dispatcher.send(tickets)
         for model in waiting:
             self.dispatcher.refill(model)
+        for closing in closings:
+            if not ending.announce(self.client, closing, self.ttl_s):
+                break  # each would wait as long; who listens is told from PostgreSQL
 
     def _reclaim(self, session: Session) -> list[ending.Closing]:
         """Takes running jobs from workers whose lease ran out; ends those that took too many workers with them.
@@ -128,13 +129,17 @@ class Sweeper:
         return tickets
 
     def _lost_messages(self, session: Session, strengths: Mapping[str, Strength]) -> list[Ticket]:
-        """Dispatched jobs to send again: where Redis holds fewer messages than were sent, or a free slot finds none."""
+        """Dispatched jobs to send again: where Redis holds fewer messages than were sent, or a free slot finds none.
+
+        Those that are late aren't sent, nor missed.
+        """
         due = func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S)
-        stale = and_(Job.status == Status.DISPATCHED, Job.dispatched_at <= due)
+        waits = and_(Job.status == Status.DISPATCHED, jobs.may_start())
+        stale = and_(waits, Job.dispatched_at <= due)
         rows = session.execute(select(Job.id, Job.model, Job.lane).where(stale).order_by(Job.dispatched_at)).all()
         missing = []
         for model in {row.model for row in rows} & strengths.keys():
-            sent = session.scalar(select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED)) or 0
+            sent = session.scalar(select(func.count()).where(Job.model == model, waits)) or 0
             if strengths[model].free > 0 or self._messages(model) < sent:
                 missing += [row for row in rows if row.model == model]
         self._mark_sent(session, [row.id for row in missing])
@@ -162,9 +167,9 @@ def _unlocked(session: Session, which: ColumnElement[bool]) -> Sequence[uuid.UUI
 
 
 def _queue_due(session: Session) -> None:
-    """Lets scheduled jobs whose time has come wait for their turn."""
-    due = and_(Job.status == Status.SCHEDULED, Job.due_at <= func.now())
-    some = select(Job.id).where(due).order_by(Job.due_at).limit(_QUEUED_AT_ONCE).with_for_update(skip_locked=True)
-    moved = lifecycle.move(session, Status.QUEUED, Job.id.in_(some))
+    """Lets scheduled jobs whose time has come wait for their turn, in turns between tenants; late ones stay."""
+    scheduled = Job.status == Status.SCHEDULED
+    due = turns.each_in_turn(scheduled, Job.due_at <= func.now(), Job.due_at.asc(), _QUEUED_AT_ONCE)
+    moved = lifecycle.move(session, Status.QUEUED, lifecycle.unlocked(Job.id.in_(due), jobs.may_start()))
     if moved:
         log.info("came_due", jobs=len(moved))

@@ -1,16 +1,17 @@
 """The window: which waiting jobs are handed to Redis next, and how many."""
 
-import datetime as dt
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, literal, select, text
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, literal, or_, select, text
 from sqlalchemy.orm import Session
 
-from db import jobs, windows, workers
+from db import jobs, turns, windows, workers
 from db.jobs import Job
+from db.turns import Next
 from db.workers import Worker
 from tasks import lifecycle
 from tasks.lifecycle import Status
@@ -18,6 +19,7 @@ from tasks.queues import broker
 
 # The longest that batch work stands still behind interactive work: then one job of it goes first.
 STARVED_S = 60.0
+_LIFTABLE = 200  # so many of those next in turn are looked at for one that has waited so long
 
 _NO_JOB = uuid.UUID(int=0)
 
@@ -64,8 +66,9 @@ def admit(session: Session, job_id: uuid.UUID, model: str, lane: str, lease_s: f
     view = _view(session, model, lease_s, besides=job_id)
     if lane != "interactive" or view.interactive_waits or view.dispatched >= 2 * view.slots:
         return None
-    if not lifecycle.move(session, Status.DISPATCHED, Job.id == job_id, dispatched_at=func.clock_timestamp()):
-        return None  # its time hasn't come
+    may = (Job.id == job_id, jobs.may_start())
+    if not lifecycle.move(session, Status.DISPATCHED, *may, dispatched_at=func.clock_timestamp()):
+        return None  # its time hasn't come, or has passed
     return Ticket(job_id, broker.queue(model, lane))
 
 
@@ -96,12 +99,24 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
 
 
 def _let_in(session: Session, model: str, lane: str, room: int) -> list[Ticket]:
-    chosen = jobs.next_queued(session, model, lane, room)
+    chosen = turns.next_queued(session, model, lane, room)
+    looked_for = {found.tenant_id for found in chosen if found.aged}
+    job_ids = _oldest_first(chosen, turns.oldest(session, model, lane, looked_for))
     # Chosen without its row's lock, it may have been lifted and claimed since: what runs isn't taken back.
-    waits = (Job.id.in_(chosen), Job.status == Status.QUEUED)
-    moved = lifecycle.move(session, Status.DISPATCHED, *waits, dispatched_at=func.clock_timestamp())
+    waits = lifecycle.unlocked(Job.id.in_(job_ids), Job.status == Status.QUEUED)
+    moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.clock_timestamp())
+    turns.note(session, model, lane, {job.tenant_id: job.tenant_id in looked_for for job in moved})
     still = {job.id for job in moved}
-    return [Ticket(job_id, broker.queue(model, lane)) for job_id in chosen if job_id in still]
+    return [Ticket(job_id, broker.queue(model, lane)) for job_id in job_ids if job_id in still]
+
+
+def _oldest_first(chosen: Sequence[Next], oldest: Mapping[uuid.UUID, uuid.UUID]) -> list[uuid.UUID]:
+    """The jobs chosen, in each tenant's places first its oldest, where one was found that has waited too long."""
+    own = {found.tenant_id: [oldest[found.tenant_id]] if found.tenant_id in oldest else [] for found in chosen}
+    for found in chosen:
+        if found.job_id not in own[found.tenant_id]:
+            own[found.tenant_id].append(found.job_id)
+    return [own[found.tenant_id].pop(0) for found in chosen]
 
 
 def lift(session: Session, model: str) -> Ticket | None:
@@ -116,17 +131,29 @@ def lift(session: Session, model: str) -> Ticket | None:
         select(literal(1)).where(batch, Job.status == Status.RUNNING).limit(1)
     ):
         return None
-    sent = select(Job.id).where(batch, Job.status == Status.DISPATCHED).order_by(Job.dispatched_at).limit(1)
-    next_ids = list(session.scalars(sent)) or jobs.next_queued(session, model, "batch", 1)
-    old = Job.created_at < func.now() - dt.timedelta(seconds=STARVED_S)
-    lifted = session.scalars(select(Job.id).where(Job.id.in_(next_ids), old)).one_or_none()
+    lifted = _sent_long_ago(session, batch) or _next_long_ago(session, model)
     if lifted is None:
         return None
-    waits = (Job.id == lifted, Job.status == Status.QUEUED)
-    lifecycle.move(session, Status.DISPATCHED, *waits, dispatched_at=func.clock_timestamp())
     lifecycle.mark_sent(session, [lifted])
     windows.note_lift(session, model)
     return Ticket(lifted, broker.queue(model, "interactive"))
+
+
+def _sent_long_ago(session: Session, batch: ColumnElement[bool]) -> uuid.UUID | None:
+    """Of the window's jobs of the batch lane that have waited for `STARVED_S`, the one that was sent first."""
+    sent = select(Job.id).where(batch, Job.status == Status.DISPATCHED, jobs.may_start(), jobs.has_waited(STARVED_S))
+    return session.scalar(sent.order_by(Job.dispatched_at, Job.id).limit(1))
+
+
+def _next_long_ago(session: Session, model: str) -> uuid.UUID | None:
+    """Moves the first of those that come next in the batch lane and have waited for `STARVED_S` into the window."""
+    next_ids = [found.job_id for found in turns.next_queued(session, model, "batch", _LIFTABLE)]
+    old = set(session.scalars(select(Job.id).where(Job.id.in_(next_ids), jobs.has_waited(STARVED_S))))
+    first = next((job_id for job_id in next_ids if job_id in old), None)
+    waits = lifecycle.unlocked(Job.id == first, Job.status == Status.QUEUED)
+    moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.clock_timestamp())
+    turns.note(session, model, "batch", {job.tenant_id: False for job in moved})
+    return moved[0].id if moved else None
 
 
 def _view(session: Session, model: str, lease_s: float, besides: uuid.UUID = _NO_JOB) -> View:
@@ -138,11 +165,14 @@ def _look(lease_s: float) -> Select[Any]:
     """The query for a `View`, built once: it runs with every submission and every end."""
     model: BindParameter[Any] = bindparam("model")
     alive = and_(Worker.model == model, workers.beats(lease_s))
-    moving = and_(Job.model == model, Job.status.in_((Status.DISPATCHED, Status.RUNNING)))
+    # What is late takes no room, since nobody starts it.
+    dispatched = and_(Job.model == model, Job.status == Status.DISPATCHED, jobs.may_start())
+    running = and_(Job.model == model, Job.status == Status.RUNNING)
+    batch_moving = and_(or_(dispatched, running), Job.lane == "batch")
     return select(
         select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
-        select(func.count()).where(Job.model == model, Job.status == Status.DISPATCHED).scalar_subquery(),
-        select(func.count()).where(moving, Job.lane == "batch").scalar_subquery(),
+        select(func.count()).where(dispatched).scalar_subquery(),
+        select(func.count()).where(batch_moving).scalar_subquery(),
         _anyone_waits(model, "interactive"),
         _anyone_waits(model, "batch"),
     )

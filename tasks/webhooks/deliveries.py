@@ -9,7 +9,7 @@ import enum
 import json
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,16 +117,21 @@ class Shown:
 
 def note_end(session: Session, job: Job, ended: Record) -> None:
     """Writes down who is to be told of this job's end, in the transaction that ends it."""
-    type = f"job.{ended.status}"
-    listening = webhooks.listening(session, job.tenant_id, type)
-    named = job.webhook["url"] if job.webhook and type in job.webhook["events"] else None
-    if not listening and named is None:
-        return
-    payload, message_id = _payload(type, ended.finished_at, _message(ended)), ids.new()
-    targets: list[dict[str, Any]] = [{"endpoint_id": endpoint_id} for endpoint_id in listening]
-    targets += [{"url": named}] if named else []
-    for target in targets:
-        session.add(_new(job.tenant_id, message_id, type, payload, job_id=job.id, **target))
+    note_ends(session, job.tenant_id, f"job.{ended.status}", [(job, ended)])
+
+
+def note_ends(session: Session, tenant_id: uuid.UUID, type: str, ends: Iterable[tuple[Job, Record]]) -> None:
+    """Writes down who is to be told that the tenant's jobs ended so, in the transaction that ends them."""
+    listening = webhooks.listening(session, tenant_id, type)
+    made: list[dict[str, Any]] = []
+    for job, ended in ends:
+        targets: list[dict[str, Any]] = [{"endpoint_id": endpoint_id} for endpoint_id in listening]
+        if job.webhook and type in job.webhook["events"]:
+            targets.append({"url": job.webhook["url"]})
+        if targets:
+            payload, message_id = _payload(type, ended.finished_at, _message(ended)), ids.new()
+            made += [_new(tenant_id, message_id, type, payload, job_id=job.id, **target) for target in targets]
+    webhooks.add(session, made, _GIVE_UP_AFTER)
 
 
 def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Shown:
@@ -139,16 +144,10 @@ def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Shown:
     if webhooks.waiting(session, endpoint_id, TEST, MAX_TESTS) == MAX_TESTS:
         raise errors.LimitReached("webhook_id", f"{MAX_TESTS} test messages wait to be sent there already")
     data = {"webhook": ids.show(endpoint_id, ids.WEBHOOK)}
-    made = _new(
-        caller.tenant_id,
-        ids.new(),
-        TEST,
-        _payload(TEST, dt.datetime.now(dt.UTC), data),
-        endpoint_id=endpoint_id,
-    )
-    session.add(made)
-    session.flush()
-    return _shown(made)
+    payload = _payload(TEST, dt.datetime.now(dt.UTC), data)
+    made = _new(caller.tenant_id, ids.new(), TEST, payload, endpoint_id=endpoint_id)
+    webhooks.add(session, [made], _GIVE_UP_AFTER)
+    return _shown(session.get_one(Delivery, made["id"]))
 
 
 def page(
@@ -260,21 +259,20 @@ def _new(
     endpoint_id: uuid.UUID | None = None,
     url: str | None = None,
     job_id: uuid.UUID | None = None,
-) -> Delivery:
-    return Delivery(
-        id=ids.new(),
-        tenant_id=tenant_id,
-        endpoint_id=endpoint_id,
-        target_id=endpoint_id or tenant_id,
-        job_id=job_id,
-        message_id=message_id,
-        type=type,
-        url=url,
-        payload=payload,
-        status=Status.PENDING,
-        attempts=0,
-        give_up_at=func.now() + _GIVE_UP_AFTER,
-    )
+) -> dict[str, Any]:
+    return {
+        "id": ids.new(),
+        "tenant_id": tenant_id,
+        "endpoint_id": endpoint_id,
+        "target_id": endpoint_id or tenant_id,
+        "job_id": job_id,
+        "message_id": message_id,
+        "type": type,
+        "url": url,
+        "payload": payload,
+        "status": Status.PENDING,
+        "attempts": 0,
+    }
 
 
 def _parcel(found: Delivery, url: str | None, secret_ids: Sequence[uuid.UUID]) -> Parcel:

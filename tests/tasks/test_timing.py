@@ -2,22 +2,24 @@
 
 import datetime as dt
 import uuid
+from collections import Counter
 from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.session import Sessions
 from tasks import ending, errors, jobs, timing
 from tasks.keys import Caller
 from tasks.lifecycle import Status
+from tasks.queues import window
 from tasks.queues.sweep import Sweeper
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import DELTA, STARTED, Entry
 from tasks.timing import Timing
-from tests import tables
+from tests import hooks, tables
 from tests.tasks.queues.sweeping import Post, made, sweep
 
 
@@ -149,18 +151,127 @@ def test_times_are_kept_without_redis(sessions: Sessions, caller: Caller, post: 
     assert [status(sessions, job_id) for job_id in (late, overdue)] == ["expired", "failed"]
 
 
-def test_many_that_expire_at_once_are_ended_in_rounds(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
-    """A round stays short however many are late, and none of them can be started meanwhile."""
-    made = [submitted(sessions, caller, max_queue_s=3600) for _ in range(250)]
+def statuses(sessions: Sessions, job_ids: list[uuid.UUID]) -> Counter[str]:
+    with sessions() as session:
+        rows = session.execute(text("SELECT status FROM jobs WHERE id = ANY(:ids)"), {"ids": job_ids})
+        return Counter(rows.scalars())
+
+
+@pytest.fixture
+def other(sessions: Sessions) -> Caller:
+    return tables.tenant(sessions, "other")
+
+
+def test_many_that_expire_at_once_are_ended_in_rounds(
+    sessions: Sessions, caller: Caller, other: Caller, sweeper: Sweeper
+) -> None:
+    """A round stays short however many are late, none of them can be started meanwhile, and each tenant has a share
+    in each round, however much earlier another's expired."""
+    crowd = tables.copies(sessions, submitted(sessions, caller, max_queue_s=1800), 599)
+    few = [submitted(sessions, other, max_queue_s=3600) for _ in range(3)]
     with sessions.begin() as session:
         session.execute(text("UPDATE jobs SET expires_at = expires_at - interval '1 hour'"))
     sweep(sweeper)
-    left = [job_id for job_id in made if status(sessions, job_id) != "expired"]
-    assert len(left) == 50
-    tables.dispatch(sessions, left[0])
-    assert tables.claim(sessions, left[0]) is None
+    assert statuses(sessions, few) == {"expired": 3}
+    assert statuses(sessions, crowd)["expired"] in (496, 497)
+    left = next(job_id for job_id in crowd if status(sessions, job_id) != "expired")
+    tables.dispatch(sessions, left)
+    assert tables.claim(sessions, left) is None
     sweep(sweeper)
-    assert {status(sessions, job_id) for job_id in made} == {"expired"}
+    assert statuses(sessions, crowd) == {"expired": 599}
+
+
+def test_many_that_never_started_are_ended_whole_in_a_few_statements(
+    sessions: Sessions, caller: Caller, other: Caller
+) -> None:
+    """Each with an output, its usage and its webhooks' messages; the number of statements doesn't grow with them."""
+    webhook = hooks.endpoint(sessions, caller)
+    named = {"url": "https://example.com/one", "events": ["job.expired"]}
+    late = tables.copies(sessions, tables.submit(sessions, caller, webhook=named).id, 40)
+    theirs = tables.copies(sessions, tables.submit(sessions, other).id, 40)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET expires_at = now() - interval '1 s'"))
+    sent: list[str] = []
+    with sessions.begin() as session:
+        engine = session.get_bind()
+        event.listen(engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+        closings = ending.expire(session, 1000)
+    assert len(closings) == 82
+    assert len(sent) < 20
+    assert statuses(sessions, late + theirs) == {"expired": 80}
+    assert {tuple(tables.usage_rows(sessions, job_id)) for job_id in late + theirs} == {((0, 0),)}
+    deliveries = hooks.listed(sessions, caller)
+    assert {(found.endpoint_id, found.url, found.type) for found in deliveries} == {
+        (webhook.id, None, "job.expired"),
+        (None, named["url"], "job.expired"),
+    }
+    assert len(deliveries) == 82
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM job_outputs WHERE entries::text = '[]'")) == 82
+        assert jobs.get(session, caller, late[0]).as_json()["error"] is None
+
+
+def test_tenant_with_many_webhooks_has_fewer_jobs_ended_in_a_round(
+    sessions: Sessions, caller: Caller, other: Caller, sweeper: Sweeper
+) -> None:
+    """Each end is a message to each: a round writes so many of a tenant's, and keeps no other's."""
+    for _ in range(9):
+        hooks.endpoint(sessions, caller)
+    crowd = tables.copies(sessions, submitted(sessions, caller, max_queue_s=3600), 120)
+    few = tables.copies(sessions, submitted(sessions, other, max_queue_s=3600), 120)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET expires_at = expires_at - interval '1 hour'"))
+    sweep(sweeper)
+    assert statuses(sessions, few) == {"expired": 120}
+    assert 99 <= statuses(sessions, crowd)["expired"] <= 100
+    sweep(sweeper)
+    assert statuses(sessions, crowd) == {"expired": 120}
+
+
+def test_job_of_another_comes_due_in_the_first_round_beside_a_storm(
+    sessions: Sessions, caller: Caller, other: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Thousands of one tenant came due long before: the other's is queued and sent by the round that finds it due."""
+    tables.worker(sessions)
+    hour = dt.timedelta(hours=1)
+    storm = submitted(sessions, caller, run_at=now(sessions) + hour)
+    tables.copies(sessions, storm, 3000)
+    late = submitted(sessions, caller, run_at=now(sessions) + hour, max_queue_s=1)
+    tables.copies(sessions, late, 3000)
+    theirs = submitted(sessions, other, run_at=now(sessions) + 2 * hour)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET due_at = due_at - :by, expires_at = expires_at - :by"), {"by": 2 * hour})
+    sweep(sweeper)
+    assert status(sessions, theirs) == "dispatched"
+    assert (str(theirs), "alpha.interactive") in post.sent
+
+
+def test_late_jobs_never_enter_the_window_nor_are_sent_again(
+    sessions: Sessions, caller: Caller, other: Caller, client: redis.Redis, post: Post
+) -> None:
+    """However many of them stand before it, another's job takes the first place, and those in the window take none."""
+    tables.worker(sessions, slots=2)
+    late = tables.copies(sessions, submitted(sessions, caller, max_queue_s=3600), 1000)
+    tables.dispatch(sessions, *late[:4])
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET expires_at = expires_at - interval '1 hour', dispatched_at = :long"),
+                        {"long": now(sessions) - dt.timedelta(hours=1)})  # fmt: skip
+    theirs = tables.submit(sessions, other).id
+    held = made(sessions, client, post)
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM jobs WHERE expires_at IS NOT NULL FOR UPDATE"))  # so that they stay
+        sweep(held)
+    assert [job_id for job_id, _ in post.sent] == [str(theirs)]
+
+
+def test_late_job_is_not_let_straight_into_the_window(sessions: Sessions, caller: Caller) -> None:
+    """It can be late by the end of its own submission."""
+    tables.worker(sessions)
+    job_id = submitted(sessions, caller, max_queue_s=3600)
+    tables.backdate(sessions, job_id, dt.timedelta(hours=1))
+    with sessions.begin() as session:
+        assert window.admit(session, job_id, "alpha", "interactive", tables.LEASE_S) is None
+    assert status(sessions, job_id) == "queued"
 
 
 def test_times_that_cannot_be_are_refused_by_name(sessions: Sessions, caller: Caller) -> None:

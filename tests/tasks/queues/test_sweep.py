@@ -249,6 +249,21 @@ def test_free_slot_beside_a_dispatched_job_means_its_message_is_gone(
     assert post.sent == [(str(job_id), "alpha.interactive")]
 
 
+def test_lost_message_of_a_job_that_is_being_cancelled_holds_up_no_round(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Whoever cancels many holds many of them for a moment: the round goes on without them."""
+    tables.worker(sessions, slots=2)
+    held, lost, waiting = (tables.submit(sessions, caller).id for _ in range(3))
+    for job_id in (held, lost):
+        age(sessions, job_id)
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": held})
+        sweep(sweeper)
+    assert {job_id for job_id, _ in post.sent} == {str(held), str(lost), str(waiting)}
+    assert tables.column(sessions, waiting, "status") == "dispatched"
+
+
 def test_queues_on_another_redis_are_counted_there(
     sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, redis_url: str
 ) -> None:

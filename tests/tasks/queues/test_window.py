@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+from sqlalchemy import text
 
 from db.session import Sessions
+from db.turns import Next
 from tasks import jobs
 from tasks.keys import Caller
 from tasks.lifecycle import Status
@@ -136,8 +138,19 @@ def test_job_that_was_claimed_meanwhile_is_not_taken_back(
     running, waiting = (tables.submit(sessions, caller).id for _ in range(2))
     tables.dispatch(sessions, running)
     tables.claim(sessions, running)
-    monkeypatch.setattr(window.jobs, "next_queued", lambda *_: [running, waiting])
+    chosen = [Next(job_id, caller.tenant_id, aged=False) for job_id in (running, waiting)]
+    monkeypatch.setattr(window.turns, "next_queued", lambda *_: chosen)
     with sessions.begin() as session:
         tickets = window.refill(session, "alpha", tables.LEASE_S)
     assert [ticket.job_id for ticket in tickets] == [waiting]
     assert tables.column(sessions, running, "status") == "running"
+
+
+def test_job_that_somebody_holds_is_not_waited_for(sessions: Sessions, caller: Caller) -> None:
+    """Under the window's lock a storm of cancels would hold everyone: what is being ended is passed over."""
+    tables.worker(sessions, slots=1)
+    held, free = (tables.submit(sessions, caller).id for _ in range(2))
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": held})
+        assert [ticket.job_id for ticket in refill(sessions)] == [free]
+    assert [ticket.job_id for ticket in refill(sessions)] == [held]
