@@ -59,8 +59,9 @@ def _forbid() -> list[str]:
         return [f"the kernel has no Landlock: {os.strerror(ctypes.get_errno())}"]
     asked = _Ruleset(_bits(_FILES, version), _bits(_PORTS, version), _bits(_SCOPES, version))
     ruleset = _call(_CREATE_RULESET, ctypes.byref(asked), ctypes.sizeof(asked), 0)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if ruleset < 0 or libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _call(_RESTRICT_SELF, ruleset, 0, 0):
+    set_process = ctypes.CDLL(None, use_errno=True).prctl
+    no_new_privs = (_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+    if ruleset < 0 or set_process(*no_new_privs) or _call(_RESTRICT_SELF, ruleset, 0, 0):
         return [f"Landlock can't be used: {os.strerror(ctypes.get_errno())}"]
     os.close(ruleset)
     return [] if asked.scopes else [f"version {version} of Landlock lets signals through"]

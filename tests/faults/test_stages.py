@@ -90,9 +90,8 @@ def test_ingest_stores_every_document_once(platform: Platform, victim: str) -> N
     job = whole(platform, reader)
     assert [document["status"] for document in job["result"]["documents"]] == ["ready"] * 60
     assert stored(platform, victim) == job["result"]["chunks"]
-    assert platform.rows("SELECT crashes FROM jobs WHERE id = :id", id=reader.job_id[4:]) == [
-        (int(victim == "worker"),)
-    ]
+    lost = "SELECT count(*) FROM job_attempts WHERE job_id = :id AND how = 'lost'"
+    assert platform.rows(lost, id=reader.job_id[4:]) == [(int(victim == "worker"),)]
 
 
 def test_extraction_is_taken_over_when_the_control_worker_dies(platform: Platform) -> None:

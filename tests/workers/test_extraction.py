@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from tasks import errors
 from tests.workers import papers
@@ -290,6 +291,14 @@ def test_broken_child_is_not_the_documents_fault() -> None:
     """A mistake of ours isn't told to the client as one of theirs."""
     with pytest.raises(RuntimeError, match="status 1"):
         extraction.extract(b"text", "no kind at all")
+
+
+def test_what_the_system_cannot_wall_is_said_once() -> None:
+    """However many documents are read."""
+    answer = b'{"left_out": 0, "unwalled": ["the kernel has no Landlock"]}\ntext'
+    with structlog.testing.capture_logs() as told:
+        assert {extraction._text(answer, 0, Limits()) for _ in range(3)} == {"text"}
+    assert [(line["event"], line["reasons"]) for line in told] == [("not_walled", ("the kernel has no Landlock",))]
 
 
 def test_child_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def poison_by_neighbour(ground: Ground) -> Tally:
     tally, rig = _begun(ground)
     victim = Victim.of(ground)
     large = {"collection": "large", "documents": [{"text": _distinct_words(ground)}]}
-    with _client(rig, new_key(rig, "attacker")) as attacker, victim.beside(tally), _embedding(rig, victim.key) as asked:
+    with _client(rig, new_key(rig, "attacker")) as attacker, _embedding(rig, victim.key) as asked, victim.beside(tally):
         for _ in range(ground.size(5, 1)):
             ingests = [_accepted(attacker.post("/v1/documents", json=large)) for _ in range(_INGESTS)]
             tally.injections += len(ingests)
