@@ -55,7 +55,7 @@ faults: setup
 	$(BIN)/python -m tests.faults --model $(MODEL)
 
 # One tenant attacks, another is measured beside it.
-NEIGHBOURS = WAITS,SCHEDULED-STREAMS,BODIES,NO-KEY,EXPIRY-STORM,PRIORITY-FLOOD,POISON-BY-NEIGHBOUR,PDF-TURN,DISK-FULL-LOGS
+NEIGHBOURS = WAITS,SCHEDULED-STREAMS,BODIES,NO-KEY,EXPIRY-STORM,PRIORITY-FLOOD,POISON-BY-NEIGHBOUR,PDF-TURN,INGEST-VS-SEARCH,DISK-FULL-LOGS
 
 # The rows that break soonest when something is wrong, each with three seeds; SEEDS=4,5 names others.
 faults-short: SEEDS ?= 1,2,3

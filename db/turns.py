@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    all_,
     and_,
     bindparam,
     case,
@@ -66,12 +67,13 @@ class Next:
     """A waiting job that comes next, and whose it is; `aged` says that its tenant's oldest is to be looked for."""
 
     job_id: uuid.UUID
+    stage: str
     tenant_id: uuid.UUID
     aged: bool
 
 
-def next_queued(session: Session, model: str, lane: str, limit: int) -> list[Next]:
-    """Which waiting jobs of a lane come next, late ones left out; at most `limit`.
+def next_queued(session: Session, model: str, lane: str, limit: int, without: Sequence[str] = ()) -> list[Next]:
+    """Which waiting jobs of a lane come next, late ones and those in the stages `without` left out; at most `limit`.
 
     A tenant's n-th job has its place behind the n-1 before it and what the tenant has in the window and running in
     this lane. Who had the last turn longer ago goes first among equal places. So no tenant is passed twice by another
@@ -79,7 +81,8 @@ def next_queued(session: Session, model: str, lane: str, limit: int) -> list[Nex
 
     A few probes of `jobs_queued` for each tenant that waits, and at most `limit` rows, or `_LOOK` where jobs are late.
     """
-    rows = session.execute(_next_queued(), {"model": model, "lane": lane, "limit": limit, "look": max(limit, _LOOK)})
+    look = {"limit": limit, "look": max(limit, _LOOK), "without": list(without)}
+    rows = session.execute(_next_queued(), {"model": model, "lane": lane, **look})
     return [Next(*row) for row in rows]
 
 
@@ -88,14 +91,22 @@ def _next_queued() -> Select[Any]:
     """Built once: it runs with every refill, and building it takes longer than running it."""
     limit: BindParameter[Any] = bindparam("limit", type_=Integer)
     standing = _standing()
-    columns = (Job.id, Job.priority, jobs.may_start().label("startable"))
-    own = select(*columns).where(_waiting(), Job.tenant_id == standing.c.tenant_id).order_by(*_WITHIN)
+    columns = (Job.id, Job.priority, Job.stage, jobs.may_start().label("startable"))
+    wanted = Job.stage != all_(bindparam("without", type_=ARRAY(Text)))
+    own = select(*columns).where(_waiting(), wanted, Job.tenant_id == standing.c.tenant_id).order_by(*_WITHIN)
     looked = own.correlate(standing).limit(bindparam("look", type_=Integer)).lateral()
     by_priority = (looked.c.priority.desc(), looked.c.id)
     rank = func.row_number().over(order_by=by_priority).label("rank")
-    firsts = select(looked.c.id, rank).where(looked.c.startable).order_by(*by_priority).limit(limit).lateral()
+    firsts = (
+        select(looked.c.id, looked.c.stage, rank)
+        .where(looked.c.startable)
+        .order_by(*by_priority)
+        .limit(limit)
+        .lateral()
+    )
     order = (standing.c.load + firsts.c.rank, standing.c.taken, standing.c.tenant_id)
-    query = select(firsts.c.id, standing.c.tenant_id, standing.c.aged).select_from(standing).join(firsts, literal(True))
+    columns_of_next = (firsts.c.id, firsts.c.stage, standing.c.tenant_id, standing.c.aged)
+    query = select(*columns_of_next).select_from(standing).join(firsts, literal(True))
     return query.order_by(*order).limit(limit)
 
 

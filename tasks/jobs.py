@@ -132,7 +132,9 @@ def submit(session: Session, models: Catalog, caller: Caller, submission: Submis
     """
     model = model_for(models, submission.type, submission.model)
     _refuse_what_cannot_fit(model, submission.input)
-    return insert(session, caller, planned(submission, stages.FIRST[submission.type], model.name, model.name))
+    return insert(
+        session, caller, planned(submission, stages.first(submission.type, submission.input), model.name, model.name)
+    )
 
 
 def planned(submission: Submission, stage: str, model: str, shown_model: str) -> Plan:

@@ -164,6 +164,7 @@ def generate(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
 _STAGES: dict[str, Callable[[Worker, Attempt, Pen], Outcome | Onward]] = {
     stages.GENERATE: generate,
     stages.EMBED: embedding.embed,
+    stages.EMBED_MANY: embedding.embed,
     stages.EXTRACT: ingestion.extract,
     stages.EMBED_DOCUMENTS: embedding.embed_documents,
     stages.RETRIEVE: embedding.retrieve,

@@ -13,7 +13,7 @@ from db import jobs, turns, windows, workers
 from db.jobs import Job
 from db.turns import Next
 from db.workers import Worker
-from tasks import lifecycle
+from tasks import lifecycle, stages
 from tasks.lifecycle import Status
 from tasks.queues import broker
 
@@ -39,6 +39,7 @@ class View:
     slots: int
     dispatched: int
     batch_moving: int
+    long_moving: int
     interactive_waits: bool
     batch_waits: bool
 
@@ -51,6 +52,13 @@ class View:
     def batch_room(self) -> int:
         """How many of those may be batch work. Of several slots one stays free of it."""
         return max(0, min(self.room, max(1, self.slots - 1) - self.batch_moving))
+
+    @property
+    def long_room(self) -> int:
+        """How many may be in a stage that takes long. A quarter of several slots stays free of those, so that a query
+        finds one whatever is ingested beside it.
+        """
+        return max(0, self.slots - max(self.slots > 1, self.slots // 4) - self.long_moving)
 
     @property
     def worth_a_refill(self) -> bool:
@@ -66,9 +74,9 @@ def admit(session: Session, job_id: uuid.UUID, model: str, lane: str, lease_s: f
     view = _view(session, model, lease_s, besides=job_id)
     if lane != "interactive" or view.interactive_waits or view.dispatched >= 2 * view.slots:
         return None
-    may = (Job.id == job_id, jobs.may_start())
+    may = (Job.id == job_id, jobs.may_start(), *([] if view.long_room else [Job.stage.not_in(stages.LONG)]))
     if not lifecycle.move(session, Status.DISPATCHED, *may, dispatched_at=func.clock_timestamp()):
-        return None  # its time hasn't come, or has passed
+        return None  # its time hasn't come, or has passed, or it takes long and enough of those are under way
     return Ticket(job_id, broker.queue(model, lane))
 
 
@@ -91,15 +99,16 @@ def refill(session: Session, model: str, lease_s: float) -> list[Ticket]:
     view = _view(session, model, lease_s)
     tickets: list[Ticket] = []
     if view.interactive_waits and view.room:
-        tickets += _let_in(session, model, "interactive", view.room)
+        tickets += _let_in(session, model, "interactive", view.room, view.long_room)
     batch_room = min(view.batch_room, view.room - len(tickets))
     if view.batch_waits and batch_room > 0:
-        tickets += _let_in(session, model, "batch", batch_room)
+        long_room = _view(session, model, lease_s).long_room if tickets else view.long_room
+        tickets += _let_in(session, model, "batch", batch_room, long_room)
     return tickets
 
 
-def _let_in(session: Session, model: str, lane: str, room: int) -> list[Ticket]:
-    chosen = turns.next_queued(session, model, lane, room)
+def _let_in(session: Session, model: str, lane: str, room: int, long_room: int) -> list[Ticket]:
+    chosen = _next(session, model, lane, room, long_room)
     looked_for = {found.tenant_id for found in chosen if found.aged}
     job_ids = _oldest_first(chosen, turns.oldest(session, model, lane, looked_for))
     # Chosen without its row's lock, it may have been lifted and claimed since: what runs isn't taken back.
@@ -108,6 +117,16 @@ def _let_in(session: Session, model: str, lane: str, room: int) -> list[Ticket]:
     turns.note(session, model, lane, {job.tenant_id: job.tenant_id in looked_for for job in moved})
     still = {job.id for job in moved}
     return [Ticket(job_id, broker.queue(model, lane)) for job_id in job_ids if job_id in still]
+
+
+def _next(session: Session, model: str, lane: str, room: int, long_room: int) -> list[Next]:
+    """The jobs that come next, of those in a stage that takes long no more than there is room for."""
+    chosen = turns.next_queued(session, model, lane, room)
+    long = [found for found in chosen if found.stage in stages.LONG]
+    if len(long) <= long_room:
+        return chosen
+    short = turns.next_queued(session, model, lane, room, without=stages.LONG)
+    return [*short, *long[:long_room]][:room]
 
 
 def _oldest_first(chosen: Sequence[Next], oldest: Mapping[uuid.UUID, uuid.UUID]) -> list[uuid.UUID]:
@@ -173,6 +192,7 @@ def _look(lease_s: float) -> Select[Any]:
         select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
         select(func.count()).where(dispatched).scalar_subquery(),
         select(func.count()).where(batch_moving).scalar_subquery(),
+        select(func.count()).where(or_(dispatched, running), Job.stage.in_(stages.LONG)).scalar_subquery(),
         _anyone_waits(model, "interactive"),
         _anyone_waits(model, "batch"),
     )

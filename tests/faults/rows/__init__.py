@@ -53,6 +53,7 @@ ALL: dict[str, Row] = {
     "TENK": floods.ten_thousand,
     "POISON-BY-NEIGHBOUR": documents.poison_by_neighbour,
     "PDF-TURN": documents.pdf_turn,
+    "INGEST-VS-SEARCH": documents.ingest_against_search,
     "EXPIRY-STORM": neighbours.expiry_storm,
     "PRIORITY-FLOOD": neighbours.priority_flood,
     "F30": kills.deploy,

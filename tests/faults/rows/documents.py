@@ -18,6 +18,7 @@ from tests.workers import papers
 _WORKERS = {"fast-one": FAST, "embed-one": EMBED}
 _CHARACTERS = 3_900_000
 _INGESTS = 14
+_LARGE_INGESTS = 20
 _TEXTS = [f"The lamp of room {number} is in the cellar." for number in range(64)]
 _UPLOADS, _FILES = 10, 20  # more uploads than the control worker has slots
 _TEXT = b"A short text."
@@ -45,6 +46,27 @@ def poison_by_neighbour(ground: Ground) -> Tally:
     ):
         tally.failed += status != "succeeded"
         tally.promise(attempt == 1, f"an embed job took {attempt} attempts, and ended {status} {code or ''}")
+    return tally
+
+
+def ingest_against_search(ground: Ground) -> Tally:
+    """INGEST-VS-SEARCH: twenty large ingests, half of them in the batch lane, and hundreds of embed jobs of two
+    thousand texts each take all they can of the embedding model: another tenant's searches are answered."""
+    tally, rig = _begun(ground)
+    victim = Victim.of(ground)
+    large = {"collection": "large", "documents": [{"text": _distinct_words(ground)}]}
+    many = {"type": "embed", "model": EMBED, "input": {"texts": [f"{text} {_TEXTS[0]}" for text in _TEXTS] * 31}}
+    taken: list[str] = []
+    with _client(rig, new_key(rig, "attacker")) as attacker, victim.beside(tally):
+        for number in range(_LARGE_INGESTS):
+            lane = "batch" if number % 2 else "interactive"
+            taken.append(_accepted(attacker.post("/v1/documents", json=large | {"lane": lane})))
+        taken += [_accepted(attacker.post("/v1/jobs", json=many)) for _ in range(ground.size(400, 40))]
+        time.sleep(ground.size(60, 12))
+        tally.injections, tally.fired = len(taken), len(_open(rig, taken))
+        for job in taken:
+            attacker.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    tally.jobs = len(taken)
     return tally
 
 

@@ -34,7 +34,7 @@ def refill(sessions: Sessions) -> list[Ticket]:
 )
 def test_room_follows_from_slots(slots: int, dispatched: int, batch_moving: int, room: int, batch_room: int) -> None:
     """Twice the living slots, of which batch work may take all but one."""
-    view = View(slots, dispatched, batch_moving, interactive_waits=True, batch_waits=True)
+    view = View(slots, dispatched, batch_moving, 0, interactive_waits=True, batch_waits=True)
     assert (view.room, view.batch_room) == (room, batch_room)
 
 
@@ -63,6 +63,39 @@ def test_interactive_goes_before_batch_and_batch_leaves_a_slot(sessions: Session
     batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(3)]
     interactive = tables.submit(sessions, caller).id
     assert refill(sessions) == [Ticket(interactive, "alpha.interactive"), Ticket(batch[0], "alpha.batch")]
+
+
+def test_a_quarter_of_the_slots_stays_free_of_what_takes_long(sessions: Sessions, caller: Caller) -> None:
+    """However many jobs of thousands of texts there are: a query that comes after them finds a slot, straight away."""
+    tables.worker(sessions, model="embedder", slots=4)
+    texts = {"texts": ["a text"] * 100}
+    many = [tables.submit(sessions, caller, type="embed", model="embedder", input=texts).id for _ in range(9)]
+    with sessions.begin() as session:
+        moved = [ticket.job_id for ticket in window.refill(session, "embedder", tables.LEASE_S)]
+    assert moved == many[:3]
+    later = tables.submit(sessions, caller, type="embed", model="embedder", input=texts).id
+    query = tables.submit(sessions, caller, type="embed", model="embedder", input={"texts": ["a query"]}).id
+    with sessions.begin() as session:
+        moved = [ticket.job_id for ticket in window.refill(session, "embedder", tables.LEASE_S)]
+    assert moved == [query]
+    with sessions.begin() as session:
+        tables.put(session, many[0], Status.SUCCEEDED)
+        moved = [ticket.job_id for ticket in window.refill(session, "embedder", tables.LEASE_S)]
+    assert moved == [many[3]]
+    assert tables.column(sessions, later, "status") == "queued"
+
+
+def test_job_that_takes_long_is_not_let_straight_in_beside_as_many(sessions: Sessions, caller: Caller) -> None:
+    """Nobody waits, and there is room; but not for another of its kind."""
+    tables.worker(sessions, model="embedder", slots=2)
+    texts = {"texts": ["a text"] * 100}
+    first, second = (tables.submit(sessions, caller, type="embed", model="embedder", input=texts).id for _ in range(2))
+    with sessions.begin() as session:
+        assert window.admit(session, second, "embedder", "interactive", tables.LEASE_S) is None  # the first waits
+        tables.put(session, first, Status.RUNNING)
+        assert window.admit(session, second, "embedder", "interactive", tables.LEASE_S) is None
+        tables.put(session, first, Status.SUCCEEDED)
+        assert window.admit(session, second, "embedder", "interactive", tables.LEASE_S)
 
 
 def test_running_batch_work_counts_against_its_share(sessions: Sessions, caller: Caller) -> None:
@@ -138,7 +171,7 @@ def test_job_that_was_claimed_meanwhile_is_not_taken_back(
     running, waiting = (tables.submit(sessions, caller).id for _ in range(2))
     tables.dispatch(sessions, running)
     tables.claim(sessions, running)
-    chosen = [Next(job_id, caller.tenant_id, aged=False) for job_id in (running, waiting)]
+    chosen = [Next(job_id, "generate", caller.tenant_id, aged=False) for job_id in (running, waiting)]
     monkeypatch.setattr(window.turns, "next_queued", lambda *_: chosen)
     with sessions.begin() as session:
         tickets = window.refill(session, "alpha", tables.LEASE_S)
