@@ -54,7 +54,7 @@ def priority_flood(ground: Ground) -> Tally:
     rig.heal(_ONE)
     victim = Victim.of(ground)
     with victim.beside(tally):
-        flood = _many(rig, ground.size(3_000, 1_000), status="queued", run_at=None, due_at=None, priority=9)
+        flood = _many(rig, ground.size(3_000, 600), status="queued", run_at=None, due_at=None, priority=9)
         _await_end(rig, flood, at_least_s=ground.size(20, 8))
     return _counted(tally, rig, flood)
 
