@@ -23,7 +23,7 @@ from workers.engines import hosting
 log = structlog.get_logger(__name__)
 
 PLAIN = ("text", "markdown")
-AT_ONCE_BYTES = 1 << 18  # a few milliseconds
+AT_ONCE_BYTES = 1 << 18  # some milliseconds, in tens at the worst
 
 _UTF8_BYTES_A_CHARACTER = 4
 _HEAD_BYTES = 10_000
