@@ -365,7 +365,7 @@ class Attempt(ma.Schema):
         metadata={
             "description": "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`;"
             " `lost` with its worker; `taken` from one that was silent and came back; `handed_back` by a worker that"
-            " went; `passed_on` to the next stage. Null while it runs."
+            " went; `passed_on` to the next stage, or to go on later with the same. Null while it runs."
         },
     )
     error_code = fields.String(required=True, allow_none=True)

@@ -35,7 +35,7 @@ def test_job_starts_at_its_time(client: Client) -> None:
 
 def test_job_past_its_deadline_is_stopped_and_its_slot_is_free(client: Client) -> None:
     """The stream ends, what was said is charged, and the worker goes on to others."""
-    job_id = echo(client, LONG, deadline_s=1)
+    job_id = echo(client, LONG, deadline_s=4)  # its prompt takes two
     ended = client.end(job_id)
     assert (ended["status"], ended["error"]["code"]) == ("failed", "deadline_exceeded")
     said = [event.data["text"] for event in client.events(job_id) if event.type == "delta"]
