@@ -220,6 +220,13 @@ class Rig:
         except httpx.TransportError:
             return 0
 
+    def part(self, name: str) -> str:
+        """What /readyz says of a part; nothing when the API doesn't answer."""
+        try:
+            return str(self._http.get("/readyz").json()["parts"][name])
+        except (httpx.TransportError, ValueError):
+            return ""
+
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """What PostgreSQL itself says, by a way of our own."""
         with psycopg.connect(self.servers["postgres"].url, autocommit=True, connect_timeout=5) as connection:

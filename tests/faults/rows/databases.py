@@ -103,6 +103,8 @@ def disk_full(ground: Ground) -> Tally:
             fill(filler)
             rig.until(lambda: _refused(ground, party, greedy(5, next(numbers))), 60)
             tally.fired += 1
+            rig.until(lambda: rig.part("postgres") != "ok", 10)
+            tally.notes.append(f"/readyz said of PostgreSQL: {rig.part('postgres')}")
             time.sleep(5)
             filler.unlink()
             if not rig.alive("postgres"):
@@ -110,6 +112,7 @@ def disk_full(ground: Ground) -> Tally:
             back_at, answers = time.monotonic(), len(party.statuses)
             rig.until(lambda: 202 in party.statuses[answers:], 60)
             tally.recoveries_s.append(time.monotonic() - back_at)
+            rig.until(lambda: rig.part("postgres") == "ok", 10)
         ground.check(party, tally)
     _only_503(party, tally)
     return tally
