@@ -57,6 +57,8 @@ class Threads(ThreadWorker):  # type: ignore[misc]
         self._await_head(conn)
 
     def on_pending_socket_readable(self, conn: Any, client: socket.socket) -> None:
+        if not conn.awaited:  # it was closed for another that came in the same moment
+            return
         try:
             piece = client.recv(_HEAD_BYTES)
         except BlockingIOError:
@@ -104,10 +106,12 @@ class Threads(ThreadWorker):  # type: ignore[misc]
         return kept
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        if keepalive and getattr(conn.parser.mesg.body.reader, "length", None) == 0:
+            return True  # it was read whole, or there was none
         return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _UNREAD_BODY_S))
 
     def _await_head(self, conn: Any, begun: bytes = b"") -> None:
-        conn.head, conn.head_due = bytearray(begun), time.monotonic() + HEAD_S
+        conn.head, conn.head_due, conn.awaited = bytearray(begun), time.monotonic() + HEAD_S, True
         conn.sock.setblocking(False)
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
@@ -137,6 +141,7 @@ class Threads(ThreadWorker):  # type: ignore[misc]
             self._close(oldest)
 
     def _forget(self, conn: Any) -> None:
+        conn.awaited = False
         self.poller.unregister(conn.sock)
         self.pending_conns.remove(conn)
 

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -212,3 +213,24 @@ def is_closed(connection: socket.socket) -> bool:
         return False
     except ConnectionError:
         return True
+
+
+def test_connection_that_is_closed_for_another_may_have_spoken_just_then(served: Served) -> None:
+    """Both come to the process in one moment: it lives on, and so does everybody's connection to it."""
+    worker = served.worker
+    assert served.client.get("/healthz").status_code == 200
+    with contextlib.ExitStack() as open_:
+
+        def opened() -> socket.socket:
+            return open_.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+
+        sockets = [opened() for _ in range(serving.UNFINISHED)]
+        while sum(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections("tcp")) <= serving.UNFINISHED:
+            time.sleep(0.01)
+        worker.suspend()
+        opened()
+        for connection in sockets:
+            connection.send(b"G")
+        worker.resume()
+        assert served.client.get("/healthz").status_code == 200
+    assert served.worker.pid == worker.pid
