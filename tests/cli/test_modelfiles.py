@@ -12,7 +12,7 @@ from cli import fitting, modelfiles
 from tasks import catalog
 from tasks.catalog import Model
 from tests.conftest import EMBEDDING_MODEL, without_embedding_model
-from tests.workers.files import foreign
+from tests.workers import files
 from tests.workers.runs import MODEL
 
 assert MODEL.file
@@ -125,7 +125,7 @@ def test_file_that_will_not_run_is_refused_with_the_reason(tmp_path: Path, said:
         file.write_text("a text, and a longer one than the head of a model")
         told = ["not a GGUF file"]
     elif kind == "no engine's":
-        foreign(file, "qwen2", "gpt2")
+        files.with_pre_tokenizer(file, "qwen2", "qwen2")
         told = ["no engine runs this file", "  llamacpp: ", "  ctransformers: ctransformers can't run this model"]
     with pytest.raises(click.ClickException) as refused:
         modelfiles.serve([file], {}, said.append)
