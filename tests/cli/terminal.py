@@ -38,6 +38,16 @@ class Terminal:
         before, _, self.seen = self.seen.partition(text)
         return before
 
+    def insist(self, typed: str, text: str) -> None:
+        """Types until the text is shown: Python loses a Ctrl-C that comes just before it waits for a line."""
+        deadline = time.monotonic() + LIMIT_S
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"{text!r} isn't shown: {self.seen!r}"
+            self.type(typed)
+            if select.select([self.descriptor], [], [], 1.0)[0]:
+                self.seen += self._read()
+        self.seen = self.seen.partition(text)[2]
+
     def status(self) -> int:
         return self.process.wait(LIMIT_S)
 

@@ -73,8 +73,7 @@ def test_interrupt_cancels_the_answer_and_not_the_chat(stack: Stack) -> None:
     env = {"FOREBAY_URL": stack.url, "FOREBAY_KEY": stack.key}
     with terminal("run", "echo", "--param", "temperature=0", **env) as shown:
         shown.expect("> ")
-        shown.type(INTERRUPT)
-        shown.expect("> ")
+        shown.insist(INTERRUPT, "> ")
         shown.type(f"{'word ' * 400}typed\n")
         shown.expect("typed\n")
         shown.expect("word")
