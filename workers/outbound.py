@@ -8,8 +8,10 @@ followed, no proxy of the environment used.
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -23,6 +25,8 @@ from tasks.webhooks.deliveries import Answer
 from tasks.webhooks.destinations import Destination, Policy
 
 LIMIT_S = 15.0
+_RESOLVE_S = 5.0
+_resolving = threading.BoundedSemaphore(256)  # what hangs is over after half a minute; a tenant has eight at a time
 _CONNECT_S = 5.0  # for one of several addresses
 _REST_S = 1.0  # for what follows the answer's head
 _REST_BYTES = 4096
@@ -48,7 +52,7 @@ def post(
 ) -> Answer:
     """Sends the body and says how that went; never raises for what the network or the receiver does.
 
-    `limit_s` bounds it all, but for a resolver that takes its own time.
+    `limit_s` bounds it all; a name that isn't resolved within five seconds is as one that isn't known.
     """
     exchange = _Exchange(limit_s)
     url = httpcore.URL(scheme=destination.scheme, host=destination.host, port=destination.port, target=destination.path)
@@ -92,8 +96,24 @@ def client(policy: Policy) -> Client:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses behind a name. Raises `OSError` when there are none."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    """The addresses behind a name. Raises `OSError` when there are none, or none come in time.
+
+    The system's resolver has no limit that we could set: it is asked on a thread that is left behind if it hangs.
+    """
+    if not _resolving.acquire(blocking=False):
+        raise OSError("too many names are being resolved")
+    found: Future[list[Any]] = Future()
+
+    def ask() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error)
+        finally:
+            _resolving.release()
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    return [str(address[4][0]) for address in found.result(_RESOLVE_S)]
 
 
 class _Exchange:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
     stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key", engine.tokenizer)
     with pytest.raises(errors.EngineError, match="401"):
         stranger.embed([(1,)])
+
+
+def test_host_lets_no_page_of_a_browser_read_it(engine: LlamaCpp) -> None:
+    """Whatever origin asks, none is allowed."""
+    asked = urllib.request.Request(f"{engine.host.ready['address']}/health", headers={"Origin": "http://evil.example"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] in (None, "")
 
 
 def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:

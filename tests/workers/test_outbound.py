@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,18 @@ def test_receiver_that_never_reads_is_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         there = Destination("http", "127.0.0.1", deaf.getsockname()[1], "/")
         assert outbound.post(there, {}, bytes(64 * 1024 * 1024), client(), limit_s=0.5) == Answer(error="timeout")
+
+
+def test_resolver_that_hangs_holds_a_delivery_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name counts as one that isn't known; the lease of the delivery doesn't run out."""
+    gone = threading.Event()
+    monkeypatch.setattr(outbound, "_RESOLVE_S", 0.01)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gone.wait(10) and [])
+    with pytest.raises(TimeoutError):
+        outbound.resolve("hangs.example", 443)
+    gone.set()
+
+
+def test_name_that_is_not_known_is_told_at_once() -> None:
+    with pytest.raises(OSError, match=r"."):
+        outbound.resolve("no-such-name.invalid", 443)

@@ -99,6 +99,7 @@ def _serve_wheel(told: dict[str, Any]) -> tuple[Any, str]:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = told["threads"]
     params.n_threads_http = told["slots"] + 4
     params.api_keys = [told["key"]]
+    params.cors_origins = ""  # no page in a browser has any business here
     params.cache_ram_mib = 0
     params.fit_params = False  # it would load the model a first time to see what fits
     params.warmup = False
