@@ -167,7 +167,7 @@ def begin(worker: Worker) -> list[threading.Thread]:
     threads.beat(worker)
     if worker.embeds:
         threading.Thread(target=index, args=(worker,), name="index", daemon=True).start()
-    worker.dispatcher.refill(worker.model)
+    worker.refiller.ask(worker.model)  # by its thread, which goes on trying should PostgreSQL go away right now
     return threads.start(worker)
 
 
