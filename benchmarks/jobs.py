@@ -33,7 +33,7 @@ engine = "{engine}"
 {file}
 context = {context}
 slots = {slots}
-types = ["generate", "chat"]
+types = ["generate"]
 """
 
 
