@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tests.conftest import ROOT
 
 LIMIT_S = 30.0
+AGAIN_S = 5.0  # of silence, after which what was typed counts as lost
 INTERRUPT = "\x03"
 END = "\x04"
 
@@ -44,7 +45,7 @@ class Terminal:
         while text not in self.seen:
             assert time.monotonic() < deadline, f"{text!r} isn't shown: {self.seen!r}"
             self.type(typed)
-            if select.select([self.descriptor], [], [], 1.0)[0]:
+            while text not in self.seen and select.select([self.descriptor], [], [], AGAIN_S)[0]:
                 self.seen += self._read()
         self.seen = self.seen.partition(text)[2]
 
