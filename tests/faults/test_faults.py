@@ -30,16 +30,16 @@ def caught(platform: Platform, params: dict[str, Any]) -> Reader:
     return reader
 
 
-def unharmed(platform: Platform, reader: Reader, expected: dict[str, Any] | None) -> dict[str, Any]:
-    """Asserts that the client and the record have the whole, and where it is known, what they would have had.
+def unharmed(platform: Platform, reader: Reader, expected: dict[str, Any]) -> dict[str, Any]:
+    """Asserts that the client and the record have the whole; `expected` is the job as it is when nothing happens.
 
-    Returns the record.
+    Only the prompt's length is compared with it: the demo model's weights are random, and what else was in a batch
+    turns its greedy choice over (ADR 13). Returns the record.
     """
     reader.whole()
     job = platform.job(reader)
     assert job["status"] == "succeeded", job["error"]
-    if expected:
-        assert (job["result"], job["usage"]) == (expected["result"], expected["usage"])
+    assert job["usage"]["prompt_tokens"] == expected["usage"]["prompt_tokens"]
     assert "".join(reader.deltas()) == job["result"]["text"]
     assert reader.numbers() == list(range(1, len(reader.seen) + 1))
     assert reader.events("restarted") == []
@@ -58,11 +58,6 @@ def said_tokens(platform: Platform, reader: Reader) -> int:
     return transcript.from_stored(entries, []).completion_tokens
 
 
-def after_death(undisturbed: dict[str, dict[str, Any]], params: dict[str, Any]) -> dict[str, Any] | None:
-    """What must come out all the same: a seeded run goes on with other draws."""
-    return undisturbed[str(params)] if params == GREEDY else None
-
-
 @EITHER
 def test_worker_killed_is_taken_over_where_it_was(
     platform: Platform, undisturbed: dict[str, dict[str, Any]], params: dict[str, Any]
@@ -70,7 +65,7 @@ def test_worker_killed_is_taken_over_where_it_was(
     """`kill -9` of worker and engine host: the next attempt goes on from what was streamed."""
     reader = caught(platform, params)
     platform.worker().kill()
-    job = unharmed(platform, reader, after_death(undisturbed, params))
+    job = unharmed(platform, reader, undisturbed[str(params)])
     assert job["attempt"] == 2
     assert reader.events("resumed") == [{"attempt": 2}]
 
@@ -83,7 +78,7 @@ def test_engine_host_killed_is_only_a_pause(
     reader = caught(platform, params)
     host = platform.host()
     host.kill()
-    job = unharmed(platform, reader, after_death(undisturbed, params))
+    job = unharmed(platform, reader, undisturbed[str(params)])
     assert job["attempt"] == 1
     assert reader.events("resumed") == []
     assert platform.host().pid != host.pid
@@ -121,8 +116,7 @@ def test_redis_and_worker_lost_together_mislead_nobody(
     reader.whole()
     job = platform.job(reader)
     assert job["status"] == "succeeded", job["error"]
-    if expected := after_death(undisturbed, params):
-        assert (job["result"], job["usage"]) == (expected["result"], expected["usage"])
+    assert job["usage"]["prompt_tokens"] == undisturbed[str(params)]["usage"]["prompt_tokens"]
     anew = max((place for place, (_, event, _) in enumerate(reader.seen) if event == "restarted"), default=-1)
     heard = reader.seen[anew + 1 :]
     assert "".join(data["text"] for _, event, data in heard if event == "delta") == job["result"]["text"]

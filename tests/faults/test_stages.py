@@ -40,9 +40,8 @@ def stored(platform: Platform, collection: str) -> int:
 
 
 def asking(platform: Platform) -> Reader:
-    """A question answered with a seed: a greedy answer may use the prompt that another job left in the cache.
-
-    That changes the last digits, and a model of random weights turns over at those.
+    """A question with a seed. Its words are not compared between runs: the weights are random, and what else was in
+    a batch turns their choice over (ADR 13).
     """
     params = {"temperature": 0.8, "seed": 7, "max_tokens": 250}
     return platform.post("/v1/jobs", json={"type": "rag", "input": ASKED, "params": params})
@@ -107,12 +106,12 @@ def test_extraction_is_taken_over_when_the_control_worker_dies(platform: Platfor
     eventually(lambda: not psutil.pid_exists(child.pid))
 
 
-def test_question_whose_finder_dies_is_answered_the_same(platform: Platform, undisturbed: dict[str, Any]) -> None:
+def test_question_whose_finder_dies_is_given_the_same_passages(platform: Platform, undisturbed: dict[str, Any]) -> None:
     """The embedding worker is dead when the question comes: it waits, and is found by the sweep."""
     platform.await_worker("demo-embed")
     platform.worker(EMBEDDER).kill()
     reader = asking(platform)
-    assert whole(platform, reader)["result"] == undisturbed
+    assert whole(platform, reader)["result"]["passages"] == undisturbed["passages"]
 
 
 @pytest.mark.parametrize("fault", ["worker", "host", "redis"])
@@ -133,11 +132,9 @@ def test_question_disturbed_in_its_answer_goes_on_with_what_was_found_and_read(
     assert reader.events("passages") == [{"passages": undisturbed["passages"]}]
     assert reader.events("restarted") == []
     assert len(read) > 0
-    assert undisturbed["text"].startswith(read)
     assert "".join(reader.deltas()) == job["result"]["text"]
     assert job["result"]["text"].startswith(read)
-    if fault == "redis":
-        assert job["result"] == undisturbed
+    assert job["result"]["passages"] == undisturbed["passages"]
 
 
 def test_question_cancelled_between_its_stages_ends_there(platform: Platform, undisturbed: dict[str, Any]) -> None:
