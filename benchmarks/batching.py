@@ -16,8 +16,8 @@ from rich.console import Console
 from benchmarks import tables
 from benchmarks.tables import Cell, Table, median
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Delta, Engine, Finish, Handle, Params, Prompt, Request
+from tasks.models.catalog import Model
+from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Prompt, Request
 from workers import engines
 
 _SLOTS = 4

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.tables import Cell, Table
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Delta, Finish, Handle, Params, Progress, Request
+from tasks.models.catalog import Model
+from tasks.models.engine import Delta, Finish, Handle, Params, Progress, Request
 from workers import engines
 from workers.engines.llamacpp import LlamaCpp
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.clients import Direct
-from tasks.catalog import Model
+from tasks.models.catalog import Model
 from workers import engines
 from workers.engines.llamacpp import LlamaCpp
 

@@ -26,17 +26,17 @@ from sqlalchemy import text
 
 from benchmarks import tables
 from benchmarks.tables import Table, median, percentile
-from cli import embedded, processes
+from cli.launcher import embedded, processes
 from db import chunks, documents, migrate
 from db import session as db_session
 from db.scope import scope
 from db.session import Sessions
 from tasks import keys
-from tasks.catalog import Model
-from tasks.documents import intake, ranking
+from tasks.documents import ingest, ranking
 from tasks.documents.chunking import Piece
-from tasks.documents.intake import NewDocument
+from tasks.documents.ingest import NewDocument
 from tasks.keys import Caller
+from tasks.models.catalog import Model
 
 DIMENSIONS = 384
 CHUNKS_A_DOCUMENT = 20
@@ -159,12 +159,12 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         vectors = _units(CHUNKS_A_DOCUMENT, draw)
         new = NewDocument("x", None, "text", None, None, {})
         with sessions.begin() as session:
-            job = intake.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {})
-            [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
-            intake.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
+            job = ingest.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {})
+            [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
+            ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
         began = time.perf_counter()
         with sessions.begin() as session:
-            intake.store(session, caller.tenant_id, waiting.id, pieces, vectors)
+            ingest.store(session, caller.tenant_id, waiting.id, pieces, vectors)
         took_s += time.perf_counter() - began
     return took_s
 

@@ -18,8 +18,8 @@ from rich.console import Console
 from benchmarks import random_gguf, tables
 from benchmarks.tables import Cell, Table
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Engine
+from tasks.models.catalog import Model
+from tasks.models.engine import Engine
 from workers import engines
 
 # One name for each way to cut: llama.cpp, src/llama-vocab.cpp, `llama_vocab::impl::load`. Not all are in every build.

@@ -7,21 +7,21 @@ import click
 # name -> "module:command". Imported only when asked for: `forebay up` stays
 # running beside the models and should not hold an HTTP client or an ORM in memory.
 COMMANDS = {
-    "ask": "cli.ask:ask",
-    "cancel": "cli.cancel:cancel",
-    "demo": "cli.demo:demo",
-    "ingest": "cli.ingest:ingest",
-    "jobs": "cli.jobs:jobs",
-    "keys": "cli.keys:keys",
-    "migrate": "cli.migrate:migrate",
-    "models": "cli.models:models",
-    "requeue": "cli.requeue:requeue",
-    "run": "cli.run:run",
-    "search": "cli.search:search",
-    "status": "cli.status:status",
-    "submit": "cli.submit:submit",
-    "up": "cli.up:up",
-    "watch": "cli.watch:watch",
+    "ask": "cli.client.ask:ask",
+    "cancel": "cli.client.cancel:cancel",
+    "demo": "cli.launcher.demo:demo",
+    "ingest": "cli.client.ingest:ingest",
+    "jobs": "cli.client.jobs:jobs",
+    "keys": "cli.operator.keys:keys",
+    "migrate": "cli.operator.migrate:migrate",
+    "models": "cli.operator.models:models",
+    "requeue": "cli.operator.requeue:requeue",
+    "run": "cli.client.run:run",
+    "search": "cli.client.search:search",
+    "status": "cli.client.status:status",
+    "submit": "cli.client.submit:submit",
+    "up": "cli.launcher.up:up",
+    "watch": "cli.client.watch:watch",
 }
 
 

@@ -14,7 +14,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import ids, record
+from tasks import ids
+from tasks.jobs import view
 from tasks.keys import Caller
 
 LIFE_S = 300  # so that an EventSource can connect again with the same address for a while
@@ -37,7 +38,7 @@ class NewTicket:
             "object": "ticket",
             "ticket": self.ticket,
             "job": ids.show(self.job_id),
-            "expires_at": record.when(dt.datetime.fromtimestamp(self.expires_s, dt.UTC)),
+            "expires_at": view.when(dt.datetime.fromtimestamp(self.expires_s, dt.UTC)),
         }
 
 

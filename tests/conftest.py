@@ -16,7 +16,7 @@ import pytest
 import redis
 import structlog
 
-from cli import embedded, processes
+from cli.launcher import embedded, processes
 from db import migrate
 from db.session import Sessions
 from tasks.keys import Caller

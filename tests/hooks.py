@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import jobs
-from tasks.jobs import Outcome
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Parcel, Shown

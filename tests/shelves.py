@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import chunks, documents
 from db.scope import scope
 from tasks import ids
-from tasks.documents import intake
+from tasks.documents import ingest
 from tasks.documents.chunking import Piece
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -70,8 +70,8 @@ def store(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece], vectors: Floats
 ) -> bool:
     """Makes these the document's chunks, as a worker does."""
-    intake.fix_dimensions(session, tenant_id, document_id, vectors.shape[1])
-    return intake.store(session, tenant_id, document_id, pieces, vectors)
+    ingest.fix_dimensions(session, tenant_id, document_id, vectors.shape[1])
+    return ingest.store(session, tenant_id, document_id, pieces, vectors)
 
 
 def units(count: int, dimensions: int = 384, *, seed: int = 0) -> Floats:

@@ -12,12 +12,13 @@ from sqlalchemy import text
 from db import session as db_session
 from db import tables, workers
 from db.session import Sessions
-from tasks import ids, jobs, keys
-from tasks.catalog import Catalog, Model
-from tasks.jobs import Claim, Submission
+from tasks import ids, keys
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Claim, Submission
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.lifecycle import Status
-from tasks.record import Record
+from tasks.models.catalog import Catalog, Model
 from tasks.settings import WebhookSettings
 from tasks.webhooks.destinations import Policy
 
@@ -68,7 +69,7 @@ def submission(**changes: Any) -> Submission:
     return Submission(**(whole | changes))
 
 
-def submit(sessions: Sessions, caller: Caller, **changes: Any) -> Record:
+def submit(sessions: Sessions, caller: Caller, **changes: Any) -> JobView:
     with sessions.begin() as session:
         return jobs.submit(session, MODELS, caller, submission(**changes))
 

@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from db.documents import KINDS, STATUSES, Kind
 from db.jobs import LANES
 from tasks import ids
-from tasks.documents.intake import MAX_CHARACTERS
+from tasks.documents.ingest import MAX_CHARACTERS
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters
 from webapi.schemas import JobError
 from webapi.webhook_schemas import job_webhook

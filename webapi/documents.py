@@ -11,12 +11,14 @@ from flask import Request, Response, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
-from tasks import errors, idempotency, ids, record
-from tasks.documents import holdings, intake
-from tasks.documents.holdings import Collection
-from tasks.documents.intake import NewDocument
+from tasks import errors, ids
+from tasks.documents import ingest, library
+from tasks.documents.ingest import NewDocument
+from tasks.documents.library import Collection
+from tasks.doors import idempotency
 from tasks.errors import InvalidField
-from tasks.record import Record
+from tasks.jobs import view
+from tasks.jobs.view import JobView
 from webapi import auth, body, multipart, schemas, service
 from webapi import document_schemas as own
 from webapi.api import Blueprint, load, reply
@@ -60,8 +62,8 @@ def bring(headers: dict[str, str]) -> Response:
         return accept(wanted, lambda session: _ingest(session, given, new))
 
 
-def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Record:
-    return intake.ingest(
+def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> JobView:
+    return ingest.ingest(
         session,
         service.current().catalog,
         auth.caller(),
@@ -84,7 +86,7 @@ def browse(query: dict[str, Any]) -> Response:
     """List documents, newest first"""
     before = ids.parse(query.pop("after", ""), ids.DOCUMENT)
     with service.current().sessions.begin() as session:
-        found, more = holdings.page(session, auth.caller(), before=before, **query)
+        found, more = library.page(session, auth.caller(), before=before, **query)
     cursor = ids.show(found[-1].id, ids.DOCUMENT) if more else None
     return reply({"object": "list", "data": [document.as_json() for document in found], "next": cursor})
 
@@ -95,7 +97,7 @@ def browse(query: dict[str, Any]) -> Response:
 def show(document_id: str) -> Response:
     """Look at a document"""
     with service.current().sessions.begin() as session:
-        found = holdings.get(session, auth.caller(), _parse_id(document_id))
+        found = library.get(session, auth.caller(), _parse_id(document_id))
     return reply(found.as_json())
 
 
@@ -105,7 +107,7 @@ def show(document_id: str) -> Response:
 def delete(document_id: str) -> Response:
     """Delete a document"""
     with service.current().sessions.begin() as session:
-        holdings.delete(session, auth.caller(), _parse_id(document_id))
+        library.delete(session, auth.caller(), _parse_id(document_id))
     return Response(status=204)
 
 
@@ -116,7 +118,7 @@ def delete(document_id: str) -> Response:
 def browse_collections(query: dict[str, Any]) -> Response:
     """List collections by name"""
     with service.current().sessions.begin() as session:
-        found, more = holdings.collections(session, auth.caller(), **query)
+        found, more = library.collections(session, auth.caller(), **query)
     data = [_collection(collection) for collection in found]
     return reply({"object": "list", "data": data, "next": found[-1].name if more else None})
 
@@ -127,7 +129,7 @@ def browse_collections(query: dict[str, Any]) -> Response:
 def show_collection(name: str) -> Response:
     """Look at a collection"""
     with service.current().sessions.begin() as session:
-        found = holdings.collection(session, auth.caller(), _checked(name))
+        found = library.collection(session, auth.caller(), _checked(name))
     return reply(_collection(found))
 
 
@@ -137,7 +139,7 @@ def show_collection(name: str) -> Response:
 def delete_collection(name: str) -> Response:
     """Delete a collection with all its documents"""
     with service.current().sessions.begin() as session:
-        holdings.delete_collection(session, auth.caller(), _checked(name))
+        library.delete_collection(session, auth.caller(), _checked(name))
     return Response(status=204)
 
 
@@ -205,7 +207,7 @@ def _collection(found: Collection) -> dict[str, Any]:
         "dimensions": found.dimensions,
         "documents": found.documents,
         "chunks": found.chunks,
-        "created_at": record.when(found.created_at),
+        "created_at": view.when(found.created_at),
         "links": {"self": path, "documents": f"/v1/documents?collection={found.name}"},
     }
 
@@ -221,5 +223,5 @@ def _parse_id(shown: str) -> uuid.UUID:
 def _checked(name: str) -> str:
     """The name in a path. Raises `NotFound`, worded as for a collection that isn't there."""
     if not own.is_name(name):
-        raise holdings.no_collection(name)
+        raise library.no_collection(name)
     return name

@@ -6,9 +6,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from tasks import timing
-from tasks.idempotency import HEADER
-from tasks.timing import Timing
+from tasks.doors.idempotency import HEADER
+from tasks.jobs import timing
+from tasks.jobs.timing import Timing
 from webapi import hints
 
 # What PostgreSQL can keep; `webapi.body` refuses the rest wherever it stands.

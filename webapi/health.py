@@ -15,7 +15,7 @@ from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import jobs, probing, workers
-from tasks import catalog
+from tasks.models import catalog
 from webapi import service
 from webapi.api import Blueprint, reply
 from webapi.errors import RETRY_AFTER_S

@@ -14,13 +14,16 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import attempts, ending, errors, failpoints, idempotency, ids, jobs, retrying, stages
+from tasks import errors, failpoints, ids
 from tasks.documents import questions
-from tasks.idempotency import Once
-from tasks.jobs import Submission
+from tasks.doors import idempotency, retrying
+from tasks.doors.idempotency import Once
+from tasks.jobs import attempts, endings, jobs
+from tasks.jobs.jobs import Submission
+from tasks.jobs.view import JobView
+from tasks.kinds import stages
 from tasks.queues import window
 from tasks.queues.window import Ticket
-from tasks.record import Record
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
 from webapi import auth, presence, schemas, service
@@ -53,7 +56,7 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
     return accept(wanted_once(headers, "jobs", given), lambda session: _submit(session, given))
 
 
-def _submit(session: Session, given: dict[str, Any]) -> Record:
+def _submit(session: Session, given: dict[str, Any]) -> JobView:
     make = questions.submit if given["type"] == stages.RAG else jobs.submit
     submission = _submission(given, named_webhook(session, given))
     return make(session, service.current().catalog, auth.caller(), submission)
@@ -88,7 +91,7 @@ def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
     return Once(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
 
 
-def accept(wanted: Once | None, make: Callable[[Session], Record]) -> Response:
+def accept(wanted: Once | None, make: Callable[[Session], JobView]) -> Response:
     """Makes the job, lets it straight into the window where that has room, wakes a worker, and answers."""
     serving = service.current()
     ticket: Ticket | None = None
@@ -148,9 +151,9 @@ def cancel(job_id: str) -> Response:
     """
     serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
     with serving.sessions.begin() as session:
-        job, closing = ending.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
+        job, closing = endings.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
     if closing:
-        ending.announce(serving.redis, closing, ttl_s)
+        endings.announce(serving.redis, closing, ttl_s)
         serving.refiller.ask(job.queue)
     return reply(job.as_json())
 
@@ -163,7 +166,7 @@ def parse_id(shown: str) -> uuid.UUID:
     return job_id
 
 
-def _awaited(job_id: uuid.UUID, wait_s: float) -> Record:
+def _awaited(job_id: uuid.UUID, wait_s: float) -> JobView:
     """The job when it has ended, or as it is after so many seconds."""
     serving = service.current()
     with serving.readers.held(auth.caller().tenant_id):
@@ -175,7 +178,7 @@ def _awaited(job_id: uuid.UUID, wait_s: float) -> Record:
     return _look(job_id)
 
 
-def _look(job_id: uuid.UUID) -> Record:
+def _look(job_id: uuid.UUID) -> JobView:
     serving = service.current()
     with serving.sessions.begin() as session:
         found = jobs.get(session, auth.caller(), job_id)
@@ -183,7 +186,7 @@ def _look(job_id: uuid.UUID) -> Record:
     return replace(found, position=wait.position) if wait else found
 
 
-def _shown(found: Record, encoding_format: str) -> Response:
+def _shown(found: JobView, encoding_format: str) -> Response:
     """The job whole, with its attempts, and the vectors that lists and events only link to."""
     shown = found.as_json()
     with service.current().sessions.begin() as session:

@@ -5,7 +5,7 @@ from flask import Response
 from marshmallow import fields
 
 from db import workers
-from tasks import catalog
+from tasks.models import catalog
 from webapi import service
 from webapi.api import Blueprint, reply
 

@@ -8,8 +8,10 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks import ids, lifecycle, stages
-from tasks.lifecycle import Status
+from tasks import ids
+from tasks.jobs import lifecycle
+from tasks.jobs.lifecycle import Status
+from tasks.kinds import stages
 from tasks.streams import transcript
 from tasks.streams.follow import ANY_ATTEMPT, Position
 from webapi.conversation import Conversation
@@ -308,7 +310,7 @@ class Links(ma.Schema):
 
 
 class Job(ma.Schema):
-    """One job. `tasks.record` renders it; this says what can be relied on."""
+    """One job. `tasks.jobs.view` renders it; this says what can be relied on."""
 
     id = fields.String(required=True)
     object = fields.String(required=True, validate=validate.Equal("job"), metadata={"enum": ["job"]})

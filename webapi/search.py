@@ -7,14 +7,16 @@ from flask import Response
 from numpy.typing import NDArray
 
 from db import vectors, workers
-from tasks import ending, errors, jobs, stages
-from tasks.catalog import Model
+from tasks import errors
 from tasks.documents import ranking
 from tasks.documents.ranking import Home
-from tasks.jobs import Submission
-from tasks.lifecycle import Status
+from tasks.jobs import endings, jobs
+from tasks.jobs.jobs import Submission
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
+from tasks.kinds import stages
+from tasks.models.catalog import Model
 from tasks.queues import window
-from tasks.record import Record
 from webapi import auth, presence, service
 from webapi import document_schemas as own
 from webapi.api import Blueprint, reply
@@ -91,7 +93,7 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     raise errors.Unavailable(f"the query couldn't be embedded: {error['message']}")
 
 
-def _submitted(model: Model, query: str) -> Record:
+def _submitted(model: Model, query: str) -> JobView:
     serving = service.current()
     submission = Submission(
         type=stages.EMBED,
@@ -109,11 +111,11 @@ def _submitted(model: Model, query: str) -> Record:
     return job
 
 
-def _cancel(job: Record) -> None:
+def _cancel(job: JobView) -> None:
     """Nobody waits for it any more."""
     serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
     with serving.sessions.begin() as session:
-        _, closing = ending.cancel(session, serving.redis, auth.caller(), job.id, ttl_s)
+        _, closing = endings.cancel(session, serving.redis, auth.caller(), job.id, ttl_s)
     if closing:
-        ending.announce(serving.redis, closing, ttl_s)
+        endings.announce(serving.redis, closing, ttl_s)
         serving.refiller.ask(job.queue)

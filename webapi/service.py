@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.session import Sessions
-from tasks import catalog
+from tasks.doors.reading import Reader
+from tasks.jobs.view import JobView
+from tasks.models import catalog
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import Ticket
-from tasks.record import Record
 from tasks.streams import stream
-from tasks.streams.reading import Reader
 from webapi.capacity import Shares, Turns
 from webapi.settings import Settings
 
@@ -128,7 +128,7 @@ class Service:
         if tenant := g.pop("has_turn", None):
             self._large.give_back(tenant)
 
-    def wake(self, accepted: Record, ticket: Ticket | None) -> None:
+    def wake(self, accepted: JobView, ticket: Ticket | None) -> None:
         """What follows the commit of a job: its wake-up, now or as soon as the window has room."""
         if ticket:
             self.refiller.send(ticket)

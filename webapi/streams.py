@@ -10,12 +10,13 @@ import structlog
 from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks import jobs, tickets
+from tasks import tickets
+from tasks.doors.reading import Step
 from tasks.errors import ForebayError
-from tasks.jobs import Wait
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Wait
 from tasks.streams import follow
 from tasks.streams.follow import START, Position
-from tasks.streams.reading import Step
 from tasks.streams.stream import Event
 from webapi import auth, presence, schemas, service
 from webapi.api import Blueprint, reply

@@ -25,14 +25,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import catalog, errors, failpoints, stopping
+from tasks import errors, failpoints, stopping
 from tasks import settings as shared_settings
-from tasks.catalog import Model
+from tasks.models import catalog
+from tasks.models.catalog import Model
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher
-from tasks.queues.sweep import Sweeper
 from tasks.streams import stream
-from workers import engines, logs, run, settings, threads
+from tasks.sweep.sweeper import Sweeper
+from workers import engines, heartbeat, logs, run, settings
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -164,11 +165,11 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
 
 def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
-    threads.beat(worker)
+    heartbeat.beat(worker)
     if worker.embeds:
         threading.Thread(target=index, args=(worker,), name="index", daemon=True).start()
     worker.refiller.ask(worker.model)  # by its thread, which goes on trying should PostgreSQL go away right now
-    return threads.start(worker)
+    return heartbeat.start(worker)
 
 
 def index(worker: Worker) -> None:

@@ -5,7 +5,7 @@ import threading
 from typing import Protocol
 
 from tasks import errors
-from tasks.jobs import Claim
+from tasks.jobs.jobs import Claim
 from tasks.streams.transcript import Transcript
 
 

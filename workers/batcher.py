@@ -12,7 +12,7 @@ import structlog
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.engine import Engine
+from tasks.models.engine import Engine
 from workers.quarantine import Quarantine, Run
 
 log = structlog.get_logger(__name__)

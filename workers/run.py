@@ -10,19 +10,21 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tasks import attempts, errors, failpoints, jobs, stages
-from tasks.jobs import Claim, Onward, Outcome
-from tasks.lifecycle import Status
+from tasks import errors, failpoints
+from tasks.jobs import attempts, jobs
+from tasks.jobs.jobs import Claim, Onward, Outcome
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
+from tasks.kinds import stages
 from tasks.queues import window
 from tasks.queues.window import Ticket
-from tasks.record import Record
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
-from workers import embedding, ingestion
 from workers.attempt import Attempt, Stop
-from workers.generation import Generation
-from workers.pen import Pen
+from workers.publisher import Pen
+from workers.stages import embedding, ingestion
+from workers.stages.generation import Generation
 from workers.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -241,7 +243,7 @@ def put_off(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
     return again
 
 
-def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
+def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None:
     """Writes the end down, waiting for PostgreSQL as long as it takes; None when the attempt is over before.
 
     An end that PostgreSQL won't have is replaced by one without the result and the words, which it will.
@@ -256,10 +258,10 @@ def settle(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
         return write_end(worker, attempt, bare)
 
 
-def write_end(worker: Worker, attempt: Attempt, outcome: Outcome) -> Record | None:
+def write_end(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None:
     """The same. Raises SQLAlchemy's errors when PostgreSQL refuses it again and again."""
     claim = attempt.claim
-    record: Record | None = None
+    record: JobView | None = None
 
     def write() -> None:
         nonlocal record
@@ -303,7 +305,7 @@ def persist(attempt: Attempt, write: Callable[[], None]) -> bool:
             return True
 
 
-def announce(pen: Pen, ended: Record) -> None:
+def announce(pen: Pen, ended: JobView) -> None:
     """The stream's last event, with the job. Best effort: who misses it is told from PostgreSQL."""
     pen.transcript.entries.append(Entry(len(pen.transcript.entries) + 1, ended.status, ended.as_json()))
     try:

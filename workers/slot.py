@@ -2,8 +2,9 @@
 
 import time
 
-from tasks import errors, jobs
-from tasks.jobs import Onward
+from tasks import errors
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Onward
 from workers.attempt import Attempt
 from workers.worker import Worker
 

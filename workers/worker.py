@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import redis
 
 from db.session import Sessions
-from tasks.engine import Engine
+from tasks.models.engine import Engine
 from tasks.queues.dispatch import Dispatcher, Refiller
-from tasks.queues.sweep import Sweeper
+from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
-from workers.cutting import Cutter
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
+from workers.stages.cutting import Cutter
 from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored

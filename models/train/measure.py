@@ -8,8 +8,8 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from tasks.catalog import Model
-from tasks.engine import Delta, Engine, Finish, Params, Prompt, Request
+from tasks.models.catalog import Model
+from tasks.models.engine import Delta, Engine, Finish, Params, Prompt, Request
 from workers import engines
 
 from . import probes

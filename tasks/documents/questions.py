@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tasks import errors, jobs, stages
-from tasks.catalog import Catalog
+from tasks import errors
 from tasks.documents import ranking
-from tasks.jobs import Claim, Submission
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Claim, Submission
+from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.record import Record
+from tasks.kinds import stages
+from tasks.models.catalog import Catalog
 
 TOP_K = 5
 
@@ -22,7 +24,7 @@ _TEMPLATE = Path(__file__).parent / "templates" / "rag.txt"
 Passage = dict[str, Any]  # as clients see it
 
 
-def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Record:
+def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> JobView:
     """Accepts a question. See `jobs.insert` for what follows.
 
     Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have.

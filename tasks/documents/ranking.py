@@ -13,7 +13,7 @@ from db import chunks, documents
 from db.chunks import Hit
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents.holdings import no_collection
+from tasks.documents.library import no_collection
 from tasks.keys import Caller
 
 Scalar = str | int | float | bool

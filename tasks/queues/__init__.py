@@ -1,1 +1,1 @@
-"""How waiting jobs get to workers: the window, what is sent, and the sweep that mends the rest."""
+"""How waiting jobs get to workers: the window, the order, and what is sent."""

@@ -13,8 +13,9 @@ from db import jobs, turns, windows, workers
 from db.jobs import Job
 from db.turns import Next
 from db.workers import Worker
-from tasks import lifecycle, stages
-from tasks.lifecycle import Status
+from tasks.jobs import lifecycle
+from tasks.jobs.lifecycle import Status
+from tasks.kinds import stages
 from tasks.queues import broker
 
 # The longest that batch work stands still behind interactive work: then one job of it goes first.

@@ -12,7 +12,7 @@ import redis
 import structlog
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tasks import lifecycle
+from tasks.jobs import lifecycle
 from tasks.streams import stream
 from tasks.streams.stream import Event
 

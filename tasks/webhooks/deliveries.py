@@ -19,9 +19,10 @@ from sqlalchemy.orm import Session
 from db import webhooks
 from db.jobs import Job
 from db.webhooks import Delivery
-from tasks import errors, ids, record
+from tasks import errors, ids
+from tasks.jobs import view
+from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.record import Record
 
 TEST = "webhook.test"
 
@@ -108,19 +109,19 @@ class Shown:
             "webhook": ids.show(self.endpoint_id, ids.WEBHOOK) if self.endpoint_id else None,
             "job": ids.show(self.job_id) if self.job_id else None,
             "url": self.url,
-            "created_at": record.when(self.created_at),
-            "next_at": record.when(self.next_at),
+            "created_at": view.when(self.created_at),
+            "next_at": view.when(self.next_at),
             "last_status": self.last_status,
             "last_error": self.last_error,
         }
 
 
-def note_end(session: Session, job: Job, ended: Record) -> None:
+def note_end(session: Session, job: Job, ended: JobView) -> None:
     """Writes down who is to be told of this job's end, in the transaction that ends it."""
     note_ends(session, job.tenant_id, f"job.{ended.status}", [(job, ended)])
 
 
-def note_ends(session: Session, tenant_id: uuid.UUID, type: str, ends: Iterable[tuple[Job, Record]]) -> None:
+def note_ends(session: Session, tenant_id: uuid.UUID, type: str, ends: Iterable[tuple[Job, JobView]]) -> None:
     """Writes down who is to be told that the tenant's jobs ended so, in the transaction that ends them."""
     listening = webhooks.listening(session, tenant_id, type)
     made: list[dict[str, Any]] = []
@@ -233,7 +234,7 @@ def wait_s(attempts: int, answer: Answer) -> float | None:
     return max(_GAPS_S[attempts - 1], asked_s) * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load
 
 
-def _message(ended: Record) -> dict[str, Any]:
+def _message(ended: JobView) -> dict[str, Any]:
     """The job object, its result a link when it is large, and thin when it is large even so."""
     job = ended.as_json()
     if ended.result is not None and len(_compact(job)) > MAX_JOB_BYTES:
@@ -242,7 +243,7 @@ def _message(ended: Record) -> dict[str, Any]:
 
 
 def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:
-    return _compact({"type": type, "timestamp": record.when(happened_at), "data": data})
+    return _compact({"type": type, "timestamp": view.when(happened_at), "data": data})
 
 
 def _compact(value: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cli import client as api
-from cli.client import ApiError, Client, Event, Unreachable, parse
+from cli.client import client as api
+from cli.client.client import ApiError, Client, Event, Unreachable, parse
 
 JOB = {"id": "job_1", "status": "succeeded"}
 

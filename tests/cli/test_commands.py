@@ -8,14 +8,16 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import client as api
-from cli import database, datafolder, embedded, modelfiles, submit
-from cli.client import Client
+from cli.client import client as api
+from cli.client import submit
+from cli.client.client import Client
+from cli.launcher import datafolder, embedded, modelfiles
 from cli.main import main
+from cli.operator import database
 from db.session import Sessions
 from tasks import ids
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tests import tables
 from tests.conftest import Stack, without_embedding_model
 
@@ -188,7 +190,7 @@ def test_key_is_made_for_what_runs_from_a_data_folder(stack: Stack, tmp_path: Pa
 
 def test_demonstration_asks_what_the_demo_model_can_answer() -> None:
     """The fact sheet holds the answer, and the prompts fit the smallest model."""
-    from cli import demo
+    from cli.launcher import demo
 
     (question, asked), (_, story) = demo.requests()
     assert "harbour is 19" in question

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from cli import demo
-from cli.client import Client
+from cli.client.client import Client
+from cli.launcher import demo
 from cli.main import main
 from tests.cli.standin import PASSAGE, StandIn, standing_in
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from cli import embedded, processes
+from cli.launcher import embedded, processes
 
 from .test_processes import is_gone, wait_for
 

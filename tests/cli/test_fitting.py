@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli import fitting
-from cli.fitting import Fit
+from cli.launcher import fitting
+from cli.launcher.fitting import Fit
 
 # On ctransformers a file takes 1.1 times its bytes.
 HEADER = {"file_bytes": 1000, "cache_bytes_per_token": 10, "context": 2048}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cli import hearts
-from cli.hearts import SILENT_S, Hearts, Listener
+from cli.launcher import hearts
+from cli.launcher.hearts import SILENT_S, Hearts, Listener
 
 WORKERS = {"worker-a": "a", "control": "control"}
 

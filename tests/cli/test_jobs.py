@@ -8,8 +8,8 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from cli import jobs
-from cli.client import Client
+from cli.client import jobs
+from cli.client.client import Client
 from cli.main import main
 from db.session import Sessions
 from tasks.keys import Caller

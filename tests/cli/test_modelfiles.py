@@ -8,9 +8,9 @@ import click
 import psutil
 import pytest
 
-from cli import fitting, modelfiles
-from tasks import catalog
-from tasks.catalog import Model
+from cli.launcher import fitting, modelfiles
+from tasks.models import catalog
+from tasks.models.catalog import Model
 from tests.conftest import EMBEDDING_MODEL, without_embedding_model
 from tests.workers import files
 from tests.workers.runs import MODEL

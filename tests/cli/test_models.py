@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from tasks import catalog
+from tasks.models import catalog
 from tests.workers import files
 from tests.workers.runs import MODEL
 

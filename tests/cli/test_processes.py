@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli import leftovers, processes
+from cli.launcher import leftovers, processes
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = (

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cli import processes, rotation
+from cli.launcher import processes, rotation
 from tests.cli.test_processes import spec, wait_for
 
 WRITER = """

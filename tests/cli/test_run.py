@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.client import Client
+from cli.client.client import Client
 from cli.main import main
 from tests.cli.standin import StandIn, standing_in
 from tests.cli.terminal import END, INTERRUPT, terminal

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli import credentials, datafolder, leftovers, processes, up
+from cli.launcher import credentials, datafolder, leftovers, processes, up
 from tests.conftest import free_port
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,8 +10,9 @@ import pytest
 from honcho.environ import parse_procfile
 from ruamel.yaml import YAML
 
-from cli import lineup
-from tasks import catalog, stopping
+from cli.launcher import lineup
+from tasks import stopping
+from tasks.models import catalog
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose" / "compose.yaml"

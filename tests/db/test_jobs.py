@@ -4,8 +4,8 @@ import datetime as dt
 
 from db import jobs
 from db.session import Sessions
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tests import tables
 
 

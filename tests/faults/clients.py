@@ -14,7 +14,7 @@ from typing import Any
 import click
 import httpx
 
-from cli.client import ENDS, Client
+from cli.client.client import ENDS, Client
 from tests.faults.rig import ECHO, FAST, LIMIT_S, fresh_connections
 from workers.engines import echo
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from cli import lineup
+from cli.launcher import lineup
 from tests.faults import checker
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Follower, History, Key, Party, echoed

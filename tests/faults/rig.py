@@ -16,7 +16,7 @@ import psycopg
 import redis
 
 from benchmarks import random_gguf, stacks
-from cli import credentials, embedded, lineup, processes
+from cli.launcher import credentials, embedded, lineup, processes
 from tests.conftest import EMBEDDING_MODEL, free_port
 from tests.faults.proxy import Proxy
 from tests.faults.subjects import Subject

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from cli.client import parse
+from cli.client.client import parse
 from db import session
 from tasks import keys
 from tests.faults.checker import Tally

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.client import Client
+from cli.client.client import Client
 from tests.conftest import Stack
 
 LONG = "word " * 2000  # forty seconds of the echo model's

@@ -9,8 +9,8 @@ import pytest
 
 from models.train import chats, contexts, documents, measure, names, probes
 from models.train.probes import Probe
-from tasks import catalog
-from tasks.engine import Engine
+from tasks.models import catalog
+from tasks.models.engine import Engine
 from workers import engines
 
 ROOT = Path(__file__).parents[2]

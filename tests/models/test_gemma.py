@@ -10,7 +10,8 @@ import pytest
 
 from models.gemma import weights
 from models.wheels import Unavailable
-from tasks import catalog, errors
+from tasks import errors
+from tasks.models import catalog
 from workers.engines import templates
 
 WHOLE = b"GGUF and what follows"

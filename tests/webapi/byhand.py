@@ -7,9 +7,10 @@ from typing import Any
 import redis
 
 from db.session import Sessions
-from tasks import ids, jobs
-from tasks.jobs import Outcome
-from tasks.lifecycle import Status
+from tasks import ids
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status
 from tasks.streams import stream
 from tasks.streams.stream import Answer, Writer
 from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse, encode_multipart
 
 from db.session import Sessions
 from tasks import ids
-from tasks.documents import holdings
+from tasks.documents import library
 from tasks.keys import Caller
 from tests import tables
 from tests.webapi.conftest import Api
@@ -357,4 +357,4 @@ def test_documents_of_a_cancelled_job_have_failed(api: Api, sessions: Sessions, 
     shown = api.get(document["links"]["self"]).json
     assert (shown["status"], shown["error"]["code"]) == ("failed", "cancelled")
     with sessions.begin() as session:
-        assert holdings.collection(session, caller, "books").chunks == 0
+        assert library.collection(session, caller, "books").chunks == 0

@@ -8,9 +8,10 @@ import pytest
 
 from db import vectors
 from db.session import Sessions
-from tasks import ids, jobs
-from tasks.jobs import Outcome
-from tasks.lifecycle import Status
+from tasks import ids
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status
 from tests import tables
 from tests.webapi.conftest import Api
 

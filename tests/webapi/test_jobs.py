@@ -12,7 +12,7 @@ from flask import Flask
 
 from db.session import Sessions
 from tasks import ids
-from tasks.lifecycle import Status
+from tasks.jobs.lifecycle import Status
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api

@@ -13,11 +13,12 @@ from sqlalchemy import func, select, text, update
 from db.jobs import Job
 from db.session import Sessions
 from db.workers import Worker
-from tasks import ids, jobs
+from tasks import ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import Outcome
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tests import shelves, tables
 from tests.webapi.conftest import Api
 from webapi import search as search_module

@@ -15,8 +15,9 @@ from flask import Flask
 
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs import Wait
-from tasks.streams import follow, reading, stream
+from tasks.doors import reading
+from tasks.jobs.jobs import Wait
+from tasks.streams import follow, stream
 from tasks.streams.transcript import PROGRESS, RESUMED
 from tests import tables
 from tests.webapi import byhand

@@ -15,7 +15,7 @@ from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi import webhook_schemas
-from workers.courier import Courier
+from workers.webhooks.courier import Courier
 
 URL = "https://example.com/hooks"
 ALL = ["job.cancelled", "job.expired", "job.failed", "job.succeeded"]

@@ -11,23 +11,24 @@ import pytest
 import redis
 
 from db.session import Sessions
-from tasks import catalog, ids
-from tasks.engine import Engine
-from tasks.jobs import Claim
+from tasks import ids
+from tasks.jobs.jobs import Claim
+from tasks.models import catalog
+from tasks.models.engine import Engine
 from tasks.queues.dispatch import Dispatcher
-from tasks.queues.sweep import Sweeper
 from tasks.settings import Settings
 from tasks.streams import stream, transcript
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
+from tasks.sweep.sweeper import Sweeper
 from tests import tables
-from workers import threads
+from workers import heartbeat
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
-from workers.generation import Ending, Generation
-from workers.pen import Pen
+from workers.publisher import Pen
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
+from workers.stages.generation import Ending, Generation
 from workers.worker import Worker
 
 
@@ -117,7 +118,7 @@ def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redi
             dispatcher=dispatcher,
             sweeper=Sweeper(dispatcher, client, client, tables.LEASE_S, 60),
         )
-        threads.beat(worker)
+        heartbeat.beat(worker)
         made.append(worker)
         return worker
 

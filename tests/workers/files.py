@@ -6,7 +6,7 @@ from pathlib import Path
 import gguf as library
 import numpy as np
 
-from tasks.catalog import Model
+from tasks.models.catalog import Model
 
 TOKENS = {"<unk>": 2, "a": 1, "b": 1}
 

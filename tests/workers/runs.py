@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tasks import catalog
-from tasks.engine import Delta, Finish, Handle, Params, Step
+from tasks.models import catalog
+from tasks.models.engine import Delta, Finish, Handle, Params, Step
 
 ROOT = Path(__file__).parents[2]
 MODEL = catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]

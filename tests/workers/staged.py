@@ -4,11 +4,11 @@ import uuid
 from typing import Any
 
 from db.session import Sessions
-from tasks import jobs
-from tasks.documents import intake, questions, ranking
-from tasks.documents.intake import NewDocument
+from tasks.documents import ingest, questions, ranking
+from tasks.documents.ingest import NewDocument
+from tasks.jobs import jobs
+from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.record import Record
 from tests import tables
 from workers.engines.echo import Echo
 
@@ -27,7 +27,7 @@ def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
 
 def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
     with sessions.begin() as session:
-        job_id = intake.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
+        job_id = ingest.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
     tables.dispatch(sessions, job_id)
     return job_id
 
@@ -49,7 +49,7 @@ def filed(raw: bytes, kind: str = "text") -> NewDocument:
     return NewDocument(None, raw, kind, None, f"notes.{kind}", {})
 
 
-def look(sessions: Sessions, caller: Caller, job_id: uuid.UUID) -> Record:
+def look(sessions: Sessions, caller: Caller, job_id: uuid.UUID) -> JobView:
     with sessions() as session:
         return jobs.get(session, caller, job_id)
 

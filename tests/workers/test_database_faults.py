@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 
 from db import session as db_session
 from db.session import Sessions
-from tasks import attempts
-from tasks.jobs import Outcome
+from tasks.jobs import attempts
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tasks.streams import stream
 from tests import severed, tables
-from workers import run, threads
+from workers import heartbeat, run
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.worker import Worker
@@ -81,7 +81,7 @@ def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: C
     worker.engine.token_s = 0.1
     job_id = tables.submit(sessions, caller).id
     tables.dispatch(sessions, job_id)
-    beside = threads.start(worker)
+    beside = heartbeat.start(worker)
     running = threading.Thread(target=run.run, args=(worker, job_id))
     running.start()
     while len(stream.read(worker.client, job_id)) < 2:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from cli import lineup
+from cli.launcher import lineup
 
 # Prints what Flower makes of a command line: it reads it a second time, in its own way.
 READ = """

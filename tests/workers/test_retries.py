@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from db.session import Sessions
-from tasks import attempts, errors, jobs
-from tasks.engine import Handle, Request
+from tasks import errors
+from tasks.jobs import attempts, jobs
 from tasks.keys import Caller
+from tasks.models.engine import Handle, Request
 from tasks.streams import stream, transcript
 from tests import tables
 from workers import run

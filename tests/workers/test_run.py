@@ -13,15 +13,16 @@ from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
-from tasks import ending, errors, jobs
-from tasks.engine import Prompt
-from tasks.jobs import Onward, Outcome
+from tasks import errors
+from tasks.jobs import endings, jobs
+from tasks.jobs.jobs import Onward, Outcome
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
+from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
 from tasks.streams.transcript import DELTA, STARTED, Transcript
 from tests import tables
-from workers import run, threads
+from workers import heartbeat, run
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
 from workers.worker import Worker
@@ -97,7 +98,7 @@ def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worke
     """With its heartbeat a worker keeps what has been streamed, and how far the prompt is."""
     job_id = dispatched(sessions, caller)
     thread = in_thread(worker, job_id)
-    threads.beat(worker)
+    heartbeat.beat(worker)
     with sessions() as session:
         job, output = jobs.find(session, caller, job_id)
         assert jobs.stored_transcript(output).text.startswith("one ")
@@ -107,20 +108,20 @@ def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worke
 
 def test_cancel_is_heard_at_once_and_by_the_heart(sessions: Sessions, caller: Caller, worker: Worker) -> None:
     """By the ear when Redis carries it, by the heartbeat's answer when it doesn't; nothing more is published."""
-    ear = threading.Thread(target=threads.listen, args=(worker,))
+    ear = threading.Thread(target=heartbeat.listen, args=(worker,))
     for by_ear in (False, True):
         job_id = dispatched(sessions, caller)
         thread = in_thread(worker, job_id)
         if by_ear:
             ear.start()
-            until(lambda: worker.client.pubsub_numsub(ending.CANCELS)[0][1])
+            until(lambda: worker.client.pubsub_numsub(endings.CANCELS)[0][1])
         with sessions.begin() as session:
-            _, closing = ending.cancel(session, worker.client, caller, job_id, 60)
+            _, closing = endings.cancel(session, worker.client, caller, job_id, 60)
         assert closing is not None
         if by_ear:
-            ending.announce(worker.client, closing, 60)
+            endings.announce(worker.client, closing, 60)
         else:
-            threads.beat(worker)
+            heartbeat.beat(worker)
         thread.join(30)
         assert not thread.is_alive()
         assert tables.column(sessions, job_id, "status") == "cancelled"
@@ -170,9 +171,9 @@ def test_job_that_postgresql_says_runs_here_and_does_not_is_handed_back(
     job_id, kept = dispatched(sessions, caller), dispatched(sessions, caller)
     thread = in_thread(worker, kept)
     tables.claim(sessions, job_id)
-    threads.beat(worker)
+    heartbeat.beat(worker)
     assert tables.column(sessions, job_id, "status") == "running"
-    threads.beat(worker)
+    heartbeat.beat(worker)
     assert tables.column(sessions, job_id, "status") == "queued"
     assert tables.column(sessions, job_id, "crashes") == 0
     assert tables.column(sessions, kept, "status") == "running"
@@ -199,7 +200,7 @@ def test_worker_that_takes_its_own_job_over_keeps_the_newer_attempt(
 def test_draining_worker_offers_no_slots(sessions: Sessions, worker: Worker) -> None:
     """Nobody fills a window for a worker that takes nothing more."""
     worker.draining.set()
-    threads.beat(worker)
+    heartbeat.beat(worker)
     with sessions() as session:
         strength = workers.strength(session, "alpha", tables.LEASE_S)
     assert (strength.slots, strength.free) == (0, 0)
@@ -219,9 +220,9 @@ def test_checkpoint_does_not_wait_for_who_holds_the_row(sessions: Sessions, call
     thread = in_thread(worker, job_id)
     with sessions.begin() as session:
         session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": job_id})
-        threads.beat(worker)
+        heartbeat.beat(worker)
         assert worker.held()[0].checkpointed == 0
-    threads.beat(worker)
+    heartbeat.beat(worker)
     thread.join()
 
 
@@ -232,7 +233,7 @@ def test_heart_beats_on_while_somebody_holds_the_jobs(sessions: Sessions, caller
     tables.silence(sessions, worker.id, 10 * tables.LEASE_S)
     with sessions.begin() as session:
         session.execute(text("LOCK TABLE jobs"))
-        threads.beat(worker)
+        heartbeat.beat(worker)
         with sessions() as other:
             assert workers.strength(other, worker.model, tables.LEASE_S).workers == 1
     assert not worker.cut_off
@@ -248,9 +249,9 @@ def test_worker_that_was_cut_off_stays_silent_until_it_knows_what_is_its_own(
     with sessions.begin() as session:
         session.execute(text("LOCK TABLE jobs"))
         with pytest.raises(OperationalError):
-            threads.beat(worker)
+            heartbeat.beat(worker)
         assert worker.cut_off
-    threads.beat(worker)
+    heartbeat.beat(worker)
     assert not worker.cut_off
 
 
@@ -277,7 +278,7 @@ def test_slip_in_a_thread_does_not_end_it(worker: Worker) -> None:
             worker.gone.set()
         raise ZeroDivisionError("a slip")
 
-    threads._every(worker, 0.001, act)
+    heartbeat._every(worker, 0.001, act)
     assert len(rounds) == 2
 
 
@@ -326,7 +327,7 @@ def test_cut_off_worker_falls_silent_until_its_heart_is_heard(worker: Worker) ->
     assert not worker.cut_off
     worker.renew(time.monotonic() - tables.LEASE_S - 1)
     assert worker.cut_off
-    threads.beat(worker)
+    heartbeat.beat(worker)
     assert not worker.cut_off
 
 

@@ -5,10 +5,12 @@ import uuid
 import pytest
 
 from db.session import Sessions
-from tasks import errors, jobs, stages
-from tasks.jobs import Onward
+from tasks import errors
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Onward
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
+from tasks.kinds import stages
 from tests import tables
 from tests.workers.conftest import MakeWorker
 from workers import slot

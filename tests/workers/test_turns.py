@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tasks import errors
-from tests.workers.test_stages import until
+from tests.workers.stages.test_stages import until
 from workers.turns import Turns
 
 ANNA, BEN, CLARA = (uuid.UUID(int=number) for number in (1, 2, 3))

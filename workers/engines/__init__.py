@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Engine
+from tasks.models.catalog import Model
+from tasks.models.engine import Engine
 from workers.engines import ctransformers, echo, llamacpp
 
 _ENGINES: dict[str, Callable[[Model, int, int], Engine]] = {

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Delta, Engine, Finish, Params, Request
+from tasks.models.catalog import Model
+from tasks.models.engine import Delta, Engine, Finish, Params, Request
 from workers import engines
 from workers.engines import gguf, llamacpp_fit, templates
 

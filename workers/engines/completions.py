@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks import errors
-from tasks.engine import Delta, Finish, Progress, Step
+from tasks.models.engine import Delta, Finish, Progress, Step
 
 
 class Completion:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.catalog import Model
+from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
 from workers.engines import tokenizer
 from workers.engines.hosting import Host
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
-from tasks.engine import Delta, Params, Progress, Prompt, Request, Step
+from tasks.models.engine import Delta, Params, Progress, Prompt, Request, Step
 from workers.engines import gguf
 from workers.engines.ctransformers_model import Model, Slot
 from workers.engines.gguf import Header

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tasks import errors
-from tasks.engine import Finish, Progress, Request, Step
+from tasks.models.engine import Finish, Progress, Request, Step
 from workers.engines import ctransformers_fit, gguf, sampling, templates
 from workers.engines.marks import Piece
 from workers.engines.pieces import Pieces

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.catalog import Model
+from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
 
 _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
 _DIMENSIONS = 16

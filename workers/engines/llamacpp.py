@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Handle, Request
+from tasks.models.catalog import Model
+from tasks.models.engine import Handle, Request
 from workers.engines import hosting, sampling, tokenizer
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host

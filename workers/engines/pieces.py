@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.engine import Delta
+from tasks.models.engine import Delta
 
 
 @dataclass(slots=True)

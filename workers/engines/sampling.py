@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.engine import Params
+from tasks.models.engine import Params
 
 PENALTY_TOKENS = 64
 

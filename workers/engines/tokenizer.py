@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from tasks import errors
-from tasks.catalog import Model
-from tasks.engine import Engine, Prompt
+from tasks.models.catalog import Model
+from tasks.models.engine import Engine, Prompt
 from workers.engines.hosting import Host
 
 log = structlog.get_logger(__name__)

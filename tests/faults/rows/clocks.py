@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from cli import lineup
+from cli.launcher import lineup
 from tests.faults.checker import Tally
 from tests.faults.ground import PAIR, Ground, NotHere
 from tests.faults.rows.redises import under_load

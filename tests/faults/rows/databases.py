@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from cli import lineup
+from cli.launcher import lineup
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Party, greedy, seeded
 from tests.faults.ground import PAIR, Ground, NotHere, resumed, starts

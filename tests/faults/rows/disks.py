@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli import lineup
+from cli.launcher import lineup
 from tests.faults.checker import Tally
 from tests.faults.clients import greedy
 from tests.faults.ground import PAIR, Ground, NotHere, flow, starts

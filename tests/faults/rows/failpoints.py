@@ -2,7 +2,7 @@
 
 import time
 
-from cli import lineup
+from cli.launcher import lineup
 from tasks import failpoints
 from tests.faults.checker import Tally
 from tests.faults.clients import Party, greedy, seeded

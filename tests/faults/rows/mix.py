@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psutil
 import psycopg
 
-from cli import lineup
+from cli.launcher import lineup
 from tests.faults.checker import Tally
 from tests.faults.clients import Ask, Party, greedy, seeded
 from tests.faults.ground import DEMO_PAIR, PAIR, Ground, flow, starts

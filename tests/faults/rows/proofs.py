@@ -15,16 +15,16 @@ TESTS: dict[str, Sequence[str]] = {
         "tests/webapi/test_ambiguity.py::test_client_that_lost_its_answer_asks_again_and_has_one_job",
     ),
     "F28": (
-        "tests/tasks/queues/test_sweep.py::test_job_that_took_three_workers_with_it_is_poison",
-        "tests/workers/test_generation.py::test_job_whose_host_keeps_dying_is_poison_and_the_host_is_back",
-        "tests/workers/test_generation.py::test_neighbours_of_a_deadly_job_come_to_their_end",
-        "tests/workers/test_gguf.py::test_damaged_header_is_an_error_that_says_how",
+        "tests/tasks/sweep/test_sweeper.py::test_job_that_took_three_workers_with_it_is_poison",
+        "tests/workers/stages/test_generation.py::test_job_whose_host_keeps_dying_is_poison_and_the_host_is_back",
+        "tests/workers/stages/test_generation.py::test_neighbours_of_a_deadly_job_come_to_their_end",
+        "tests/workers/engines/test_gguf.py::test_damaged_header_is_an_error_that_says_how",
     ),
     "F31": (
-        "tests/tasks/queues/test_sweep.py::test_cancel_ends_a_job_once_whatever_its_state",
-        "tests/tasks/test_jobs.py::test_another_tenants_job_is_as_unknown_as_none",
+        "tests/tasks/sweep/test_sweeper.py::test_cancel_ends_a_job_once_whatever_its_state",
+        "tests/tasks/jobs/test_jobs.py::test_another_tenants_job_is_as_unknown_as_none",
         "tests/workers/test_run.py::test_cancel_is_heard_at_once_and_by_the_heart",
-        "tests/workers/test_generation.py::test_stop_ends_a_run_in_any_phase",
+        "tests/workers/stages/test_generation.py::test_stop_ends_a_run_in_any_phase",
     ),
     "F37": (
         "tests/webapi/test_hostile.py::test_resuming_after_what_is_no_event_is_refused",
@@ -34,7 +34,7 @@ TESTS: dict[str, Sequence[str]] = {
         "tests/webapi/test_streams.py::test_resuming_after_the_last_event_gives_nothing_more",
         "tests/webapi/test_streams.py::test_running_job_with_an_expired_stream_is_still_followed",
     ),
-    "F38": ("tests/workers/test_outbound.py", "tests/workers/test_courier.py"),
+    "F38": ("tests/workers/webhooks/test_outbound.py", "tests/workers/webhooks/test_courier.py"),
     "F39": ("tests/faults/test_webhooks.py",),
     "F41": ("tests/flow/test_walls.py::test_whatever_is_asked_is_answered_as_the_page_says",),
     "F42": (
@@ -51,8 +51,8 @@ TESTS: dict[str, Sequence[str]] = {
         "tests/webapi/test_mixing.py::test_wrong_secrets_of_a_good_key_do_not_stop_it",
     ),
     "F50": (
-        "tests/workers/test_gguf.py::test_header_changed_anywhere_is_read_or_refused",
-        "tests/workers/test_gguf.py::test_header_with_extreme_numbers_is_read_or_refused",
+        "tests/workers/engines/test_gguf.py::test_header_changed_anywhere_is_read_or_refused",
+        "tests/workers/engines/test_gguf.py::test_header_with_extreme_numbers_is_read_or_refused",
     ),
     "F52": (
         "tests/webapi/test_hostile.py::test_damaged_heads_are_refused",

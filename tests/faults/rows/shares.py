@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from cli import lineup
+from cli.launcher import lineup
 from tests.faults.checker import Tally
 from tests.faults.ground import Ground
 from tests.faults.rig import ECHO, FAST, Rig, fresh_connections

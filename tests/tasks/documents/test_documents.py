@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks import errors, ids
-from tasks.catalog import Catalog, Model
-from tasks.documents import holdings, intake, ranking
+from tasks.documents import ingest, library, ranking
 from tasks.documents.chunking import Piece
-from tasks.documents.intake import NewDocument
+from tasks.documents.ingest import NewDocument
 from tasks.documents.ranking import Passage
+from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.record import Record
+from tasks.models.catalog import Catalog, Model
 from tests import shelves, tables
 
 MODELS: Catalog = {
@@ -32,19 +32,19 @@ def new(text: str | None = "one", raw: bytes | None = None, **changes: Any) -> N
     return NewDocument(text=text, raw=raw, **(whole | changes))
 
 
-def ingest(
+def ingested(
     sessions: Sessions, caller: Caller, *given: NewDocument, name: str = "books", model: str | None = None
-) -> Record:
+) -> JobView:
     with sessions.begin() as session:
-        return intake.ingest(session, MODELS, caller, name, model, given or [new()], "interactive", 5, {})
+        return ingest.ingest(session, MODELS, caller, name, model, given or [new()], "interactive", 5, {})
 
 
 def shelve(sessions: Sessions, caller: Caller, *texts: str, vectors: Any = None, **changes: Any) -> uuid.UUID:
     """A document that is ready, with these chunks."""
-    job = ingest(sessions, caller, new(**changes))
+    job = ingested(sessions, caller, new(**changes))
     directions = np.eye(D, dtype=np.float32)[: len(texts)] if vectors is None else np.array(vectors, np.float32)
     with sessions.begin() as session:
-        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
+        [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
         shelves.store(session, caller.tenant_id, waiting.id, [Piece(text, 3) for text in texts], directions)
     return waiting.id
 
@@ -61,38 +61,38 @@ def search(
 
 def test_texts_go_straight_to_the_embedding_model(sessions: Sessions, caller: Caller) -> None:
     """The collection is made on first use, with the catalogue's model for embeddings."""
-    job = ingest(sessions, caller, new("one"), new("two words"))
+    job = ingested(sessions, caller, new("one"), new("two words"))
     assert (job.type, job.model, job.queue) == ("ingest", "embedder", "embedder")
     assert tables.column(sessions, job.id, "stage") == "embed_documents"
     with sessions.begin() as session:
-        waiting = intake.work(session, caller.tenant_id, job.id).waiting
+        waiting = ingest.work(session, caller.tenant_id, job.id).waiting
         assert [(one.kind, one.bytes) for one in waiting] == [("text", 3), ("text", 9)]
-        assert [intake.text(session, caller.tenant_id, one.id) for one in waiting] == ["one", "two words"]
-        assert [intake.raw(session, caller.tenant_id, one.id) for one in waiting] == [None, None]
-        made = holdings.collection(session, caller, "books")
+        assert [ingest.text(session, caller.tenant_id, one.id) for one in waiting] == ["one", "two words"]
+        assert [ingest.raw(session, caller.tenant_id, one.id) for one in waiting] == [None, None]
+        made = library.collection(session, caller, "books")
     assert (made.model, made.dimensions, made.documents, made.chunks) == ("embedder", None, 2, 0)
 
 
 def test_files_go_to_the_control_worker_first(sessions: Sessions, caller: Caller) -> None:
     """One file among texts is enough; what was found in it replaces it."""
-    job = ingest(sessions, caller, new("one"), new(None, b"%PDF", kind="pdf", filename="a.pdf"))
+    job = ingested(sessions, caller, new("one"), new(None, b"%PDF", kind="pdf", filename="a.pdf"))
     assert (job.model, job.queue) == ("embedder", "control")
     assert tables.column(sessions, job.id, "stage") == "extract"
     with sessions.begin() as session:
-        _, file = intake.work(session, caller.tenant_id, job.id).waiting
-        assert intake.raw(session, caller.tenant_id, file.id) == b"%PDF"
-        assert intake.text(session, caller.tenant_id, file.id) is None
-        intake.extracted(session, caller.tenant_id, file.id, "found")
-        assert intake.raw(session, caller.tenant_id, file.id) is None
-        assert intake.text(session, caller.tenant_id, file.id) == "found"
+        _, file = ingest.work(session, caller.tenant_id, job.id).waiting
+        assert ingest.raw(session, caller.tenant_id, file.id) == b"%PDF"
+        assert ingest.text(session, caller.tenant_id, file.id) is None
+        ingest.extracted(session, caller.tenant_id, file.id, "found")
+        assert ingest.raw(session, caller.tenant_id, file.id) is None
+        assert ingest.text(session, caller.tenant_id, file.id) == "found"
 
 
 def test_collection_keeps_its_model(sessions: Sessions, caller: Caller) -> None:
     """Vectors of two models can't be compared, so naming another is refused; naming none takes the collection's."""
-    ingest(sessions, caller, model="other")
-    assert ingest(sessions, caller).model == "other"
+    ingested(sessions, caller, model="other")
+    assert ingested(sessions, caller).model == "other"
     with pytest.raises(errors.InvalidField, match="other") as caught:
-        ingest(sessions, caller, model="embedder")
+        ingested(sessions, caller, model="embedder")
     assert caught.value.field == "model"
 
 
@@ -100,7 +100,7 @@ def test_collection_keeps_its_model(sessions: Sessions, caller: Caller) -> None:
 def test_model_that_cannot_embed_is_refused(sessions: Sessions, caller: Caller, model: str, field: str) -> None:
     """Nothing is made for it."""
     with pytest.raises(errors.ModelUnknown) as caught:
-        ingest(sessions, caller, model=model)
+        ingested(sessions, caller, model=model)
     assert caught.value.field == field
     with pytest.raises(errors.NotFound), sessions.begin() as session:
         ranking.collection_of(session, caller, "books")
@@ -109,22 +109,22 @@ def test_model_that_cannot_embed_is_refused(sessions: Sessions, caller: Caller, 
 def test_document_is_found_and_counted_once_its_last_lot_is_stored(sessions: Sessions, caller: Caller) -> None:
     """Until then nothing of it can be seen; the first vectors fix the collection's dimensions."""
     shelve(sessions, caller, "a")
-    job = ingest(sessions, caller)
+    job = ingested(sessions, caller)
 
     def store(text: str, first: int, *, last: bool) -> bool:
         vector = np.eye(D, dtype=np.float32)[:1]
         with sessions.begin() as session:
-            return intake.store(session, caller.tenant_id, waiting.id, [Piece(text, 3)], vector, first=first, last=last)
+            return ingest.store(session, caller.tenant_id, waiting.id, [Piece(text, 3)], vector, first=first, last=last)
 
     def seen() -> tuple[list[str], int, int | None]:
         with sessions.begin() as session:
-            home = holdings.collection(session, caller, "books")
-            shown = holdings.get(session, caller, waiting.id)
+            home = library.collection(session, caller, "books")
+            shown = library.get(session, caller, waiting.id)
         assert (home.dimensions, home.documents) == (D, 2)
         return sorted(passage.text for passage in search(sessions, caller, "b")), home.chunks, shown.chunks
 
     with sessions.begin() as session:
-        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
+        [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
     assert store("b", 0, last=False)
     assert seen() == (["a"], 1, None)
     assert store("c", 1, last=True)
@@ -137,25 +137,25 @@ def test_lots_of_an_earlier_attempt_are_kept_if_they_were_cut_the_same(
     sessions: Sessions, caller: Caller, cut: list[str], left: int
 ) -> None:
     """Else the document begins anew."""
-    job = ingest(sessions, caller)
+    job = ingested(sessions, caller)
     with sessions.begin() as session:
-        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
+        [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
         whose = (session, caller.tenant_id, waiting.id)
-        assert intake.resume(*whose, [Piece("a", 1)]) == 0
-        intake.store(*whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], last=False)
-        assert intake.resume(*whose, [Piece(text, 1) for text in cut]) == left
+        assert ingest.resume(*whose, [Piece("a", 1)]) == 0
+        ingest.store(*whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], last=False)
+        assert ingest.resume(*whose, [Piece(text, 1) for text in cut]) == left
         assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (left, left or None)
 
 
 def test_failed_document_leaves_no_chunks(sessions: Sessions, caller: Caller) -> None:
     """What was stored of it by then goes with it."""
-    job = ingest(sessions, caller)
+    job = ingested(sessions, caller)
     with sessions.begin() as session:
-        [waiting] = intake.work(session, caller.tenant_id, job.id).waiting
-        intake.store(
+        [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
+        ingest.store(
             session, caller.tenant_id, waiting.id, [Piece("a", 1)], np.eye(D, dtype=np.float32)[:1], last=False
         )
-        intake.failed(session, caller.tenant_id, waiting.id, "x", "y")
+        ingest.failed(session, caller.tenant_id, waiting.id, "x", "y")
         assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (0, None)
 
 
@@ -182,27 +182,27 @@ def test_vectors_of_another_dimension_are_refused(sessions: Sessions, caller: Ca
 
 def test_deleted_document_is_not_brought_back(sessions: Sessions, caller: Caller) -> None:
     """Its job goes on with the others."""
-    job = ingest(sessions, caller, new("one"), new("two"))
+    job = ingested(sessions, caller, new("one"), new("two"))
     with sessions.begin() as session:
-        gone, left = intake.work(session, caller.tenant_id, job.id).waiting
-        holdings.delete(session, caller, gone.id)
+        gone, left = ingest.work(session, caller.tenant_id, job.id).waiting
+        library.delete(session, caller, gone.id)
         shelves.store(session, caller.tenant_id, gone.id, [Piece("one", 1)], np.eye(D, dtype=np.float32)[:1])
-        intake.extracted(session, caller.tenant_id, gone.id, "one")
-        intake.failed(session, caller.tenant_id, gone.id, "x", "y")
-        assert [one.id for one in intake.work(session, caller.tenant_id, job.id).waiting] == [left.id]
+        ingest.extracted(session, caller.tenant_id, gone.id, "one")
+        ingest.failed(session, caller.tenant_id, gone.id, "x", "y")
+        assert [one.id for one in ingest.work(session, caller.tenant_id, job.id).waiting] == [left.id]
     assert search(sessions, caller) == []
 
 
 def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> None:
     """Ready ones with their chunks, failed ones with the reason; a ready one doesn't fail any more."""
-    job = ingest(sessions, caller, new("one", title="One"), new(None, b"x", kind="pdf", filename="b.pdf"))
+    job = ingested(sessions, caller, new("one", title="One"), new(None, b"x", kind="pdf", filename="b.pdf"))
     with sessions.begin() as session:
-        ready, failed = intake.work(session, caller.tenant_id, job.id).waiting
+        ready, failed = ingest.work(session, caller.tenant_id, job.id).waiting
         shelves.store(session, caller.tenant_id, ready.id, [Piece("one", 2)], np.eye(D, dtype=np.float32)[:1])
         for document in (ready, failed):
-            intake.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
-        assert intake.raw(session, caller.tenant_id, failed.id) is None
-        ended = intake.outcome(session, caller.tenant_id, job.id)
+            ingest.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
+        assert ingest.raw(session, caller.tenant_id, failed.id) is None
+        ended = ingest.outcome(session, caller.tenant_id, job.id)
     assert (ended.ready, ended.failed) == (1, [("unreadable_document", "no text")])
     first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
     error = {"code": "unreadable_document", "message": "no text"}
@@ -249,7 +249,7 @@ def test_search_is_bounded_by_count_score_and_filter(sessions: Sessions, caller:
 
 def test_search_in_a_collection_without_vectors_finds_nothing(sessions: Sessions, caller: Caller) -> None:
     """Documents that wait are no error."""
-    ingest(sessions, caller)
+    ingested(sessions, caller)
     assert search(sessions, caller) == []
 
 
@@ -282,22 +282,22 @@ def test_search_through_the_index_finds_the_same(
 def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) -> None:
     """Another tenant's ids are as good as none."""
     theirs = tables.tenant(sessions, "theirs")
-    job = ingest(sessions, caller)
+    job = ingested(sessions, caller)
     with sessions.begin() as session:
-        [own] = intake.work(session, caller.tenant_id, job.id).waiting
-        assert intake.work(session, theirs.tenant_id, job.id).waiting == []
-        assert intake.text(session, theirs.tenant_id, own.id) is None
-        intake.extracted(session, theirs.tenant_id, own.id, "theirs")
-        intake.failed(session, theirs.tenant_id, own.id, "x", "y")
+        [own] = ingest.work(session, caller.tenant_id, job.id).waiting
+        assert ingest.work(session, theirs.tenant_id, job.id).waiting == []
+        assert ingest.text(session, theirs.tenant_id, own.id) is None
+        ingest.extracted(session, theirs.tenant_id, own.id, "theirs")
+        ingest.failed(session, theirs.tenant_id, own.id, "x", "y")
         shelves.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
-        assert intake.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
-        for ask in (holdings.get, holdings.delete):
+        assert ingest.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
+        for ask in (library.get, library.delete):
             with pytest.raises(errors.NotFound):
                 ask(session, theirs, own.id)
-        for named in (ranking.collection_of, holdings.delete_collection):
+        for named in (ranking.collection_of, library.delete_collection):
             with pytest.raises(errors.NotFound):
                 named(session, theirs, "books")
-        assert intake.text(session, caller.tenant_id, own.id) == "one"
+        assert ingest.text(session, caller.tenant_id, own.id) == "one"
 
 
 def test_fused_ranking_rewards_what_both_have() -> None:

@@ -13,12 +13,12 @@ from sqlalchemy import text
 
 from db import turns
 from db.session import Sessions
-from tasks import jobs
+from tasks.jobs import jobs
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tasks.queues import window
 from tasks.queues.dispatch import Dispatcher
-from tasks.queues.sweep import Sweeper
+from tasks.sweep.sweeper import Sweeper
 from tests import tables
 
 TENANTS = ("ours", "theirs", "others", "fourth", "fifth", "sixth")

@@ -7,9 +7,9 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from db.turns import Next
-from tasks import jobs
+from tasks.jobs import jobs
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.lifecycle import Status
 from tasks.queues import window
 from tasks.queues.window import Ticket, View
 from tests import tables

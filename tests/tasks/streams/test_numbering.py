@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tasks import ids, lifecycle
+from tasks import ids
+from tasks.jobs import lifecycle
 from tasks.streams import follow, stream, transcript
 from tasks.streams.follow import Subscription
 from tasks.streams.stream import Answer, Event, Writer

@@ -12,13 +12,14 @@ from sqlalchemy import inspect
 
 from db import webhooks as rows
 from db.session import Sessions
-from tasks import ending, errors, ids, jobs
-from tasks.jobs import Outcome
+from tasks import errors, ids
+from tasks.jobs import endings, jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status as JobStatus
 from tasks.keys import Caller
-from tasks.lifecycle import Status as JobStatus
 from tasks.queues.dispatch import Dispatcher
-from tasks.queues.sweep import Sweeper
 from tasks.streams.transcript import Transcript
+from tasks.sweep.sweeper import Sweeper
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Answer, Shown, Status
 from tests import hooks, tables
@@ -41,7 +42,7 @@ def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
 def cancel_waiting(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = tables.submit(sessions, caller).id
     with sessions.begin() as session:
-        ending.cancel(session, client, caller, job_id, 60)
+        endings.cancel(session, client, caller, job_id, 60)
     return job_id
 
 
@@ -49,14 +50,14 @@ def cancel_running(sessions: Sessions, client: redis.Redis, caller: Caller) -> u
     job_id = hooks.begin(sessions, caller)
     for _ in range(2):
         with sessions.begin() as session:
-            ending.cancel(session, client, caller, job_id, 60)
+            endings.cancel(session, client, caller, job_id, 60)
     return job_id
 
 
 def expire(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = tables.submit(sessions, caller).id
     with sessions.begin() as session:
-        ending.close(session, client, job_id, JobStatus.EXPIRED, None, 60)
+        endings.close(session, client, job_id, JobStatus.EXPIRED, None, 60)
     return job_id
 
 

@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import errors, jobs
-from tasks.jobs import Outcome
+from tasks import errors
+from tasks.jobs import jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status as JobStatus
 from tasks.keys import Caller
-from tasks.lifecycle import Status as JobStatus
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Answer, Parcel, Status

@@ -1,0 +1,209 @@
+"""A client of the API: what `submit`, `watch` and the demonstration speak with."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import click
+import httpx
+
+from cli.launcher import credentials, datafolder
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+ENDS = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+_SILENCE_S = 30.0  # a stream has a heartbeat every 10 s
+_PATIENCE_S = 60.0
+_PAUSE_S = 0.5
+
+Job = dict[str, Any]
+
+
+class ApiError(click.ClickException):
+    """The API refused. `code` names the reason for programs."""
+
+    def __init__(self, status: int, code: str, message: str, field: str | None) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.status = status
+        self.code = code
+
+
+class Unreachable(click.ClickException):
+    """Nothing answered at the API's address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a job; `id` is None for those without a number. The last one's data is the job."""
+
+    id: str | None
+    type: str
+    data: dict[str, Any]
+
+
+class Client:
+    """Speaks to one API with one key. Not for several threads at once."""
+
+    def __init__(self, url: str, key: str) -> None:
+        timeout = httpx.Timeout(10, read=_SILENCE_S)
+        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    def submit(self, request: dict[str, Any]) -> Job:
+        return self._ask("POST", "/v1/jobs", json=request)
+
+    def get(self, job_id: str) -> Job:
+        return self._ask("GET", f"/v1/jobs/{job_id}")
+
+    def jobs(self, **filters: Any) -> list[Job]:
+        """The newest jobs, the newest first; `filters` are the API's, None where not given."""
+        asked = {name: value for name, value in filters.items() if value is not None}
+        return list(self._ask("GET", "/v1/jobs", params=asked)["data"])
+
+    def cancel(self, job_id: str) -> Job:
+        return self._ask("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def end(self, job_id: str) -> Job:
+        """The job as it ended, however long that takes. Raises like `events`."""
+        return [event for event in self.events(job_id) if event.type in ENDS][-1].data
+
+    def upload(self, file: Path, fields: dict[str, str]) -> Job:
+        """Brings a file into a collection; the job that ingests it."""
+        with file.open("rb") as opened:
+            return self._ask("POST", "/v1/documents", data=fields, files={"file": (file.name, opened)})
+
+    def search(self, query: str, collection: str, top_k: int | None = None) -> list[dict[str, Any]]:
+        """The passages that were found, the best first."""
+        asked = {"query": query, "collection": collection} | ({} if top_k is None else {"top_k": top_k})
+        return list(self._ask("POST", "/v1/search", json=asked)["results"])
+
+    def collection(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._ask("GET", f"/v1/collections/{name}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    def models(self) -> list[dict[str, Any]]:
+        return list(self._ask("GET", "/v1/models")["data"])
+
+    def events(self, job_id: str, after: str = "0") -> Iterator[Event]:
+        """The job's events after that one, to the last, each once: a lost connection is resumed.
+
+        Raises `ApiError`, and `Unreachable` when nothing answers for a minute.
+        """
+        lost_at: float | None = None
+        while True:
+            try:
+                for event in self._stream(job_id, after):
+                    lost_at, after = None, event.id or after
+                    yield event
+                    if event.type in ENDS:
+                        return
+                # It ended in good order, but before the last event: that was for us to come again, or there is none.
+                lost_at = None
+                if (job := self.get(job_id))["status"] in ENDS:
+                    for event in self._last(job, after):
+                        after = event.id or after
+                        yield event
+                    return
+            except (httpx.TransportError, Unreachable, ApiError) as error:
+                if isinstance(error, ApiError) and error.status != 503:
+                    raise
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > _PATIENCE_S:
+                    raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
+            time.sleep(_PAUSE_S)
+
+    def _last(self, job: Job, after: str) -> Iterator[Event]:
+        """The end of a job that ended just now, after all; what came before it too, if there is any."""
+        seen = False
+        for event in self._stream(job["id"], after):
+            seen = event.type in ENDS
+            yield event
+        if not seen:
+            yield Event(None, job["status"], job)
+
+    def _stream(self, job_id: str, after: str) -> Iterator[Event]:
+        headers = {"Last-Event-ID": after}
+        with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+            if response.status_code == 204:  # the job has ended, and `after` is its last event
+                return
+            if response.status_code != 200:
+                response.read()
+                raise _error(response)
+            yield from parse(response.iter_lines())
+
+    def _ask(self, method: str, path: str, **options: Any) -> Job:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
+        if response.status_code >= 400:
+            raise _error(response)
+        return dict(response.json())
+
+
+def parse(lines: Iterable[str]) -> Iterator[Event]:
+    """Server-sent events out of a response's lines (WHATWG HTML, section 9.2.6, as far as the API uses it)."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name:
+            fields[name] = value.removeprefix(" ")
+        elif not line:
+            if "data" in fields:
+                yield Event(fields.get("id"), fields.get("event", "message"), json.loads(fields["data"]))
+            fields = {}
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that say which API to ask, and calls it with a `client` for it."""
+
+    @click.option("--url", envvar="FOREBAY_URL", default=DEFAULT_URL, show_default=True, help="Of the API.")
+    @click.option("--key", envvar="FOREBAY_KEY", help="An API key; else the one of the data folder.")
+    @click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=".forebay",
+        show_default=True,
+        help="The data folder of the `forebay up` that runs here.",
+    )
+    @wraps(command)
+    def wrapper(url: str, key: str | None, data: Path, **given: Any) -> Any:
+        with Client(url, key or local_key(data)) as client:
+            return command(client=client, **given)
+
+    return wrapper
+
+
+def local_key(data: Path) -> str:
+    """The key that `forebay up` made for the data folder. Raises `UsageError` when there is none."""
+    try:
+        key = credentials.read(datafolder.DataFolder(data).secrets).key
+    except OSError:
+        key = None
+    if key is None:
+        raise click.UsageError(
+            f"no key: give --key or FOREBAY_KEY, or --data with a folder of `forebay up` (not {data})"
+        )
+    return key
+
+
+def _error(response: httpx.Response) -> ApiError:
+    try:
+        error = response.json()["error"]
+        return ApiError(response.status_code, error["code"], error["message"], error["field"])
+    except (ValueError, KeyError, TypeError):  # something else answered, a proxy perhaps
+        return ApiError(response.status_code, "unknown", f"{response.status_code} {response.reason_phrase}", None)

@@ -1,0 +1,50 @@
+"""`forebay watch`: a job's answer as it is made."""
+
+import sys
+
+import click
+
+from cli.client import client as api
+from cli.client import passages
+from cli.client.client import Client, Job
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@api.options
+def watch(client: Client, job_id: str) -> None:
+    """Print the answer of the job ID as it is made, from its beginning; status 1 unless it succeeds."""
+    job = follow(client, job_id)
+    if job["status"] != "succeeded":
+        sys.exit(1)
+
+
+def follow(client: Client, job_id: str, said: list[str] | None = None) -> Job:
+    """Prints a job's text on stdout as it comes and all else about it on stderr; returns the job as it ended.
+
+    `said` is given the text's pieces, for a caller that may be interrupted.
+    """
+    said = [] if said is None else said
+    for event in client.events(job_id):
+        match event.type:
+            case "delta":
+                said.append(event.data["text"])
+                click.echo(event.data["text"], nl=False)
+            case "queued":
+                _say(f"queued, {event.data['position']} before it")
+            case "restarted":
+                said.clear()
+                _say("\nrestarted, the answer begins anew:")
+            case "succeeded" | "failed" | "cancelled" | "expired":
+                click.echo()
+                if event.type != "succeeded":
+                    error = event.data["error"]
+                    _say(f"{event.type}: {error['message']}" if error else event.type)
+                for number, passage in enumerate((event.data["result"] or {}).get("passages", []), 1):
+                    _say(passages.told(number, passage))
+                return event.data
+    raise AssertionError("a stream ends with the job's end")
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)

@@ -1,0 +1,1 @@
+"""Everything on this machine, started, kept alive and stopped together."""

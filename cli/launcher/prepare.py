@@ -1,0 +1,38 @@
+"""What must be true of the database before anything else starts, as a process of its own.
+
+`python -m cli.launcher.prepare SECRETS` migrates and sees to it that the local key works. A process, so that
+the launcher holds no ORM in its memory and a signal ends it at once.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from cli.launcher import credentials
+from db import migrate
+from db import session as db_session
+from tasks import keys
+
+TENANT = "default"
+NAME = "forebay up"
+
+
+def prepare(database_url: str, pepper: str, secrets: Path) -> None:
+    """Migrates, and writes a new local key to the file unless the one there is good. Idempotent."""
+    migrate.upgrade(database_url)
+    known = credentials.read(secrets)
+    engine = db_session.open_engine(database_url, pool_size=1)
+    try:
+        with db_session.open_sessions(engine).begin() as session:
+            if known.key and keys.check(session, pepper=pepper, key=known.key):
+                return
+            made = keys.create(session, pepper=pepper, tenant=TENANT, name=NAME)
+        credentials.write(secrets, replace(known, key=made.key))
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    import os
+
+    prepare(os.environ["FOREBAY_DATABASE_URL"], os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))

@@ -1,0 +1,74 @@
+"""How an operator's command reaches the database."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from cli.launcher import credentials, datafolder, embedded, lineup
+from db import session as db_session
+from db.session import Sessions
+
+
+def option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that say which database to use, and calls it with its `database_url`."""
+
+    @click.option("--database-url", envvar="FOREBAY_DATABASE_URL", help="A PostgreSQL URL; else the data folder's.")
+    @click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=".forebay",
+        show_default=True,
+        help="The data folder of the `forebay up` that runs here.",
+    )
+    @wraps(command)
+    def wrapper(database_url: str | None, data: Path, **given: Any) -> Any:
+        if database_url is None and not data.exists():
+            raise click.UsageError(f"give --database-url, or --data with a folder of `forebay up` (not {data})")
+        if "pepper" in given:
+            given["pepper"] = given["pepper"] or _pepper(data)
+        if "catalog_file" in given:
+            given["catalog_file"] = given["catalog_file"] or _catalog(data)
+        if "redis_url" in given:
+            given["redis_url"] = given["redis_url"] or embedded.redis_url(data.resolve())
+        return command(database_url=database_url or embedded.postgres_url(data.resolve()), **given)
+
+    return wrapper
+
+
+def _catalog(data: Path) -> Path:
+    """The catalogue that the data folder's `forebay up` serves from."""
+    own = datafolder.DataFolder(data).catalog
+    return own if own.exists() else lineup.ROOT / "models" / "catalog.toml"
+
+
+def _pepper(data: Path) -> str:
+    """The pepper of the data folder. Raises `UsageError` when there is none."""
+    try:
+        return credentials.read(datafolder.DataFolder(data).secrets).pepper
+    except OSError as error:
+        raise click.UsageError(f"no pepper: give --pepper or FOREBAY_KEY_PEPPER, or --data (not {data})") from error
+
+
+@contextmanager
+def opened(database_url: str) -> Iterator[Session]:
+    """A transaction, committed at the block's end. Raises `ClickException` when the database doesn't answer."""
+    with reached(database_url) as sessions, sessions.begin() as session:
+        yield session
+
+
+@contextmanager
+def reached(database_url: str) -> Iterator[Sessions]:
+    """Any number of transactions, one after the other. Raises `ClickException` when the database doesn't answer."""
+    engine = db_session.open_engine(database_url, pool_size=1)
+    try:
+        yield db_session.open_sessions(engine)
+    except OperationalError as error:
+        raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
+    finally:
+        engine.dispose()

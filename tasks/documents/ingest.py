@@ -1,0 +1,293 @@
+"""Bringing documents into a collection. Every function takes a session, never commits, and opens the tenant's scope.
+
+A document is `pending` until its ingest job made it `ready`, or found that it can't be (`failed`).
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import chunks, documents
+from db.documents import DocumentText, Kind
+from db.jobs import Job, JobInput
+from db.scope import scope
+from tasks import errors, ids
+from tasks.documents.chunking import Piece
+from tasks.jobs import jobs
+from tasks.jobs.timing import ANY_TIME, Timing
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+from tasks.kinds import stages
+from tasks.models import catalog
+from tasks.models.catalog import Catalog, Model
+
+MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """What a client brings: a text, or a file (`raw`) whose text is still to be found, its shape already checked."""
+
+    text: str | None
+    raw: bytes | None
+    kind: Kind
+    title: str | None
+    filename: str | None
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A document that waits for its chunks; `bytes` is the size of what the client brought.
+
+    `is_file` says that its text is still to be found.
+    """
+
+    id: uuid.UUID
+    kind: Kind
+    bytes: int
+    is_file: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A job's documents that are neither ready nor failed, as they came; the bytes of those that are, and of all."""
+
+    waiting: list[Pending]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a job's documents: how many are ready, why others failed (code, message); the tokens it spent."""
+
+    ready: int
+    failed: list[tuple[str, str]]
+    tokens: int
+    result: dict[str, Any]
+
+
+def ingest(
+    session: Session,
+    models: Catalog,
+    caller: Caller,
+    collection: str,
+    model: str | None,
+    new: Sequence[NewDocument],
+    lane: str,
+    priority: int,
+    metadata: Mapping[str, str],
+    timing: Timing = ANY_TIME,
+    webhook: Mapping[str, Any] | None = None,
+) -> JobView:
+    """Accepts the documents and the job that ingests them; makes the collection when there is none of this name.
+
+    The collection's model is `model`, else the catalogue's default for embeddings. See `jobs.insert` for what
+    follows. Raises `ModelUnknown`, and `InvalidField` when the collection has another model, or for the job's times.
+    """
+    with scope(session, caller.tenant_id):
+        home, embedder = _home(session, models, caller.tenant_id, collection, model)
+    document_ids = [ids.new() for _ in new]
+    # Texts go straight to the embedding model; files first to the control worker, which finds the text in them.
+    stage, queue = stages.EMBED_DOCUMENTS, embedder.name
+    if any(document.text is None for document in new):
+        stage, queue = stages.EXTRACT, catalog.CONTROL
+    plan = jobs.Plan(
+        type=stages.INGEST,
+        stage=stage,
+        model=queue,
+        shown_model=embedder.name,
+        input={"collection": collection, "documents": [ids.show(id, ids.DOCUMENT) for id in document_ids]},
+        params={},
+        lane=lane,
+        priority=priority,
+        metadata=metadata,
+        timing=timing,
+        webhook=webhook,
+    )
+    accepted = jobs.insert(session, caller, plan)
+    with scope(session, caller.tenant_id):
+        for document_id, document in zip(document_ids, new, strict=True):
+            _add(session, caller.tenant_id, home.id, accepted.id, document_id, document)
+    return accepted
+
+
+def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
+    """What there is to do for the job, and what is done."""
+    with scope(session, tenant_id):
+        rows = documents.work(session, tenant_id, job_id)
+    waiting = [Pending(id, kind, size, is_file) for id, kind, size, status, is_file in rows if status == "pending"]
+    total = sum(size for _, _, size, _, _ in rows)
+    return Work(waiting, total - sum(document.bytes for document in waiting), total)
+
+
+def raw(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bytes | None:
+    """The file; None when its text was found already, or the document is gone."""
+    with scope(session, tenant_id):
+        return documents.contents(session, tenant_id, document_id, DocumentText.raw)
+
+
+def text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> str | None:
+    """The text; None when it wasn't found yet, or the document is gone."""
+    with scope(session, tenant_id):
+        return documents.contents(session, tenant_id, document_id, DocumentText.text)
+
+
+def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, text: str) -> None:
+    """Keeps the text that was found, and drops the file. Idempotent; does nothing when the document is gone."""
+    with scope(session, tenant_id):
+        documents.set_text(session, tenant_id, document_id, text)
+
+
+def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
+    """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
+    with scope(session, tenant_id):
+        if documents.give_up(session, tenant_id, document_id, code, message):
+            chunks.clear(session, tenant_id, document_id)
+            documents.set_text(session, tenant_id, document_id, None)
+
+
+def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int) -> None:
+    """Lets the document's collection have vectors of so many dimensions, if it has none yet. Idempotent.
+
+    Does nothing when the document is gone. Raises `DimensionsDiffer`. Others that ingest into the collection for the
+    first time wait for the end of the transaction: it should do nothing else.
+    """
+    with scope(session, tenant_id):
+        found = documents.find(session, tenant_id, document_id)
+        if found is None:
+            return
+        document, name = found
+        fixed = documents.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
+        if fixed is not None and fixed != dimensions:
+            raise errors.DimensionsDiffer(name, dimensions, fixed)
+
+
+def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:
+    """How many of the document's pieces an earlier attempt has stored; drops what it cut otherwise than we do."""
+    with scope(session, tenant_id):
+        last = chunks.last(session, tenant_id, document_id)
+        if last is None:
+            return 0
+        number, text = last
+        if number + 1 < len(pieces) and pieces[number].text == text:
+            return number + 1
+        chunks.clear(session, tenant_id, document_id)
+        documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
+    return 0
+
+
+def store(
+    session: Session,
+    tenant_id: uuid.UUID,
+    document_id: uuid.UUID,
+    pieces: Sequence[Piece],
+    vectors: NDArray[np.float32],
+    *,
+    first: int = 0,
+    last: bool = True,
+) -> bool:
+    """Adds chunks, numbered from `first` on; the last ones make the document ready, and all can be found.
+
+    `vectors` are (len(pieces), d), of length 1, and `fix_dimensions` has been asked about d. False when the document
+    doesn't wait any more, or is gone. It can't be deleted before the transaction ends, so that should be soon.
+    """
+    status = "ready" if last else "pending"
+    tokens = sum(piece.tokens for piece in pieces)
+    with scope(session, tenant_id):
+        home = documents.grow(session, tenant_id, document_id, chunks=len(pieces), tokens=tokens, status=status)
+        if home is None:
+            return False
+        rows = [
+            {
+                "document_id": document_id,
+                "number": number,
+                "tenant_id": tenant_id,
+                "collection_id": home,
+                "text": piece.text,
+                "tokens": piece.tokens,
+                "embedding": vector,
+            }
+            for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
+        ]
+        chunks.add(session, rows)
+    return True
+
+
+def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingested:
+    """What became of the job's documents, of those that are still there, and all that it spent on any."""
+    query = select(JobInput.input, Job.prompt_tokens).join(Job, Job.id == JobInput.job_id)
+    given, tokens = session.execute(query.where(JobInput.job_id == job_id)).one()
+    with scope(session, tenant_id):
+        rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
+    shown = [_summary(row) for row in rows]
+    return Ingested(
+        ready=sum(row.status == "ready" for row in rows),
+        failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
+        tokens=tokens or 0,
+        result={
+            "collection": given["collection"],
+            "documents": shown,
+            "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
+        },
+    )
+
+
+def _home(
+    session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, model: str | None
+) -> tuple[documents.Collection, Model]:
+    """The collection, kept until the transaction ends, and its model; it is made when there is none."""
+    home = documents.collection(session, tenant_id, name, keep=True)
+    if home is None:
+        embedder = jobs.model_for(models, "embed", model)
+        documents.add_collection(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
+        home = documents.collection(session, tenant_id, name, keep=True)
+    if home is None:
+        raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
+    if model is not None and model != home.model:
+        raise errors.InvalidField("model", f"the collection {name} has its vectors from {home.model}")
+    return home, jobs.model_for(models, "embed", home.model)
+
+
+def _add(
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID,
+    job_id: uuid.UUID,
+    document_id: uuid.UUID,
+    new: NewDocument,
+) -> None:
+    size = len(new.raw) if new.raw is not None else len((new.text or "").encode())
+    values = {
+        "id": document_id,
+        "tenant_id": tenant_id,
+        "collection_id": collection_id,
+        "job_id": job_id,
+        "title": new.title,
+        "labels": new.metadata,
+        "kind": new.kind,
+        "filename": new.filename,
+        "bytes": size,
+        "status": "pending",
+    }
+    documents.add(session, values, raw=new.raw, text=new.text)
+
+
+def _summary(row: documents.Document) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": ids.show(row.id, ids.DOCUMENT),
+        "title": row.title,
+        "filename": row.filename,
+        "status": row.status,
+        "chunks": row.chunks if row.status == "ready" else None,
+    }
+    if row.error_code:
+        shown["error"] = {"code": row.error_code, "message": row.error_message or ""}
+    return shown

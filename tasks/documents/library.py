@@ -1,0 +1,177 @@
+"""What a tenant has: its documents and collections, to be looked at, listed and deleted.
+
+Every function takes a session, never commits, and opens the tenant's scope itself.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import documents
+from db.jobs import Job
+from db.scope import scope
+from tasks import errors, ids
+from tasks.jobs import lifecycle, view
+from tasks.keys import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named set of documents; `dimensions` is None until it has its first vectors, `chunks` counts what's ready."""
+
+    name: str
+    model: str
+    dimensions: int | None
+    documents: int
+    chunks: int
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as the world sees it. Times are UTC."""
+
+    id: uuid.UUID
+    collection: str
+    job_id: uuid.UUID
+    title: str | None
+    filename: str | None
+    kind: str
+    metadata: dict[str, Any]
+    bytes: int
+    status: str
+    chunks: int | None
+    tokens: int | None
+    error: dict[str, str] | None
+    created_at: dt.datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """The document object of the API."""
+        shown = ids.show(self.id, ids.DOCUMENT)
+        return {
+            "id": shown,
+            "object": "document",
+            "collection": self.collection,
+            "title": self.title,
+            "filename": self.filename,
+            "kind": self.kind,
+            "metadata": self.metadata,
+            "bytes": self.bytes,
+            "status": self.status,
+            "chunks": self.chunks,
+            "tokens": self.tokens,
+            "error": self.error,
+            "created_at": view.when(self.created_at),
+            "links": {"self": f"/v1/documents/{shown}", "job": f"/v1/jobs/{ids.show(self.job_id)}"},
+        }
+
+
+def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
+    """The tenant's document. Raises `NotFound`, for another tenant's too."""
+    with scope(session, caller.tenant_id):
+        found = documents.find(session, caller.tenant_id, document_id)
+    if found is None:
+        raise _no_document(document_id)
+    return _settled(session, caller, [found])[0]
+
+
+def page(
+    session: Session, caller: Caller, *, limit: int, before: uuid.UUID | None = None, collection: str | None = None
+) -> tuple[list[Document], bool]:
+    """The tenant's documents, newest first, at most `limit` of those older than `before`; True when there are more.
+
+    Raises `NotFound` for a collection that the tenant doesn't have.
+    """
+    with scope(session, caller.tenant_id):
+        home = documents.collection(session, caller.tenant_id, collection) if collection is not None else None
+        if home is None and collection is not None:
+            raise no_collection(collection)
+        rows = documents.page(
+            session, caller.tenant_id, collection_id=home.id if home else None, before=before, limit=limit + 1
+        )
+    return _settled(session, caller, rows[:limit]), len(rows) > limit
+
+
+def delete(session: Session, caller: Caller, document_id: uuid.UUID) -> None:
+    """Deletes the document with its chunks. Raises `NotFound`, for another tenant's too."""
+    with scope(session, caller.tenant_id):
+        if not documents.remove(session, caller.tenant_id, document_id):
+            raise _no_document(document_id)
+
+
+def collections(session: Session, caller: Caller, *, limit: int, after: str = "") -> tuple[list[Collection], bool]:
+    """The tenant's collections by name, at most `limit` of those that follow `after`; True when there are more."""
+    with scope(session, caller.tenant_id):
+        rows = documents.counted(session, caller.tenant_id, after=after, limit=limit + 1)
+    return [_collection(row) for row in rows[:limit]], len(rows) > limit
+
+
+def collection(session: Session, caller: Caller, name: str) -> Collection:
+    """The tenant's collection, and what is in it counted. Raises `NotFound`, for another tenant's too."""
+    with scope(session, caller.tenant_id):
+        found = documents.counted(session, caller.tenant_id, name=name)
+    if not found:
+        raise no_collection(name)
+    return _collection(found[0])
+
+
+def delete_collection(session: Session, caller: Caller, name: str) -> None:
+    """Deletes the collection with all its documents. Raises `NotFound`, for another tenant's too."""
+    with scope(session, caller.tenant_id):
+        if not documents.remove_collection(session, caller.tenant_id, name):
+            raise no_collection(name)
+
+
+def no_collection(name: str) -> errors.NotFound:
+    return errors.NotFound(f"no collection {name[:64]}")
+
+
+def _collection(row: documents.Counted) -> Collection:
+    kept, count, ready = row
+    return Collection(kept.name, kept.model, kept.dimensions, count, ready or 0, kept.created_at)
+
+
+def _settled(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
+    """The rows' values; a document that waits for a job which has ended otherwise has failed with it."""
+    values = [_document(row, collection) for row, collection in rows]
+    waited_for = {value.job_id for value in values if value.status == "pending"}
+    mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
+    query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
+    ended = {row[0]: row[1:] for row in session.execute(query)} if waited_for else {}
+    return [
+        _failed_with(value, *ended[value.job_id]) if value.status == "pending" and value.job_id in ended else value
+        for value in values
+    ]
+
+
+def _failed_with(value: Document, status: str, code: str | None, message: str | None) -> Document:
+    error = {"code": code or status, "message": message or f"its job has ended: {status}"}
+    return replace(value, status="failed", error=error)
+
+
+def _document(row: documents.Document, collection: str) -> Document:
+    ready = row.status == "ready"
+    return Document(
+        id=row.id,
+        collection=collection,
+        job_id=row.job_id,
+        title=row.title,
+        filename=row.filename,
+        kind=row.kind,
+        metadata=row.labels,
+        bytes=row.bytes,
+        status=row.status,
+        chunks=row.chunks if ready else None,
+        tokens=row.tokens if ready else None,
+        error={"code": row.error_code, "message": row.error_message or ""} if row.error_code else None,
+        created_at=row.created_at,
+    )
+
+
+def _no_document(document_id: uuid.UUID) -> errors.NotFound:
+    return errors.NotFound(f"no document {ids.show(document_id, ids.DOCUMENT)}")

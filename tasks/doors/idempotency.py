@@ -1,0 +1,52 @@
+"""One request, one job: the same key and the same request give the same job, however often and at once."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db import idempotency
+from tasks import errors
+from tasks.jobs import jobs
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+
+HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The key that a client gave to a request, and the `fingerprint` of what it asks."""
+
+    key: str
+    fingerprint: bytes
+
+
+def fingerprint(*parts: Any) -> bytes:
+    """The same for the same request: its route, its fields in any order, the digests of its files."""
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def once(session: Session, caller: Caller, wanted: Once | None, make: Callable[[], JobView]) -> tuple[JobView, bool]:
+    """What `make` accepts; or, when the key stands for this request already, the job as it is now, and True.
+
+    The key is taken in the transaction that makes the job: both are there, or neither. Of two at the same moment the
+    later waits for the earlier. Raises `IdempotencyMismatch` for another request, and what `make` raises.
+    """
+    if wanted is None:
+        return make(), False
+    while not idempotency.reserve(session, caller.tenant_id, wanted.key, wanted.fingerprint):
+        found = idempotency.find(session, caller.tenant_id, wanted.key)
+        if found is None:
+            continue  # it was forgotten at this moment
+        fingerprint, job_id = found
+        if fingerprint != wanted.fingerprint:
+            raise errors.IdempotencyMismatch(HEADER, "the key was used for another request")
+        return jobs.get(session, caller, job_id), True
+    made = make()
+    idempotency.bind(session, caller.tenant_id, wanted.key, made.id)
+    return made, False

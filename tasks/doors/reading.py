@@ -1,0 +1,235 @@
+"""Reading a job's stream, whatever it is rendered as: before, during and after the run, from Redis or PostgreSQL."""
+
+import datetime as dt
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from db import jobs as jobs_table
+from db.jobs import Job, JobOutput
+from tasks import errors
+from tasks.errors import ForebayError
+from tasks.jobs import jobs, lifecycle, view
+from tasks.jobs.jobs import Wait
+from tasks.jobs.lifecycle import Status
+from tasks.keys import Caller
+from tasks.streams import follow, stream, transcript
+from tasks.streams.follow import ANY_ATTEMPT, START, Follower, Subscription
+from tasks.streams.stream import Event
+from tasks.streams.transcript import Entry
+
+log = structlog.get_logger(__name__)
+
+Step = Event | Wait | None
+
+_TICK_S = 1.0
+_LOOK_S = 0.02  # between two looks of a process
+_LOOKS_REMEMBERED = 4096
+_FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their position would only delay them
+_EARLIER_S = 0.25  # until the next try of a reader whose first look wasn't free
+
+
+class Scope(Protocol):
+    """Where sessions come from."""
+
+    def begin(self) -> AbstractContextManager[Session]: ...
+
+
+class _Looks:
+    """What was seen of waiting jobs, so that a process looks seldom, however many read: each look is a query.
+
+    It looks once a second for a job, and every 20 ms for one of all jobs, of which a tenant has every second at most.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[uuid.UUID, tuple[float, Wait | None]] = {}
+        self._free_at: dict[uuid.UUID | None, float] = {}  # by tenant; under None for all
+        self._lock = threading.Lock()
+
+    def at(self, tenant_id: uuid.UUID, job_id: uuid.UUID, look: Callable[[uuid.UUID], Wait | None]) -> Wait | None:
+        """Where the job stands, or stood when it was last looked at; None when it doesn't wait, or nobody knows yet."""
+        with self._lock:
+            now = time.monotonic()
+            looked_at, known = self._seen.get(job_id, (-math.inf, None))
+            free_at = max(self._free_at.get(None, 0.0), self._free_at.get(tenant_id, 0.0))
+            if now < looked_at + _TICK_S or now < free_at:
+                return known
+            if len(self._seen) >= _LOOKS_REMEMBERED:
+                self._seen.clear()
+                self._free_at.clear()
+            self._seen[job_id] = now, known  # for who asks meanwhile
+            self._free_at |= {None: now + _LOOK_S, tenant_id: now + 2 * _LOOK_S}
+        found = look(job_id)
+        with self._lock:
+            self._seen[job_id] = now, found
+        return found
+
+
+class Reader:
+    """Reads jobs' streams for a process. Thread-safe. Its thread starts with `start`, after any fork."""
+
+    def __init__(self, redis_url: str, sessions: Scope, lease_s: float) -> None:
+        self._sessions = sessions
+        self._lease_s = lease_s
+        self._looks = _Looks()
+        # What blocks for a second must be allowed more; what a request waits for, less.
+        self._client = stream.connect(redis_url, timeout_s=0.5, max_connections=256)
+        self._follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=32), self._which_ended)
+
+    def start(self) -> None:
+        self._follower.start()
+
+    def release(self) -> None:
+        """Ends what is being read, with `follow.Stopped`. Doesn't wait."""
+        self._follower.release()
+
+    def stop(self) -> None:
+        """`release`, and waits until the thread has ended."""
+        self._follower.stop()
+
+    def events(self, caller: Caller, job_id: uuid.UUID, after: int, under: int = ANY_ATTEMPT) -> Iterator[Step] | None:
+        """The job's events above `after`, to the last; while it waits, its position whenever that changes.
+
+        None when the job has ended and the reader has exactly all of them: asking again can give it nothing.
+
+        `under` is the attempt of which the reader had that event: where what it has was lost and told differently, it
+        is given `restarted` and everything anew.
+        Yields None when a second went by without news. Raises `NotFound` at once; while iterating `follow.Overflow`
+        (resume), `follow.Stopped` (resume elsewhere), and SQLAlchemy's errors where only PostgreSQL can tell the end.
+        """
+        with self._sessions.begin() as session:
+            job, output = jobs.find(session, caller, job_id)
+        if job.status in lifecycle.TERMINAL:
+            left = _replay(job, output, after, under)
+            return iter(left) if left else None
+        return self._live(caller, job, after, under)
+
+    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
+        """Returns when the job has ended, after `timeout_s`, when the process stops, or within a second of when
+        `has_left` says that whoever waits is gone."""
+        deadline = time.monotonic() + timeout_s
+        subscription = self._follower.subscribe_to_end(job_id)
+        try:
+            while (left_s := deadline - time.monotonic()) > 0:
+                if subscription.next(min(left_s, _TICK_S)) or has_left():
+                    return
+        except (follow.Ended, follow.Stopped):
+            return
+        finally:
+            self._follower.unsubscribe(subscription)
+
+    def _live(self, caller: Caller, job: Job, after: int, under: int) -> Iterator[Step]:
+        """What Redis holds already is read here, however much it is; what comes then, through the follower."""
+        since = START
+        for event in self._held(job.id):
+            if stream.misleads(event, after, under):
+                yield from self._anew(caller, job, event.attempt)
+                return
+            if event.entry.seq == after + 1:
+                after, under, since = event.entry.seq, event.attempt, (event.attempt, event.entry.seq)
+                yield event
+                if event.entry.type in lifecycle.TERMINAL:
+                    return
+        subscription = self._follower.subscribe(job.id, after, under=under, since=since)
+        try:
+            yield from self._follow(subscription, job)
+        except follow.Ended:
+            yield from self._rest(caller, job.id, subscription.after, subscription.under)
+        except follow.Misled:
+            yield from self._anew(caller, job, subscription.under)
+        finally:
+            self._follower.unsubscribe(subscription)
+
+    def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[Step]:
+        yield _restarted(attempt)
+        yield from self._live(caller, job, 0, attempt)
+
+    def _follow(self, subscription: Subscription, job: Job) -> Iterator[Step]:
+        """Events as they come, to the last; while it waits for its turn, the job's position whenever it changed."""
+        shown: int | None = None
+        waiting = lifecycle.shown(job.status) == Status.QUEUED
+        look_at = time.monotonic() + max(_FIRST_LOOK_S, _due_in_s(job))
+        while True:
+            if waiting and time.monotonic() >= look_at:
+                wait = self._looks.at(job.tenant_id, job.id, self._wait)
+                if wait and wait.position != shown:
+                    shown = wait.position
+                    yield wait
+                look_at = time.monotonic() + (_EARLIER_S if shown is None else _TICK_S)
+            until_look_s = look_at - time.monotonic() if waiting else _TICK_S
+            event = subscription.next(min(_TICK_S, max(0.0, until_look_s)))
+            yield event
+            if event:
+                waiting = False
+                if event.entry.type in lifecycle.TERMINAL:
+                    return
+
+    def _rest(self, caller: Caller, job_id: uuid.UUID, after: int, under: int) -> Iterator[Step]:
+        """What PostgreSQL has beyond `after`. The last event is given even where its number isn't beyond:
+        this reader hasn't seen it, whatever else was lost."""
+        try:
+            with self._sessions.begin() as session:
+                job, output = jobs.find(session, caller, job_id)
+        except errors.NotFound:
+            return
+        yield from _replay(job, output, after, under) or _replay(job, output, 0)[-1:]
+
+    def _held(self, job_id: uuid.UUID) -> Iterator[Event]:
+        try:
+            for page in stream.pages(self._client, job_id):
+                yield from page
+        except redis.RedisError as error:
+            log.warning("redis_unreachable", error=str(error))
+
+    def _wait(self, job_id: uuid.UUID) -> Wait | None:
+        try:
+            with self._sessions.begin() as session:
+                return jobs.wait(session, job_id, self._lease_s)
+        except PoolTimeout:
+            log.warning("connections_used_up")
+        except (SQLAlchemyError, ForebayError) as error:
+            log.warning("not_looked", error=type(error).__name__)
+        return None
+
+    def _which_ended(self, job_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:
+        with self._sessions.begin() as session:
+            return jobs_table.ended(session, job_ids)
+
+
+def _due_in_s(job: Job) -> float:
+    """Seconds until a scheduled job joins those who wait for their turn, by this machine's clock: it has no position
+    before, and may be looked for a little early or late."""
+    if job.status != Status.SCHEDULED or job.due_at is None:
+        return 0.0
+    return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
+
+
+def _restarted(attempt: int) -> Event:
+    """Tells a reader to forget what it has. Its number is 0, since who resumes after it is to get everything."""
+    return Event(attempt, Entry(0, transcript.RESTARTED, {"attempt": attempt}))
+
+
+def _replay(job: Job, output: JobOutput | None, after: int, under: int = ANY_ATTEMPT) -> list[Event]:
+    """An ended job's events beyond `after` as PostgreSQL keeps them, under the number of its last attempt.
+
+    Who has exactly all of them gets none. Who has more than all, or another event where the last is, saw words that
+    were lost with Redis before anyone kept them: it is told to begin anew; by a number alone, just the end.
+    """
+    entries = jobs.stored_transcript(output).entries
+    ended = view.with_output(job, output)
+    last = Entry(len(entries) + 1, ended.status, ended.as_json())
+    events = [Event(job.attempt, entry) for entry in [*entries, last]]
+    beyond = after >= last.seq and under < job.attempt
+    if beyond or any(stream.misleads(event, after, under) for event in events):
+        return [_restarted(job.attempt), *events]
+    return [event for event in events if event.entry.seq > after] or (events[-1:] if after > last.seq else [])

@@ -1,0 +1,96 @@
+"""Asking again for what a job that has ended was asked for. It stays as it ended: a new job names it."""
+
+import uuid
+
+from sqlalchemy.orm import Session
+
+from db import documents as documents_table
+from db.jobs import Job, JobInput
+from db.scope import scope
+from tasks import errors, ids
+from tasks.documents import questions
+from tasks.jobs import jobs, lifecycle, view
+from tasks.jobs.jobs import Plan, Submission
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.timing import Timing
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+from tasks.kinds import stages
+from tasks.models import catalog
+from tasks.models.catalog import Catalog
+
+_REQUEUED = frozenset({errors.Poison.code, *errors.SYSTEM})
+
+
+def retry(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -> JobView:
+    """Accepts a new job with input, params, lane, priority, metadata, webhook and deadline of one that has ended.
+
+    It is held to what the catalogue and the collections are now. An ingest takes over the documents that the old one
+    left waiting. See `jobs.insert` for what follows. Raises `NotFound`, `Conflict`, and what a submission raises.
+    """
+    old, _ = jobs.find(session, caller, job_id)
+    if old.status not in lifecycle.TERMINAL:
+        raise errors.Conflict(f"{ids.show(job_id)} hasn't ended")
+    given = session.get_one(JobInput, job_id)
+    again = _ingest if old.type == stages.INGEST else _submit
+    made = session.get_one(Job, again(session, models, caller, old, given).id)
+    made.retry_of = old.id
+    session.flush()
+    return view.of(made, None)
+
+
+def requeue(session: Session, models: Catalog, job_id: uuid.UUID) -> JobView:
+    """The operator's retry of a job that failed as poison or by the system's fault: one more attempt, under a new id.
+
+    The old job stays as it ended, and the new one has a single chance. Raises `NotFound`, `Conflict`, and what a
+    submission raises.
+    """
+    old = session.get(Job, job_id)
+    if old is None:
+        raise errors.NotFound(f"no job {ids.show(job_id)}")
+    if old.status != Status.FAILED or old.error_code not in _REQUEUED:
+        raise errors.Conflict(f"{ids.show(job_id)} didn't fail with one of: {', '.join(sorted(_REQUEUED))}")
+    accepted = retry(session, models, Caller(old.tenant_id, ""), job_id)
+    session.get_one(Job, accepted.id).chances = 1
+    return accepted
+
+
+def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> JobView:
+    submission = Submission(
+        type=old.type,
+        model=old.shown_model,
+        input=given.input,
+        params=given.params,
+        lane=old.lane,
+        priority=old.priority,
+        metadata=old.labels,
+        timing=Timing(deadline_s=old.deadline_s),
+        webhook=old.webhook,
+    )
+    accept = questions.submit if old.type == stages.RAG else jobs.submit
+    return accept(session, models, caller, submission)
+
+
+def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> JobView:
+    """Documents that are ready stay so, and those that failed keep nothing that could be tried again."""
+    model = jobs.model_for(models, "embed", old.shown_model)
+    job_id = ids.new()
+    with scope(session, caller.tenant_id):
+        taken = documents_table.take_over(session, caller.tenant_id, old.id, job_id)
+    if not taken:
+        raise errors.Conflict(f"{ids.show(old.id)} left no document waiting")
+    extracts = old.stage == stages.EXTRACT
+    plan = Plan(
+        type=stages.INGEST,
+        stage=stages.EXTRACT if extracts else stages.EMBED_DOCUMENTS,
+        model=catalog.CONTROL if extracts else model.name,
+        shown_model=model.name,
+        input={"collection": given.input["collection"], "documents": [ids.show(id, ids.DOCUMENT) for id in taken]},
+        params=given.params,
+        lane=old.lane,
+        priority=old.priority,
+        metadata=old.labels,
+        timing=Timing(deadline_s=old.deadline_s),
+        webhook=old.webhook,
+    )
+    return jobs.insert(session, caller, plan, job_id)

@@ -1,0 +1,126 @@
+"""A job as the world sees it."""
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from db.jobs import Job, JobOutput
+from tasks import ids
+from tasks.jobs import lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+
+    `queue` is the model on which its present stage runs or waits; clients aren't shown it.
+    """
+
+    id: uuid.UUID
+    tenant_id: uuid.UUID
+    type: str
+    model: str
+    queue: str
+    status: str
+    lane: str
+    priority: int
+    attempt: int
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    progress: dict[str, int] | None
+    result: dict[str, Any] | None
+    error: dict[str, str] | None
+    usage: dict[str, int] | None
+    metadata: dict[str, str]
+    run_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    deadline_s: int | None
+    retry_of: uuid.UUID | None
+    position: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in lifecycle.TERMINAL
+
+    def as_json(self) -> dict[str, Any]:
+        """The job object of the API, the same in a response and in a stream's last event."""
+        shown = ids.show(self.id)
+        path = f"/v1/jobs/{shown}"
+        return {
+            "id": shown,
+            "object": "job",
+            "type": self.type,
+            "model": self.model,
+            "status": self.status,
+            "lane": self.lane,
+            "priority": self.priority,
+            "created_at": when(self.created_at),
+            "started_at": when(self.started_at),
+            "finished_at": when(self.finished_at),
+            "run_at": when(self.run_at),
+            "expires_at": when(self.expires_at),
+            "deadline_s": self.deadline_s,
+            "retry_of": ids.show(self.retry_of) if self.retry_of else None,
+            "position": self.position,
+            "attempt": self.attempt,
+            "progress": self.progress,
+            "result": self.result,
+            "error": self.error,
+            "usage": self.usage,
+            "metadata": self.metadata,
+            "links": {
+                "self": path,
+                "events": f"{path}/events",
+                "cancel": f"{path}/cancel",
+                "retry": f"{path}/retry",
+            },
+        }
+
+
+def of(job: Job, result: dict[str, Any] | None) -> JobView:
+    """The record of a row and its result."""
+    return JobView(
+        id=job.id,
+        tenant_id=job.tenant_id,
+        type=job.type,
+        model=job.shown_model,
+        queue=job.model,
+        status=lifecycle.shown(job.status),
+        lane=job.lane,
+        priority=job.priority,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        progress=_pair(done=job.progress_done, total=job.progress_total),
+        result=result,
+        error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
+        usage=_usage(job),
+        metadata=job.labels,
+        run_at=job.run_at,
+        expires_at=job.expires_at,
+        deadline_s=job.deadline_s,
+        retry_of=job.retry_of,
+    )
+
+
+def with_output(job: Job, output: JobOutput | None) -> JobView:
+    return of(job, output.result if output else None)
+
+
+def _usage(job: Job) -> dict[str, int] | None:
+    spent = _pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens)
+    if spent and job.embedding_tokens is not None:
+        spent["embedding_tokens"] = job.embedding_tokens
+    return spent
+
+
+def _pair(**counts: int | None) -> dict[str, int] | None:
+    known = {name: count for name, count in counts.items() if count is not None}
+    return known if len(known) == len(counts) else None
+
+
+def when(moment: dt.datetime | None) -> str | None:
+    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None

@@ -1,0 +1,1 @@
+"""What kinds of jobs there are, one file each."""

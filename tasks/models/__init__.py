@@ -1,0 +1,1 @@
+"""The models that are served, and what an engine must be able to do."""

@@ -1,0 +1,243 @@
+"""Submitting, claiming, finishing: each rule on the real tables."""
+
+import threading
+
+import pytest
+
+from db import workers
+from db.session import Sessions
+from tasks import errors, ids
+from tasks.jobs import attempts, jobs
+from tasks.jobs.jobs import Outcome, Wait
+from tasks.jobs.lifecycle import Status
+from tasks.keys import Caller
+from tasks.streams.transcript import DELTA, STARTED, Transcript
+from tests import tables
+
+
+def said(*texts: str) -> Transcript:
+    transcript = Transcript()
+    transcript.add(STARTED, {"attempt": 1, "worker": "w1"}, tokens=4)
+    for number, text in enumerate(texts):
+        transcript.add(DELTA, {"text": text}, tokens=1, token_ids=(number,))
+    return transcript
+
+
+def running(sessions: Sessions, caller: Caller) -> jobs.Claim:
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    return claim
+
+
+def test_submitted_job_waits_with_what_was_asked(sessions: Sessions, caller: Caller) -> None:
+    """The record of a new job says what the client said, and that nothing has happened yet."""
+    record = tables.submit(sessions, caller, metadata={"order": "7"}, lane="batch", priority=2)
+    with sessions() as session:
+        assert jobs.get(session, caller, record.id) == record
+    assert (record.status, record.attempt, record.lane, record.priority) == ("queued", 0, "batch", 2)
+    assert record.metadata == {"order": "7"}
+    assert record.usage is record.result is record.error is None
+
+
+def test_job_without_a_model_gets_the_default_of_its_type(sessions: Sessions, caller: Caller) -> None:
+    """The model marked default serves its types; for others the first that can."""
+    assert tables.submit(sessions, caller, model=None).model == "beta"
+    chat = {"messages": [{"role": "user", "content": "hi"}]}
+    assert tables.submit(sessions, caller, model=None, type="chat", input=chat).model == "alpha"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"model": "gamma"}, "model"),
+        ({"model": "beta", "type": "chat"}, "model"),
+        ({"model": None, "type": "x"}, "type"),
+    ],
+)
+def test_unknown_model_is_refused_by_name(
+    sessions: Sessions, caller: Caller, changes: dict[str, object], field: str
+) -> None:
+    """No other model answers for one that isn't there."""
+    with pytest.raises(errors.ModelUnknown) as refused:
+        tables.submit(sessions, caller, **changes)
+    assert refused.value.field == field
+
+
+def test_prompt_too_big_by_its_bytes_is_refused_before_anything_is_written(sessions: Sessions, caller: Caller) -> None:
+    """64 tokens of context can't hold 64 times 64 bytes and one."""
+    with pytest.raises(errors.PromptTooLong) as refused:
+        tables.submit(sessions, caller, input={"prompt": "x" * (64 * 64 + 1)})
+    assert refused.value.field == "input.prompt"
+    messages = [{"role": "user", "content": "é" * 1024}] * 3
+    with pytest.raises(errors.PromptTooLong) as refused:
+        tables.submit(sessions, caller, type="chat", input={"messages": messages})
+    assert refused.value.field == "input.messages"
+    tables.submit(sessions, caller, input={"prompt": "x" * (64 * 64)})
+
+
+def test_claim_happens_once_however_many_ask(sessions: Sessions, caller: Caller) -> None:
+    """A message delivered eight times at once gives one attempt."""
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    claims: list[jobs.Claim | None] = []
+    threads = [threading.Thread(target=lambda: claims.append(tables.claim(sessions, job_id))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [claim.attempt for claim in claims if claim] == [1]
+    assert tables.column(sessions, job_id, "worker_id") == "w1"
+
+
+def test_claim_gives_what_a_run_needs(sessions: Sessions, caller: Caller) -> None:
+    """Input, parameters, a seed that stays, and an empty checkpoint."""
+    claim = running(sessions, caller)
+    assert (claim.input, claim.params) == ({"prompt": "one two three four"}, {"temperature": 0})
+    assert claim.checkpoint.entries == []
+    with sessions.begin() as session:
+        assert jobs.hand_back(session, claim.job_id, 1, said("one "))
+    tables.dispatch(sessions, claim.job_id)
+    again = tables.claim(sessions, claim.job_id, worker_id="w2")
+    assert again is not None
+    assert (again.attempt, again.seed) == (2, claim.seed)
+    assert again.checkpoint.text == "one "
+    assert again.checkpoint.exact() == ((0,), "one ")
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DISPATCHED])
+def test_claim_takes_nothing_but_dispatched_jobs(sessions: Sessions, caller: Caller, status: Status) -> None:
+    """A message that comes late, twice, or after the end does nothing."""
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        tables.put(session, job_id, status)
+    assert tables.claim(sessions, job_id) is None
+    assert tables.column(sessions, job_id, "attempt") == 0
+
+
+def test_claim_for_another_model_is_refused(sessions: Sessions, caller: Caller) -> None:
+    """A worker takes jobs of its own model only."""
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    assert tables.claim(sessions, job_id, model="beta") is None
+
+
+def test_given_seed_is_kept(sessions: Sessions, caller: Caller) -> None:
+    """The client's seed is the job's."""
+    job_id = tables.submit(sessions, caller, params={"seed": 11}).id
+    tables.dispatch(sessions, job_id)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    assert jobs.params(claim, 10).seed == 11
+
+
+def test_params_fill_in_defaults_within_the_room(sessions: Sessions, caller: Caller) -> None:
+    """What the client left open is the default; an answer never exceeds the context."""
+    claim = running(sessions, caller)
+    params = jobs.params(claim, 50)
+    assert (params.max_tokens, params.temperature, params.top_p, params.stop) == (50, 0, 0.95, ())
+
+
+def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Caller) -> None:
+    """The end is one transaction, and a second end of the same attempt is refused."""
+    claim = running(sessions, caller)
+    outcome = Outcome(Status.SUCCEEDED, 4, 2, {"text": "one two ", "finish_reason": "stop"})
+    with sessions.begin() as session:
+        record = jobs.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
+    assert (record.status, record.result, record.usage) == (
+        "succeeded",
+        outcome.result,
+        {"prompt_tokens": 4, "completion_tokens": 2},
+    )
+    with pytest.raises(errors.Fenced), sessions.begin() as session:
+        jobs.finish(session, claim.job_id, 1, said(), outcome)
+    assert tables.usage_rows(sessions, claim.job_id) == [(4, 2)]
+    with sessions() as session:
+        assert jobs.get(session, caller, claim.job_id) == record
+
+
+def test_older_attempt_can_neither_finish_nor_checkpoint_nor_hand_back(sessions: Sessions, caller: Caller) -> None:
+    """The fence: once a newer attempt exists, the older one writes nothing."""
+    claim = running(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, claim.job_id, Status.RUNNING, attempt=2)
+    with pytest.raises(errors.Fenced), sessions.begin() as session:
+        jobs.finish(session, claim.job_id, 1, said("x"), Outcome(Status.SUCCEEDED, 1, 1))
+    with sessions.begin() as session:
+        jobs.checkpoint(session, claim.job_id, 1, said("x"), (1, 1))
+        assert not jobs.hand_back(session, claim.job_id, 1, said("x"))
+        assert jobs.stored_transcript(jobs.find(session, caller, claim.job_id)[1]).entries == []
+    assert tables.usage_rows(sessions, claim.job_id) == []
+
+
+def test_checkpoint_is_what_the_next_attempt_starts_from(sessions: Sessions, caller: Caller) -> None:
+    """A later checkpoint replaces an earlier one whole."""
+    claim = running(sessions, caller)
+    with sessions.begin() as session:
+        jobs.checkpoint(session, claim.job_id, 1, said("one "), (4, 4))
+        jobs.checkpoint(session, claim.job_id, 1, said("one ", "two "), (4, 4))
+        job, output = jobs.find(session, caller, claim.job_id)
+        assert (job.progress_done, job.progress_total) == (4, 4)
+        assert jobs.stored_transcript(output) == said("one ", "two ")
+
+
+def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller: Caller) -> None:
+    """A worker learns with its heartbeat which of its attempts are over."""
+    kept, orphan, taken, ended = (running(sessions, caller).job_id for _ in range(4))
+    with sessions.begin() as session:
+        tables.put(session, orphan, Status.DISPATCHED)
+        tables.put(session, taken, Status.RUNNING, attempt=2)
+        tables.put(session, ended, Status.CANCELLED)
+    with sessions() as session:
+        lost = attempts.lost_attempts(session, dict.fromkeys((kept, orphan, taken, ended), 1))
+    assert lost == {taken, ended}
+
+
+def test_another_tenants_job_is_as_unknown_as_none(sessions: Sessions, caller: Caller) -> None:
+    """The same error with the same words, but for the id."""
+    job_id = tables.submit(sessions, caller).id
+    stranger = tables.tenant(sessions, "theirs")
+    unknown = ids.new()
+    with sessions() as session:
+        with pytest.raises(errors.NotFound) as foreign:
+            jobs.get(session, stranger, job_id)
+        with pytest.raises(errors.NotFound) as missing:
+            jobs.get(session, stranger, unknown)
+    assert str(foreign.value).replace(ids.show(job_id), "") == str(missing.value).replace(ids.show(unknown), "")
+
+
+def test_wait_counts_who_goes_before(sessions: Sessions, caller: Caller) -> None:
+    """Interactive jobs go before batch jobs, those in the window before all; an ended job doesn't wait."""
+    batch = tables.submit(sessions, caller, lane="batch").id
+    first = tables.submit(sessions, caller).id
+    second = tables.submit(sessions, caller).id
+    urgent = tables.submit(sessions, caller, priority=8).id
+    tables.dispatch(sessions, first)
+    with sessions() as session:
+        places = {job_id: jobs.wait(session, job_id, tables.LEASE_S) for job_id in (first, urgent, second, batch)}
+        assert [place and place.position for place in places.values()] == [0, 1, 2, 3]
+        assert places[batch] == Wait(3, None)
+
+
+def test_wait_counts_turns_between_tenants(sessions: Sessions, caller: Caller) -> None:
+    """Behind another tenant's many jobs the first of one's own goes next, the third after two of theirs and two own."""
+    other, third = tables.tenant(sessions, "theirs"), tables.tenant(sessions, "others")
+    for _ in range(20):
+        tables.submit(sessions, other)
+    tables.submit(sessions, third)
+    own = [tables.submit(sessions, caller).id for _ in range(3)]
+    with sessions() as session:
+        places = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in own]
+    assert [place and place.position for place in places] == [0, 1 + 2, 2 + 2 + 1]
+
+
+def test_estimated_start_follows_from_slots_and_speed(sessions: Sessions, caller: Caller) -> None:
+    """With two free slots and two seconds a job, the fourth in the queue starts after one round."""
+    tables.worker(sessions, slots=2)
+    with sessions.begin() as session:
+        workers.beat(session, worker_id="w1", slots=2, free=2, job_s=2.0)
+    waiting = [tables.submit(sessions, caller).id for _ in range(4)]
+    with sessions() as session:
+        estimates = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in waiting]
+    assert [estimate and estimate.estimated_start_s for estimate in estimates] == [0.0, 0.0, 1.0, 2.0]

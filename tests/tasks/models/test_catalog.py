@@ -1,0 +1,60 @@
+"""The catalogue: read whole or refused with the entry's name."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import errors
+from tasks.models import catalog
+
+GOOD = '[m]\nengine = "echo"\ncontext = 8\nslots = 1\ntypes = ["chat"]\n'
+
+
+def load(tmp_path: Path, text: str) -> catalog.Catalog:
+    path = tmp_path / "catalog.toml"
+    path.write_text(text)
+    return catalog.load(path)
+
+
+def test_shipped_catalogue_loads_and_its_files_exist() -> None:
+    """What is in the repository can be served."""
+    models = catalog.load(Path(__file__).parents[3] / "models" / "catalog.toml")
+    assert all(model.file is None or model.file.is_file() or model.missing for model in models.values())
+    assert all(catalog.for_type(models, type) for type in catalog.TYPES)
+
+
+def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
+    """The folder can be moved as a whole."""
+    assert load(tmp_path, GOOD + 'file = "x.gguf"\n')["m"].file == tmp_path / "x.gguf"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "names no model"),
+        ("[m", "catalog.toml"),
+        ("m = 1", "m: is not a table"),
+        (GOOD + "colour = 1\n", "m: unknown key 'colour'"),
+        (GOOD.replace("slots = 1", "slots = 0"), "m: slots must be"),
+        (GOOD.replace("slots = 1", "slots = true"), "m: slots must be"),
+        (GOOD.replace("context = 8\n", ""), "m: context is missing"),
+        (GOOD.replace('"chat"', '"sing"'), "m: unknown type 'sing'"),
+        (GOOD.replace('["chat"]', "[]"), "m: types must be"),
+        (GOOD.replace('["chat"]', "5"), "m: types must be"),
+        (GOOD + "file = 5\n", "m: file must be"),
+        (GOOD + 'default = "no"\n', "m: default must be"),
+        (GOOD + "options = 1\n", "m: options must be"),
+        (GOOD.replace("[m]", '["a b"]'), "a name has"),
+    ],
+)
+def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
+    """A catalogue with a mistake is refused, saying where and what."""
+    with pytest.raises(errors.CatalogError) as refused:
+        load(tmp_path, text)
+    assert told in str(refused.value)
+
+
+def test_missing_catalogue_is_named(tmp_path: Path) -> None:
+    """The path that isn't there is in the message."""
+    with pytest.raises(errors.CatalogError, match=r"nowhere\.toml"):
+        catalog.load(tmp_path / "nowhere.toml")

@@ -1,0 +1,325 @@
+"""The sweep: orphans, poison, lost messages."""
+
+import datetime as dt
+import uuid
+
+import pytest
+import redis
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from db.session import Sessions
+from tasks.jobs import endings, jobs
+from tasks.jobs.jobs import Outcome
+from tasks.jobs.lifecycle import Status
+from tasks.keys import Caller
+from tasks.queues.dispatch import Dispatcher
+from tasks.streams import stream
+from tasks.streams.stream import Writer
+from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.sweep.sweeper import Sweeper
+from tests import hooks, tables
+from tests.tasks.sweep.sweeping import Post, made, sweep
+
+
+@pytest.fixture
+def post(client: redis.Redis) -> Post:
+    return Post(client)
+
+
+@pytest.fixture
+def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
+    return made(sessions, client, post)
+
+
+def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    assert tables.claim(sessions, job_id, worker_id=worker_id)
+    return job_id
+
+
+def age(sessions: Sessions, job_id: uuid.UUID) -> None:
+    """Makes the job's message old enough to be missed."""
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.DISPATCHED, dispatched_at="2020-01-01T00:00:00Z")
+
+
+def test_living_workers_jobs_stay_with_it(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
+    """A heartbeat within the lease is enough."""
+    tables.worker(sessions)
+    job_id = running(sessions, caller)
+    tables.silence(sessions, "w1", tables.LEASE_S - 1)
+    sweep(sweeper)
+    assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_silent_workers_jobs_are_sent_to_the_living(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Past the lease the job is in the window again, sent in the same round, and a crash is counted."""
+    tables.worker(sessions)
+    tables.worker(sessions, "w2")
+    job_id = running(sessions, caller)
+    tables.silence(sessions, "w1", tables.LEASE_S + 1)
+    sweep(sweeper)
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+    assert tables.column(sessions, job_id, "crashes") == 1
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+    claim = tables.claim(sessions, job_id, worker_id="w2")
+    assert claim is not None
+    assert claim.attempt == 2
+
+
+def test_orphans_worker_may_still_finish_before_anyone_claims(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper
+) -> None:
+    """A worker that was only cut off is back, and its attempt is still the newest: its work counts."""
+    job_id = running(sessions, caller)
+    sweep(sweeper)
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+    with sessions.begin() as session:
+        jobs.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+    assert tables.column(sessions, job_id, "status") == "succeeded"
+
+
+def test_job_that_took_three_workers_with_it_is_poison(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, client: redis.Redis
+) -> None:
+    """The third crash ends it, with the usage of what was streamed, and the stream says so."""
+    job_id = running(sessions, caller)
+    said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
+    Writer(client, job_id, 1, 60).open(said)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING, crashes=2)
+    sweep(sweeper)
+    assert tables.column(sessions, job_id, "status") == "failed"
+    assert tables.column(sessions, job_id, "error_code") == "poison"
+    assert tables.usage_rows(sessions, job_id) == [(4, 1)]
+    events = stream.read(client, job_id)
+    assert [(event.id, event.entry.type) for event in events] == [
+        ("1-1", "started"),
+        ("1-2", "delta"),
+        ("2-3", "failed"),
+    ]
+
+
+def test_interrupted_sweeper_takes_nobodys_jobs(
+    sessions: Sessions, caller: Caller, client: redis.Redis, post: Post
+) -> None:
+    """A sweeper that has just begun, failed, or slept can't tell whether hearts stopped or PostgreSQL was away."""
+    job_id = running(sessions, caller)
+    begun = made(sessions, client, post)
+    begun.sweep()
+    failed = made(sessions, client, post)
+    sweep(failed)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING)
+    whole, failed.dispatcher = failed.dispatcher, Dispatcher(post, None, tables.LEASE_S)
+    with pytest.raises(TypeError):
+        failed.sweep()
+    failed.dispatcher = whole
+    failed.sweep()
+    slept = made(sessions, client, post)
+    sweep(slept)
+    with sessions.begin() as session:
+        tables.put(session, job_id, Status.RUNNING)
+    slept._swept_at -= tables.LEASE_S
+    slept.sweep()
+    assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_sweeper_that_would_have_to_wait_for_the_jobs_takes_none(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper
+) -> None:
+    """By the time a lock is released every heart looks old: such a round fails, and the next ones begin anew."""
+    tables.worker(sessions)
+    job_id = running(sessions, caller)
+    with sessions.begin() as session:
+        session.execute(text("LOCK TABLE jobs"))
+        with pytest.raises(OperationalError):
+            sweep(sweeper)
+    tables.silence(sessions, "w1", tables.LEASE_S + 1)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "running"
+
+
+def to_be_ended(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:
+    """Jobs that a round ends: one that is late, one that is overdue, one that is poison."""
+    late = tables.submit(sessions, caller).id
+    overdue, poison = running(sessions, caller), running(sessions, caller, "gone")
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    with sessions.begin() as session:
+        tables.put(session, late, Status.QUEUED, expires_at=past)
+        tables.put(session, overdue, Status.RUNNING, started_at=past, deadline_s=1)
+        tables.put(session, poison, Status.RUNNING, crashes=2)
+    return [late, overdue, poison]
+
+
+def test_end_that_has_to_wait_keeps_no_other_from_its_own(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
+    """What one end needs is locked, or the job itself: the rest of the round is kept, and those come in another."""
+    tables.worker(sessions, slots=0)  # with room it would be waited for, to let in what is locked
+    other = tables.tenant(sessions, "other")
+    webhook = hooks.endpoint(sessions, other)
+    held, stuck, free = (to_be_ended(sessions, who) for who in (caller, other, caller))
+    orphan = running(sessions, caller, "gone")
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM webhook_endpoints WHERE id = :id FOR UPDATE"), {"id": webhook.id})
+        session.execute(text("SELECT 1 FROM jobs WHERE id = ANY(:ids) FOR UPDATE"), {"ids": held})
+        sweep(sweeper)
+    ended = ["expired", "failed", "failed"]
+    assert [tables.column(sessions, job_id, "status") for job_id in free] == ended
+    assert not set(ended) & {tables.column(sessions, job_id, "status") for job_id in held + stuck}
+    assert tables.column(sessions, orphan, "crashes") == 1
+    sweep(sweeper)
+    assert [tables.column(sessions, job_id, "status") for job_id in held + stuck] == ended * 2
+    assert len(hooks.listed(sessions, other)) == 3
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_clock_that_jumps_takes_nobodys_jobs(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, seconds: float
+) -> None:
+    """PostgreSQL's clock is set by an hour: for a lease, hearts are given the time to beat by the new one."""
+    tables.worker(sessions)
+    job_id = running(sessions, caller)
+    sweep(sweeper)
+    assert sweeper._offset_s is not None
+    sweeper._offset_s -= seconds
+    tables.silence(sessions, "w1", seconds)
+    sweep(sweeper)
+    sweeper.sweep()
+    assert tables.column(sessions, job_id, "status") == "running"
+    sweep(sweeper)
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+
+
+def test_waiting_jobs_are_dispatched_and_sent(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
+    """A submission whose wake-up never left is found by the sweep."""
+    tables.worker(sessions)
+    job_id = tables.submit(sessions, caller).id
+    sweep(sweeper)
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_message_that_redis_lost_is_sent_again(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, client: redis.Redis
+) -> None:
+    """Fewer messages than were dispatched, and no slot free: what is old enough goes again, once."""
+    tables.worker(sessions, slots=2)
+    lost, _young = (tables.submit(sessions, caller).id for _ in range(2))
+    sweep(sweeper)
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
+    client.flushall()
+    post.sent.clear()
+    age(sessions, lost)
+    sweep(sweeper)
+    assert post.sent == [(str(lost), "alpha.interactive")]
+    sweep(sweeper)
+    assert len(post.sent) == 1
+
+
+def test_long_queue_behind_busy_slots_is_not_flooded(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Messages that wait in Redis because every slot is busy are not sent again, however old."""
+    tables.worker(sessions, slots=2)
+    waiting = [tables.submit(sessions, caller).id for _ in range(3)]
+    sweep(sweeper)
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
+    post.sent.clear()
+    for job_id in waiting:
+        age(sessions, job_id)
+    sweep(sweeper)
+    assert post.sent == []
+
+
+def test_free_slot_beside_a_dispatched_job_means_its_message_is_gone(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Redis pops a message before anyone owns it: the sweep trusts the free slot, not the broker."""
+    tables.worker(sessions, slots=2)
+    job_id = tables.submit(sessions, caller).id
+    sweep(sweeper)
+    post.sent.clear()
+    age(sessions, job_id)
+    sweep(sweeper)
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_lost_message_of_a_job_that_is_being_cancelled_holds_up_no_round(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Whoever cancels many holds many of them for a moment: the round goes on without them."""
+    tables.worker(sessions, slots=2)
+    held, lost, waiting = (tables.submit(sessions, caller).id for _ in range(3))
+    for job_id in (held, lost):
+        age(sessions, job_id)
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": held})
+        sweep(sweeper)
+    assert {job_id for job_id, _ in post.sent} == {str(held), str(lost), str(waiting)}
+    assert tables.column(sessions, waiting, "status") == "dispatched"
+
+
+def test_queues_on_another_redis_are_counted_there(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, redis_url: str
+) -> None:
+    """The broker may be another Redis than the streams': messages that wait there aren't taken for lost."""
+    tables.worker(sessions, slots=2)
+    sweeper.client = stream.connect(f"{redis_url}?db=7", timeout_s=5, max_connections=2)
+    job_id = tables.submit(sessions, caller).id
+    sweep(sweeper)
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
+    age(sessions, job_id)
+    post.sent.clear()
+    sweep(sweeper)
+    assert post.sent == []
+    sweeper.client.close()
+
+
+def test_broken_broker_leaves_the_job_for_the_next_round(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """A send that fails loses nothing: the job is dispatched and comes due again."""
+    tables.worker(sessions)
+    post.broken = True
+    job_id = tables.submit(sessions, caller).id
+    sweep(sweeper)
+    post.broken = False
+    age(sessions, job_id)
+    sweep(sweeper)
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+
+
+def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: Caller, post: Post) -> None:
+    """Leases are PostgreSQL's affair: orphans are found without Redis."""
+    nowhere = stream.connect("redis://127.0.0.1:1/0", timeout_s=0.2, max_connections=2)
+    job_id = running(sessions, caller)
+    poisoned = running(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, poisoned, Status.RUNNING, crashes=2)
+    sweep(made(sessions, nowhere, post))
+    assert tables.column(sessions, job_id, "status") == "dispatched"
+    assert tables.column(sessions, poisoned, "status") == "failed"
+
+
+def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: Caller, client: redis.Redis) -> None:
+    """Cancelling is idempotent, shuts the running attempt out of the stream, and records what was streamed."""
+    waiting, active = tables.submit(sessions, caller).id, running(sessions, caller)
+    pen = Writer(client, active, 1, 60)
+    pen.open([Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))])
+    for job_id, spent in ((waiting, (0, 0)), (active, (4, 1))):
+        for repeated in (False, True):
+            with sessions.begin() as session:
+                record, closing = endings.cancel(session, client, caller, job_id, 60)
+            assert record.status == "cancelled"
+            assert (closing is None) is repeated
+            if closing:
+                endings.announce(client, closing, 60)
+        assert tables.usage_rows(sessions, job_id) == [spent]
+        assert stream.read(client, job_id)[-1].entry.type == "cancelled"
+    assert pen.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED

@@ -1,0 +1,85 @@
+"""The llama.cpp engine's own: slots, key, binaries."""
+
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks import errors
+from tasks.models.catalog import Model
+from tasks.models.engine import Request
+from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
+from workers import engines
+from workers.engines.llamacpp import LlamaCpp
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LlamaCpp]:
+    loaded = engines.load(MODEL, slots=4, threads=1)
+    assert isinstance(loaded, LlamaCpp)
+    yield loaded
+    loaded.close()
+
+
+def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> None:
+    """A tenant gets its own slot's cache back; another gets a slot without one."""
+    drain(engine.generate(Request(engine.prompt(STORY), params(max_tokens=1), scope="a")))
+    own, own_cached = engine._take_slot("a")
+    other, other_cached = engine._take_slot("b")
+    engine._give_back(own)
+    engine._give_back(other)
+    assert own_cached
+    assert not other_cached
+    assert own != other
+
+
+def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) -> None:
+    """Its tokens were evaluated in other batches than a whole run's: the next run begins anew."""
+    story = engine.prompt(STORY)
+    whole = deltas(drain(engine.generate(Request(story, params(max_tokens=20), scope="c"))))
+    emitted = tuple(token for delta in whole[:9] for token in delta.token_ids)
+    drain(engine.generate(Request(story, params(max_tokens=20), emitted, len(emitted), scope="c")))
+    assert "c" not in engine._scopes.values()
+
+
+def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
+    """Its port is open to every local process; the key isn't."""
+    stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key", engine.tokenizer)
+    with pytest.raises(errors.EngineError, match="401"):
+        stranger.embed([(1,)])
+
+
+def test_host_lets_no_page_of_a_browser_read_it(engine: LlamaCpp) -> None:
+    """Whatever origin asks, none is allowed."""
+    asked = urllib.request.Request(f"{engine.host.ready['address']}/health", headers={"Origin": "http://evil.example"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] in (None, "")
+
+
+def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
+    """The catalogue may name a llama-server: it is started with the same settings, and ends with its worker."""
+    binary = tmp_path / "llama-server"
+    binary.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/workers/llama_server.py "$@"\n')
+    binary.chmod(0o755)
+    model = Model("m", "llamacpp", 512, 2, ("chat",), MODEL.file, options={"binary": str(binary)})
+    loaded = engines.load(model, slots=2, threads=1)
+    assert isinstance(loaded, LlamaCpp)
+    prompt = loaded.chat([{"role": "user", "content": QUESTION}])
+    assert text(drain(loaded.generate(Request(prompt, params())))).strip() == "The code of the harbour is 19."
+    [server] = psutil.Process(loaded.host.pid).children()
+    server.kill()
+    lost = loaded.incarnation
+    psutil.Process(lost).wait(10)
+    with pytest.raises(errors.EngineGone):
+        loaded.generate(Request(prompt, params()))
+    loaded.restart(lost)
+    [server] = psutil.Process(loaded.host.pid).children()
+    loaded.close()
+    deadline = time.monotonic() + 10
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

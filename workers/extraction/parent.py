@@ -1,0 +1,124 @@
+"""The text of documents: short plain texts are read at once, all else by a child process that hostile files may take
+down without harm."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import structlog
+
+from tasks import errors
+from tasks.documents import ingest
+from workers.engines import hosting
+from workers.extraction import plaintext
+
+log = structlog.get_logger(__name__)
+
+PLAIN = ("text", "markdown")
+AT_ONCE_BYTES = 1 << 18  # some milliseconds, in tens at the worst
+
+_UTF8_BYTES_A_CHARACTER = 4
+_HEAD_BYTES = 10_000
+_LOOK_S = 0.1
+_ERRORS: dict[str, type[errors.JobError]] = {
+    error.code: error for error in (errors.UnreadableDocument, errors.DocumentTooLarge)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading one document may cost, and how much may come of it."""
+
+    characters: int = ingest.MAX_CHARACTERS
+    pages: int = 2_000
+    memory_bytes: int = 1 << 30  # of address space, the interpreter's too
+    cpu_s: int = 90
+    wall_s: float = 180.0
+
+
+DEFAULT = Limits()
+
+
+def at_once(raw: bytes) -> str | None:
+    """The text of a plain text of at most `AT_ONCE_BYTES`; None when its charset has to be guessed.
+
+    For that it takes `extract`, which it is like in all else. Raises `UnreadableDocument`.
+    """
+    text = plaintext.decode_unicode(raw)
+    return plaintext.tidy(text) if text is not None else None
+
+
+def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
+    """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
+
+    It is read in a child process that knows no secret, reaches nothing outside, and is ended at the limits, or once
+    `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when the child is broken.
+    """
+    command = [sys.executable, "-B", "-m", "workers.extraction.child"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
+    deadline, over = time.monotonic() + limits.wall_s, threading.Event()
+
+    def guard() -> None:
+        while not over.wait(_LOOK_S):
+            if time.monotonic() > deadline or stopped():
+                child.kill()
+
+    watching = threading.Thread(target=guard, name="guard", daemon=True)
+    watching.start()
+    try:
+        answer = _ask(child, raw, {"kind": kind, **asdict(limits)})
+    finally:
+        over.set()
+        watching.join()
+        child.kill()
+        child.wait()
+    if time.monotonic() > deadline and child.returncode == -signal.SIGKILL:
+        raise errors.UnreadableDocument(f"it couldn't be read within {limits.wall_s:g} s")
+    return _text(answer, child.returncode, limits)
+
+
+def _ask(child: "subprocess.Popen[bytes]", raw: bytes, told: dict[str, Any]) -> bytes:
+    """What the child answers, as far as an honest answer can go; returns when it has closed its end or gone too far."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with contextlib.suppress(BrokenPipeError), child.stdin:  # it may die of its limits before it has read all
+        child.stdin.write(json.dumps(told).encode() + b"\n")
+        child.stdin.write(raw)
+    with child.stdout:
+        answer = child.stdout.read(_HEAD_BYTES + _UTF8_BYTES_A_CHARACTER * told["characters"])
+    # The end of its answer is nearly its own end; only then does its status say how it ended.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=1)
+    return answer
+
+
+def _text(answer: bytes, status: int, limits: Limits) -> str:
+    head, _, text = answer.partition(b"\n")
+    if status == 0 and head:
+        told = json.loads(head)
+        _tell_gaps(*told["unwalled"])
+        if "code" in told:
+            raise _ERRORS[told["code"]](told["message"])
+        if told["left_out"]:
+            log.warning("pages_left_out", pages=told["left_out"])
+        return text.decode()
+    if status == -signal.SIGXCPU:
+        raise errors.UnreadableDocument(f"it couldn't be read with {limits.cpu_s} s of computing")
+    if status < 0:
+        raise errors.UnreadableDocument(f"what reads it died of it ({signal.Signals(-status).name})")
+    raise RuntimeError(f"what reads documents ended with status {status}; the log has its traceback")
+
+
+@cache
+def _tell_gaps(*gaps: str) -> None:
+    """Says once what this system leaves open to what reads documents."""
+    if gaps:
+        log.warning("not_walled", module="workers.extraction.child", reasons=gaps)

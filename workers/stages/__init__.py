@@ -1,0 +1,1 @@
+"""One file a stage: what a worker does for a part of a job."""

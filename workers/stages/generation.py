@@ -1,0 +1,209 @@
+"""Driving an engine through one generation: from what was already streamed to the end, through the host's deaths.
+
+What was streamed is never withdrawn: a run that was interrupted goes on from the token ids of what was read, whether
+it is greedy or sampled (ADR 13).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from tasks import errors, failpoints
+from tasks.documents.questions import Passage
+from tasks.jobs import jobs
+from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
+from tasks.streams import transcript
+from workers.attempt import Attempt
+from workers.publisher import Pen
+from workers.quarantine import Quarantine, Run
+from workers.stages import prompts
+from workers.stages.opening import Opening, joined
+
+log = structlog.get_logger(__name__)
+
+FLUSH_TOKENS = 8
+FLUSH_S = 0.005
+_PROGRESS_S = 0.25
+_POLL_S = 0.5
+_TRUST_TOKENS = 16  # so many new tokens after the place of a crash clear a suspect
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a generation ended: `stop` or `length`, and what it spent, over all attempts."""
+
+    reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Generation:
+    """One attempt's run on an engine. Used by one thread; `attempt.stop` ends it from another."""
+
+    def __init__(
+        self, attempt: Attempt, pen: Pen, engine: Engine, quarantine: Quarantine, worker_id: str, stall_s: float
+    ) -> None:
+        self._attempt, self._pen, self._engine = attempt, pen, engine
+        self._claim, self._quarantine = attempt.claim, quarantine
+        self._worker_id, self._stall_s = worker_id, stall_s
+        self._opened = False
+        self._run = Run()
+        self._news_tokens = 0
+        self._group: list[Delta] = []  # deltas that aren't an entry yet
+        self._flushed_at = self._reported_at = self._heard_at = 0.0
+
+    def run(self) -> Ending:
+        """Streams the answer to its end.
+
+        Raises a `JobError` when the job is at fault, `Cancelled` when the attempt is stopped, `Fenced` when it is
+        shut out, `EngineUnusable` when the engine can't be brought back.
+        """
+        while True:
+            self._quarantine.enter(self._run, self._attempt.check)
+            incarnation = self._engine.incarnation
+            try:
+                return self._run_once()
+            except errors.EngineLost as error:
+                self._note_loss(error)
+            finally:
+                self._quarantine.leave(self._run)
+            # Also after a verdict: whoever comes next finds an engine that lives.
+            self._engine.restart(incarnation, explained=self._run.guilty)
+            if self._run.guilty:
+                raise errors.Poison("the engine host died of this job again while running it alone")
+
+    def _note_loss(self, error: errors.EngineLost) -> None:
+        """Raises `Cancelled` when the attempt is stopped anyway."""
+        if not isinstance(error, errors.EngineGone):
+            self._quarantine.lost(self._run)
+        losses = self._run.losses
+        log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses=losses)
+        self._attempt.check()
+
+    def _run_once(self) -> Ending:
+        self._news_tokens = 0
+        prompt, passages = prompts.compose(self._claim, self._engine)
+        prompt_tokens = len(prompt.ids)
+        params = self._params(prompt_tokens)
+        self._open(prompt_tokens, passages)
+        so_far, scope = self._pen.transcript, self._claim.tenant_id.hex
+        number = so_far.completion_tokens
+        if params.stop and self._stopped():
+            return Ending("stop", prompt_tokens, number)
+        if number >= params.max_tokens:
+            return Ending("length", prompt_tokens, number)
+        handle = self._engine.generate(Request(prompt, params, self._said(), number, scope))
+        opening = Opening(trims=self._claim.type != "generate" and not so_far.text)
+        try:
+            self._attempt.hold(handle)
+            self._pen.flush()  # while the prompt is evaluated
+            finish = self._follow(handle, opening)
+        finally:
+            self._attempt.release()
+            self._group = []
+        unseen_tokens = finish.tokens + opening.withheld_tokens
+        return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + unseen_tokens)
+
+    def _said(self) -> tuple[int, ...]:
+        """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now."""
+        so_far = self._pen.transcript
+        ids, text = so_far.exact()
+        rest = so_far.text[len(text) :]
+        return (*ids, *self._engine.reread(rest)) if rest else ids
+
+    def _stopped(self) -> bool:
+        """Whether an earlier attempt came to a stop string: then its last delta has less text than its tokens."""
+        for last in self._pen.transcript.deltas[-1:]:
+            shown, whole = last.data["text"].lstrip(), self._engine.detokenize(last.token_ids).lstrip()
+            return len(whole) > len(shown) and whole.startswith(shown)
+        return False
+
+    def _params(self, prompt_tokens: int) -> Params:
+        room = self._engine.context - prompt_tokens
+        if room < 1:
+            context = self._engine.context
+            raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
+        return jobs.params(self._claim, room)
+
+    def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
+        """The attempt's first events, once: that the job starts, from which passages, or that it goes on."""
+        if self._opened:
+            return
+        self._opened = True
+        self._attempt.progress = (0, prompt_tokens)
+        if self._pen.transcript.entries:
+            self._pen.transcript.add(transcript.RESUMED, {"attempt": self._claim.attempt})
+        else:
+            data = {"attempt": self._claim.attempt, "worker": self._worker_id}
+            self._pen.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
+            if passages is not None:
+                self._pen.transcript.add(transcript.PASSAGES, {"passages": passages})
+
+    def _follow(self, handle: Handle, opening: Opening) -> Finish:
+        """Reads the engine until it finishes."""
+        self._heard_at = self._reported_at = time.monotonic()
+        while True:
+            for step in self._read(handle):
+                if isinstance(step, Finish):
+                    self._write_group()
+                    return step
+                if isinstance(step, Delta):
+                    failpoints.passed("worker.mid_generation")
+                    self._attempt.evaluated()
+                    self._write(opening.feed(step))
+                else:
+                    self._report(step)
+            self._write_group_if_due()
+
+    def _read(self, handle: Handle) -> Sequence[Step]:
+        """The engine's next steps. An engine that says nothing for too long is taken for hung and ended."""
+        wait_s = self._flushed_at + FLUSH_S - time.monotonic() if self._group else _POLL_S
+        steps = handle.read(max(0.0, wait_s))
+        now = time.monotonic()
+        if steps:
+            self._heard_at = now
+        elif now - self._heard_at > self._stall_s:
+            log.error("engine_stalled", job_id=str(self._claim.job_id), silent_s=round(now - self._heard_at, 1))
+            self._engine.hang_up()
+        return steps
+
+    def _report(self, step: Progress) -> None:
+        """How far a long prompt has come: for the record always, as an event a few times a second."""
+        failpoints.passed("worker.mid_prefill")
+        self._attempt.progress = (step.done, step.total)
+        now = time.monotonic()
+        if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:
+            self._reported_at = now
+            data = {"done": step.done, "total": step.total}
+            self._pen.transcript.add(transcript.PROGRESS, data, tokens=step.done)
+            self._pen.flush()
+
+    def _write(self, news: Delta | None) -> None:
+        if news is None:
+            return
+        self._group.append(news)
+        self._news_tokens += news.tokens
+        if self._news_tokens >= _TRUST_TOKENS:
+            self._attempt.proven = True
+            if self._run.suspect:
+                self._quarantine.proven(self._run)
+        if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
+            self._write_group()
+
+    def _write_group_if_due(self) -> None:
+        """A group waits for company at most `FLUSH_S` after the last one went out; the first waits not at all."""
+        if self._group and time.monotonic() - self._flushed_at >= FLUSH_S:
+            self._write_group()
+        elif not self._group:
+            self._pen.flush()
+
+    def _write_group(self) -> None:
+        if self._group:
+            delta = joined(self._group)
+            self._group = []
+            data = {"text": delta.text}
+            self._pen.transcript.add(transcript.DELTA, data, tokens=delta.tokens, token_ids=delta.token_ids)
+        self._pen.flush()
+        self._flushed_at = time.monotonic()

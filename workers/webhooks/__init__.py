@@ -1,0 +1,1 @@
+"""Sending what happened to the places that tenants named."""
