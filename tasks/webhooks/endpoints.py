@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from db import webhooks
 from db.webhooks import Endpoint, Secret
-from tasks import errors, ids
+from tasks import errors, ids, times
 from tasks.errors import LimitReached
-from tasks.jobs import lifecycle, view
+from tasks.jobs import lifecycle
 from tasks.keys import Caller
 from tasks.settings import WebhookSettings
 from tasks.webhooks import destinations, signing
@@ -46,7 +46,7 @@ class Webhook:
             "events": list(self.events),
             "description": self.description,
             "disabled": self.disabled,
-            "created_at": view.when(self.created_at),
+            "created_at": times.show(self.created_at),
             "links": {"self": path, "deliveries": f"/v1/deliveries?webhook={ids.show(self.id, ids.WEBHOOK)}"},
         }
         return shown | ({"secret": self.secret} if self.secret else {})

@@ -13,9 +13,8 @@ from db.session import Sessions
 from tasks import errors
 from tasks.documents import ingest, library
 from tasks.documents.chunking import Piece
-from tasks.jobs import attempts, endings
+from tasks.jobs import attempts, endings, stages
 from tasks.keys import Caller
-from tasks.kinds import stages
 from tasks.models import catalog
 from tests import tables
 from tests.workers.conftest import MakeWorker
@@ -250,8 +249,8 @@ def test_ingest_gives_its_slot_back_after_a_file_and_goes_on_with_the_next(
     tables.dispatch(sessions, job_id)
     claim = tables.claim(sessions, job_id, model=catalog.CONTROL)
     assert claim is not None
-    assert claim.handed is not None
-    assert claim.handed["spent_s"] > 0
+    assert claim.stage_input is not None
+    assert claim.stage_input["spent_s"] > 0
 
 
 def test_ingest_that_waits_for_its_turn_gives_its_slot_back(
