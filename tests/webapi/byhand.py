@@ -60,7 +60,7 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
     job_id = ids.parse(shown)
     assert job_id is not None
     tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id, model=model)
+    claim = tables.claim(sessions, job_id, queue=model)
     assert claim is not None
     streamed = stream.take_over(Writer(client, job_id, claim.attempt, ttl_s=60), claim.checkpoint)
     running = Run(sessions, client, job_id, claim.attempt, streamed)

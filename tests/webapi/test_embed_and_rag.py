@@ -74,7 +74,7 @@ def test_vectors_are_shown_where_one_job_is_asked_for(api: Api, sessions: Sessio
     job_id = ids.parse(job["id"])
     assert job_id is not None
     tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id, model="embedder")
+    claim = tables.claim(sessions, job_id, queue="embedder")
     assert claim is not None
     outcome = Outcome(Status.SUCCEEDED, 2, 0, {"count": 2}, vectors=given)
     with sessions.begin() as session:

@@ -74,7 +74,7 @@ def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[End
                 waiting = session.scalars(select(Job.id).where(Job.type == "embed", Job.finished_at.is_(None))).all()
             for job_id in waiting:
                 tables.dispatch(sessions, job_id)
-                claim = tables.claim(sessions, job_id, model="embedder")
+                claim = tables.claim(sessions, job_id, queue="embedder")
                 assert claim is not None
                 with sessions.begin() as session:
                     attempts.finish(session, job_id, claim.attempt, claim.checkpoint, ending(claim.input["texts"]))

@@ -195,7 +195,7 @@ def test_stage_that_was_taken_over_passes_nothing_on(
     finder = make_worker("embedder")
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
-    claim = tables.claim(sessions, job_id, model="embedder")
+    claim = tables.claim(sessions, job_id, queue="embedder")
     assert claim is not None
     with sessions.begin() as session:
         onward = outcomes.Onward(stages.GENERATE, "alpha", {"passages": []})
