@@ -21,14 +21,13 @@ from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models.catalog import Catalog, Model
-from tasks.settings import WebhookSettings
-from tasks.webhooks.destinations import Policy
+from tasks.settings import WebhookPolicy, WebhookSettings
 
 PEPPER = "the pepper of tests"
 WEBHOOK_KEY = "the webhook key of tests"
 LEASE_S = 4.0
 # Receivers of tests listen on this machine, without TLS.
-WEBHOOKS = WebhookSettings(WEBHOOK_KEY, Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
+WEBHOOKS = WebhookSettings(WEBHOOK_KEY, WebhookPolicy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
 MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),
