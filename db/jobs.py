@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -37,20 +38,26 @@ LANES = ("interactive", "batch")
 class Job(Table):
     """One job. `attempt` fences: what carries an older number than the row's may not write any more.
 
-    `model` is where its present stage runs and waits; `shown_model` is the one the client asked for. `run_at` is what
-    the client said, `due_at` is when a scheduled job is queued. `chances` is how many attempts may be lost, or fail by
-    the system's fault, before the job fails. `webhook` is where its end is to be told, beside the tenant's endpoints:
-    `url` and `events`.
+    `queue` is where its present stage waits and runs: a model's name, or `control`. `model` is the one the client asked
+    for. `run_at` is what the client said, `due_at` is when a scheduled job is queued. `chances` is how many attempts
+    may be lost, or fail by the system's fault, before the job fails. `parent_id` is the job this one is a child of,
+    `place` its line or choice there, `label` the client's name for it. `key_id` is the key that asked, `request_id`
+    the request. `webhook` is where its end is to be told, beside the tenant's endpoints: `url` and `events`.
     """
 
     __tablename__ = "jobs"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    key_id: Mapped[str | None] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    parent_id: Mapped[uuid.UUID | None]
+    place: Mapped[int | None] = mapped_column(Integer)
+    label: Mapped[str | None] = mapped_column(Text)
     type: Mapped[str] = mapped_column(Text)
     stage: Mapped[str] = mapped_column(Text)
+    queue: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
-    shown_model: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text)
     lane: Mapped[str] = mapped_column(Text)
     priority: Mapped[int] = mapped_column(SmallInteger)
@@ -84,14 +91,15 @@ class Job(Table):
         Index("jobs_of_tenant", "tenant_id", "id"),
         Index(
             "jobs_queued",
-            "model",
+            "queue",
             "lane",
             "tenant_id",
             priority.desc(),
             "id",
             postgresql_where=status == "queued",
         ),
-        Index("jobs_moving", "model", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
+        Index("jobs_moving", "queue", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
+        Index("jobs_of_parent", "parent_id", "place", postgresql_where=text("parent_id IS NOT NULL")),
         Index("jobs_scheduled", "tenant_id", "due_at", postgresql_where=status == "scheduled"),
         Index(
             "jobs_expiring",
@@ -140,14 +148,14 @@ def _deadline_at() -> ColumnElement[dt.datetime | None]:
 
 
 class JobInput(Table):
-    """What the client asked for, as it was accepted; `handed` is what an earlier stage left for the next."""
+    """What the client asked for, as it was accepted; `stage_input` is what an earlier stage left for the next."""
 
     __tablename__ = "job_inputs"
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     input: Mapped[dict[str, Any]] = mapped_column(JSON)
     params: Mapped[dict[str, Any]] = mapped_column(JSON)
-    handed: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class JobOutput(Table):
@@ -220,7 +228,7 @@ def page(
     if type is not None:
         filters.append(Job.type == type)
     if model is not None:
-        filters.append(Job.shown_model == model)
+        filters.append(Job.model == model)
     if since is not None:
         filters.append(Job.created_at >= since)
     # Of the outputs only what a list shows: the streams of a hundred jobs would be megabytes.
@@ -229,49 +237,49 @@ def page(
     return [(job, output) for job, output in rows]
 
 
-def waits_for(model: str) -> ColumnElement[bool]:
-    """The condition that a job's present stage waits for this model: for its time, its turn, or a worker.
+def waits_for(queue: str) -> ColumnElement[bool]:
+    """The condition that a job's present stage waits in this queue: for its time, its turn, or a worker.
 
     Each status by itself, since each has an index of its own.
     """
     statuses = ("scheduled", "queued", "dispatched")
-    return or_(*(and_(Job.model == model, Job.status == status) for status in statuses))
+    return or_(*(and_(Job.queue == queue, Job.status == status) for status in statuses))
 
 
-def waiting_and_running(session: Session, model: str) -> tuple[int, int]:
-    """How many jobs wait for the model, and how many run on it."""
-    running = and_(Job.model == model, Job.status == "running")
+def waiting_and_running(session: Session, queue: str) -> tuple[int, int]:
+    """How many jobs wait in the queue, and how many run from it."""
+    running = and_(Job.queue == queue, Job.status == "running")
     counts = [
-        select(func.count()).select_from(Job).where(which).scalar_subquery() for which in (waits_for(model), running)
+        select(func.count()).select_from(Job).where(which).scalar_subquery() for which in (waits_for(queue), running)
     ]
     waiting, runs = session.execute(select(*counts)).one()
     return int(waiting), int(runs)
 
 
-def models_waiting(session: Session) -> list[str]:
-    """The models for which a job waits in PostgreSQL: one index probe each, however many jobs wait."""
-    probe = select(Job.model).where(Job.status == "queued").order_by(Job.model).limit(1)
-    steps = select(probe.scalar_subquery().label("model")).cte("steps", recursive=True)
-    following = probe.where(Job.model > steps.c.model).scalar_subquery()
-    steps = steps.union_all(select(following).where(steps.c.model.is_not(None)))
-    return list(session.scalars(select(steps.c.model).where(steps.c.model.is_not(None))))
+def queues_waiting(session: Session) -> list[str]:
+    """The queues in which a job waits in PostgreSQL: one index probe each, however many jobs wait."""
+    probe = select(Job.queue).where(Job.status == "queued").order_by(Job.queue).limit(1)
+    steps = select(probe.scalar_subquery().label("queue")).cte("steps", recursive=True)
+    following = probe.where(Job.queue > steps.c.queue).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.queue.is_not(None)))
+    return list(session.scalars(select(steps.c.queue).where(steps.c.queue.is_not(None))))
 
 
 def unserved(session: Session, served: Collection[str], cap: int) -> dict[str, int]:
-    """How many jobs wait for each model that isn't among `served`.
+    """How many jobs wait in each queue that isn't among `served`.
 
-    Queued ones are counted to `cap` a model, by `jobs_queued`; of the scheduled ones `cap` are looked at, by
+    Queued ones are counted to `cap` a queue, by `jobs_queued`; of the scheduled ones `cap` are looked at, by
     `jobs_scheduled`; the dispatched ones are few, by `jobs_moving`.
     """
     counts = Counter[str]()
-    for model in set(models_waiting(session)).difference(served):
-        counts[model] = count(session, select(literal(1)).where(Job.model == model, Job.status == "queued"), cap)
-    scheduled = select(Job.model).where(Job.status == "scheduled").limit(cap)
-    for waiting in (select(Job.model).where(Job.status == "dispatched"), scheduled):
+    for queue in set(queues_waiting(session)).difference(served):
+        counts[queue] = count(session, select(literal(1)).where(Job.queue == queue, Job.status == "queued"), cap)
+    scheduled = select(Job.queue).where(Job.status == "scheduled").limit(cap)
+    for waiting in (select(Job.queue).where(Job.status == "dispatched"), scheduled):
         rows = waiting.subquery()
-        grouped = select(rows.c.model, func.count()).where(rows.c.model.not_in(served)).group_by(rows.c.model)
-        for model, number in session.execute(grouped):
-            counts[model] += number
+        grouped = select(rows.c.queue, func.count()).where(rows.c.queue.not_in(served)).group_by(rows.c.queue)
+        for queue, number in session.execute(grouped):
+            counts[queue] += number
     return dict(counts)
 
 

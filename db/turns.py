@@ -48,7 +48,7 @@ _WITHIN = (Job.priority.desc(), Job.id.asc())  # the order of a tenant's jobs, a
 
 
 class Turn(Table):
-    """When a tenant last had a turn in a model's lane: `taken` grows from turn to turn, whatever clocks do.
+    """When a tenant last had a turn in a lane of a queue: `taken` grows from turn to turn, whatever clocks do.
 
     `aged_at` is when the oldest of its jobs there was last looked for.
     """
@@ -72,7 +72,7 @@ class Next:
     aged: bool
 
 
-def next_queued(session: Session, model: str, lane: str, limit: int, without: Sequence[str] = ()) -> list[Next]:
+def next_queued(session: Session, queue: str, lane: str, limit: int, without: Sequence[str] = ()) -> list[Next]:
     """Which waiting jobs of a lane come next, late ones and those in the stages `without` left out; at most `limit`.
 
     A tenant's n-th job has its place behind the n-1 before it and what the tenant has in the window and running in
@@ -82,7 +82,7 @@ def next_queued(session: Session, model: str, lane: str, limit: int, without: Se
     A few probes of `jobs_queued` for each tenant that waits, and at most `limit` rows, or `_LOOK` where jobs are late.
     """
     look = {"limit": limit, "look": max(limit, _LOOK), "without": list(without)}
-    rows = session.execute(_next_queued(), {"model": model, "lane": lane, **look})
+    rows = session.execute(_next_queued(), {"queue": queue, "lane": lane, **look})
     return [Next(*row) for row in rows]
 
 
@@ -111,17 +111,17 @@ def _next_queued() -> Select[Any]:
 
 
 def _waiting() -> ColumnElement[bool]:
-    return and_(Job.model == bindparam("model"), Job.lane == bindparam("lane"), Job.status == "queued")
+    return and_(Job.queue == bindparam("queue"), Job.lane == bindparam("lane"), Job.status == "queued")
 
 
 def _standing() -> CTE:
-    """The tenants with jobs that wait in a model's lane, each with its load there and its last turn."""
-    model: BindParameter[Any] = bindparam("model")
+    """The tenants with jobs that wait in a lane of a queue, each with its load there and its last turn."""
+    queue: BindParameter[Any] = bindparam("queue")
     lane: BindParameter[Any] = bindparam("lane")
     tenants = _tenants(_waiting(), *_WITHIN)
-    moving = (Job.model == model, Job.lane == lane, Job.status.in_(("dispatched", "running")))
+    moving = (Job.queue == queue, Job.lane == lane, Job.status.in_(("dispatched", "running")))
     loads = select(Job.tenant_id, func.count().label("jobs")).where(*moving).group_by(Job.tenant_id).subquery()
-    theirs = and_(Turn.model == model, Turn.lane == lane, Turn.tenant_id == tenants.c.tenant_id)
+    theirs = and_(Turn.model == queue, Turn.lane == lane, Turn.tenant_id == tenants.c.tenant_id)
     load, taken = func.coalesce(loads.c.jobs, 0), func.coalesce(Turn.taken, 0)
     recent = Turn.aged_at.between(func.now() - dt.timedelta(seconds=AGED_S), func.now())
     aged = ~func.coalesce(recent, False)
@@ -144,14 +144,14 @@ def _tenants(kind: ColumnElement[bool], *within: ColumnElement[Any]) -> CTE:
     return select(steps.c.tenant_id).where(steps.c.tenant_id.is_not(None)).cte("tenants")
 
 
-def oldest(session: Session, model: str, lane: str, tenant_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+def oldest(session: Session, queue: str, lane: str, tenant_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
     """By tenant, the oldest of its waiting jobs, where that has waited for `AGED_S`.
 
     A probe of `jobs_queued` for each tenant and priority.
     """
     found: dict[uuid.UUID, uuid.UUID] = {}
     if tenant_ids:
-        values = {"model": model, "lane": lane, "tenant_ids": list(tenant_ids)}
+        values = {"queue": queue, "lane": lane, "tenant_ids": list(tenant_ids)}
         for tenant_id, job_id in session.execute(_oldest(), values):
             found.setdefault(tenant_id, job_id)
     return found
@@ -169,41 +169,41 @@ def _oldest() -> Select[Any]:
     return query.where(first.c.good).order_by(first.c.id)
 
 
-def note(session: Session, model: str, lane: str, tenants: Mapping[uuid.UUID, bool]) -> None:
+def note(session: Session, queue: str, lane: str, tenants: Mapping[uuid.UUID, bool]) -> None:
     """Notes that these tenants had a turn just now; True where the oldest of its jobs was looked for."""
     if not tenants:
         return
     ids = sorted(tenants)
-    session.execute(_note(), {"model": model, "lane": lane, "ids": ids, "aged": [tenants[id] for id in ids]})
+    session.execute(_note(), {"queue": queue, "lane": lane, "ids": ids, "aged": [tenants[id] for id in ids]})
 
 
 @cache
 def _note() -> Insert:
-    model: BindParameter[Any] = bindparam("model", type_=Text)
+    queue: BindParameter[Any] = bindparam("queue", type_=Text)
     lane: BindParameter[Any] = bindparam("lane", type_=Text)
-    newest = select(func.coalesce(func.max(Turn.taken), 0) + 1).where(Turn.model == model, Turn.lane == lane)
+    newest = select(func.coalesce(func.max(Turn.taken), 0) + 1).where(Turn.model == queue, Turn.lane == lane)
     given = func.unnest(bindparam("ids", type_=ARRAY(Uuid)), bindparam("aged", type_=ARRAY(Boolean)))
     rows = given.table_valued(column("id", Uuid), column("aged", Boolean)).render_derived()
     aged_at = case((rows.c.aged, func.now()))
     names = ["model", "lane", "tenant_id", "taken", "aged_at"]
     table = Turn.__table__
     assert isinstance(table, SqlTable)
-    statement = insert(table).from_select(names, select(model, lane, rows.c.id, newest.scalar_subquery(), aged_at))
+    statement = insert(table).from_select(names, select(queue, lane, rows.c.id, newest.scalar_subquery(), aged_at))
     noted = statement.excluded
     values = {"taken": noted.taken, "aged_at": func.coalesce(noted.aged_at, Turn.aged_at)}
     return statement.on_conflict_do_update(index_elements=["model", "lane", "tenant_id"], set_=values)
 
 
-def less_served_waits(session: Session, model: str, lane: str, tenant_id: uuid.UUID) -> bool:
-    """Whether a tenant waits in the lane for the model of whose jobs none runs on it, or so few that with one more
+def less_served_waits(session: Session, queue: str, lane: str, tenant_id: uuid.UUID) -> bool:
+    """Whether a tenant waits in the lane of the queue, of whose jobs none runs there, or so few that with one more
     there would still be fewer than of this tenant's."""
-    return session.execute(_less_served(), {"model": model, "lane": lane, "tenant_id": tenant_id}).first() is not None
+    return session.execute(_less_served(), {"queue": queue, "lane": lane, "tenant_id": tenant_id}).first() is not None
 
 
 @cache
 def _less_served() -> Select[Any]:
     """Built once: whoever may give way runs it twice a second."""
-    here = Job.model == bindparam("model")
+    here = Job.queue == bindparam("queue")
     alike = and_(here, Job.lane == bindparam("lane"))
     queued = _tenants(and_(alike, Job.status == "queued"), *_WITHIN)
     dispatched = select(Job.tenant_id).where(alike, Job.status == "dispatched")
@@ -217,13 +217,13 @@ def _less_served() -> Select[Any]:
 
 
 def ahead(session: Session, job: Job, cap: int) -> int:
-    """About how many jobs of the model go before this waiting one, counted to `cap`: by `next_queued`, as it is now."""
-    in_window = and_(Job.model == job.model, Job.status == "dispatched")
+    """About how many jobs of the queue go before this waiting one, counted to `cap`: by `next_queued`, as it is now."""
+    in_window = and_(Job.queue == job.queue, Job.status == "dispatched")
     if job.status == "dispatched":
         return jobs.count(session, select(literal(1)).where(in_window, Job.dispatched_at < job.dispatched_at), cap)
     sooner: ColumnElement[bool] = in_window
     if job.lane == "batch":
-        sooner = or_(in_window, and_(Job.model == job.model, Job.lane == "interactive", Job.status == "queued"))
+        sooner = or_(in_window, and_(Job.queue == job.queue, Job.lane == "interactive", Job.status == "queued"))
     own = _own_ahead(session, job, cap)
     before = own + jobs.count(session, select(literal(1)).where(sooner), cap)
     return min(cap, before + _others_ahead(session, job, own + 1, cap))
@@ -231,14 +231,14 @@ def ahead(session: Session, job: Job, cap: int) -> int:
 
 def _own_ahead(session: Session, job: Job, cap: int) -> int:
     """How many jobs of its own tenant go before it. Those of its priority are a range of the index by themselves."""
-    waiting = and_(Job.model == job.model, Job.lane == job.lane, Job.status == "queued", Job.tenant_id == job.tenant_id)
+    waiting = and_(Job.queue == job.queue, Job.lane == job.lane, Job.status == "queued", Job.tenant_id == job.tenant_id)
     ways = (Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
     return sum(jobs.count(session, select(literal(1)).where(waiting, way), cap) for way in ways)
 
 
 def _others_ahead(session: Session, job: Job, rank: int, cap: int) -> int:
     """How many jobs of other tenants have a place before its tenant's of this rank, counted to `cap`."""
-    key = {"model": job.model, "lane": job.lane}
+    key = {"queue": job.queue, "lane": job.lane}
     standing = _standing()
     found = select(standing.c.load, standing.c.taken).where(standing.c.tenant_id == job.tenant_id)
     load, taken = session.execute(found, key).one_or_none() or (0, 0)

@@ -31,6 +31,6 @@ def record(session: Session, usage: Usage) -> None:
 def record_nothing(session: Session, job_ids: Collection[uuid.UUID]) -> None:
     """The rows of jobs that have ended and spent nothing, in one statement."""
     spent = (literal(0), literal(0), literal(0))
-    rows = select(Job.id, Job.tenant_id, Job.shown_model, *spent).where(Job.id.in_(job_ids))
+    rows = select(Job.id, Job.tenant_id, Job.model, *spent).where(Job.id.in_(job_ids))
     names = ["job_id", "tenant_id", "model", "prompt_tokens", "completion_tokens", "embedding_tokens"]
     session.execute(insert(Usage).from_select(names, rows))

@@ -43,10 +43,11 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking: the tenant everything is scoped by."""
+    """Who is asking: the tenant everything is scoped by, the key, and the request's id where there is one."""
 
     tenant_id: uuid.UUID
     key_id: str
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import ids
-from tasks.jobs import view
+from tasks import ids, times
 from tasks.keys import Caller
 
 LIFE_S = 300  # so that an EventSource can connect again with the same address for a while
@@ -38,7 +37,7 @@ class NewTicket:
             "object": "ticket",
             "ticket": self.ticket,
             "job": ids.show(self.job_id),
-            "expires_at": view.when(dt.datetime.fromtimestamp(self.expires_s, dt.UTC)),
+            "expires_at": times.show(dt.datetime.fromtimestamp(self.expires_s, dt.UTC)),
         }
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
@@ -37,7 +37,7 @@ def end(sessions: Sessions, caller: Caller, result: dict[str, Any] | None = None
     job_id = begin(sessions, caller, **changes)
     outcome = Outcome(Status.SUCCEEDED, 2, 1, result or {"text": "grüße"})
     with sessions.begin() as session:
-        jobs.finish(session, job_id, 1, Transcript(), outcome)
+        attempts.finish(session, job_id, 1, Transcript(), outcome)
     return job_id
 
 

@@ -14,20 +14,21 @@ from db import session as db_session
 from db import tables, workers
 from db.session import Sessions
 from tasks import ids, keys
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Claim, Submission
+from tasks.doors import submitting
+from tasks.jobs import attempts
+from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models.catalog import Catalog, Model
-from tasks.settings import WebhookSettings
-from tasks.webhooks.destinations import Policy
+from tasks.settings import WebhookPolicy, WebhookSettings
 
 PEPPER = "the pepper of tests"
 WEBHOOK_KEY = "the webhook key of tests"
 LEASE_S = 4.0
 # Receivers of tests listen on this machine, without TLS.
-WEBHOOKS = WebhookSettings(WEBHOOK_KEY, Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
+WEBHOOKS = WebhookSettings(WEBHOOK_KEY, WebhookPolicy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.0/8"),)))
 MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),
@@ -92,7 +93,7 @@ def submission(**changes: Any) -> Submission:
 
 def submit(sessions: Sessions, caller: Caller, **changes: Any) -> JobView:
     with sessions.begin() as session:
-        return jobs.submit(session, MODELS, caller, submission(**changes))
+        return submitting.submit(session, MODELS, caller, submission(**changes))
 
 
 def copies(sessions: Sessions, job_id: uuid.UUID, number: int) -> list[uuid.UUID]:
@@ -119,9 +120,9 @@ def put(session: Any, job_id: uuid.UUID, status: Status, **values: Any) -> None:
     session.execute(text(f"UPDATE jobs SET {assignments} WHERE id = :id"), {"id": job_id, "status": status, **values})
 
 
-def claim(sessions: Sessions, job_id: uuid.UUID, *, model: str = "alpha", worker_id: str = "w1") -> Claim | None:
+def claim(sessions: Sessions, job_id: uuid.UUID, *, queue: str = "alpha", worker_id: str = "w1") -> Claim | None:
     with sessions.begin() as session:
-        return jobs.claim(session, job_id, model=model, worker_id=worker_id)
+        return attempts.claim(session, job_id, queue=queue, worker_id=worker_id)
 
 
 def worker(sessions: Sessions, worker_id: str = "w1", *, model: str | None = "alpha", slots: int = 2) -> None:

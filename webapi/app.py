@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from tasks.kinds import stages
+from tasks.jobs import stages
 from webapi import (
     auth,
     conversation,

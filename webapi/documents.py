@@ -11,13 +11,12 @@ from flask import Request, Response, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import UnsupportedMediaType
 
-from tasks import errors, ids
+from tasks import errors, ids, times
 from tasks.documents import ingest, library
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Collection
 from tasks.doors import idempotency
 from tasks.errors import InvalidField
-from tasks.jobs import view
 from tasks.jobs.view import JobView
 from webapi import auth, body, multipart, schemas, service
 from webapi import document_schemas as own
@@ -207,7 +206,7 @@ def _collection(found: Collection) -> dict[str, Any]:
         "dimensions": found.dimensions,
         "documents": found.documents,
         "chunks": found.chunks,
-        "created_at": view.when(found.created_at),
+        "created_at": times.show(found.created_at),
         "links": {"self": path, "documents": f"/v1/documents?collection={found.name}"},
     }
 

@@ -16,13 +16,12 @@ from werkzeug.http import parse_list_header
 from db import vectors
 from tasks import errors, failpoints, ids
 from tasks.documents import questions
-from tasks.doors import idempotency, retrying
+from tasks.doors import idempotency, retrying, submitting
 from tasks.doors.idempotency import Once
-from tasks.jobs import attempts, endings, jobs
-from tasks.jobs.jobs import Submission
+from tasks.jobs import attempts, endings, jobs, stages
+from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
-from tasks.kinds import stages
-from tasks.queues import window
+from tasks.queues import places, window
 from tasks.queues.window import Ticket
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
@@ -57,7 +56,7 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 
 
 def _submit(session: Session, given: dict[str, Any]) -> JobView:
-    make = questions.submit if given["type"] == stages.RAG else jobs.submit
+    make = questions.submit if given["type"] == stages.RAG else submitting.submit
     submission = _submission(given, named_webhook(session, given))
     return make(session, service.current().catalog, auth.caller(), submission)
 
@@ -182,7 +181,7 @@ def _look(job_id: uuid.UUID) -> JobView:
     serving = service.current()
     with serving.sessions.begin() as session:
         found = jobs.get(session, auth.caller(), job_id)
-        wait = None if found.ended else jobs.wait(session, job_id, serving.settings.shared.lease_s)
+        wait = None if found.ended else places.wait(session, job_id, serving.settings.shared.lease_s)
     return replace(found, position=wait.position) if wait else found
 
 

@@ -9,9 +9,8 @@ from marshmallow import fields, validate
 
 from db.jobs import LANES
 from tasks import ids
-from tasks.jobs import lifecycle
+from tasks.jobs import lifecycle, stages
 from tasks.jobs.lifecycle import Status
-from tasks.kinds import stages
 from tasks.streams import transcript
 from tasks.streams.follow import ANY_ATTEMPT, Position
 from webapi.conversation import Conversation

@@ -10,11 +10,12 @@ from db import vectors, workers
 from tasks import errors
 from tasks.documents import ranking
 from tasks.documents.ranking import Home
-from tasks.jobs import endings, jobs
-from tasks.jobs.jobs import Submission
+from tasks.doors import submitting
+from tasks.jobs import endings, jobs, stages
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
-from tasks.kinds import stages
+from tasks.models import choosing
 from tasks.models.catalog import Model
 from tasks.queues import window
 from webapi import auth, presence, service
@@ -65,7 +66,7 @@ def _model(collection: Home, query: str) -> Model:
     model = serving.catalog.get(collection.model)
     if model is None:
         raise errors.ModelUnknown("collection", f"its model {collection.model!r} is no longer served")
-    jobs.refuse_what_cannot_fit(model, "query", query)
+    choosing.refuse_what_cannot_fit(model, "query", query)
     with serving.sessions.begin() as session:
         if not workers.strength(session, model.name, serving.settings.shared.lease_s).workers:
             raise errors.Unavailable(f"no worker of {model.name} is there to embed the query; try again")
@@ -105,7 +106,7 @@ def _submitted(model: Model, query: str) -> JobView:
         metadata={"for": "search"},
     )
     with serving.sessions.begin() as session:
-        job = jobs.submit(session, serving.catalog, auth.caller(), submission)
+        job = submitting.submit(session, serving.catalog, auth.caller(), submission)
         ticket = window.admit(session, job.id, job.queue, job.lane, serving.settings.shared.lease_s)
     serving.wake(job, ticket)
     return job

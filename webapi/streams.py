@@ -14,7 +14,7 @@ from tasks import tickets
 from tasks.doors.reading import Step
 from tasks.errors import ForebayError
 from tasks.jobs import jobs
-from tasks.jobs.jobs import Wait
+from tasks.queues.places import Wait
 from tasks.streams import follow
 from tasks.streams.follow import START, Position
 from tasks.streams.stream import Event

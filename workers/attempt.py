@@ -5,7 +5,7 @@ import threading
 from typing import Protocol
 
 from tasks import errors
-from tasks.jobs.jobs import Claim
+from tasks.jobs.attempts import Claim
 from tasks.streams.transcript import Transcript
 
 

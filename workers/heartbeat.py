@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import workers
-from tasks.jobs import attempts, endings, jobs
+from tasks.jobs import attempts, endings, fence
 from workers.attempt import Attempt, Stop
 from workers.webhooks.courier import Courier
 from workers.worker import Worker
@@ -76,7 +76,7 @@ def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | No
     try:
         with worker.sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            over = attempts.lost_attempts(session, numbers) if numbers else set()
+            over = fence.lost_attempts(session, numbers) if numbers else set()
             release_unheld(session, worker, numbers)
             if worker.silent and (jobs_taken := attempts.forgive(session, worker.id)):
                 log.warning("was_silent", jobs_taken=jobs_taken)
@@ -94,10 +94,10 @@ def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, in
 
     Only what is missing at two beats in a row: between a claim's commit and its run lies a moment.
     """
-    unheld = attempts.unheld(session, worker.id, numbers)
+    unheld = fence.unheld(session, worker.id, numbers)
     for job_id, attempt in unheld & worker.unheld:
         log.warning("released", job_id=str(job_id), attempt=attempt)
-        attempts.release(session, job_id, attempt)
+        attempts.release_unheld(session, job_id, attempt)
     worker.unheld = unheld
 
 
@@ -113,7 +113,7 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
     try:
         with worker.sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            jobs.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
+            attempts.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
     except OperationalError as error:
         log.warning("not_checkpointed", job_id=str(claim.job_id), error=str(error))
         return

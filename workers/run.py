@@ -11,11 +11,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tasks import errors, failpoints
-from tasks.jobs import attempts, jobs
-from tasks.jobs.jobs import Claim, Onward, Outcome
+from tasks.jobs import attempts, fence, stages
+from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.view import JobView
-from tasks.kinds import stages
 from tasks.queues import window
 from tasks.queues.window import Ticket
 from tasks.streams import stream
@@ -68,7 +68,7 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     if worker.draining.is_set() or worker.cut_off:
         return None
     with worker.sessions.begin() as session:
-        claim = jobs.claim(session, job_id, model=worker.model, worker_id=worker.id)
+        claim = attempts.claim(session, job_id, queue=worker.model, worker_id=worker.id)
     log.info("claimed" if claim else "not_to_be_had", job_id=str(job_id), attempt=claim and claim.attempt)
     return claim
 
@@ -80,7 +80,7 @@ def open_stream(worker: Worker, attempt: Attempt) -> Pen:
 
     def newest() -> bool:
         with worker.sessions() as session:
-            return not attempts.lost_attempts(session, {claim.job_id: claim.attempt})
+            return not fence.lost_attempts(session, {claim.job_id: claim.attempt})
 
     if claim.attempt == 1:
         return Pen(writer, attempt.transcript, newest, lambda: worker.cut_off)
@@ -181,9 +181,9 @@ def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
     def write() -> None:
         nonlocal ticket
         with worker.sessions.begin() as session:
-            if not jobs.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
+            if not attempts.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
                 raise errors.Fenced(f"attempt {claim.attempt} is over")
-            ticket = window.admit(session, claim.job_id, onward.model, claim.lane, lease_s)
+            ticket = window.admit(session, claim.job_id, onward.queue, claim.lane, lease_s)
 
     try:
         written = persist(attempt, write)
@@ -197,7 +197,7 @@ def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
     if ticket:
         worker.refiller.send(ticket)
     else:
-        worker.refiller.ask(onward.model)
+        worker.refiller.ask(onward.queue)
     return None
 
 
@@ -209,7 +209,7 @@ def drop(worker: Worker, attempt: Attempt) -> None:
         return
     try:
         with worker.sessions.begin() as session:
-            handed_back = jobs.hand_back(session, claim.job_id, claim.attempt, attempt.transcript)
+            handed_back = attempts.release(session, claim.job_id, claim.attempt, attempt.transcript)
     except SQLAlchemyError as error:
         log.warning("not_handed_back", job_id=str(claim.job_id), error=str(error))  # the lease will run out
         return
@@ -228,7 +228,7 @@ def put_off(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
     def write() -> None:
         nonlocal again
         with worker.sessions.begin() as session:
-            again = attempts.put_off(session, claim.job_id, claim.attempt, attempt.transcript, code)
+            again = attempts.retry_later(session, claim.job_id, claim.attempt, attempt.transcript, code)
 
     try:
         written = persist(attempt, write)
@@ -267,7 +267,7 @@ def write_end(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | N
         nonlocal record
         with worker.sessions.begin() as session:
             try:
-                record = jobs.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+                record = attempts.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
             except errors.Fenced:
                 # It may be our own end, of which the answer was lost with the connection.
                 record = attempts.end_of(session, claim.job_id, claim.attempt)

@@ -3,8 +3,8 @@
 import time
 
 from tasks import errors
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Onward
+from tasks.jobs.outcomes import Onward
+from tasks.queues import places
 from workers.attempt import Attempt
 from workers.worker import Worker
 
@@ -30,7 +30,7 @@ class Slot:
             return
         self._looked_at = now
         with self._worker.sessions.begin() as session:
-            wanted = jobs.slot_is_wanted(session, self._worker.model, claim.lane, claim.tenant_id)
+            wanted = places.slot_is_wanted(session, self._worker.model, claim.lane, claim.tenant_id)
         if wanted:
             raise errors.GaveWay(f"a slot of {self._worker.model} is wanted")
 

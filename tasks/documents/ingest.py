@@ -19,12 +19,12 @@ from db.jobs import Job, JobInput
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import jobs
+from tasks.jobs import jobs, stages
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.timing import ANY_TIME, Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.kinds import stages
-from tasks.models import catalog
+from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog, Model
 
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
@@ -99,11 +99,9 @@ def ingest(
     stage, queue = stages.EMBED_DOCUMENTS, embedder.name
     if any(document.text is None for document in new):
         stage, queue = stages.EXTRACT, catalog.CONTROL
-    plan = jobs.Plan(
+    asked = Submission(
         type=stages.INGEST,
-        stage=stage,
-        model=queue,
-        shown_model=embedder.name,
+        model=embedder.name,
         input={"collection": collection, "documents": [ids.show(id, ids.DOCUMENT) for id in document_ids]},
         params={},
         lane=lane,
@@ -112,7 +110,7 @@ def ingest(
         timing=timing,
         webhook=webhook,
     )
-    accepted = jobs.insert(session, caller, plan)
+    accepted = jobs.insert(session, caller, Plan(asked, stage, queue, embedder.name))
     with scope(session, caller.tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
             _add(session, caller.tenant_id, home.id, accepted.id, document_id, document)
@@ -246,14 +244,14 @@ def _home(
     """The collection, kept until the transaction ends, and its model; it is made when there is none."""
     home = documents.collection(session, tenant_id, name, keep=True)
     if home is None:
-        embedder = jobs.model_for(models, "embed", model)
+        embedder = choosing.model_for(models, "embed", model)
         documents.add_collection(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
         home = documents.collection(session, tenant_id, name, keep=True)
     if home is None:
         raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
     if model is not None and model != home.model:
         raise errors.InvalidField("model", f"the collection {name} has its vectors from {home.model}")
-    return home, jobs.model_for(models, "embed", home.model)
+    return home, choosing.model_for(models, "embed", home.model)
 
 
 def _add(

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from db import documents
 from db.jobs import Job
 from db.scope import scope
-from tasks import errors, ids
-from tasks.jobs import lifecycle, view
+from tasks import errors, ids, times
+from tasks.jobs import lifecycle
 from tasks.keys import Caller
 
 
@@ -66,7 +66,7 @@ class Document:
             "chunks": self.chunks,
             "tokens": self.tokens,
             "error": self.error,
-            "created_at": view.when(self.created_at),
+            "created_at": times.show(self.created_at),
             "links": {"self": f"/v1/documents/{shown}", "job": f"/v1/jobs/{ids.show(self.job_id)}"},
         }
 

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from tasks import errors
 from tasks.documents import ranking
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Claim, Submission
+from tasks.jobs import jobs, stages
+from tasks.jobs.attempts import Claim
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.kinds import stages
+from tasks.models import choosing
 from tasks.models.catalog import Catalog
 
 TOP_K = 5
@@ -29,7 +30,7 @@ def submit(session: Session, models: Catalog, caller: Caller, submission: Submis
 
     Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have.
     """
-    chat = jobs.model_for(models, "chat", submission.model)
+    chat = choosing.model_for(models, "chat", submission.model)
     name, question = submission.input["collection"], submission.input["question"]
     try:
         collection = ranking.collection_of(session, caller, name)
@@ -39,8 +40,8 @@ def submit(session: Session, models: Catalog, caller: Caller, submission: Submis
     if embedder is None:
         raise errors.ModelUnknown("input.collection", f"its model {collection.model!r} is no longer served")
     for model in (chat, embedder):
-        jobs.refuse_what_cannot_fit(model, "input.question", question)
-    return jobs.insert(session, caller, jobs.planned(submission, stages.RETRIEVE, embedder.name, chat.name))
+        choosing.refuse_what_cannot_fit(model, "input.question", question)
+    return jobs.insert(session, caller, Plan(submission, stages.RETRIEVE, embedder.name, chat.name))
 
 
 def room(claim: Claim, context: int) -> int:

@@ -20,9 +20,10 @@ from db.jobs import Job, JobOutput
 from tasks import errors
 from tasks.errors import ForebayError
 from tasks.jobs import jobs, lifecycle, view
-from tasks.jobs.jobs import Wait
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
+from tasks.queues import places
+from tasks.queues.places import Wait
 from tasks.streams import follow, stream, transcript
 from tasks.streams.follow import ANY_ATTEMPT, START, Follower, Subscription
 from tasks.streams.stream import Event
@@ -194,7 +195,7 @@ class Reader:
     def _wait(self, job_id: uuid.UUID) -> Wait | None:
         try:
             with self._sessions.begin() as session:
-                return jobs.wait(session, job_id, self._lease_s)
+                return places.wait(session, job_id, self._lease_s)
         except PoolTimeout:
             log.warning("connections_used_up")
         except (SQLAlchemyError, ForebayError) as error:

@@ -9,14 +9,14 @@ from db.jobs import Job, JobInput
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents import questions
-from tasks.jobs import jobs, lifecycle, view
-from tasks.jobs.jobs import Plan, Submission
+from tasks.doors import submitting
+from tasks.jobs import jobs, lifecycle, stages, view
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.timing import Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.kinds import stages
-from tasks.models import catalog
+from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog
 
 _REQUEUED = frozenset({errors.Poison.code, *errors.SYSTEM})
@@ -58,7 +58,7 @@ def requeue(session: Session, models: Catalog, job_id: uuid.UUID) -> JobView:
 def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> JobView:
     submission = Submission(
         type=old.type,
-        model=old.shown_model,
+        model=old.model,
         input=given.input,
         params=given.params,
         lane=old.lane,
@@ -67,24 +67,22 @@ def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: 
         timing=Timing(deadline_s=old.deadline_s),
         webhook=old.webhook,
     )
-    accept = questions.submit if old.type == stages.RAG else jobs.submit
+    accept = questions.submit if old.type == stages.RAG else submitting.submit
     return accept(session, models, caller, submission)
 
 
 def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> JobView:
     """Documents that are ready stay so, and those that failed keep nothing that could be tried again."""
-    model = jobs.model_for(models, "embed", old.shown_model)
+    model = choosing.model_for(models, "embed", old.model)
     job_id = ids.new()
     with scope(session, caller.tenant_id):
         taken = documents_table.take_over(session, caller.tenant_id, old.id, job_id)
     if not taken:
         raise errors.Conflict(f"{ids.show(old.id)} left no document waiting")
     extracts = old.stage == stages.EXTRACT
-    plan = Plan(
+    asked = Submission(
         type=stages.INGEST,
-        stage=stages.EXTRACT if extracts else stages.EMBED_DOCUMENTS,
-        model=catalog.CONTROL if extracts else model.name,
-        shown_model=model.name,
+        model=model.name,
         input={"collection": given.input["collection"], "documents": [ids.show(id, ids.DOCUMENT) for id in taken]},
         params=given.params,
         lane=old.lane,
@@ -93,4 +91,5 @@ def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: 
         timing=Timing(deadline_s=old.deadline_s),
         webhook=old.webhook,
     )
-    return jobs.insert(session, caller, plan, job_id)
+    stage, queue = (stages.EXTRACT, catalog.CONTROL) if extracts else (stages.EMBED_DOCUMENTS, model.name)
+    return jobs.insert(session, caller, Plan(asked, stage, queue, model.name), job_id)

@@ -1,60 +1,181 @@
-"""Attempts: which may still write, which get another after them, and what became of each. No function commits."""
+"""Attempts: claimed, kept, and each way one ends. No function commits; some say what follows the commit."""
 
 import datetime as dt
 import random
 import uuid
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from db import attempts, jobs
 from db.attempts import JobAttempt
-from db.jobs import Job, JobOutput
-from tasks import errors, ids
-from tasks.jobs import lifecycle, view
+from db.jobs import Job, JobInput, JobOutput
+from tasks import errors, ids, times
+from tasks.jobs import fence, lifecycle, settlement, view
+from tasks.jobs.jobs import stored_transcript
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
 
 FIRST_BACKOFF_S = 2.0
 
 
-def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
-    """Makes the transaction one of the attempt's: raises `Fenced` when it may not write any more."""
-    live = Job.status.in_((Status.RUNNING, Status.DISPATCHED))
-    if not session.scalar(select(Job.id).where(*lifecycle.fenced(job_id, attempt), live).with_for_update(read=True)):
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker needs to run a stage of a job: `attempt` is its licence to write.
+
+    `stage_input` is what an earlier stage left for this one.
+    """
+
+    job_id: uuid.UUID
+    tenant_id: uuid.UUID
+    type: str
+    stage: str
+    model: str
+    lane: str
+    attempt: int
+    crashes: int
+    seed: int
+    input: dict[str, Any]
+    params: dict[str, Any]
+    stage_input: dict[str, Any] | None
+    checkpoint: Transcript
+
+
+def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
+    """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
+
+    The one fenced update that makes a message delivered twice, late or after the end harmless. A job that the next
+    crash ends as poison isn't to be had while the worker runs another such: the crash must tell which of them it was.
+    """
+    taken = lifecycle.move(
+        session,
+        Status.RUNNING,
+        Job.id == job_id,
+        Job.queue == queue,
+        jobs.may_start(),
+        attempts.may_be_tried(worker_id),
+        attempt=Job.attempt + 1,
+        worker_id=worker_id,
+        started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
+    )
+    if not taken:
+        return None
+    job = taken[0]
+    given, output = attempts.begin(session, job.id, job.attempt, worker_id=worker_id, model=queue, stage=job.stage)
+    return Claim(
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        type=job.type,
+        stage=job.stage,
+        model=job.model,
+        lane=job.lane,
+        attempt=job.attempt,
+        crashes=job.crashes,
+        seed=job.seed,
+        input=given.input,
+        params=given.params,
+        stage_input=given.stage_input,
+        checkpoint=stored_transcript(output),
+    )
+
+
+def checkpoint(
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    so_far: Transcript,
+    progress: tuple[int, int],
+    *,
+    cleared: bool = False,
+) -> None:
+    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+
+    `cleared` says that it has come past where earlier ones crashed: then their crashes were not its fault.
+    """
+    done, total = progress
+    values = {"progress_done": done, "progress_total": total, **({"crashes": 0} if cleared else {})}
+    if fence.touch(session, job_id, attempt, **values):
+        entries, token_ids = so_far.stored()
+        jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+
+
+def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> JobView:
+    """Writes the end of an attempt, with its usage. Raises `Fenced` when the attempt may not write any more."""
+    code, message = outcome.error or (None, None)
+    done, total = outcome.progress or (outcome.prompt_tokens, outcome.prompt_tokens)
+    ended = lifecycle.move(
+        session,
+        outcome.status,
+        *fence.fenced(job_id, attempt),
+        finished_at=func.clock_timestamp(),
+        progress_done=done,
+        progress_total=total,
+        # An ingest's row has what it has spent for good, over all attempts; what failed may know only of its own.
+        prompt_tokens=func.greatest(func.coalesce(Job.prompt_tokens, 0), outcome.prompt_tokens),
+        completion_tokens=outcome.completion_tokens,
+        error_code=code,
+        error_message=message,
+    )
+    if not ended:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+    attempts.end(session, job_id, attempt, outcome.status, code)
+    return settlement.conclude(session, ended[0], so_far, replace(outcome, prompt_tokens=ended[0].prompt_tokens or 0))
 
 
-def charge(session: Session, job_id: uuid.UUID, attempt: int, tokens: int) -> None:
-    """`guard`, and counts tokens that the job has spent for good. No other attempt counts until the transaction ends.
+def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
+    """Puts a running job into the queue of its next stage. False when the attempt may not write any more.
+
+    The next stage may be the same one, of which a part is done: then the crashes still count. After the commit, a
+    refill for `onward.queue`.
+    """
+    crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
+    values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
+    if onward.embedding_tokens is not None:
+        values["embedding_tokens"] = onward.embedding_tokens
+    if not lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), **values):
+        return False
+    attempts.end(session, job_id, attempt, "passed_on")
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    session.execute(update(JobInput).where(JobInput.job_id == job_id).values(stage_input=onward.stage_input))
+    return True
+
+
+def release(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:
+    """Returns a running job to the queue in good order, which counts as no crash. False when it isn't ours any more."""
+    if not lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), worker_id=None):
+        return False
+    attempts.end(session, job_id, attempt, "handed_back")
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    return True
+
+
+def release_unheld(session: Session, job_id: uuid.UUID, attempt: int) -> None:
+    """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
+    if lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), worker_id=None):
+        attempts.end(session, job_id, attempt, "handed_back")
+
+
+def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:
+    """Schedules another attempt after one that failed by the system's fault. False when the job has had its chances.
 
     Raises `Fenced`.
     """
-    if not lifecycle.touch(session, job_id, attempt, prompt_tokens=func.coalesce(Job.prompt_tokens, 0) + tokens):
-        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
-
-
-def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
-    """Which of the attempts a worker holds are over: a newer one exists, or the job has ended."""
-    rows = session.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(held)))
-    live = (Status.RUNNING, Status.DISPATCHED)
-    kept = {job_id for job_id, attempt, status in rows if attempt == held[job_id] and status in live}
-    return set(held) - kept
-
-
-def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> set[tuple[uuid.UUID, int]]:
-    """The attempts (job, number) that PostgreSQL says the worker runs and that it doesn't hold."""
-    mine = select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.status == Status.RUNNING)
-    return {(job_id, attempt) for job_id, attempt in session.execute(mine) if held.get(job_id) != attempt}
-
-
-def release(session: Session, job_id: uuid.UUID, attempt: int) -> None:
-    """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
-    if lifecycle.move(session, Status.QUEUED, *lifecycle.running(job_id, attempt), worker_id=None):
-        attempts.end(session, job_id, attempt, "handed_back")
+    fence.guard(session, job_id, attempt)
+    failures = attempts.count(session, job_id, "failed") + 1
+    due_at = func.clock_timestamp() + dt.timedelta(seconds=backoff_s(failures))
+    where = (*fence.fenced(job_id, attempt), Job.chances > failures)
+    if not lifecycle.move(session, Status.SCHEDULED, *where, worker_id=None, due_at=due_at):
+        return False
+    attempts.end(session, job_id, attempt, "failed", error_code)
+    entries, token_ids = so_far.stored()
+    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    return True
 
 
 def forgive(session: Session, worker_id: str) -> int:
@@ -69,27 +190,10 @@ def forgive(session: Session, worker_id: str) -> int:
     return len(taken)
 
 
-def put_off(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:
-    """Schedules another attempt after one that failed by the system's fault. False when the job has had its chances.
-
-    Raises `Fenced`.
-    """
-    guard(session, job_id, attempt)
-    failures = attempts.count(session, job_id, "failed") + 1
-    due_at = func.clock_timestamp() + dt.timedelta(seconds=backoff_s(failures))
-    where = (*lifecycle.fenced(job_id, attempt), Job.chances > failures)
-    if not lifecycle.move(session, Status.SCHEDULED, *where, worker_id=None, due_at=due_at):
-        return False
-    attempts.end(session, job_id, attempt, "failed", error_code)
-    entries, token_ids = so_far.stored()
-    jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
-    return True
-
-
 def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> JobView | None:
     """The job as this attempt ended it; None when it didn't, for who ends it from outside takes the next number."""
     query = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
-    row = session.execute(query.where(*lifecycle.fenced(job_id, attempt))).one_or_none()
+    row = session.execute(query.where(*fence.fenced(job_id, attempt))).one_or_none()
     return view.with_output(row[0], row[1]) if row and row[0].status in lifecycle.TERMINAL else None
 
 
@@ -106,8 +210,8 @@ def shown(session: Session, job_id: uuid.UUID) -> list[dict[str, Any]]:
             "worker": row.worker_id,
             "model": row.model,
             "stage": row.stage,
-            "started_at": view.when(row.started_at),
-            "ended_at": view.when(row.ended_at),
+            "started_at": times.show(row.started_at),
+            "ended_at": times.show(row.ended_at),
             "how": row.how,
             "error_code": row.error_code,
         }

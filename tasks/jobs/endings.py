@@ -20,9 +20,9 @@ from db import attempts, turns, usage, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from tasks import errors, ids
-from tasks.jobs import jobs, lifecycle, view
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import jobs, lifecycle, settlement, view
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.streams import stream
@@ -82,7 +82,7 @@ def close(
     prompt_tokens = streamed.prompt_tokens if job.prompt_tokens is None else job.prompt_tokens
     job.prompt_tokens, job.completion_tokens = prompt_tokens, streamed.completion_tokens
     outcome = Outcome(status, prompt_tokens, streamed.completion_tokens, error=error)
-    return Closing(jobs.settle(session, job, streamed, outcome), len(streamed.entries))
+    return Closing(settlement.conclude(session, job, streamed, outcome), len(streamed.entries))
 
 
 def end_unstarted(session: Session, status: Status, tenant_id: uuid.UUID, *which: ColumnElement[bool]) -> list[Closing]:

@@ -80,22 +80,6 @@ def unlocked(*where: ColumnElement[bool]) -> ColumnElement[bool]:
     return Job.id.in_(select(Job.id).where(*where).with_for_update(skip_locked=True, key_share=True))
 
 
-def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
-    """The condition under which an attempt may still write."""
-    return Job.id == job_id, Job.attempt == attempt
-
-
-def running(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
-    """The condition under which an attempt may give its job away: not one that has been put off meanwhile."""
-    return *fenced(job_id, attempt), Job.status == Status.RUNNING
-
-
-def touch(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> bool:
-    """Writes to a running job without moving it. False when the attempt may not write any more."""
-    where = (*fenced(job_id, attempt), Job.status.in_((Status.RUNNING, Status.DISPATCHED)))
-    return session.scalar(update(Job).where(*where).values(**values).returning(Job.id)) is not None
-
-
 def mark_sent(session: Session, job_ids: list[uuid.UUID]) -> None:
     """Notes that the messages of dispatched jobs go out again now."""
     where = unlocked(Job.id.in_(job_ids), Job.status == Status.DISPATCHED)

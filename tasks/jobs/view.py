@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.jobs import Job, JobOutput
-from tasks import ids
+from tasks import ids, times
 from tasks.jobs import lifecycle
 
 
@@ -14,7 +14,7 @@ from tasks.jobs import lifecycle
 class JobView:
     """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
 
-    `queue` is the model on which its present stage runs or waits; clients aren't shown it.
+    `queue` is where its present stage runs or waits; clients aren't shown it.
     """
 
     id: uuid.UUID
@@ -56,11 +56,11 @@ class JobView:
             "status": self.status,
             "lane": self.lane,
             "priority": self.priority,
-            "created_at": when(self.created_at),
-            "started_at": when(self.started_at),
-            "finished_at": when(self.finished_at),
-            "run_at": when(self.run_at),
-            "expires_at": when(self.expires_at),
+            "created_at": times.show(self.created_at),
+            "started_at": times.show(self.started_at),
+            "finished_at": times.show(self.finished_at),
+            "run_at": times.show(self.run_at),
+            "expires_at": times.show(self.expires_at),
             "deadline_s": self.deadline_s,
             "retry_of": ids.show(self.retry_of) if self.retry_of else None,
             "position": self.position,
@@ -85,8 +85,8 @@ def of(job: Job, result: dict[str, Any] | None) -> JobView:
         id=job.id,
         tenant_id=job.tenant_id,
         type=job.type,
-        model=job.shown_model,
-        queue=job.model,
+        model=job.model,
+        queue=job.queue,
         status=lifecycle.shown(job.status),
         lane=job.lane,
         priority=job.priority,
@@ -120,7 +120,3 @@ def _usage(job: Job) -> dict[str, int] | None:
 def _pair(**counts: int | None) -> dict[str, int] | None:
     known = {name: count for name, count in counts.items() if count is not None}
     return known if len(known) == len(counts) else None
-
-
-def when(moment: dt.datetime | None) -> str | None:
-    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None

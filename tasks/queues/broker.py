@@ -11,9 +11,9 @@ RUN = "job.run"
 KEY_PREFIX = "forebay:"
 
 
-def queue(model: str, lane: str) -> str:
-    """The queue in which a model's jobs of a lane wait."""
-    return f"{model}.{lane}"
+def lane(queue: str, lane: str) -> str:
+    """Celery's queue for a lane of one of ours."""
+    return f"{queue}.{lane}"
 
 
 def celery_url(url: str) -> str:

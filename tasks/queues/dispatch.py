@@ -28,13 +28,13 @@ class Dispatcher:
     sessions: Sessions
     lease_s: float
 
-    def refill(self, model: str) -> bool:
-        """Looks whether the model's window has room, in a transaction of its own, and sends what moved into it.
+    def refill(self, queue: str) -> bool:
+        """Looks whether the queue's window has room, in a transaction of its own, and sends what moved into it.
 
         Raises SQLAlchemy's errors when PostgreSQL can't be reached; False says that the broker couldn't be.
         """
         with self.sessions.begin() as session:
-            tickets = window.refill(session, model, self.lease_s)
+            tickets = window.refill(session, queue, self.lease_s)
         return self.send(tickets)
 
     def send(self, tickets: Iterable[Ticket]) -> bool:
@@ -60,15 +60,15 @@ class Refiller:
     def __init__(self, dispatcher: Dispatcher, gather_s: float = 0.0) -> None:
         """`gather_s` is how long a wish waits for others, where nobody waits for it."""
         self._dispatcher, self._gather_s = dispatcher, gather_s
-        self._models: set[str] = set()
+        self._queues: set[str] = set()
         self._tickets: list[Ticket] = []
         self._lock = threading.Lock()
         self._asked = threading.Event()
 
-    def ask(self, model: str) -> None:
-        """Has the model's window refilled soon, by a look that is later than this call."""
+    def ask(self, queue: str) -> None:
+        """Has the queue's window refilled soon, by a look that is later than this call."""
         with self._lock:
-            self._models.add(model)
+            self._queues.add(queue)
         self._asked.set()
 
     def send(self, ticket: Ticket) -> None:
@@ -96,10 +96,10 @@ class Refiller:
     def _serve(self) -> bool:
         self._asked.clear()
         with self._lock:
-            models, self._models = self._models, set()
+            queues, self._queues = self._queues, set()
             tickets, self._tickets = self._tickets, []
         try:
-            served = [self._dispatcher.send(tickets), *(self._dispatcher.refill(model) for model in models)]
+            served = [self._dispatcher.send(tickets), *(self._dispatcher.refill(queue) for queue in queues)]
             return all(served)
         except SQLAlchemyError as error:
             log.warning("refill_failed", error=type(error).__name__)

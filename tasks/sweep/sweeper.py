@@ -80,7 +80,7 @@ class Sweeper:
             closings += endings.expire(session, _EXPIRED_AT_ONCE)
             closings += endings.stop_overdue(session, self.client, _STOPPED_AT_ONCE, self.ttl_s)
             _queue_due(session)
-            waiting = jobs.models_waiting(session)
+            waiting = jobs.queues_waiting(session)
             strengths = workers.strengths(session, self.lease_s)
             tickets = self._lost_messages(session, strengths) + self._lifted(session, strengths)
             workers.remove_silent_since(session, FORGET_WORKERS_S)
@@ -88,8 +88,8 @@ class Sweeper:
         if tickets:
             failpoints.passed("sweeper.between_update_and_ring")
         self.dispatcher.send(tickets)
-        for model in waiting:
-            self.dispatcher.refill(model)
+        for queue in waiting:
+            self.dispatcher.refill(queue)
         for closing in closings:
             if not endings.announce(self.client, closing, self.ttl_s):
                 break  # each would wait as long; who listens is told from PostgreSQL
@@ -122,9 +122,9 @@ class Sweeper:
         return endings.close(session, self.client, job_id, Status.FAILED, error, self.ttl_s)
 
     def _lifted(self, session: Session, strengths: Mapping[str, Strength]) -> list[Ticket]:
-        """Batch jobs that have stood still behind interactive work for too long, one a model."""
-        busy = [model for model, strength in strengths.items() if not strength.free]
-        tickets = [ticket for model in busy if (ticket := window.lift(session, model))]
+        """Batch jobs that have stood still behind interactive work for too long, one a queue."""
+        busy = [queue for queue, strength in strengths.items() if not strength.free]
+        tickets = [ticket for queue in busy if (ticket := window.lift(session, queue))]
         for ticket in tickets:
             log.info("lifted", job_id=str(ticket.job_id))
         return tickets
@@ -137,24 +137,24 @@ class Sweeper:
         due = func.clock_timestamp() - dt.timedelta(seconds=_SETTLE_S)
         waits = and_(Job.status == Status.DISPATCHED, jobs.may_start())
         stale = and_(waits, Job.dispatched_at <= due)
-        rows = session.execute(select(Job.id, Job.model, Job.lane).where(stale).order_by(Job.dispatched_at)).all()
+        rows = session.execute(select(Job.id, Job.queue, Job.lane).where(stale).order_by(Job.dispatched_at)).all()
         missing = []
-        for model in {row.model for row in rows} & strengths.keys():
-            sent = session.scalar(select(func.count()).where(Job.model == model, waits)) or 0
-            if strengths[model].free > 0 or self._messages(model) < sent:
-                missing += [row for row in rows if row.model == model]
+        for queue in {row.queue for row in rows} & strengths.keys():
+            sent = session.scalar(select(func.count()).where(Job.queue == queue, waits)) or 0
+            if strengths[queue].free > 0 or self._messages(queue) < sent:
+                missing += [row for row in rows if row.queue == queue]
         self._mark_sent(session, [row.id for row in missing])
-        return [Ticket(row.id, broker.queue(row.model, row.lane)) for row in missing]
+        return [Ticket(row.id, broker.lane(row.queue, row.lane)) for row in missing]
 
     def _mark_sent(self, session: Session, job_ids: list[uuid.UUID]) -> None:
         if job_ids:
             lifecycle.mark_sent(session, job_ids)
             log.info("sent_again", jobs=len(job_ids))
 
-    def _messages(self, model: str) -> int:
-        """How many messages of the model wait in Redis; more than enough when it can't be asked."""
+    def _messages(self, queue: str) -> int:
+        """How many messages of the queue wait in Redis; more than enough when it can't be asked."""
         try:
-            keys = [broker.KEY_PREFIX + broker.queue(model, lane) for lane in jobs.LANES]
+            keys = [broker.KEY_PREFIX + broker.lane(queue, lane) for lane in jobs.LANES]
             return sum(int(self.queues.llen(key)) for key in keys)
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))

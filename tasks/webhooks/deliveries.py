@@ -19,8 +19,7 @@ from sqlalchemy.orm import Session
 from db import webhooks
 from db.jobs import Job
 from db.webhooks import Delivery
-from tasks import errors, ids
-from tasks.jobs import view
+from tasks import errors, ids, times
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 
@@ -109,8 +108,8 @@ class Shown:
             "webhook": ids.show(self.endpoint_id, ids.WEBHOOK) if self.endpoint_id else None,
             "job": ids.show(self.job_id) if self.job_id else None,
             "url": self.url,
-            "created_at": view.when(self.created_at),
-            "next_at": view.when(self.next_at),
+            "created_at": times.show(self.created_at),
+            "next_at": times.show(self.next_at),
             "last_status": self.last_status,
             "last_error": self.last_error,
         }
@@ -243,7 +242,7 @@ def _message(ended: JobView) -> dict[str, Any]:
 
 
 def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:
-    return _compact({"type": type, "timestamp": view.when(happened_at), "data": data})
+    return _compact({"type": type, "timestamp": times.show(happened_at), "data": data})
 
 
 def _compact(value: dict[str, Any]) -> str:

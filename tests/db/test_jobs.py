@@ -9,14 +9,14 @@ from tasks.keys import Caller
 from tests import tables
 
 
-def test_models_waiting_names_each_once(sessions: Sessions, caller: Caller) -> None:
+def test_queues_waiting_names_each_once(sessions: Sessions, caller: Caller) -> None:
     """The sweep asks which models have jobs waiting and gets each model once."""
     with sessions() as session:
-        assert jobs.models_waiting(session) == []
+        assert jobs.queues_waiting(session) == []
     for model in ("beta", "alpha", "alpha"):
         tables.submit(sessions, caller, model=model)
     with sessions() as session:
-        assert jobs.models_waiting(session) == ["alpha", "beta"]
+        assert jobs.queues_waiting(session) == ["alpha", "beta"]
 
 
 def test_jobs_of_models_that_left_are_counted_while_they_wait(sessions: Sessions, caller: Caller) -> None:

@@ -8,9 +8,9 @@ import redis
 
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.streams import stream
 from tasks.streams.stream import Answer, Writer
 from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
@@ -40,13 +40,13 @@ class Run:
 
     def checkpoint(self) -> None:
         with self.sessions.begin() as session:
-            jobs.checkpoint(session, self.job_id, self.attempt, self.so_far, (len(self.so_far.deltas), 9))
+            attempts.checkpoint(session, self.job_id, self.attempt, self.so_far, (len(self.so_far.deltas), 9))
 
     def succeed(self, *, announce: bool = True) -> None:
         """Writes the end, and tells the stream unless a crash came between."""
         outcome = Outcome(Status.SUCCEEDED, 2, len(self.so_far.deltas), {"text": self.so_far.text})
         with self.sessions.begin() as session:
-            ended = jobs.finish(session, self.job_id, self.attempt, self.so_far, outcome)
+            ended = attempts.finish(session, self.job_id, self.attempt, self.so_far, outcome)
         if announce:
             self._append([Entry(len(self.so_far.entries) + 1, ended.status, ended.as_json())])
 
@@ -60,7 +60,7 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
     job_id = ids.parse(shown)
     assert job_id is not None
     tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id, model=model)
+    claim = tables.claim(sessions, job_id, queue=model)
     assert claim is not None
     streamed = stream.take_over(Writer(client, job_id, claim.attempt, ttl_s=60), claim.checkpoint)
     running = Run(sessions, client, job_id, claim.attempt, streamed)

@@ -127,7 +127,7 @@ def test_files_are_accepted_as_they_are(api: Api, sessions: Sessions) -> None:
     assert all((one["title"], one["metadata"]) == ("All", {"year": 2020}) for one in shown)
     rows = stored(sessions, "SELECT raw FROM document_texts ORDER BY document_id")
     assert [bytes(raw) for (raw,) in rows] == [raw for raw, _ in files]
-    assert stored(sessions, "SELECT stage, model FROM jobs") == [("extract", "control")]
+    assert stored(sessions, "SELECT stage, queue FROM jobs") == [("extract", "control")]
 
 
 def test_end_of_an_ingest_is_told_where_its_request_says(api: Api) -> None:

@@ -9,9 +9,9 @@ import pytest
 from db import vectors
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tests import tables
 from tests.webapi.conftest import Api
 
@@ -74,11 +74,11 @@ def test_vectors_are_shown_where_one_job_is_asked_for(api: Api, sessions: Sessio
     job_id = ids.parse(job["id"])
     assert job_id is not None
     tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id, model="embedder")
+    claim = tables.claim(sessions, job_id, queue="embedder")
     assert claim is not None
     outcome = Outcome(Status.SUCCEEDED, 2, 0, {"count": 2}, vectors=given)
     with sessions.begin() as session:
-        jobs.finish(session, job_id, claim.attempt, claim.checkpoint, outcome)
+        attempts.finish(session, job_id, claim.attempt, claim.checkpoint, outcome)
     shown = api.get(job["links"]["self"]).json["result"]
     assert shown["dimensions"] == 3
     assert np.array_equal(np.array(shown["embeddings"], np.float32), given)

@@ -15,9 +15,9 @@ from db.session import Sessions
 from db.workers import Worker
 from tasks import ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tests import shelves, tables
 from tests.webapi.conftest import Api
@@ -74,10 +74,10 @@ def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[End
                 waiting = session.scalars(select(Job.id).where(Job.type == "embed", Job.finished_at.is_(None))).all()
             for job_id in waiting:
                 tables.dispatch(sessions, job_id)
-                claim = tables.claim(sessions, job_id, model="embedder")
+                claim = tables.claim(sessions, job_id, queue="embedder")
                 assert claim is not None
                 with sessions.begin() as session:
-                    jobs.finish(session, job_id, claim.attempt, claim.checkpoint, ending(claim.input["texts"]))
+                    attempts.finish(session, job_id, claim.attempt, claim.checkpoint, ending(claim.input["texts"]))
 
     def start(ending: Ending) -> None:
         tables.worker(sessions, "w1", model="embedder")

@@ -16,7 +16,7 @@ from flask import Flask
 from db.session import Sessions
 from tasks import ids
 from tasks.doors import reading
-from tasks.jobs.jobs import Wait
+from tasks.queues.places import Wait
 from tasks.streams import follow, stream
 from tasks.streams.transcript import PROGRESS, RESUMED
 from tests import tables

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.session import Sessions
+from tasks.settings import WebhookPolicy
 from tasks.webhooks import destinations
-from tasks.webhooks.destinations import Policy
 from tasks.webhooks.endpoints import MAX_ENDPOINTS
 from tests import tables
 from tests.webapi import byhand
@@ -123,7 +123,7 @@ def test_more_webhooks_than_one_may_have_are_refused(api: Api) -> None:
 @given(url=st.from_regex(re.compile(webhook_schemas.URL_PATTERN, re.ASCII)))
 def test_url_that_the_page_describes_is_accepted(url: str) -> None:
     """Whatever the settings say: the page promises no more than is kept."""
-    destinations.parse(url.rstrip("\n"), Policy())  # which Python's $ lets pass
+    destinations.parse(url.rstrip("\n"), WebhookPolicy())  # which Python's $ lets pass
 
 
 def test_deliveries_are_listed_by_webhook_job_and_status(api: Api) -> None:

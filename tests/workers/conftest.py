@@ -12,7 +12,7 @@ import redis
 
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs.jobs import Claim
+from tasks.jobs.attempts import Claim
 from tasks.models import catalog
 from tasks.models.engine import Engine
 from tasks.queues.dispatch import Dispatcher
@@ -43,7 +43,7 @@ class Bench:
         given: dict[str, Any] = {
             "type": "generate",
             "stage": "generate",
-            "shown_model": "echo",
+            "model": "echo",
             "handed": None,
             "lane": "interactive",
             "seed": 7,

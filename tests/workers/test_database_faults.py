@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from db import session as db_session
 from db.session import Sessions
 from tasks.jobs import attempts
-from tasks.jobs.jobs import Outcome
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.streams import stream
 from tests import severed, tables

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 from db import workers
 from db.session import Sessions
 from tasks import errors
-from tasks.jobs import endings, jobs
-from tasks.jobs.jobs import Onward, Outcome
+from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
@@ -382,7 +382,7 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
         older.add(DELTA, {"text": word}, tokens=1)
     stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
     with sessions.begin() as session:
-        jobs.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))
+        attempts.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))
         tables.put(session, job_id, Status.DISPATCHED)
 
     def unreadable(*_: object) -> Transcript:

@@ -6,11 +6,10 @@ import pytest
 
 from db.session import Sessions
 from tasks import errors
-from tasks.jobs import jobs
-from tasks.jobs.jobs import Onward
+from tasks.jobs import attempts, stages
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward
 from tasks.keys import Caller
-from tasks.kinds import stages
 from tests import tables
 from tests.workers.conftest import MakeWorker
 from workers import slot
@@ -126,5 +125,5 @@ def test_crashes_count_on_in_the_same_stage_only(sessions: Sessions, caller: Cal
     with sessions.begin() as session:
         tables.put(session, claim.job_id, Status.RUNNING, crashes=2)
     with sessions.begin() as session:
-        assert jobs.advance(session, claim.job_id, claim.attempt, claim.checkpoint, Onward(stage, "alpha"))
+        assert attempts.advance(session, claim.job_id, claim.attempt, claim.checkpoint, Onward(stage, "alpha"))
     assert tables.column(sessions, claim.job_id, "crashes") == crashes

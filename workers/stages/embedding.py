@@ -8,10 +8,9 @@ from tasks import errors, ids
 from tasks.documents import ingest, questions, ranking
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import Pending
-from tasks.jobs import attempts
-from tasks.jobs.jobs import Onward, Outcome
+from tasks.jobs import fence, stages
 from tasks.jobs.lifecycle import Status
-from tasks.kinds import stages
+from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.batcher import Tokens
 from workers.publisher import Pen
@@ -57,7 +56,7 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}
-    return Onward(stages.GENERATE, claim.shown_model, handed, embedding_tokens=len(tokens[0]))
+    return Onward(stages.GENERATE, claim.model, handed, embedding_tokens=len(tokens[0]))
 
 
 def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
@@ -118,7 +117,7 @@ def _embed_document(worker: Worker, attempt: Attempt, slot: Slot, document: Pend
     if not pieces:
         raise errors.UnreadableDocument("it holds no text")
     with worker.sessions.begin() as session:
-        attempts.guard(session, claim.job_id, claim.attempt)
+        fence.guard(session, claim.job_id, claim.attempt)
         start = ingest.resume(session, claim.tenant_id, document.id, pieces)
     try:
         for first in range(start, len(pieces), CHUNKS_OF_A_LOT):
@@ -161,7 +160,7 @@ def _embed_lot(
             ingest.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
     cost = sum(map(len, tokens))
     with worker.sessions.begin() as session:
-        attempts.charge(session, claim.job_id, claim.attempt, cost)
+        fence.charge(session, claim.job_id, claim.attempt, cost)
         last = first + len(lot) == len(pieces)
         there = ingest.store(session, claim.tenant_id, document.id, lot, vectors, first=first, last=last)
     tally.charged += cost

@@ -12,7 +12,7 @@ import structlog
 
 from tasks import errors, failpoints
 from tasks.documents.questions import Passage
-from tasks.jobs import jobs
+from tasks.kinds import sampling
 from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
 from tasks.streams import transcript
 from workers.attempt import Attempt
@@ -125,7 +125,7 @@ class Generation:
         if room < 1:
             context = self._engine.context
             raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
-        return jobs.params(self._claim, room)
+        return sampling.params(self._claim.params, self._claim.seed, room)
 
     def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
         """The attempt's first events, once: that the job starts, from which passages, or that it goes on."""

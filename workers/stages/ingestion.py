@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from tasks import errors
 from tasks.documents import ingest
-from tasks.jobs import attempts
-from tasks.jobs.jobs import Onward, Outcome
+from tasks.jobs import fence, stages
 from tasks.jobs.lifecycle import Status
-from tasks.kinds import stages
+from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.extraction import parent
 from workers.publisher import Pen
@@ -34,7 +33,7 @@ def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
     with worker.sessions.begin() as session:
         work = ingest.work(session, claim.tenant_id, claim.job_id)
     files = [document for document in work.waiting if document.is_file]
-    budget = _Budget((claim.handed or {}).get(_SPENT, 0.0))
+    budget = _Budget((claim.stage_input or {}).get(_SPENT, 0.0))
     failed, done = 0, work.total - sum(file.bytes for file in files)
     reporter.report(done, work.total, 0)
     try:
@@ -47,7 +46,7 @@ def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
         return slot.back({_SPENT: budget.spent_s})
     if failed == len(work.waiting):
         return outcome(worker, attempt, (work.total, work.total))
-    return Onward(stages.EMBED_DOCUMENTS, claim.shown_model)
+    return Onward(stages.EMBED_DOCUMENTS, claim.model)
 
 
 @dataclass(slots=True)
@@ -81,7 +80,7 @@ def _extract_one(worker: Worker, attempt: Attempt, slot: Slot, file: ingest.Pend
         return False
     if text is not None:
         with worker.sessions.begin() as session:
-            attempts.guard(session, claim.job_id, claim.attempt)
+            fence.guard(session, claim.job_id, claim.attempt)
             ingest.extracted(session, claim.tenant_id, file.id, text)
     return True
 
@@ -118,7 +117,7 @@ def give_up(worker: Worker, attempt: Attempt, document_id: uuid.UUID, error: err
     """The document fails alone. Raises `Fenced`."""
     claim = attempt.claim
     with worker.sessions.begin() as session:
-        attempts.guard(session, claim.job_id, claim.attempt)
+        fence.guard(session, claim.job_id, claim.attempt)
         ingest.failed(session, claim.tenant_id, document_id, error.code, str(error))
 
 

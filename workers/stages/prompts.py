@@ -2,7 +2,7 @@
 
 from tasks.documents import questions
 from tasks.documents.questions import Passage
-from tasks.jobs.jobs import Claim
+from tasks.jobs.attempts import Claim
 from tasks.models.engine import Engine, Prompt
 
 
@@ -20,7 +20,7 @@ def compose(claim: Claim, engine: Engine) -> tuple[Prompt, list[Passage] | None]
     def asked(content: str) -> Prompt:
         return engine.chat([{"role": "user", "content": content}])
 
-    found = (claim.handed or {}).get("passages", [])
+    found = (claim.stage_input or {}).get("passages", [])
     budget = engine.context - questions.room(claim, engine.context)
     passages = questions.fitting(given["question"], found, lambda content: len(asked(content).ids), budget)
     return asked(questions.prompt(given["question"], passages)), passages

@@ -90,7 +90,7 @@ def messages_by_tens(ground: Ground) -> Tally:
     jobs = [party.surely((greedy if i % 2 else seeded)(40, next(numbers))) for i in range(ground.size(200, 40))]
     for _ in range(10):
         for (job_id,) in rig.rows("SELECT id FROM jobs WHERE metadata->>'request' LIKE %s", like):
-            broker.send(app, job_id, broker.queue(ECHO, "interactive"))
+            broker.send(app, job_id, broker.lane(ECHO, "interactive"))
             tally.injections += 1
         time.sleep(0.3)
     app.close()

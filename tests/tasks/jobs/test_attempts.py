@@ -12,11 +12,10 @@ from db import attempts as attempt_rows
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.doors import retrying
-from tasks.jobs import attempts, endings, jobs
-from tasks.jobs.jobs import Onward, Outcome
+from tasks.jobs import attempts, endings, fence, stages
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
-from tasks.kinds import stages
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.tasks.sweep.sweeping import Post, made, sweep
@@ -38,7 +37,7 @@ def listed(sessions: Sessions, job_id: uuid.UUID) -> list[tuple[Any, ...]]:
 
 def put_off(sessions: Sessions, job_id: uuid.UUID, attempt: int, code: str = "engine_error") -> bool:
     with sessions.begin() as session:
-        return attempts.put_off(session, job_id, attempt, Transcript(), code)
+        return attempts.retry_later(session, job_id, attempt, Transcript(), code)
 
 
 def failed(sessions: Sessions, caller: Caller, code: str) -> uuid.UUID:
@@ -46,7 +45,7 @@ def failed(sessions: Sessions, caller: Caller, code: str) -> uuid.UUID:
     job_id = tables.submit(sessions, caller, metadata={"k": "v"}).id
     outcome = Outcome(Status.FAILED, 0, 0, error=(code, "it did"))
     with sessions.begin() as session:
-        jobs.finish(session, job_id, claimed(sessions, job_id), Transcript(), outcome)
+        attempts.finish(session, job_id, claimed(sessions, job_id), Transcript(), outcome)
     return job_id
 
 
@@ -54,12 +53,12 @@ def test_every_end_of_an_attempt_is_told(sessions: Sessions, caller: Caller, cli
     """Handed back, passed on, cancelled: each run is listed with its worker and how it ended."""
     job_id = tables.submit(sessions, caller).id
     with sessions.begin() as session:
-        assert jobs.hand_back(session, job_id, claimed(sessions, job_id), Transcript())
+        assert attempts.release(session, job_id, claimed(sessions, job_id), Transcript())
     with sessions.begin() as session:
-        attempts.release(session, job_id, claimed(sessions, job_id, "w2"))
+        attempts.release_unheld(session, job_id, claimed(sessions, job_id, "w2"))
     with sessions.begin() as session:
         onward = Onward(stages.GENERATE, "alpha")
-        assert jobs.advance(session, job_id, claimed(sessions, job_id, "w3"), Transcript(), onward)
+        assert attempts.advance(session, job_id, claimed(sessions, job_id, "w3"), Transcript(), onward)
     claimed(sessions, job_id, "w4")
     with sessions.begin() as session:
         endings.cancel(session, client, caller, job_id, 60)
@@ -95,7 +94,7 @@ def test_lost_worker_that_is_back_in_time_has_the_last_word(
     sweep(made(sessions, client, Post(client)))
     assert listed(sessions, job_id) == [("w1", "lost", None)]
     with sessions.begin() as session:
-        jobs.finish(session, job_id, attempt, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
     assert listed(sessions, job_id) == [("w1", "succeeded", None)]
 
 
@@ -111,7 +110,7 @@ def test_system_errors_are_waited_out_longer_each_time_and_not_for_ever(sessions
     assert not put_off(sessions, job_id, attempt)
     with sessions.begin() as session:
         error = ("engine_error", "the engine host answered 500")
-        jobs.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 0, 0, error=error))
+        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 0, 0, error=error))
     assert listed(sessions, job_id) == [("w1", "failed", "engine_error")] * 3
 
 
@@ -167,9 +166,9 @@ def test_attempt_that_was_put_off_cannot_give_its_job_away(sessions: Sessions, c
     attempt = claimed(sessions, job_id)
     assert put_off(sessions, job_id, attempt)
     with sessions.begin() as session:
-        assert not jobs.hand_back(session, job_id, attempt, Transcript())
-        assert not jobs.advance(session, job_id, attempt, Transcript(), Onward(stages.GENERATE, "alpha"))
-        attempts.release(session, job_id, attempt)
+        assert not attempts.release(session, job_id, attempt, Transcript())
+        assert not attempts.advance(session, job_id, attempt, Transcript(), Onward(stages.GENERATE, "alpha"))
+        attempts.release_unheld(session, job_id, attempt)
     assert tables.column(sessions, job_id, "status") == "scheduled"
     assert listed(sessions, job_id) == [("w1", "failed", "engine_error")]
 
@@ -179,9 +178,11 @@ def test_failure_is_charged_with_all_that_was_spent_for_good(sessions: Sessions,
     job_id = tables.submit(sessions, caller).id
     attempt = claimed(sessions, job_id)
     with sessions.begin() as session:
-        attempts.charge(session, job_id, attempt, 70)
+        fence.charge(session, job_id, attempt, 70)
     with sessions.begin() as session:
-        jobs.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 20, 0, error=("internal", "it did")))
+        attempts.finish(
+            session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 20, 0, error=("internal", "it did"))
+        )
     assert tables.usage_rows(sessions, job_id) == [(70, 0)]
     assert tables.column(sessions, job_id, "prompt_tokens") == 70
 
@@ -228,5 +229,5 @@ def test_attempt_that_came_past_the_crash_has_all_its_chances_again(sessions: Se
     assert claim.crashes == 2
     for cleared, crashes in ((False, 2), (True, 0)):
         with sessions.begin() as session:
-            jobs.checkpoint(session, job_id, claim.attempt, Transcript(), (1, 2), cleared=cleared)
+            attempts.checkpoint(session, job_id, claim.attempt, Transcript(), (1, 2), cleared=cleared)
         assert tables.column(sessions, job_id, "crashes") == crashes

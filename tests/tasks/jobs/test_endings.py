@@ -21,7 +21,7 @@ HOUR = dt.timedelta(hours=1)
 def end_waiting(sessions: Sessions, client: redis.Redis, limit: int = 100) -> list[uuid.UUID]:
     with sessions.begin() as session:
         closings = endings.end_waiting(session, client, "alpha", limit, 60)
-    return [closing.record.id for closing in closings if endings.announce(client, closing, 60)]
+    return [closing.view.id for closing in closings if endings.announce(client, closing, 60)]
 
 
 def handed_back(sessions: Sessions, caller: Caller, client: redis.Redis) -> uuid.UUID:
@@ -31,7 +31,7 @@ def handed_back(sessions: Sessions, caller: Caller, client: redis.Redis) -> uuid
     Writer(client, job_id, 1, 60).open(said)
     with sessions.begin() as session:
         output = jobs.stored_transcript(None)
-        assert jobs.hand_back(session, job_id, 1, output)
+        assert attempts.release(session, job_id, 1, output)
     return job_id
 
 

@@ -7,10 +7,13 @@ import pytest
 from db import workers
 from db.session import Sessions
 from tasks import errors, ids
-from tasks.jobs import attempts, jobs
-from tasks.jobs.jobs import Outcome, Wait
+from tasks.jobs import attempts, fence, jobs
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.kinds import sampling
+from tasks.queues import places
+from tasks.queues.places import Wait
 from tasks.streams.transcript import DELTA, STARTED, Transcript
 from tests import tables
 
@@ -23,7 +26,7 @@ def said(*texts: str) -> Transcript:
     return transcript
 
 
-def running(sessions: Sessions, caller: Caller) -> jobs.Claim:
+def running(sessions: Sessions, caller: Caller) -> attempts.Claim:
     job_id = tables.submit(sessions, caller).id
     tables.dispatch(sessions, job_id)
     claim = tables.claim(sessions, job_id)
@@ -81,7 +84,7 @@ def test_claim_happens_once_however_many_ask(sessions: Sessions, caller: Caller)
     """A message delivered eight times at once gives one attempt."""
     job_id = tables.submit(sessions, caller).id
     tables.dispatch(sessions, job_id)
-    claims: list[jobs.Claim | None] = []
+    claims: list[attempts.Claim | None] = []
     threads = [threading.Thread(target=lambda: claims.append(tables.claim(sessions, job_id))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -97,7 +100,7 @@ def test_claim_gives_what_a_run_needs(sessions: Sessions, caller: Caller) -> Non
     assert (claim.input, claim.params) == ({"prompt": "one two three four"}, {"temperature": 0})
     assert claim.checkpoint.entries == []
     with sessions.begin() as session:
-        assert jobs.hand_back(session, claim.job_id, 1, said("one "))
+        assert attempts.release(session, claim.job_id, 1, said("one "))
     tables.dispatch(sessions, claim.job_id)
     again = tables.claim(sessions, claim.job_id, worker_id="w2")
     assert again is not None
@@ -120,7 +123,7 @@ def test_claim_for_another_model_is_refused(sessions: Sessions, caller: Caller) 
     """A worker takes jobs of its own model only."""
     job_id = tables.submit(sessions, caller).id
     tables.dispatch(sessions, job_id)
-    assert tables.claim(sessions, job_id, model="beta") is None
+    assert tables.claim(sessions, job_id, queue="beta") is None
 
 
 def test_given_seed_is_kept(sessions: Sessions, caller: Caller) -> None:
@@ -129,13 +132,13 @@ def test_given_seed_is_kept(sessions: Sessions, caller: Caller) -> None:
     tables.dispatch(sessions, job_id)
     claim = tables.claim(sessions, job_id)
     assert claim is not None
-    assert jobs.params(claim, 10).seed == 11
+    assert sampling.params(claim.params, claim.seed, 10).seed == 11
 
 
 def test_params_fill_in_defaults_within_the_room(sessions: Sessions, caller: Caller) -> None:
     """What the client left open is the default; an answer never exceeds the context."""
     claim = running(sessions, caller)
-    params = jobs.params(claim, 50)
+    params = sampling.params(claim.params, claim.seed, 50)
     assert (params.max_tokens, params.temperature, params.top_p, params.stop) == (50, 0, 0.95, ())
 
 
@@ -144,14 +147,14 @@ def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Cal
     claim = running(sessions, caller)
     outcome = Outcome(Status.SUCCEEDED, 4, 2, {"text": "one two ", "finish_reason": "stop"})
     with sessions.begin() as session:
-        record = jobs.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
+        record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
     assert (record.status, record.result, record.usage) == (
         "succeeded",
         outcome.result,
         {"prompt_tokens": 4, "completion_tokens": 2},
     )
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        jobs.finish(session, claim.job_id, 1, said(), outcome)
+        attempts.finish(session, claim.job_id, 1, said(), outcome)
     assert tables.usage_rows(sessions, claim.job_id) == [(4, 2)]
     with sessions() as session:
         assert jobs.get(session, caller, claim.job_id) == record
@@ -163,10 +166,10 @@ def test_older_attempt_can_neither_finish_nor_checkpoint_nor_hand_back(sessions:
     with sessions.begin() as session:
         tables.put(session, claim.job_id, Status.RUNNING, attempt=2)
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        jobs.finish(session, claim.job_id, 1, said("x"), Outcome(Status.SUCCEEDED, 1, 1))
+        attempts.finish(session, claim.job_id, 1, said("x"), Outcome(Status.SUCCEEDED, 1, 1))
     with sessions.begin() as session:
-        jobs.checkpoint(session, claim.job_id, 1, said("x"), (1, 1))
-        assert not jobs.hand_back(session, claim.job_id, 1, said("x"))
+        attempts.checkpoint(session, claim.job_id, 1, said("x"), (1, 1))
+        assert not attempts.release(session, claim.job_id, 1, said("x"))
         assert jobs.stored_transcript(jobs.find(session, caller, claim.job_id)[1]).entries == []
     assert tables.usage_rows(sessions, claim.job_id) == []
 
@@ -175,8 +178,8 @@ def test_checkpoint_is_what_the_next_attempt_starts_from(sessions: Sessions, cal
     """A later checkpoint replaces an earlier one whole."""
     claim = running(sessions, caller)
     with sessions.begin() as session:
-        jobs.checkpoint(session, claim.job_id, 1, said("one "), (4, 4))
-        jobs.checkpoint(session, claim.job_id, 1, said("one ", "two "), (4, 4))
+        attempts.checkpoint(session, claim.job_id, 1, said("one "), (4, 4))
+        attempts.checkpoint(session, claim.job_id, 1, said("one ", "two "), (4, 4))
         job, output = jobs.find(session, caller, claim.job_id)
         assert (job.progress_done, job.progress_total) == (4, 4)
         assert jobs.stored_transcript(output) == said("one ", "two ")
@@ -190,7 +193,7 @@ def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller:
         tables.put(session, taken, Status.RUNNING, attempt=2)
         tables.put(session, ended, Status.CANCELLED)
     with sessions() as session:
-        lost = attempts.lost_attempts(session, dict.fromkeys((kept, orphan, taken, ended), 1))
+        lost = fence.lost_attempts(session, dict.fromkeys((kept, orphan, taken, ended), 1))
     assert lost == {taken, ended}
 
 
@@ -215,9 +218,9 @@ def test_wait_counts_who_goes_before(sessions: Sessions, caller: Caller) -> None
     urgent = tables.submit(sessions, caller, priority=8).id
     tables.dispatch(sessions, first)
     with sessions() as session:
-        places = {job_id: jobs.wait(session, job_id, tables.LEASE_S) for job_id in (first, urgent, second, batch)}
-        assert [place and place.position for place in places.values()] == [0, 1, 2, 3]
-        assert places[batch] == Wait(3, None)
+        found = {job_id: places.wait(session, job_id, tables.LEASE_S) for job_id in (first, urgent, second, batch)}
+        assert [place and place.position for place in found.values()] == [0, 1, 2, 3]
+        assert found[batch] == Wait(3, None)
 
 
 def test_wait_counts_turns_between_tenants(sessions: Sessions, caller: Caller) -> None:
@@ -228,8 +231,8 @@ def test_wait_counts_turns_between_tenants(sessions: Sessions, caller: Caller) -
     tables.submit(sessions, third)
     own = [tables.submit(sessions, caller).id for _ in range(3)]
     with sessions() as session:
-        places = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in own]
-    assert [place and place.position for place in places] == [0, 1 + 2, 2 + 2 + 1]
+        found = [places.wait(session, job_id, tables.LEASE_S) for job_id in own]
+    assert [place and place.position for place in found] == [0, 1 + 2, 2 + 2 + 1]
 
 
 def test_estimated_start_follows_from_slots_and_speed(sessions: Sessions, caller: Caller) -> None:
@@ -239,5 +242,5 @@ def test_estimated_start_follows_from_slots_and_speed(sessions: Sessions, caller
         workers.beat(session, worker_id="w1", slots=2, free=2, job_s=2.0)
     waiting = [tables.submit(sessions, caller).id for _ in range(4)]
     with sessions() as session:
-        estimates = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in waiting]
+        estimates = [places.wait(session, job_id, tables.LEASE_S) for job_id in waiting]
     assert [estimate and estimate.estimated_start_s for estimate in estimates] == [0.0, 0.0, 1.0, 2.0]

@@ -6,7 +6,7 @@ import pytest
 
 from db.jobs import Job
 from db.session import Sessions
-from tasks.jobs import lifecycle
+from tasks.jobs import fence, lifecycle
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tests import tables
@@ -67,10 +67,10 @@ def test_touch_needs_the_newest_attempt_and_a_moving_job(sessions: Sessions, cal
     job_id = tables.submit(sessions, caller).id
     with sessions.begin() as session:
         tables.put(session, job_id, Status.RUNNING, attempt=2)
-        assert not lifecycle.touch(session, job_id, 1, progress_done=1)
-        assert lifecycle.touch(session, job_id, 2, progress_done=1)
+        assert not fence.touch(session, job_id, 1, progress_done=1)
+        assert fence.touch(session, job_id, 2, progress_done=1)
         tables.put(session, job_id, Status.SUCCEEDED)
-        assert not lifecycle.touch(session, job_id, 2, progress_done=2)
+        assert not fence.touch(session, job_id, 2, progress_done=2)
 
 
 def test_move_returns_the_job_as_it_now_is(sessions: Sessions, caller: Caller) -> None:

@@ -20,11 +20,11 @@ from sqlalchemy import text
 from db import workers
 from db.session import Sessions
 from tasks import errors
-from tasks.doors import idempotency, retrying
+from tasks.doors import idempotency, retrying, submitting
 from tasks.doors.idempotency import Once
-from tasks.jobs import attempts, endings, jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import TERMINAL, Status
+from tasks.jobs.outcomes import Outcome
 from tasks.jobs.timing import Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
@@ -155,7 +155,7 @@ class Lives(RuleBasedStateMachine):
         timing = Timing(**{timed: run_at if timed == "run_at" else SPAN_S}) if timed else Timing()
         asked = tables.submission(timing=timing)
         with self.sessions.begin() as session:
-            make = lambda: jobs.submit(session, tables.MODELS, self.caller, asked)  # noqa: E731
+            make = lambda: submitting.submit(session, tables.MODELS, self.caller, asked)  # noqa: E731
             return idempotency.once(session, self.caller, once, make)
 
     def add(self, record: JobView, timed: str) -> None:
@@ -190,11 +190,11 @@ class Lives(RuleBasedStateMachine):
         if how == "hand_back":
             could = could and job.status == Status.RUNNING
             with self.sessions.begin() as session:
-                assert jobs.hand_back(session, job_id, attempt, Transcript()) == could
+                assert attempts.release(session, job_id, attempt, Transcript()) == could
             job.status = Status.QUEUED if could else job.status
         elif how == "system" and could and job.failures < 2:
             with self.sessions.begin() as session:
-                assert attempts.put_off(session, job_id, attempt, Transcript(), "engine_error")
+                assert attempts.retry_later(session, job_id, attempt, Transcript(), "engine_error")
             job.status, job.due_at, job.failures = Status.SCHEDULED, self.now + 1, job.failures + 1
         else:
             status = Status.SUCCEEDED if how == "succeed" else Status.FAILED
@@ -205,7 +205,7 @@ class Lives(RuleBasedStateMachine):
         error = ("engine_error", "it did") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                jobs.finish(session, job_id, attempt, Transcript(), Outcome(status, 1, 1, error=error))
+                attempts.finish(session, job_id, attempt, Transcript(), Outcome(status, 1, 1, error=error))
         except errors.Fenced:
             return False
         return True

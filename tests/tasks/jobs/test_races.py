@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import errors
-from tasks.jobs import attempts, endings, jobs
-from tasks.jobs.jobs import Outcome
+from tasks.doors import submitting
+from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import TERMINAL, Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.streams.transcript import Transcript
 from tests import tables
@@ -36,7 +37,7 @@ class Race:
         error = ("engine_refused", "no") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                jobs.finish(session, job_id, 1, Transcript(), Outcome(status, 1, 1, error=error))
+                attempts.finish(session, job_id, 1, Transcript(), Outcome(status, 1, 1, error=error))
         except errors.Fenced:
             return False
         return True
@@ -77,7 +78,7 @@ class Race:
 def lined_up(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:
     """Of each four jobs one waits and is late, one has lost its worker, one is overdue, and one just runs."""
     with sessions.begin() as session:
-        job_ids = [jobs.submit(session, tables.MODELS, caller, tables.submission()).id for _ in range(JOBS)]
+        job_ids = [submitting.submit(session, tables.MODELS, caller, tables.submission()).id for _ in range(JOBS)]
     tables.dispatch(sessions, *job_ids)
     tables.worker(sessions, "w1")
     for number, job_id in enumerate(job_ids):

@@ -15,7 +15,7 @@ from tasks.jobs import endings, jobs, timing
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.timing import Timing
 from tasks.keys import Caller
-from tasks.queues import window
+from tasks.queues import places, window
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import DELTA, STARTED, Entry
@@ -65,8 +65,8 @@ def test_scheduled_job_waits_outside_every_queue_for_its_time(
     early = submitted(sessions, caller, run_at=now(sessions) + hour)
     plain = tables.submit(sessions, caller).id
     with sessions() as session:
-        places = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in (early, plain)]
-    assert [place and place.position for place in places] == [None, 0]
+        found = [places.wait(session, job_id, tables.LEASE_S) for job_id in (early, plain)]
+    assert [place and place.position for place in found] == [None, 0]
     sweep(sweeper)
     assert post.sent == [(str(plain), "alpha.interactive")]
     assert tables.claim(sessions, early) is None

@@ -13,10 +13,9 @@ from sqlalchemy import Engine, text
 
 from db import turns
 from db.session import Sessions
-from tasks.jobs import jobs
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.queues import window
+from tasks.queues import places, window
 from tasks.queues.dispatch import Dispatcher
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
@@ -187,7 +186,7 @@ def test_position_is_the_place_in_the_order(
             simulated.end_one()
     with sessions() as session:
         order = [found.job_id for lane in LANES for found in turns.next_queued(session, "alpha", lane, 100)]
-        waits = [jobs.wait(session, job_id, tables.LEASE_S) for job_id in order]
+        waits = [places.wait(session, job_id, tables.LEASE_S) for job_id in order]
         in_window = session.scalar(text("SELECT count(*) FROM jobs WHERE status = 'dispatched'"))
     assert [wait and wait.position for wait in waits] == [in_window + place for place in range(len(order))]
 

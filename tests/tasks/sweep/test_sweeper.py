@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db.session import Sessions
-from tasks.jobs import endings, jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
@@ -79,7 +79,7 @@ def test_orphans_worker_may_still_finish_before_anyone_claims(
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     with sessions.begin() as session:
-        jobs.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
 

@@ -13,9 +13,9 @@ from sqlalchemy import inspect
 from db import webhooks as rows
 from db.session import Sessions
 from tasks import errors, ids
-from tasks.jobs import endings, jobs
-from tasks.jobs.jobs import Outcome
+from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status as JobStatus
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
@@ -35,7 +35,7 @@ def succeed(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUI
 def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
-        jobs.finish(session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, 2, 0, error=("engine_error", "?")))
+        attempts.finish(session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, 2, 0, error=("engine_error", "?")))
     return job_id
 
 
@@ -99,12 +99,12 @@ def test_end_that_is_not_committed_is_not_told(sessions: Sessions, caller: Calle
     job_id = hooks.begin(sessions, caller)
     outcome = Outcome(JobStatus.SUCCEEDED, 1, 1, {"text": ""})
     with sessions() as session:
-        jobs.finish(session, job_id, 1, Transcript(), outcome)
+        attempts.finish(session, job_id, 1, Transcript(), outcome)
         session.rollback()
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        jobs.finish(session, job_id, 7, Transcript(), outcome)
+        attempts.finish(session, job_id, 7, Transcript(), outcome)
     with sessions.begin() as session:
-        jobs.hand_back(session, job_id, 1, Transcript())
+        attempts.release(session, job_id, 1, Transcript())
     assert hooks.listed(sessions, caller) == []
 
 

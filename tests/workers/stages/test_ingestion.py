@@ -13,9 +13,8 @@ from db.session import Sessions
 from tasks import errors
 from tasks.documents import ingest, library
 from tasks.documents.chunking import Piece
-from tasks.jobs import attempts, endings
+from tasks.jobs import attempts, endings, stages
 from tasks.keys import Caller
-from tasks.kinds import stages
 from tasks.models import catalog
 from tests import tables
 from tests.workers.conftest import MakeWorker
@@ -187,7 +186,7 @@ def test_progress_counts_the_bytes_of_all_documents(
         ingest.failed(session, caller.tenant_id, done.id, "x", "y")
     model = catalog.CONTROL if stage == stages.EXTRACT else "embedder"
     worker = make_worker(model)
-    claim = tables.claim(sessions, job_id, model=model)
+    claim = tables.claim(sessions, job_id, queue=model)
     assert claim is not None
     attempt = Attempt(claim)
     seen: list[tuple[int, int]] = []
@@ -248,10 +247,10 @@ def test_ingest_gives_its_slot_back_after_a_file_and_goes_on_with_the_next(
         first, second = ingest.work(session, caller.tenant_id, job_id).waiting
     assert (first.is_file, second.is_file) == (False, True)
     tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id, model=catalog.CONTROL)
+    claim = tables.claim(sessions, job_id, queue=catalog.CONTROL)
     assert claim is not None
-    assert claim.handed is not None
-    assert claim.handed["spent_s"] > 0
+    assert claim.stage_input is not None
+    assert claim.stage_input["spent_s"] > 0
 
 
 def test_ingest_that_waits_for_its_turn_gives_its_slot_back(

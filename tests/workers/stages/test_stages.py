@@ -17,9 +17,8 @@ from db import vectors
 from db.scope import scope
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs import attempts, endings, jobs
+from tasks.jobs import attempts, endings, outcomes, stages
 from tasks.keys import Caller
-from tasks.kinds import stages
 from tasks.streams import stream
 from tests import tables
 from tests.workers.conftest import MakeWorker
@@ -196,12 +195,12 @@ def test_stage_that_was_taken_over_passes_nothing_on(
     finder = make_worker("embedder")
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
-    claim = tables.claim(sessions, job_id, model="embedder")
+    claim = tables.claim(sessions, job_id, queue="embedder")
     assert claim is not None
     with sessions.begin() as session:
-        onward = jobs.Onward(stages.GENERATE, "alpha", {"passages": []})
-        assert not jobs.advance(session, job_id, claim.attempt - 1, claim.checkpoint, onward)
-        assert jobs.advance(session, job_id, claim.attempt, claim.checkpoint, onward)
+        onward = outcomes.Onward(stages.GENERATE, "alpha", {"passages": []})
+        assert not attempts.advance(session, job_id, claim.attempt - 1, claim.checkpoint, onward)
+        assert attempts.advance(session, job_id, claim.attempt, claim.checkpoint, onward)
     assert tables.column(sessions, job_id, "stage") == stages.GENERATE
 
 

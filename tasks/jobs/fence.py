@@ -1,0 +1,60 @@
+"""The fence: which attempt may still write. Only the newest may, and only while its job hasn't ended."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from db.jobs import Job
+from tasks import errors, ids
+from tasks.jobs.lifecycle import Status
+
+_LIVE = (Status.RUNNING, Status.DISPATCHED)  # dispatched again: its lease ran out, and nobody else has claimed it yet
+
+
+def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """The condition under which an attempt may still write."""
+    return Job.id == job_id, Job.attempt == attempt
+
+
+def running(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    """The condition under which an attempt may give its job away: not one that has been put off meanwhile."""
+    return *fenced(job_id, attempt), Job.status == Status.RUNNING
+
+
+def touch(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> bool:
+    """Writes to a running job without moving it. False when the attempt may not write any more."""
+    where = (*fenced(job_id, attempt), Job.status.in_(_LIVE))
+    return session.scalar(update(Job).where(*where).values(**values).returning(Job.id)) is not None
+
+
+def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
+    """Makes the transaction one of the attempt's: raises `Fenced` when it may not write any more."""
+    if not session.scalar(
+        select(Job.id).where(*fenced(job_id, attempt), Job.status.in_(_LIVE)).with_for_update(read=True)
+    ):
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+
+
+def charge(session: Session, job_id: uuid.UUID, attempt: int, tokens: int) -> None:
+    """`guard`, and counts tokens that the job has spent for good. No other attempt counts until the transaction ends.
+
+    Raises `Fenced`.
+    """
+    if not touch(session, job_id, attempt, prompt_tokens=func.coalesce(Job.prompt_tokens, 0) + tokens):
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+
+
+def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
+    """Which of the attempts a worker holds are over: a newer one exists, or the job has ended."""
+    rows = session.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(held)))
+    kept = {job_id for job_id, attempt, status in rows if attempt == held[job_id] and status in _LIVE}
+    return set(held) - kept
+
+
+def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> set[tuple[uuid.UUID, int]]:
+    """The attempts (job, number) that PostgreSQL says the worker runs and that it doesn't hold."""
+    mine = select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.status == Status.RUNNING)
+    return {(job_id, attempt) for job_id, attempt in session.execute(mine) if held.get(job_id) != attempt}

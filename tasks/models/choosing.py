@@ -1,0 +1,31 @@
+"""Which model serves what is asked, and what can never fit into one."""
+
+from tasks import errors
+from tasks.models import catalog
+from tasks.models.catalog import Catalog, Model
+
+# No vocabulary we know has a token of more bytes than this, so a prompt of more than context times as many can't fit.
+_TOKEN_BYTES = 64
+
+
+def model_for(models: Catalog, type: str, name: str | None) -> Model:
+    """The model of that name, or the catalogue's default for the type. Raises `ModelUnknown` if it can't serve it."""
+    if name is None:
+        model = catalog.for_type(models, type)
+        if model is None:
+            raise errors.ModelUnknown("type", f"no model serves the type {type!r}")
+        return model
+    named = models.get(name)
+    if named is None:
+        raise errors.ModelUnknown("model", f"no model {name!r}; GET /v1/models lists them")
+    if type not in named.types:
+        raise errors.ModelUnknown("model", f"{named.name} doesn't serve the type {type!r}")
+    return named
+
+
+def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:
+    """Raises `PromptTooLong` for texts that are too long together, whatever the model's vocabulary."""
+    size, limit = sum(len(text.encode()) for text in texts), model.context * _TOKEN_BYTES
+    if size > limit:
+        message = f"{size} bytes can't fit into the {model.context} tokens of {model.name} (at most {limit} bytes)"
+        raise errors.PromptTooLong(field, message)
