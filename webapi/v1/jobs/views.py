@@ -25,6 +25,7 @@ from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.jobs import answers, requests
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
 from webapi.v1.named import JOB
+from webapi.v1.paging import page_of, paged
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
 
@@ -69,14 +70,13 @@ def retry(headers: dict[str, str], job_id: str) -> Response:
 
 @blueprint.route("/v1/jobs", methods=["GET"])
 @blueprint.arguments(requests.JobsQuery, location="query")
-@blueprint.response(200, answers.JobList)
+@blueprint.response(200, page_of(answers.Job))
 @blueprint.answers(401, 414, 422, 500, 503)
-def browse(query: dict[str, Any]) -> Response:
+@paged(JobView.as_json, after=lambda job: JOB.show(job.id))
+def browse(query: dict[str, Any]) -> tuple[list[JobView], bool]:
     """List jobs, newest first"""
     with service.current().sessions.begin() as session:
-        found, more = jobs.page(session, auth.caller(), **query)
-    cursor = JOB.show(found[-1].id) if more else None
-    return reply({"object": "list", "data": [job.as_json() for job in found], "next": cursor})
+        return jobs.page(session, auth.caller(), **query)
 
 
 @blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[JOB.in_path])
