@@ -13,6 +13,7 @@ from tasks.doors import idempotency
 from tasks.jobs.view import JobView
 from webapi import auth, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers, requests
 from webapi.v1.documents.bringing import brought
@@ -37,6 +38,7 @@ _BODY = {
 
 
 @blueprint.route("/v1/documents", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_upload_bytes, values=20_000))
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody=_BODY)
 @blueprint.response(202, Job, headers=_LOCATION | REPLAYED, description="Accepted: they will not be lost.")

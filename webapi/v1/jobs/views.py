@@ -21,6 +21,7 @@ from tasks.jobs.view import JobView
 from tasks.queues import places
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.jobs import answers, requests
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
@@ -34,6 +35,7 @@ _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured
 
 
 @blueprint.route("/v1/jobs", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=20_000))  # 2,048 texts and all fields are some 5,000
 @blueprint.arguments(requests.JobRequest, example=requests.EXAMPLE)
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": requests.JOB_REQUEST}}})

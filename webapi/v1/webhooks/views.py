@@ -8,6 +8,7 @@ from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Shown
 from webapi import auth, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.v1.named import DELIVERY, WEBHOOK
 from webapi.v1.paging import page_of, paged
 from webapi.v1.webhooks import answers, requests
@@ -15,10 +16,12 @@ from webapi.v1.webhooks import answers, requests
 blueprint = Blueprint("webhooks", __name__, description="Telling a receiver that jobs have ended.")
 
 _LOCATION = {"Location": {"description": "The webhook.", "schema": {"type": "string"}}}
+_LIMITS = Limits(lambda own: own.max_body_bytes, values=1_000)
 _WEBHOOK = "/v1/webhooks/<webhook_id>"
 
 
 @blueprint.route("/v1/webhooks", methods=["POST"])
+@blueprint.takes(_LIMITS)
 @blueprint.arguments(requests.NewWebhook, example=requests.EXAMPLE)
 @blueprint.response(201, answers.Webhook, headers=_LOCATION, description="Made. Keep the secret: it isn't shown again.")
 @blueprint.answers(400, 401, 409, 413, 415, 422, 500, 503)
@@ -56,6 +59,7 @@ def show(webhook_id: str) -> Response:
 
 
 @blueprint.route(_WEBHOOK, methods=["PATCH"], parameters=[WEBHOOK.in_path])
+@blueprint.takes(_LIMITS)
 @blueprint.arguments(requests.WebhookChanges, example={"disabled": True})
 @blueprint.response(200, answers.Webhook)
 @blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
