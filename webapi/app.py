@@ -32,7 +32,7 @@ _INTRODUCTION = """\
 Ask for a job, get its id at once, follow it while a model works on it. What was accepted is never lost.
 
 Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
-Every error has one shape: `{"error": {"code", "message", "field"}}`.
+Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
 """
 
 

@@ -66,7 +66,7 @@ def test_every_route_tells_the_near_field(
     if "data" in options:
         options = {"data": {**options["data"], "file": (io.BytesIO(b"one"), "one.txt")}}
     error = api.ask(method, path, **options).json["error"]
-    assert (error["code"], error["field"]) == ("invalid_value", field)
+    assert (error["code"], error["param"]) == ("invalid_value", field)
     assert error["message"] == f"unknown field; did you mean {said}?"
 
 
