@@ -14,7 +14,7 @@ from tasks.queues import window
 from tasks.queues.window import Ticket
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
-from webapi import auth, service
+from webapi import auth, requestlog, service
 from webapi.api import reply
 
 REPLAYED = {
@@ -42,6 +42,7 @@ def accept(wanted: Once | None, make: Callable[[Session], JobView]) -> Response:
         failpoints.passed("api.before_commit")
     failpoints.passed("api.after_commit_before_response")
     serving.wake(accepted, ticket)
+    requestlog.about_job(accepted.id)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     if replayed:
