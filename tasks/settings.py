@@ -2,17 +2,20 @@
 
 import ipaddress
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from environs import Env, EnvError, ValidationError
 
 from tasks import errors, failpoints
-from tasks.webhooks.destinations import Network, Policy
 
 LEASE_S = 4.0
 STREAM_TTL_S = 900
 
 _SECRET_CHARACTERS = 16
+
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,19 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookPolicy:
+    """What the operator allows: plain HTTP, and networks that would be refused as not being the public's."""
+
+    allow_http: bool = False
+    networks: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookSettings:
     """What the API and the control worker know of webhooks: the key behind all secrets, and where messages may go."""
 
     key: str
-    policy: Policy
+    policy: WebhookPolicy
 
 
 def read() -> Settings:
@@ -59,7 +70,7 @@ def read_shared(env: Env) -> Settings:
 def read_webhooks(env: Env) -> WebhookSettings:
     """What is said of webhooks, like `read_shared`: collect first, then `seal`."""
     named = env.str("WEBHOOK_NETWORKS", "", validate=_refuse_odd_networks) or ""  # None for one that is wrong
-    policy = Policy(env.bool("WEBHOOK_HTTP", False), _networks(named))
+    policy = WebhookPolicy(env.bool("WEBHOOK_HTTP", False), _networks(named))
     return WebhookSettings(read_secret(env, "WEBHOOK_KEY"), policy)
 
 

@@ -7,11 +7,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
 from tasks.errors import InvalidField
+from tasks.settings import Network, WebhookPolicy
 
 MAX_URL_LENGTH = 2048
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 _PORTS = {"https": 443, "http": 80}
 _FREE_PORTS_FROM = 1024  # below lie the ports of mail, shells and other services that no webhook is for
@@ -33,14 +33,6 @@ _SPECIAL: tuple[Network, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator allows: plain HTTP, and networks that would be refused as not being the public's."""
-
-    allow_http: bool = False
-    networks: tuple[Network, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Destination:
     """A URL taken apart once, so that nobody else reads it differently. `host` has no brackets."""
 
@@ -56,7 +48,7 @@ class Destination:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def parse(url: str, policy: Policy, field: str = "url") -> Destination:
+def parse(url: str, policy: WebhookPolicy, field: str = "url") -> Destination:
     """The URL's parts. Raises `InvalidField` for one that nothing may be sent to, whatever its name resolves to."""
     try:
         return _parse(url, policy)
@@ -64,7 +56,7 @@ def parse(url: str, policy: Policy, field: str = "url") -> Destination:
         raise InvalidField(field, str(error)) from error
 
 
-def refuses(policy: Policy, address: str) -> bool:
+def refuses(policy: WebhookPolicy, address: str) -> bool:
     """Whether nothing may be sent to this address: it isn't one of the public internet, nor of an allowed network."""
     found = _reached(ipaddress.ip_address(address.partition("%")[0]))
     if any(found in network for network in policy.networks):
@@ -74,7 +66,7 @@ def refuses(policy: Policy, address: str) -> bool:
     return not found.is_global or found.is_multicast or any(found in network for network in _SPECIAL)
 
 
-def _parse(url: str, policy: Policy) -> Destination:
+def _parse(url: str, policy: WebhookPolicy) -> Destination:
     if len(url) > MAX_URL_LENGTH:
         raise ValueError(f"at most {MAX_URL_LENGTH} characters")
     if not _PRINTABLE.fullmatch(url) or "\\" in url:

@@ -15,9 +15,8 @@ from tasks import errors, ids, times
 from tasks.errors import LimitReached
 from tasks.jobs import lifecycle
 from tasks.keys import Caller
-from tasks.settings import WebhookSettings
+from tasks.settings import WebhookPolicy, WebhookSettings
 from tasks.webhooks import destinations, signing
-from tasks.webhooks.destinations import Policy
 
 EVENTS = tuple(sorted(f"job.{status}" for status in lifecycle.TERMINAL))
 MAX_ENDPOINTS = 20  # of a tenant
@@ -90,7 +89,7 @@ def listed(session: Session, caller: Caller) -> list[Webhook]:
 
 
 def change(
-    session: Session, caller: Caller, policy: Policy, endpoint_id: uuid.UUID, changes: Mapping[str, Any]
+    session: Session, caller: Caller, policy: WebhookPolicy, endpoint_id: uuid.UUID, changes: Mapping[str, Any]
 ) -> Webhook:
     """Changes `url`, `events`, `description` or `disabled`; what is pending goes to the new URL.
 
@@ -132,7 +131,7 @@ def rotate_own(session: Session, caller: Caller, settings: WebhookSettings) -> s
     return _replace_secret(session, caller, settings, None)
 
 
-def allow(session: Session, caller: Caller, policy: Policy, url: str) -> None:
+def allow(session: Session, caller: Caller, policy: WebhookPolicy, url: str) -> None:
     """Sees to it that messages to the URL that a job names can be signed. Raises `InvalidField` for the URL."""
     destinations.parse(url, policy, "webhook.url")
     if webhooks.secrets(session, caller.tenant_id, None):

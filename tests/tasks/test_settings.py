@@ -6,8 +6,7 @@ import pytest
 
 from tasks import errors, ids, settings
 from tasks.queues import broker
-from tasks.settings import WebhookSettings
-from tasks.webhooks.destinations import Policy
+from tasks.settings import WebhookPolicy, WebhookSettings
 from workers import settings as worker_settings
 
 
@@ -38,7 +37,7 @@ def test_worker_of_a_model_is_not_told_what_signs(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(f"FOREBAY_{name}", value)
     monkeypatch.setenv("FOREBAY_WEBHOOK_NETWORKS", "10.0.0.0/8, fd00::/8")
     found = worker_settings.read(control=True).webhooks
-    assert found == WebhookSettings(key, Policy(False, (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))))
+    assert found == WebhookSettings(key, WebhookPolicy(False, (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))))
     assert worker_settings.read().webhooks is None
     for name, value in (("WEBHOOK_NETWORKS", "10.0.0.1/8"), ("WEBHOOK_HTTP", "perhaps")):
         monkeypatch.setenv(f"FOREBAY_{name}", value)

@@ -20,9 +20,10 @@ from typing import Any
 import certifi
 import httpcore
 
+from tasks.settings import WebhookPolicy
 from tasks.webhooks import destinations
 from tasks.webhooks.deliveries import Answer
-from tasks.webhooks.destinations import Destination, Policy
+from tasks.webhooks.destinations import Destination
 
 LIMIT_S = 15.0
 _RESOLVE_S = 5.0
@@ -83,12 +84,12 @@ def post(
 class Client:
     """What every POST needs: where it may go, whom TLS trusts, how names are resolved."""
 
-    policy: Policy
+    policy: WebhookPolicy
     tls: ssl.SSLContext
     resolve: Resolve
 
 
-def client(policy: Policy) -> Client:
+def client(policy: WebhookPolicy) -> Client:
     """Trusts the system's authorities and those of certifi; resolves names by the system."""
     tls = ssl.create_default_context()
     tls.load_verify_locations(certifi.where())
@@ -137,7 +138,7 @@ class _Exchange:
 class _Checked(httpcore.NetworkBackend):
     """Connects to checked addresses only. httpcore asks it once a connection, by the URL's host."""
 
-    def __init__(self, policy: Policy, resolve: Resolve, exchange: _Exchange) -> None:
+    def __init__(self, policy: WebhookPolicy, resolve: Resolve, exchange: _Exchange) -> None:
         self._policy, self._resolve, self._exchange = policy, resolve, exchange
         self._sockets = httpcore.SyncBackend()
 

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import errors
+from tasks.settings import WebhookPolicy
 from tasks.webhooks import destinations
-from tasks.webhooks.destinations import Destination, Policy
+from tasks.webhooks.destinations import Destination
 
-STRICT = Policy()
-INSIDE = Policy(allow_http=True, networks=(ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")))
+STRICT = WebhookPolicy()
+INSIDE = WebhookPolicy(allow_http=True, networks=(ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from db.session import Sessions
 from tasks import ids
 from tasks.keys import Caller
 from tasks.models import catalog
-from tasks.settings import WebhookSettings
+from tasks.settings import WebhookPolicy, WebhookSettings
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Status
-from tasks.webhooks.destinations import Policy
 from tests import hooks, receiver, tables
 from tests.workers.conftest import MakeWorker
 from workers import heartbeat
@@ -144,7 +143,7 @@ def test_both_secrets_sign_after_a_rotation(sessions: Sessions, caller: Caller, 
 
 def test_address_that_may_not_be_reached_gets_no_packet(sessions: Sessions, caller: Caller) -> None:
     """Checked at every attempt, not only when the webhook was made: here the settings have changed since."""
-    strict = Courier(sessions, WebhookSettings(tables.WEBHOOK_KEY, Policy(allow_http=True)), 5)
+    strict = Courier(sessions, WebhookSettings(tables.WEBHOOK_KEY, WebhookPolicy(allow_http=True)), 5)
     with receiver.listening() as there:
         hooks.endpoint(sessions, caller, there.url)
         hooks.endpoint(sessions, caller, f"http://localhost:{there.port}/")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.settings import WebhookPolicy
 from tasks.webhooks.deliveries import Answer
-from tasks.webhooks.destinations import Destination, Policy
+from tasks.webhooks.destinations import Destination
 from tests import receiver, tables
 from tests.receiver import Receiver
 from workers.webhooks import outbound
@@ -23,7 +24,7 @@ def to(there: Receiver, scheme: str = "http", host: str = "127.0.0.1") -> Destin
     return Destination(scheme, host, there.port, "/hooks")
 
 
-def client(policy: Policy = LOCAL, *answers: list[str], trusted: bool = False) -> Client:
+def client(policy: WebhookPolicy = LOCAL, *answers: list[str], trusted: bool = False) -> Client:
     """A client whose resolver gives these answers in turn, if any."""
     made, turns = outbound.client(policy), list(answers)
     if trusted:
@@ -61,7 +62,7 @@ def test_name_with_a_private_address_gets_no_packet() -> None:
     """Also when it has a public one beside it: who answers so is not to be trusted with either."""
     with receiver.listening() as there:
         for addresses in (["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::ffff:127.0.0.1"], ["::1"], ["0.0.0.0"]):
-            answer = outbound.post(to(there, host="hooks.test"), {}, b"{}", client(Policy(), addresses))
+            answer = outbound.post(to(there, host="hooks.test"), {}, b"{}", client(WebhookPolicy(), addresses))
             assert answer == Answer(error="address_refused")
         assert there.messages == []
 
@@ -70,13 +71,15 @@ def test_name_with_a_private_address_gets_no_packet() -> None:
 def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
     """The system's own resolver is asked, and its answer is what is checked."""
     with receiver.listening() as there:
-        assert outbound.post(to(there, host=host), {}, b"{}", client(Policy())) == Answer(error="address_refused")
+        assert outbound.post(to(there, host=host), {}, b"{}", client(WebhookPolicy())) == Answer(
+            error="address_refused"
+        )
         assert there.messages == []
 
 
 def test_name_is_resolved_once_and_that_address_connected_to() -> None:
     """A name that answers an allowed address when it is checked and another a moment later changes nothing."""
-    only = Policy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.1/32"),))
+    only = WebhookPolicy(allow_http=True, networks=(ipaddress.ip_network("127.0.0.1/32"),))
     asked: list[str] = []
 
     def rebinding(host: str, port: int) -> list[str]:
