@@ -16,9 +16,6 @@ from typing import Any
 import redis
 import structlog
 from celery import Celery, bootsteps, signals
-from celery.worker import state
-from kombu.connection import Connection
-from kombu.transport.redis import Channel, QoS
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
@@ -31,7 +28,7 @@ from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import engines, heartbeat, indexing, logs, run, settings, threads
+from workers import engines, heartbeat, indexing, logs, run, settings, threads, transport
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -47,7 +44,7 @@ def _configuration() -> dict[str, Any]:
     return broker.configuration(shared_settings.read().broker_url, timeout_s=_BROKER_TIMEOUT_S)
 
 
-app = Celery("forebay", set_as_current=False)
+app = Celery("forebay", set_as_current=False, amqp=transport.Messaging)
 app.add_defaults(_configuration)
 
 
@@ -61,33 +58,7 @@ def run_job(job_id: str) -> None:
     except SQLAlchemyError as error:
         log.warning("claim_failed", job_id=job_id, error=str(error))
     if _current.unusable.is_set():
-        state.should_stop = 1
-
-
-class Deliveries(QoS):
-    """Celery's account of the messages it holds, which survives the connection they came by.
-
-    A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
-    then: kombu knows no answer to that and takes the whole worker down. Redis restores such a message after an hour,
-    to find its job ended.
-    """
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledges the message, unless its connection is gone."""
-        if self.channel.connection is None:
-            log.info("not_acknowledged", delivery_tag=delivery_tag)
-            return
-        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-
-
-class Broker(Connection):
-    """A connection that is tried again every two seconds: kombu's pauses grow to half a minute, and so long a worker
-    would stand still though the broker is back.
-    """
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """As kombu's, but for the pauses."""
-        return super().ensure_connection(*args, **options, interval_step=0)  # type: ignore[no-untyped-call]
+        transport.stop()
 
 
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -99,10 +70,6 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
         """Exits non-zero, saying why, when the worker can't serve."""
         global _current
         logs.configure()
-        # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
-        Channel.do_restore = False
-        Channel.QoS = Deliveries
-        parent.app.amqp.Connection = Broker
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)
