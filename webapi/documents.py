@@ -17,7 +17,7 @@ from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Collection
 from tasks.doors import idempotency
 from tasks.errors import InvalidField
-from tasks.jobs.view import JobView
+from tasks.jobs.requests import Plan
 from webapi import auth, body, multipart, schemas, service
 from webapi import document_schemas as own
 from webapi.api import Blueprint, load, reply
@@ -61,7 +61,7 @@ def bring(headers: dict[str, str]) -> Response:
         return accept(wanted, lambda session: _ingest(session, given, new))
 
 
-def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> JobView:
+def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Plan:
     return ingest.ingest(
         session,
         service.current().catalog,

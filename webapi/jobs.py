@@ -2,7 +2,6 @@
 
 import base64
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +13,15 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import errors, failpoints, ids
+from tasks import errors, ids
 from tasks.documents import questions
 from tasks.doors import idempotency, retrying, submitting
 from tasks.doors.idempotency import Once
-from tasks.jobs import attempts, endings, jobs, stages
-from tasks.jobs.requests import Submission
+from tasks.doors.submitting import Make
+from tasks.jobs import attempts, jobs, stages
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
-from tasks.queues import places, window
-from tasks.queues.window import Ticket
+from tasks.queues import places
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
 from webapi import auth, presence, schemas, service
@@ -52,13 +51,14 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 
     The answer comes at once; the result is in the job, and in its events as it is made.
     """
-    return accept(wanted_once(headers, "jobs", given), lambda session: _submit(session, given))
+    return accept(wanted_once(headers, "jobs", given), lambda session: _plan(session, given))
 
 
-def _submit(session: Session, given: dict[str, Any]) -> JobView:
-    make = questions.submit if given["type"] == stages.RAG else submitting.submit
-    submission = _submission(given, named_webhook(session, given))
-    return make(session, service.current().catalog, auth.caller(), submission)
+def _plan(session: Session, given: dict[str, Any]) -> Plan:
+    models, asked = service.current().catalog, _submission(given, named_webhook(session, given))
+    if asked.type == stages.RAG:
+        return questions.plan(session, models, auth.caller(), asked)
+    return submitting.plan(models, asked)
 
 
 def named_webhook(session: Session, given: dict[str, Any]) -> dict[str, Any] | None:
@@ -82,7 +82,7 @@ def retry(headers: dict[str, str], job_id: str) -> Response:
     """
     models, caller, old = service.current().catalog, auth.caller(), parse_id(job_id)
     wanted = wanted_once(headers, "retry", job_id)
-    return accept(wanted, lambda session: retrying.retry(session, models, caller, old))
+    return accept(wanted, lambda session: retrying.plan(session, models, caller, old))
 
 
 def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
@@ -90,18 +90,9 @@ def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
     return Once(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
 
 
-def accept(wanted: Once | None, make: Callable[[Session], JobView]) -> Response:
-    """Makes the job, lets it straight into the window where that has room, wakes a worker, and answers."""
-    serving = service.current()
-    ticket: Ticket | None = None
-    with serving.sessions.begin() as session:
-        accepted, replayed = idempotency.once(session, auth.caller(), wanted, lambda: make(session))
-        if not replayed:
-            lease_s = serving.settings.shared.lease_s
-            ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, lease_s)
-        failpoints.passed("api.before_commit")
-    failpoints.passed("api.after_commit_before_response")
-    serving.wake(accepted, ticket)
+def accept(wanted: Once | None, make: Make) -> Response:
+    """Has the job accepted, and answers that it is."""
+    accepted, replayed = service.current().desk.accept(auth.caller(), make, wanted)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     if replayed:
@@ -148,13 +139,7 @@ def cancel(job_id: str) -> Response:
 
     A job that has ended stays as it is: asking again changes nothing.
     """
-    serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
-    with serving.sessions.begin() as session:
-        job, closing = endings.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
-    if closing:
-        endings.announce(serving.redis, closing, ttl_s)
-        serving.refiller.ask(job.queue)
-    return reply(job.as_json())
+    return reply(service.current().desk.cancel(auth.caller(), parse_id(job_id)).as_json())
 
 
 def parse_id(shown: str) -> uuid.UUID:

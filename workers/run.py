@@ -194,10 +194,7 @@ def pass_on(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
         drop(worker, attempt)
         return None
     log.info("passed_on", job_id=str(claim.job_id), attempt=claim.attempt, stage=onward.stage)
-    if ticket:
-        worker.refiller.send(ticket)
-    else:
-        worker.refiller.ask(onward.queue)
+    worker.refiller.deliver(onward.queue, ticket)
     return None
 
 
