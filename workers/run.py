@@ -148,7 +148,7 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
         if not attempts.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
             raise errors.Fenced(f"attempt {claim.attempt} is over")
         ticket = window.admit(session, claim.job_id, onward.queue, claim.lane, lease_s)
-        return partial(worker.refiller.send, ticket) if ticket else partial(worker.refiller.ask, onward.queue)
+        return partial(worker.refiller.deliver, onward.queue, ticket)
 
     try:
         wake = persist(worker, attempt, write)
