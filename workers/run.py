@@ -142,11 +142,9 @@ def refused(error: SQLAlchemyError) -> bool:
 
 def failed(attempt: Attempt, code: str, message: str) -> Outcome:
     """The outcome of an attempt that ends with an error, for what it had spent."""
-    spent = attempt.transcript
     return Outcome(
         Status.FAILED,
-        spent.prompt_tokens,
-        spent.completion_tokens,
+        attempt.transcript.spent,
         error=(code, message),
         progress=attempt.progress,
     )
@@ -160,7 +158,7 @@ def generate(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
     result = {**answer, "finish_reason": ending.reason}
     if attempt.claim.type == stages.RAG:
         result["passages"] = attempt.transcript.passages
-    return Outcome(Status.SUCCEEDED, ending.prompt_tokens, ending.completion_tokens, result)
+    return Outcome(Status.SUCCEEDED, ending.spent, result)
 
 
 _STAGES: dict[str, Callable[[Worker, Attempt, Pen], Outcome | Onward]] = {

@@ -11,6 +11,7 @@ from tasks.documents.ingest import Pending
 from tasks.jobs import fence, stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
+from tasks.limits.spent import Spent
 from workers.attempt import Attempt
 from workers.batcher import Tokens
 from workers.publisher import Pen
@@ -40,7 +41,7 @@ def embed(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome:
     vectors = worker.batcher.embed(tokens, attempt.check, heard, attempt.claim.tenant_id)
     link = f"/v1/jobs/{ids.show(attempt.claim.job_id)}"
     result = {"count": count, "dimensions": vectors.shape[1], "link": link}
-    return Outcome(Status.SUCCEEDED, spent[-1], 0, result, progress=(count, count), vectors=vectors)
+    return Outcome(Status.SUCCEEDED, Spent(spent[-1]), result, progress=(count, count), vectors=vectors)
 
 
 def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG001 it has nothing to tell yet
@@ -56,7 +57,7 @@ def retrieve(worker: Worker, attempt: Attempt, pen: Pen) -> Onward:  # noqa: ARG
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}
-    return Onward(stages.GENERATE, claim.model, handed, embedding_tokens=len(tokens[0]))
+    return Onward(stages.GENERATE, claim.model, handed, spent=Spent(embedding=len(tokens[0])))
 
 
 def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
@@ -83,16 +84,15 @@ def embed_documents(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onw
 
 @dataclass(slots=True)
 class _Tally:
-    """How many of the job's bytes are done, and the tokens that this attempt was charged for."""
+    """How many of the job's bytes are done. What its tokens cost is in its row, not in its stream."""
 
     reporter: Reporter
     done: int
     total: int
-    charged: int = 0
 
     def tell(self, begun: float) -> None:
         """Reports that, and so many bytes of the document at hand."""
-        self.reporter.report(self.done + int(begun), self.total, self.charged)
+        self.reporter.report(self.done + int(begun), self.total)
 
 
 def _embed_or_give_up(worker: Worker, attempt: Attempt, slot: Slot, document: Pending, tally: _Tally) -> None:
@@ -158,13 +158,10 @@ def _embed_lot(
     if fix:
         with worker.sessions.begin() as session:
             ingest.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
-    cost = sum(map(len, tokens))
     with worker.sessions.begin() as session:
-        fence.charge(session, claim.job_id, claim.attempt, cost)
+        fence.charge(session, claim.job_id, claim.attempt, Spent(sum(map(len, tokens))))
         last = first + len(lot) == len(pieces)
-        there = ingest.store(session, claim.tenant_id, document.id, lot, vectors, first=first, last=last)
-    tally.charged += cost
-    return there
+        return ingest.store(session, claim.tenant_id, document.id, lot, vectors, first=first, last=last)
 
 
 def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int], None]:

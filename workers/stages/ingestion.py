@@ -35,13 +35,13 @@ def extract(worker: Worker, attempt: Attempt, pen: Pen) -> Outcome | Onward:
     files = [document for document in work.waiting if document.is_file]
     budget = _Budget((claim.stage_input or {}).get(_SPENT, 0.0))
     failed, done = 0, work.total - sum(file.bytes for file in files)
-    reporter.report(done, work.total, 0)
+    reporter.report(done, work.total)
     try:
         for number, file in enumerate(files):
             (slot.check if number else attempt.check)()
             failed += not _extract_one(worker, attempt, slot, file, budget)
             done += file.bytes
-            reporter.report(done, work.total, 0)
+            reporter.report(done, work.total)
     except errors.GaveWay:
         return slot.back({_SPENT: budget.spent_s})
     if failed == len(work.waiting):
@@ -122,10 +122,10 @@ def give_up(worker: Worker, attempt: Attempt, document_id: uuid.UUID, error: err
 
 
 def outcome(worker: Worker, attempt: Attempt, progress: tuple[int, int]) -> Outcome:
-    """The end of an ingest job: it fails when none of its documents could be read."""
+    """The end of an ingest job: it fails when none of its documents could be read. It was charged lot by lot."""
     claim = attempt.claim
     with worker.sessions.begin() as session:
         ended = ingest.outcome(session, claim.tenant_id, claim.job_id)
     if ended.ready or not ended.failed:
-        return Outcome(Status.SUCCEEDED, ended.tokens, 0, ended.result, progress=progress)
-    return Outcome(Status.FAILED, ended.tokens, 0, error=ended.failed[0], progress=progress)
+        return Outcome(Status.SUCCEEDED, result=ended.result, progress=progress)
+    return Outcome(Status.FAILED, error=ended.failed[0], progress=progress)
