@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import redis
 import structlog
+from sqlalchemy import Engine
 
 from cli.launcher import embedded, processes
 from db import migrate
@@ -90,9 +91,16 @@ class Stack:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL with our tables, one for the whole session."""
-    with running(tmp_path_factory.mktemp("postgres"), embedded.postgres) as url:
+    with running(tmp_path_factory.mktemp("postgres"), forgetful_postgres) as url:
         migrate.upgrade(url)
         yield url
+
+
+@pytest.fixture(scope="session")
+def database(postgres_url: str) -> Iterator[Engine]:
+    """One pool on that PostgreSQL for all tests."""
+    with tables.opened(postgres_url) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
@@ -113,9 +121,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def sessions(postgres_url: str) -> Iterator[Sessions]:
-    with tables.emptied(postgres_url) as sessions:
-        yield sessions
+def sessions(database: Engine) -> Sessions:
+    return tables.emptied(database)
 
 
 @pytest.fixture
@@ -129,6 +136,16 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+def forgetful_postgres(folder: Path) -> embedded.Server:
+    """A PostgreSQL that waits for no disk: none of what tests write has to outlive a power cut.
+
+    Whatever proves that something outlives a crash runs `forebay up` or a rig, whose PostgreSQL is as it is served.
+    """
+    server = embedded.postgres(folder)
+    options = [part for name in ("fsync", "synchronous_commit", "full_page_writes") for part in ("-c", f"{name}=off")]
+    return replace(server, spec=replace(server.spec, argv=(*server.spec.argv, *options)))
 
 
 @contextmanager

@@ -26,13 +26,19 @@ _ERROR_HEADERS = {
 
 
 class ErrorDetail(ma.Schema):
-    code = ma.fields.String(required=True, metadata={"description": "Names the error for programs."})
     message = ma.fields.String(required=True, metadata={"description": "Says it to people."})
-    field = ma.fields.String(
+    type = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf([errors.REQUEST_TYPE, *errors.TYPES.values(), errors.SERVER_TYPE]),
+        metadata={"description": "The kind of error, by the status."},
+    )
+    param = ma.fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "The path of what is wrong, as in `params.top_p`; null when it is no field."},
     )
+    code = ma.fields.String(required=True, metadata={"description": "Names the error for programs."})
+    details = ma.fields.Dict(metadata={"description": "413: `max_bytes`, the most that a body of this route may have."})
 
 
 class Error(ma.Schema):

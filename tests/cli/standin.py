@@ -82,8 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         self._send(200, "text/event-stream", "".join(frames).encode())
 
-    def _refuse(self, status: int, code: str, message: str, field: str | None = None) -> None:
-        self._answer(status, {"error": {"code": code, "message": message, "field": field}})
+    def _refuse(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        self._answer(
+            status, {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
+        )
 
     def _answer(self, status: int, answer: Any) -> None:
         self._send(status, "application/json", json.dumps(answer).encode())

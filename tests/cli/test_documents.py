@@ -61,7 +61,7 @@ def test_ingest_brings_each_file_and_waits_for_all(api: StandIn, files: list[Pat
 
 def test_ingest_tells_of_a_file_that_can_not_be_read(api: StandIn, files: list[Path]) -> None:
     """The others are ingested all the same, and the status says that not all was well."""
-    error = {"code": "unreadable_document", "message": "it holds no text", "field": None}
+    error = {"code": "unreadable_document", "message": "it holds no text"}
     api.ends = [("failed", None, error), ready(1)]
     done = forebay(api, "ingest", *files)
     assert (done.exit_code, done.stdout) == (1, "doc_1\n")
@@ -117,7 +117,7 @@ def test_ask_prints_the_answer_and_then_its_passages(api: StandIn) -> None:
 
 def test_ask_that_fails_is_status_1(api: StandIn) -> None:
     """With the reason on stderr."""
-    api.ends = [("failed", None, {"code": "context_length_exceeded", "message": "too long", "field": None})]
+    api.ends = [("failed", None, {"code": "context_length_exceeded", "message": "too long"})]
     answered = forebay(api, "ask", "How much?")
     assert (answered.exit_code, answered.stderr) == (1, "failed: too long\n")
 
@@ -167,6 +167,6 @@ def test_demonstration_without_an_embedding_model_says_what_is_missing(
 
 def test_demonstration_ends_where_documents_can_not_be_ingested(api: StandIn) -> None:
     """The job that failed is told and counted."""
-    api.models, api.ends = [EMBEDDER], [ready(0), ("failed", None, {"code": "x", "message": "broken", "field": None})]
+    api.models, api.ends = [EMBEDDER], [ready(0), ("failed", None, {"code": "x", "message": "broken"})]
     statuses, printed = shown(api)
     assert (statuses, "broken" in printed) == (["succeeded", "failed"], True)

@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 from db.session import Sessions
 from tasks import keys
 from tasks.settings import Settings as Shared
-from tasks.streams import stream
 from tests import tables
 from tests.webapi.serving import Served, gunicorn
 from webapi.app import create_app
@@ -76,20 +75,6 @@ class Api:
         response = self.post("/v1/documents", json=given)
         assert response.status_code == 202, response.text
         return dict(self.get("/v1/documents?limit=1").json["data"][0])
-
-
-@pytest.fixture
-def sessions(postgres_url: str) -> Iterator[Sessions]:
-    with tables.emptied(postgres_url) as sessions:
-        yield sessions
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    client = stream.connect(redis_url, timeout_s=5, max_connections=10)
-    client.flushall()
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_malformed_body_is_a_400_that_says_where(api: Api, raw: bytes, field: st
     """What isn't strictly one JSON object is refused, with the path of the fault where it has one."""
     response = api.post("/v1/jobs", data=raw, content_type="application/json")
     error = response.json["error"]
-    assert (response.status_code, error["code"], error["field"]) == (400, "malformed_body", field)
+    assert (response.status_code, error["code"], error["param"]) == (400, "malformed_body", field)
 
 
 @pytest.mark.parametrize("depth", [1, 63])
@@ -99,4 +99,5 @@ def test_body_coded_as_itself_is_read(api: Api) -> None:
 def test_body_of_fifty_megabytes_is_a_413(api: Api) -> None:
     """A body past the limit is refused by its announced length."""
     response = api.post("/v1/jobs", data=b" " * 50_000_000, content_type="application/json")
-    assert (response.status_code, response.json["error"]["code"]) == (413, "body_too_large")
+    error = response.json["error"]
+    assert (response.status_code, error["code"], error["details"]) == (413, "body_too_large", {"max_bytes": 4 * 2**20})

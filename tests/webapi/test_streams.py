@@ -22,7 +22,7 @@ from tasks.streams.transcript import PROGRESS, RESUMED
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import streams
+from webapi.v1.jobs import streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +244,10 @@ def test_malformed_number_is_a_422_that_names_where_it_stood(api: Api, value: st
     """A reader that would silently be sent everything again is told instead."""
     job = api.submit()
     response = api.get(f"/v1/jobs/{job['id']}/events?after={value}")
-    assert (response.status_code, response.json["error"]["field"]) == (422, "after")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "after")
     if value.isascii() and "%" not in value:
         response = api.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": value})
-        assert (response.status_code, response.json["error"]["field"]) == (422, "Last-Event-ID")
+        assert (response.status_code, response.json["error"]["param"]) == (422, "Last-Event-ID")
 
 
 def test_stream_goes_on_through_another_attempt(

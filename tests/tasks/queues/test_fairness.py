@@ -9,7 +9,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from db import turns
 from db.session import Sessions
@@ -84,58 +84,58 @@ def under_way(sessions: Sessions) -> Counter[tuple[str, str]]:
 @HYPOTHESIS
 @given(submitted=WAITING, slots=st.integers(1, 3))
 def test_every_refill_keeps_the_order_and_everyone_is_served(
-    postgres_url: str, submitted: list[tuple[str, str, int]], slots: int
+    database: Engine, submitted: list[tuple[str, str, int]], slots: int
 ) -> None:
     """Interactive first; then turns: who gets a place has at most one more than whoever still waits, whatever the
     priorities; and priority among the jobs of one tenant."""
-    with tables.emptied(postgres_url) as sessions:
-        callers = {name: tables.tenant(sessions, name) for name in TENANTS}
-        for tenant, lane, priority in submitted:
-            tables.submit(sessions, callers[tenant], lane=lane, priority=priority)
-        simulated = Simulated(sessions, slots)
-        while True:
-            before = {job_id: (tenant, lane, priority) for job_id, tenant, lane, priority in waiting(sessions)}
-            chosen = [before[job_id] for job_id in simulated.refill()]
-            left, load = waiting(sessions), under_way(sessions)
-            for tenant, lane, priority in chosen:
-                for _, other, its_lane, its_priority in left:
-                    assert (lane, its_lane) != ("batch", "interactive")
-                    if lane == its_lane:
-                        assert load[tenant, lane] <= load[other, lane] + 1
-                    if (tenant, lane) == (other, its_lane):
-                        assert priority >= its_priority
-            simulated.take()
-            if not simulated.running:
-                break
-            simulated.end_one()
-        assert len(simulated.begun) == len(set(simulated.begun)) == len(submitted)
+    sessions = tables.emptied(database)
+    callers = {name: tables.tenant(sessions, name) for name in TENANTS}
+    for tenant, lane, priority in submitted:
+        tables.submit(sessions, callers[tenant], lane=lane, priority=priority)
+    simulated = Simulated(sessions, slots)
+    while True:
+        before = {job_id: (tenant, lane, priority) for job_id, tenant, lane, priority in waiting(sessions)}
+        chosen = [before[job_id] for job_id in simulated.refill()]
+        left, load = waiting(sessions), under_way(sessions)
+        for tenant, lane, priority in chosen:
+            for _, other, its_lane, its_priority in left:
+                assert (lane, its_lane) != ("batch", "interactive")
+                if lane == its_lane:
+                    assert load[tenant, lane] <= load[other, lane] + 1
+                if (tenant, lane) == (other, its_lane):
+                    assert priority >= its_priority
+        simulated.take()
+        if not simulated.running:
+            break
+        simulated.end_one()
+    assert len(simulated.begun) == len(set(simulated.begun)) == len(submitted)
 
 
 @HYPOTHESIS
 @given(submitted=WAITING, slots=st.integers(1, 2), ends=st.lists(st.integers(0, 9), min_size=20, max_size=20))
 def test_nobody_with_nothing_under_way_is_passed_twice_by_another(
-    postgres_url: str, submitted: list[tuple[str, str, int]], slots: int, ends: list[int]
+    database: Engine, submitted: list[tuple[str, str, int]], slots: int, ends: list[int]
 ) -> None:
     """Whatever the priorities, and whichever job ends first: of more tenants than places, each has its turn."""
-    with tables.emptied(postgres_url) as sessions:
-        for name in TENANTS:
-            caller = tables.tenant(sessions, name)
-            tables.submit(sessions, caller)
-            for tenant, lane, priority in submitted:
-                if tenant == name:
-                    tables.submit(sessions, caller, lane=lane, priority=priority)
-        simulated, passed = Simulated(sessions, slots), Counter[tuple[str, str, str]]()
-        for number in ends:
-            before = {job_id: (tenant, lane) for job_id, tenant, lane, _ in waiting(sessions)}
-            load = under_way(sessions)
-            chosen = Counter(before[job_id] for job_id in simulated.refill())
-            for tenant, lane, other in itertools.product(TENANTS, LANES, TENANTS):
-                waits = (tenant, lane) in before.values() and not load[tenant, lane] + chosen[tenant, lane]
-                passed[tenant, lane, other] = (passed[tenant, lane, other] + chosen[other, lane]) if waits else 0
-            assert all(times <= 1 for times in passed.values())
-            simulated.take()
-            if simulated.running:
-                simulated.end_one(number % len(simulated.running))
+    sessions = tables.emptied(database)
+    for name in TENANTS:
+        caller = tables.tenant(sessions, name)
+        tables.submit(sessions, caller)
+        for tenant, lane, priority in submitted:
+            if tenant == name:
+                tables.submit(sessions, caller, lane=lane, priority=priority)
+    simulated, passed = Simulated(sessions, slots), Counter[tuple[str, str, str]]()
+    for number in ends:
+        before = {job_id: (tenant, lane) for job_id, tenant, lane, _ in waiting(sessions)}
+        load = under_way(sessions)
+        chosen = Counter(before[job_id] for job_id in simulated.refill())
+        for tenant, lane, other in itertools.product(TENANTS, LANES, TENANTS):
+            waits = (tenant, lane) in before.values() and not load[tenant, lane] + chosen[tenant, lane]
+            passed[tenant, lane, other] = (passed[tenant, lane, other] + chosen[other, lane]) if waits else 0
+        assert all(times <= 1 for times in passed.values())
+        simulated.take()
+        if simulated.running:
+            simulated.end_one(number % len(simulated.running))
 
 
 @HYPOTHESIS
@@ -146,49 +146,49 @@ def test_nobody_with_nothing_under_way_is_passed_twice_by_another(
     slots=st.integers(1, 3),
 )
 def test_tenant_with_a_long_queue_delays_anothers_next_job_by_a_window_at_most(
-    postgres_url: str, crowd: list[int], priority: int, ended: int, slots: int
+    database: Engine, crowd: list[int], priority: int, ended: int, slots: int
 ) -> None:
     """Whatever the priorities of its jobs and of the other's, and whenever that comes."""
-    with tables.emptied(postgres_url) as sessions:
-        ours, theirs = (tables.tenant(sessions, name) for name in ("ours", "theirs"))
-        for its_priority in crowd:
-            tables.submit(sessions, ours, priority=its_priority)
-        simulated = Simulated(sessions, slots)
-        for _ in range(ended + 1):
-            simulated.refill()
-            simulated.take()
-            if simulated.running:
-                simulated.end_one()
+    sessions = tables.emptied(database)
+    ours, theirs = (tables.tenant(sessions, name) for name in ("ours", "theirs"))
+    for its_priority in crowd:
+        tables.submit(sessions, ours, priority=its_priority)
+    simulated = Simulated(sessions, slots)
+    for _ in range(ended + 1):
+        simulated.refill()
         simulated.take()
-        job_id = tables.submit(sessions, theirs, priority=priority).id
-        before = len(simulated.begun)
-        while job_id not in simulated.begun:
-            simulated.refill()
-            simulated.take()
+        if simulated.running:
             simulated.end_one()
-        assert len(simulated.begun) - before <= 2 * slots + 1
+    simulated.take()
+    job_id = tables.submit(sessions, theirs, priority=priority).id
+    before = len(simulated.begun)
+    while job_id not in simulated.begun:
+        simulated.refill()
+        simulated.take()
+        simulated.end_one()
+    assert len(simulated.begun) - before <= 2 * slots + 1
 
 
 @HYPOTHESIS
 @given(submitted=WAITING, slots=st.integers(1, 2), ended=st.integers(0, 3))
 def test_position_is_the_place_in_the_order(
-    postgres_url: str, submitted: list[tuple[str, str, int]], slots: int, ended: int
+    database: Engine, submitted: list[tuple[str, str, int]], slots: int, ended: int
 ) -> None:
     """Of every job that waits in PostgreSQL, and between any tenants: what is in the window, then as they come next."""
-    with tables.emptied(postgres_url) as sessions:
-        for tenant, lane, priority in submitted:
-            tables.submit(sessions, tables.tenant(sessions, tenant), lane=lane, priority=priority)
-        simulated = Simulated(sessions, slots)
-        for _ in range(ended):
-            simulated.refill()
-            simulated.take()
-            if simulated.running:
-                simulated.end_one()
-        with sessions() as session:
-            order = [found.job_id for lane in LANES for found in turns.next_queued(session, "alpha", lane, 100)]
-            waits = [places.wait(session, job_id, tables.LEASE_S) for job_id in order]
-            in_window = session.scalar(text("SELECT count(*) FROM jobs WHERE status = 'dispatched'"))
-        assert [wait and wait.position for wait in waits] == [in_window + place for place in range(len(order))]
+    sessions = tables.emptied(database)
+    for tenant, lane, priority in submitted:
+        tables.submit(sessions, tables.tenant(sessions, tenant), lane=lane, priority=priority)
+    simulated = Simulated(sessions, slots)
+    for _ in range(ended):
+        simulated.refill()
+        simulated.take()
+        if simulated.running:
+            simulated.end_one()
+    with sessions() as session:
+        order = [found.job_id for lane in LANES for found in turns.next_queued(session, "alpha", lane, 100)]
+        waits = [places.wait(session, job_id, tables.LEASE_S) for job_id in order]
+        in_window = session.scalar(text("SELECT count(*) FROM jobs WHERE status = 'dispatched'"))
+    assert [wait and wait.position for wait in waits] == [in_window + place for place in range(len(order))]
 
 
 def test_tenants_oldest_job_goes_first_once_a_minute_whatever_its_priority(sessions: Sessions, caller: Caller) -> None:
@@ -229,7 +229,7 @@ class Post:
 
 
 @pytest.mark.parametrize("where", [Status.QUEUED, Status.DISPATCHED])
-def test_batch_job_behind_endless_interactive_work_is_lifted_once_a_while(
+def test_batch_job_behind_endless_interactive_work_is_promoted_once_a_while(
     sessions: Sessions, caller: Caller, client: redis.Redis, where: Status
 ) -> None:
     """By the interactive queue, since nobody looks into the other; never a second one while one runs, or too soon."""
@@ -265,12 +265,12 @@ def test_batch_job_behind_endless_interactive_work_is_lifted_once_a_while(
     assert swept() == [(str(batch[1]), "alpha.interactive")]
 
 
-def test_lift_passes_over_those_that_have_just_come(sessions: Sessions, caller: Caller) -> None:
-    """Who has the next turn with a young job, again and again another, keeps no other tenant from being lifted."""
+def test_promotion_passes_over_those_that_have_just_come(sessions: Sessions, caller: Caller) -> None:
+    """Who has the next turn with a young job, again and again another, keeps no other tenant from being promoted."""
     tables.worker(sessions, slots=2)
     young = tables.submit(sessions, caller, lane="batch").id
     old = tables.submit(sessions, tables.tenant(sessions, "theirs"), lane="batch").id
     with sessions.begin() as session:
         session.execute(text("UPDATE jobs SET created_at = now() - interval '2 minutes' WHERE id = :id"), {"id": old})
         assert [found.job_id for found in turns.next_queued(session, "alpha", "batch", 2)] == [young, old]
-        assert window.lift(session, "alpha") == window.Ticket(old, "alpha.interactive")
+        assert window.promote_starved(session, "alpha") == window.Ticket(old, "alpha.interactive")
