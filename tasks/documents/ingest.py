@@ -19,10 +19,9 @@ from db.jobs import JobInput
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import jobs, stages
+from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.timing import ANY_TIME, Timing
-from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog, Model
@@ -85,15 +84,15 @@ def ingest(
     metadata: Mapping[str, str],
     timing: Timing = ANY_TIME,
     webhook: Mapping[str, Any] | None = None,
-) -> JobView:
-    """Accepts the documents and the job that ingests them; makes the collection when there is none of this name.
+) -> Plan:
+    """Writes the documents down, and plans the job that ingests them; makes the collection when there is none.
 
-    The collection's model is `model`, else the catalogue's default for embeddings. See `jobs.insert` for what
-    follows. Raises `ModelUnknown`, and `InvalidField` when the collection has another model, or for the job's times.
+    The collection's model is `model`, else the catalogue's default for embeddings. Raises `ModelUnknown`, and
+    `InvalidField` when the collection has another model.
     """
     with scope(session, caller.tenant_id):
         home, embedder = _home(session, models, caller.tenant_id, collection, model)
-    document_ids = [ids.new() for _ in new]
+    job_id, document_ids = ids.new(), [ids.new() for _ in new]
     # Texts go straight to the embedding model; files first to the control worker, which finds the text in them.
     stage, queue = stages.EMBED_DOCUMENTS, embedder.name
     if any(document.text is None for document in new):
@@ -109,11 +108,10 @@ def ingest(
         timing=timing,
         webhook=webhook,
     )
-    accepted = jobs.insert(session, caller, Plan(asked, stage, queue, embedder.name))
     with scope(session, caller.tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
-            _add(session, caller.tenant_id, home.id, accepted.id, document_id, document)
-    return accepted
+            _add(session, caller.tenant_id, home.id, job_id, document_id, document)
+    return Plan(asked, stage, queue, embedder.name, job_id)
 
 
 def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:

@@ -12,6 +12,7 @@ from db import attempts as attempt_rows
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.doors import retrying
+from tasks.doors.submitting import Desk
 from tasks.jobs import attempts, endings, fence, jobs, stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
@@ -130,8 +131,7 @@ def test_requeue_grants_one_more_attempt_under_a_new_id(
 ) -> None:
     """What ended as poison stays so; the new job names it, and its first loss or failure is its last."""
     lost, sick = failed(sessions, caller, "poison"), failed(sessions, caller, "engine_error")
-    with sessions.begin() as session:
-        again = [retrying.requeue(session, tables.MODELS, job_id) for job_id in (lost, sick)]
+    again = [retrying.requeue(Desk(sessions), tables.MODELS, job_id) for job_id in (lost, sick)]
     assert [job.retry_of for job in again] == [lost, sick]
     assert all((job.tenant_id, job.metadata) == (caller.tenant_id, {"k": "v"}) for job in again)
     claimed(sessions, again[0].id)
@@ -145,10 +145,10 @@ def test_requeue_grants_one_more_attempt_under_a_new_id(
 def test_requeue_of_what_is_the_jobs_own_fault_is_refused(sessions: Sessions, caller: Caller, code: str) -> None:
     """Another attempt wouldn't help, or isn't the operator's to give."""
     job_id = failed(sessions, caller, code)
-    with sessions.begin() as session, pytest.raises(errors.Conflict):
-        retrying.requeue(session, tables.MODELS, job_id)
-    with sessions.begin() as session, pytest.raises(errors.NotFound):
-        retrying.requeue(session, tables.MODELS, ids.new())
+    with pytest.raises(errors.Conflict):
+        retrying.requeue(Desk(sessions), tables.MODELS, job_id)
+    with pytest.raises(errors.NotFound):
+        retrying.requeue(Desk(sessions), tables.MODELS, ids.new())
 
 
 def test_errors_are_the_systems_or_the_jobs() -> None:

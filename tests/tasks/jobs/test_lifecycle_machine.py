@@ -20,9 +20,9 @@ from sqlalchemy import text
 from db import workers
 from db.session import Sessions
 from tasks import errors
-from tasks.doors import idempotency, retrying, submitting
+from tasks.doors import idempotency, retrying
 from tasks.doors.idempotency import Once
-from tasks.jobs import attempts, endings
+from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import TERMINAL, Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.timing import Timing
@@ -156,7 +156,7 @@ class Lives(RuleBasedStateMachine):
         timing = Timing(**{timed: run_at if timed == "run_at" else SPAN_S}) if timed else Timing()
         asked = tables.submission(timing=timing)
         with self.sessions.begin() as session:
-            make = lambda: submitting.submit(session, tables.MODELS, self.caller, asked)  # noqa: E731
+            make = lambda: tables.accept(session, self.caller, asked)  # noqa: E731
             return idempotency.once(session, self.caller, once, make)
 
     def add(self, record: JobView, timed: str) -> None:
@@ -223,11 +223,11 @@ class Lives(RuleBasedStateMachine):
         job = self.jobs[job_id]
         with self.sessions.begin() as session:
             if job.status in TERMINAL:
-                again = retrying.retry(session, tables.MODELS, self.caller, job_id)
+                again = jobs.insert(session, self.caller, retrying.plan(session, tables.MODELS, self.caller, job_id))
                 self.jobs[again.id] = Model(Status.QUEUED, job.deadline_s)
             else:
                 with pytest.raises(errors.Conflict):
-                    retrying.retry(session, tables.MODELS, self.caller, job_id)
+                    retrying.plan(session, tables.MODELS, self.caller, job_id)
 
     def sweep(self, beating: set[str]) -> None:
         with self.sessions.begin() as session:

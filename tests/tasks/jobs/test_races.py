@@ -10,7 +10,6 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import errors
-from tasks.doors import submitting
 from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import TERMINAL, Status
 from tasks.jobs.outcomes import Outcome
@@ -79,7 +78,7 @@ class Race:
 def lined_up(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:
     """Of each four jobs one waits and is late, one has lost its worker, one is overdue, and one just runs."""
     with sessions.begin() as session:
-        job_ids = [submitting.submit(session, tables.MODELS, caller, tables.submission()).id for _ in range(JOBS)]
+        job_ids = [tables.accept(session, caller, tables.submission()).id for _ in range(JOBS)]
     tables.dispatch(sessions, *job_ids)
     tables.worker(sessions, "w1")
     for number, job_id in enumerate(job_ids):

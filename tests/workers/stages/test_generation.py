@@ -147,7 +147,7 @@ def test_next_attempt_goes_on_where_the_last_was_cut(bench: Bench, echo: Echo, p
     killed = bench.attempt(params=params)
     echo.lose_at = {4}
     with pytest.raises(errors.EngineLost):
-        generation.Generation(killed, bench.pen(killed), echo, Quarantine(), "w", 60)._run_once()
+        generation.Generation(killed, bench.publisher(killed), echo, Quarantine(), "w", 60)._run_once()
     ending = bench.run(bench.attempt(2, params=params), echo)
     entries = bench.entries()
     assert ending.spent.completion == 10
@@ -170,7 +170,7 @@ def test_sampled_run_goes_on_from_what_was_read_though_it_draws_otherwise(bench:
     echo.lose_at = {4}
     first = bench.attempt(params={"temperature": 1.0}, seed=7)
     with pytest.raises(errors.EngineLost):
-        generation.Generation(first, bench.pen(first), echo, Quarantine(), "w", 60)._run_once()
+        generation.Generation(first, bench.publisher(first), echo, Quarantine(), "w", 60)._run_once()
     read = bench.text()
     bench.run(bench.attempt(2, params={"temperature": 1.0}, seed=8), echo)
     assert len(read) > 0
@@ -202,12 +202,12 @@ def test_stop_ends_a_run_in_any_phase(bench: Bench) -> None:
         attempt = bench.attempt()
         threading.Timer(0.1, attempt.stop, [Stop.ENDED]).start()
         with pytest.raises(errors.Cancelled):
-            bench.run(attempt, engine, bench.pen(attempt))
+            bench.run(attempt, engine, bench.publisher(attempt))
         bench.client.flushall()
     attempt = bench.attempt()
     attempt.stop(Stop.DRAIN)
     with pytest.raises(errors.Cancelled):
-        bench.run(attempt, slow, bench.pen(attempt))
+        bench.run(attempt, slow, bench.publisher(attempt))
 
 
 class Scripted(Echo):

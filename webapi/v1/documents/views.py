@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tasks.documents import ingest, library
 from tasks.documents.ingest import NewDocument
 from tasks.doors import idempotency
-from tasks.jobs.view import JobView
+from tasks.jobs.requests import Plan
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.fields import IdempotencyHeader, timing_of
@@ -50,7 +50,7 @@ def bring(headers: dict[str, str]) -> Response:
         return accept(wanted, lambda session: _ingest(session, given, new))
 
 
-def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> JobView:
+def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Plan:
     return ingest.ingest(
         session,
         service.current().catalog,
