@@ -117,11 +117,9 @@ def produce(worker: Worker, attempt: Attempt, publisher: Publisher) -> Outcome |
 
 def failed(attempt: Attempt, code: str, message: str) -> Outcome:
     """The outcome of an attempt that ends with an error, for what it had spent."""
-    spent = attempt.transcript
     return Outcome(
         Status.FAILED,
-        spent.prompt_tokens,
-        spent.completion_tokens,
+        attempt.transcript.spent,
         error=(code, message),
         progress=attempt.progress,
     )
