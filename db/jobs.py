@@ -30,7 +30,9 @@ from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
 
+from db import workers
 from db.session import Table
+from db.workers import Worker
 
 LANES = ("interactive", "batch")
 
@@ -138,6 +140,12 @@ def is_overdue() -> ColumnElement[bool]:
     return and_(HAS_DEADLINE, _deadline_at() <= func.now())
 
 
+def is_orphaned(lease_s: float) -> ColumnElement[bool]:
+    """The condition that a job runs, and its worker's lease ran out."""
+    alive = select(Worker.id).where(workers.beats(lease_s))
+    return and_(Job.status == "running", Job.worker_id.not_in(alive))
+
+
 def has_waited(seconds: float) -> ColumnElement[bool]:
     """The condition that so long ago a job was there already, and its time had come."""
     return func.coalesce(Job.due_at, Job.created_at) < func.now() - dt.timedelta(seconds=seconds)
@@ -199,6 +207,11 @@ def _save() -> Insert:
     statement = insert(table)
     columns = {name: statement.excluded[name] for name in ("entries", "token_ids", "result")}
     return statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
+
+
+def waited_for(session: Session, job_ids: Collection[uuid.UUID], seconds: float) -> set[uuid.UUID]:
+    """Which of these jobs have waited for so long."""
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), has_waited(seconds))))
 
 
 def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tuple[Job, JobOutput | None] | None:

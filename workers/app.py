@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
-_BESIDE_SLOTS = 8  # connections for the threads, the courier's among them
+_BESIDE_SLOTS = 9  # connections for the threads, the courier's among them
 _current: Worker | None = None
 
 

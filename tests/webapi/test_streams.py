@@ -22,7 +22,7 @@ from tasks.streams.transcript import PROGRESS, RESUMED
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import streams
+from webapi.v1.jobs import streams
 
 
 @dataclass(frozen=True, slots=True)

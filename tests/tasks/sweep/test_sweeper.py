@@ -17,7 +17,8 @@ from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
-from tasks.sweep.sweeper import Sweeper
+from tasks.sweep.chore import FollowUp, Sweep
+from tasks.sweep.sweeper import CHORES, Sweeper
 from tests import hooks, tables
 from tests.tasks.sweep.sweeping import Post, made, sweep
 
@@ -142,6 +143,55 @@ def test_sweeper_that_would_have_to_wait_for_the_jobs_takes_none(
     tables.silence(sessions, "w1", tables.LEASE_S + 1)
     sweeper.sweep()
     assert tables.column(sessions, job_id, "status") == "running"
+
+
+def test_chore_that_fails_keeps_no_other_from_its_work(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """A slip of ours in one: the others go on, and the rounds still count as having reached PostgreSQL."""
+
+    def slips(sweep: Sweep) -> FollowUp:
+        raise KeyError("a slip")
+
+    sweeper.chores = (slips, *CHORES)
+    tables.worker(sessions)
+    tables.worker(sessions, "w2")
+    orphan, waiting = running(sessions, caller), tables.submit(sessions, caller).id
+    tables.silence(sessions, "w1", tables.LEASE_S + 1)
+    sweep(sweeper)
+    assert {job_id for job_id, _ in post.sent} == {str(orphan), str(waiting)}
+    assert sweeper._steady_since is not None
+
+
+def test_postgresqls_failure_in_a_chore_is_told_after_the_others_work(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """What the others moved is sent all the same; then silence proves nothing until a lease has gone well."""
+
+    tables.worker(sessions)
+    job_id = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        session.execute(text("LOCK TABLE idempotency_keys"))
+        with pytest.raises(OperationalError):
+            sweep(sweeper)
+    assert post.sent == [(str(job_id), "alpha.interactive")]
+    assert sweeper._steady_since is None
+
+
+def test_only_one_process_is_in_a_round(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
+    """While one is, another's round does nothing, and counts as one that went well."""
+    tables.worker(sessions)
+    tables.submit(sessions, caller)
+
+    def meanwhile(_: Sweep) -> FollowUp:
+        sweep(other)
+        return FollowUp()
+
+    other = made(sessions, sweeper.client, post)
+    sweeper.chores = (meanwhile,)
+    sweep(sweeper)
+    assert post.sent == []
+    assert other._steady_since is not None
 
 
 def to_be_ended(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:

@@ -19,8 +19,8 @@ from tasks.models import choosing
 from tasks.models.catalog import Model
 from tasks.queues import window
 from webapi import auth, presence, service
-from webapi import document_schemas as own
 from webapi.api import Blueprint, reply
+from webapi.v1.search import answers, requests
 
 blueprint = Blueprint("search", __name__, description="What documents say about something.")
 
@@ -29,8 +29,10 @@ _TOP_K = 10
 
 
 @blueprint.route("/v1/search", methods=["POST"])
-@blueprint.arguments(own.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"})
-@blueprint.response(200, own.SearchResults)
+@blueprint.arguments(
+    requests.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"}
+)
+@blueprint.response(200, answers.SearchResults)
 @blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
 def search(given: dict[str, Any]) -> Response:
     """Search a collection
