@@ -32,6 +32,15 @@ Every route but health wants `Authorization: Bearer fb_…`; a job's events can 
 Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
 """
 
+_CONFIGURATION: dict[str, Any] = {
+    "MAX_CONTENT_LENGTH": 0,  # where a route doesn't say what it takes
+    "API_TITLE": "Forebay",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "API_SPEC_OPTIONS": {"info": {"description": _INTRODUCTION}, "security": [{"key": []}]},
+}
+
 
 def create_app(given: Settings | None = None) -> Flask:
     """The API; reads the environment only when called without settings. Connects when first asked something.
@@ -41,7 +50,7 @@ def create_app(given: Settings | None = None) -> Flask:
     own = given or settings.read()
     serving = service.Service(own)
     app = Flask(__name__, static_folder=None)
-    app.config.update(_configuration(own))
+    app.config.update(_CONFIGURATION)
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)
     auth.register(app, serving)
@@ -56,20 +65,6 @@ def create_app(given: Settings | None = None) -> Flask:
     app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app
-
-
-def _configuration(own: Settings) -> dict[str, Any]:
-    return {
-        "MAX_CONTENT_LENGTH": own.max_body_bytes,
-        "API_TITLE": "Forebay",
-        "API_VERSION": "v1",
-        "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": "/",
-        "API_SPEC_OPTIONS": {
-            "info": {"description": _INTRODUCTION},
-            "security": [{"key": []}],
-        },
-    }
 
 
 def _describe(api: Api, serving: service.Service) -> None:

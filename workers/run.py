@@ -127,11 +127,9 @@ def produce(worker: Worker, attempt: Attempt, publisher: Publisher) -> Outcome |
 
 def failed(attempt: Attempt, code: str, message: str) -> Outcome:
     """The outcome of an attempt that ends with an error, for what it had spent."""
-    spent = attempt.transcript
     return Outcome(
         Status.FAILED,
-        spent.prompt_tokens,
-        spent.completion_tokens,
+        attempt.transcript.spent,
         error=(code, message),
         progress=attempt.progress,
     )
@@ -158,7 +156,7 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
         if not attempts.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
             raise errors.Fenced(f"attempt {claim.attempt} is over")
         ticket = window.admit(session, claim.job_id, onward.queue, claim.lane, lease_s)
-        return partial(worker.refiller.send, ticket) if ticket else partial(worker.refiller.ask, onward.queue)
+        return partial(worker.refiller.deliver, onward.queue, ticket)
 
     try:
         wake = persist(worker, attempt, write)

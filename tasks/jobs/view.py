@@ -8,11 +8,14 @@ from typing import Any
 from db.jobs import Job, JobOutput
 from tasks import ids, times
 from tasks.jobs import lifecycle
+from tasks.limits.spent import Spent
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
     """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+
+    `spent` is what it has used so far; clients are told when it has ended, as `usage`.
 
     `queue` is where its present stage runs or waits; clients aren't shown it.
     """
@@ -32,7 +35,7 @@ class JobView:
     progress: dict[str, int] | None
     result: dict[str, Any] | None
     error: dict[str, str] | None
-    usage: dict[str, int] | None
+    spent: Spent
     metadata: dict[str, str]
     run_at: dt.datetime | None
     expires_at: dt.datetime | None
@@ -43,6 +46,14 @@ class JobView:
     @property
     def ended(self) -> bool:
         return self.status in lifecycle.TERMINAL
+
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """The usage object of the API."""
+        if not self.ended:
+            return None
+        usage = {"prompt_tokens": self.spent.prompt, "completion_tokens": self.spent.completion}
+        return usage | ({"embedding_tokens": self.spent.embedding} if self.spent.embedding else {})
 
     def as_json(self) -> dict[str, Any]:
         """The job object of the API, the same in a response and in a stream's last event."""
@@ -97,7 +108,7 @@ def of(job: Job, result: dict[str, Any] | None) -> JobView:
         progress=_pair(done=job.progress_done, total=job.progress_total),
         result=result,
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
-        usage=_usage(job),
+        spent=spent(job),
         metadata=job.labels,
         run_at=job.run_at,
         expires_at=job.expires_at,
@@ -110,11 +121,9 @@ def with_output(job: Job, output: JobOutput | None) -> JobView:
     return of(job, output.result if output else None)
 
 
-def _usage(job: Job) -> dict[str, int] | None:
-    spent = _pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens)
-    if spent and job.embedding_tokens is not None:
-        spent["embedding_tokens"] = job.embedding_tokens
-    return spent
+def spent(job: Job) -> Spent:
+    """The running sum of a job's row."""
+    return Spent(job.prompt_tokens or 0, job.completion_tokens or 0, job.embedding_tokens or 0, job.cached_tokens or 0)
 
 
 def _pair(**counts: int | None) -> dict[str, int] | None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.limits.spent import Spent
+
 STARTED, RESUMED, RESTARTED, PROGRESS, DELTA = "started", "resumed", "restarted", "progress", "delta"
 PASSAGES = "passages"
 
@@ -54,14 +56,11 @@ class Transcript:
         return next((entry.data["passages"] for entry in self.entries if entry.type == PASSAGES), [])
 
     @property
-    def prompt_tokens(self) -> int:
-        """What was evaluated of the prompt or the texts: the whole prompt where an answer has begun."""
+    def spent(self) -> Spent:
+        """What was evaluated of the prompt or the texts, the whole prompt where an answer has begun; and the answer."""
         told = (STARTED, PROGRESS) if any(entry.type == DELTA for entry in self.entries) else (PROGRESS,)
-        return max((entry.tokens for entry in self.entries if entry.type in told), default=0)
-
-    @property
-    def completion_tokens(self) -> int:
-        return sum(entry.tokens for entry in self.deltas)
+        prompt = max((entry.tokens for entry in self.entries if entry.type in told), default=0)
+        return Spent(prompt, sum(entry.tokens for entry in self.deltas))
 
     def exact(self) -> tuple[tuple[int, ...], str]:
         """The longest beginning of the answer of which every token id is known: those ids, and their text."""

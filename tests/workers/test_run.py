@@ -19,6 +19,7 @@ from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
 from tasks.streams.transcript import DELTA, STARTED, Transcript
@@ -306,7 +307,7 @@ def test_end_waits_for_the_database(
 
     worker.patience = Patience(pause_s=0)
     worker.sessions = Flaky()  # type: ignore[assignment]
-    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, 4, 0, {"text": ""}))
+    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, Spent(4), {"text": ""}))
     assert record is not None
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
@@ -352,7 +353,7 @@ def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
 ) -> None:
     """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
     worker.patience = Patience(pause_s=0)
-    outcome = Outcome(Status.SUCCEEDED, 4, 4, {"text": float("nan")})
+    outcome = Outcome(Status.SUCCEEDED, Spent(4, 4), {"text": float("nan")})
     monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
     job_id = dispatched(sessions, caller)
     run.run(worker, job_id)

@@ -17,4 +17,4 @@ def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     result = {**answer, "finish_reason": ending.reason}
     if attempt.claim.type == stages.RAG:
         result["passages"] = attempt.transcript.passages
-    return Outcome(Status.SUCCEEDED, ending.prompt_tokens, ending.completion_tokens, result)
+    return Outcome(Status.SUCCEEDED, ending.spent, result)

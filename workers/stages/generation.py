@@ -13,6 +13,7 @@ import structlog
 from tasks import errors, failpoints
 from tasks.documents.questions import Passage
 from tasks.kinds import sampling
+from tasks.limits.spent import Spent
 from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
 from tasks.streams import transcript
 from workers.attempt import Attempt
@@ -35,8 +36,7 @@ class Ending:
     """How a generation ended: `stop` or `length`, and what it spent, over all attempts."""
 
     reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    spent: Spent
 
 
 class Generation:
@@ -95,11 +95,11 @@ class Generation:
         params = self._params(prompt_tokens)
         self._open(prompt_tokens, passages)
         so_far, scope = self._publisher.transcript, self._claim.tenant_id.hex
-        number = so_far.completion_tokens
+        number = so_far.spent.completion
         if params.stop and self._stopped():
-            return Ending("stop", prompt_tokens, number)
+            return Ending("stop", Spent(prompt_tokens, number))
         if number >= params.max_tokens:
-            return Ending("length", prompt_tokens, number)
+            return Ending("length", Spent(prompt_tokens, number))
         handle = self._engine.generate(Request(prompt, params, self._said(), number, scope))
         opening = Opening(trims=self._claim.type != "generate" and not so_far.text)
         try:
@@ -110,7 +110,7 @@ class Generation:
             self._attempt.release()
             self._group = []
         unseen_tokens = finish.tokens + opening.withheld_tokens
-        return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + unseen_tokens)
+        return Ending(finish.reason, Spent(prompt_tokens, so_far.spent.completion + unseen_tokens))
 
     def _said(self) -> tuple[int, ...]:
         """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now."""

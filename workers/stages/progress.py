@@ -22,8 +22,8 @@ class Reporter:
         if not publisher.transcript.entries:
             publisher.transcript.add(transcript.STARTED, {"attempt": attempt.claim.attempt, "worker": worker_id})
 
-    def report(self, done: int, total: int, tokens: int) -> None:
-        """`done` of `total`, for `tokens` so far. Raises `Fenced`."""
+    def report(self, done: int, total: int, tokens: int = 0) -> None:
+        """`done` of `total`, for `tokens` so far that the job hasn't been charged for. Raises `Fenced`."""
         self._attempt.proven = self._attempt.proven or done > self._attempt.progress[0] > 0
         self._attempt.progress = (done, total)
         now, percent = time.monotonic(), 100 * done // max(total, 1)

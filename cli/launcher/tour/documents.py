@@ -24,7 +24,9 @@ def show(page: Page, client: Client) -> list[Job]:
     if not any("embed" in model["types"] and model["workers"] for model in client.models()):
         page.note("They are left out: no model for embeddings runs. `make embedding` makes the file of one.")
         return []
-    page.note("Files are cut into chunks, which are embedded; a search finds the nearest by meaning and by words together.")
+    page.note(
+        "Files are cut into chunks, which are embedded; a search finds the nearest by meaning and by words together."
+    )
     # What an earlier tour brought is still there.
     new = [name for name in FILES if not (client.collection(name) or {"chunks": 0})["chunks"]]
     brought = [_bring(page, client, name, file) for name in new for file in FILES[name]]

@@ -18,18 +18,18 @@ def spoken(*parts: tuple[str, int, tuple[int, ...]]) -> Transcript:
 def test_text_and_tokens_are_summed() -> None:
     """The prompt's tokens stand with the start, the answer's with the deltas."""
     whole = spoken(("a", 2, (1, 2)), ("b", 1, (3,)))
-    assert (whole.text, whole.prompt_tokens, whole.completion_tokens) == ("ab", 7, 3)
+    assert (whole.text, whole.spent.prompt, whole.spent.completion) == ("ab", 7, 3)
     assert whole.exact() == ((1, 2, 3), "ab")
 
 
 def test_prompt_counts_as_far_as_it_was_evaluated_until_an_answer_begins() -> None:
     """Whoever cancels in a long prompt pays for what progress had told by then."""
     whole = spoken()
-    assert whole.prompt_tokens == 0
+    assert whole.spent.prompt == 0
     whole.add(PROGRESS, {"done": 4, "total": 7}, tokens=4)
-    assert whole.prompt_tokens == 4
+    assert whole.spent.prompt == 4
     whole.add(DELTA, {"text": "a"}, tokens=1)
-    assert whole.prompt_tokens == 7
+    assert whole.spent.prompt == 7
 
 
 def test_exact_beginning_ends_where_an_id_is_unknown() -> None:
@@ -43,7 +43,7 @@ def test_restart_takes_back_what_was_said() -> None:
     whole = spoken(("wrong", 1, (1,)))
     whole.add(RESTARTED, {"attempt": 2})
     whole.add(DELTA, {"text": "right"}, tokens=2, token_ids=(4, 5))
-    assert (whole.text, whole.completion_tokens, whole.exact()) == ("right", 2, ((4, 5), "right"))
+    assert (whole.text, whole.spent.completion, whole.exact()) == ("right", 2, ((4, 5), "right"))
     assert transcript.from_stored(*whole.stored()).exact() == whole.exact()
 
 
@@ -65,7 +65,7 @@ def test_stored_transcript_comes_back_the_same(parts: list[tuple[str, str, int, 
     assert [(e.seq, e.type, e.data, e.tokens) for e in back.entries] == [
         (e.seq, e.type, e.data, e.tokens) for e in whole.entries
     ]
-    assert (back.exact(), back.text, back.completion_tokens) == (whole.exact(), whole.text, whole.completion_tokens)
+    assert (back.exact(), back.text, back.spent.completion) == (whole.exact(), whole.text, whole.spent.completion)
 
 
 def test_fold_takes_each_number_once() -> None:

@@ -13,6 +13,7 @@ from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.streams.stream import Writer
@@ -80,7 +81,7 @@ def test_orphans_worker_may_still_finish_before_anyone_claims(
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
 

@@ -136,11 +136,3 @@ class JobInFull(Job):
     """One job with its attempts."""
 
     attempts = fields.List(fields.Nested(Attempt), required=True)
-
-
-class JobList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Job), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )

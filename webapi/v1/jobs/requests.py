@@ -14,6 +14,7 @@ from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, cha
 from webapi.v1.jobs import answers
 from webapi.v1.jobs.conversation import Conversation
 from webapi.v1.named import JOB
+from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -177,9 +178,8 @@ class JobRequest(ma.Schema):
 _NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
 
 
-class JobsQuery(Strict):
-    limit = fields.Integer(load_default=20, validate=within(1, 100))
-    after = JOB.field("`next` of the page before.", attribute="before")
+class JobsQuery(PageQuery):
+    after = JOB.field(AFTER, attribute="before")
     status = fields.String(validate=validate.OneOf(answers.SHOWN))
     type = fields.String(validate=validate.OneOf(stages.JOB_TYPES))
     model = fields.String(validate=_NAME)
