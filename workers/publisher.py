@@ -44,7 +44,7 @@ class Publisher:
             if answer is not Answer.OK:
                 self._resolve(answer)
         except (redis.RedisError, SQLAlchemyError) as error:
-            log.warning("stream_unreachable", job_id=str(self.writer.job_id), error=str(error))
+            log.warning("stream_unreachable", error=str(error))
             self._retry_at = time.monotonic() + _RETRY_S
             return
         self.sent = len(entries)
@@ -53,7 +53,7 @@ class Publisher:
     def _resolve(self, answer: Answer) -> None:
         """Redis lost the stream, or somebody opened it under a newer number: PostgreSQL knows who is right."""
         if answer is Answer.LOST and self.newest():
-            log.warning("stream_republished", job_id=str(self.writer.job_id), entries=len(self.transcript.entries))
+            log.warning("stream_republished", entries=len(self.transcript.entries))
             answer = self.writer.open(self.transcript.entries)
         if answer is not Answer.OK:
             raise errors.Fenced(f"attempt {self.writer.attempt} is shut out of the stream")

@@ -12,6 +12,7 @@ import redis
 import structlog
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from tasks import ids
 from tasks.jobs import lifecycle
 from tasks.streams import stream
 from tasks.streams.stream import Event
@@ -274,5 +275,5 @@ def _parsed(job_id: uuid.UUID, raw: Any) -> list[Event]:
     try:
         return stream.parse(raw)
     except (ValueError, KeyError) as error:
-        log.warning("stream_unreadable", job_id=str(job_id), error=str(error)[:200])
+        log.warning("stream_unreadable", job_id=ids.show(job_id), error=str(error)[:200])
         return []

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import pytest
 import redis
+import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
-from tasks import errors
+from tasks import errors, ids
 from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
@@ -400,3 +401,21 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     assert {event.attempt for event in events} == {2}
     assert [event.entry.seq for event in events] == list(range(1, len(events) + 1))
     assert transcript.fold(event.entry for event in events).text == "one two three four"
+
+
+def test_every_line_of_a_run_names_its_job_and_the_next_one_does_not(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """As clients know it, whoever writes the line, and with the attempt from the claim on."""
+    job_id = dispatched(sessions, caller)
+    seen: list[dict[str, object]] = []
+
+    class Noting(Echo):
+        def prompt(self, text: str) -> Prompt:
+            seen.append(structlog.contextvars.get_contextvars())
+            return super().prompt(text)
+
+    worker.engine = Noting("alpha", slots=1, context=64)
+    run.run(worker, job_id)
+    assert seen == [{"job_id": ids.show(job_id), "queue": "alpha", "attempt": 1}]
+    assert structlog.contextvars.get_contextvars() == {}

@@ -85,7 +85,7 @@ class Generation:
         if not isinstance(error, errors.EngineGone):
             self._quarantine.lost(self._run)
         losses = self._run.losses
-        log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses=losses)
+        log.warning("engine_lost", error=str(error), losses=losses)
         self._attempt.check()
 
     def _run_once(self) -> Ending:
@@ -171,7 +171,7 @@ class Generation:
         if steps:
             self._heard_at = now
         elif now - self._heard_at > self._stall_s:
-            log.error("engine_stalled", job_id=str(self._claim.job_id), silent_s=round(now - self._heard_at, 1))
+            log.error("engine_stalled", silent_s=round(now - self._heard_at, 1))
             self._engine.hang_up()
         return steps
 
