@@ -11,8 +11,8 @@ from db.jobs import LANES
 from tasks import ids
 from tasks.jobs import lifecycle, stages
 from tasks.jobs.lifecycle import Status
-from tasks.streams import transcript
-from tasks.streams.follow import ANY_ATTEMPT, Position
+from tasks.streams import events
+from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.conversation import Conversation
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.webhook_schemas import job_webhook
@@ -173,13 +173,9 @@ JOB_ID_IN_PATH = {
     "schema": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
 }
 # One server-sent event.
-_RUN_EVENTS = (
-    transcript.STARTED,
-    transcript.PASSAGES,
-    transcript.DELTA,
-    transcript.PROGRESS,
-    transcript.RESUMED,
-    transcript.RESTARTED,
+_RUN_EVENTS = tuple(
+    event.type
+    for event in (events.Started, events.Passages, events.Delta, events.Progress, events.Resumed, events.Restarted)
 )
 EVENT = {
     "type": "object",
@@ -235,16 +231,16 @@ class ShowQuery(Strict):
     )
 
 
-class EventId(fields.Field[Position]):
+class EventId(fields.Field[Cursor]):
     """An event's id, as in 1-42, or its number alone; inside, the attempt and the number."""
 
     PATTERN = "([0-9]{1,6}-)?([0-9]{1,9})"
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:  # noqa: ARG002
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Cursor:  # noqa: ARG002
         match = re.fullmatch(self.PATTERN, value)
         if match is None:
             raise ma.ValidationError("must be an event's id, as in 1-42, or its number")
-        return int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2])
+        return Cursor(int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2]))
 
 
 def _event_id(description: str, **options: Any) -> EventId:

@@ -20,7 +20,7 @@ from tasks.queues import window
 from tasks.queues.window import Ticket
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import Entry, Transcript
+from tasks.streams.transcript import Transcript
 from workers.attempt import Attempt, Stop
 from workers.publisher import Pen
 from workers.stages import embedding, ingestion
@@ -307,7 +307,7 @@ def persist(attempt: Attempt, write: Callable[[], None]) -> bool:
 
 def announce(pen: Pen, ended: JobView) -> None:
     """The stream's last event, with the job. Best effort: who misses it is told from PostgreSQL."""
-    pen.transcript.entries.append(Entry(len(pen.transcript.entries) + 1, ended.status, ended.as_json()))
+    pen.transcript.add(ended.end())
     try:
         pen.flush()
     except (errors.Fenced, SQLAlchemyError) as error:

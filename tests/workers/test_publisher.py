@@ -5,13 +5,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tasks import errors
-from tasks.streams.transcript import DELTA
+from tests.support import entries
 from tests.workers.conftest import Bench
 from workers.publisher import Pen
 
 
 def write(pen: Pen, text: str) -> None:
-    pen.transcript.add(DELTA, {"text": text}, tokens=1)
+    pen.transcript.add(entries.said(text))
     pen.flush()
 
 

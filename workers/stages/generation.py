@@ -13,8 +13,9 @@ import structlog
 from tasks import errors, failpoints
 from tasks.documents.questions import Passage
 from tasks.kinds import sampling
+from tasks.limits.spent import Spent
 from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
-from tasks.streams import transcript
+from tasks.streams import events
 from workers.attempt import Attempt
 from workers.publisher import Pen
 from workers.quarantine import Quarantine, Run
@@ -115,8 +116,8 @@ class Generation:
 
     def _stopped(self) -> bool:
         """Whether an earlier attempt came to a stop string: then its last delta has less text than its tokens."""
-        for last in self._pen.transcript.deltas[-1:]:
-            shown, whole = last.data["text"].lstrip(), self._engine.detokenize(last.token_ids).lstrip()
+        for last, token_ids in self._pen.transcript.deltas[-1:]:
+            shown, whole = last.text.lstrip(), self._engine.detokenize(token_ids).lstrip()
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
@@ -134,12 +135,11 @@ class Generation:
         self._opened = True
         self._attempt.progress = (0, prompt_tokens)
         if self._pen.transcript.entries:
-            self._pen.transcript.add(transcript.RESUMED, {"attempt": self._claim.attempt})
+            self._pen.transcript.add(events.Resumed(self._claim.attempt))
         else:
-            data = {"attempt": self._claim.attempt, "worker": self._worker_id}
-            self._pen.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
+            self._pen.transcript.add(events.Started(self._claim.attempt, self._worker_id, prompt_tokens))
             if passages is not None:
-                self._pen.transcript.add(transcript.PASSAGES, {"passages": passages})
+                self._pen.transcript.add(events.Passages(passages))
 
     def _follow(self, handle: Handle, opening: Opening) -> Finish:
         """Reads the engine until it finishes."""
@@ -176,8 +176,7 @@ class Generation:
         now = time.monotonic()
         if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:
             self._reported_at = now
-            data = {"done": step.done, "total": step.total}
-            self._pen.transcript.add(transcript.PROGRESS, data, tokens=step.done)
+            self._pen.transcript.add(events.Progress(step.done, step.total, Spent(prompt=step.done)))
             self._pen.flush()
 
     def _write(self, news: Delta | None) -> None:
@@ -203,7 +202,7 @@ class Generation:
         if self._group:
             delta = joined(self._group)
             self._group = []
-            data = {"text": delta.text}
-            self._pen.transcript.add(transcript.DELTA, data, tokens=delta.tokens, token_ids=delta.token_ids)
+            said = events.Delta(delta.text, Spent(completion=delta.tokens))
+            self._pen.transcript.add(said, delta.token_ids)
         self._pen.flush()
         self._flushed_at = time.monotonic()
