@@ -21,7 +21,7 @@ from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tests import shelves, tables
 from tests.webapi.conftest import Api
-from webapi import search as search_module
+from webapi.v1.search import views
 
 D = 4
 ASKED = {"query": "one", "collection": "books"}
@@ -201,7 +201,7 @@ def test_search_past_its_time_is_a_503_and_its_job_is_cancelled(
     """Nobody waits for it any more."""
     shelve(sessions, caller, api, "one")
     tables.worker(sessions, "w1", model="embedder")
-    monkeypatch.setattr(search_module, "WAIT_S", 0.05)
+    monkeypatch.setattr(views, "WAIT_S", 0.05)
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     [job] = api.get("/v1/jobs?type=embed").json["data"]

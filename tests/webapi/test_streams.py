@@ -23,7 +23,7 @@ from tests import tables
 from tests.support import entries
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import streams
+from webapi.v1.jobs import streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from tasks.webhooks.endpoints import MAX_ENDPOINTS
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import webhook_schemas
+from webapi.v1.webhooks import requests
 from workers.webhooks.courier import Courier
 
 URL = "https://example.com/hooks"
@@ -120,7 +120,7 @@ def test_more_webhooks_than_one_may_have_are_refused(api: Api) -> None:
     assert len(api.get("/v1/webhooks").json["data"]) == MAX_ENDPOINTS
 
 
-@given(url=st.from_regex(re.compile(webhook_schemas.URL_PATTERN, re.ASCII)))
+@given(url=st.from_regex(re.compile(requests.URL_PATTERN, re.ASCII)))
 def test_url_that_the_page_describes_is_accepted(url: str) -> None:
     """Whatever the settings say: the page promises no more than is kept."""
     destinations.parse(url.rstrip("\n"), WebhookPolicy())  # which Python's $ lets pass

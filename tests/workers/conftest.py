@@ -44,7 +44,7 @@ class Bench:
             "type": "generate",
             "stage": "generate",
             "model": "echo",
-            "handed": None,
+            "stage_input": None,
             "lane": "interactive",
             "seed": 7,
             "input": {"prompt": "one two three four five six seven eight nine ten"},

@@ -362,7 +362,7 @@ def test_next_stage_that_postgresql_refuses_fails_the_job(
     sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "_PATIENCE_S", 0)
-    onward = Onward("generate", "alpha", handed={"passages": float("nan")})
+    onward = Onward("generate", "alpha", stage_input={"passages": float("nan")})
     monkeypatch.setitem(run._STAGES, "generate", lambda *_: onward)
     job_id = dispatched(sessions, caller)
     run_to_its_end(worker, job_id)

@@ -44,9 +44,9 @@ def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
     """A file that holds no text fails alone, and is named in the result."""
     job_id = ingesting(sessions, caller, filed(FACTS.encode()), filed(b"no pdf", "pdf"), written("Anna has a cat."))
     control = make_worker(catalog.CONTROL)
-    assert tables.column(sessions, job_id, "model") == catalog.CONTROL
+    assert tables.column(sessions, job_id, "queue") == catalog.CONTROL
     run.run(control, job_id)
-    assert tables.column(sessions, job_id, "model") == "embedder"
+    assert tables.column(sessions, job_id, "queue") == "embedder"
     tables.dispatch(sessions, job_id)
     run.run(make_worker("embedder"), job_id)
     record = look(sessions, caller, job_id)
@@ -223,7 +223,7 @@ def test_ingest_gives_its_slot_back_after_a_lot_and_is_cut_once(
     while tables.column(sessions, job_id, "status") != "succeeded":
         run.run(worker, job_id)
         attempts_made += 1
-        assert (tables.column(sessions, job_id, "model"), tables.column(sessions, job_id, "crashes")) == ("embedder", 0)
+        assert (tables.column(sessions, job_id, "queue"), tables.column(sessions, job_id, "crashes")) == ("embedder", 0)
         if tables.column(sessions, job_id, "status") == "queued":
             tables.dispatch(sessions, job_id)
     record = look(sessions, caller, job_id)

@@ -19,8 +19,9 @@ from tasks.models import choosing
 from tasks.models.catalog import Model
 from tasks.queues import window
 from webapi import auth, presence, service
-from webapi import document_schemas as own
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
+from webapi.v1.search import answers, requests
 
 blueprint = Blueprint("search", __name__, description="What documents say about something.")
 
@@ -29,8 +30,11 @@ _TOP_K = 10
 
 
 @blueprint.route("/v1/search", methods=["POST"])
-@blueprint.arguments(own.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"})
-@blueprint.response(200, own.SearchResults)
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=1_000))
+@blueprint.arguments(
+    requests.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"}
+)
+@blueprint.response(200, answers.SearchResults)
 @blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
 def search(given: dict[str, Any]) -> Response:
     """Search a collection

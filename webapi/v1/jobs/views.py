@@ -2,7 +2,6 @@
 
 import base64
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,38 +13,33 @@ from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
 from db import vectors
-from tasks import errors, failpoints, ids
 from tasks.documents import questions
-from tasks.doors import idempotency, retrying, submitting
-from tasks.doors.idempotency import Once
+from tasks.doors import retrying, submitting
 from tasks.jobs import attempts, endings, jobs, stages
 from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
-from tasks.queues import places, window
-from tasks.queues.window import Ticket
-from tasks.webhooks import endpoints
-from tasks.webhooks.endpoints import EVENTS
-from webapi import auth, presence, schemas, service
+from tasks.queues import places
+from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.fields import IdempotencyHeader, timing_of
+from webapi.v1.jobs import answers, requests
+from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
+from webapi.v1.named import JOB
+from webapi.v1.paging import page_of, paged
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
 
 _LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
-REPLAYED = {
-    "Idempotency-Replayed": {
-        "description": "`true` when the job was accepted by an earlier request with the key.",
-        "schema": {"type": "string"},
-    }
-}
 _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured.", "schema": {"type": "string"}}}
 
 
 @blueprint.route("/v1/jobs", methods=["POST"])
-@blueprint.arguments(schemas.JobRequest, example=schemas.EXAMPLE)
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=20_000))  # 2,048 texts and all fields are some 5,000
+@blueprint.arguments(requests.JobRequest, example=requests.EXAMPLE)
 @blueprint.arguments(IdempotencyHeader, location="headers")
-@blueprint.doc(requestBody={"content": {"application/json": {"schema": schemas.JOB_REQUEST}}})
-@blueprint.response(202, schemas.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.doc(requestBody={"content": {"application/json": {"schema": requests.JOB_REQUEST}}})
+@blueprint.response(202, answers.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
 @blueprint.answers(400, 401, 413, 414, 415, 422, 500, 503)
 def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
     """Ask for a job
@@ -61,18 +55,9 @@ def _submit(session: Session, given: dict[str, Any]) -> JobView:
     return make(session, service.current().catalog, auth.caller(), submission)
 
 
-def named_webhook(session: Session, given: dict[str, Any]) -> dict[str, Any] | None:
-    """Where the request says that its job's end is to be told, checked and with its events; None if it doesn't."""
-    if "webhook" not in given:
-        return None
-    policy = service.current().settings.webhooks.policy
-    endpoints.allow(session, auth.caller(), policy, given["webhook"]["url"])
-    return {"events": list(EVENTS), **given["webhook"]}
-
-
-@blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
+@blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[JOB.in_path])
 @blueprint.arguments(IdempotencyHeader, location="headers")
-@blueprint.response(202, schemas.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.response(202, answers.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
 @blueprint.answers(401, 404, 409, 414, 422, 500, 503)
 def retry(headers: dict[str, str], job_id: str) -> Response:
     """Ask again for what a job that has ended was asked for
@@ -80,68 +65,41 @@ def retry(headers: dict[str, str], job_id: str) -> Response:
     A new job with the old one's input, params, lane, priority, metadata, webhook and `deadline_s`, which names it
     in `retry_of`. An ingest takes over the documents that the old one left waiting; 409 when there are none.
     """
-    models, caller, old = service.current().catalog, auth.caller(), parse_id(job_id)
+    models, caller, old = service.current().catalog, auth.caller(), JOB.parse(job_id)
     wanted = wanted_once(headers, "retry", job_id)
     return accept(wanted, lambda session: retrying.retry(session, models, caller, old))
 
 
-def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
-    """What the request's idempotency key stands for, if it has one."""
-    return Once(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
-
-
-def accept(wanted: Once | None, make: Callable[[Session], JobView]) -> Response:
-    """Makes the job, lets it straight into the window where that has room, wakes a worker, and answers."""
-    serving = service.current()
-    ticket: Ticket | None = None
-    with serving.sessions.begin() as session:
-        accepted, replayed = idempotency.once(session, auth.caller(), wanted, lambda: make(session))
-        if not replayed:
-            lease_s = serving.settings.shared.lease_s
-            ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, lease_s)
-        failpoints.passed("api.before_commit")
-    failpoints.passed("api.after_commit_before_response")
-    serving.wake(accepted, ticket)
-    response = reply(accepted.as_json(), 202)
-    response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
-    if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
-
-
 @blueprint.route("/v1/jobs", methods=["GET"])
-@blueprint.arguments(schemas.JobsQuery, location="query")
-@blueprint.response(200, schemas.JobList)
+@blueprint.arguments(requests.JobsQuery, location="query")
+@blueprint.response(200, page_of(answers.Job))
 @blueprint.answers(401, 414, 422, 500, 503)
-def browse(query: dict[str, Any]) -> Response:
+@paged(JobView.as_json, after=lambda job: JOB.show(job.id))
+def browse(query: dict[str, Any]) -> tuple[list[JobView], bool]:
     """List jobs, newest first"""
-    after = query.pop("after", None)
-    before = ids.parse(after) if after else None
     with service.current().sessions.begin() as session:
-        found, more = jobs.page(session, auth.caller(), before=before, **query)
-    cursor = ids.show(found[-1].id) if more else None
-    return reply({"object": "list", "data": [job.as_json() for job in found], "next": cursor})
+        return jobs.page(session, auth.caller(), **query)
 
 
-@blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
-@blueprint.arguments(schemas.ShowQuery, location="query")
-@blueprint.arguments(schemas.PreferHeader, location="headers")
-@blueprint.response(200, schemas.JobInFull, headers=_APPLIED)
+@blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[JOB.in_path])
+@blueprint.arguments(requests.ShowQuery, location="query")
+@blueprint.arguments(requests.PreferHeader, location="headers")
+@blueprint.response(200, answers.JobInFull, headers=_APPLIED)
 @blueprint.answers(401, 404, 414, 422, 500, 503)
 def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Response:
     """Look at a job, or wait for its end"""
     wait_s, preferred = query.get("wait"), None
     if wait_s is None:
         wait_s = preferred = _preferred_wait_s(headers.get("prefer", ""))
-    found = _awaited(parse_id(job_id), wait_s) if wait_s else _look(parse_id(job_id))
+    found = _awaited(JOB.parse(job_id), wait_s) if wait_s else _look(JOB.parse(job_id))
     response = _shown(found, query["encoding_format"])
     if preferred is not None:
         response.headers["Preference-Applied"] = f"wait={preferred}"
     return response
 
 
-@blueprint.route("/v1/jobs/<job_id>/cancel", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
-@blueprint.response(200, schemas.Job)
+@blueprint.route("/v1/jobs/<job_id>/cancel", methods=["POST"], parameters=[JOB.in_path])
+@blueprint.response(200, answers.Job)
 @blueprint.answers(401, 404, 500, 503)
 def cancel(job_id: str) -> Response:
     """End a job
@@ -150,19 +108,11 @@ def cancel(job_id: str) -> Response:
     """
     serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
     with serving.sessions.begin() as session:
-        job, closing = endings.cancel(session, serving.redis, auth.caller(), parse_id(job_id), ttl_s)
+        job, closing = endings.cancel(session, serving.redis, auth.caller(), JOB.parse(job_id), ttl_s)
     if closing:
         endings.announce(serving.redis, closing, ttl_s)
         serving.refiller.ask(job.queue)
     return reply(job.as_json())
-
-
-def parse_id(shown: str) -> uuid.UUID:
-    """The id in a path. Raises `NotFound`, worded as for a job that isn't there."""
-    job_id = ids.parse(shown)
-    if job_id is None:
-        raise errors.NotFound(f"no job {shown[:64]}")
-    return job_id
 
 
 def _awaited(job_id: uuid.UUID, wait_s: float) -> JobView:

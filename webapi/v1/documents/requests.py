@@ -1,4 +1,4 @@
-"""What clients may send about documents, field by field, and what they are sent."""
+"""What clients may send about documents, field by field."""
 
 import re
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from db.documents import KINDS, STATUSES, Kind
+from db.documents import Kind
 from db.jobs import LANES
-from tasks import ids
 from tasks.documents.ingest import MAX_CHARACTERS
-from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters
-from webapi.schemas import JobError
-from webapi.webhook_schemas import job_webhook
+from webapi.fields import STORABLE, Given, Some, Timed, Whole, characters
+from webapi.v1.named import DOCUMENT
+from webapi.v1.paging import AFTER, PageQuery
+from webapi.v1.webhooks.requests import job_webhook
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
@@ -66,11 +66,11 @@ def is_name(text: str) -> bool:
     return re.fullmatch(_NAME, text) is not None
 
 
-def _facts(description: str) -> Facts:
+def facts(description: str) -> Facts:
     return Facts(allow_none=True, metadata={"description": description, **_FACTS})
 
 
-def _not_blank(what: str) -> Callable[[str], None]:
+def not_blank(what: str) -> Callable[[str], None]:
     """Something other than spaces, and not too much of it."""
 
     def check(text: str) -> None:
@@ -86,12 +86,12 @@ class _About(Given):
     """What is said of a document beside its text."""
 
     title = fields.String(allow_none=True, validate=characters(1, 512), metadata=STORABLE)
-    metadata = _facts("Shown with what is found; a search can filter by it.")
+    metadata = facts("Shown with what is found; a search can filter by it.")
 
 
 class Text(_About):
     text = fields.String(
-        required=True, validate=_not_blank("text"), metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **STORABLE}
+        required=True, validate=not_blank("text"), metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **STORABLE}
     )
 
 
@@ -155,121 +155,13 @@ UPLOAD = {
     "required": ["file", "collection"],
     "additionalProperties": False,
 }
-DOCUMENT_ID_IN_PATH = {
-    "in": "path",
-    "name": "document_id",
-    "required": True,
-    "schema": {"type": "string", "pattern": "^doc_[0-9a-f]{32}$"},
-}
 NAME_IN_PATH = {"in": "path", "name": "name", "required": True, "schema": {"type": "string", "pattern": f"^{_NAME}$"}}
 
 
-def _document_id(text: str) -> None:
-    if ids.parse(text, ids.DOCUMENT) is None:
-        raise ma.ValidationError("must be a document's id")
-
-
-class DocumentsQuery(Strict):
+class DocumentsQuery(PageQuery):
     collection = Name(metadata={"description": "Only of this collection."})
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    after = fields.String(
-        validate=_document_id, metadata={"description": "`next` of the page before.", "pattern": "^doc_[0-9a-f]{32}$"}
-    )
+    after = DOCUMENT.field(AFTER, attribute="before")
 
 
-class CollectionsQuery(Strict):
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    after = Name(metadata={"description": "`next` of the page before."})
-
-
-class DocumentLinks(ma.Schema):
-    self = fields.String(required=True)
-    job = fields.String(required=True, metadata={"description": "The job that ingests it."})
-
-
-class Document(ma.Schema):
-    """One document. `tasks.holdings` renders it; this says what can be relied on."""
-
-    id = fields.String(required=True)
-    object = fields.String(required=True, metadata={"enum": ["document"]})
-    collection = fields.String(required=True)
-    title = fields.String(required=True, allow_none=True)
-    filename = fields.String(required=True, allow_none=True)
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
-    metadata = fields.Dict(required=True)
-    bytes = fields.Integer(required=True, metadata={"description": "Of what came: the text or the file."})
-    status = fields.String(
-        required=True, validate=validate.OneOf(STATUSES), metadata={"description": "`ready` ones are found."}
-    )
-    chunks = fields.Integer(required=True, allow_none=True)
-    tokens = fields.Integer(required=True, allow_none=True, metadata={"description": "Of all its chunks."})
-    error = fields.Nested(JobError, required=True, allow_none=True)
-    created_at = fields.DateTime(required=True)
-    links = fields.Nested(DocumentLinks, required=True)
-
-
-class DocumentList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Document), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )
-
-
-class Collection(ma.Schema):
-    """A named set of documents, all embedded by one model."""
-
-    name = fields.String(required=True)
-    object = fields.String(required=True, metadata={"enum": ["collection"]})
-    model = fields.String(required=True)
-    dimensions = fields.Integer(required=True, allow_none=True, metadata={"description": "Null before any vectors."})
-    documents = fields.Integer(required=True)
-    chunks = fields.Integer(required=True, metadata={"description": "Of the documents that are ready."})
-    created_at = fields.DateTime(required=True)
-    links = fields.Nested(lambda: CollectionLinks(), required=True)
-
-
-class CollectionLinks(ma.Schema):
-    self = fields.String(required=True)
-    documents = fields.String(required=True)
-
-
-class CollectionList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Collection), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )
-
-
-class SearchRequest(Given):
-    """What to look for, and where."""
-
-    query = fields.String(required=True, validate=_not_blank("query"), metadata={"minLength": 1, **STORABLE})
-    collection = Name(required=True)
-    top_k = Whole(
-        allow_none=True, validate=validate.Range(1, 100), metadata={"description": "At most so many; 10 if absent."}
-    )
-    threshold = Real(
-        allow_none=True, validate=validate.Range(-1, 1), metadata={"description": "Only what scores this or more."}
-    )
-    filter = _facts("Only documents whose metadata has all of these.")
-
-
-class Passage(ma.Schema):
-    """A chunk of a document that was found."""
-
-    document_id = fields.String(required=True)
-    chunk = fields.Integer(required=True, metadata={"description": "Its number in the document, from 0."})
-    score = fields.Float(
-        required=True,
-        metadata={"description": "Cosine similarity to the query, -1 to 1. The order also counts common words."},
-    )
-    text = fields.String(required=True)
-    title = fields.String(required=True, allow_none=True)
-    metadata = fields.Dict(required=True)
-
-
-class SearchResults(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    results = fields.List(fields.Nested(Passage), required=True)
+class CollectionsQuery(PageQuery):
+    after = Name(metadata={"description": AFTER})

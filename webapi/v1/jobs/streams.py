@@ -18,9 +18,10 @@ from tasks.queues.places import Wait
 from tasks.streams import follow
 from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started
 from tasks.streams.stream import START, Cursor, StreamedEntry
-from webapi import auth, presence, schemas, service
+from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
-from webapi.jobs import parse_id
+from webapi.v1.jobs import answers, requests
+from webapi.v1.named import JOB
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +31,10 @@ HEARTBEAT_S = 10.0
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-@blueprint.route("/v1/jobs/<job_id>/events", methods=["GET"], parameters=[schemas.JOB_ID_IN_PATH])
-@blueprint.arguments(schemas.EventsQuery, location="query")
-@blueprint.arguments(schemas.LastEventIdHeader, location="headers")
-@blueprint.response(200, schemas.EVENT, content_type="text/event-stream", description="Events, to the last.")
+@blueprint.route("/v1/jobs/<job_id>/events", methods=["GET"], parameters=[JOB.in_path])
+@blueprint.arguments(requests.EventsQuery, location="query")
+@blueprint.arguments(requests.LastEventIdHeader, location="headers")
+@blueprint.response(200, answers.EVENT, content_type="text/event-stream", description="Events, to the last.")
 @blueprint.alt_response(204, description="The job has ended and every event was read: there is nothing to come for.")
 @blueprint.answers(401, 404, 414, 422, 500, 503)
 @blueprint.doc(security=[{"key": []}, {"ticket": []}])
@@ -50,7 +51,7 @@ def events(query: dict[str, Any], headers: dict[str, Cursor], job_id: str) -> Re
     caller = auth.caller()
     serving.readers.take(caller.tenant_id)
     try:
-        steps = serving.reader.events(caller, parse_id(job_id), had)
+        steps = serving.reader.events(caller, JOB.parse(job_id), had)
     except BaseException:
         serving.readers.give_back(caller.tenant_id)
         raise
@@ -66,8 +67,8 @@ def events(query: dict[str, Any], headers: dict[str, Cursor], job_id: str) -> Re
     return response
 
 
-@blueprint.route("/v1/jobs/<job_id>/ticket", methods=["POST"], parameters=[schemas.JOB_ID_IN_PATH])
-@blueprint.response(201, schemas.Ticket, description="Good for five minutes. It says who one is: keep it to oneself.")
+@blueprint.route("/v1/jobs/<job_id>/ticket", methods=["POST"], parameters=[JOB.in_path])
+@blueprint.response(201, answers.Ticket, description="Good for five minutes. It says who one is: keep it to oneself.")
 @blueprint.answers(401, 404, 500, 503)
 def make_ticket(job_id: str) -> Response:
     """Make a ticket to a job's events
@@ -77,7 +78,7 @@ def make_ticket(job_id: str) -> Response:
     """
     serving, caller = service.current(), auth.caller()
     with serving.sessions.begin() as session:
-        job = jobs.get(session, caller, parse_id(job_id))
+        job = jobs.get(session, caller, JOB.parse(job_id))
     return reply(tickets.make(serving.settings.key_pepper, caller, job.id).as_json(), 201)
 
 
