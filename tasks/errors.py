@@ -89,6 +89,10 @@ class Unavailable(ForebayError):
     retry_after_s = 1
 
 
+class NotInTime(Unavailable):
+    """What was waited for didn't come within the time that there was for it."""
+
+
 class CatalogError(ForebayError):
     """The catalogue of models can't be used as it is written."""
 

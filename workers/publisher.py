@@ -1,4 +1,4 @@
-"""The pen: what one attempt writes, first in memory, then into the stream as far as Redis lets it."""
+"""The publisher: what one attempt writes, first in memory, then into the stream as far as Redis lets it."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _RETRY_S = 0.5
 
 
 @dataclass(slots=True)
-class Pen:
+class Publisher:
     """`transcript` is the truth of this attempt; `flush` brings the stream up to it. Used by one thread.
 
     `newest` asks PostgreSQL whether the attempt is still the newest; `silent` says that the worker has been cut off

@@ -89,7 +89,7 @@ class _Looks:
 
 
 class Reader:
-    """Reads jobs' streams for a process. Thread-safe. Its thread starts with `start`, after any fork."""
+    """Reads jobs' streams for a process. Thread-safe. Its thread starts with the first use, after any fork."""
 
     def __init__(self, redis_url: str, sessions: Scope, lease_s: float) -> None:
         self._sessions = sessions
@@ -98,9 +98,8 @@ class Reader:
         # What blocks for a second must be allowed more; what a request waits for, less.
         self._client = stream.connect(redis_url, timeout_s=0.5, max_connections=256)
         self._follower = Follower(stream.connect(redis_url, timeout_s=2, max_connections=32), self._which_ended)
-
-    def start(self) -> None:
-        self._follower.start()
+        self._started = False
+        self._starting = threading.Lock()
 
     def release(self) -> None:
         """Ends what is being read, with `follow.Stopped`. Doesn't wait."""
@@ -108,7 +107,9 @@ class Reader:
 
     def stop(self) -> None:
         """`release`, and waits until the thread has ended."""
-        self._follower.stop()
+        self._follower.release()
+        if self._started:
+            self._follower.stop()
 
     def events(self, caller: Caller, job_id: uuid.UUID, had: Cursor = START) -> Iterator[StreamStep] | None:
         """The job's events after the last that the reader had, to the end; its position while it waits for its turn.
@@ -130,7 +131,7 @@ class Reader:
         """Returns when the job has ended, after `timeout_s`, when the process stops, or within a second of when
         `has_left` says that whoever waits is gone."""
         deadline = time.monotonic() + timeout_s
-        subscription = self._follower.subscribe_to_end(job_id)
+        subscription = self._started_follower().subscribe_to_end(job_id)
         try:
             while (left_s := deadline - time.monotonic()) > 0:
                 if subscription.next(min(left_s, _TICK_S)) or has_left():
@@ -139,6 +140,13 @@ class Reader:
             return
         finally:
             self._follower.unsubscribe(subscription)
+
+    def _started_follower(self) -> Follower:
+        with self._starting:
+            if not self._started:
+                self._follower.start()
+                self._started = True
+        return self._follower
 
     def _live(self, caller: Caller, job: Job, had: Cursor) -> Iterator[StreamStep]:
         """What Redis holds already is read here, however much it is; what comes then, through the follower."""
@@ -153,7 +161,7 @@ class Reader:
                 yield step
                 if isinstance(step, End):
                     return
-        subscription = self._follower.subscribe(job.id, had, since=since)
+        subscription = self._started_follower().subscribe(job.id, had, since=since)
         try:
             yield from self._follow(subscription, job)
         except follow.EndUntold:

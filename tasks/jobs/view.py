@@ -16,6 +16,8 @@ from tasks.streams.events import Ended
 class JobView:
     """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
 
+    `spent` is what it has used so far; clients are told when it has ended, as `usage`.
+
     `queue` is where its present stage runs or waits; clients aren't shown it.
     """
 
@@ -34,7 +36,7 @@ class JobView:
     progress: dict[str, int] | None
     result: dict[str, Any] | None
     error: dict[str, str] | None
-    usage: dict[str, int] | None
+    spent: Spent
     metadata: dict[str, str]
     run_at: dt.datetime | None
     expires_at: dt.datetime | None
@@ -46,13 +48,21 @@ class JobView:
     def ended(self) -> bool:
         return self.status in lifecycle.TERMINAL
 
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """The usage object of the API."""
+        if not self.ended:
+            return None
+        usage = {"prompt_tokens": self.spent.prompt, "completion_tokens": self.spent.completion}
+        return usage | ({"embedding_tokens": self.spent.embedding} if self.spent.embedding else {})
+
     def end(self) -> Ended:
         """How the job ended, as its stream tells it."""
-        usage, error, progress = self.usage or {}, self.error, self.progress
+        error, progress = self.error, self.progress
         return Ended(
             status=self.status,
             result=self.result,
-            spent=Spent(*(usage.get(f"{what}_tokens", 0) for what in ("prompt", "completion", "embedding"))),
+            spent=self.spent,
             error=(error["code"], error["message"]) if error else None,
             progress=(progress["done"], progress["total"]) if progress else None,
             started_at=self.started_at,
@@ -61,7 +71,6 @@ class JobView:
 
     def ended_by(self, attempt: int, end: Ended) -> "JobView":
         """This job, looked at before it ended, as it ended under that attempt."""
-        usage = {"prompt_tokens": end.spent.prompt, "completion_tokens": end.spent.completion}
         return replace(
             self,
             status=end.status,
@@ -71,7 +80,7 @@ class JobView:
             progress={"done": end.progress[0], "total": end.progress[1]} if end.progress else None,
             result=end.result,
             error={"code": end.error[0], "message": end.error[1]} if end.error else None,
-            usage=usage | ({"embedding_tokens": end.spent.embedding} if end.spent.embedding else {}),
+            spent=end.spent,
             position=None,
         )
 
@@ -128,7 +137,7 @@ def of(job: Job, result: dict[str, Any] | None) -> JobView:
         progress=_pair(done=job.progress_done, total=job.progress_total),
         result=result,
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
-        usage=_usage(job),
+        spent=spent(job),
         metadata=job.labels,
         run_at=job.run_at,
         expires_at=job.expires_at,
@@ -141,11 +150,9 @@ def with_output(job: Job, output: JobOutput | None) -> JobView:
     return of(job, output.result if output else None)
 
 
-def _usage(job: Job) -> dict[str, int] | None:
-    spent = _pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens)
-    if spent and job.embedding_tokens is not None:
-        spent["embedding_tokens"] = job.embedding_tokens
-    return spent
+def spent(job: Job) -> Spent:
+    """The running sum of a job's row."""
+    return Spent(job.prompt_tokens or 0, job.completion_tokens or 0, job.embedding_tokens or 0, job.cached_tokens or 0)
 
 
 def _pair(**counts: int | None) -> dict[str, int] | None:

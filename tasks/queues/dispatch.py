@@ -77,6 +77,13 @@ class Refiller:
             self._tickets.append(ticket)
         self._asked.set()
 
+    def deliver(self, queue: str, ticket: Ticket | None) -> None:
+        """What follows the commit of a job that `window.admit` was asked for: `send`, or else `ask`."""
+        if ticket:
+            self.send(ticket)
+        else:
+            self.ask(queue)
+
     def run(self, gone: threading.Event) -> None:
         """Serves until `gone` is set, and what was asked for by then. Whatever fails, the sweep mends it.
 

@@ -59,14 +59,6 @@ class Transcript:
             prompt = max([prompt, *(event.prompt_tokens for event in told if isinstance(event, Started))])
         return Spent(prompt, sum(delta.spent.completion for delta, _ in self.deltas))
 
-    @property
-    def prompt_tokens(self) -> int:
-        return self.spent.prompt
-
-    @property
-    def completion_tokens(self) -> int:
-        return self.spent.completion
-
     def exact(self) -> tuple[tuple[int, ...], str]:
         """The longest beginning of the answer of which every token id is known: those ids, and their text."""
         ids: list[int] = []

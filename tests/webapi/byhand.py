@@ -10,6 +10,7 @@ from tasks import ids
 from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tasks.streams.events import Event, Started
 from tasks.streams.stream import AppendResult, Writer
@@ -45,7 +46,7 @@ class Run:
 
     def succeed(self, *, announce: bool = True) -> None:
         """Writes the end, and tells the stream unless a crash came between."""
-        outcome = Outcome(Status.SUCCEEDED, 2, len(self.so_far.deltas), {"text": self.so_far.text})
+        outcome = Outcome(Status.SUCCEEDED, Spent(2, len(self.so_far.deltas)), {"text": self.so_far.text})
         with self.sessions.begin() as session:
             ended = attempts.finish(session, self.job_id, self.attempt, self.so_far, outcome)
         if announce:

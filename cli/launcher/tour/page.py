@@ -92,11 +92,15 @@ class Words:
             if piece == "\n":
                 self._break()
 
-    def end(self) -> None:
-        """The text pauses or is over; what comes next begins a line."""
-        self._print_word()
+    def pause(self) -> None:
+        """What is printed next begins a line; a word that may not be whole yet is kept for later."""
         if self._column:
             self._break()
+
+    def end(self) -> None:
+        """The text is over; what is printed next begins a line."""
+        self._print_word()
+        self.pause()
 
     def _print_word(self) -> None:
         if self._word and self._column + 1 + len(self._word) > self._width:

@@ -122,8 +122,8 @@ def test_job_past_its_deadline_fails_with_what_it_had_produced(
     active, put_off, in_time = (running(sessions, caller, deadline_s=3600 * n) for n in (1, 1, 2))
     with sessions.begin() as session:
         tables.put(session, put_off, Status.SCHEDULED, due_at=now(sessions) + 3 * hour)
-    pen = Writer(client, active, 1, 60)
-    pen.open(entries.spoken("hi"))
+    writer = Writer(client, active, 1, 60)
+    writer.open(entries.spoken("hi"))
     for job_id in (active, put_off, in_time):
         tables.backdate(sessions, job_id, hour)
     channel = client.pubsub()
@@ -134,7 +134,7 @@ def test_job_past_its_deadline_fails_with_what_it_had_produced(
         assert tables.column(sessions, job_id, "error_code") == "deadline_exceeded"
     assert tables.usage_rows(sessions, active) == [(4, 1)]
     assert entries.told(stream.read(client, active))[-1] == "failed"
-    assert pen.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED
+    assert writer.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED
     stopped = {message["data"] for _ in range(4) if (message := channel.get_message(timeout=5))}
     assert stopped >= {active.hex.encode(), put_off.hex.encode()}
     assert status(sessions, in_time) == "running"

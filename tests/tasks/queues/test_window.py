@@ -7,7 +7,6 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from db.turns import Next
-from tasks.doors import submitting
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import window
@@ -150,7 +149,7 @@ def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Ses
 
     def admitted(**changes: object) -> bool:
         with sessions.begin() as session:
-            job = submitting.submit(session, tables.MODELS, caller, tables.submission(**changes))
+            job = tables.accept(session, caller, tables.submission(**changes))
             ticket = window.admit(session, job.id, job.queue, job.lane, tables.LEASE_S)
         assert (tables.column(sessions, job.id, "status") == "dispatched") is (ticket is not None)
         return ticket is not None

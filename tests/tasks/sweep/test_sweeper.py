@@ -13,6 +13,7 @@ from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.streams.stream import Writer
@@ -81,7 +82,7 @@ def test_orphans_worker_may_still_finish_before_anyone_claims(
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
 
@@ -357,8 +358,8 @@ def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: 
 def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: Caller, client: redis.Redis) -> None:
     """Cancelling is idempotent, shuts the running attempt out of the stream, and records what was streamed."""
     waiting, active = tables.submit(sessions, caller).id, running(sessions, caller)
-    pen = Writer(client, active, 1, 60)
-    pen.open(entries.spoken("hi"))
+    writer = Writer(client, active, 1, 60)
+    writer.open(entries.spoken("hi"))
     for job_id, spent in ((waiting, (0, 0)), (active, (4, 1))):
         for repeated in (False, True):
             with sessions.begin() as session:
@@ -369,4 +370,4 @@ def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: C
                 endings.announce(client, closing, 60)
         assert tables.usage_rows(sessions, job_id) == [spent]
         assert entries.told(stream.read(client, job_id))[-1] == "cancelled"
-    assert pen.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED
+    assert writer.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED

@@ -121,7 +121,7 @@ def test_embedding_stops_when_it_is_told_to(
     thread.start()
     until(lambda: worker.held() and worker.held()[0].progress[0] > 0)
     if drained:
-        worker.hand_back_all()
+        worker.release_all()
     else:
         with sessions.begin() as session:
             endings.cancel(session, worker.client, caller, job_id, 60)

@@ -10,7 +10,7 @@ from tasks.documents import ingest, library
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Document
 from tasks.doors import idempotency
-from tasks.jobs.view import JobView
+from tasks.jobs.requests import Plan
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -54,7 +54,7 @@ def bring(headers: dict[str, str]) -> Response:
         return accept(wanted, lambda session: _ingest(session, given, new))
 
 
-def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> JobView:
+def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Plan:
     return ingest.ingest(
         session,
         service.current().catalog,

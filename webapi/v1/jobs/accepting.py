@@ -1,17 +1,14 @@
-"""What every route that makes a job does: once for its key, accepted, its wake-up sent, answered."""
+"""What every route that makes a job does: it is accepted once for its key, and that is answered."""
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Response
 from sqlalchemy.orm import Session
 
-from tasks import failpoints, ids
+from tasks import ids
 from tasks.doors import idempotency
 from tasks.doors.idempotency import Once
-from tasks.jobs.view import JobView
-from tasks.queues import window
-from tasks.queues.window import Ticket
+from tasks.doors.submitting import Make
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
 from webapi import auth, service
@@ -30,18 +27,9 @@ def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
     return Once(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
 
 
-def accept(wanted: Once | None, make: Callable[[Session], JobView]) -> Response:
-    """Makes the job, lets it straight into the window where that has room, wakes a worker, and answers."""
-    serving = service.current()
-    ticket: Ticket | None = None
-    with serving.sessions.begin() as session:
-        accepted, replayed = idempotency.once(session, auth.caller(), wanted, lambda: make(session))
-        if not replayed:
-            lease_s = serving.settings.shared.lease_s
-            ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, lease_s)
-        failpoints.passed("api.before_commit")
-    failpoints.passed("api.after_commit_before_response")
-    serving.wake(accepted, ticket)
+def accept(wanted: Once | None, make: Make) -> Response:
+    """Has the job accepted, and answers that it is."""
+    accepted, replayed = service.current().desk.accept(auth.caller(), make, wanted)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     if replayed:

@@ -15,8 +15,8 @@ from werkzeug.http import parse_list_header
 from db import vectors
 from tasks.documents import questions
 from tasks.doors import retrying, submitting
-from tasks.jobs import attempts, endings, jobs, stages
-from tasks.jobs.requests import Submission
+from tasks.jobs import attempts, jobs, stages
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
 from tasks.queues import places
 from webapi import auth, presence, service
@@ -46,13 +46,14 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 
     The answer comes at once; the result is in the job, and in its events as it is made.
     """
-    return accept(wanted_once(headers, "jobs", given), lambda session: _submit(session, given))
+    return accept(wanted_once(headers, "jobs", given), lambda session: _plan(session, given))
 
 
-def _submit(session: Session, given: dict[str, Any]) -> JobView:
-    make = questions.submit if given["type"] == stages.RAG else submitting.submit
-    submission = _submission(given, named_webhook(session, given))
-    return make(session, service.current().catalog, auth.caller(), submission)
+def _plan(session: Session, given: dict[str, Any]) -> Plan:
+    models, asked = service.current().catalog, _submission(given, named_webhook(session, given))
+    if asked.type == stages.RAG:
+        return questions.plan(session, models, auth.caller(), asked)
+    return submitting.plan(models, asked)
 
 
 @blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[JOB.in_path])
@@ -67,7 +68,7 @@ def retry(headers: dict[str, str], job_id: str) -> Response:
     """
     models, caller, old = service.current().catalog, auth.caller(), JOB.parse(job_id)
     wanted = wanted_once(headers, "retry", job_id)
-    return accept(wanted, lambda session: retrying.retry(session, models, caller, old))
+    return accept(wanted, lambda session: retrying.plan(session, models, caller, old))
 
 
 @blueprint.route("/v1/jobs", methods=["GET"])
@@ -106,13 +107,7 @@ def cancel(job_id: str) -> Response:
 
     A job that has ended stays as it is: asking again changes nothing.
     """
-    serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
-    with serving.sessions.begin() as session:
-        job, closing = endings.cancel(session, serving.redis, auth.caller(), JOB.parse(job_id), ttl_s)
-    if closing:
-        endings.announce(serving.redis, closing, ttl_s)
-        serving.refiller.ask(job.queue)
-    return reply(job.as_json())
+    return reply(service.current().desk.cancel(auth.caller(), JOB.parse(job_id)).as_json())
 
 
 def _awaited(job_id: uuid.UUID, wait_s: float) -> JobView:

@@ -11,13 +11,11 @@ from tasks import errors
 from tasks.documents import ranking
 from tasks.documents.ranking import Home
 from tasks.doors import submitting
-from tasks.jobs import endings, jobs, stages
+from tasks.jobs import stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
-from tasks.jobs.view import JobView
 from tasks.models import choosing
 from tasks.models.catalog import Model
-from tasks.queues import window
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -82,25 +80,25 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     serving = service.current()
     serving.end_turn()
     with serving.searches.held(auth.caller().tenant_id):
-        job = _submitted(model, query)
-        serving.rest()
-        serving.reader.wait_for_end(job.id, WAIT_S, presence.has_left)
-    with serving.sessions.begin() as session:
-        ended = jobs.get(session, auth.caller(), job.id)
-        if ended.status == Status.SUCCEEDED:
-            return np.array(vectors.load(session, job.id)[0])
-    if not ended.ended:
-        _cancel(job)
-        raise errors.Unavailable(f"{model.name} didn't embed the query within {WAIT_S:g} seconds; try again")
-    error = ended.error or {"code": ended.status, "message": "the job that embeds the query was cancelled"}
-    if error["code"] == errors.ContextLengthExceeded.code:
-        raise errors.PromptTooLong("query", error["message"])
-    raise errors.Unavailable(f"the query couldn't be embedded: {error['message']}")
+        asked = _submission(model, query)
+        try:
+            ended = serving.desk.answer(
+                auth.caller(), lambda _: submitting.plan(serving.catalog, asked), WAIT_S, presence.has_left
+            )
+        except errors.NotInTime as error:
+            told = f"{model.name} didn't embed the query within {WAIT_S:g} seconds; try again"
+            raise errors.Unavailable(told) from error
+    if ended.status == Status.SUCCEEDED:
+        with serving.sessions.begin() as session:
+            return np.array(vectors.load(session, ended.id)[0])
+    why = ended.error or {"code": ended.status, "message": "the job that embeds the query was cancelled"}
+    if why["code"] == errors.ContextLengthExceeded.code:
+        raise errors.PromptTooLong("query", why["message"])
+    raise errors.Unavailable(f"the query couldn't be embedded: {why['message']}")
 
 
-def _submitted(model: Model, query: str) -> JobView:
-    serving = service.current()
-    submission = Submission(
+def _submission(model: Model, query: str) -> Submission:
+    return Submission(
         type=stages.EMBED,
         model=model.name,
         input={"texts": [query]},
@@ -109,18 +107,3 @@ def _submitted(model: Model, query: str) -> JobView:
         priority=5,
         metadata={"for": "search"},
     )
-    with serving.sessions.begin() as session:
-        job = submitting.submit(session, serving.catalog, auth.caller(), submission)
-        ticket = window.admit(session, job.id, job.queue, job.lane, serving.settings.shared.lease_s)
-    serving.wake(job, ticket)
-    return job
-
-
-def _cancel(job: JobView) -> None:
-    """Nobody waits for it any more."""
-    serving, ttl_s = service.current(), service.current().settings.shared.stream_ttl_s
-    with serving.sessions.begin() as session:
-        _, closing = endings.cancel(session, serving.redis, auth.caller(), job.id, ttl_s)
-    if closing:
-        endings.announce(serving.redis, closing, ttl_s)
-        serving.refiller.ask(job.queue)

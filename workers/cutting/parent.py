@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 CHILDREN = 2
 
-_MODULE = "workers.stages.cutting_child"
+_MODULE = "workers.cutting.child"
 _LOAD_S = 30.0
 _LIMIT_S = 120.0  # of computing between two exchanges
 _DEATHS_ALLOWED = 2  # the first may have come from outside

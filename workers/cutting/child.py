@@ -1,4 +1,4 @@
-"""Cuts texts into chunks in a process of its own: `python -m workers.stages.cutting_child`.
+"""Cuts texts into chunks in a process of its own: `python -m workers.cutting.child`.
 
 Each line on stdin is a question: `{"text", "size", "overlap"}`. It is answered by `{"pieces": [[text, tokens], …]}`, or
 by `{"refused": why}`. Before that may come any number of `{"count": texts}`, each of which wants a line `{"counts":

@@ -16,7 +16,7 @@ from tasks.documents.chunking import Piece
 from tests.workers.conftest import Bench
 from tests.workers.stages.test_stages import until
 from workers.attempt import Attempt, Stop
-from workers.stages.cutting import Cutter
+from workers.cutting.parent import Cutter
 
 TEXT = " ".join(f"word{number}" for number in range(800))
 LONG = " ".join("word" * 4 for _ in range(200_000))
@@ -27,7 +27,7 @@ def words(texts: Sequence[str]) -> list[int]:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "workers.stages.cutting_child" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "workers.cutting.child" in child.cmdline()]
 
 
 def attempt(bench: Bench, tenant: int = 1) -> Attempt:
