@@ -119,7 +119,7 @@ def test_many_long_texts_are_counted(engine: CTransformers) -> None:
 def test_conversation_is_rendered_as_llamacpp_does(
     engine: CTransformers, llamacpp: LlamaCpp, messages: list[dict[str, str]]
 ) -> None:
-    """The same template, the same text."""
+    """Both read the file's template, and come to one text."""
     assert engine.chat(messages) == llamacpp.chat(messages)
 
 
