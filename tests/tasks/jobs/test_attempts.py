@@ -18,7 +18,8 @@ from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
 from tasks.streams.transcript import Transcript
 from tests import tables
-from tests.tasks.sweep.sweeping import Post, made, sweep
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
 
 
 def claimed(sessions: Sessions, job_id: uuid.UUID, worker_id: str = "w1") -> int:
