@@ -22,7 +22,7 @@ from benchmarks.tables import Table, median, percentile
 from models import embedding
 from tasks.documents import questions
 
-FACTS = (stacks.ROOT / "cli" / "fact_sheet.txt").read_text(encoding="utf-8")
+FACTS = (stacks.ROOT / "cli" / "launcher" / "tour" / "fact_sheet.txt").read_text(encoding="utf-8")
 TEXTS = [FACTS, *(f"The lamp of room {number} is in the cellar. It costs {number} coins." for number in range(200))]
 QUESTIONS = ["What is the code of the harbour?", "Where is the red lamp?", "How much does the boat cost?"]
 ANSWER_TOKENS = 24

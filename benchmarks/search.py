@@ -159,8 +159,8 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         vectors = _units(CHUNKS_A_DOCUMENT, draw)
         new = NewDocument("x", None, "text", None, None, {})
         with sessions.begin() as session:
-            job = ingest.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {})
-            [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
+            job_id = ingest.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {}).job_id
+            [waiting] = ingest.work(session, caller.tenant_id, job_id).waiting
             ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
         began = time.perf_counter()
         with sessions.begin() as session:

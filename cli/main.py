@@ -9,7 +9,7 @@ import click
 COMMANDS = {
     "ask": "cli.client.ask:ask",
     "cancel": "cli.client.cancel:cancel",
-    "demo": "cli.launcher.demo:demo",
+    "demo": "cli.launcher.tour.demo:demo",
     "ingest": "cli.client.ingest:ingest",
     "jobs": "cli.client.jobs:jobs",
     "keys": "cli.operator.keys:keys",

@@ -30,7 +30,9 @@ from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
 
+from db import workers
 from db.session import Table
+from db.workers import Worker
 
 LANES = ("interactive", "batch")
 
@@ -70,6 +72,7 @@ class Job(Table):
     prompt_tokens: Mapped[int | None] = mapped_column(Integer)
     completion_tokens: Mapped[int | None] = mapped_column(Integer)
     embedding_tokens: Mapped[int | None] = mapped_column(Integer)
+    cached_tokens: Mapped[int | None] = mapped_column(Integer)
     error_code: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, str]] = mapped_column("metadata", JSON)
@@ -77,6 +80,7 @@ class Job(Table):
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     dispatched_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    first_token_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     run_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     due_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
@@ -136,6 +140,12 @@ def is_late() -> ColumnElement[bool]:
 def is_overdue() -> ColumnElement[bool]:
     """The condition that a job has been running for longer than it may."""
     return and_(HAS_DEADLINE, _deadline_at() <= func.now())
+
+
+def is_orphaned(lease_s: float) -> ColumnElement[bool]:
+    """The condition that a job runs, and its worker's lease ran out."""
+    alive = select(Worker.id).where(workers.beats(lease_s))
+    return and_(Job.status == "running", Job.worker_id.not_in(alive))
 
 
 def has_waited(seconds: float) -> ColumnElement[bool]:
@@ -199,6 +209,11 @@ def _save() -> Insert:
     statement = insert(table)
     columns = {name: statement.excluded[name] for name in ("entries", "token_ids", "result")}
     return statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
+
+
+def waited_for(session: Session, job_ids: Collection[uuid.UUID], seconds: float) -> set[uuid.UUID]:
+    """Which of these jobs have waited for so long."""
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), has_waited(seconds))))
 
 
 def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tuple[Job, JobOutput | None] | None:

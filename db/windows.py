@@ -1,28 +1,112 @@
-"""Windows: what is remembered of a model's window beside its jobs."""
+"""Windows: which jobs of a queue are in Redis or run, and what is remembered beside them."""
 
 import datetime as dt
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import DateTime, Text, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from db import jobs, workers
+from db.jobs import Job
 from db.session import Table
+from db.workers import Worker
+
+_NO_JOB = uuid.UUID(int=0)
 
 
 class Window(Table):
+    """A queue's window; `lifted_at` is when a starved batch job last went ahead of interactive ones."""
+
     __tablename__ = "windows"
 
     model: Mapped[str] = mapped_column(Text, primary_key=True)
     lifted_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
 
 
-def lifted_within(session: Session, model: str, seconds: float) -> bool:
-    """Whether a batch job of the model was lifted in the last so many seconds, by the database's clock."""
+def promoted_within(session: Session, queue: str, seconds: float) -> bool:
+    """Whether a batch job of the queue was promoted in the last so many seconds, by the database's clock."""
     recent = Window.lifted_at > func.now() - dt.timedelta(seconds=seconds)
-    return session.scalar(select(Window.model).where(Window.model == model, recent)) is not None
+    return session.scalar(select(Window.model).where(Window.model == queue, recent)) is not None
 
 
-def note_lift(session: Session, model: str) -> None:
+def note_promotion(session: Session, queue: str) -> None:
     values = {"lifted_at": func.now()}
-    statement = insert(Window).values(model=model, **values)
+    statement = insert(Window).values(model=queue, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["model"], set_=values))
+
+
+def batch_runs(session: Session, queue: str) -> bool:
+    running = (Job.queue == queue, Job.lane == "batch", Job.status == "running")
+    return session.scalar(select(literal(1)).where(*running).limit(1)) is not None
+
+
+def dispatched(session: Session, queue: str) -> int:
+    """How many messages of the queue Redis should hold or a worker have taken: late jobs' count for nothing."""
+    return session.scalar(select(func.count()).where(Job.queue == queue, _waits_for_a_worker())) or 0
+
+
+def sent_before(session: Session, seconds: float) -> Sequence[Row[uuid.UUID, str, str]]:
+    """Id, queue and lane of the jobs whose message was sent so long ago and that nobody claimed, the oldest first."""
+    then = func.clock_timestamp() - dt.timedelta(seconds=seconds)
+    query = select(Job.id, Job.queue, Job.lane).where(_waits_for_a_worker(), Job.dispatched_at <= then)
+    return session.execute(query.order_by(Job.dispatched_at)).all()
+
+
+def starved_in_window(session: Session, queue: str, seconds: float) -> uuid.UUID | None:
+    """Of the window's batch jobs that have waited for so long, the one that was sent first."""
+    starved = (Job.queue == queue, Job.lane == "batch", _waits_for_a_worker(), jobs.has_waited(seconds))
+    return session.scalar(select(Job.id).where(*starved).order_by(Job.dispatched_at, Job.id).limit(1))
+
+
+def look(
+    session: Session, queue: str, lease_s: float, long_stages: tuple[str, ...], besides: uuid.UUID | None = None
+) -> Row[int, int, int, int, bool, bool]:
+    """The slots of the queue's living workers; how many jobs are in Redis, how many batch jobs move, how many jobs
+    move in a stage that takes long; whether an interactive job waits in PostgreSQL, and a batch job, `besides` apart.
+    """
+    return session.execute(_look(lease_s, long_stages), {"queue": queue, "besides": besides or _NO_JOB}).one()
+
+
+@cache
+def _look(lease_s: float, long_stages: tuple[str, ...]) -> Select[Any]:
+    """Built once: it runs with every submission and every end."""
+    queue: BindParameter[Any] = bindparam("queue")
+    alive = and_(Worker.model == queue, workers.beats(lease_s))
+    in_redis = and_(Job.queue == queue, _waits_for_a_worker())
+    running = and_(Job.queue == queue, Job.status == "running")
+    moving = or_(in_redis, running)
+    return select(
+        select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
+        select(func.count()).where(in_redis).scalar_subquery(),
+        select(func.count()).where(and_(moving, Job.lane == "batch")).scalar_subquery(),
+        select(func.count()).where(moving, Job.stage.in_(long_stages)).scalar_subquery(),
+        _anyone_waits(queue, "interactive"),
+        _anyone_waits(queue, "batch"),
+    )
+
+
+def _waits_for_a_worker() -> ColumnElement[bool]:
+    """The condition that a job is dispatched; what is late takes no room, since nobody starts it."""
+    return and_(Job.status == "dispatched", jobs.may_start())
+
+
+def _anyone_waits(queue: BindParameter[Any], lane: str) -> ColumnElement[bool]:
+    waits = (Job.queue == queue, Job.lane == lane, Job.status == "queued", Job.id != bindparam("besides"))
+    return select(literal(1)).where(*waits).exists()

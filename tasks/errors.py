@@ -2,9 +2,13 @@
 
 
 class ForebayError(Exception):
-    """The root of ours. `code` names the error for programs, the text for people."""
+    """The root of ours. `code` names the error for programs, the text for people.
+
+    `retry_after_s` is after how many seconds asking again may help; None where it doesn't help.
+    """
 
     code = "internal"
+    retry_after_s: int | None = None
 
 
 class InvalidField(ForebayError):
@@ -75,12 +79,18 @@ class ShareUsedUp(ForebayError):
     """The tenant has its share of what all tenants have together; when some of it has ended there is more."""
 
     code = "share_used_up"
+    retry_after_s = 1
 
 
 class Unavailable(ForebayError):
     """A part that this needs is down; trying later helps."""
 
     code = "unavailable"
+    retry_after_s = 1
+
+
+class NotInTime(Unavailable):
+    """What was waited for didn't come within the time that there was for it."""
 
 
 class CatalogError(ForebayError):

@@ -12,8 +12,27 @@ from db.scope import scope
 from tasks import ids
 from tasks.documents import ingest
 from tasks.documents.chunking import Piece
+from tasks.documents.ingest import NewDocument
+from tasks.jobs import jobs
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+from tasks.models.catalog import Catalog
+from tests import tables
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def bring(
+    session: Session,
+    caller: Caller,
+    name: str,
+    new: Sequence[NewDocument],
+    *,
+    model: str | None = None,
+    models: Catalog = tables.MODELS,
+) -> JobView:
+    """The job that ingests these, as the desk would accept it in a transaction of the test's."""
+    return jobs.insert(session, caller, ingest.ingest(session, models, caller, name, model, new, "interactive", 5, {}))
 
 
 def collection(session: Session, tenant_id: uuid.UUID, name: str = "books", *, dimensions: int = 384) -> uuid.UUID:

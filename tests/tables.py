@@ -9,16 +9,17 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from db import session as db_session
 from db import tables, workers
 from db.session import Sessions
 from tasks import ids, keys
 from tasks.doors import submitting
-from tasks.jobs import attempts
+from tasks.jobs import attempts, jobs
 from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Submission
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models.catalog import Catalog, Model
@@ -93,7 +94,17 @@ def submission(**changes: Any) -> Submission:
 
 def submit(sessions: Sessions, caller: Caller, **changes: Any) -> JobView:
     with sessions.begin() as session:
-        return submitting.submit(session, MODELS, caller, submission(**changes))
+        return accept(session, caller, submission(**changes))
+
+
+def accept(session: Session, caller: Caller, asked: Submission) -> JobView:
+    """The job as the desk would write it down, in a transaction of the test's; nobody is woken for it."""
+    return jobs.insert(session, caller, plan(session, caller, asked))
+
+
+def plan(session: Session, caller: Caller, asked: Submission) -> Plan:
+    """What the desk would be given for it."""
+    return submitting.plan(MODELS, asked)
 
 
 def copies(sessions: Sessions, job_id: uuid.UUID, number: int) -> list[uuid.UUID]:
@@ -163,6 +174,6 @@ def column(sessions: Sessions, job_id: uuid.UUID, name: str) -> Any:
 def usage_rows(sessions: Sessions, job_id: uuid.UUID) -> list[tuple[int, int]]:
     with sessions() as session:
         rows = session.execute(
-            text("SELECT prompt_tokens, completion_tokens FROM usage WHERE job_id = :id"), {"id": job_id}
+            text("SELECT prompt_tokens, completion_tokens FROM ledger WHERE job_id = :id"), {"id": job_id}
         )
         return [(prompt, completion) for prompt, completion in rows]

@@ -6,25 +6,22 @@ from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from tasks.jobs import stages
-from webapi import (
-    auth,
-    conversation,
-    cors,
-    document_schemas,
-    documents,
-    errors,
-    health,
-    jobs,
-    models,
-    schemas,
-    search,
-    service,
-    settings,
-    streams,
-    webhooks,
-)
+from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.settings import Settings
+from webapi.v1.documents import collections
+from webapi.v1.documents import views as documents
+from webapi.v1.documents.requests import IngestRequest
+from webapi.v1.jobs import streams
+from webapi.v1.jobs import views as jobs
+from webapi.v1.jobs.conversation import TextPart
+from webapi.v1.jobs.requests import KINDS
+from webapi.v1.models import views as models
+from webapi.v1.search import views as search
+from webapi.v1.webhooks import views as webhooks
+
+# In the order of the page.
+_ROUTES = (jobs, streams, documents, collections, search, webhooks, models, health)
 
 DOCS_PATH = "/docs"
 
@@ -32,8 +29,18 @@ _INTRODUCTION = """\
 Ask for a job, get its id at once, follow it while a model works on it. What was accepted is never lost.
 
 Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
-Every error has one shape: `{"error": {"code", "message", "field"}}`.
+Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
+Every answer has an `X-Request-Id`: the request's own, if that is 1 to 128 letters, digits and `._:-`, else one of ours.
 """
+
+_CONFIGURATION: dict[str, Any] = {
+    "MAX_CONTENT_LENGTH": 0,  # where a route doesn't say what it takes
+    "API_TITLE": "Forebay",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "API_SPEC_OPTIONS": {"info": {"description": _INTRODUCTION}, "security": [{"key": []}]},
+}
 
 
 def create_app(given: Settings | None = None) -> Flask:
@@ -44,9 +51,10 @@ def create_app(given: Settings | None = None) -> Flask:
     own = given or settings.read()
     serving = service.Service(own)
     app = Flask(__name__, static_folder=None)
-    app.config.update(_configuration(own))
+    app.config.update(_CONFIGURATION)
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)
+    requestlog.register(app)
     auth.register(app, serving)
     cors.register(app, own.cors_origins)
     errors.register(app)
@@ -54,36 +62,22 @@ def create_app(given: Settings | None = None) -> Flask:
     app.teardown_request(serving.rest)
     api = Api(app)
     _describe(api, serving)
-    for module in (jobs, streams, documents, search, webhooks, models, health):
+    for module in _ROUTES:
         api.register_blueprint(module.blueprint)
     app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app
 
 
-def _configuration(own: Settings) -> dict[str, Any]:
-    return {
-        "MAX_CONTENT_LENGTH": own.max_body_bytes,
-        "API_TITLE": "Forebay",
-        "API_VERSION": "v1",
-        "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": "/",
-        "API_SPEC_OPTIONS": {
-            "info": {"description": _INTRODUCTION},
-            "security": [{"key": []}],
-        },
-    }
-
-
 def _describe(api: Api, serving: service.Service) -> None:
     """What the page says that no route says: key and ticket, the kinds of jobs, the models there are."""
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     api.spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
-    api.spec.components.schema("TextPart", schema=conversation.TextPart())
-    api.spec.components.schema("IngestRequest", schema=document_schemas.IngestRequest())
-    for kind in schemas.KINDS.values():
+    api.spec.components.schema("TextPart", schema=TextPart())
+    api.spec.components.schema("IngestRequest", schema=IngestRequest())
+    for kind in KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
-    for type_, kind in schemas.KINDS.items():
+    for type_, kind in KINDS.items():
         served = "chat" if type_ == stages.RAG else type_
         able = [model.name for model in serving.catalog.values() if served in model.types]
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]

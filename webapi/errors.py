@@ -1,6 +1,8 @@
-"""One error shape for everything that goes wrong: {"error": {"code", "message", "field"}}."""
+"""One error shape for everything that goes wrong, and the one that OpenAI's clients read:
+{"error": {"message", "type", "param", "code"}}, with "details" where there is more to tell."""
 
 import json
+from typing import Any
 
 import structlog
 from flask import Flask, Response, request
@@ -12,8 +14,6 @@ from tasks import errors
 from tasks.errors import ForebayError
 
 log = structlog.get_logger(__name__)
-
-RETRY_AFTER_S = 1
 
 # The status of each of our errors; a subclass stands before what it derives from.
 STATUS: dict[type[ForebayError], int] = {
@@ -38,6 +38,9 @@ _CODES = {
     422: "invalid_value",
     500: "internal",
 }
+# What kind of error a status is, in OpenAI's words; whatever else is below 500 is the request's.
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+REQUEST_TYPE, SERVER_TYPE = "invalid_request_error", "server_error"
 _MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something went wrong here; it has been logged"}
 
 
@@ -50,13 +53,16 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
-def answer(status: int, code: str, message: str, field: str | None = None) -> Response:
-    body = json.dumps({"error": {"code": code, "message": message, "field": field}})
-    response = Response(body, status, mimetype="application/json")
+def answer(
+    status: int, code: str, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
+) -> Response:
+    """The error as clients are told it; `param` is the path of what is wrong, as in `params.top_p`."""
+    error: dict[str, Any] = {"message": message, "type": _type(status), "param": param, "code": code}
+    if details is not None:
+        error["details"] = details
+    response = Response(json.dumps({"error": error}), status, mimetype="application/json")
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if status in (429, 503):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
@@ -64,32 +70,40 @@ def http(error: HTTPException) -> Response:
     """What werkzeug raised, in our shape."""
     status = error.code or 500
     code = _CODES.get(status, "bad_request" if status < 500 else "internal")
-    message = _MESSAGES.get(status) or error.description or error.name
+    message, details = _MESSAGES.get(status) or error.description or error.name, None
     if status == 413 and request.max_content_length:
         message = f"the body has more than {request.max_content_length} bytes"
-    response = answer(status, code, message)
+        details = {"max_bytes": request.max_content_length}
+    response = answer(status, code, message, details=details)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
     return response
 
 
+def _type(status: int) -> str:
+    return TYPES.get(status, REQUEST_TYPE if status < 500 else SERVER_TYPE)
+
+
 def _ours(error: ForebayError) -> Response:
     status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
     if status == 500:
         return _unforeseen(error)
-    return answer(status, error.code, str(error), getattr(error, "field", None))
+    response = answer(status, error.code, str(error), param=getattr(error, "field", None))
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def _database(error: Exception) -> Response:
     # The text of a driver's error quotes rows, and rows hold prompts.
     log.warning("database_unreachable", error=type(getattr(error, "orig", None) or error).__name__)
-    return answer(503, errors.Unavailable.code, "the database can't be reached; try again")
+    return _ours(errors.Unavailable("the database can't be reached; try again"))
 
 
 def _no_connection(error: Exception) -> Response:
     log.warning("connections_used_up", error=type(error).__name__)
-    return answer(503, errors.Unavailable.code, "all connections of this process to the database are in use; try again")
+    return _ours(errors.Unavailable("all connections of this process to the database are in use; try again"))
 
 
 def _unforeseen(error: Exception) -> Response:

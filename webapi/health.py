@@ -15,10 +15,10 @@ from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import jobs, probing, workers
+from tasks import errors
 from tasks.models import catalog
 from webapi import service
 from webapi.api import Blueprint, reply
-from webapi.errors import RETRY_AFTER_S
 from webapi.service import Service
 
 log = structlog.get_logger(__name__)
@@ -154,5 +154,5 @@ def readyz() -> Response:
     if parts["postgres"] == "ok":
         return reply({"status": "ready", "parts": parts})
     response = reply({"status": "unavailable", "parts": parts}, 503)
-    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    response.headers["Retry-After"] = str(errors.Unavailable.retry_after_s)
     return response

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db import session
 from db.session import Sessions
 from tasks.doors.reading import Reader
-from tasks.jobs.view import JobView
+from tasks.doors.submitting import Desk
 from tasks.models import catalog
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
@@ -71,9 +71,17 @@ class Service:
         self._refiller = Refiller(Dispatcher(sender, sessions, shared.lease_s))
         self._refiller_thread: threading.Thread | None = None
         self._gone = threading.Event()
-        self._reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
-        self._reader_started = False
+        self.reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
         self._starting = threading.Lock()
+        self.desk = Desk(
+            self.sessions,
+            lease_s=shared.lease_s,
+            ttl_s=shared.stream_ttl_s,
+            waker=self,
+            client=self.redis,
+            reader=self.reader,
+            before_waiting=self.rest,
+        )
         # What holds a thread for long: each of these leaves threads for the rest.
         self.readers = Shares(settings.max_readers, "streams and waits")
         self.searches = Shares(_SEARCHES, "searches")
@@ -81,17 +89,9 @@ class Service:
         self._large = Turns(_LARGE_BODIES, "large bodies", line=_LARGE_LINE, patience_s=_PATIENCE_S)
 
     @property
-    def reader(self) -> Reader:
-        """Its thread starts with the first use, which is after gunicorn's fork."""
-        with self._starting:
-            if not self._reader_started:
-                self._reader.start()
-                self._reader_started = True
-        return self._reader
-
-    @property
     def refiller(self) -> Refiller:
-        """Sends wake-ups, soon. Whatever fails, the sweep mends it. Its thread starts like the reader's."""
+        """Sends wake-ups, soon. Whatever fails, the sweep mends it. Its thread starts with the first use, which is
+        after gunicorn's fork."""
         with self._starting:
             if self._refiller_thread is None:
                 serve = partial(self._refiller.run, self._gone)
@@ -128,16 +128,13 @@ class Service:
         if tenant := g.pop("has_turn", None):
             self._large.give_back(tenant)
 
-    def wake(self, accepted: JobView, ticket: Ticket | None) -> None:
-        """What follows the commit of a job: its wake-up, now or as soon as the window has room."""
-        if ticket:
-            self.refiller.send(ticket)
-        else:
-            self.refiller.ask(accepted.queue)
+    def deliver(self, queue: str, ticket: Ticket | None) -> None:
+        """What the desk has done once a job is committed. See `Refiller.deliver`."""
+        self.refiller.deliver(queue, ticket)
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""
-        self._reader.release()
+        self.reader.release()
 
     def close(self) -> None:
         """Gives everything back; for tests, since a process just ends."""
@@ -145,9 +142,7 @@ class Service:
         if self._refiller_thread:
             self._refiller.wake()
             self._refiller_thread.join()
-        self._reader.release()
-        if self._reader_started:
-            self._reader.stop()
+        self.reader.stop()
         self.engine.dispose()
         self.redis.close()
 

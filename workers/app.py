@@ -10,22 +10,16 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from typing import Any
 
 import redis
-import sqlalchemy
 import structlog
 from celery import Celery, bootsteps, signals
-from celery.worker import state
-from kombu.connection import Connection
-from kombu.transport.redis import Channel, QoS
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import chunks
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import errors, failpoints, stopping
+from tasks import errors, failpoints, logs, stopping
 from tasks import settings as shared_settings
 from tasks.models import catalog
 from tasks.models.catalog import Model
@@ -33,7 +27,7 @@ from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import engines, heartbeat, logs, run, settings
+from workers import engines, heartbeat, indexing, run, settings, threads, transport
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -41,7 +35,8 @@ log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
-_BESIDE_SLOTS = 8  # connections for the threads, the courier's among them
+_QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
+_BESIDE_SLOTS = 9  # connections for the threads, the courier's among them
 _current: Worker | None = None
 
 
@@ -49,7 +44,7 @@ def _configuration() -> dict[str, Any]:
     return broker.configuration(shared_settings.read().broker_url, timeout_s=_BROKER_TIMEOUT_S)
 
 
-app = Celery("forebay", set_as_current=False)
+app = Celery("forebay", set_as_current=False, amqp=transport.Messaging)
 app.add_defaults(_configuration)
 
 
@@ -57,39 +52,15 @@ app.add_defaults(_configuration)
 def run_job(job_id: str) -> None:
     """The message's end: a wake-up that carries a job id and nothing else."""
     assert _current is not None
-    structlog.contextvars.bind_contextvars(model=_current.model)
-    try:
-        run.run(_current, uuid.UUID(job_id))
-    except SQLAlchemyError as error:
-        log.warning("claim_failed", job_id=job_id, error=str(error))
+    run.run(_current, broker.received(job_id))
     if _current.unusable.is_set():
-        state.should_stop = 1
+        transport.stop()
 
 
-class Deliveries(QoS):
-    """Celery's account of the messages it holds, which survives the connection they came by.
-
-    A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
-    then: kombu knows no answer to that and takes the whole worker down. Redis restores such a message after an hour,
-    to find its job ended.
-    """
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledges the message, unless its connection is gone."""
-        if self.channel.connection is None:
-            log.info("not_acknowledged", delivery_tag=delivery_tag)
-            return
-        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-
-
-class Broker(Connection):
-    """A connection that is tried again every two seconds: kombu's pauses grow to half a minute, and so long a worker
-    would stand still though the broker is back.
-    """
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """As kombu's, but for the pauses."""
-        return super().ensure_connection(*args, **options, interval_step=0)  # type: ignore[no-untyped-call]
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def log_as_we_do(**_: Any) -> None:
+    """Celery's own lines look like ours, instead of being set up by Celery."""
+    logs.configure(quiet=_QUIET)
 
 
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -100,11 +71,6 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Exits non-zero, saying why, when the worker can't serve."""
         global _current
-        logs.configure()
-        # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
-        Channel.do_restore = False
-        Channel.QoS = Deliveries
-        parent.app.amqp.Connection = Broker
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)
@@ -125,16 +91,16 @@ app.steps["worker"].add(Serving)
 
 @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
 def drain(**_: Any) -> None:
-    """SIGTERM: nothing more is claimed, and after the grace what still runs is handed back."""
+    """SIGTERM: nothing more is claimed, and after the grace the jobs that still run are released."""
     if _current is not None:
         _current.drain()
 
 
-def compose(queues: list[str], slots: int) -> Worker:
-    """A worker for the model whose queues these are, its engine loaded. Raises our errors when that can't be."""
-    model = _model_of(queues)
-    found = settings.read(control=model == catalog.CONTROL)
-    entry = None if model == catalog.CONTROL else _entry(found, model)
+def compose(lanes: list[str], slots: int) -> Worker:
+    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be."""
+    queue = _queue_of(lanes)
+    found = settings.read(control=queue == catalog.CONTROL)
+    entry = None if queue == catalog.CONTROL else _entry(found, queue)
     engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
     failpoints.passed("worker.after_model_ready")
     sessions = db_session.open_sessions(
@@ -143,8 +109,8 @@ def compose(queues: list[str], slots: int) -> Worker:
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
     dispatcher = Dispatcher(app, sessions, found.shared.lease_s)
     return Worker(
-        id=f"{model}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
-        model=model,
+        id=f"{queue}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
+        queue=queue,
         slots=slots,
         engine=engine,
         embeds=entry is not None and entry.embeds,
@@ -167,25 +133,13 @@ def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
     heartbeat.beat(worker)
     if worker.embeds:
-        threading.Thread(target=index, args=(worker,), name="index", daemon=True).start()
-    worker.refiller.ask(worker.model)  # by its thread, which goes on trying should PostgreSQL go away right now
-    return heartbeat.start(worker)
-
-
-def index(worker: Worker) -> None:
-    """Sees to it that vectors as long as the model's can be found by an index. Search works without it, more slowly."""
-    try:
-        dimensions = worker.loaded.embed(worker.loaded.tokenize([""])).shape[1]
-        with worker.sessions() as session:
-            engine = session.get_bind()
-        assert isinstance(engine, sqlalchemy.Engine)
-        chunks.ensure_index(engine, dimensions)
-    except (SQLAlchemyError, errors.ForebayError) as error:
-        log.warning("not_indexed", error=str(error))
+        threading.Thread(target=indexing.ensure, args=(worker,), name="index", daemon=True).start()
+    worker.refiller.ask(worker.queue)  # by its thread, which goes on trying should PostgreSQL go away right now
+    return threads.start(worker)
 
 
 def finish(worker: Worker, started: list[threading.Thread]) -> None:
-    """Lets the runs end or be handed back, ends the threads, takes the worker out, frees the model."""
+    """Lets the runs end or release their jobs, ends the threads, takes the worker out, frees the model."""
     worker.drain()
     deadline = time.monotonic() + worker.settings.grace_s + stopping.HAND_BACK_S
     while worker.held() and time.monotonic() < deadline:
@@ -202,13 +156,13 @@ def finish(worker: Worker, started: list[threading.Thread]) -> None:
     worker.close()
 
 
-def _model_of(queues: list[str]) -> str:
-    models = {name.rpartition(".")[0] for name in queues}
-    if len(models) != 1 or "" in models:
+def _queue_of(lanes: list[str]) -> str:
+    served = {lane.rpartition(".")[0] for lane in lanes}
+    if len(served) != 1 or "" in served:
         raise errors.SettingsError(
-            f"a worker holds one model and serves MODEL.interactive and MODEL.batch, not {', '.join(sorted(queues))}"
+            f"a worker holds one model and serves MODEL.interactive and MODEL.batch, not {', '.join(sorted(lanes))}"
         )
-    return models.pop()
+    return served.pop()
 
 
 def _entry(found: WorkerSettings, name: str) -> Model:

@@ -122,6 +122,11 @@ class Batcher:
         return self._engine.tokenize(texts)
 
     @property
+    def context(self) -> int:
+        """How many tokens a text may have, with what the model puts around one."""
+        return self._engine.context
+
+    @property
     def waiting(self) -> int:
         """How many callers have a text in no batch yet."""
         with self._changed:

@@ -1,47 +1,20 @@
-"""What a worker does beside its slots: heart, sweep, ear for cancellations, and the control worker's courier."""
+"""A worker's heartbeat: it renews the lease, learns which attempts are over, and checkpoints the others."""
 
-import os
-import threading
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any
 
-import redis
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import workers
-from tasks.jobs import attempts, endings, fence
+from tasks import ids
+from tasks.jobs import attempts, fence
 from workers.attempt import Attempt, Stop
-from workers.webhooks.courier import Courier
 from workers.worker import Worker
 
 log = structlog.get_logger(__name__)
-
-_LISTEN_S = 1.0
-_THREAD_ENDED = 70  # the status with which the process ends: EX_SOFTWARE of sysexits.h
-
-
-def start(worker: Worker) -> list[threading.Thread]:
-    """Starts the threads; they end once `worker.gone` is set."""
-    loops: dict[str, Callable[[], None]] = {
-        "heart": lambda: _every(worker, worker.settings.heartbeat_s, lambda: beat(worker)),
-        "sweep": lambda: _every(worker, worker.settings.sweep_s, worker.sweeper.sweep),
-        "refiller": lambda: worker.refiller.run(worker.gone),
-        "ear": lambda: _every(worker, _LISTEN_S, lambda: listen(worker)),
-    }
-    if worker.settings.webhooks:
-        courier = Courier(worker.sessions, worker.settings.webhooks)
-        loops["courier"] = lambda: deliver(worker, courier)
-    threads = [
-        threading.Thread(target=_vital, args=(worker, loop), name=name, daemon=True) for name, loop in loops.items()
-    ]
-    for thread in threads:
-        thread.start()
-    return threads
 
 
 def beat(worker: Worker) -> None:
@@ -56,7 +29,7 @@ def beat(worker: Worker) -> None:
     free = max(0, slots - len(held))
     with worker.sessions.begin() as session:
         if not workers.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
-            workers.register(session, worker_id=worker.id, model=worker.model, slots=slots)
+            workers.register(session, worker_id=worker.id, model=worker.queue, slots=slots)
     over = review(worker, {attempt.claim.job_id: attempt.claim.attempt for attempt in held})
     worker.renew(began_at)
     if over is None:
@@ -96,7 +69,7 @@ def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, in
     """
     unheld = fence.unheld(session, worker.id, numbers)
     for job_id, attempt in unheld & worker.unheld:
-        log.warning("released", job_id=str(job_id), attempt=attempt)
+        log.warning("unheld_released", job_id=ids.show(job_id), attempt=attempt)
         attempts.release_unheld(session, job_id, attempt)
     worker.unheld = unheld
 
@@ -104,7 +77,7 @@ def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, in
 def checkpoint(worker: Worker, attempt: Attempt) -> None:
     """Keeps what the attempt has streamed since the last checkpoint, in a transaction of its own.
 
-    Doesn't wait for whoever is ending the job: the heart must beat on.
+    Doesn't wait for whoever is ending the job: the next heartbeat must not be late.
     """
     if attempt.checkpointed == len(attempt.transcript.entries):
         return
@@ -115,55 +88,6 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
             attempts.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
     except OperationalError as error:
-        log.warning("not_checkpointed", job_id=str(claim.job_id), error=str(error))
+        log.warning("not_checkpointed", job_id=ids.show(claim.job_id), error=str(error))
         return
     attempt.checkpointed = len(so_far.entries)
-
-
-def listen(worker: Worker) -> None:
-    """Stops runs whose jobs somebody else has ended, as they are told. What is missed the heart hears of."""
-    pubsub: Any = worker.client.pubsub
-    with pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(endings.CANCELS)
-        while not worker.gone.is_set():
-            message = channel.get_message(timeout=_LISTEN_S)
-            if message:
-                worker.stop(uuid.UUID(hex=message["data"].decode()), Stop.ENDED)
-
-
-def deliver(worker: Worker, courier: Courier) -> None:
-    """Sends what is due until the worker drains, and lets what is under way come to its end."""
-    while not worker.draining.is_set():
-        if not _guarded(courier.round):
-            worker.draining.wait(_LISTEN_S)
-    courier.finish(worker.settings.grace_s)
-
-
-def _vital(worker: Worker, loop: Callable[[], None]) -> None:
-    """A worker without one of its threads lives on without a sign that it can't do its work: it ends instead."""
-    try:
-        loop()
-    except BaseException:  # the thread's boundary, the last one
-        log.exception("thread_ended", thread=threading.current_thread().name)
-    if not (worker.gone.is_set() or worker.draining.is_set()):
-        log.error("worker_ends", reason=f"its {threading.current_thread().name} has ended")
-        os._exit(_THREAD_ENDED)
-
-
-def _every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
-    while not worker.gone.is_set():
-        _guarded(act)
-        worker.gone.wait(seconds)
-
-
-def _guarded(act: Callable[[], None]) -> bool:
-    """Whether it went well; what went wrong is logged."""
-    try:
-        act()
-    except (SQLAlchemyError, redis.RedisError, OSError) as error:
-        log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
-    except Exception:  # the thread's boundary: a heart must not stop for a slip
-        log.exception("interrupted", thread=threading.current_thread().name)
-    else:
-        return True
-    return False

@@ -1,39 +1,74 @@
-"""A job's slot, which it gives back between two of its parts when a tenant waits who has fewer."""
+"""A worker's slot, as a stage has it: what the attempt in it may use, and when it is to be given back."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
+from db.session import Sessions
 from tasks import errors
 from tasks.jobs.outcomes import Onward
+from tasks.models.engine import Engine
 from tasks.queues import places
 from workers.attempt import Attempt
-from workers.worker import Worker
+from workers.batcher import Batcher
+from workers.cutting.parent import Cutter
+from workers.quarantine import Quarantine
+from workers.turns import Turns
 
 _LOOK_S = 0.5
 
 
+@dataclass(slots=True)
 class Slot:
-    """The slot of an attempt whose job is done in parts, each kept when it is done. Used by one thread."""
+    """Made for each attempt, from its worker; used by the attempt's thread.
 
-    def __init__(self, worker: Worker, attempt: Attempt) -> None:
-        self._worker, self._attempt = worker, attempt
-        self._looked_at = time.monotonic()
+    The control worker has no `engine`, and only a worker whose model embeds has a `batcher`. `full` says whether every
+    slot of the worker is taken.
+    """
 
-    def check(self) -> None:
-        """Raises `Cancelled` when the attempt is to stop, `GaveWay` when the slot is wanted.
+    queue: str
+    worker_id: str
+    sessions: Sessions
+    stall_s: float
+    quarantine: Quarantine
+    cutter: Cutter
+    turns: Turns
+    plain_turns: Turns
+    full: Callable[[], bool]
+    engine: Engine | None
+    embedding: Batcher | None
+    _looked_at: float = field(default_factory=time.monotonic)
 
-        To be asked between two parts, and while a part waits for its turn. It isn't wanted while the worker has another
+    @property
+    def loaded(self) -> Engine:
+        """The engine of a worker that has one, which its queues see to."""
+        assert self.engine is not None
+        return self.engine
+
+    @property
+    def batcher(self) -> Batcher:
+        """The batcher of a worker whose model embeds, which its queues see to."""
+        assert self.embedding is not None
+        return self.embedding
+
+    def check(self, attempt: Attempt) -> None:
+        """Raises `Cancelled` when the attempt is to stop, `GaveWay` when its job is to give the slot back.
+
+        For stages that are done in parts, each kept when it is done: asked between two parts, and while a part waits
+        for its turn. The slot is given back when a tenant waits who has fewer. It isn't while the worker has another
         that is free; if it has none, the database is asked now and then.
         """
-        self._attempt.check()
-        now, claim = time.monotonic(), self._attempt.claim
-        if now - self._looked_at < _LOOK_S or len(self._worker.held()) < self._worker.slots:
+        attempt.check()
+        now, claim = time.monotonic(), attempt.claim
+        if now - self._looked_at < _LOOK_S or not self.full():
             return
         self._looked_at = now
-        with self._worker.sessions.begin() as session:
-            wanted = places.slot_is_wanted(session, self._worker.model, claim.lane, claim.tenant_id)
+        with self.sessions.begin() as session:
+            wanted = places.slot_is_wanted(session, self.queue, claim.lane, claim.tenant_id)
         if wanted:
-            raise errors.GaveWay(f"a slot of {self._worker.model} is wanted")
+            raise errors.GaveWay(f"a slot of {self.queue} is wanted")
 
-    def back(self, handed: dict[str, float] | None = None) -> Onward:
-        """The end of the attempt by which the job waits for its model again, with what it is handed then."""
-        return Onward(self._attempt.claim.stage, self._worker.model, handed)
+    def back(self, attempt: Attempt, stage_input: dict[str, Any] | None = None) -> Onward:
+        """The end of an attempt that gives its slot back: the job waits for its stage again, with this input."""
+        return Onward(attempt.claim.stage, self.queue, stage_input)

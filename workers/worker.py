@@ -13,9 +13,11 @@ from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
+from workers.cutting.parent import Cutter
+from workers.patience import Patience
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
-from workers.stages.cutting import Cutter
+from workers.slot import Slot
 from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
@@ -27,13 +29,13 @@ _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the
 
 @dataclass(slots=True)
 class Worker:
-    """One process: its model and engine, what runs in its slots, and its lease.
+    """One process: the queue it serves, its engine, what runs in its slots, and its lease.
 
-    The control worker has no engine, and `catalog.CONTROL` for a model.
+    The queue is named like its model; the control worker serves `catalog.CONTROL` and has no engine.
     """
 
     id: str
-    model: str
+    queue: str
     slots: int
     engine: Engine | None
     settings: WorkerSettings
@@ -48,13 +50,14 @@ class Worker:
     gone: threading.Event = field(default_factory=threading.Event)
     unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
     beat_at: float = field(default_factory=time.monotonic)
-    silent: bool = False  # its heart missed a lease, and its jobs may have been taken as if it had died
+    silent: bool = False  # it missed its lease, and its jobs may have been taken as if it had died
     quarantine: Quarantine = field(default_factory=Quarantine)
-    unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last beat found missing here
+    unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
     plain_turns: Turns = field(default_factory=lambda: Turns(PLAIN_TEXTS_AT_ONCE))  # which other files never hold up
     cutter: Cutter = field(default_factory=Cutter)
+    patience: Patience = field(default_factory=Patience)
     refiller: Refiller = field(init=False)
     _batcher: Batcher | None = field(init=False)
 
@@ -62,24 +65,29 @@ class Worker:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
         self._batcher = Batcher(self.engine) if self.engine and self.embeds else None
 
-    @property
-    def loaded(self) -> Engine:
-        """The engine of a worker that has one, which its queues see to."""
-        assert self.engine is not None
-        return self.engine
-
-    @property
-    def batcher(self) -> Batcher:
-        assert self._batcher is not None
-        return self._batcher
+    def slot(self) -> Slot:
+        """What an attempt may use while it runs in one of the slots."""
+        return Slot(
+            queue=self.queue,
+            worker_id=self.id,
+            sessions=self.sessions,
+            stall_s=self.settings.stall_s,
+            quarantine=self.quarantine,
+            cutter=self.cutter,
+            turns=self.turns,
+            plain_turns=self.plain_turns,
+            full=lambda: len(self.held()) >= self.slots,
+            engine=self.engine,
+            embedding=self._batcher,
+        )
 
     @property
     def cut_off(self) -> bool:
-        """Its heart couldn't be heard for a lease: others may have its jobs, so it must not publish."""
+        """No heartbeat reached PostgreSQL for a lease: others may have its jobs, so it must not publish."""
         return time.monotonic() - self.beat_at > self.settings.shared.lease_s
 
     def renew(self, began_at: float) -> None:
-        """Its heart was heard, no earlier than `began_at`: the lease ends here before it ends in PostgreSQL."""
+        """A heartbeat that began at `began_at` reached PostgreSQL: the lease ends here before it ends there."""
         self.beat_at = began_at
 
     def held(self) -> list[Attempt]:
@@ -109,11 +117,11 @@ class Worker:
             attempt.stop(why)
 
     def drain(self) -> None:
-        """Claims nothing more; after the grace what still runs is handed back. Idempotent."""
+        """Claims nothing more; after the grace the jobs that still run are released. Idempotent."""
         if self.draining.is_set():
             return
         self.draining.set()
-        timer = threading.Timer(self.settings.grace_s, self.hand_back_all)
+        timer = threading.Timer(self.settings.grace_s, self.release_all)
         timer.daemon = True
         timer.start()
 
@@ -125,6 +133,6 @@ class Worker:
         if self.engine:
             self.engine.close()
 
-    def hand_back_all(self) -> None:
+    def release_all(self) -> None:
         for attempt in self.held():
             attempt.stop(Stop.DRAIN)

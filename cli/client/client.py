@@ -27,8 +27,8 @@ Job = dict[str, Any]
 class ApiError(click.ClickException):
     """The API refused. `code` names the reason for programs."""
 
-    def __init__(self, status: int, code: str, message: str, field: str | None) -> None:
-        super().__init__(f"{field}: {message}" if field else message)
+    def __init__(self, status: int, code: str, message: str, param: str | None) -> None:
+        super().__init__(f"{param}: {message}" if param else message)
         self.status = status
         self.code = code
 
@@ -204,6 +204,6 @@ def local_key(data: Path) -> str:
 def _error(response: httpx.Response) -> ApiError:
     try:
         error = response.json()["error"]
-        return ApiError(response.status_code, error["code"], error["message"], error["field"])
+        return ApiError(response.status_code, error["code"], error["message"], error["param"])
     except (ValueError, KeyError, TypeError):  # something else answered, a proxy perhaps
         return ApiError(response.status_code, "unknown", f"{response.status_code} {response.reason_phrase}", None)

@@ -40,6 +40,11 @@ def write(path: Path, running: Iterable[tuple[str, int, signal.Signals]]) -> Non
     new.replace(path)
 
 
+def running(path: Path) -> dict[str, int]:
+    """The ids of the noted processes that still run, by their names."""
+    return {entry.name: entry.pid for entry in _read(path) if _is_same(entry)}
+
+
 def end(path: Path) -> list[str]:
     """Ends every noted process that still runs, with what it started; returns their names."""
     left = [entry for entry in _read(path) if _is_same(entry) or _created(entry.pid) is None]

@@ -7,6 +7,7 @@ import click
 from cli.operator import database
 from tasks import errors, ids
 from tasks.doors import retrying
+from tasks.doors.submitting import Desk
 from tasks.models import catalog
 
 
@@ -29,9 +30,9 @@ def requeue(database_url: str, job: str, catalog_file: Path) -> None:
     job_id = ids.parse(job)
     if job_id is None:
         raise click.UsageError(f"{job[:64]} is no job's id")
-    with database.opened(database_url) as session:
+    with database.reached(database_url) as sessions:
         try:
-            accepted = retrying.requeue(session, catalog.load(catalog_file), job_id)
+            accepted = retrying.requeue(Desk(sessions), catalog.load(catalog_file), job_id)
         except errors.ForebayError as error:
             raise click.ClickException(str(error)) from error
     click.echo(ids.show(accepted.id))

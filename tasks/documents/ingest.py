@@ -15,14 +15,13 @@ from sqlalchemy.orm import Session
 
 from db import chunks, documents
 from db.documents import DocumentText, Kind
-from db.jobs import Job, JobInput
+from db.jobs import JobInput
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import jobs, stages
+from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.timing import ANY_TIME, Timing
-from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog, Model
@@ -66,11 +65,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of a job's documents: how many are ready, why others failed (code, message); the tokens it spent."""
+    """What became of a job's documents: how many are ready, and why others failed (code, message)."""
 
     ready: int
     failed: list[tuple[str, str]]
-    tokens: int
     result: dict[str, Any]
 
 
@@ -86,15 +84,15 @@ def ingest(
     metadata: Mapping[str, str],
     timing: Timing = ANY_TIME,
     webhook: Mapping[str, Any] | None = None,
-) -> JobView:
-    """Accepts the documents and the job that ingests them; makes the collection when there is none of this name.
+) -> Plan:
+    """Writes the documents down, and plans the job that ingests them; makes the collection when there is none.
 
-    The collection's model is `model`, else the catalogue's default for embeddings. See `jobs.insert` for what
-    follows. Raises `ModelUnknown`, and `InvalidField` when the collection has another model, or for the job's times.
+    The collection's model is `model`, else the catalogue's default for embeddings. Raises `ModelUnknown`, and
+    `InvalidField` when the collection has another model.
     """
     with scope(session, caller.tenant_id):
         home, embedder = _home(session, models, caller.tenant_id, collection, model)
-    document_ids = [ids.new() for _ in new]
+    job_id, document_ids = ids.new(), [ids.new() for _ in new]
     # Texts go straight to the embedding model; files first to the control worker, which finds the text in them.
     stage, queue = stages.EMBED_DOCUMENTS, embedder.name
     if any(document.text is None for document in new):
@@ -110,11 +108,10 @@ def ingest(
         timing=timing,
         webhook=webhook,
     )
-    accepted = jobs.insert(session, caller, Plan(asked, stage, queue, embedder.name))
     with scope(session, caller.tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
-            _add(session, caller.tenant_id, home.id, accepted.id, document_id, document)
-    return accepted
+            _add(session, caller.tenant_id, home.id, job_id, document_id, document)
+    return Plan(asked, stage, queue, embedder.name, job_id)
 
 
 def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
@@ -220,16 +217,14 @@ def store(
 
 
 def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingested:
-    """What became of the job's documents, of those that are still there, and all that it spent on any."""
-    query = select(JobInput.input, Job.prompt_tokens).join(Job, Job.id == JobInput.job_id)
-    given, tokens = session.execute(query.where(JobInput.job_id == job_id)).one()
+    """What became of the job's documents, of those that are still there."""
+    given = session.scalars(select(JobInput.input).where(JobInput.job_id == job_id)).one()
     with scope(session, tenant_id):
         rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
     shown = [_summary(row) for row in rows]
     return Ingested(
         ready=sum(row.status == "ready" for row in rows),
         failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
-        tokens=tokens or 0,
         result={
             "collection": given["collection"],
             "documents": shown,

@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 
 from tasks import errors
 from tasks.documents import ranking
-from tasks.jobs import jobs, stages
+from tasks.jobs import stages
 from tasks.jobs.attempts import Claim
 from tasks.jobs.requests import Plan, Submission
-from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models import choosing
 from tasks.models.catalog import Catalog
@@ -25,8 +24,8 @@ _TEMPLATE = Path(__file__).parent / "templates" / "rag.txt"
 Passage = dict[str, Any]  # as clients see it
 
 
-def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> JobView:
-    """Accepts a question. See `jobs.insert` for what follows.
+def plan(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Plan:
+    """The plan of a question.
 
     Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have.
     """
@@ -41,7 +40,7 @@ def submit(session: Session, models: Catalog, caller: Caller, submission: Submis
         raise errors.ModelUnknown("input.collection", f"its model {collection.model!r} is no longer served")
     for model in (chat, embedder):
         choosing.refuse_what_cannot_fit(model, "input.question", question)
-    return jobs.insert(session, caller, Plan(submission, stages.RETRIEVE, embedder.name, chat.name))
+    return Plan(submission, stages.RETRIEVE, embedder.name, chat.name)
 
 
 def room(claim: Claim, context: int) -> int:

@@ -1,6 +1,7 @@
 """Asking again for what a job that has ended was asked for. It stays as it ended: a new job names it."""
 
 import uuid
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +11,8 @@ from db.scope import scope
 from tasks import errors, ids
 from tasks.documents import questions
 from tasks.doors import submitting
-from tasks.jobs import jobs, lifecycle, stages, view
+from tasks.doors.submitting import Desk
+from tasks.jobs import jobs, lifecycle, stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.timing import Timing
@@ -22,41 +24,39 @@ from tasks.models.catalog import Catalog
 _REQUEUED = frozenset({errors.Poison.code, *errors.SYSTEM})
 
 
-def retry(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -> JobView:
-    """Accepts a new job with input, params, lane, priority, metadata, webhook and deadline of one that has ended.
+def plan(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -> Plan:
+    """The plan of a new job with input, params, lane, priority, metadata, webhook and deadline of one that has ended.
 
     It is held to what the catalogue and the collections are now. An ingest takes over the documents that the old one
-    left waiting. See `jobs.insert` for what follows. Raises `NotFound`, `Conflict`, and what a submission raises.
+    left waiting. Raises `NotFound`, `Conflict`, and what the plan of a submission raises.
     """
     old, _ = jobs.find(session, caller, job_id)
     if old.status not in lifecycle.TERMINAL:
         raise errors.Conflict(f"{ids.show(job_id)} hasn't ended")
     given = session.get_one(JobInput, job_id)
     again = _ingest if old.type == stages.INGEST else _submit
-    made = session.get_one(Job, again(session, models, caller, old, given).id)
-    made.retry_of = old.id
-    session.flush()
-    return view.of(made, None)
+    return replace(again(session, models, caller, old, given), retry_of=old.id)
 
 
-def requeue(session: Session, models: Catalog, job_id: uuid.UUID) -> JobView:
+def requeue(desk: Desk, models: Catalog, job_id: uuid.UUID) -> JobView:
     """The operator's retry of a job that failed as poison or by the system's fault: one more attempt, under a new id.
 
     The old job stays as it ended, and the new one has a single chance. Raises `NotFound`, `Conflict`, and what a
     submission raises.
     """
-    old = session.get(Job, job_id)
+    with desk.sessions.begin() as session:
+        old = session.get(Job, job_id)
     if old is None:
         raise errors.NotFound(f"no job {ids.show(job_id)}")
     if old.status != Status.FAILED or old.error_code not in _REQUEUED:
         raise errors.Conflict(f"{ids.show(job_id)} didn't fail with one of: {', '.join(sorted(_REQUEUED))}")
-    accepted = retry(session, models, Caller(old.tenant_id, ""), job_id)
-    session.get_one(Job, accepted.id).chances = 1
+    owner = Caller(old.tenant_id, "")
+    accepted, _ = desk.accept(owner, lambda session: replace(plan(session, models, owner, job_id), chances=1))
     return accepted
 
 
-def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> JobView:
-    submission = Submission(
+def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> Plan:
+    asked = Submission(
         type=old.type,
         model=old.model,
         input=given.input,
@@ -67,11 +67,12 @@ def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: 
         timing=Timing(deadline_s=old.deadline_s),
         webhook=old.webhook,
     )
-    accept = questions.submit if old.type == stages.RAG else submitting.submit
-    return accept(session, models, caller, submission)
+    if old.type == stages.RAG:
+        return questions.plan(session, models, caller, asked)
+    return submitting.plan(models, asked)
 
 
-def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> JobView:
+def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> Plan:
     """Documents that are ready stay so, and those that failed keep nothing that could be tried again."""
     model = choosing.model_for(models, "embed", old.model)
     job_id = ids.new()
@@ -92,4 +93,4 @@ def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: 
         webhook=old.webhook,
     )
     stage, queue = (stages.EXTRACT, catalog.CONTROL) if extracts else (stages.EMBED_DOCUMENTS, model.name)
-    return jobs.insert(session, caller, Plan(asked, stage, queue, model.name), job_id)
+    return Plan(asked, stage, queue, model.name, job_id)

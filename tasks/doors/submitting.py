@@ -1,27 +1,119 @@
-"""Jobs accepted: from what is asked to a row that is never lost."""
+"""The desk: where jobs are accepted, cancelled and answered, whoever asks. It owns the transactions."""
 
-from collections.abc import Mapping
-from typing import Any
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+import redis
 from sqlalchemy.orm import Session
 
-from tasks.jobs import jobs, stages
+from tasks import errors, failpoints, settings
+from tasks.doors import idempotency
+from tasks.doors.idempotency import Once
+from tasks.doors.reading import Reader, Scope
+from tasks.jobs import endings, jobs, stages
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
+from tasks.queues import window
+from tasks.queues.window import Ticket
+
+Make = Callable[[Session], Plan]  # what is to be accepted, planned in the transaction that accepts it
 
 
-def submit(session: Session, models: Catalog, caller: Caller, submission: Submission) -> JobView:
-    """Accepts a job that one model serves. See `jobs.insert` for what follows.
+class Waker(Protocol):
+    """Who gets jobs to workers once they are committed: soon, and best effort."""
 
-    Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for its times.
+    def deliver(self, queue: str, ticket: Ticket | None) -> None:
+        """Has the ticket sent at once; where there is none, has the queue's window refilled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Made once a process. Thread-safe.
+
+    A command has no way to Redis, and only accepts: the sweep finds its jobs. `before_waiting` is what `answer` calls
+    once there is nothing left to do but to wait.
     """
-    model = choosing.model_for(models, submission.type, submission.model)
-    _refuse_what_cannot_fit(model, submission.input)
-    stage = stages.first(submission.type, submission.input)
-    return jobs.insert(session, caller, Plan(submission, stage, model.name, model.name))
+
+    sessions: Scope
+    lease_s: float = settings.LEASE_S
+    ttl_s: int = settings.STREAM_TTL_S
+    waker: Waker | None = None
+    client: redis.Redis | None = None
+    reader: Reader | None = None
+    before_waiting: Callable[[], None] = lambda: None
+
+    def accept(self, caller: Caller, make: Make, once: Once | None = None) -> tuple[JobView, bool]:
+        """Writes the job down, lets it straight into the window where that has room, and wakes a worker.
+
+        When `once` stands for this request already: the job as it is now, and True. Raises `IdempotencyMismatch`, and
+        what `make` raises: then there is no job.
+        """
+        ticket: Ticket | None = None
+        with self.sessions.begin() as session:
+            accepted, replayed = idempotency.once(session, caller, once, lambda: _inserted(session, caller, make))
+            if self.waker and not replayed:
+                ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, self.lease_s)
+            failpoints.passed("api.before_commit")
+        failpoints.passed("api.after_commit_before_response")
+        if self.waker:
+            self.waker.deliver(accepted.queue, ticket)
+        return accepted, replayed
+
+    def cancel(self, caller: Caller, job_id: uuid.UUID) -> JobView:
+        """Ends the tenant's job unless it has ended; the job as it is then. Idempotent. Raises `NotFound`."""
+        assert self.client is not None
+        assert self.waker is not None
+        with self.sessions.begin() as session:
+            job, closing = endings.cancel(session, self.client, caller, job_id, self.ttl_s)
+        if closing:
+            endings.announce(self.client, closing, self.ttl_s)
+            self.waker.deliver(job.queue, None)
+        return job
+
+    def answer(
+        self,
+        caller: Caller,
+        make: Make,
+        wait_s: float,
+        has_left: Callable[[], bool] = lambda: False,
+        once: Once | None = None,
+    ) -> JobView:
+        """Accepts a job and waits for its end, however it ends.
+
+        Nobody else knows of the job: after `wait_s`, or within a second of when `has_left` says that nobody waits for
+        it any more, it is cancelled. Not so one that `once` found: whoever asked first may still wait for it.
+        Raises `NotInTime` unless it has ended, and what `accept` raises.
+        """
+        assert self.reader is not None
+        accepted, replayed = self.accept(caller, make, once)
+        self.before_waiting()
+        if not accepted.ended:
+            self.reader.wait_for_end(accepted.id, wait_s, has_left)
+        with self.sessions.begin() as session:
+            found = jobs.get(session, caller, accepted.id)
+        if found.ended:
+            return found
+        # It may end by itself at this very moment.
+        if not replayed and (ended := self.cancel(caller, found.id)).status != Status.CANCELLED:
+            return ended
+        raise errors.NotInTime(f"the job didn't end within {wait_s:g} seconds; try again")
+
+
+def _inserted(session: Session, caller: Caller, make: Make) -> JobView:
+    return jobs.insert(session, caller, make(session))
+
+
+def plan(models: Catalog, asked: Submission) -> Plan:
+    """The plan of a job that one model serves. Raises `ModelUnknown`, `PromptTooLong`."""
+    model = choosing.model_for(models, asked.type, asked.model)
+    _refuse_what_cannot_fit(model, asked.input)
+    return Plan(asked, stages.first(asked.type, asked.input), model.name, model.name)
 
 
 def _refuse_what_cannot_fit(model: Model, given: Mapping[str, Any]) -> None:

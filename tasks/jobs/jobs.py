@@ -19,14 +19,14 @@ from tasks.streams import transcript
 from tasks.streams.transcript import Transcript
 
 
-def insert(session: Session, caller: Caller, plan: Plan, job_id: uuid.UUID | None = None) -> JobView:
-    """Writes the job down, under `job_id` where one was drawn before: once committed it is never lost.
+def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
+    """Writes the job down: once committed it is never lost. After the commit, a refill for its queue.
 
-    After the commit, a refill for `record.queue`. Raises `InvalidField` for its times.
+    Raises `InvalidField` for its times.
     """
     asked, times = plan.asked, timing.settled(session, plan.asked.timing)
     job = Job(
-        id=job_id or ids.new(),
+        id=plan.job_id or ids.new(),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id or None,
         request_id=caller.request_id,
@@ -47,6 +47,8 @@ def insert(session: Session, caller: Caller, plan: Plan, job_id: uuid.UUID | Non
         due_at=times.run_at,
         expires_at=times.expires_at,
         deadline_s=times.deadline_s,
+        retry_of=plan.retry_of,
+        chances=plan.chances,
     )
     session.add(job)
     session.flush()

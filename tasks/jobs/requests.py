@@ -1,5 +1,6 @@
 """What a job is asked for, and the plan by which it is written down."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,9 +28,16 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job to be written down: what was asked, its first stage and where that waits, the model clients see."""
+    """A job to be written down: what was asked, its first stage and where that waits, the model clients see.
+
+    `job_id` is the id where one was drawn before, `retry_of` the ended job that this one asks again for, and `chances`
+    how many of its attempts may be lost, or fail by the system's fault, where that isn't as usual.
+    """
 
     asked: Submission
     stage: str
     queue: str
     model: str
+    job_id: uuid.UUID | None = None
+    retry_of: uuid.UUID | None = None
+    chances: int | None = None

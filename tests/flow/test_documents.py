@@ -110,7 +110,7 @@ def test_question_to_an_unknown_collection_is_refused(http: httpx.Client) -> Non
     given = {"question": "Who?", "collection": "nowhere"}
     answer = http.post("/v1/jobs", json={"type": "rag", "input": given})
     assert answer.status_code == 422
-    assert answer.json()["error"]["field"] == "input.collection"
+    assert answer.json()["error"]["param"] == "input.collection"
 
 
 def test_deleted_document_is_found_no_more(http: httpx.Client) -> None:

@@ -15,7 +15,7 @@ from workers import engines
 
 ROOT = Path(__file__).parents[2]
 MODEL = catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]
-FACT_SHEET = (ROOT / "cli" / "fact_sheet.txt").read_text(encoding="utf-8").strip()
+FACT_SHEET = (ROOT / "cli" / "launcher" / "tour" / "fact_sheet.txt").read_text(encoding="utf-8").strip()
 
 # The rates that were asked of the model, and how many answers another CPU's rounding may turn over.
 ROUNDING = 0.01

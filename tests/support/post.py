@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import redis
 from kombu.exceptions import OperationalError
 
+from tasks import ids
+
 
 @dataclass(slots=True)
 class Post:
@@ -21,6 +23,6 @@ class Post:
     def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
         if self.broken:
             raise OperationalError("no broker")
-        self.sent.append((args[0], queue))
+        self.sent.append((str(ids.parse(args[0])), queue))
         if self.client is not None:
             self.client.lpush(f"forebay:{queue}", json.dumps([name, args, retry]))

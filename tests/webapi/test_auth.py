@@ -57,7 +57,7 @@ def test_every_route_but_the_open_ones_wants_a_key(app: Flask, api: Api) -> None
 def test_no_good_key_is_a_401(app: Flask, header: str) -> None:
     """Missing, malformed, unknown: one answer, which names no reason an attacker could use."""
     response = app.test_client().get("/v1/jobs", headers={"Authorization": header})
-    assert (response.status_code, response.json["error"]["field"]) == (401, None)
+    assert (response.status_code, response.json["error"]["param"]) == (401, None)
 
 
 def test_wrong_secret_of_a_known_key_is_a_401(app: Flask, api: Api) -> None:

@@ -25,7 +25,7 @@ def refusal(api: Api, **message: Any) -> tuple[str, str]:
     """The field and the words with which a chat of this message is refused."""
     response = api.post("/v1/jobs", json={"type": "chat", "input": {"messages": [message]}})
     assert response.status_code == 422
-    return response.json["error"]["field"].removeprefix("input.messages.0."), response.json["error"]["message"]
+    return response.json["error"]["param"].removeprefix("input.messages.0."), response.json["error"]["message"]
 
 
 def test_text_parts_become_one_text(api: Api, sessions: Sessions) -> None:

@@ -151,14 +151,14 @@ def test_end_of_an_ingest_is_told_where_its_request_says(api: Api) -> None:
         files = upload(api, (b"x", "a.txt"), webhook=json.dumps(wrong))
         assert texts.status_code == 422
         assert files.status_code in (400, 422)
-        assert {response.json["error"]["field"] for response in (texts, files)} == {f"webhook{field}"}
+        assert {response.json["error"]["param"] for response in (texts, files)} == {f"webhook{field}"}
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED)
 def test_wrong_field_is_a_422_that_names_it(api: Api, changes: dict[str, Any], field: str) -> None:
     """Whatever can't be accepted is refused with the path of the field, and nothing is kept."""
     response = api.post("/v1/documents", json={**GIVEN, **changes})
-    assert (response.status_code, response.json["error"]["field"]) == (422, field), response.text
+    assert (response.status_code, response.json["error"]["param"]) == (422, field), response.text
     assert api.get("/v1/documents").json["data"] == []
     assert api.get("/v1/collections").json["data"] == []
     assert api.get("/v1/jobs").json["data"] == []
@@ -168,7 +168,7 @@ def test_wrong_field_is_a_422_that_names_it(api: Api, changes: dict[str, Any], f
 def test_malformed_body_is_a_400_that_says_where(api: Api, raw: bytes, field: str | None) -> None:
     """The same reading as every other body's."""
     response = api.post("/v1/documents", data=raw, content_type="application/json")
-    assert (response.status_code, response.json["error"]["field"]) == (400, field), response.text
+    assert (response.status_code, response.json["error"]["param"]) == (400, field), response.text
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_wrong_form_is_a_422_that_names_the_field(
 ) -> None:
     """Text fields go through the same checks as JSON."""
     response = upload(api, *files, **fields)
-    assert (response.status_code, response.json["error"]["field"]) == (422, field), response.text
+    assert (response.status_code, response.json["error"]["param"]) == (422, field), response.text
     assert api.get("/v1/documents").json["data"] == []
 
 
@@ -219,7 +219,7 @@ def test_wrong_form_is_a_422_that_names_the_field(
 def test_metadata_that_is_no_json_object_is_named(api: Api, metadata: str, field: str) -> None:
     """The text of a form's field is read like a body."""
     response = upload(api, (b"x", "a.txt"), metadata=metadata)
-    assert (response.status_code in (400, 422), response.json["error"]["field"]) == (True, field), response.text
+    assert (response.status_code in (400, 422), response.json["error"]["param"]) == (True, field), response.text
 
 
 @pytest.mark.parametrize("name", ["/etc/a.txt", "../../a.txt", " a.txt "])
@@ -272,7 +272,7 @@ def test_another_model_than_the_collections_is_refused(api: Api) -> None:
     api.bring()
     assert api.bring(model="embedder")["collection"] == "books"
     response = api.post("/v1/documents", json={**GIVEN, "model": "alpha"})
-    assert (response.status_code, response.json["error"]["field"]) == (422, "model")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "model")
 
 
 def test_pages_give_every_document_once_newest_first(api: Api) -> None:
@@ -302,7 +302,7 @@ def test_pages_give_every_document_once_newest_first(api: Api) -> None:
 def test_wrong_query_is_a_422_that_names_it(api: Api, query: str, field: str) -> None:
     """A list that would silently be another one than was asked for is refused."""
     response = api.get(f"/v1/{query}")
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
 
 
 @pytest.mark.parametrize(

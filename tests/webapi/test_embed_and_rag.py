@@ -12,6 +12,7 @@ from tasks import ids
 from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
 from tests import tables
 from tests.webapi.conftest import Api
 
@@ -45,7 +46,7 @@ REFUSED_QUESTIONS = [
 @pytest.mark.parametrize(("changes", "field"), REFUSED_TEXTS)
 def test_wrong_texts_are_a_422_that_names_the_place(api: Api, changes: dict[str, Any], field: str) -> None:
     response = api.post("/v1/jobs", json={"type": "embed", "input": {"texts": ["one"]}, **changes})
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED_QUESTIONS)
@@ -53,7 +54,7 @@ def test_wrong_question_is_a_422_that_names_the_field(api: Api, changes: dict[st
     api.bring()
     given = {"question": "Who?", "collection": "books"}
     response = api.post("/v1/jobs", json={"type": "rag", "input": given, **changes})
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
 
 
 def test_question_shows_the_model_that_will_answer(api: Api) -> None:
@@ -64,7 +65,7 @@ def test_question_shows_the_model_that_will_answer(api: Api) -> None:
 
 def test_ingest_is_no_job_to_be_asked_for_directly(api: Api) -> None:
     response = api.post("/v1/jobs", json={"type": "ingest", "input": {"collection": "books", "documents": []}})
-    assert (response.status_code, response.json["error"]["field"]) == (422, "type")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "type")
 
 
 def test_vectors_are_shown_where_one_job_is_asked_for(api: Api, sessions: Sessions) -> None:
@@ -76,7 +77,7 @@ def test_vectors_are_shown_where_one_job_is_asked_for(api: Api, sessions: Sessio
     tables.dispatch(sessions, job_id)
     claim = tables.claim(sessions, job_id, queue="embedder")
     assert claim is not None
-    outcome = Outcome(Status.SUCCEEDED, 2, 0, {"count": 2}, vectors=given)
+    outcome = Outcome(Status.SUCCEEDED, Spent(2), {"count": 2}, vectors=given)
     with sessions.begin() as session:
         attempts.finish(session, job_id, claim.attempt, claim.checkpoint, outcome)
     shown = api.get(job["links"]["self"]).json["result"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import socket
 import threading
@@ -19,6 +20,7 @@ from structlog.testing import capture_logs
 from db.session import Sessions
 from tests import tables
 from tests.webapi.conftest import Api, new_key
+from webapi import errors
 from webapi.app import create_app
 from webapi.settings import Settings
 
@@ -67,9 +69,27 @@ def test_what_is_not_there_has_the_one_error_shape(api: Api, method: str, path: 
     """Also what no route of ours answers."""
     response = api.ask(method, path)
     assert (response.status_code, response.json["error"]["code"]) == (status, code)
-    assert list(response.json["error"]) == ["code", "message", "field"]
+    assert list(response.json["error"]) == ["message", "type", "param", "code"]
     if status == 405:
         assert "GET" in response.headers["Allow"]
+
+
+def test_type_of_an_error_is_the_one_that_openai_has_for_its_status() -> None:
+    """Clients of theirs tell errors apart by it, whatever our code says."""
+    by_status = {
+        400: "invalid_request_error",
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        409: "invalid_request_error",
+        413: "invalid_request_error",
+        422: "invalid_request_error",
+        429: "rate_limit_error",
+        500: "server_error",
+        503: "server_error",
+    }
+    told = {status: json.loads(errors.answer(status, "x", "y").data)["error"]["type"] for status in by_status}
+    assert told == by_status
 
 
 def test_unforeseen_error_is_logged_and_told_to_nobody(app: Flask, api: Api, caplog: pytest.LogCaptureFixture) -> None:
@@ -82,7 +102,11 @@ def test_unforeseen_error_is_logged_and_told_to_nobody(app: Flask, api: Api, cap
     with capture_logs() as logs, caplog.at_level(logging.DEBUG):
         response = api.get("/v1/models")
     assert (response.status_code, response.json["error"]["code"]) == (500, "internal")
-    assert [(entry["event"], entry["kind"]) for entry in logs] == [("unforeseen", "RuntimeError")]
+    assert response.json["error"]["type"] == "server_error"
+    assert [(entry["event"], entry.get("kind")) for entry in logs] == [
+        ("unforeseen", "RuntimeError"),
+        ("request", None),
+    ]
     assert "secret" not in response.text + str(logs) + caplog.text
 
 
@@ -96,7 +120,7 @@ def test_pool_that_has_run_dry_is_called_so(app: Flask, api: Api) -> None:
         response = api.get("/v1/jobs")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert "connections of this process" in response.json["error"]["message"]
-    assert [entry["event"] for entry in logs] == ["connections_used_up"]
+    assert [entry["event"] for entry in logs] == ["connections_used_up", "request"]
     assert api.get("/v1/jobs").status_code == 200
 
 

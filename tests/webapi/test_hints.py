@@ -7,8 +7,9 @@ import pytest
 
 from tasks.errors import InvalidField
 from tests.webapi.conftest import Api
-from webapi import hints, schemas
+from webapi import hints
 from webapi.api import load
+from webapi.v1.jobs.requests import KINDS
 
 GENERATE = {"type": "generate", "input": {"prompt": "one"}}
 CHAT = {"type": "chat", "input": {"messages": [{"role": "user", "content": "one"}]}}
@@ -43,7 +44,7 @@ JOBS = [
 def test_unknown_field_of_a_job_is_told_what_it_is_called_here(given: dict[str, Any], field: str, said: str) -> None:
     """Also where it is why a required field is missing."""
     with pytest.raises(InvalidField) as refused:
-        load(schemas.KINDS[given["type"]], given)
+        load(KINDS[given["type"]], given)
     assert refused.value.field == field
     assert said in str(refused.value)
 
@@ -66,7 +67,7 @@ def test_every_route_tells_the_near_field(
     if "data" in options:
         options = {"data": {**options["data"], "file": (io.BytesIO(b"one"), "one.txt")}}
     error = api.ask(method, path, **options).json["error"]
-    assert (error["code"], error["field"]) == ("invalid_value", field)
+    assert (error["code"], error["param"]) == ("invalid_value", field)
     assert error["message"] == f"unknown field; did you mean {said}?"
 
 

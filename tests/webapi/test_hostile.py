@@ -123,7 +123,7 @@ def test_grammars_and_engine_options_are_refused(served: Served) -> None:
         error = served.client.post("/v1/jobs", json=job)
         name = next(iter(extra))
         expected = (422, f"{where}.{name}" if where else name)
-        assert (error.status_code, error.json()["error"]["field"]) == expected
+        assert (error.status_code, error.json()["error"]["param"]) == expected
 
 
 def test_damaged_heads_are_refused(served: Served) -> None:

@@ -48,7 +48,7 @@ def test_another_request_under_the_key_is_refused(api: Api, sessions: Sessions) 
         post(api, "k", {}, f"/v1/jobs/{job['id']}/retry"),
     ):
         error = response.json["error"]
-        assert (response.status_code, error["field"]) == (422, "Idempotency-Key")
+        assert (response.status_code, error["param"]) == (422, "Idempotency-Key")
         assert error["code"] == "idempotency_mismatch"
     assert counted(sessions, "jobs") == 1
     assert counted(sessions, "documents") == 0
@@ -65,7 +65,7 @@ def test_tenants_do_not_share_keys(api: Api, theirs: Api) -> None:
 def test_key_that_cannot_be_one_is_refused(api: Api, key: str) -> None:
     """A key is 1 to 255 visible ASCII characters."""
     response = post(api, key)
-    assert (response.status_code, response.json["error"]["field"]) == (422, "Idempotency-Key")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "Idempotency-Key")
     assert post(api, "~" * 255).status_code == 202
 
 

@@ -95,14 +95,14 @@ def test_filters_narrow_the_list(api: Api, sessions: Sessions, client: redis.Red
 def test_wrong_query_is_a_422_that_names_it(api: Api, query: str, field: str) -> None:
     """A list that would silently be another one than was asked for is refused."""
     response = api.get(f"/v1/jobs?{query}")
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "x", "nan", "inf"])
 def test_wrong_wait_is_a_422(api: Api, wait: str) -> None:
     """A wait is 0 to 60 seconds."""
     response = api.get(f"/v1/jobs/{api.submit()['id']}?wait={wait}")
-    assert (response.status_code, response.json["error"]["field"]) == (422, "wait")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "wait")
 
 
 @pytest.mark.parametrize("shown", ["job_" + "0" * 32, "job_" + "z" * 32, "x", "%00", "job_" + "0" * 5000, "..%2f.."])

@@ -130,4 +130,4 @@ def test_thousands_of_parts_are_a_422(api: Api) -> None:
     for raw in (part("title", b"x") * 100_000, part("file", b"x", filename="a.txt") * 100_000):
         response = api.post("/v1/documents", data=raw + END, content_type="multipart/form-data; boundary=x")
         assert response.status_code in (400, 422)
-        assert response.json["error"]["field"] in ("title", "file")
+        assert response.json["error"]["param"] in ("title", "file")

@@ -19,9 +19,10 @@ from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tests import shelves, tables
 from tests.webapi.conftest import Api
-from webapi import search as search_module
+from webapi.v1.search import views
 
 D = 4
 ASKED = {"query": "one", "collection": "books"}
@@ -59,7 +60,7 @@ REFUSED = [
 def vectors(texts: list[str]) -> Outcome:
     """Every text is embedded in the first direction."""
     rows = np.repeat(np.eye(D, dtype=np.float32)[:1], len(texts), axis=0)
-    return Outcome(Status.SUCCEEDED, 1, 0, {"count": len(texts)}, vectors=rows)
+    return Outcome(Status.SUCCEEDED, Spent(1), {"count": len(texts)}, vectors=rows)
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_wrong_field_is_a_422_that_names_it(
     """And no job is made for it."""
     shelve(sessions, caller, api, "one")
     response = api.post("/v1/search", json={**ASKED, **changes})
-    assert (response.status_code, response.json["error"]["field"]) == (422, field), response.text
+    assert (response.status_code, response.json["error"]["param"]) == (422, field), response.text
     assert api.get("/v1/jobs?type=embed").json["data"] == []
 
 
@@ -172,7 +173,7 @@ def test_wrong_field_is_a_422_that_names_it(
 def test_malformed_body_is_a_400(api: Api, raw: bytes, field: str | None) -> None:
     """The same reading as every other body's."""
     response = api.post("/v1/search", data=raw, content_type="application/json")
-    assert (response.status_code, response.json["error"]["field"]) == (400, field)
+    assert (response.status_code, response.json["error"]["param"]) == (400, field)
 
 
 def test_unknown_collection_is_a_404(api: Api) -> None:
@@ -201,7 +202,7 @@ def test_search_past_its_time_is_a_503_and_its_job_is_cancelled(
     """Nobody waits for it any more."""
     shelve(sessions, caller, api, "one")
     tables.worker(sessions, "w1", model="embedder")
-    monkeypatch.setattr(search_module, "WAIT_S", 0.05)
+    monkeypatch.setattr(views, "WAIT_S", 0.05)
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     [job] = api.get("/v1/jobs?type=embed").json["data"]
@@ -215,10 +216,10 @@ def test_failed_embedding_is_told(
     api: Api, sessions: Sessions, caller: Caller, embedding: Any, code: str, status: int, field: str | None
 ) -> None:
     """A query that is too long is the client's; the rest is ours."""
-    embedding(lambda _: Outcome(Status.FAILED, 0, 0, error=(code, "no")))
+    embedding(lambda _: Outcome(Status.FAILED, error=(code, "no")))
     shelve(sessions, caller, api, "one")
     response = api.post("/v1/search", json=ASKED)
-    assert (response.status_code, response.json["error"]["field"]) == (status, field)
+    assert (response.status_code, response.json["error"]["param"]) == (status, field)
 
 
 def test_model_that_is_no_longer_served_is_told(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:
@@ -227,7 +228,7 @@ def test_model_that_is_no_longer_served_is_told(app: Flask, api: Api, sessions: 
     serving = app.extensions["forebay"]
     serving.catalog = {name: model for name, model in serving.catalog.items() if name != "embedder"}
     response = api.post("/v1/search", json=ASKED)
-    assert (response.status_code, response.json["error"]["field"]) == (422, "collection")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "collection")
 
 
 def test_model_that_was_exchanged_is_told(api: Api, sessions: Sessions, caller: Caller, embedding: Any) -> None:
@@ -235,7 +236,7 @@ def test_model_that_was_exchanged_is_told(api: Api, sessions: Sessions, caller: 
     embedding(vectors)
     shelve(sessions, caller, api, "one", rows=[[1, 0]])
     response = api.post("/v1/search", json=ASKED)
-    assert (response.status_code, response.json["error"]["field"]) == (422, "collection")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "collection")
 
 
 def test_search_in_a_collection_made_anew_meanwhile_is_a_503(

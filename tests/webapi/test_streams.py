@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +17,13 @@ from tasks import ids
 from tasks.doors import reading
 from tasks.queues.places import Wait
 from tasks.streams import follow, stream
-from tasks.streams.transcript import PROGRESS, RESUMED
+from tasks.streams.events import Progress, Resumed
 from tests import tables
+from tests.support import entries
 from tests.support.events import Event, read
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import streams
+from webapi.v1.jobs import streams
 
 Open = Callable[..., Iterator[Event]]
 
@@ -61,7 +63,7 @@ def test_stream_read_before_the_run_sees_all_of_it(
     assert next(events) == Event(None, "queued", {"position": 0, "estimated_start_s": None})
     run = byhand.run(sessions, client, job["id"])
     assert next(events) == Event("1-1", "started", {"attempt": 1, "worker": "w1"})
-    run.event(PROGRESS, {"done": 1, "total": 2})
+    run.event(Progress(1, 2))
     assert next(events) == Event("1-2", "progress", {"done": 1, "total": 2})
     run.say("Hel")
     assert next(events) == Event("1-3", "delta", {"text": "Hel"})
@@ -145,7 +147,7 @@ def test_stream_after_the_end_is_what_it_was(
     assert next(live).type == "queued"
     run = byhand.run(sessions, client, job["id"])
     run.say("a", "b")
-    run.event(PROGRESS, {"done": 1, "total": 1})
+    run.event(Progress(1, 1))
     run.succeed()
     as_it_was = list(live)
     if lost:
@@ -227,10 +229,10 @@ def test_malformed_number_is_a_422_that_names_where_it_stood(api: Api, value: st
     """A reader that would silently be sent everything again is told instead."""
     job = api.submit()
     response = api.get(f"/v1/jobs/{job['id']}/events?after={value}")
-    assert (response.status_code, response.json["error"]["field"]) == (422, "after")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "after")
     if value.isascii() and "%" not in value:
         response = api.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": value})
-        assert (response.status_code, response.json["error"]["field"]) == (422, "Last-Event-ID")
+        assert (response.status_code, response.json["error"]["param"]) == (422, "Last-Event-ID")
 
 
 def test_stream_goes_on_through_another_attempt(
@@ -243,7 +245,7 @@ def test_stream_goes_on_through_another_attempt(
     events = open_events(job)
     assert [next(events).id for _ in range(3)] == ["1-1", "1-2", "1-3"]
     second = byhand.run(sessions, client, job["id"])
-    second.event(RESUMED, {"attempt": 2})
+    second.event(Resumed(2))
     assert first.writer.append(first.so_far.entries) == "fenced"
     second.say("c")
     second.succeed()
@@ -276,7 +278,7 @@ def test_stream_ends_though_redis_never_tells(
     run.say("a")
     events = open_events(job)
     assert [next(events).number for _ in range(2)] == [1, 2]
-    run.so_far.add("delta", {"text": "b"}, tokens=1)
+    run.so_far.add(entries.said("b"))
     client.flushall()
     run.succeed(announce=False)
     assert [(event.number, event.type) for event in events] == [(3, "delta"), (4, "succeeded")]
@@ -374,3 +376,18 @@ def test_dispatched_job_still_shows_its_place(api: Api, sessions: Sessions, open
     job = api.submit()
     tables.dispatch(sessions, ids.parse(job["id"]))
     assert next(open_events(job)).type == "queued"
+
+
+def test_end_that_the_version_before_wrote_is_shown_as_it_was(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """It lies in Redis when this version starts, or comes from a worker not yet replaced: a list, with the job."""
+    job = api.submit()
+    run = byhand.run(sessions, client, job["id"])
+    events = open_events(job)
+    assert next(events).type == "started"
+    run.say("hi")
+    run.succeed(announce=False)
+    shown = api.job(job["id"])
+    client.xadd(stream.key(run.job_id), {"j": json.dumps(["succeeded", shown, 0, []])}, id="1-3")
+    assert list(events) == [Event("1-2", "delta", {"text": "hi"}), Event("1-3", "succeeded", shown)]

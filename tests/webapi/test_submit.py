@@ -132,7 +132,7 @@ def test_chat_keeps_its_messages(api: Api, sessions: Sessions) -> None:
 def test_wrong_field_is_a_422_that_names_it(api: Api, changes: dict[str, Any], field: str) -> None:
     """Whatever can't be accepted is refused with the path of the field, and nothing is stored."""
     response = api.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "one"}, **changes})
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
     assert api.get("/v1/jobs").json["data"] == []
 
 
@@ -140,7 +140,7 @@ def test_wrong_field_is_a_422_that_names_it(api: Api, changes: dict[str, Any], f
 def test_wrong_conversation_is_a_422_that_names_the_place(api: Api, changes: dict[str, Any], field: str) -> None:
     """The path goes into lists by number."""
     response = api.post("/v1/jobs", json={**CHAT, **changes})
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
 
 
 @pytest.mark.parametrize(

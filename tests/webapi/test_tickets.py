@@ -40,9 +40,10 @@ def events(app: Flask, job_id: str, ticket: str, **options: Any) -> TestResponse
 def refused(response: TestResponse) -> bool:
     """Whether it is the one answer to a ticket that isn't good, which names it and no reason."""
     return response.status_code == 401 and response.json["error"] == {
-        "code": "unauthorized",
         "message": "the ticket is not one for this, or has expired",
-        "field": "ticket",
+        "type": "authentication_error",
+        "param": "ticket",
+        "code": "unauthorized",
     }
 
 

@@ -44,7 +44,7 @@ def test_job_that_would_expire_before_it_may_start_is_refused(api: Api) -> None:
     """That is the client's slip, and nothing is stored."""
     given = {"type": "generate", "input": {"prompt": "x"}, "run_at": ahead(hours=2), "expires_at": ahead(hours=1)}
     response = api.post("/v1/jobs", json=given)
-    assert (response.status_code, response.json["error"]["field"]) == (422, "run_at")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "run_at")
     assert api.get("/v1/jobs").json["data"] == []
 
 
@@ -70,7 +70,7 @@ def test_wrong_time_of_documents_is_refused_by_name(api: Api, given: dict[str, A
     texts = {"collection": "books", "documents": [{"text": "one"}], **given}
     form = {"collection": "books", "file": (a_file(), "a.txt"), field: str(value)}
     for response in (api.post("/v1/documents", json=texts), api.post("/v1/documents", data=form)):
-        assert (response.status_code, response.json["error"]["field"]) == (422, field)
+        assert (response.status_code, response.json["error"]["param"]) == (422, field)
 
 
 def test_retry_asks_the_same_again_and_names_the_old_job(api: Api, sessions: Sessions, client: redis.Redis) -> None:

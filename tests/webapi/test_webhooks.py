@@ -14,7 +14,7 @@ from tasks.webhooks.endpoints import MAX_ENDPOINTS
 from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import webhook_schemas
+from webapi.v1.webhooks import requests
 from workers.webhooks.courier import Courier
 
 URL = "https://example.com/hooks"
@@ -86,18 +86,18 @@ def test_webhook_is_changed_and_deleted(api: Api) -> None:
 def test_bad_webhook_is_refused_by_field(api: Api, body: dict[str, Any], field: str) -> None:
     """Everything that can't be accepted is a 422 that names it, in a job's own webhook too."""
     response = api.post("/v1/webhooks", json=body)
-    assert (response.status_code, response.json["error"]["field"]) == (422, field)
+    assert (response.status_code, response.json["error"]["param"]) == (422, field)
     assert api.get("/v1/webhooks").json["data"] == []
     if field != "description":
         response = api.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "x"}, "webhook": body})
-        assert (response.status_code, response.json["error"]["field"]) == (422, f"webhook.{field}")
+        assert (response.status_code, response.json["error"]["param"]) == (422, f"webhook.{field}")
 
 
 @pytest.mark.parametrize("disabled", ["true", 1, 0, "no"])
 def test_only_a_boolean_disables(api: Api, disabled: Any) -> None:
     """No text or number is taken for one."""
     response = api.ask("PATCH", make(api)["links"]["self"], json={"disabled": disabled})
-    assert (response.status_code, response.json["error"]["field"]) == (422, "disabled")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "disabled")
 
 
 def test_job_names_a_receiver(api: Api, sessions: Sessions, client: Any) -> None:
@@ -120,7 +120,7 @@ def test_more_webhooks_than_one_may_have_are_refused(api: Api) -> None:
     assert len(api.get("/v1/webhooks").json["data"]) == MAX_ENDPOINTS
 
 
-@given(url=st.from_regex(re.compile(webhook_schemas.URL_PATTERN, re.ASCII)))
+@given(url=st.from_regex(re.compile(requests.URL_PATTERN, re.ASCII)))
 def test_url_that_the_page_describes_is_accepted(url: str) -> None:
     """Whatever the settings say: the page promises no more than is kept."""
     destinations.parse(url.rstrip("\n"), WebhookPolicy())  # which Python's $ lets pass
@@ -150,7 +150,7 @@ def test_deliveries_are_listed_by_webhook_job_and_status(api: Api) -> None:
 def test_bad_query_is_refused_by_field(api: Api, query: str) -> None:
     """A wrong filter is told, not taken for no filter."""
     response = api.get(f"/v1/deliveries?{query}")
-    assert (response.status_code, response.json["error"]["field"]) == (422, query.partition("=")[0])
+    assert (response.status_code, response.json["error"]["param"]) == (422, query.partition("=")[0])
 
 
 def test_trial_and_redelivery_are_deliveries(api: Api, sessions: Sessions) -> None:

@@ -1,4 +1,4 @@
-"""What tests of a run need: a claim, a pen on a fake Redis, an engine that echoes."""
+"""What tests of a run need: a claim, a publisher on a fake Redis, an engine that echoes."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from tests.support.post import Post
 from workers import heartbeat
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
-from workers.publisher import Pen
+from workers.publisher import Publisher
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
 from workers.stages.generation import Ending, Generation
@@ -45,7 +45,7 @@ class Bench:
             "type": "generate",
             "stage": "generate",
             "model": "echo",
-            "handed": None,
+            "stage_input": None,
             "lane": "interactive",
             "seed": 7,
             "input": {"prompt": "one two three four five six seven eight nine ten"},
@@ -61,23 +61,27 @@ class Bench:
         )
         return Attempt(whole)
 
-    def pen(self, attempt: Attempt, *, newest: bool = True, silent: Callable[[], bool] = lambda: False) -> Pen:
+    def publisher(
+        self, attempt: Attempt, *, newest: bool = True, silent: Callable[[], bool] = lambda: False
+    ) -> Publisher:
         writer = Writer(self.client, self.job_id, attempt.claim.attempt, 60)
         sent = None
         if attempt.claim.attempt > 1:
             attempt.transcript = stream.take_over(writer, attempt.claim.checkpoint)
             sent = len(attempt.transcript.entries)
-        return Pen(writer, attempt.transcript, lambda: newest, silent, sent)
+        return Publisher(writer, attempt.transcript, lambda: newest, silent, sent)
 
     def run(
         self,
         attempt: Attempt,
         engine: Engine,
-        pen: Pen | None = None,
+        publisher: Publisher | None = None,
         stall_s: float = 60,
         quarantine: Quarantine | None = None,
     ) -> Ending:
-        return Generation(attempt, pen or self.pen(attempt), engine, quarantine or Quarantine(), "w", stall_s).run()
+        return Generation(
+            attempt, publisher or self.publisher(attempt), engine, quarantine or Quarantine(), "w", stall_s
+        ).run()
 
     def entries(self) -> list[Entry]:
         return [event.entry for event in stream.read(self.client, self.job_id)]
@@ -99,7 +103,7 @@ def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redi
         dispatcher = Dispatcher(Post(), sessions, tables.LEASE_S)
         worker = Worker(
             id=f"w{len(made) + 1}",
-            model=model,
+            queue=model,
             slots=2,
             embeds=model == "embedder",
             engine=None if model == catalog.CONTROL else engine or Echo(model, slots=2, context=64),

@@ -4,12 +4,12 @@ import uuid
 from typing import Any
 
 from db.session import Sessions
-from tasks.documents import ingest, questions, ranking
+from tasks.documents import questions, ranking
 from tasks.documents.ingest import NewDocument
 from tasks.jobs import jobs
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tests import tables
+from tests import shelves, tables
 from workers.engines.echo import Echo
 
 FACTS = "The red lamp is in the kitchen.\n\nOscar likes honey.\n\nThe boat costs 42 coins."
@@ -27,7 +27,7 @@ def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
 
 def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
     with sessions.begin() as session:
-        job_id = ingest.ingest(session, tables.MODELS, caller, "facts", None, new, "interactive", 5, {}).id
+        job_id = shelves.bring(session, caller, "facts", new).id
     tables.dispatch(sessions, job_id)
     return job_id
 
@@ -36,7 +36,7 @@ def asking(sessions: Sessions, caller: Caller, question: str, **params: Any) -> 
     given = {"question": question, "collection": "facts", "top_k": 2}
     wanted = tables.submission(type="rag", input=given, params={"temperature": 0, **params})
     with sessions.begin() as session:
-        job_id = questions.submit(session, tables.MODELS, caller, wanted).id
+        job_id = jobs.insert(session, caller, questions.plan(session, tables.MODELS, caller, wanted)).id
     tables.dispatch(sessions, job_id)
     return job_id
 

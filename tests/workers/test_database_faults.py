@@ -14,10 +14,11 @@ from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tests import severed, tables
 from tests.support.waiting import until
-from workers import heartbeat, run
+from workers import run, threads
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.worker import Worker
@@ -32,7 +33,7 @@ def claimed(sessions: Sessions, caller: Caller) -> Attempt:
 
 
 def settled(worker: Worker, attempt: Attempt) -> None:
-    record = run.settle(worker, attempt, Outcome(Status.SUCCEEDED, 4, 1, {"text": "x"}))
+    record = run.finish(worker, attempt, Outcome(Status.SUCCEEDED, Spent(4, 1), {"text": "x"}))
     assert record is not None
     assert (record.status, record.result) == ("succeeded", {"text": "x"})
 
@@ -75,12 +76,12 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
 
 
 def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: Caller, worker: Worker) -> None:
-    """No heart can be heard meanwhile, for longer than a lease: the run goes on, and is written when it can be."""
+    """No heartbeat gets through meanwhile, for longer than a lease: the run goes on, and is written when it can be."""
     assert isinstance(worker.engine, Echo)
     worker.engine.token_s = 0.1
     job_id = tables.submit(sessions, caller).id
     tables.dispatch(sessions, job_id)
-    beside = heartbeat.start(worker)
+    beside = threads.start(worker)
     running = threading.Thread(target=run.run, args=(worker, job_id))
     running.start()
     until(lambda: len(stream.read(worker.client, job_id)) >= 2)

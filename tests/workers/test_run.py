@@ -1,4 +1,4 @@
-"""A worker's run, heart and ear, on real PostgreSQL and Redis with the echo engine."""
+"""A worker's runs, heartbeat and listener for cancellations, on real PostgreSQL and Redis with the echo engine."""
 
 import threading
 import time
@@ -7,24 +7,28 @@ from dataclasses import replace
 
 import pytest
 import redis
+import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
-from tasks import errors
+from tasks import errors, ids
 from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
-from tasks.streams.transcript import DELTA, STARTED, Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
+from tests.support import entries
 from tests.support.waiting import until
-from workers import heartbeat, run
+from workers import cancellations, heartbeat, run, stages, threads
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
+from workers.patience import Patience
 from workers.worker import Worker
 
 
@@ -62,8 +66,7 @@ def test_run_takes_a_job_from_message_to_record(sessions: Sessions, caller: Call
     assert record.result == {"text": "one two three four", "finish_reason": "stop"}
     assert tables.usage_rows(sessions, job_id) == [(4, 4)]
     events = stream.read(worker.client, job_id)
-    assert events[-1].entry.type == "succeeded"
-    assert events[-1].entry.data == record.as_json()
+    assert events[-1].entry.event == record.end()
     assert worker.held() == []
     assert worker.job_s is not None
 
@@ -99,29 +102,29 @@ def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worke
     thread.join()
 
 
-def test_cancel_is_heard_at_once_and_by_the_heart(sessions: Sessions, caller: Caller, worker: Worker) -> None:
-    """By the ear when Redis carries it, by the heartbeat's answer when it doesn't; nothing more is published."""
-    ear = threading.Thread(target=heartbeat.listen, args=(worker,))
-    for by_ear in (False, True):
+def test_cancel_is_heard_at_once_and_by_the_heartbeat(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """At once when Redis carries it, by the heartbeat's answer when it doesn't; nothing more is published."""
+    listener = threading.Thread(target=cancellations.listen, args=(worker,))
+    for by_redis in (False, True):
         job_id = dispatched(sessions, caller)
         thread = in_thread(worker, job_id)
-        if by_ear:
-            ear.start()
+        if by_redis:
+            listener.start()
             until(lambda: worker.client.pubsub_numsub(endings.CANCELS)[0][1])
         with sessions.begin() as session:
             _, closing = endings.cancel(session, worker.client, caller, job_id, 60)
         assert closing is not None
-        if by_ear:
+        if by_redis:
             endings.announce(worker.client, closing, 60)
         else:
             heartbeat.beat(worker)
         thread.join(30)
         assert not thread.is_alive()
         assert tables.column(sessions, job_id, "status") == "cancelled"
-        if by_ear:
-            assert stream.read(worker.client, job_id)[-1].entry.type == "cancelled"
+        if by_redis:
+            assert entries.told(stream.read(worker.client, job_id))[-1] == "cancelled"
     worker.gone.set()
-    ear.join()
+    listener.join()
 
 
 def test_drained_worker_hands_its_jobs_back_and_claims_none(sessions: Sessions, caller: Caller, worker: Worker) -> None:
@@ -163,6 +166,8 @@ def test_job_that_postgresql_says_runs_here_and_does_not_is_handed_back(
     """A claim whose answer was lost: at the second heartbeat the job waits again, and no crash is counted."""
     job_id, kept = dispatched(sessions, caller), dispatched(sessions, caller)
     thread = in_thread(worker, kept)
+    assert isinstance(worker.engine, Echo)
+    worker.engine.token_s = 30
     tables.claim(sessions, job_id)
     heartbeat.beat(worker)
     assert tables.column(sessions, job_id, "status") == "running"
@@ -170,6 +175,7 @@ def test_job_that_postgresql_says_runs_here_and_does_not_is_handed_back(
     assert tables.column(sessions, job_id, "status") == "queued"
     assert tables.column(sessions, job_id, "crashes") == 0
     assert tables.column(sessions, kept, "status") == "running"
+    worker.stop(kept, Stop.ENDED)
     thread.join()
 
 
@@ -208,7 +214,7 @@ def test_cut_off_worker_claims_nothing(sessions: Sessions, caller: Caller, worke
 
 
 def test_checkpoint_does_not_wait_for_who_holds_the_row(sessions: Sessions, caller: Caller, worker: Worker) -> None:
-    """Somebody is ending the job and takes long: the heart beats on without this checkpoint."""
+    """Somebody is ending the job and takes long: the heartbeat goes on without this checkpoint."""
     job_id = dispatched(sessions, caller)
     thread = in_thread(worker, job_id)
     with sessions.begin() as session:
@@ -219,7 +225,7 @@ def test_checkpoint_does_not_wait_for_who_holds_the_row(sessions: Sessions, call
     thread.join()
 
 
-def test_heart_beats_on_while_somebody_holds_the_jobs(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+def test_heartbeat_goes_on_while_somebody_holds_the_jobs(sessions: Sessions, caller: Caller, worker: Worker) -> None:
     """A long lock on the table of jobs is nobody's death: the lease is renewed without it."""
     job_id = dispatched(sessions, caller)
     thread = in_thread(worker, job_id)
@@ -228,7 +234,7 @@ def test_heart_beats_on_while_somebody_holds_the_jobs(sessions: Sessions, caller
         session.execute(text("LOCK TABLE jobs"))
         heartbeat.beat(worker)
         with sessions() as other:
-            assert workers.strength(other, worker.model, tables.LEASE_S).workers == 1
+            assert workers.strength(other, worker.queue, tables.LEASE_S).workers == 1
     assert not worker.cut_off
     thread.join()
 
@@ -271,7 +277,7 @@ def test_slip_in_a_thread_does_not_end_it(worker: Worker) -> None:
             worker.gone.set()
         raise ZeroDivisionError("a slip")
 
-    heartbeat._every(worker, 0.001, act)
+    threads.every(worker, 0.001, act)
     assert len(rounds) == 2
 
 
@@ -292,9 +298,9 @@ def test_end_waits_for_the_database(
     class Flaky:
         begin = staticmethod(try_begin)
 
-    monkeypatch.setattr(run, "_PATIENCE_S", 0)
+    worker.patience = Patience(pause_s=0)
     worker.sessions = Flaky()  # type: ignore[assignment]
-    record = run.settle(worker, Attempt(claim), Outcome(Status.SUCCEEDED, 4, 0, {"text": ""}))
+    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, Spent(4), {"text": ""}))
     assert record is not None
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
@@ -315,7 +321,7 @@ def test_bug_in_a_run_fails_the_job_and_not_the_worker(sessions: Sessions, calle
     assert worker.held() == []
 
 
-def test_cut_off_worker_falls_silent_until_its_heart_is_heard(worker: Worker) -> None:
+def test_cut_off_worker_falls_silent_until_its_heartbeat_is_through(worker: Worker) -> None:
     """The lease is the worker's own knowledge too."""
     assert not worker.cut_off
     worker.renew(time.monotonic() - tables.LEASE_S - 1)
@@ -339,9 +345,9 @@ def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
     sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
-    monkeypatch.setattr(run, "_PATIENCE_S", 0)
-    outcome = Outcome(Status.SUCCEEDED, 4, 4, {"text": float("nan")})
-    monkeypatch.setitem(run._STAGES, "generate", lambda *_: outcome)
+    worker.patience = Patience(pause_s=0)
+    outcome = Outcome(Status.SUCCEEDED, Spent(4, 4), {"text": float("nan")})
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
     job_id = dispatched(sessions, caller)
     run.run(worker, job_id)
     with sessions() as session:
@@ -354,9 +360,9 @@ def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
 def test_next_stage_that_postgresql_refuses_fails_the_job(
     sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_PATIENCE_S", 0)
-    onward = Onward("generate", "alpha", handed={"passages": float("nan")})
-    monkeypatch.setitem(run._STAGES, "generate", lambda *_: onward)
+    worker.patience = Patience(pause_s=0)
+    onward = Onward("generate", "alpha", stage_input={"passages": float("nan")})
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: onward)
     job_id = dispatched(sessions, caller)
     run_to_its_end(worker, job_id)
     assert tables.column(sessions, job_id, "status") == "failed"
@@ -370,9 +376,9 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     claim = tables.claim(sessions, job_id)
     assert claim is not None
     older = Transcript()
-    older.add(STARTED, {"attempt": 1}, tokens=4)
+    older.add(entries.started())
     for word in ("one ", "two ", "three "):
-        older.add(DELTA, {"text": word}, tokens=1)
+        older.add(entries.said(word))
     stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
     with sessions.begin() as session:
         attempts.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))
@@ -381,10 +387,28 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     def unreadable(*_: object) -> Transcript:
         raise redis.ConnectionError("no")
 
-    monkeypatch.setattr(run, "_PATIENCE_S", 0)
+    worker.patience = Patience(pause_s=0)
     monkeypatch.setattr(stream, "take_over", unreadable)
     run.run(worker, job_id)
     events = stream.read(worker.client, job_id)
     assert {event.attempt for event in events} == {2}
     assert [event.entry.seq for event in events] == list(range(1, len(events) + 1))
     assert transcript.fold(event.entry for event in events).text == "one two three four"
+
+
+def test_every_line_of_a_run_names_its_job_and_the_next_one_does_not(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """As clients know it, whoever writes the line, and with the attempt from the claim on."""
+    job_id = dispatched(sessions, caller)
+    seen: list[dict[str, object]] = []
+
+    class Noting(Echo):
+        def prompt(self, text: str) -> Prompt:
+            seen.append(structlog.contextvars.get_contextvars())
+            return super().prompt(text)
+
+    worker.engine = Noting("alpha", slots=1, context=64)
+    run.run(worker, job_id)
+    assert seen == [{"job_id": ids.show(job_id), "queue": "alpha", "attempt": 1}]
+    assert structlog.contextvars.get_contextvars() == {}

@@ -14,7 +14,6 @@ from tests import tables
 from tests.workers.conftest import MakeWorker
 from workers import slot
 from workers.attempt import Attempt, Stop
-from workers.slot import Slot
 from workers.worker import Worker
 
 
@@ -51,27 +50,27 @@ def waiting(sessions: Sessions, caller: Caller, lane: str = "interactive", statu
 def test_slot_is_wanted_by_a_tenant_who_waits_and_has_none(
     sessions: Sessions, caller: Caller, neighbour: Caller, full: Worker, status: Status
 ) -> None:
-    held = Slot(full, running(sessions, caller))
-    held.check()
+    held, attempt = full.slot(), running(sessions, caller)
+    held.check(attempt)
     waiting(sessions, neighbour, status=status)
     with pytest.raises(errors.GaveWay):
-        held.check()
+        held.check(attempt)
 
 
 def test_slot_is_wanted_until_tenants_have_as_many(
     sessions: Sessions, caller: Caller, neighbour: Caller, full: Worker
 ) -> None:
     """One more or less is no reason: the job would come back for the other's."""
-    held = Slot(full, running(sessions, caller))
+    held, attempt = full.slot(), running(sessions, caller)
     running(sessions, neighbour)
     waiting(sessions, caller)
     waiting(sessions, neighbour)
-    held.check()
+    held.check(attempt)
     running(sessions, caller)
-    held.check()
+    held.check(attempt)
     running(sessions, caller)
     with pytest.raises(errors.GaveWay):
-        held.check()
+        held.check(attempt)
 
 
 @pytest.mark.parametrize(
@@ -87,20 +86,20 @@ def test_interactive_work_gives_no_slot_to_batch_work(
     other: str,
     gives: bool,
 ) -> None:
-    held = Slot(full, running(sessions, caller, own))
+    held, attempt = full.slot(), running(sessions, caller, own)
     waiting(sessions, neighbour, other)
     if not gives:
-        held.check()
+        held.check(attempt)
         return
     with pytest.raises(errors.GaveWay):
-        held.check()
+        held.check(attempt)
 
 
 def test_slot_is_kept_while_the_worker_has_another_that_is_free(
     sessions: Sessions, caller: Caller, neighbour: Caller, make_worker: MakeWorker
 ) -> None:
     waiting(sessions, neighbour)
-    Slot(make_worker(), running(sessions, caller)).check()
+    make_worker().slot().check(running(sessions, caller))
 
 
 def test_stopped_attempt_is_stopped_whoever_waits(
@@ -110,7 +109,7 @@ def test_stopped_attempt_is_stopped_whoever_waits(
     waiting(sessions, neighbour)
     attempt.stop(Stop.ENDED)
     with pytest.raises(errors.Cancelled):
-        Slot(full, attempt).check()
+        full.slot().check(attempt)
 
 
 @pytest.mark.parametrize(("stage", "crashes"), [(stages.GENERATE, 2), (stages.EMBED, 0)])

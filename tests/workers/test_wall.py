@@ -17,11 +17,11 @@ from workers.engines import hosting
 # It does what the child does before it reads a document, then what a document might that had taken it over.
 _PROGRAM = """
 import json, os, socket, subprocess
-from workers import extraction_child
+from workers.extraction import child
 gaps = None
 if {walled}:
-    extraction_child._load(*extraction_child._LIBRARIES["pdf"])
-    gaps = extraction_child._bound({{"memory_bytes": 1 << 30, "cpu_s": 60, "wall_s": 60}})
+    child._load(*child._LIBRARIES["pdf"])
+    gaps = child._bound({{"memory_bytes": 1 << 30, "cpu_s": 60, "wall_s": 60}})
 try:
     {attempt}
 except OSError as error:

@@ -1,1 +1,21 @@
-"""One file a stage: what a worker does for a part of a job."""
+"""What a worker does for a part of a job: one file a stage, found by the stage's name."""
+
+from collections.abc import Callable, Mapping
+
+from tasks.jobs import stages
+from tasks.jobs.outcomes import Onward, Outcome
+from workers.attempt import Attempt
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import embed, embed_documents, extract, generate, retrieve
+
+Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
+
+STAGES: Mapping[str, Stage] = {
+    stages.GENERATE: generate.generate,
+    stages.EMBED: embed.embed,
+    stages.EMBED_MANY: embed.embed,
+    stages.EXTRACT: extract.extract,
+    stages.EMBED_DOCUMENTS: embed_documents.embed_documents,
+    stages.RETRIEVE: retrieve.retrieve,
+}

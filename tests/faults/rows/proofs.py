@@ -23,7 +23,7 @@ TESTS: dict[str, Sequence[str]] = {
     "F31": (
         "tests/tasks/sweep/test_sweeper.py::test_cancel_ends_a_job_once_whatever_its_state",
         "tests/tasks/jobs/test_jobs.py::test_another_tenants_job_is_as_unknown_as_none",
-        "tests/workers/test_run.py::test_cancel_is_heard_at_once_and_by_the_heart",
+        "tests/workers/test_run.py::test_cancel_is_heard_at_once_and_by_the_heartbeat",
         "tests/workers/stages/test_generation.py::test_stop_ends_a_run_in_any_phase",
     ),
     "F37": (

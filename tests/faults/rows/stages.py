@@ -95,7 +95,7 @@ class Scene:
         self.tally.repeats += len(numbers) - len(set(numbers))
         self.tally.gaps += not follower.told_end or follower.lacks()
         self.tally.restarted += follower.restarts()
-        self.tally.usage += self.count("usage WHERE job_id = %s", follower) != 1
+        self.tally.usage += self.count("ledger WHERE job_id = %s", follower) != 1
         return job
 
     def count(self, what: str, follower: Follower) -> int:

@@ -36,7 +36,7 @@ def ingested(
     sessions: Sessions, caller: Caller, *given: NewDocument, name: str = "books", model: str | None = None
 ) -> JobView:
     with sessions.begin() as session:
-        return ingest.ingest(session, MODELS, caller, name, model, given or [new()], "interactive", 5, {})
+        return shelves.bring(session, caller, name, given or [new()], model=model, models=MODELS)
 
 
 def shelve(sessions: Sessions, caller: Caller, *texts: str, vectors: Any = None, **changes: Any) -> uuid.UUID:

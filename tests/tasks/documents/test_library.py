@@ -18,7 +18,7 @@ def ingested(sessions: Sessions, caller: Caller, *titles: str, name: str = "book
     """Documents that wait, of one job."""
     new = [NewDocument("one", None, "text", title, None, {}) for title in titles]
     with sessions.begin() as session:
-        job = ingest.ingest(session, tables.MODELS, caller, name, None, new, "interactive", 5, {})
+        job = shelves.bring(session, caller, name, new)
         return [one.id for one in ingest.work(session, caller.tenant_id, job.id).waiting]
 
 

@@ -20,14 +20,15 @@ from sqlalchemy import text
 from db import workers
 from db.session import Sessions
 from tasks import errors
-from tasks.doors import idempotency, retrying, submitting
+from tasks.doors import idempotency, retrying
 from tasks.doors.idempotency import Once
-from tasks.jobs import attempts, endings
+from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import TERMINAL, Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.timing import Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.support.post import Post
@@ -87,7 +88,7 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         with self.sessions.begin() as session:
-            session.execute(text("TRUNCATE jobs, workers, idempotency_keys CASCADE"))
+            session.execute(text("TRUNCATE jobs, ledger, workers, idempotency_keys CASCADE"))
 
     def at(self, index: int) -> uuid.UUID:
         return list(self.jobs)[index % len(self.jobs)]
@@ -156,7 +157,7 @@ class Lives(RuleBasedStateMachine):
         timing = Timing(**{timed: run_at if timed == "run_at" else SPAN_S}) if timed else Timing()
         asked = tables.submission(timing=timing)
         with self.sessions.begin() as session:
-            make = lambda: submitting.submit(session, tables.MODELS, self.caller, asked)  # noqa: E731
+            make = lambda: tables.accept(session, self.caller, asked)  # noqa: E731
             return idempotency.once(session, self.caller, once, make)
 
     def add(self, record: JobView, timed: str) -> None:
@@ -206,7 +207,7 @@ class Lives(RuleBasedStateMachine):
         error = ("engine_error", "it did") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                attempts.finish(session, job_id, attempt, Transcript(), Outcome(status, 1, 1, error=error))
+                attempts.finish(session, job_id, attempt, Transcript(), Outcome(status, Spent(1, 1), error=error))
         except errors.Fenced:
             return False
         return True
@@ -223,11 +224,11 @@ class Lives(RuleBasedStateMachine):
         job = self.jobs[job_id]
         with self.sessions.begin() as session:
             if job.status in TERMINAL:
-                again = retrying.retry(session, tables.MODELS, self.caller, job_id)
+                again = jobs.insert(session, self.caller, retrying.plan(session, tables.MODELS, self.caller, job_id))
                 self.jobs[again.id] = Model(Status.QUEUED, job.deadline_s)
             else:
                 with pytest.raises(errors.Conflict):
-                    retrying.retry(session, tables.MODELS, self.caller, job_id)
+                    retrying.plan(session, tables.MODELS, self.caller, job_id)
 
     def sweep(self, beating: set[str]) -> None:
         with self.sessions.begin() as session:
@@ -264,7 +265,7 @@ class Lives(RuleBasedStateMachine):
     def agrees(self) -> None:
         with self.sessions() as session:
             rows = session.execute(text("SELECT id, status, attempt FROM jobs")).all()
-            spent = session.execute(text("SELECT job_id FROM usage")).scalars().all()
+            spent = session.execute(text("SELECT job_id FROM ledger")).scalars().all()
             told = session.execute(text("SELECT job_id, number, how FROM job_attempts ORDER BY number")).all()
         assert {row.id: (row.status, row.attempt) for row in rows} == {
             job_id: (job.status, job.attempt) for job_id, job in self.jobs.items()

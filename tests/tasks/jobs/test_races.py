@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import errors
-from tasks.doors import submitting
 from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import TERMINAL, Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.support.post import Post
@@ -38,7 +38,7 @@ class Race:
         error = ("engine_refused", "no") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                attempts.finish(session, job_id, 1, Transcript(), Outcome(status, 1, 1, error=error))
+                attempts.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
         except errors.Fenced:
             return False
         return True
@@ -79,7 +79,7 @@ class Race:
 def lined_up(sessions: Sessions, caller: Caller) -> list[uuid.UUID]:
     """Of each four jobs one waits and is late, one has lost its worker, one is overdue, and one just runs."""
     with sessions.begin() as session:
-        job_ids = [submitting.submit(session, tables.MODELS, caller, tables.submission()).id for _ in range(JOBS)]
+        job_ids = [tables.accept(session, caller, tables.submission()).id for _ in range(JOBS)]
     tables.dispatch(sessions, *job_ids)
     tables.worker(sessions, "w1")
     for number, job_id in enumerate(job_ids):
@@ -98,7 +98,7 @@ def test_each_job_ends_once_whoever_races(sessions: Sessions, client: redis.Redi
     race.run(job_ids)
     with sessions() as session:
         statuses = {row.id: row.status for row in session.execute(text("SELECT id, status FROM jobs"))}
-        spent = Counter(session.execute(text("SELECT job_id FROM usage")).scalars())
+        spent = Counter(session.execute(text("SELECT job_id FROM ledger")).scalars())
         told = [attempt for job_id in job_ids for attempt in attempts.shown(session, job_id)]
     swept = {status for job_id, status in statuses.items() if job_id not in race.won}
     assert set(statuses.values()) <= TERMINAL

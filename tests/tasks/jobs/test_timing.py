@@ -18,9 +18,10 @@ from tasks.keys import Caller
 from tasks.queues import places, window
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry
+from tasks.streams.transcript import Entry
 from tasks.sweep.sweeper import Sweeper
 from tests import hooks, tables
+from tests.support import entries
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
 
@@ -93,7 +94,7 @@ def test_job_that_did_not_start_in_time_expires(
     sweep(sweeper)
     for job_id in (queued, dispatched, scheduled):
         assert status(sessions, job_id) == "expired"
-        assert [event.entry.type for event in stream.read(client, job_id)] == ["expired"]
+        assert entries.told(stream.read(client, job_id)) == ["expired"]
         assert tables.usage_rows(sessions, job_id) == [(0, 0)]
     assert status(sessions, started) == "running"
     assert status(sessions, handed_back) == status(sessions, fresh) == "dispatched"
@@ -119,8 +120,8 @@ def test_job_past_its_deadline_fails_with_what_it_had_produced(
     active, put_off, in_time = (running(sessions, caller, deadline_s=3600 * n) for n in (1, 1, 2))
     with sessions.begin() as session:
         tables.put(session, put_off, Status.SCHEDULED, due_at=now(sessions) + 3 * hour)
-    pen = Writer(client, active, 1, 60)
-    pen.open([Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))])
+    writer = Writer(client, active, 1, 60)
+    writer.open(entries.spoken("hi"))
     for job_id in (active, put_off, in_time):
         tables.backdate(sessions, job_id, hour)
     channel = client.pubsub()
@@ -130,8 +131,8 @@ def test_job_past_its_deadline_fails_with_what_it_had_produced(
         assert status(sessions, job_id) == "failed"
         assert tables.column(sessions, job_id, "error_code") == "deadline_exceeded"
     assert tables.usage_rows(sessions, active) == [(4, 1)]
-    assert stream.read(client, active)[-1].entry.type == "failed"
-    assert pen.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED
+    assert entries.told(stream.read(client, active))[-1] == "failed"
+    assert writer.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED
     stopped = {message["data"] for _ in range(4) if (message := channel.get_message(timeout=5))}
     assert stopped >= {active.hex.encode(), put_off.hex.encode()}
     assert status(sessions, in_time) == "running"
@@ -228,9 +229,10 @@ def test_tenant_with_many_webhooks_has_fewer_jobs_ended_in_a_round(
 
 
 def test_job_of_another_comes_due_in_the_first_round_beside_a_storm(
-    sessions: Sessions, caller: Caller, other: Caller, sweeper: Sweeper, post: Post
+    sessions: Sessions, caller: Caller, other: Caller, client: redis.Redis, post: Post
 ) -> None:
     """Thousands of one tenant came due long before: the other's is queued and sent by the round that finds it due."""
+    sweeper = made(sessions, client, post, lease_s=60)  # the worker must live however long the storm takes to make
     tables.worker(sessions)
     hour = dt.timedelta(hours=1)
     storm = submitted(sessions, caller, run_at=now(sessions) + hour)

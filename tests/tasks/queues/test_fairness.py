@@ -220,7 +220,7 @@ def test_tenants_oldest_job_goes_first_once_a_minute_whatever_its_priority(sessi
 
 
 @pytest.mark.parametrize("where", [Status.QUEUED, Status.DISPATCHED])
-def test_batch_job_behind_endless_interactive_work_is_lifted_once_a_while(
+def test_batch_job_behind_endless_interactive_work_is_promoted_once_a_while(
     sessions: Sessions, caller: Caller, client: redis.Redis, where: Status
 ) -> None:
     """By the interactive queue, since nobody looks into the other; never a second one while one runs, or too soon."""
@@ -256,12 +256,12 @@ def test_batch_job_behind_endless_interactive_work_is_lifted_once_a_while(
     assert swept() == [(str(batch[1]), "alpha.interactive")]
 
 
-def test_lift_passes_over_those_that_have_just_come(sessions: Sessions, caller: Caller) -> None:
-    """Who has the next turn with a young job, again and again another, keeps no other tenant from being lifted."""
+def test_promotion_passes_over_those_that_have_just_come(sessions: Sessions, caller: Caller) -> None:
+    """Who has the next turn with a young job, again and again another, keeps no other tenant from being promoted."""
     tables.worker(sessions, slots=2)
     young = tables.submit(sessions, caller, lane="batch").id
     old = tables.submit(sessions, tables.tenant(sessions, "theirs"), lane="batch").id
     with sessions.begin() as session:
         session.execute(text("UPDATE jobs SET created_at = now() - interval '2 minutes' WHERE id = :id"), {"id": old})
         assert [found.job_id for found in turns.next_queued(session, "alpha", "batch", 2)] == [young, old]
-        assert window.lift(session, "alpha") == window.Ticket(old, "alpha.interactive")
+        assert window.promote_starved(session, "alpha") == window.Ticket(old, "alpha.interactive")

@@ -7,11 +7,10 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from db.turns import Next
-from tasks.doors import submitting
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import window
-from tasks.queues.window import Ticket, View
+from tasks.queues.window import Occupancy, Ticket
 from tests import tables
 
 
@@ -34,8 +33,8 @@ def refill(sessions: Sessions) -> list[Ticket]:
 )
 def test_room_follows_from_slots(slots: int, dispatched: int, batch_moving: int, room: int, batch_room: int) -> None:
     """Twice the living slots, of which batch work may take all but one."""
-    view = View(slots, dispatched, batch_moving, 0, interactive_waits=True, batch_waits=True)
-    assert (view.room, view.batch_room) == (room, batch_room)
+    occupancy = Occupancy(slots, dispatched, batch_moving, 0, interactive_waits=True, batch_waits=True)
+    assert (occupancy.room, occupancy.batch_room) == (room, batch_room)
 
 
 def test_refill_without_a_living_worker_moves_nothing(sessions: Sessions, caller: Caller) -> None:
@@ -142,7 +141,7 @@ def test_submissions_and_claims_at_once_leave_nobody_waiting_beside_room(session
     for thread in threads:
         thread.join()
     with sessions() as session:
-        assert not window._view(session, "alpha", tables.LEASE_S).worth_a_refill
+        assert not window._look(session, "alpha", tables.LEASE_S).worth_a_refill
 
 
 def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Sessions, caller: Caller) -> None:
@@ -150,7 +149,7 @@ def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Ses
 
     def admitted(**changes: object) -> bool:
         with sessions.begin() as session:
-            job = submitting.submit(session, tables.MODELS, caller, tables.submission(**changes))
+            job = tables.accept(session, caller, tables.submission(**changes))
             ticket = window.admit(session, job.id, job.queue, job.lane, tables.LEASE_S)
         assert (tables.column(sessions, job.id, "status") == "dispatched") is (ticket is not None)
         return ticket is not None

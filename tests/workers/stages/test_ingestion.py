@@ -21,10 +21,9 @@ from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, embedding, filed, ingesting, look, search, written
 from workers import run, slot
 from workers.attempt import Attempt
+from workers.cutting.parent import Cutter
 from workers.engines.echo import Echo
-from workers.stages import embedding as embedding_stage
-from workers.stages import ingestion, progress
-from workers.stages.cutting import Cutter
+from workers.stages import embed_documents, extract, progress
 from workers.worker import PARTS_AT_ONCE, Worker
 
 LONG = " ".join(f"word{number}" for number in range(800))
@@ -44,9 +43,9 @@ def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
     """A file that holds no text fails alone, and is named in the result."""
     job_id = ingesting(sessions, caller, filed(FACTS.encode()), filed(b"no pdf", "pdf"), written("Anna has a cat."))
     control = make_worker(catalog.CONTROL)
-    assert tables.column(sessions, job_id, "model") == catalog.CONTROL
+    assert tables.column(sessions, job_id, "queue") == catalog.CONTROL
     run.run(control, job_id)
-    assert tables.column(sessions, job_id, "model") == "embedder"
+    assert tables.column(sessions, job_id, "queue") == "embedder"
     tables.dispatch(sessions, job_id)
     run.run(make_worker("embedder"), job_id)
     record = look(sessions, caller, job_id)
@@ -98,7 +97,7 @@ def test_ingest_goes_on_with_the_lots_that_are_missing(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that dies in a document: the next attempt embeds the rest; each chunk is there and is paid for once."""
-    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    monkeypatch.setattr(embed_documents, "CHUNKS_OF_A_LOT", 2)
     calm = ingesting(sessions, caller, written(LONG))
     run.run(make_worker("embedder"), calm)
     job_id = ingesting(sessions, caller, written("Anna has a cat."), written(LONG))
@@ -125,7 +124,7 @@ def test_cancelled_ingest_is_charged_for_what_it_stored(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many attempts that took."""
-    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    monkeypatch.setattr(embed_documents, "CHUNKS_OF_A_LOT", 2)
     job_id = ingesting(sessions, caller, written(LONG))
     with pytest.raises(SystemExit):
         run.run(make_worker("embedder", Meddled(die_at(3))), job_id)
@@ -140,7 +139,7 @@ def test_ingest_goes_on_without_what_is_deleted_meanwhile(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """It ends well, and is charged for what was embedded by then."""
-    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    monkeypatch.setattr(embed_documents, "CHUNKS_OF_A_LOT", 2)
 
     def meddle(lot: int) -> None:
         with sessions.begin() as session:
@@ -192,7 +191,7 @@ def test_progress_counts_the_bytes_of_all_documents(
     seen: list[tuple[int, int]] = []
     real = progress.Reporter.report
 
-    def report(self: progress.Reporter, done: int, total: int, tokens: int) -> None:
+    def report(self: progress.Reporter, done: int, total: int, tokens: int = 0) -> None:
         seen.append((done, total))
         real(self, done, total, tokens)
 
@@ -206,7 +205,7 @@ def test_progress_counts_the_bytes_of_all_documents(
 def gives_way(monkeypatch: pytest.MonkeyPatch, sessions: Sessions) -> None:
     """Whoever runs looks after each part whether its slot is wanted, and another tenant waits for every model."""
     monkeypatch.setattr(slot, "_LOOK_S", 0.0)
-    monkeypatch.setattr(embedding_stage, "CHUNKS_OF_A_LOT", 2)
+    monkeypatch.setattr(embed_documents, "CHUNKS_OF_A_LOT", 2)
     neighbour = tables.tenant(sessions, "neighbour")
     embedding(sessions, neighbour, "one text")
     ingesting(sessions, neighbour, filed(b"another's"))
@@ -223,7 +222,7 @@ def test_ingest_gives_its_slot_back_after_a_lot_and_is_cut_once(
     while tables.column(sessions, job_id, "status") != "succeeded":
         run.run(worker, job_id)
         attempts_made += 1
-        assert (tables.column(sessions, job_id, "model"), tables.column(sessions, job_id, "crashes")) == ("embedder", 0)
+        assert (tables.column(sessions, job_id, "queue"), tables.column(sessions, job_id, "crashes")) == ("embedder", 0)
         if tables.column(sessions, job_id, "status") == "queued":
             tables.dispatch(sessions, job_id)
     record = look(sessions, caller, job_id)
@@ -277,7 +276,7 @@ def test_files_beyond_the_seconds_of_their_job_fail_alone(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What needs no computing is read all the same."""
-    monkeypatch.setattr(ingestion, "JOB_S", 1e-6)
+    monkeypatch.setattr(extract, "JOB_S", 1e-6)
     new = [filed(b"<p>one", "html"), filed(b"<p>two", "html"), filed(b"three")]
     job_id = ingesting(sessions, caller, *new)
     run.run(make_worker(catalog.CONTROL), job_id)

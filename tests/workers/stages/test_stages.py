@@ -18,7 +18,9 @@ from tasks import ids
 from tasks.jobs import attempts, endings, outcomes, stages
 from tasks.keys import Caller
 from tasks.streams import stream
+from tasks.streams.events import Passages
 from tests import tables
+from tests.support import entries
 from tests.support.waiting import until
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, asking, embedding, ingesting, look, written
@@ -51,8 +53,8 @@ def test_embed_job_ends_with_its_vectors_beside_the_record(
     echo = Echo("echo", 1, 64)
     assert np.array_equal(stored, echo.embed(echo.tokenize(["one two three", "four"])))
     events = stream.read(make_worker("embedder").client, job_id)
-    assert [event.entry.type for event in events] == ["started", "succeeded"]
-    assert events[-1].entry.data == record.as_json()
+    assert entries.told(events) == ["started", "succeeded"]
+    assert events[-1].entry.event == record.end()
 
 
 def test_text_too_long_for_the_model_fails_its_job_by_number(
@@ -88,8 +90,8 @@ def test_question_is_answered_from_its_passages_in_two_stages(
     assert record.usage is not None
     assert record.usage["embedding_tokens"] == 4
     events = stream.read(writer.client, job_id)
-    assert [event.entry.type for event in events][:3] == ["started", "passages", "delta"]
-    assert events[1].entry.data["passages"] == record.result["passages"]
+    assert entries.told(events)[:3] == ["started", "passages", "delta"]
+    assert events[1].entry.event == Passages(record.result["passages"])
     assert len(tables.usage_rows(sessions, job_id)) == 1
 
 
@@ -118,7 +120,7 @@ def test_embedding_stops_when_it_is_told_to(
     thread.start()
     until(lambda: worker.held() and worker.held()[0].progress[0] > 0)
     if drained:
-        worker.hand_back_all()
+        worker.release_all()
     else:
         with sessions.begin() as session:
             endings.cancel(session, worker.client, caller, job_id, 60)

@@ -1,0 +1,87 @@
+"""`forebay demo`: a tour. Everything is started, jobs are answered, a worker is killed, documents are searched."""
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from cli.client.client import DEFAULT_URL, Client, Job
+from cli.launcher.tour import answers, documents, killing
+from cli.launcher.tour.launched import Launched, launched
+from cli.launcher.tour.page import Page
+
+DEFAULT_DATA = ".forebay"
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_DATA,
+    show_default=True,
+    help="Where everything is kept.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the API.")
+@click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Of Flower.")
+@click.option("--exit", "leave", is_flag=True, envvar="DEMO_EXIT", help="Stop everything after the tour.")
+def demo(data: Path, port: int, flower_port: int, leave: bool) -> None:
+    """Start everything, give a tour of a minute, and keep running until Ctrl-C.
+
+    Status 1 when a job fails, or when what was started stops by itself.
+    """
+    page = Page(Console(highlight=False, emoji=False))
+    page.heading("Forebay")
+    page.note("Starting PostgreSQL, Redis, a worker for each model, the API and Flower: some ten seconds.")
+    began_at = time.monotonic()
+    with launched(data, port, flower_port) as platform:
+        page.told(f"Ready after {time.monotonic() - began_at:.0f} s at {platform.url}")
+        jobs = give_tour(page, platform)
+        show_places(page, platform)
+        show_commands(page, platform)
+        if leave:
+            page.note("Everything stops now.")
+        else:
+            page.told("Everything keeps running until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                platform.process.wait()
+                sys.exit("what was started has stopped by itself")
+    if any(job["status"] != "succeeded" for job in jobs):
+        sys.exit(1)
+
+
+def give_tour(page: Page, platform: Launched) -> list[Job]:
+    """All the stops; the jobs that were asked for."""
+    with Client(platform.url, platform.key) as client:
+        return [
+            *answers.show_two(page, client),
+            *answers.show_many(page, client),
+            *killing.show(page, client, platform.folder),
+            *documents.show(page, client),
+        ]
+
+
+def show_places(page: Page, platform: Launched) -> None:
+    """Where the pages are, and what opens them."""
+    user, password = platform.flower_login
+    page.heading("Where to look")
+    page.line(f"The API   {platform.url}/docs/   every route, to be tried out")
+    page.line(f"its key   {platform.key}")
+    page.line(f"Flower    {platform.flower_url}   {user}, password {password}")
+    page.line(f"Logs      {platform.folder.logs}")
+
+
+def show_commands(page: Page, platform: Launched) -> None:
+    """What to type next."""
+    page.heading("What to try next, in another terminal, in this folder")
+    if platform.url != DEFAULT_URL or platform.folder.root != Path(DEFAULT_DATA):
+        page.line(f"export FOREBAY_URL={platform.url}")
+        page.line(f"export FOREBAY_KEY={platform.key}")
+    page.line(".venv/bin/forebay run                               # a chat")
+    page.line('.venv/bin/forebay submit --watch "Tell me a story about Clara."')
+    page.line('.venv/bin/forebay ask "Who likes honey?" --collection facts')
+    page.line(".venv/bin/forebay jobs                              # and how they went")
+    page.line(".venv/bin/forebay status                            # which parts are there")
+    page.line("")

@@ -1,0 +1,58 @@
+"""A `forebay up` of the tour's own: started, watched and stopped with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.launcher import credentials, lineup
+from cli.launcher.datafolder import DataFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A `forebay up` that can answer jobs."""
+
+    url: str
+    key: str
+    flower_url: str
+    folder: DataFolder
+    process: "subprocess.Popen[str]"
+
+    @property
+    def flower_login(self) -> tuple[str, str]:
+        """The user and the password of Flower."""
+        user, _, password = credentials.read(self.folder.secrets).flower_login.partition(":")
+        return user, password
+
+
+@contextmanager
+def launched(data: Path, port: int, flower_port: int) -> Iterator[Launched]:
+    """`forebay up` for as long as the block runs; stops it however that ends. Exits with its status if it can't."""
+    argv = [sys.executable, "-m", "cli", "up", "--data", str(data.absolute())]
+    ports = ["--port", str(port), "--flower-port", str(flower_port)]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A session of its own: Ctrl-C reaches only us, and we stop it in order.
+    with subprocess.Popen(
+        [*argv, *ports], cwd=lineup.ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+    ) as process:
+        try:
+            told = _ready(process)
+            flower_url = f"http://{lineup.HOST}:{flower_port}"
+            yield Launched(told["url"], told["key"], flower_url, DataFolder(data), process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _ready(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """What its one line says, once it can answer jobs."""
+    assert process.stdout is not None
+    word, _, rest = process.stdout.readline().strip().partition(" ")
+    if word != "ready":
+        sys.exit(process.wait() or 1)
+    return dict(part.split("=", 1) for part in rest.split())

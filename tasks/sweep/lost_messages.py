@@ -1,0 +1,56 @@
+"""Chore: dispatched jobs whose message Redis lost are sent again."""
+
+from collections.abc import Sequence
+
+import redis
+import structlog
+from sqlalchemy.orm import Session
+
+from db import jobs, windows, workers
+from tasks.jobs import lifecycle
+from tasks.queues import broker
+from tasks.queues.window import Ticket
+from tasks.sweep.chore import FollowUp, Sweep
+
+log = structlog.get_logger(__name__)
+
+# A message needs a moment from the window's commit to Redis and from Redis to the claim.
+SETTLE_S = 2.0
+
+
+def send_again(sweep: Sweep) -> FollowUp:
+    """Finds them where Redis holds fewer messages of a queue than were sent, or a free slot finds none.
+
+    Jobs that are too late to start aren't sent, nor missed.
+    """
+    with sweep.begin() as session:
+        strengths = workers.strengths(session, sweep.lease_s)
+        missing: list[Ticket] = []
+        for queue, tickets in _sent(session).items():
+            if queue not in strengths:
+                continue
+            sent = windows.dispatched(session, queue)
+            if strengths[queue].free > 0 or _messages(sweep.queues, queue) < sent:
+                missing += tickets
+        if missing:
+            lifecycle.mark_sent(session, [ticket.job_id for ticket in missing])
+            log.info("sent_again", jobs=len(missing))
+    return FollowUp(tickets=missing)
+
+
+def _sent(session: Session) -> dict[str, Sequence[Ticket]]:
+    """Those whose message should have been taken by now, by queue, the oldest first."""
+    by_queue: dict[str, list[Ticket]] = {}
+    for job_id, queue, lane in windows.sent_before(session, SETTLE_S):
+        by_queue.setdefault(queue, []).append(Ticket(job_id, broker.lane(queue, lane)))
+    return dict(by_queue)
+
+
+def _messages(client: redis.Redis, queue: str) -> int:
+    """How many messages of the queue wait in Redis; more than enough when it can't be asked."""
+    try:
+        keys = [broker.KEY_PREFIX + broker.lane(queue, lane) for lane in jobs.LANES]
+        return sum(int(client.llen(key)) for key in keys)
+    except redis.RedisError as error:
+        log.warning("redis_unreachable", error=str(error))
+        return 1_000_000

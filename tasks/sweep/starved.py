@@ -1,0 +1,20 @@
+"""Chore: batch jobs that have stood still behind interactive work for too long go first, one a queue."""
+
+import structlog
+
+from db import workers
+from tasks import ids
+from tasks.queues import window
+from tasks.sweep.chore import FollowUp, Sweep
+
+log = structlog.get_logger(__name__)
+
+
+def promote(sweep: Sweep) -> FollowUp:
+    with sweep.begin() as session:
+        strengths = workers.strengths(session, sweep.lease_s)
+        busy = [queue for queue, strength in strengths.items() if not strength.free]
+        tickets = [ticket for queue in busy if (ticket := window.promote_starved(session, queue))]
+    for ticket in tickets:
+        log.info("promoted", job_id=ids.show(ticket.job_id))
+    return FollowUp(tickets=tickets)

@@ -1,0 +1,1 @@
+"""Documents over HTTP, and their collections."""

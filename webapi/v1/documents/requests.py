@@ -1,0 +1,167 @@
+"""What clients may send about documents, field by field."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from db.documents import Kind
+from db.jobs import LANES
+from tasks.documents.ingest import MAX_CHARACTERS
+from webapi.fields import STORABLE, Given, Some, Timed, Whole, characters
+from webapi.v1.named import DOCUMENT
+from webapi.v1.paging import AFTER, PageQuery
+from webapi.v1.webhooks.requests import job_webhook
+
+MAX_DOCUMENTS = 100
+MAX_FILES = 20
+SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
+
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_MAX_PAIRS = 16
+
+
+class Name(fields.String):
+    """A collection's name, which has its place in a path."""
+
+    def __init__(self, **options: Any) -> None:
+        described = {"pattern": f"^{_NAME}$", "example": "default"}
+        super().__init__(metadata=described | options.pop("metadata", {}), **options)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        name = str(super()._deserialize(value, *args, **kwargs))
+        if not is_name(name):
+            raise ma.ValidationError("1 to 64 letters, digits, '.', '_' and '-', the first a letter or a digit")
+        return name
+
+
+_FACTS: dict[str, Any] = {
+    "maxProperties": _MAX_PAIRS,
+    "propertyNames": {"maxLength": 64, **STORABLE},
+    "additionalProperties": {
+        "oneOf": [{"type": "string", "maxLength": 512, **STORABLE}, {"type": "number"}, {"type": "boolean"}]
+    },
+}
+
+
+class Facts(fields.Dict):
+    """Metadata of a document, or what a search wants of it: strings, numbers and booleans by name."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if len(pairs) > _MAX_PAIRS:
+            raise ma.ValidationError(f"at most {_MAX_PAIRS} pairs")
+        for key, fact in pairs.items():
+            if len(key) > 64:
+                raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
+            if not isinstance(fact, (str, int, float)) or (isinstance(fact, str) and len(fact) > 512):
+                raise ma.ValidationError({key: ["must be a string of at most 512 characters, a number or a boolean"]})
+        return pairs
+
+
+def is_name(text: str) -> bool:
+    """Whether a collection can be called so."""
+    return re.fullmatch(_NAME, text) is not None
+
+
+def facts(description: str) -> Facts:
+    return Facts(allow_none=True, metadata={"description": description, **_FACTS})
+
+
+def not_blank(what: str) -> Callable[[str], None]:
+    """Something other than spaces, and not too much of it."""
+
+    def check(text: str) -> None:
+        if not text.strip():
+            raise ma.ValidationError(f"the {what} is empty")
+        if len(text) > MAX_CHARACTERS:
+            raise ma.ValidationError(f"at most {MAX_CHARACTERS} characters")
+
+    return check
+
+
+class _About(Given):
+    """What is said of a document beside its text."""
+
+    title = fields.String(allow_none=True, validate=characters(1, 512), metadata=STORABLE)
+    metadata = facts("Shown with what is found; a search can filter by it.")
+
+
+class Text(_About):
+    text = fields.String(
+        required=True, validate=not_blank("text"), metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **STORABLE}
+    )
+
+
+class _Ingest(Timed):
+    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
+    model = fields.String(
+        allow_none=True,
+        metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
+    )
+    lane = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(LANES),
+        metadata={"description": "`batch` work waits while `interactive` (the default) waits."},
+    )
+    priority = Whole(
+        allow_none=True, validate=validate.Range(0, 9), metadata={"description": "9 goes first; 5 when not given."}
+    )
+    webhook = job_webhook()
+
+
+class IngestRequest(_Ingest):
+    """Texts to be searched."""
+
+    documents = Some(Text, MAX_DOCUMENTS, required=True)
+
+
+class UploadFields(_Ingest, _About):
+    """The text fields of an upload; title and metadata are every file's."""
+
+
+INGEST_EXAMPLE = {
+    "collection": "default",
+    "documents": [{"text": "The code of the harbour is 19.", "title": "Facts", "metadata": {"year": 2026}}],
+}
+
+# How an upload is documented; what is read is `UploadFields` and the files.
+_TEXT = {"type": "string", **STORABLE}
+_SECONDS = {"type": "string", "pattern": "^[0-9]{1,9}$"}
+UPLOAD = {
+    "type": "object",
+    "properties": {
+        "file": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "minItems": 1,
+            "maxItems": MAX_FILES,
+            "description": f"Each with a name that ends in one of {' '.join(SUFFIXES)}.",
+        },
+        "collection": {"type": "string", "pattern": f"^{_NAME}$"},
+        "title": {**_TEXT, "minLength": 1, "maxLength": 512},
+        "metadata": {**_TEXT, "contentMediaType": "application/json"},
+        "model": _TEXT,
+        "lane": {"type": "string", "enum": list(LANES)},
+        "priority": {"type": "string", "pattern": "^[0-9]$"},
+        "webhook": {**_TEXT, "contentMediaType": "application/json"},
+        "run_at": {"type": "string", "format": "date-time"},
+        "expires_at": {"type": "string", "format": "date-time"},
+        "max_queue_s": _SECONDS,
+        "deadline_s": _SECONDS,
+    },
+    "required": ["file", "collection"],
+    "additionalProperties": False,
+}
+NAME_IN_PATH = {"in": "path", "name": "name", "required": True, "schema": {"type": "string", "pattern": f"^{_NAME}$"}}
+
+
+class DocumentsQuery(PageQuery):
+    collection = Name(metadata={"description": "Only of this collection."})
+    after = DOCUMENT.field(AFTER, attribute="before")
+
+
+class CollectionsQuery(PageQuery):
+    after = Name(metadata={"description": AFTER})

@@ -1,0 +1,107 @@
+"""Documents over HTTP: brought, looked at, listed, deleted."""
+
+import hashlib
+from typing import Any
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from tasks.documents import ingest, library
+from tasks.documents.ingest import NewDocument
+from tasks.documents.library import Document
+from tasks.doors import idempotency
+from tasks.jobs.requests import Plan
+from webapi import auth, service
+from webapi.api import Blueprint, reply
+from webapi.body import Limits
+from webapi.fields import IdempotencyHeader, timing_of
+from webapi.v1.documents import answers, requests
+from webapi.v1.documents.bringing import brought
+from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
+from webapi.v1.jobs.answers import Job
+from webapi.v1.named import DOCUMENT
+from webapi.v1.paging import page_of, paged
+
+blueprint = Blueprint("documents", __name__, description="Texts and files to be searched and asked about.")
+
+_LOCATION = {"Location": {"description": "The job that ingests them.", "schema": {"type": "string"}}}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/IngestRequest"},
+            "example": requests.INGEST_EXAMPLE,
+        },
+        "multipart/form-data": {"schema": requests.UPLOAD},
+    },
+}
+
+
+@blueprint.route("/v1/documents", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_upload_bytes, values=20_000))
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.doc(requestBody=_BODY)
+@blueprint.response(202, Job, headers=_LOCATION | REPLAYED, description="Accepted: they will not be lost.")
+@blueprint.answers(400, 401, 413, 414, 415, 422, 500, 503)
+def bring(headers: dict[str, str]) -> Response:
+    """Bring documents into a collection
+
+    Texts as JSON, or files as a form. The answer is the job that cuts them into chunks and embeds those.
+    """
+    with brought(request) as (given, new):
+        about = {name: value for name, value in given.items() if name != "documents"}
+        wanted = wanted_once(headers, "documents", about, [_digest(document) for document in new])
+        return accept(wanted, lambda session: _ingest(session, given, new))
+
+
+def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Plan:
+    return ingest.ingest(
+        session,
+        service.current().catalog,
+        auth.caller(),
+        given["collection"],
+        given.get("model"),
+        new,
+        given.get("lane", "interactive"),
+        given.get("priority", 5),
+        {},
+        timing_of(given),
+        named_webhook(session, given),
+    )
+
+
+@blueprint.route("/v1/documents", methods=["GET"])
+@blueprint.arguments(requests.DocumentsQuery, location="query")
+@blueprint.response(200, page_of(answers.Document))
+@blueprint.answers(401, 404, 414, 422, 500, 503)
+@paged(Document.as_json, after=lambda document: DOCUMENT.show(document.id))
+def browse(query: dict[str, Any]) -> tuple[list[Document], bool]:
+    """List documents, newest first"""
+    with service.current().sessions.begin() as session:
+        return library.page(session, auth.caller(), **query)
+
+
+@blueprint.route("/v1/documents/<document_id>", methods=["GET"], parameters=[DOCUMENT.in_path])
+@blueprint.response(200, answers.Document)
+@blueprint.answers(401, 404, 500, 503)
+def show(document_id: str) -> Response:
+    """Look at a document"""
+    with service.current().sessions.begin() as session:
+        found = library.get(session, auth.caller(), DOCUMENT.parse(document_id))
+    return reply(found.as_json())
+
+
+@blueprint.route("/v1/documents/<document_id>", methods=["DELETE"], parameters=[DOCUMENT.in_path])
+@blueprint.response(204, description="It is gone, and can't be found any more.")
+@blueprint.answers(401, 404, 500, 503)
+def delete(document_id: str) -> Response:
+    """Delete a document"""
+    with service.current().sessions.begin() as session:
+        library.delete(session, auth.caller(), DOCUMENT.parse(document_id))
+    return Response(status=204)
+
+
+def _digest(new: NewDocument) -> str:
+    """Of what the document is beside what its request says of all."""
+    contents = new.raw if new.raw is not None else (new.text or "").encode()
+    return idempotency.fingerprint(hashlib.sha256(contents).hexdigest(), new.kind, new.title, new.filename).hex()

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: asked for, looked at, followed, ended."""

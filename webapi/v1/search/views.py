@@ -1,0 +1,109 @@
+"""Search over HTTP: the question is embedded by a job like any other, which is waited for."""
+
+from typing import Any
+
+import numpy as np
+from flask import Response
+from numpy.typing import NDArray
+
+from db import vectors, workers
+from tasks import errors
+from tasks.documents import ranking
+from tasks.documents.ranking import Home
+from tasks.doors import submitting
+from tasks.jobs import stages
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Submission
+from tasks.models import choosing
+from tasks.models.catalog import Model
+from webapi import auth, presence, service
+from webapi.api import Blueprint, reply
+from webapi.body import Limits
+from webapi.v1.search import answers, requests
+
+blueprint = Blueprint("search", __name__, description="What documents say about something.")
+
+WAIT_S = 10.0
+_TOP_K = 10
+
+
+@blueprint.route("/v1/search", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=1_000))
+@blueprint.arguments(
+    requests.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"}
+)
+@blueprint.response(200, answers.SearchResults)
+@blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
+def search(given: dict[str, Any]) -> Response:
+    """Search a collection
+
+    Ranked by meaning and by words together, the best first; 503 when the embedding model takes longer than ten seconds.
+    The query is embedded by a job of its own, listed and charged like any other, with the metadata `{"for": "search"}`.
+    """
+    caller, name, query = auth.caller(), given["collection"], given["query"]
+    with service.current().sessions.begin() as session:
+        collection = ranking.collection_of(session, caller, name)
+    if collection.dimensions is None:
+        return reply({"object": "list", "results": []})
+    vector = _embedded(_model(collection, query), query)
+    options = {
+        "model": collection.model,
+        "top_k": given.get("top_k", _TOP_K),
+        "threshold": given.get("threshold"),
+        "filter": given.get("filter"),
+    }
+    try:
+        with service.current().sessions.begin() as session:
+            found = ranking.search(session, caller.tenant_id, name, query, vector, **options)
+    except errors.CollectionGone as error:
+        raise errors.Unavailable(f"{error}; try again") from error
+    except errors.DimensionsDiffer as error:
+        raise errors.InvalidField("collection", f"{error}; it must be ingested anew") from error
+    return reply({"object": "list", "results": [passage.as_json() for passage in found]})
+
+
+def _model(collection: Home, query: str) -> Model:
+    """The collection's model. Raises `ModelUnknown`, `PromptTooLong`, and `Unavailable` when nobody serves it now."""
+    serving = service.current()
+    model = serving.catalog.get(collection.model)
+    if model is None:
+        raise errors.ModelUnknown("collection", f"its model {collection.model!r} is no longer served")
+    choosing.refuse_what_cannot_fit(model, "query", query)
+    with serving.sessions.begin() as session:
+        if not workers.strength(session, model.name, serving.settings.shared.lease_s).workers:
+            raise errors.Unavailable(f"no worker of {model.name} is there to embed the query; try again")
+    return model
+
+
+def _embedded(model: Model, query: str) -> NDArray[np.float32]:
+    """The query's vector, (d,). Raises `Unavailable` when it doesn't come in time, `PromptTooLong`."""
+    serving = service.current()
+    serving.end_turn()
+    with serving.searches.held(auth.caller().tenant_id):
+        asked = _submission(model, query)
+        try:
+            ended = serving.desk.answer(
+                auth.caller(), lambda _: submitting.plan(serving.catalog, asked), WAIT_S, presence.has_left
+            )
+        except errors.NotInTime as error:
+            told = f"{model.name} didn't embed the query within {WAIT_S:g} seconds; try again"
+            raise errors.Unavailable(told) from error
+    if ended.status == Status.SUCCEEDED:
+        with serving.sessions.begin() as session:
+            return np.array(vectors.load(session, ended.id)[0])
+    why = ended.error or {"code": ended.status, "message": "the job that embeds the query was cancelled"}
+    if why["code"] == errors.ContextLengthExceeded.code:
+        raise errors.PromptTooLong("query", why["message"])
+    raise errors.Unavailable(f"the query couldn't be embedded: {why['message']}")
+
+
+def _submission(model: Model, query: str) -> Submission:
+    return Submission(
+        type=stages.EMBED,
+        model=model.name,
+        input={"texts": [query]},
+        params={},
+        lane="interactive",
+        priority=5,
+        metadata={"for": "search"},
+    )

@@ -1,0 +1,1 @@
+"""Webhooks over HTTP, and what was sent to them."""

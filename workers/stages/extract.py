@@ -1,0 +1,111 @@
+"""The first stage of an ingest job that brought files: their text, on the control worker."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tasks import errors
+from tasks.documents import ingest
+from tasks.jobs import fence, stages
+from tasks.jobs.outcomes import Onward, Outcome
+from workers.attempt import Attempt
+from workers.extraction import parent
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import ingesting
+from workers.stages.progress import Reporter
+
+JOB_S = 600.0  # of children that read the files of one job
+
+_SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
+
+
+def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
+    """The text of every file of the job that still wants it, one at a time; a file that holds none fails alone.
+
+    After each the job gives its slot back if it is wanted.
+    """
+    claim = attempt.claim
+    reporter = Reporter(attempt, publisher, slot.worker_id)
+    with slot.sessions.begin() as session:
+        work = ingest.work(session, claim.tenant_id, claim.job_id)
+    files = [document for document in work.waiting if document.is_file]
+    budget = _Budget((claim.stage_input or {}).get(_SPENT, 0.0))
+    failed, done = 0, work.total - sum(file.bytes for file in files)
+    reporter.report(done, work.total)
+    try:
+        for number, file in enumerate(files):
+            slot.check(attempt) if number else attempt.check()
+            failed += not _extract_one(slot, attempt, file, budget)
+            done += file.bytes
+            reporter.report(done, work.total)
+    except errors.GaveWay:
+        return slot.back(attempt, {_SPENT: budget.spent_s})
+    if failed == len(work.waiting):
+        return ingesting.outcome(slot, attempt, (work.total, work.total))
+    return Onward(stages.EMBED_DOCUMENTS, claim.model)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """The seconds that children have read the job's files, over all attempts that gave their slot back."""
+
+    spent_s: float
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Counts the time of the block. Raises `UnreadableDocument` when there is none left."""
+        if self.spent_s >= JOB_S:
+            raise errors.UnreadableDocument(f"reading the files of its job took more than {JOB_S:g} s")
+        began_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent_s += time.monotonic() - began_at
+
+
+def _extract_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Budget) -> bool:
+    """Keeps the file's text, or why there is none. True when it has text, or needs none."""
+    claim = attempt.claim
+    try:
+        text = _text_at_once(slot, attempt, file)
+        if text is None:
+            text = _text_in_turn(slot, attempt, file, budget)
+    except errors.JobError as error:
+        attempt.check()
+        ingesting.give_up(slot, attempt, file.id, error)
+        return False
+    if text is not None:
+        with slot.sessions.begin() as session:
+            fence.guard(session, claim.job_id, claim.attempt)
+            ingest.extracted(session, claim.tenant_id, file.id, text)
+    return True
+
+
+def _text_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> str | None:
+    """The text of a file that can be read without a child and without waiting for a turn; None for others."""
+    if file.kind not in parent.PLAIN or file.bytes > parent.AT_ONCE_BYTES:
+        return None
+    raw = _raw(slot, attempt, file)
+    return parent.at_once(raw) if raw is not None else None
+
+
+def _text_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Budget) -> str | None:
+    """What a child reads in the file, when it is the tenant's turn; None when the file is gone.
+
+    Plain texts take turns among themselves: however slow others are, they don't wait behind them.
+    """
+    claim = attempt.claim
+    turns = slot.plain_turns if file.kind in parent.PLAIN else slot.turns
+    with turns.taken(claim.tenant_id, claim.job_id, lambda: slot.check(attempt)):
+        raw = _raw(slot, attempt, file)
+        if raw is None:
+            return None
+        with budget.spending():
+            return parent.extract(raw, file.kind, stopped=lambda: attempt.stopped is not None)
+
+
+def _raw(slot: Slot, attempt: Attempt, file: ingest.Pending) -> bytes | None:
+    with slot.sessions.begin() as session:
+        return ingest.raw(session, attempt.claim.tenant_id, file.id)

@@ -1,0 +1,28 @@
+"""Texts as the embedding model reads them: tokenised a lot at a time, so that a stopped attempt ends soon."""
+
+from collections.abc import Sequence
+
+from tasks import errors
+from workers.attempt import Attempt
+from workers.batcher import Batcher, Tokens
+
+_LOT = 256  # texts tokenised in one exchange
+
+
+def of(batcher: Batcher, attempt: Attempt, texts: Sequence[str]) -> list[Tokens]:
+    """The tokens of each text. Raises `Cancelled` when the attempt is to stop."""
+    tokens: list[Tokens] = []
+    for start in range(0, len(texts), _LOT):
+        attempt.check()
+        tokens += batcher.tokenize(texts[start : start + _LOT])
+    return tokens
+
+
+def fitting(batcher: Batcher, attempt: Attempt, texts: Sequence[str]) -> list[Tokens]:
+    """The tokens of each text. Raises `ContextLengthExceeded` naming the first that is too long, and what `of` does."""
+    tokens = of(batcher, attempt, texts)
+    for number, text in enumerate(tokens):
+        if len(text) > batcher.context:
+            message = f"text {number} has {len(text)} tokens; the model takes {batcher.context}"
+            raise errors.ContextLengthExceeded(message)
+    return tokens

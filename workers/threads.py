@@ -1,0 +1,83 @@
+"""The threads of a worker beside its slots, without any of which it ends.
+
+They are the heartbeat, the sweep, the refiller of windows, the listener for cancellations, and the control worker's
+courier.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+
+import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from workers import cancellations, heartbeat
+from workers.webhooks.courier import Courier
+from workers.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+_PAUSE_S = 1.0
+_THREAD_ENDED = 70  # the status with which the process ends: EX_SOFTWARE of sysexits.h
+
+
+def start(worker: Worker) -> list[threading.Thread]:
+    """Starts the threads; they end once `worker.gone` is set."""
+    loops: dict[str, Callable[[], None]] = {
+        "heartbeat": lambda: every(worker, worker.settings.heartbeat_s, lambda: heartbeat.beat(worker)),
+        "sweep": lambda: every(worker, worker.settings.sweep_s, worker.sweeper.sweep),
+        "refiller": lambda: worker.refiller.run(worker.gone),
+        "cancellations": lambda: every(worker, _PAUSE_S, lambda: cancellations.listen(worker)),
+    }
+    if worker.settings.webhooks:
+        courier = Courier(worker.sessions, worker.settings.webhooks)
+        loops["courier"] = lambda: deliver(worker, courier)
+    threads = [
+        threading.Thread(target=vital, args=(worker, loop), name=name, daemon=True) for name, loop in loops.items()
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def deliver(worker: Worker, courier: Courier) -> None:
+    """Sends what is due until the worker drains, and lets what is under way come to its end."""
+    while not worker.draining.is_set():
+        if not _guarded(courier.round):
+            worker.draining.wait(_PAUSE_S)
+    courier.finish(worker.settings.grace_s)
+
+
+def vital(worker: Worker, loop: Callable[[], None]) -> None:
+    """Runs the loop, and ends the process when it ends before it should.
+
+    A worker without one of its threads would live on without a sign that it can't do its work.
+    """
+    try:
+        loop()
+    except BaseException:  # the thread's boundary, the last one
+        log.exception("thread_ended", thread=threading.current_thread().name)
+    if not (worker.gone.is_set() or worker.draining.is_set()):
+        log.error("worker_ends", reason=f"its thread {threading.current_thread().name} has ended")
+        os._exit(_THREAD_ENDED)
+
+
+def every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
+    """Calls `act` again and again, whatever goes wrong in it, until the worker is gone."""
+    while not worker.gone.is_set():
+        _guarded(act)
+        worker.gone.wait(seconds)
+
+
+def _guarded(act: Callable[[], None]) -> bool:
+    """Whether it went well; what went wrong is logged."""
+    try:
+        act()
+    except (SQLAlchemyError, redis.RedisError, OSError) as error:
+        log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
+    except Exception:  # the thread's boundary: it must not stop for a slip
+        log.exception("interrupted", thread=threading.current_thread().name)
+    else:
+        return True
+    return False
