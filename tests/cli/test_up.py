@@ -10,7 +10,7 @@ import click
 import pytest
 
 from cli.launcher import credentials, datafolder, leftovers, processes, up
-from tests.conftest import free_port
+from tests.support.platform import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
