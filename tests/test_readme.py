@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks.jobs import lifecycle
+from tests.webapi import page as openapi
+from webapi.app import create_app
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -29,6 +31,14 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_functions_that_a_page_names_after_a_file_are_in_it(page: Path) -> None:
+    """As in `tasks/queues/window.py` `admit`."""
+    named = re.findall(r"`([\w/]+\.py)` `(?:\w+\.)?(\w+)`", page.read_text())
+    missing = [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]
+    assert missing == []
+
+
 def test_state_diagram_has_all_moves_and_no_others() -> None:
     """An arrow from the box stands for one from each state in it. What is drawn before it exists is left out."""
     diagram = README.read_text().split("```mermaid")[1].split("```")[0]
@@ -48,3 +58,26 @@ def test_settings_page_has_every_variable() -> None:
     read = set(re.findall(r"(?:env\.\w+|read_secret)\(\s*(?:env, )?\"([A-Z_]+)\"", sources))
     assert len(read) > 15
     assert [name for name in sorted(read) if f"`FOREBAY_{name}`" not in page] == []
+
+
+def test_routes_page_has_every_route_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of parameters aside; what leads to `/docs/` is no part of the API."""
+    secrets = dict.fromkeys(("FOREBAY_KEY_PEPPER", "FOREBAY_WEBHOOK_KEY"), "of sixteen letters")
+    urls = {"FOREBAY_DATABASE_URL": "postgresql://nobody@127.0.0.1/none", "FOREBAY_REDIS_URL": "redis://127.0.0.1:1"}
+    for name, value in (secrets | urls).items():
+        monkeypatch.setenv(name, value)
+    served = {(each.method.upper(), re.sub("{.*?}", "{id}", each.path)) for each in openapi.served(create_app())}
+    table = (ROOT / "docs" / "routes.md").read_text().split("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {route for row in rows for route in _routes(row)} == served | {("GET", "/")}
+
+
+def _routes(cell: str) -> set[tuple[str, str]]:
+    """Those of `GET`, `DELETE /v1/things/{name}`, or of `GET /one`, `GET /other`."""
+    routes, methods = set(), []
+    for method, path in re.findall(r"`([A-Z]+)(?: (/[^`]*))?`", cell):
+        methods.append(method)
+        if path:
+            routes |= {(method, re.sub("{.*?}", "{id}", path)) for method in methods}
+            methods = []
+    return routes

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from webapi import auth, cors, errors, health, service, settings
+from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.settings import Settings
 from webapi.v1.documents import collections
@@ -29,6 +29,7 @@ Ask for a job, get its id at once, follow it while a model works on it. What was
 
 Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
 Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
+Every answer has an `X-Request-Id`: the request's own, if that is 1 to 128 letters, digits and `._:-`, else one of ours.
 """
 
 _CONFIGURATION: dict[str, Any] = {
@@ -52,6 +53,7 @@ def create_app(given: Settings | None = None) -> Flask:
     app.config.update(_CONFIGURATION)
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)
+    requestlog.register(app)
     auth.register(app, serving)
     cors.register(app, own.cors_origins)
     errors.register(app)

@@ -22,7 +22,7 @@ from tasks.jobs.view import JobView
 from tasks.queues import window
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import Entry, Transcript
+from tasks.streams.transcript import Transcript
 from workers import patience
 from workers.attempt import Attempt, Stop
 from workers.publisher import Publisher
@@ -267,9 +267,8 @@ def persist(worker: Worker, attempt: Attempt, write: Callable[[Session], T]) -> 
 
 
 def announce(publisher: Publisher, ended: JobView) -> None:
-    """The stream's last event, with the job. Best effort: who misses it is told from PostgreSQL."""
-    so_far = publisher.transcript.entries
-    so_far.append(Entry(len(so_far) + 1, ended.status, ended.as_json()))
+    """The stream's last event. Best effort: who misses it is told from PostgreSQL."""
+    publisher.transcript.add(ended.end())
     try:
         publisher.flush()
     except (errors.Fenced, SQLAlchemyError) as error:

@@ -22,8 +22,9 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
-from tasks.streams.transcript import DELTA, STARTED, Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
+from tests.support import entries
 from workers import cancellations, heartbeat, run, stages, threads
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
@@ -72,8 +73,7 @@ def test_run_takes_a_job_from_message_to_record(sessions: Sessions, caller: Call
     assert record.result == {"text": "one two three four", "finish_reason": "stop"}
     assert tables.usage_rows(sessions, job_id) == [(4, 4)]
     events = stream.read(worker.client, job_id)
-    assert events[-1].entry.type == "succeeded"
-    assert events[-1].entry.data == record.as_json()
+    assert events[-1].entry.event == record.end()
     assert worker.held() == []
     assert worker.job_s is not None
 
@@ -129,7 +129,7 @@ def test_cancel_is_heard_at_once_and_by_the_heartbeat(sessions: Sessions, caller
         assert not thread.is_alive()
         assert tables.column(sessions, job_id, "status") == "cancelled"
         if by_redis:
-            assert stream.read(worker.client, job_id)[-1].entry.type == "cancelled"
+            assert entries.told(stream.read(worker.client, job_id))[-1] == "cancelled"
     worker.gone.set()
     listener.join()
 
@@ -383,9 +383,9 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     claim = tables.claim(sessions, job_id)
     assert claim is not None
     older = Transcript()
-    older.add(STARTED, {"attempt": 1}, tokens=4)
+    older.add(entries.started())
     for word in ("one ", "two ", "three "):
-        older.add(DELTA, {"text": word}, tokens=1)
+        older.add(entries.said(word))
     stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
     with sessions.begin() as session:
         attempts.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))

@@ -16,7 +16,7 @@ from tasks.kinds import sampling
 from tasks.limits.spent import Spent
 from tasks.models.capabilities import Capability
 from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Progress, Request, Step
-from tasks.streams import transcript
+from tasks.streams import events
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine, Run
@@ -127,8 +127,8 @@ class Generation:
 
     def _stopped(self) -> bool:
         """Whether an earlier attempt came to a stop string: then its last delta has less text than its tokens."""
-        for last in self._publisher.transcript.deltas[-1:]:
-            shown, whole = last.data["text"].lstrip(), self._engine.detokenize(last.token_ids).lstrip()
+        for last, token_ids in self._publisher.transcript.deltas[-1:]:
+            shown, whole = last.text.lstrip(), self._engine.detokenize(token_ids).lstrip()
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
@@ -146,12 +146,11 @@ class Generation:
         self._opened = True
         self._attempt.progress = (0, prompt_tokens)
         if self._publisher.transcript.entries:
-            self._publisher.transcript.add(transcript.RESUMED, {"attempt": self._claim.attempt})
+            self._publisher.transcript.add(events.Resumed(self._claim.attempt))
         else:
-            data = {"attempt": self._claim.attempt, "worker": self._worker_id}
-            self._publisher.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
+            self._publisher.transcript.add(events.Started(self._claim.attempt, self._worker_id, prompt_tokens))
             if passages is not None:
-                self._publisher.transcript.add(transcript.PASSAGES, {"passages": passages})
+                self._publisher.transcript.add(events.Passages(passages))
 
     def _follow(self, handle: Handle, opening: Opening) -> Finish:
         """Reads the engine until it finishes."""
@@ -188,8 +187,7 @@ class Generation:
         now = time.monotonic()
         if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:
             self._reported_at = now
-            data = {"done": step.done, "total": step.total}
-            self._publisher.transcript.add(transcript.PROGRESS, data, tokens=step.done)
+            self._publisher.transcript.add(events.Progress(step.done, step.total, Spent(prompt=step.done)))
             self._publisher.flush()
 
     def _write(self, news: Delta | None) -> None:
@@ -215,7 +213,7 @@ class Generation:
         if self._group:
             delta = joined(self._group)
             self._group = []
-            data = {"text": delta.text}
-            self._publisher.transcript.add(transcript.DELTA, data, tokens=delta.tokens, token_ids=delta.token_ids)
+            said = events.Delta(delta.text, Spent(completion=delta.tokens))
+            self._publisher.transcript.add(said, delta.token_ids)
         self._publisher.flush()
         self._flushed_at = time.monotonic()

@@ -57,7 +57,8 @@ class Page:
             self.warn(f"{job['id']} {job['status']}: {job['error']['message']}")
         else:
             waited, rate = f"waited {figures.waited_s(job):.1f} s", f"{figures.rate(job):.0f} tokens/s"
-            self._line(f"{INDENT}{job['id']}  {job['model']}  {waited}  {rate}", "dim")
+            how = rate if job["attempt"] == 1 else f"{job['attempt']} attempts"
+            self._line(f"{INDENT}{job['id']}  {job['model']}  {waited}  {how}", "dim")
 
     def passage(self, number: int, passage: Passage, *, text: bool = True) -> None:
         """Where the passage stands and, if wanted, how it begins."""
