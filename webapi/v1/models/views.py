@@ -16,9 +16,9 @@ blueprint = Blueprint("models", __name__, description="What can be asked.")
 def models() -> Response:
     """List the models and how many workers serve each"""
     serving = service.current()
+    models = serving.catalog
     with serving.sessions.begin() as session:
         alive = workers.strengths(session, serving.settings.shared.lease_s)
     counts = {name: strength.workers for name, strength in alive.items()}
-    models = serving.catalog
     data = [answers.model(model, models, counts.get(name, 0)) for name, model in models.items()]
     return reply({"object": "list", "data": data})
