@@ -101,6 +101,13 @@ def theirs(app: Flask, sessions: Sessions) -> Api:
     return Api(app, new_key(sessions, "theirs"))
 
 
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[Served]:
+    """One gunicorn for a whole file, whose tests leave nothing open; without a key."""
+    with gunicorn(settings, "") as served:
+        yield served
+
+
 @pytest.fixture
 def served(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
     with gunicorn(settings, new_key(sessions, "ours")) as served:

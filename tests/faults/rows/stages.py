@@ -23,7 +23,7 @@ _TEXTS = [f"The lamp of room {number} is in the cellar. " * 8 for number in rang
 _DOCUMENTS = [{"text": text} for text in _TEXTS[:60]]
 _ROOMS = [{"text": text} for text in _TEXTS[:20]]
 _ASKED = {"question": "Where is the lamp of room 7?", "collection": "rooms", "top_k": 2}
-_PAGE = b"<div>" * 60_000 + b"The lamp is here."
+_PAGE = b"<div>" * 30_000 + b"The lamp is here."
 
 
 def several(ground: Ground) -> Tally:
@@ -37,10 +37,11 @@ def several(ground: Ground) -> Tally:
     for name in ground.size(list(_CASES), list(_CASES)[ground.seed % 3 :: 3]):
         ground.rig.heal(_WORKERS)
         scene.tally.injections += 1
-        broken, began_at = len(scene.tally.broken_promises), time.monotonic()
+        broken, fired, began_at = len(scene.tally.broken_promises), scene.tally.fired, time.monotonic()
         _CASES[name](scene)
-        held = "holds" if len(scene.tally.broken_promises) == broken else "BROKEN"
-        scene.tally.notes.append(f"{name}: {held}, {time.monotonic() - began_at:.0f} s")
+        held = "BROKEN" if len(scene.tally.broken_promises) > broken else "holds"
+        met = "" if scene.tally.fired > fired else ", though it came too late"
+        scene.tally.notes.append(f"{name}: {held}{met}, {time.monotonic() - began_at:.0f} s")
     return ground.check(ground.party(), scene.tally)
 
 
