@@ -91,7 +91,7 @@ def test_jobs_of_models_that_left_are_told_with_what_to_do() -> None:
 
 
 def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
-    """The same secrets at every start, in a file nobody else may read."""
+    """Secrets stay what they are at every start, in a file nobody else may read."""
     path = tmp_path / "secrets.json"
     made = credentials.open_or_make(path)
     assert credentials.open_or_make(path) == made

@@ -57,7 +57,7 @@ def ended(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_embeddings_come_as_numbers_or_as_base64(http: httpx.Client) -> None:
-    """The same float32 either way; lists and the stream's last event only link to them."""
+    """Numbers or base64 hold one and the same float32; lists and the stream's last event only link to them."""
     job = accepted(http.post("/v1/jobs", json={"type": "embed", "input": {"texts": ["a cat", "a feline", "shares"]}}))
     record = ended(http, job)
     assert record["usage"] == {"prompt_tokens": 12, "completion_tokens": 0}

@@ -192,7 +192,7 @@ def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller:
 
 
 def test_another_tenants_job_is_as_unknown_as_none(sessions: Sessions, caller: Caller) -> None:
-    """The same error with the same words, but for the id."""
+    """One error with one text for both, but for the id."""
     job_id = tables.submit(sessions, caller).id
     stranger = tables.tenant(sessions, "theirs")
     unknown = ids.new()

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from tasks import errors
+from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
-from tasks.models.engine import Finish, Progress, Request
+from tasks.models.engine import Embedder, Finish, Generator, Progress, Request
 from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
@@ -224,3 +225,13 @@ def test_mistakes_in_the_catalogue_are_named(kind: str, tmp_path: Path) -> None:
     for model, told in ((missing, "none.gguf"), (odd, "colour"), (unknown, "steam")):
         with pytest.raises(errors.EngineUnusable, match=told):
             engines.load(model, slots=1, threads=1)
+
+
+def test_engine_has_what_it_claims_and_claims_what_the_table_says(engine: Hosted, kind: str) -> None:
+    """Every method of a generator can be called; one that gives no vectors has no method for them."""
+    assert engine.capabilities == ENGINES[kind] - {Capability.EMBEDS}
+    assert isinstance(engine, Generator)
+    assert isinstance(engine, Embedder) == (Capability.EMBEDS in ENGINES[kind])
+    prompt = engine.prompt("Hello")
+    assert engine.detokenize(engine.reread("Hello")).strip() == "Hello"
+    drain(engine.generate(Request(prompt, params(max_tokens=1))))

@@ -49,7 +49,7 @@ def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) ->
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
     """Its port is open to every local process; the key isn't."""
-    stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key", engine.tokenizer)
+    stranger = LlamaCpp(MODEL, 1, 64, engine.host, "wrong key", engine.tokenizer)
     with pytest.raises(errors.EngineError, match="401"):
         stranger.embed([(1,)])
 
