@@ -20,8 +20,10 @@ from sqlalchemy import Engine
 from cli.launcher import embedded, processes
 from db import migrate
 from db.session import Sessions
+from tasks import telemetry
 from tasks.keys import Caller
 from tasks.streams import stream
+from tasks.telemetry import Fact
 from tests import tables
 
 # Its own tracebacks are drawn with every variable in them, which takes seconds, and leases run out meanwhile.
@@ -163,6 +165,15 @@ def running(folder: Path, make: Callable[[Path], embedded.Server]) -> Iterator[s
         yield server.url
     finally:
         supervisor.stop(server.spec.name)
+
+
+@pytest.fixture
+def facts() -> Iterator[list[Fact]]:
+    """What telemetry is told during the test."""
+    told: list[Fact] = []
+    forget = telemetry.register(told.append)
+    yield told
+    forget()
 
 
 @contextmanager
