@@ -31,7 +31,7 @@ def engine() -> Iterator[Generator]:
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Generator]:
-    """The same file by the other library."""
+    """The file that `llamacpp` reads, by the other library."""
     loaded = engines.load(dataclasses.replace(MODEL, engine="ctransformers"), slots=1, threads=1)
     yield loaded
     loaded.close()
@@ -57,7 +57,7 @@ def test_held_out_questions_are_answered_exactly(answers: list[tuple[Probe, str]
 def test_both_libraries_read_and_answer_alike(
     engine: Generator, other: Generator, answers: list[tuple[Probe, str]]
 ) -> None:
-    """The same tokens always; the same greedy words but where two nearly equal ones are rounded apart, one in 100."""
+    """Tokens are always alike; greedy words are but where two nearly equal ones are rounded apart, one in 100."""
     answers = answers[::3]
     prompts = [engine.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
     assert prompts == [other.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]

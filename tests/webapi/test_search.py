@@ -171,7 +171,7 @@ def test_wrong_field_is_a_422_that_names_it(
     ],
 )  # fmt: skip
 def test_malformed_body_is_a_400(api: Api, raw: bytes, field: str | None) -> None:
-    """The same reading as every other body's."""
+    """A search's body is read as every other body is."""
     response = api.post("/v1/search", data=raw, content_type="application/json")
     assert (response.status_code, response.json["error"]["param"]) == (400, field)
 

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from tasks import errors
 from tasks.models.engine import Finish, Progress, Request
+from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
 from workers import engines
@@ -112,7 +112,7 @@ def test_many_long_texts_are_counted(engine: CTransformers) -> None:
 def test_conversation_is_rendered_as_llamacpp_does(
     engine: CTransformers, llamacpp: LlamaCpp, messages: list[dict[str, str]]
 ) -> None:
-    """The same template, the same text."""
+    """Both read the file's template, and come to one text."""
     assert engine.chat(messages) == llamacpp.chat(messages)
 
 
@@ -229,8 +229,7 @@ def test_host_killed_in_the_middle_is_only_a_pause(engine: CTransformers, bench:
     lost: list[int] = []
 
     def kill() -> None:
-        while len(attempt.transcript.entries) < 3:
-            time.sleep(0)
+        until(lambda: len(attempt.transcript.entries) >= 3, look_s=0)
         lost.append(engine.incarnation)
         engine.hang_up()
 

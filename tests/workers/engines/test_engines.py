@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
 from tasks.models.engine import Embedder, Finish, Generator, Progress, Request
+from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
 from workers import engines
@@ -190,8 +190,7 @@ def test_host_that_dies_while_it_loads_is_replaced_too(kind: str) -> None:
     restarting = threading.Thread(target=loaded.restart, args=[loaded.incarnation])
     first = loaded.host.pid
     restarting.start()
-    while loaded.host.pid == first:
-        time.sleep(0.001)
+    until(lambda: loaded.host.pid != first, look_s=0.001)
     psutil.Process(loaded.host.pid).kill()
     restarting.join()
     assert len(loaded.prompt("hi").ids) > 0

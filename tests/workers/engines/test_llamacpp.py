@@ -1,7 +1,6 @@
 """The llama.cpp engine's own: slots, key, binaries."""
 
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ import pytest
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Request
+from tests.support.platform import is_gone
+from tests.support.waiting import until
 from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
 from workers import engines
 from workers.engines.llamacpp import LlamaCpp
@@ -79,7 +80,4 @@ def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
     loaded.restart(lost)
     [server] = psutil.Process(loaded.host.pid).children()
     loaded.close()
-    deadline = time.monotonic() + 10
-    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: is_gone(server))
