@@ -22,9 +22,9 @@ class Worker(Table):
 
 
 def beats(lease_s: float) -> ColumnElement[bool]:
-    """The condition that a worker's heart beat within the lease, by the database's clock.
+    """The condition that a worker's last heartbeat is within the lease, by the database's clock.
 
-    A beat of the future was before the clock was set back, and says nothing.
+    A heartbeat of the future was written before the clock was set back, and proves nothing.
     """
     lease = dt.timedelta(seconds=lease_s)
     return and_(Worker.beat_at > func.now() - lease, Worker.beat_at < func.now() + lease)
@@ -51,7 +51,7 @@ def remove(session: Session, worker_id: str) -> None:
 
 
 def remove_silent_since(session: Session, silent_s: float) -> None:
-    """Forgets workers whose heart stopped that long ago."""
+    """Forgets workers whose last heartbeat is older than that."""
     session.execute(delete(Worker).where(Worker.beat_at < func.now() - dt.timedelta(seconds=silent_s)))
 
 
