@@ -55,7 +55,7 @@ class Turn(Table):
 
     __tablename__ = "turns"
 
-    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    queue: Mapped[str] = mapped_column(Text, primary_key=True)
     lane: Mapped[str] = mapped_column(Text, primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
     taken: Mapped[int] = mapped_column(BigInteger)
@@ -121,7 +121,7 @@ def _standing() -> CTE:
     tenants = _tenants(_waiting(), *_WITHIN)
     moving = (Job.queue == queue, Job.lane == lane, Job.status.in_(("dispatched", "running")))
     loads = select(Job.tenant_id, func.count().label("jobs")).where(*moving).group_by(Job.tenant_id).subquery()
-    theirs = and_(Turn.model == queue, Turn.lane == lane, Turn.tenant_id == tenants.c.tenant_id)
+    theirs = and_(Turn.queue == queue, Turn.lane == lane, Turn.tenant_id == tenants.c.tenant_id)
     load, taken = func.coalesce(loads.c.jobs, 0), func.coalesce(Turn.taken, 0)
     recent = Turn.aged_at.between(func.now() - dt.timedelta(seconds=AGED_S), func.now())
     aged = ~func.coalesce(recent, False)
@@ -181,17 +181,17 @@ def note(session: Session, queue: str, lane: str, tenants: Mapping[uuid.UUID, bo
 def _note() -> Insert:
     queue: BindParameter[Any] = bindparam("queue", type_=Text)
     lane: BindParameter[Any] = bindparam("lane", type_=Text)
-    newest = select(func.coalesce(func.max(Turn.taken), 0) + 1).where(Turn.model == queue, Turn.lane == lane)
+    newest = select(func.coalesce(func.max(Turn.taken), 0) + 1).where(Turn.queue == queue, Turn.lane == lane)
     given = func.unnest(bindparam("ids", type_=ARRAY(Uuid)), bindparam("aged", type_=ARRAY(Boolean)))
     rows = given.table_valued(column("id", Uuid), column("aged", Boolean)).render_derived()
     aged_at = case((rows.c.aged, func.now()))
-    names = ["model", "lane", "tenant_id", "taken", "aged_at"]
+    names = ["queue", "lane", "tenant_id", "taken", "aged_at"]
     table = Turn.__table__
     assert isinstance(table, SqlTable)
     statement = insert(table).from_select(names, select(queue, lane, rows.c.id, newest.scalar_subquery(), aged_at))
     noted = statement.excluded
     values = {"taken": noted.taken, "aged_at": func.coalesce(noted.aged_at, Turn.aged_at)}
-    return statement.on_conflict_do_update(index_elements=["model", "lane", "tenant_id"], set_=values)
+    return statement.on_conflict_do_update(index_elements=["queue", "lane", "tenant_id"], set_=values)
 
 
 def less_served_waits(session: Session, queue: str, lane: str, tenant_id: uuid.UUID) -> bool:
