@@ -5,8 +5,7 @@ from typing import Any
 from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from tasks.jobs import stages
-from webapi import auth, cors, errors, health, service, settings
+from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.settings import Settings
 from webapi.v1.documents import collections
@@ -30,6 +29,7 @@ Ask for a job, get its id at once, follow it while a model works on it. What was
 
 Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
 Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
+Every answer has an `X-Request-Id`: the request's own, if that is 1 to 128 letters, digits and `._:-`, else one of ours.
 """
 
 _CONFIGURATION: dict[str, Any] = {
@@ -53,13 +53,14 @@ def create_app(given: Settings | None = None) -> Flask:
     app.config.update(_CONFIGURATION)
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)
+    requestlog.register(app)
     auth.register(app, serving)
     cors.register(app, own.cors_origins)
     errors.register(app)
     app.teardown_request(serving.end_turn)
     app.teardown_request(serving.rest)
     api = Api(app)
-    _describe(api, serving)
+    _describe(api)
     for module in _ROUTES:
         api.register_blueprint(module.blueprint)
     app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
@@ -67,17 +68,13 @@ def create_app(given: Settings | None = None) -> Flask:
     return app
 
 
-def _describe(api: Api, serving: service.Service) -> None:
-    """What the page says that no route says: key and ticket, the kinds of jobs, the models there are."""
+def _describe(api: Api) -> None:
+    """What the page says that no route says: key and ticket, the kinds of jobs."""
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     api.spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
     api.spec.components.schema("TextPart", schema=TextPart())
     api.spec.components.schema("IngestRequest", schema=IngestRequest())
     for kind in KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
-    for type_, kind in KINDS.items():
-        served = "chat" if type_ == stages.RAG else type_
-        able = [model.name for model in serving.catalog.values() if served in model.types]
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]
-        properties["model"] |= {"enum": [*able, None]}
         properties["metadata"] |= {"propertyNames": {"maxLength": 64, "pattern": r"^[^\x00]*$"}}

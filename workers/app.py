@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from typing import Any
 
 import redis
@@ -20,15 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import errors, failpoints, stopping
+from tasks import errors, failpoints, logs, stopping
 from tasks import settings as shared_settings
 from tasks.models import catalog
 from tasks.models.catalog import Model
+from tasks.models.registry import Models
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import engines, heartbeat, indexing, logs, run, settings, threads, transport
+from workers import engines, heartbeat, indexing, run, settings, threads, transport
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
+_QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
 _BESIDE_SLOTS = 9  # connections for the threads, the courier's among them
 _current: Worker | None = None
 
@@ -52,13 +53,15 @@ app.add_defaults(_configuration)
 def run_job(job_id: str) -> None:
     """The message's end: a wake-up that carries a job id and nothing else."""
     assert _current is not None
-    structlog.contextvars.bind_contextvars(model=_current.queue)
-    try:
-        run.run(_current, uuid.UUID(job_id))
-    except SQLAlchemyError as error:
-        log.warning("claim_failed", job_id=job_id, error=str(error))
+    run.run(_current, broker.received(job_id))
     if _current.unusable.is_set():
         transport.stop()
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def log_as_we_do(**_: Any) -> None:
+    """Celery's own lines look like ours, instead of being set up by Celery."""
+    logs.configure(quiet=_QUIET)
 
 
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -69,7 +72,6 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Exits non-zero, saying why, when the worker can't serve."""
         global _current
-        logs.configure()
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)
@@ -165,7 +167,7 @@ def _queue_of(lanes: list[str]) -> str:
 
 
 def _entry(found: WorkerSettings, name: str) -> Model:
-    model = catalog.load(found.shared.catalog).get(name)
+    model = Models(found.shared.catalog).current().get(name)
     if model is None:
         raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
     return model

@@ -174,7 +174,7 @@ def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
     False says that Redis couldn't be reached.
     """
     ended = closing.view
-    last = Entry(closing.entries + 1, ended.status, ended.as_json())
+    last = Entry(closing.entries + 1, ended.end())
     writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
     try:
         if closing.entries:

@@ -103,7 +103,10 @@ def test_unforeseen_error_is_logged_and_told_to_nobody(app: Flask, api: Api, cap
         response = api.get("/v1/models")
     assert (response.status_code, response.json["error"]["code"]) == (500, "internal")
     assert response.json["error"]["type"] == "server_error"
-    assert [(entry["event"], entry["kind"]) for entry in logs] == [("unforeseen", "RuntimeError")]
+    assert [(entry["event"], entry.get("kind")) for entry in logs] == [
+        ("unforeseen", "RuntimeError"),
+        ("request", None),
+    ]
     assert "secret" not in response.text + str(logs) + caplog.text
 
 
@@ -117,7 +120,7 @@ def test_pool_that_has_run_dry_is_called_so(app: Flask, api: Api) -> None:
         response = api.get("/v1/jobs")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert "connections of this process" in response.json["error"]["message"]
-    assert [entry["event"] for entry in logs] == ["connections_used_up"]
+    assert [entry["event"] for entry in logs] == ["connections_used_up", "request"]
     assert api.get("/v1/jobs").status_code == 200
 
 
@@ -194,6 +197,17 @@ def test_ready_counts_jobs_whose_model_left_the_catalogue(
     response = later.test_client().get("/readyz")
     assert (response.status_code, response.json["parts"]["unserved"]) == (200, {"beta": 2})
     later.extensions["forebay"].close()
+
+
+def test_model_that_comes_and_goes_is_served_and_refused_without_a_restart(api: Api, settings: Settings) -> None:
+    """The catalogue's file is read again; one that can't be read changes nothing."""
+    file = settings.shared.catalog
+    file.write_text(file.read_text().replace("[beta]", "[gamma]"))
+    assert api.submit(model="gamma")["model"] == "gamma"
+    file.write_text("not [ TOML")
+    assert api.submit(model="gamma")["model"] == "gamma"
+    refused = api.post("/v1/jobs", json={"type": "generate", "model": "beta", "input": {"prompt": "x"}})
+    assert (refused.status_code, refused.json["error"]["param"]) == (422, "model")
 
 
 def test_slow_count_of_the_unserved_makes_nothing_else_down(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tasks import errors
-from tasks.streams.transcript import DELTA
+from tests.support import entries
 from tests.workers.conftest import Bench
 from workers.publisher import Publisher
 
 
 def write(publisher: Publisher, text: str) -> None:
-    publisher.transcript.add(DELTA, {"text": text}, tokens=1)
+    publisher.transcript.add(entries.said(text))
     publisher.flush()
 
 
@@ -31,7 +31,7 @@ def test_redis_out_of_reach_delays_nothing_but_the_reading(bench: Bench, monkeyp
 
 
 def test_flushed_redis_gets_the_whole_stream_again(bench: Bench) -> None:
-    """The same numbers, the same cuts."""
+    """Numbers and cuts are what they were."""
     publisher = bench.publisher(bench.attempt())
     write(publisher, "a")
     write(publisher, "b")

@@ -6,18 +6,14 @@ from marshmallow import fields, validate
 from db.jobs import LANES
 from tasks.jobs import lifecycle, stages
 from tasks.jobs.lifecycle import Status
-from tasks.streams import transcript
+from tasks.streams import events
 
 SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
 
 # One server-sent event.
-_RUN_EVENTS = (
-    transcript.STARTED,
-    transcript.PASSAGES,
-    transcript.DELTA,
-    transcript.PROGRESS,
-    transcript.RESUMED,
-    transcript.RESTARTED,
+_RUN_EVENTS = tuple(
+    event.type
+    for event in (events.Started, events.Passages, events.Delta, events.Progress, events.Resumed, events.Restarted)
 )
 EVENT = {
     "type": "object",

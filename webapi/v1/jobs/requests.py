@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 
 from db.jobs import LANES
 from tasks.jobs import stages
-from tasks.streams.follow import ANY_ATTEMPT, Position
+from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs import answers
 from webapi.v1.jobs.conversation import Conversation
@@ -200,16 +200,16 @@ class ShowQuery(Strict):
     )
 
 
-class EventId(fields.Field[Position]):
+class EventId(fields.Field[Cursor]):
     """An event's id, as in 1-42, or its number alone; inside, the attempt and the number."""
 
     PATTERN = "([0-9]{1,6}-)?([0-9]{1,9})"
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:  # noqa: ARG002
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Cursor:  # noqa: ARG002
         match = re.fullmatch(self.PATTERN, value)
         if match is None:
             raise ma.ValidationError("must be an event's id, as in 1-42, or its number")
-        return int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2])
+        return Cursor(int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2]))
 
 
 def _event_id(description: str, **options: Any) -> EventId:
