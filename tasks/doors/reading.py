@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
-from tasks import errors
+from tasks import errors, telemetry
 from tasks.errors import ForebayError
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.lifecycle import Status
@@ -31,6 +31,7 @@ from tasks.streams.events import Ended, Restarted
 from tasks.streams.follow import Follower, Subscription
 from tasks.streams.stream import ANY_ATTEMPT, START, Cursor, StreamedEntry
 from tasks.streams.transcript import Entry
+from tasks.telemetry import StreamRestarted
 
 log = structlog.get_logger(__name__)
 
@@ -172,7 +173,7 @@ class Reader:
             self._follower.unsubscribe(subscription)
 
     def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[StreamStep]:
-        yield _restarted(attempt)
+        yield _restarted(job, attempt)
         yield from self._live(caller, job, Cursor(attempt, 0))
 
     def _follow(self, subscription: Subscription, job: Job) -> Iterator[StreamStep]:
@@ -246,8 +247,9 @@ def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | End:
     return End(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
 
 
-def _restarted(attempt: int) -> StreamedEntry:
+def _restarted(job: Job, attempt: int) -> StreamedEntry:
     """Tells a reader to forget what it has. Its number is 0, since who resumes after it is to get everything."""
+    telemetry.emit(StreamRestarted(job.id, attempt))
     return StreamedEntry(attempt, Entry(0, Restarted(attempt)))
 
 
@@ -264,6 +266,6 @@ def _replay(job: Job, output: JobOutput | None, had: Cursor) -> list[StreamedEnt
     end = End(str(last), view.with_output(job, output))
     has_another_end = had.seq >= last.seq and had.attempt < job.attempt
     if has_another_end or any(stream.misleads(streamed, had) for streamed in kept):
-        return [_restarted(job.attempt), *kept, end]
+        return [_restarted(job, job.attempt), *kept, end]
     left = [streamed for streamed in kept if streamed.entry.seq > had.seq]
     return [*left, end] if had.seq != last.seq else []

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import redis
 from sqlalchemy.orm import Session
 
-from tasks import errors, failpoints, settings
+from tasks import errors, failpoints, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import Once
 from tasks.doors.reading import Reader, Scope
@@ -21,6 +21,7 @@ from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 from tasks.queues import window
 from tasks.queues.window import Ticket
+from tasks.telemetry import JobAccepted
 
 Make = Callable[[Session], Plan]  # what is to be accepted, planned in the transaction that accepts it
 
@@ -61,6 +62,8 @@ class Desk:
                 ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, self.lease_s)
             failpoints.passed("api.before_commit")
         failpoints.passed("api.after_commit_before_response")
+        if not replayed:
+            telemetry.emit(JobAccepted(accepted.id, accepted.type, accepted.model, accepted.lane))
         if self.waker:
             self.waker.deliver(accepted.queue, ticket)
         return accepted, replayed

@@ -43,6 +43,7 @@ class Claim:
     params: dict[str, Any]
     stage_input: dict[str, Any] | None
     checkpoint: Transcript
+    waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
 
 
 def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
@@ -80,7 +81,14 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
         params=given.params,
         stage_input=given.stage_input,
         checkpoint=stored_transcript(output),
+        waited_s=_waited_s(job),
     )
+
+
+def _waited_s(job: Job) -> float | None:
+    if job.attempt > 1 or job.started_at is None:
+        return None
+    return (job.started_at - max(job.created_at, job.due_at or job.created_at)).total_seconds()
 
 
 def checkpoint(

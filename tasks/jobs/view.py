@@ -10,6 +10,7 @@ from tasks import ids, times
 from tasks.jobs import lifecycle
 from tasks.limits.spent import Spent
 from tasks.streams.events import Ended
+from tasks.telemetry import JobEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,14 @@ class JobView:
             progress=(progress["done"], progress["total"]) if progress else None,
             started_at=self.started_at,
             finished_at=self.finished_at,
+        )
+
+    def ended_fact(self) -> JobEnded:
+        """What telemetry is told of the job's end."""
+        code = self.error["code"] if self.error else None
+        spent = self.spent
+        return JobEnded(
+            self.id, self.type, self.model, self.status, code, spent.prompt, spent.completion, spent.embedding
         )
 
     def ended_by(self, attempt: int, end: Ended) -> "JobView":
