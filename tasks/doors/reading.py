@@ -60,9 +60,10 @@ class Scope(Protocol):
 
 
 class _Looks:
-    """What was seen of waiting jobs, so that a process looks seldom, however many read: each look is a query.
+    """The positions of waiting jobs, remembered: each look is a query, and must be rare however many read.
 
-    It looks once a second for a job, and every 20 ms for one of all jobs, of which a tenant has every second at most.
+    A process looks at a job at most once a second, and at one of all its jobs at most every 20 ms; a tenant's readers
+    get every second of those looks at most (docs/adr/0014).
     """
 
     def __init__(self) -> None:
@@ -71,7 +72,7 @@ class _Looks:
         self._lock = threading.Lock()
 
     def at(self, tenant_id: uuid.UUID, job_id: uuid.UUID, look: Callable[[uuid.UUID], Wait | None]) -> Wait | None:
-        """Where the job stands, or stood when it was last looked at; None when it doesn't wait, or nobody knows yet."""
+        """The job's position at the last look, which may be made now; None when it doesn't wait, or had no look."""
         with self._lock:
             now = time.monotonic()
             looked_at, known = self._seen.get(job_id, (-math.inf, None))
@@ -81,7 +82,7 @@ class _Looks:
             if len(self._seen) >= _LOOKS_REMEMBERED:
                 self._seen.clear()
                 self._free_at.clear()
-            self._seen[job_id] = now, known  # for who asks meanwhile
+            self._seen[job_id] = now, known  # for readers that ask meanwhile
             self._free_at |= {None: now + _LOOK_S, tenant_id: now + 2 * _LOOK_S}
         found = look(job_id)
         with self._lock:
@@ -129,8 +130,10 @@ class Reader:
         return self._live(caller, job, had)
 
     def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
-        """Returns when the job has ended, after `timeout_s`, when the process stops, or within a second of when
-        `has_left` says that whoever waits is gone."""
+        """Returns when the job has ended, after `timeout_s`, when the process stops, or when the client is gone.
+
+        `has_left` says that, and is asked once a second.
+        """
         deadline = time.monotonic() + timeout_s
         subscription = self._started_follower().subscribe_to_end(job_id)
         try:
@@ -150,7 +153,7 @@ class Reader:
         return self._follower
 
     def _live(self, caller: Caller, job: Job, had: Cursor) -> Iterator[StreamStep]:
-        """What Redis holds already is read here, however much it is; what comes then, through the follower."""
+        """First what Redis holds already, read here page by page; then what comes, through the follower."""
         since = START
         for streamed in self._held(job.id):
             if stream.misleads(streamed, had):
@@ -232,15 +235,17 @@ class Reader:
 
 
 def _due_in_s(job: Job) -> float:
-    """Seconds until a scheduled job joins those who wait for their turn, by this machine's clock: it has no position
-    before, and may be looked for a little early or late."""
+    """Seconds until a scheduled job is due, by this machine's clock. Before that it has no position to look for.
+
+    A look that comes a little early or late does no harm.
+    """
     if job.status != Status.SCHEDULED or job.due_at is None:
         return 0.0
     return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
 def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | End:
-    """An end is given with the job: as it was looked at before, and as the event says that it ended."""
+    """The entry; a job's end with the job: what was found of it before, and what the event says of its end."""
     event = streamed.entry.event
     if not isinstance(event, Ended):
         return streamed
@@ -248,7 +253,7 @@ def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | End:
 
 
 def _restarted(job: Job, attempt: int) -> StreamedEntry:
-    """Tells a reader to forget what it has. Its number is 0, since who resumes after it is to get everything."""
+    """Tells a reader to forget what it has. Its number is 0, so that resuming after it gives everything."""
     telemetry.emit(StreamRestarted(job.id, attempt))
     return StreamedEntry(attempt, Entry(0, Restarted(attempt)))
 

@@ -1,4 +1,4 @@
-"""The desk: where jobs are accepted, cancelled and answered, whoever asks. It owns the transactions."""
+"""The desk: where jobs are accepted, cancelled and answered, for every entrypoint. It owns the transactions."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ Make = Callable[[Session], Plan]  # what is to be accepted, planned in the trans
 
 
 class Waker(Protocol):
-    """Who gets jobs to workers once they are committed: soon, and best effort."""
+    """What gets committed jobs to workers: soon, and best effort."""
 
     def deliver(self, queue: str, ticket: Ticket | None) -> None:
         """Has the ticket sent at once; where there is none, has the queue's window refilled."""
@@ -89,8 +89,8 @@ class Desk:
     ) -> JobView:
         """Accepts a job and waits for its end, however it ends.
 
-        Nobody else knows of the job: after `wait_s`, or within a second of when `has_left` says that nobody waits for
-        it any more, it is cancelled. Not so one that `once` found: whoever asked first may still wait for it.
+        The job is cancelled after `wait_s`, or when the client is gone (`has_left`, asked once a second), since nobody
+        else knows of it. A job that `once` found is not: the request that made it may still wait for it.
         Raises `NotInTime` unless it has ended, and what `accept` raises.
         """
         assert self.reader is not None

@@ -49,8 +49,9 @@ class Claim:
 def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
     """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
 
-    The one fenced update that makes a message delivered twice, late or after the end harmless. A job that the next
-    crash ends as poison isn't to be had while the worker runs another such: the crash must tell which of them it was.
+    This one fenced update makes a message harmless that is delivered twice, late or after the end. A worker gets no
+    job that its next crash would end as poison while it runs another such job: a crash must show which it was
+    (docs/adr/0006).
     """
     taken = lifecycle.move(
         session,
@@ -167,7 +168,7 @@ def release_unheld(session: Session, job_id: uuid.UUID, attempt: int) -> None:
 
 
 def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:
-    """Schedules another attempt after one that failed by the system's fault. False when the job has had its chances.
+    """Schedules another attempt after one that failed by the system's fault. False when the job may have no more.
 
     Raises `Fenced`.
     """
@@ -184,7 +185,7 @@ def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Trans
 
 
 def forgive(session: Session, worker_id: str) -> int:
-    """Takes back the crashes that were counted for a worker which was only silent. How many jobs they were of.
+    """Takes back the crashes counted against the jobs of a worker that was only silent. Returns how many jobs.
 
     Idempotent: its attempts that were `lost` are `taken` from then on.
     """
@@ -196,7 +197,10 @@ def forgive(session: Session, worker_id: str) -> int:
 
 
 def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> JobView | None:
-    """The job as this attempt ended it; None when it didn't, for who ends it from outside takes the next number."""
+    """The ended job, if this attempt ended it: asked after a commit whose answer was lost.
+
+    Cancel, expiry and deadline end a job under the next attempt number, so they never match (docs/adr/0010).
+    """
     query = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     row = session.execute(query.where(*fence.fenced(job_id, attempt))).one_or_none()
     return view.with_output(row[0], row[1]) if row and row[0].status in lifecycle.TERMINAL else None

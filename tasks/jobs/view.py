@@ -15,7 +15,7 @@ from tasks.telemetry import JobEnded
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+    """One job, whole, detached from the database. Times are UTC; `position` is None unless the caller looked for it.
 
     `spent` is what it has used so far; clients are told when it has ended, as `usage`.
 
@@ -129,7 +129,7 @@ class JobView:
 
 
 def of(job: Job, result: dict[str, Any] | None) -> JobView:
-    """The record of a row and its result."""
+    """The view of a row and its result."""
     return JobView(
         id=job.id,
         tenant_id=job.tenant_id,
