@@ -27,11 +27,10 @@ structlog.configure(
 )
 
 # demo-chat as it ships, the same by ctransformers, and a model whose every token is known and takes its time.
-_DEMO = {"context": 512, "slots": 4, "file": str(catalogs.DEMO_FILE)}
 _CATALOG = "\n".join(
     (
-        catalogs.model("demo-chat", "llamacpp", "generate chat", **_DEMO, default=True),
-        catalogs.model("demo-ct", "ctransformers", "generate chat", **_DEMO),
+        catalogs.demo(default=True),
+        catalogs.demo("demo-ct", "ctransformers"),
         catalogs.echo(slots=4, options={"token_s": 0.02, "prompt_token_s": 0.001}),
         catalogs.embedder(slots=16),
     )
