@@ -197,6 +197,8 @@ def save_output(
 
 def save_no_output(session: Session, job_ids: Collection[uuid.UUID]) -> None:
     """Writes that nothing came out of these jobs, which have no output yet."""
+    if not job_ids:
+        return
     nothing = (literal([], JSON), literal([], ARRAY(Integer)))
     rows = select(Job.id, *nothing).where(Job.id.in_(job_ids))
     session.execute(insert(JobOutput).from_select(["job_id", "entries", "token_ids"], rows))
@@ -221,6 +223,15 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     row = session.execute(outer.where(Job.id == job_id, Job.tenant_id == tenant_id)).one_or_none()
     return (row[0], row[1]) if row else None
+
+
+def unlocked(
+    session: Session, *which: ColumnElement[bool], limit: int | None = None
+) -> list[tuple[Job, JobOutput | None]]:
+    """The jobs that match, with their outputs, locked until the transaction ends; without those that others hold."""
+    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).where(*which).limit(limit)
+    rows = session.execute(outer.with_for_update(of=Job, skip_locked=True, key_share=True))
+    return [(job, output) for job, output in rows]
 
 
 def page(

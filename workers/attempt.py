@@ -2,6 +2,7 @@
 
 import enum
 import threading
+import time
 from typing import Protocol
 
 from tasks import errors
@@ -33,12 +34,19 @@ class Attempt:
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
         self.checkpointed = 0  # entries that PostgreSQL has
         self.proven = False  # it has come past where earlier attempts crashed
+        self.first_token_s: float | None = None  # since it began; None where an earlier attempt had the first
+        self._began_at = time.monotonic()
+        self._answers = False
         self._lock = threading.Lock()
         self._held: Held | None = None
         self.stopped: Stop | None = None
 
     def evaluated(self) -> None:
-        """The whole prompt has been: the answer has begun."""
+        """The whole prompt has been, and the answer goes on, of which nothing may have been read before."""
+        if not self._answers:
+            self._answers = True
+            if not self.transcript.deltas:
+                self.first_token_s = time.monotonic() - self._began_at
         total = self.progress[1]
         self.progress = (total, total)
 

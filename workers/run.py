@@ -17,6 +17,7 @@ from tasks.jobs import attempts, fence
 from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.settlement import Closing
 from tasks.jobs.view import JobView
 from tasks.queues import window
 from tasks.streams import stream
@@ -224,14 +225,16 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
         abandon(worker, attempt)
         return None
     log.info("ended", job_id=str(claim.job_id), attempt=claim.attempt, status=outcome.status)
-    return ended
+    return ended.view
 
 
-def _finish(attempt: Attempt, outcome: Outcome, session: Session) -> JobView:
+def _finish(attempt: Attempt, outcome: Outcome, session: Session) -> Closing:
     """The job as this attempt ends it now, or as it did before when only the commit's answer was lost."""
     claim = attempt.claim
     try:
-        ended = attempts.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+        ended = attempts.finish(
+            session, claim.job_id, claim.attempt, attempt.transcript, outcome, first_token_s=attempt.first_token_s
+        )
     except errors.Fenced:
         found = attempts.end_of(session, claim.job_id, claim.attempt)
         if found is None:

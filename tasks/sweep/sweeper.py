@@ -94,9 +94,7 @@ class Sweeper:
         self.dispatcher.send(tickets)
         for queue in dict.fromkeys(queue for each in done for queue in each.queues):
             self.dispatcher.refill(queue)
-        for closing in (closing for each in done for closing in each.ends):
-            if not endings.announce(self.client, closing, self.ttl_s):
-                break  # each would wait as long; who listens is told from PostgreSQL
+        endings.announce(self.client, [closing for each in done for closing in each.ends], self.ttl_s)
 
 
 def _alone(session: Session) -> bool:

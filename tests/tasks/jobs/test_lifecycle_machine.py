@@ -213,10 +213,9 @@ class Lives(RuleBasedStateMachine):
 
     def cancel(self, job_id: uuid.UUID) -> None:
         job = self.jobs[job_id]
-        with self.sessions.begin() as session:
-            _, closing = endings.cancel(session, self.client, self.caller, job_id, 60)
-        assert (closing is None) == (job.status in TERMINAL)
-        if closing:
+        _, closings = endings.cancel(self.sessions, self.client, self.caller, job_id, 60)
+        assert (closings == []) == (job.status in TERMINAL)
+        if closings:
             job.end(Status.CANCELLED)
 
     def retry(self, job_id: uuid.UUID) -> None:

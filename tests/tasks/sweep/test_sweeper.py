@@ -365,12 +365,10 @@ def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: C
     pen.open([Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))])
     for job_id, spent in ((waiting, (0, 0)), (active, (4, 1))):
         for repeated in (False, True):
-            with sessions.begin() as session:
-                record, closing = endings.cancel(session, client, caller, job_id, 60)
+            record, closings = endings.cancel(sessions, client, caller, job_id, 60)
             assert record.status == "cancelled"
-            assert (closing is None) is repeated
-            if closing:
-                endings.announce(client, closing, 60)
+            assert (closings == []) is repeated
+            endings.announce(client, closings, 60)
         assert tables.usage_rows(sessions, job_id) == [spent]
         assert stream.read(client, job_id)[-1].entry.type == "cancelled"
     assert pen.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED
