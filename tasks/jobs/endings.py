@@ -219,7 +219,7 @@ def announce(client: redis.Redis, closings: Iterable[Closing], ttl_s: int) -> bo
 
 def _announce(client: redis.Redis, closing: Closing, ttl_s: int) -> None:
     ended = closing.view
-    last = Entry(closing.entries + 1, ended.status, ended.as_json())
+    last = Entry(closing.entries + 1, ended.end())
     writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
     if closing.entries:
         writer.append([last])

@@ -2,13 +2,14 @@
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from db.jobs import Job, JobOutput
 from tasks import ids, times
 from tasks.jobs import lifecycle
 from tasks.limits.spent import Spent
+from tasks.streams.events import Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,36 @@ class JobView:
         usage = {"prompt_tokens": self.spent.prompt, "completion_tokens": self.spent.completion}
         return usage | ({"embedding_tokens": self.spent.embedding} if self.spent.embedding else {})
 
+    def end(self) -> Ended:
+        """How the job ended, as its stream tells it."""
+        error, progress = self.error, self.progress
+        return Ended(
+            status=self.status,
+            result=self.result,
+            spent=self.spent,
+            error=(error["code"], error["message"]) if error else None,
+            progress=(progress["done"], progress["total"]) if progress else None,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+        )
+
+    def ended_by(self, attempt: int, end: Ended) -> "JobView":
+        """This job, looked at before it ended, as it ended under that attempt."""
+        return replace(
+            self,
+            status=end.status,
+            attempt=attempt,
+            started_at=end.started_at,
+            finished_at=end.finished_at,
+            progress={"done": end.progress[0], "total": end.progress[1]} if end.progress else None,
+            result=end.result,
+            error={"code": end.error[0], "message": end.error[1]} if end.error else None,
+            spent=end.spent,
+            position=None,
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """The job object of the API, the same in a response and in a stream's last event."""
+        """The job object of the API."""
         shown = ids.show(self.id)
         path = f"/v1/jobs/{shown}"
         return {

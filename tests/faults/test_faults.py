@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks import ids
 from tasks.queues import broker
 from tasks.streams import transcript
 from tests.faults.conftest import LIMIT_S, Platform, Reader, eventually
@@ -163,7 +164,7 @@ def test_message_delivered_many_times_runs_the_job_once(
     eventually(lambda: platform.redis.llen("forebay:slow.interactive") == 0)
     app.close()
     log = platform.stack.data / "logs" / "worker-slow.log"
-    eventually(lambda: log.read_text().count(f"event=not_to_be_had job_id={job_id}") == 20)
+    eventually(lambda: log.read_text().count(f"event=not_to_be_had job_id={ids.show(job_id)}") == 20)
     assert platform.job(reader) == job
     assert job["attempt"] == 1
 

@@ -20,11 +20,13 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.streams.transcript import Entry, Transcript
 from tests import hooks, tables
+from tests.support import entries
 
 HOUR = dt.timedelta(hours=1)
-SAID = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
+SAID = entries.spoken("hi")
+MORE = Entry(3, entries.said("!"), (3,))
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ def test_jobs_that_wait_for_the_model_end_and_no_others(
         assert tables.column(sessions, job_id, "status") == "failed"
         assert tables.column(sessions, job_id, "error_code") == "model_removed"
         assert tables.usage_rows(sessions, job_id) == [(0, 0)]
-        assert [event.entry.type for event in stream.read(client, job_id)] == ["failed"]
+        assert entries.told(stream.read(client, job_id)) == ["failed"]
     assert {job_id: tables.column(sessions, job_id, "status") for job_id in others} == others
     assert end_unserved(sessions, client) == []
 
@@ -96,8 +98,9 @@ def test_job_that_had_begun_is_charged_for_what_was_said_and_its_end_is_told(
     job_id = handed_back(sessions, caller, client)
     assert end_unserved(sessions, client) == [job_id]
     assert tables.usage_rows(sessions, job_id) == [(4, 1)]
-    events = [(event.id, event.entry.type) for event in stream.read(client, job_id)]
-    assert events == [("1-1", "started"), ("1-2", "delta"), ("2-3", "failed")]
+    streamed = stream.read(client, job_id)
+    assert entries.told(streamed) == ["started", "delta", "failed"]
+    assert [each.id for each in streamed] == ["1-1", "1-2", "2-3"]
     with sessions() as session:
         assert [attempt["how"] for attempt in attempts.shown(session, job_id)] == ["handed_back"]
         error = jobs.get(session, caller, job_id).error
@@ -144,10 +147,10 @@ def test_job_that_ends_by_itself_while_it_is_being_cancelled_keeps_its_own_end(
     job_id, writer = saying(sessions, caller, client)
 
     def finish() -> None:
-        assert writer.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED
+        assert writer.append([MORE]) is stream.AppendResult.FENCED
         outcome = Outcome(Status.SUCCEEDED, Spent(4, 2), {"text": "hi!"})
         with sessions.begin() as session:
-            attempts.finish(session, job_id, 1, Transcript([*SAID, Entry(3, DELTA, {"text": "!"}, 1, (6,))]), outcome)
+            attempts.finish(session, job_id, 1, Transcript([*SAID, MORE]), outcome)
 
     shown, closings = endings.cancel(Watched(sessions, {2: finish}), client, caller, job_id, 60)
     assert (shown.status, shown.result, closings) == ("succeeded", {"text": "hi!"}, [])
@@ -167,14 +170,14 @@ def test_attempt_that_begins_while_its_job_is_being_cancelled_is_ended_with_its_
         tables.dispatch(sessions, job_id)
         assert tables.claim(sessions, job_id)
         assert len(stream.take_over(later, Transcript(SAID)).entries) == 2
-        assert later.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.OK
+        assert later.append([MORE]) is stream.AppendResult.OK
 
     shown, closings = endings.cancel(Watched(sessions, {2: begin_again}), client, caller, job_id, 60)
     assert (shown.status, shown.attempt) == ("cancelled", 3)
     assert endings.announce(client, closings, 60)
     assert tables.usage_rows(sessions, job_id) == [(4, 2)]
     assert [event.id for event in stream.read(client, job_id)] == ["1-1", "1-2", "2-3", "3-4"]
-    assert later.append([Entry(4, DELTA, {"text": "?"}, 1, (7,))]) is stream.Answer.FENCED
+    assert later.append([Entry(4, entries.said("?"), (4,))]) is stream.AppendResult.FENCED
 
 
 def test_job_whose_end_broke_off_half_way_goes_on(sessions: Sessions, caller: Caller, client: redis.Redis) -> None:
@@ -186,7 +189,7 @@ def test_job_whose_end_broke_off_half_way_goes_on(sessions: Sessions, caller: Ca
 
     with pytest.raises(KeyboardInterrupt):
         endings.cancel(Watched(sessions, {2: die}), client, caller, job_id, 60)
-    assert writer.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED
+    assert writer.append([MORE]) is stream.AppendResult.FENCED
     with sessions.begin() as session:
         attempts.release_unheld(session, job_id, 1)
     tables.dispatch(sessions, job_id)

@@ -15,15 +15,16 @@ from tasks.kinds import sampling
 from tasks.limits.spent import Spent
 from tasks.queues import places
 from tasks.queues.places import Wait
-from tasks.streams.transcript import DELTA, STARTED, Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
+from tests.support import entries
 
 
 def said(*texts: str) -> Transcript:
     transcript = Transcript()
-    transcript.add(STARTED, {"attempt": 1, "worker": "w1"}, tokens=4)
+    transcript.add(entries.started())
     for number, text in enumerate(texts):
-        transcript.add(DELTA, {"text": text}, tokens=1, token_ids=(number,))
+        transcript.add(entries.said(text), (number,))
     return transcript
 
 

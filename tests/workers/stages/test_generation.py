@@ -9,7 +9,7 @@ import pytest
 from tasks import errors, ids
 from tasks.limits.spent import Spent
 from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
-from tasks.streams.transcript import DELTA, PROGRESS, RESUMED, STARTED
+from tasks.streams import events
 from tests.workers.conftest import Bench
 from workers.attempt import Stop
 from workers.engines.echo import Echo
@@ -26,11 +26,11 @@ def test_answer_is_streamed_whole_and_counted(bench: Bench, echo: Echo) -> None:
     assert bench.run(attempt, echo) == Ending("stop", Spent(10, 10))
     entries = bench.entries()
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert entries[0].type == STARTED
-    assert entries[0].data == {"attempt": 1, "worker": "w"}
+    assert entries[0].event == events.Started(1, "w", prompt_tokens=10)
     assert bench.text() == PROMPT
     assert [token for entry in entries for token in entry.token_ids] == list(range(10))
-    assert all(entry.tokens <= generation.FLUSH_TOKENS for entry in entries if entry.type == DELTA)
+    spent = [entry.event.spent.completion for entry in entries if isinstance(entry.event, events.Delta)]
+    assert max(spent) <= generation.FLUSH_TOKENS
 
 
 def test_max_tokens_ends_the_answer(bench: Bench, echo: Echo) -> None:
@@ -56,7 +56,7 @@ def test_host_death_in_the_middle_is_not_to_be_seen(bench: Bench, echo: Echo, pa
     assert bench.run(bench.attempt(params=params), echo) == expected
     assert echo.incarnation == 2
     assert bench.text() == text
-    assert {entry.type for entry in bench.entries()} == {STARTED, DELTA}
+    assert {entry.event.type for entry in bench.entries()} == {"started", "delta"}
 
 
 def test_job_whose_host_keeps_dying_is_poison_and_the_host_is_back(bench: Bench) -> None:
@@ -153,8 +153,8 @@ def test_next_attempt_goes_on_where_the_last_was_cut(bench: Bench, echo: Echo, p
     assert ending.spent.completion == 10
     assert bench.text() == text
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert [entry.data for entry in entries if entry.type == RESUMED] == [{"attempt": 2}]
-    assert [entry.type for entry in entries].count(STARTED) == 1
+    told = [entry.event for entry in entries if not isinstance(entry.event, events.Delta)]
+    assert told == [events.Started(1, "w", prompt_tokens=10), events.Resumed(2)]
 
 
 def test_attempt_that_died_after_its_last_token_ends_without_the_engine(bench: Bench, echo: Echo) -> None:
@@ -175,7 +175,7 @@ def test_sampled_run_goes_on_from_what_was_read_though_it_draws_otherwise(bench:
     bench.run(bench.attempt(2, params={"temperature": 1.0}, seed=8), echo)
     assert len(read) > 0
     assert bench.text().startswith(read)
-    assert {entry.type for entry in bench.entries()} == {STARTED, DELTA, RESUMED}
+    assert {entry.event.type for entry in bench.entries()} == {"started", "delta", "resumed"}
 
 
 def test_answer_that_had_come_to_its_stop_string_ends_without_the_engine(bench: Bench) -> None:
@@ -255,7 +255,8 @@ def test_long_prompt_reports_its_progress(bench: Bench, monkeypatch: pytest.Monk
     attempt = bench.attempt()
     bench.run(attempt, scripted(*steps))
     assert attempt.progress == (40, 40)
-    assert [entry.data for entry in bench.entries() if entry.type == PROGRESS] == [{"done": 20, "total": 40}]
+    told = [entry.event for entry in bench.entries() if isinstance(entry.event, events.Progress)]
+    assert told == [events.Progress(20, 40, Spent(prompt=20))]
 
 
 def test_silent_engine_is_hung_up_on_and_the_job_ends(bench: Bench) -> None:
