@@ -27,7 +27,8 @@ Passage = dict[str, Any]  # as clients see it
 def plan(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Plan:
     """The plan of a question.
 
-    Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have.
+    Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have or
+    a parameter the model can't heed.
     """
     chat = choosing.model_for(models, "chat", submission.model)
     name, question = submission.input["collection"], submission.input["question"]
@@ -40,6 +41,7 @@ def plan(session: Session, models: Catalog, caller: Caller, submission: Submissi
         raise errors.ModelUnknown("input.collection", f"its model {collection.model!r} is no longer served")
     for model in (chat, embedder):
         choosing.refuse_what_cannot_fit(model, "input.question", question)
+    choosing.refuse_what_it_lacks(chat, submission.params)
     return Plan(submission, stages.RETRIEVE, embedder.name, chat.name)
 
 

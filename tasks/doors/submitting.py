@@ -109,9 +109,10 @@ def _inserted(session: Session, caller: Caller, make: Make) -> JobView:
 
 
 def plan(models: Catalog, asked: Submission) -> Plan:
-    """The plan of a job that one model serves. Raises `ModelUnknown`, `PromptTooLong`."""
+    """The plan of a job that one model serves. Raises `ModelUnknown`, `PromptTooLong`, `InvalidField`."""
     model = choosing.model_for(models, asked.type, asked.model)
     _refuse_what_cannot_fit(model, asked.input)
+    choosing.refuse_what_it_lacks(model, asked.params)
     return Plan(asked, stages.first(asked.type, asked.input), model.name, model.name)
 
 

@@ -1,7 +1,11 @@
 """Which model serves what is asked, and what can never fit into one."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tasks import errors
 from tasks.models import catalog
+from tasks.models.capabilities import PARAMS
 from tasks.models.catalog import Catalog, Model
 
 # No vocabulary we know has a token of more bytes than this, so a prompt of more than context times as many can't fit.
@@ -29,3 +33,11 @@ def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:
     if size > limit:
         message = f"{size} bytes can't fit into the {model.context} tokens of {model.name} (at most {limit} bytes)"
         raise errors.PromptTooLong(field, message)
+
+
+def refuse_what_it_lacks(model: Model, params: Mapping[str, Any]) -> None:
+    """Raises `InvalidField` naming the first of the given parameters that the model can't heed."""
+    for name, value in params.items():
+        wanted = PARAMS.get(name) if value not in (None, []) else None
+        if wanted and wanted not in model.capabilities:
+            raise errors.InvalidField(f"params.{name}", f"{model.name} can't heed it: its engine has no {name}")

@@ -11,7 +11,7 @@ from workers.stages.generation import Generation
 
 def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """An answer, to its end. Raises what `Generation.run` does."""
-    ending = Generation(attempt, publisher, slot.loaded, slot.quarantine, slot.worker_id, slot.stall_s).run()
+    ending = Generation(attempt, publisher, slot.generator, slot.quarantine, slot.worker_id, slot.stall_s).run()
     text = attempt.transcript.text
     answer = {"message": {"role": "assistant", "content": text}} if attempt.claim.type == "chat" else {"text": text}
     result = {**answer, "finish_reason": ending.reason}

@@ -3,10 +3,10 @@
 from tasks.documents import questions
 from tasks.documents.questions import Passage
 from tasks.jobs.attempts import Claim
-from tasks.models.engine import Engine, Prompt
+from tasks.models.engine import Generator, Prompt
 
 
-def compose(claim: Claim, engine: Engine) -> tuple[Prompt, list[Passage] | None]:
+def compose(claim: Claim, engine: Generator) -> tuple[Prompt, list[Passage] | None]:
     """The prompt, and for a question over documents the passages in it: equal for every attempt.
 
     Raises what the engine raises for texts that it can't read.
