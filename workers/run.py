@@ -234,6 +234,8 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
         abandon(worker, attempt)
         return None
     log.info("ended", status=outcome.status)
+    if ended.wakes:
+        worker.refiller.ask(ended.wakes)
     return ended.view
 
 

@@ -72,7 +72,8 @@ class Desk:
         job, closings = endings.cancel(self.sessions, self.client, caller, job_id, self.ttl_s)
         if closings:
             endings.announce(self.client, closings, self.ttl_s)
-            self.waker.deliver(job.queue, None)
+            for queue in {job.queue, *(closing.wakes for closing in closings if closing.wakes)}:
+                self.waker.deliver(queue, None)
         return job
 
     def answer(

@@ -13,7 +13,7 @@ from db import attempts, jobs
 from db.attempts import JobAttempt
 from db.jobs import Job, JobInput, JobOutput
 from tasks import errors, ids, times
-from tasks.jobs import fence, lifecycle, settlement, view
+from tasks.jobs import family, fence, lifecycle, settlement, view
 from tasks.jobs.jobs import stored_transcript
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
@@ -141,20 +141,24 @@ def finish(
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
-    """Puts a running job into the queue of its next stage. False when the attempt may not write any more.
+    """Puts a running job into the queue of its next stage, or lets it wait for its children before.
 
+    False when the attempt may not write any more.
     The next stage may be the same one, of which a part is done: then the crashes still count. After the commit, a
     refill for `onward.queue`.
     """
     crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
     values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
     values |= fence.added(onward.spent)
-    if not lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), **values):
+    target = Status.WAITING if onward.wait_for_children else Status.QUEUED
+    if not lifecycle.move(session, target, *fence.running(job_id, attempt), **values):
         return False
     attempts.end(session, job_id, attempt, "passed_on")
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     session.execute(update(JobInput).where(JobInput.job_id == job_id).values(stage_input=onward.stage_input))
+    if onward.wait_for_children:
+        family.move_on(session, [job_id])
     return True
 
 

@@ -25,7 +25,7 @@ Whoever ends a job takes the next number: so the attempt that runs is shut out o
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -35,7 +35,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import attempts, turns, webhooks
+from db import attempts, families, turns, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from db.session import Transactions
@@ -51,6 +51,7 @@ from tasks.streams.transcript import Entry, Transcript
 log = structlog.get_logger(__name__)
 
 CANCELS = "forebay:cancels"
+CHILDREN_AT_ONCE = 500
 _MESSAGES_AT_ONCE = 1000  # of a tenant's, of 20 kB each, to all its webhooks together
 Error = tuple[str, str]  # code, message
 Ended = TypeVar("Ended")
@@ -87,7 +88,7 @@ def cancel(
             never_started = job.started_at is None
             closings = end_waiting(session, Status.CANCELLED, None, Job.id == job_id) if never_started else []
         if not never_started and (closing := end_running(scope, client, doom(job, output, Status.CANCELLED), ttl_s)):
-            closings = [closing]
+            closings = [closing, *end_children(scope, client, [job_id], CHILDREN_AT_ONCE, ttl_s)]
         if closings:
             return closings[0].view, closings
 
@@ -194,11 +195,35 @@ def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: in
     Those that run, and those that somebody else holds right now, are left alone.
     """
     error = (errors.ModelRemoved.code, f"the model {model} isn't served any more, and what waited for it was ended")
+    return _end(scope, client, Status.FAILED, error, jobs_table.waits_for(model), limit, ttl_s)
+
+
+def end_children(
+    scope: Transactions, client: redis.Redis, parent_ids: Collection[uuid.UUID], limit: int, ttl_s: int
+) -> list[Closing]:
+    """Cancels children, at most `limit`, that haven't ended though these parents have. Then: `announce`.
+
+    For the others the sweep comes, and for their children, should they be parents themselves.
+    """
+    which = families.is_unfinished_child(parent_ids)
+    return _end(scope, client, Status.CANCELLED, None, which, limit, ttl_s) if parent_ids else []
+
+
+def _end(
+    scope: Transactions,
+    client: redis.Redis,
+    status: Status,
+    error: Error | None,
+    which: ColumnElement[bool],
+    limit: int,
+    ttl_s: int,
+) -> list[Closing]:
+    """Ends jobs that match, at most `limit`, whether they have started or not; not those that others hold right now."""
     with scope.begin() as session:
-        found = jobs_table.unlocked(session, jobs_table.waits_for(model), limit=limit)
-        doomed = [doom(job, output, Status.FAILED, error) for job, output in found if job.started_at is not None]
+        found = jobs_table.unlocked(session, which, limit=limit)
+        doomed = [doom(job, output, status, error) for job, output in found if job.started_at is not None]
         unstarted = [job.id for job, _ in found if job.started_at is None]
-        closings = end_waiting(session, Status.FAILED, error, Job.id.in_(unstarted)) if unstarted else []
+        closings = end_waiting(session, status, error, Job.id.in_(unstarted)) if unstarted else []
     return closings + end_many_running(scope, client, doomed, ttl_s)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import jobs as jobs_table
 from db import ledger, vectors
 from db.jobs import Job
-from tasks.jobs import view
+from tasks.jobs import family, view
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries
@@ -38,21 +38,27 @@ class End:
 class Closing:
     """A job's end that the transaction holds.
 
-    `entries` is how many its stream has before the one that tells the end.
+    `entries` is how many its stream has before the one that tells the end. `wakes` is the queue of the parent that goes
+    on now, since this was its last child: it wants a refill.
     """
 
     view: JobView
     entries: int
+    wakes: str | None = None
 
 
 def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
     """All that belongs to the end of a job, of one or of many; a few statements however many never started."""
     _keep_outputs(session, ends)
     ledger.enter(session, [end.job.id for end in ends])
-    closings = [Closing(view.of(end.job, end.result), len(end.streamed.entries)) for end in ends]
-    _tell(session, [(end.job, closing.view) for end, closing in zip(ends, closings, strict=True)])
+    shown = [view.of(end.job, end.result) for end in ends]
+    _tell(session, list(zip(ends, shown, strict=True)))
     session.flush()
-    return closings
+    moved = family.move_on(session, {end.job.parent_id for end in ends if end.job.parent_id is not None})
+    wakes = [moved.get(end.job.parent_id) if end.job.parent_id else None for end in ends]
+    return [
+        Closing(view, len(end.streamed.entries), woken) for end, view, woken in zip(ends, shown, wakes, strict=True)
+    ]
 
 
 def _keep_outputs(session: Session, ends: Sequence[End]) -> None:
@@ -66,12 +72,13 @@ def _keep_outputs(session: Session, ends: Sequence[End]) -> None:
             vectors.save(session, end.job.id, end.vectors)
 
 
-def _tell(session: Session, ended: Sequence[tuple[Job, JobView]]) -> None:
-    """The tenants' webhooks."""
+def _tell(session: Session, ended: Sequence[tuple[End, JobView]]) -> None:
+    """The tenants' webhooks; of children nobody is told."""
     notices: defaultdict[tuple[uuid.UUID, str], list[Notice]] = defaultdict(list)
-    for job, shown in ended:
-        notice = Notice(job.id, shown.finished_at, partial(_message, shown), job.webhook)
-        notices[job.tenant_id, f"job.{shown.status}"].append(notice)
+    for end, shown in ended:
+        if end.job.parent_id is None:
+            notice = Notice(shown.id, shown.finished_at, partial(_message, shown), end.job.webhook)
+            notices[shown.tenant_id, f"job.{shown.status}"].append(notice)
     for (tenant_id, type), theirs in notices.items():
         deliveries.note(session, tenant_id, type, theirs)
 

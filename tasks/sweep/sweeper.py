@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tasks import failpoints
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
-from tasks.sweep import due, forgetting, late, lost_messages, orphans, starved, waiting
+from tasks.sweep import due, families, forgetting, late, lost_messages, orphans, starved, waiting
 from tasks.sweep.chore import Chore, FollowUp, Sweep
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,8 @@ CHORES: tuple[Chore, ...] = (
     orphans.reclaim,
     late.expire,
     late.stop_overdue,
+    families.end_children,
+    families.move_on,
     due.queue,
     lost_messages.send_again,
     starved.promote,
