@@ -30,23 +30,18 @@ class Attempt:
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
+        self.claimed_at = time.monotonic()
         self.transcript: Transcript = claim.checkpoint
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
         self.checkpointed = 0  # entries that PostgreSQL has
         self.proven = False  # it has come past where earlier attempts crashed
-        self.first_token_s: float | None = None  # since it began; None where an earlier attempt had the first
-        self._began_at = time.monotonic()
-        self._answers = False
+        self.first_token_s: float | None = None  # after the claim; None where an earlier attempt had the first
         self._lock = threading.Lock()
         self._held: Held | None = None
         self.stopped: Stop | None = None
 
     def evaluated(self) -> None:
-        """The whole prompt has been, and the answer goes on, of which nothing may have been read before."""
-        if not self._answers:
-            self._answers = True
-            if not self.transcript.deltas:
-                self.first_token_s = time.monotonic() - self._began_at
+        """The whole prompt has been: the answer has begun."""
         total = self.progress[1]
         self.progress = (total, total)
 

@@ -39,7 +39,7 @@ from db import attempts, families, turns, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from db.session import Transactions
-from tasks import errors, ids
+from tasks import errors, ids, telemetry
 from tasks.jobs import fence, jobs, lifecycle, settlement, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.settlement import Closing, End
@@ -227,12 +227,14 @@ def _end(
     return closings + end_many_running(scope, client, doomed, ttl_s)
 
 
-def announce(client: redis.Redis, closings: Iterable[Closing], ttl_s: int) -> bool:
+def announce(client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> bool:
     """Writes the streams' last events and stops the workers that may be running the jobs. Best effort, idempotent.
 
     False says that Redis couldn't be reached. Then no other is tried, since each would wait as long: who listens is
     told from PostgreSQL.
     """
+    for closing in closings:
+        telemetry.emit(closing.view.ended_fact())
     try:
         for closing in closings:
             _announce(client, closing, ttl_s)

@@ -85,7 +85,7 @@ def _tell(session: Session, ended: Sequence[tuple[End, JobView]]) -> None:
 
 def _message(ended: JobView) -> dict[str, Any]:
     """The job object, its result a link when it is large, and thin when it is large even so."""
-    job = ended.as_json()
+    job: dict[str, Any] = {**ended.as_json()}
     if ended.result is not None and len(deliveries.compact(job)) > deliveries.MAX_BYTES:
         job["result"] = {"link": job["links"]["self"]}
     return job if len(deliveries.compact(job)) <= deliveries.MAX_BYTES else {name: job[name] for name in _THIN}

@@ -106,24 +106,6 @@ class Shown:
     last_status: int | None
     last_error: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The delivery object of the API."""
-        return {
-            "id": ids.show(self.id, ids.DELIVERY),
-            "object": "delivery",
-            "message_id": ids.show(self.message_id, ids.MESSAGE),
-            "type": self.type,
-            "status": self.status,
-            "attempts": self.attempts,
-            "webhook": ids.show(self.endpoint_id, ids.WEBHOOK) if self.endpoint_id else None,
-            "job": ids.show(self.job_id) if self.job_id else None,
-            "url": self.url,
-            "created_at": times.show(self.created_at),
-            "next_at": times.show(self.next_at),
-            "last_status": self.last_status,
-            "last_error": self.last_error,
-        }
-
 
 def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[Notice]) -> None:
     """Writes down who is to be told that this happened to jobs of the tenant's, in the transaction in which it does."""
