@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from tasks.jobs import stages
+from tasks import kinds
 from webapi import auth, cors, errors, health, service, settings
 from webapi.api import Api
 from webapi.settings import Settings
@@ -81,8 +81,7 @@ def _describe(api: Api, serving: service.Service) -> None:
     for kind in KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
     for type_, kind in KINDS.items():
-        served = "chat" if type_ == stages.RAG else type_
-        able = [model.name for model in serving.catalog.values() if served in model.types]
+        able = [model.name for model in serving.catalog.values() if kinds.KINDS[type_].serves in model.types]
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]
         properties["model"] |= {"enum": [*able, None]}
         properties["metadata"] |= {"propertyNames": {"maxLength": 64, "pattern": r"^[^\x00]*$"}}

@@ -24,7 +24,8 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
 
     Raises `InvalidField` for its times.
     """
-    asked, times = plan.asked, timing.settled(session, plan.asked.timing)
+    asked, request = plan.asked, plan.asked.request.to_json()
+    times = timing.settled(session, asked.timing)
     job = Job(
         id=plan.job_id or ids.new(),
         tenant_id=caller.tenant_id,
@@ -39,7 +40,7 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
         priority=asked.priority,
         attempt=0,
         # Drawn now and kept, so that a run can be repeated to the letter.
-        seed=asked.params.get("seed", secrets.randbelow(2**31)),
+        seed=request.params.get("seed", secrets.randbelow(2**31)),
         labels=dict(asked.metadata),
         webhook=dict(asked.webhook) if asked.webhook else None,
         created_at=dt.datetime.now(dt.UTC),
@@ -52,7 +53,7 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
     )
     session.add(job)
     session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(asked.input), params=dict(asked.params)))
+    session.add(JobInput(job_id=job.id, input=dict(request.input), params=dict(request.params)))
     session.flush()
     return view.of(job, None)
 

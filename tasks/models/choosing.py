@@ -1,5 +1,7 @@
 """Which model serves what is asked, and what can never fit into one."""
 
+from collections.abc import Iterable
+
 from tasks import errors
 from tasks.models import catalog
 from tasks.models.catalog import Catalog, Model
@@ -21,6 +23,15 @@ def model_for(models: Catalog, type: str, name: str | None) -> Model:
     if type not in named.types:
         raise errors.ModelUnknown("model", f"{named.name} doesn't serve the type {type!r}")
     return named
+
+
+def refuse_what_it_cannot_do(model: Model, parameters: Iterable[str]) -> None:
+    """Raises `InvalidField` for the first of these parameters, by their paths, that the model's engine can't honour.
+
+    None can yet: whoever gives one is told so, rather than answered as if it weren't there.
+    """
+    for path in parameters:
+        raise errors.InvalidField(path, f"{model.name} can't do that")
 
 
 def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:

@@ -4,7 +4,8 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks.jobs import lifecycle, stages
+from tasks import kinds
+from tasks.jobs import lifecycle
 from tasks.jobs.lifecycle import Status
 from tasks.streams import transcript
 
@@ -73,7 +74,7 @@ class Job(ma.Schema):
 
     id = fields.String(required=True)
     object = fields.String(required=True, validate=validate.Equal("job"), metadata={"enum": ["job"]})
-    type = fields.String(required=True, validate=validate.OneOf(stages.JOB_TYPES))
+    type = fields.String(required=True, validate=validate.OneOf(tuple(kinds.KINDS)))
     model = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf(SHOWN))
     lane = fields.String(required=True, validate=validate.OneOf(LANES))

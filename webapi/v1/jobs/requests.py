@@ -8,7 +8,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks.jobs import stages
+from tasks import kinds
 from tasks.streams.follow import ANY_ATTEMPT, Position
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs import answers
@@ -146,7 +146,7 @@ KINDS: dict[str, ma.Schema] = {
     "generate": GenerateRequest(),
     "chat": ChatRequest(),
     "embed": EmbedRequest(),
-    stages.RAG: RagRequest(),
+    "rag": RagRequest(),
 }
 
 _REFERENCES = {name: f"#/components/schemas/{type(kind).__name__}" for name, kind in KINDS.items()}
@@ -181,7 +181,7 @@ class JobsQuery(Strict):
     limit = fields.Integer(load_default=20, validate=within(1, 100))
     after = JOB.field("`next` of the page before.", attribute="before")
     status = fields.String(validate=validate.OneOf(answers.SHOWN))
-    type = fields.String(validate=validate.OneOf(stages.JOB_TYPES))
+    type = fields.String(validate=validate.OneOf(tuple(kinds.KINDS)))
     model = fields.String(validate=_NAME)
     since = fields.AwareDateTime(
         format="iso", default_timezone=dt.UTC, metadata={"description": "Created at this time (ISO 8601) or later."}
