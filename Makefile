@@ -5,6 +5,8 @@ PYTHON ?= python3
 MODEL ?= demo
 BIN = .venv/bin
 STAMP = .venv/.made-from
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
+PIP_LOG = .venv/pip.log
 
 .PHONY: setup embedding gemma run test check format bench faults faults-short clean
 
@@ -13,11 +15,11 @@ setup: $(STAMP)
 # The stamp is older than what it was made from when something must be installed anew.
 $(STAMP): requirements.txt requirements-ctransformers.txt requirements-dev.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Forebay needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-ctransformers.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
-	touch $@
+	@$(PYTHON) -m venv .venv
+	@echo "Installing into .venv: a minute or two, once. What pip says is in $(PIP_LOG)."
+	@{ $(PIP) -r requirements-dev.txt && $(PIP) --no-deps -r requirements-ctransformers.txt && $(PIP) --no-deps -e .; } \
+		>$(PIP_LOG) 2>&1 || { cat $(PIP_LOG) >&2; exit 1; }
+	@touch $@
 
 # Needs the network once; without it everything but embeddings works, so it stops nothing.
 embedding: setup
@@ -28,7 +30,7 @@ gemma: setup
 	@$(BIN)/python -m models.gemma
 
 run: embedding
-	$(BIN)/forebay demo
+	@$(BIN)/forebay demo
 
 # Most tests wait for something most of the time: two at once take half as long on two cores.
 test: embedding

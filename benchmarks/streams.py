@@ -31,8 +31,9 @@ from benchmarks.stacks import Stack
 from benchmarks.tables import Cell, Table, percentile
 from tasks import ids
 from tasks.streams import stream
+from tasks.streams.events import Delta
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import DELTA, Entry
+from tasks.streams.transcript import Entry
 
 JOBS = 40
 NEVER_READING = 50
@@ -185,7 +186,7 @@ def _shouting(client: redis.Redis, job_id: str) -> Iterator[None]:
         seq = 0
         while not gone.wait(0.1 if seq < LOUD_EVENTS else WORD_S):
             seq += 1
-            writer.append([Entry(seq, DELTA, {"text": text})])
+            writer.append([Entry(seq, Delta(text))])
 
     thread = threading.Thread(target=shout)
     thread.start()

@@ -9,6 +9,7 @@ DOCUMENT = "doc_"
 WEBHOOK = "hook_"
 DELIVERY = "dlv_"
 MESSAGE = "msg_"
+REQUEST = "req_"
 
 
 def new() -> uuid.UUID:

@@ -1,9 +1,61 @@
-"""Where log lines go: to stderr, which may end on a disk that is full. Then lines are lost, and nothing else."""
+"""How every process logs: one logfmt line an event, on stderr, `timestamp= level= event= job_id=` and the rest.
+
+stderr may end on a disk that is full. Then lines are lost, and nothing else.
+"""
 
 import contextlib
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_FIRST = ["timestamp", "level", "event", "job_id"]
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+_logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True, bool_as_flag=False)
+
+_PROCESSORS: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+
+
+def configure(*, quiet: Iterable[str] = (), adopted: Iterable[str] = ()) -> None:
+    """Sets structlog and the standard library's logging up, so that libraries' lines look like ours. Idempotent.
+
+    Of the loggers named in `quiet` only warnings are told; those in `adopted` have handlers of their own, which go.
+    """
+    file = keep_on()
+    structlog.configure(
+        processors=[*_PROCESSORS, rendered],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_PROCESSORS],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendered],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in adopted:
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+
+
+def rendered(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """The event as one line in which nothing moves a terminal's cursor: control characters are written out."""
+    return str(_logfmt(logger, method, event)).translate(_CONTROLS)
 
 
 class Unfailing:

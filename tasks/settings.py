@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every process of ours must know. README's table says what each is for."""
+    """What every process of ours must know. docs/settings.md says what each is for."""
 
     database_url: str
     redis_url: str

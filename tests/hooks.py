@@ -10,6 +10,7 @@ from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Parcel, Shown
@@ -35,7 +36,7 @@ def begin(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
 def end(sessions: Sessions, caller: Caller, result: dict[str, Any] | None = None, **changes: Any) -> uuid.UUID:
     """A job that has succeeded."""
     job_id = begin(sessions, caller, **changes)
-    outcome = Outcome(Status.SUCCEEDED, 2, 1, result or {"text": "grüße"})
+    outcome = Outcome(Status.SUCCEEDED, Spent(2, 1), result or {"text": "grüße"})
     with sessions.begin() as session:
         attempts.finish(session, job_id, 1, Transcript(), outcome)
     return job_id

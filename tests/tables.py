@@ -165,6 +165,6 @@ def column(sessions: Sessions, job_id: uuid.UUID, name: str) -> Any:
 def usage_rows(sessions: Sessions, job_id: uuid.UUID) -> list[tuple[int, int]]:
     with sessions() as session:
         rows = session.execute(
-            text("SELECT prompt_tokens, completion_tokens FROM usage WHERE job_id = :id"), {"id": job_id}
+            text("SELECT prompt_tokens, completion_tokens FROM ledger WHERE job_id = :id"), {"id": job_id}
         )
         return [(prompt, completion) for prompt, completion in rows]

@@ -2,19 +2,22 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, NoReturn, TypeVar
+from copy import deepcopy
+from functools import cached_property, wraps
+from typing import Any, NoReturn, ParamSpec
 
 import flask_smorest
 import marshmallow as ma
-from flask import Request, Response, request
+from flask import Flask, Request, Response, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
 from tasks.errors import InvalidField
 from webapi import body, errors
+from webapi.body import Limits
 
-View = TypeVar("View", bound=Callable[..., Any])
+P = ParamSpec("P")
+View = Callable[P, Any]
 
 
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
@@ -60,10 +63,28 @@ class _Parser(FlaskParser):
 class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = _Parser()
 
-    def answers(self, *statuses: int) -> Callable[[View], View]:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(_describe_limits)
+
+    def takes(self, limits: Limits) -> Callable[[View[P]], View[P]]:
+        """Says how much the route's body may have; stands before what reads it. A route that doesn't say takes none."""
+
+        def decorate(view: View[P]) -> View[P]:
+            @wraps(view)
+            def limited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                limits.impose()
+                return view(*args, **kwargs)
+
+            limited._apidoc = deepcopy(getattr(view, "_apidoc", {})) | {"limits": limits}  # type: ignore[attr-defined]
+            return limited
+
+        return decorate
+
+    def answers(self, *statuses: int) -> Callable[[View[P]], View[P]]:
         """Documents the errors that a route can answer with; where a tenant asks, its share can be used up."""
 
-        def decorate(view: View) -> View:
+        def decorate(view: View[P]) -> View[P]:
             if 414 in statuses:  # gunicorn's own, before any of us is asked
                 view = self.alt_response(414, schema={"type": "string"}, content_type="text/html")(view)
             own = {429} if 401 in statuses else set()
@@ -72,6 +93,15 @@ class Blueprint(flask_smorest.Blueprint):
             return view
 
         return decorate
+
+
+def _describe_limits(doc: dict[str, Any], about: dict[str, Any], *, app: Flask, **_: Any) -> dict[str, Any]:
+    """What is said on the page of how much a body may have."""
+    if limits := about.get("limits"):
+        most = limits.bytes(app.extensions["forebay"].settings)
+        said = f"At most {most} bytes; as JSON, at most {limits.values} values, {body.MAX_DEPTH} levels deep."
+        doc.setdefault("requestBody", {})["description"] = said
+    return doc
 
 
 class Api(flask_smorest.Api):

@@ -6,7 +6,7 @@ from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from tasks import kinds
-from webapi import auth, cors, errors, health, service, settings
+from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.settings import Settings
 from webapi.v1.documents import collections
@@ -30,7 +30,17 @@ Ask for a job, get its id at once, follow it while a model works on it. What was
 
 Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
 Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
+Every answer has an `X-Request-Id`: the request's own, if that is 1 to 128 letters, digits and `._:-`, else one of ours.
 """
+
+_CONFIGURATION: dict[str, Any] = {
+    "MAX_CONTENT_LENGTH": 0,  # where a route doesn't say what it takes
+    "API_TITLE": "Forebay",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "API_SPEC_OPTIONS": {"info": {"description": _INTRODUCTION}, "security": [{"key": []}]},
+}
 
 
 def create_app(given: Settings | None = None) -> Flask:
@@ -41,9 +51,10 @@ def create_app(given: Settings | None = None) -> Flask:
     own = given or settings.read()
     serving = service.Service(own)
     app = Flask(__name__, static_folder=None)
-    app.config.update(_configuration(own))
+    app.config.update(_CONFIGURATION)
     app.extensions["forebay"] = serving
     app.extensions["forebay_probes"] = health.Probes(serving)
+    requestlog.register(app)
     auth.register(app, serving)
     cors.register(app, own.cors_origins)
     errors.register(app)
@@ -56,20 +67,6 @@ def create_app(given: Settings | None = None) -> Flask:
     app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app
-
-
-def _configuration(own: Settings) -> dict[str, Any]:
-    return {
-        "MAX_CONTENT_LENGTH": own.max_body_bytes,
-        "API_TITLE": "Forebay",
-        "API_VERSION": "v1",
-        "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": "/",
-        "API_SPEC_OPTIONS": {
-            "info": {"description": _INTRODUCTION},
-            "security": [{"key": []}],
-        },
-    }
 
 
 def _describe(api: Api, serving: service.Service) -> None:

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from flask import Flask, g, request
 
 from tasks import errors, ids, keys, tickets
 from tasks.keys import Caller, Lock
+from webapi import requestlog
 from webapi.capacity import Turns
 from webapi.service import Service
 
@@ -88,12 +90,13 @@ def _require_key(service: Service, known: KnownLocks) -> None:
         return
     header = request.headers.get("Authorization", "")
     if not header and "ticket" in request.args:
-        g.caller = _admitted(service, known, request.args["ticket"])
+        found = _admitted(service, known, request.args["ticket"])
     else:
         scheme, _, key = header.partition(" ")
         if scheme.lower() != "bearer":
             raise errors.Unauthorized("this needs the header Authorization: Bearer fb_…")
-        g.caller = _check(service, known, key.strip())
+        found = _check(service, known, key.strip())
+    g.caller = replace(found, request_id=requestlog.request_id())
     service.work()
 
 

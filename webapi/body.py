@@ -8,20 +8,20 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from flask import Request
+from flask import Request, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from tasks.errors import Malformed
 from webapi import auth, service
+from webapi.settings import Settings
 
 MAX_DEPTH = 64
-MAX_VALUES = 20_000  # a request that uses every field to its limit has some five thousand
 _MEMORY_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
 _MAX_DIGITS = 18  # within 64 bits; nothing we take is larger
@@ -30,12 +30,32 @@ _MARKS_AND_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the bodies of one route may have: so many bytes, by the settings, and so many values where they are JSON."""
+
+    bytes: Callable[[Settings], int]
+    values: int
+
+    def impose(self) -> None:
+        """Bounds the body of the request that is handled now."""
+        request.max_content_length = self.bytes(service.current().settings)
+        g.limits = self
+
+
+def imposed() -> Limits:
+    """The limits of the request that is handled now."""
+    limits = g.limits
+    assert isinstance(limits, Limits)
+    return limits
+
+
 def read(request: Request) -> dict[str, Any]:
     """The request's JSON object. Raises `Malformed`, and werkzeug's errors for its type (415) and size (413)."""
     if not is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
     with spooled(request) as spool:
-        return parse(spool.read())
+        return parse(spool.read(), imposed().values)
 
 
 def is_json(request: Request) -> bool:
@@ -77,11 +97,11 @@ def _receive(request: Request, spool: IO[bytes]) -> None:
         raise RequestEntityTooLarge
 
 
-def parse(raw: bytes, *, where: tuple[str, ...] = ()) -> dict[str, Any]:
+def parse(raw: bytes, max_values: int, *, where: tuple[str, ...] = ()) -> dict[str, Any]:
     """The JSON object in `raw`, which is the whole body or the field at this path. Raises `Malformed`."""
     text, what = decode(raw, where), "it" if where else "the body"
     try:
-        _refuse_shape(text)
+        _refuse_shape(text, max_values)
         value = _DECODER.decode(text)
     except _Refused as error:
         raise _malformed(where, f"{what} {error}") from error
@@ -125,9 +145,9 @@ class _Fault:
     key: str | None = None
 
 
-def _refuse_shape(text: str) -> None:
+def _refuse_shape(text: str, max_values: int) -> None:
     """Before anything is made of it: a few bytes of JSON can ask for a hundred times their size in memory and time."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH and text.count(",") <= MAX_VALUES:
+    if text.count("[") + text.count("{") <= MAX_DEPTH and text.count(",") <= max_values:
         return
     depth = values = 0
     for match in _MARKS_AND_STRINGS.finditer(text):
@@ -137,8 +157,8 @@ def _refuse_shape(text: str) -> None:
             depth += first != ","
             if depth > MAX_DEPTH:
                 raise _Refused(f"is nested deeper than {MAX_DEPTH} levels")
-            if values > MAX_VALUES:
-                raise _Refused(f"has more than {MAX_VALUES} values")
+            if values > max_values:
+                raise _Refused(f"has more than {max_values} values")
         elif first != '"':
             depth -= 1
 

@@ -6,9 +6,13 @@ from functools import partial
 from flask import Flask, Response, request
 from werkzeug.datastructures import HeaderSet
 
+from webapi import requestlog
+
 ANY = "*"
-_SENDABLE = HeaderSet(["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key", "Prefer"])
-_READABLE = HeaderSet(["Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied"])
+_SENDABLE = HeaderSet(
+    ["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key", "Prefer", requestlog.HEADER]
+)
+_READABLE = HeaderSet(["Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", requestlog.HEADER])
 _REMEMBER_S = 600  # for so long a browser doesn't ask again
 
 

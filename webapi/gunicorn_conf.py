@@ -14,8 +14,6 @@ import sys
 from types import FrameType
 from typing import Any
 
-import structlog
-
 from tasks import logs, stopping
 from webapi import serving, settings
 
@@ -54,7 +52,7 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
-    """One JSON object a line on stderr; of gunicorn's own, nothing that a client sent."""
+    """One line an event on stderr; of gunicorn's own, nothing that a client sent."""
     sys.setswitchinterval(_SWITCH_S)
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # glibc: else each of many threads keeps what it has freed to itself
@@ -62,17 +60,7 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's si
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is an open file
     logging.getLogger("gunicorn.error").addFilter(serving.Unquoted())
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(logs.keep_on()),
-        cache_logger_on_first_use=True,
-    )
+    logs.configure(adopted=["gunicorn.error"])
 
 
 def post_worker_init(worker: Any) -> None:

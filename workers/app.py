@@ -10,20 +10,16 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from typing import Any
 
 import redis
 import structlog
 from celery import Celery, bootsteps, signals
-from celery.worker import state
-from kombu.connection import Connection
-from kombu.transport.redis import Channel, QoS
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
 from db import workers as worker_rows
-from tasks import errors, failpoints, stopping
+from tasks import errors, failpoints, logs, stopping
 from tasks import settings as shared_settings
 from tasks.models import catalog
 from tasks.models.catalog import Model
@@ -31,7 +27,7 @@ from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import engines, heartbeat, indexing, logs, run, settings, threads
+from workers import engines, heartbeat, indexing, run, settings, threads, transport
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -39,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
+_QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
 _BESIDE_SLOTS = 9  # connections for the threads, the courier's among them
 _current: Worker | None = None
 
@@ -47,7 +44,7 @@ def _configuration() -> dict[str, Any]:
     return broker.configuration(shared_settings.read().broker_url, timeout_s=_BROKER_TIMEOUT_S)
 
 
-app = Celery("forebay", set_as_current=False)
+app = Celery("forebay", set_as_current=False, amqp=transport.Messaging)
 app.add_defaults(_configuration)
 
 
@@ -55,39 +52,15 @@ app.add_defaults(_configuration)
 def run_job(job_id: str) -> None:
     """The message's end: a wake-up that carries a job id and nothing else."""
     assert _current is not None
-    structlog.contextvars.bind_contextvars(model=_current.queue)
-    try:
-        run.run(_current, uuid.UUID(job_id))
-    except SQLAlchemyError as error:
-        log.warning("claim_failed", job_id=job_id, error=str(error))
+    run.run(_current, broker.received(job_id))
     if _current.unusable.is_set():
-        state.should_stop = 1
+        transport.stop()
 
 
-class Deliveries(QoS):
-    """Celery's account of the messages it holds, which survives the connection they came by.
-
-    A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
-    then: kombu knows no answer to that and takes the whole worker down. Redis restores such a message after an hour,
-    to find its job ended.
-    """
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledges the message, unless its connection is gone."""
-        if self.channel.connection is None:
-            log.info("not_acknowledged", delivery_tag=delivery_tag)
-            return
-        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-
-
-class Broker(Connection):
-    """A connection that is tried again every two seconds: kombu's pauses grow to half a minute, and so long a worker
-    would stand still though the broker is back.
-    """
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """As kombu's, but for the pauses."""
-        return super().ensure_connection(*args, **options, interval_step=0)  # type: ignore[no-untyped-call]
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def log_as_we_do(**_: Any) -> None:
+    """Celery's own lines look like ours, instead of being set up by Celery."""
+    logs.configure(quiet=_QUIET)
 
 
 class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -98,11 +71,6 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Exits non-zero, saying why, when the worker can't serve."""
         global _current
-        logs.configure()
-        # The sweep sends again what a lost broker held; kombu would restore it by a connection it has closed already.
-        Channel.do_restore = False
-        Channel.QoS = Deliveries
-        parent.app.amqp.Connection = Broker
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
             self._threads = begin(_current)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db import workers
+from tasks import ids
 from tasks.jobs import attempts, fence
 from workers.attempt import Attempt, Stop
 from workers.worker import Worker
@@ -68,7 +69,7 @@ def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, in
     """
     unheld = fence.unheld(session, worker.id, numbers)
     for job_id, attempt in unheld & worker.unheld:
-        log.warning("unheld_released", job_id=str(job_id), attempt=attempt)
+        log.warning("unheld_released", job_id=ids.show(job_id), attempt=attempt)
         attempts.release_unheld(session, job_id, attempt)
     worker.unheld = unheld
 
@@ -87,6 +88,6 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
             attempts.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
     except OperationalError as error:
-        log.warning("not_checkpointed", job_id=str(claim.job_id), error=str(error))
+        log.warning("not_checkpointed", job_id=ids.show(claim.job_id), error=str(error))
         return
     attempt.checkpointed = len(so_far.entries)

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import errors, failpoints
-from tasks.streams.stream import Answer, Writer
+from tasks.streams.stream import AppendResult, Writer
 from tasks.streams.transcript import Transcript
 
 log = structlog.get_logger(__name__)
@@ -40,20 +40,20 @@ class Publisher:
             return
         failpoints.passed("worker.after_generate_before_xadd")
         try:
-            answer = self.writer.open(entries) if self.sent is None else self.writer.append(entries[self.sent :])
-            if answer is not Answer.OK:
-                self._resolve(answer)
+            result = self.writer.open(entries) if self.sent is None else self.writer.append(entries[self.sent :])
+            if result is not AppendResult.OK:
+                self._resolve(result)
         except (redis.RedisError, SQLAlchemyError) as error:
-            log.warning("stream_unreachable", job_id=str(self.writer.job_id), error=str(error))
+            log.warning("stream_unreachable", error=str(error))
             self._retry_at = time.monotonic() + _RETRY_S
             return
         self.sent = len(entries)
         failpoints.passed("worker.after_xadd")
 
-    def _resolve(self, answer: Answer) -> None:
+    def _resolve(self, result: AppendResult) -> None:
         """Redis lost the stream, or somebody opened it under a newer number: PostgreSQL knows who is right."""
-        if answer is Answer.LOST and self.newest():
-            log.warning("stream_republished", job_id=str(self.writer.job_id), entries=len(self.transcript.entries))
-            answer = self.writer.open(self.transcript.entries)
-        if answer is not Answer.OK:
+        if result is AppendResult.LOST and self.newest():
+            log.warning("stream_republished", entries=len(self.transcript.entries))
+            result = self.writer.open(self.transcript.entries)
+        if result is not AppendResult.OK:
             raise errors.Fenced(f"attempt {self.writer.attempt} is shut out of the stream")

@@ -11,8 +11,9 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
-from tasks import errors, failpoints
+from tasks import errors, failpoints, ids
 from tasks.jobs import attempts, fence
 from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
@@ -21,7 +22,7 @@ from tasks.jobs.view import JobView
 from tasks.queues import window
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import Entry, Transcript
+from tasks.streams.transcript import Transcript
 from workers import patience
 from workers.attempt import Attempt, Stop
 from workers.publisher import Publisher
@@ -36,13 +37,32 @@ T = TypeVar("T")
 
 
 def run(worker: Worker, job_id: uuid.UUID) -> None:
-    """Runs the job if it is to be had. Safe to call any number of times for the same job, also at once.
+    """Runs the job if it is to be had. Safe to call any number of times for the same job, also at once."""
+    with bound_contextvars(job_id=ids.show(job_id), queue=worker.queue):
+        if claim := take(worker, job_id):
+            with bound_contextvars(attempt=claim.attempt):
+                run_claimed(worker, claim)
 
-    Raises SQLAlchemy's errors when PostgreSQL can't be reached for the claim: the sweep sends the job again.
+
+def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
+    """Claims the job, unless the worker is going or can't tell whether its lease still holds.
+
+    None also where PostgreSQL can't be reached: the sweep sends the job again.
     """
-    claim = take(worker, job_id)
-    if claim is None:
-        return
+    if worker.draining.is_set() or worker.cut_off:
+        return None
+    try:
+        with worker.sessions.begin() as session:
+            claim = attempts.claim(session, job_id, queue=worker.queue, worker_id=worker.id)
+    except SQLAlchemyError as error:
+        log.warning("claim_failed", error=str(error))
+        return None
+    log.info("claimed" if claim else "not_to_be_had", attempt=claim and claim.attempt)
+    return claim
+
+
+def run_claimed(worker: Worker, claim: Claim) -> None:
+    """Runs an attempt from its claim to its end, whatever that is."""
     failpoints.passed("worker.after_claim")
     attempt = Attempt(claim)
     worker.enter(attempt)
@@ -55,16 +75,6 @@ def run(worker: Worker, job_id: uuid.UUID) -> None:
         worker.leave(attempt, time.monotonic() - began_at)
     if claim.lane == "batch":
         worker.refiller.ask(worker.queue)  # and so does the end of batch work, of which only so much may move
-
-
-def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
-    """Claims the job, unless the worker is going or can't tell whether its lease still holds."""
-    if worker.draining.is_set() or worker.cut_off:
-        return None
-    with worker.sessions.begin() as session:
-        claim = attempts.claim(session, job_id, queue=worker.queue, worker_id=worker.id)
-    log.info("claimed" if claim else "not_to_be_had", job_id=str(job_id), attempt=claim and claim.attempt)
-    return claim
 
 
 def open_stream(worker: Worker, attempt: Attempt) -> Publisher:
@@ -82,7 +92,7 @@ def open_stream(worker: Worker, attempt: Attempt) -> Publisher:
         try:
             attempt.transcript = stream.take_over(writer, claim.checkpoint)
         except (redis.RedisError, ValueError, KeyError) as error:
-            log.warning("stream_unreachable", job_id=str(claim.job_id), error=str(error))
+            log.warning("stream_unreachable", error=str(error))
             time.sleep(worker.patience.pause_s)
         else:
             sent = len(attempt.transcript.entries)
@@ -110,18 +120,16 @@ def produce(worker: Worker, attempt: Attempt, publisher: Publisher) -> Outcome |
     except (errors.JobError, errors.EngineError) as error:
         return failed(attempt, error.code, str(error))
     except Exception as error:  # the run boundary: whatever went wrong, the job must reach an end
-        log.exception("run_failed", job_id=str(attempt.claim.job_id))
+        log.exception("run_failed")
         return failed(attempt, errors.ForebayError.code, f"the worker failed: {type(error).__name__}")
     return None
 
 
 def failed(attempt: Attempt, code: str, message: str) -> Outcome:
     """The outcome of an attempt that ends with an error, for what it had spent."""
-    spent = attempt.transcript
     return Outcome(
         Status.FAILED,
-        spent.prompt_tokens,
-        spent.completion_tokens,
+        attempt.transcript.spent,
         error=(code, message),
         progress=attempt.progress,
     )
@@ -153,12 +161,12 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
     try:
         wake = persist(worker, attempt, write)
     except SQLAlchemyError as error:
-        log.exception("not_advanced", job_id=str(claim.job_id))
+        log.exception("not_advanced")
         return failed(attempt, errors.ForebayError.code, f"the next stage was refused: {type(error).__name__}")
     if wake is None:
         abandon(worker, attempt)
         return None
-    log.info("advanced", job_id=str(claim.job_id), attempt=claim.attempt, stage=onward.stage)
+    log.info("advanced", stage=onward.stage)
     wake()
     return None
 
@@ -168,7 +176,7 @@ def abandon(worker: Worker, attempt: Attempt) -> None:
     if attempt.stopped is Stop.DRAIN:
         release(worker, attempt)
     else:
-        log.info("abandoned", job_id=str(attempt.claim.job_id), attempt=attempt.claim.attempt)
+        log.info("abandoned")
 
 
 def release(worker: Worker, attempt: Attempt) -> None:
@@ -178,9 +186,9 @@ def release(worker: Worker, attempt: Attempt) -> None:
         with worker.sessions.begin() as session:
             still_ours = attempts.release(session, claim.job_id, claim.attempt, attempt.transcript)
     except SQLAlchemyError as error:
-        log.warning("not_released", job_id=str(claim.job_id), error=str(error))
+        log.warning("not_released", error=str(error))
         return
-    log.info("released", job_id=str(claim.job_id), attempt=claim.attempt, still_ours=still_ours)
+    log.info("released", still_ours=still_ours)
 
 
 def retry_later(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
@@ -198,13 +206,13 @@ def retry_later(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
     try:
         again = persist(worker, attempt, write)
     except SQLAlchemyError:
-        log.exception("not_retried", job_id=str(claim.job_id))
+        log.exception("not_retried")
         return False
     if again is None:
         abandon(worker, attempt)
         return True
     if again:
-        log.warning("retried_later", job_id=str(claim.job_id), attempt=claim.attempt, error=code)
+        log.warning("retried_later", error=code)
     return again
 
 
@@ -213,11 +221,10 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
 
     An end that PostgreSQL won't have is replaced by one without the result and the words, which it will.
     """
-    claim = attempt.claim
     try:
         ended = persist(worker, attempt, partial(_finish, attempt, outcome))
     except SQLAlchemyError as error:
-        log.exception("end_refused", job_id=str(claim.job_id))
+        log.exception("end_refused")
         attempt.transcript = Transcript()
         code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
         outcome = replace(outcome, status=Status.FAILED, result=None, vectors=None, error=(code, message))
@@ -225,7 +232,7 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     if ended is None:
         abandon(worker, attempt)
         return None
-    log.info("ended", job_id=str(claim.job_id), attempt=claim.attempt, status=outcome.status)
+    log.info("ended", status=outcome.status)
     return ended
 
 
@@ -260,10 +267,9 @@ def persist(worker: Worker, attempt: Attempt, write: Callable[[Session], T]) -> 
 
 
 def announce(publisher: Publisher, ended: JobView) -> None:
-    """The stream's last event, with the job. Best effort: who misses it is told from PostgreSQL."""
-    so_far = publisher.transcript.entries
-    so_far.append(Entry(len(so_far) + 1, ended.status, ended.as_json()))
+    """The stream's last event. Best effort: who misses it is told from PostgreSQL."""
+    publisher.transcript.add(ended.end())
     try:
         publisher.flush()
     except (errors.Fenced, SQLAlchemyError) as error:
-        log.warning("end_not_announced", job_id=str(ended.id), error=str(error))
+        log.warning("end_not_announced", error=str(error))

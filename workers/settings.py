@@ -11,7 +11,7 @@ from tasks.settings import Settings, WebhookSettings
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Times in seconds. README's table says what each is for. Only the control worker is told of `webhooks`."""
+    """Times in seconds. docs/settings.md says what each is for. Only the control worker is told of `webhooks`."""
 
     shared: Settings
     threads: int

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db import chunks, documents
 from db.documents import DocumentText, Kind
-from db.jobs import Job, JobInput
+from db.jobs import JobInput
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
@@ -61,11 +61,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of a job's documents: how many are ready, why others failed (code, message); the tokens it spent."""
+    """What became of a job's documents: how many are ready, and why others failed (code, message)."""
 
     ready: int
     failed: list[tuple[str, str]]
-    tokens: int
     result: dict[str, Any]
 
 
@@ -212,16 +211,14 @@ def store(
 
 
 def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingested:
-    """What became of the job's documents, of those that are still there, and all that it spent on any."""
-    query = select(JobInput.input, Job.prompt_tokens).join(Job, Job.id == JobInput.job_id)
-    given, tokens = session.execute(query.where(JobInput.job_id == job_id)).one()
+    """What became of the job's documents, of those that are still there."""
+    given = session.scalars(select(JobInput.input).where(JobInput.job_id == job_id)).one()
     with scope(session, tenant_id):
         rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
     shown = [_summary(row) for row in rows]
     return Ingested(
         ready=sum(row.status == "ready" for row in rows),
         failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
-        tokens=tokens or 0,
         result={
             "collection": given["collection"],
             "documents": shown,

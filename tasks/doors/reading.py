@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import redis
@@ -21,23 +22,34 @@ from tasks import errors
 from tasks.errors import ForebayError
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.queues import places
 from tasks.queues.places import Wait
-from tasks.streams import follow, stream, transcript
-from tasks.streams.follow import ANY_ATTEMPT, START, Follower, Subscription
-from tasks.streams.stream import Event
+from tasks.streams import follow, stream
+from tasks.streams.events import Ended, Restarted
+from tasks.streams.follow import Follower, Subscription
+from tasks.streams.stream import ANY_ATTEMPT, START, Cursor, StreamedEntry
 from tasks.streams.transcript import Entry
 
 log = structlog.get_logger(__name__)
-
-Step = Event | Wait | None
 
 _TICK_S = 1.0
 _LOOK_S = 0.02  # between two looks of a process
 _LOOKS_REMEMBERED = 4096
 _FIRST_LOOK_S = 0.05  # most jobs start before that, and looking for their position would only delay them
 _EARLIER_S = 0.25  # until the next try of a reader whose first look wasn't free
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A job's last event, with the job as it ended."""
+
+    id: str
+    job: JobView
+
+
+StreamStep = StreamedEntry | End | Wait | None
 
 
 class Scope(Protocol):
@@ -99,22 +111,21 @@ class Reader:
         if self._started:
             self._follower.stop()
 
-    def events(self, caller: Caller, job_id: uuid.UUID, after: int, under: int = ANY_ATTEMPT) -> Iterator[Step] | None:
-        """The job's events above `after`, to the last; while it waits, its position whenever that changes.
+    def events(self, caller: Caller, job_id: uuid.UUID, had: Cursor = START) -> Iterator[StreamStep] | None:
+        """The job's events after the last that the reader had, to the end; its position while it waits for its turn.
 
-        None when the job has ended and the reader has exactly all of them: asking again can give it nothing.
+        None when the job has ended and the reader has exactly all of its events: asking again can give it nothing.
+        Where what the reader has was lost and told differently, it is given `Restarted` and everything anew.
 
-        `under` is the attempt of which the reader had that event: where what it has was lost and told differently, it
-        is given `restarted` and everything anew.
         Yields None when a second went by without news. Raises `NotFound` at once; while iterating `follow.Overflow`
         (resume), `follow.Stopped` (resume elsewhere), and SQLAlchemy's errors where only PostgreSQL can tell the end.
         """
         with self._sessions.begin() as session:
             job, output = jobs.find(session, caller, job_id)
         if job.status in lifecycle.TERMINAL:
-            left = _replay(job, output, after, under)
+            left = _replay(job, output, had)
             return iter(left) if left else None
-        return self._live(caller, job, after, under)
+        return self._live(caller, job, had)
 
     def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
         """Returns when the job has ended, after `timeout_s`, when the process stops, or within a second of when
@@ -125,7 +136,7 @@ class Reader:
             while (left_s := deadline - time.monotonic()) > 0:
                 if subscription.next(min(left_s, _TICK_S)) or has_left():
                     return
-        except (follow.Ended, follow.Stopped):
+        except (follow.EndUntold, follow.Stopped):
             return
         finally:
             self._follower.unsubscribe(subscription)
@@ -137,33 +148,34 @@ class Reader:
                 self._started = True
         return self._follower
 
-    def _live(self, caller: Caller, job: Job, after: int, under: int) -> Iterator[Step]:
+    def _live(self, caller: Caller, job: Job, had: Cursor) -> Iterator[StreamStep]:
         """What Redis holds already is read here, however much it is; what comes then, through the follower."""
         since = START
-        for event in self._held(job.id):
-            if stream.misleads(event, after, under):
-                yield from self._anew(caller, job, event.attempt)
+        for streamed in self._held(job.id):
+            if stream.misleads(streamed, had):
+                yield from self._anew(caller, job, streamed.attempt)
                 return
-            if event.entry.seq == after + 1:
-                after, under, since = event.entry.seq, event.attempt, (event.attempt, event.entry.seq)
-                yield event
-                if event.entry.type in lifecycle.TERMINAL:
+            if streamed.entry.seq == had.seq + 1:
+                had = since = streamed.cursor
+                step = _step(job, streamed)
+                yield step
+                if isinstance(step, End):
                     return
-        subscription = self._started_follower().subscribe(job.id, after, under=under, since=since)
+        subscription = self._started_follower().subscribe(job.id, had, since=since)
         try:
             yield from self._follow(subscription, job)
-        except follow.Ended:
-            yield from self._rest(caller, job.id, subscription.after, subscription.under)
+        except follow.EndUntold:
+            yield from self._rest(caller, job.id, subscription.had)
         except follow.Misled:
-            yield from self._anew(caller, job, subscription.under)
+            yield from self._anew(caller, job, subscription.had.attempt)
         finally:
             self._follower.unsubscribe(subscription)
 
-    def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[Step]:
+    def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[StreamStep]:
         yield _restarted(attempt)
-        yield from self._live(caller, job, 0, attempt)
+        yield from self._live(caller, job, Cursor(attempt, 0))
 
-    def _follow(self, subscription: Subscription, job: Job) -> Iterator[Step]:
+    def _follow(self, subscription: Subscription, job: Job) -> Iterator[StreamStep]:
         """Events as they come, to the last; while it waits for its turn, the job's position whenever it changed."""
         shown: int | None = None
         waiting = lifecycle.shown(job.status) == Status.QUEUED
@@ -176,24 +188,27 @@ class Reader:
                     yield wait
                 look_at = time.monotonic() + (_EARLIER_S if shown is None else _TICK_S)
             until_look_s = look_at - time.monotonic() if waiting else _TICK_S
-            event = subscription.next(min(_TICK_S, max(0.0, until_look_s)))
-            yield event
-            if event:
+            streamed = subscription.next(min(_TICK_S, max(0.0, until_look_s)))
+            step = _step(job, streamed) if streamed else None
+            yield step
+            if step:
                 waiting = False
-                if event.entry.type in lifecycle.TERMINAL:
+                if isinstance(step, End):
                     return
 
-    def _rest(self, caller: Caller, job_id: uuid.UUID, after: int, under: int) -> Iterator[Step]:
-        """What PostgreSQL has beyond `after`. The last event is given even where its number isn't beyond:
-        this reader hasn't seen it, whatever else was lost."""
+    def _rest(self, caller: Caller, job_id: uuid.UUID, had: Cursor) -> Iterator[StreamStep]:
+        """What PostgreSQL has after the last event the reader had, and the job's last event in any case.
+
+        The reader hasn't seen that one, whatever its number is: so much else may have been lost.
+        """
         try:
             with self._sessions.begin() as session:
                 job, output = jobs.find(session, caller, job_id)
         except errors.NotFound:
             return
-        yield from _replay(job, output, after, under) or _replay(job, output, 0)[-1:]
+        yield from _replay(job, output, had) or _replay(job, output, Cursor(ANY_ATTEMPT, 0))[-1:]
 
-    def _held(self, job_id: uuid.UUID) -> Iterator[Event]:
+    def _held(self, job_id: uuid.UUID) -> Iterator[StreamedEntry]:
         try:
             for page in stream.pages(self._client, job_id):
                 yield from page
@@ -223,22 +238,32 @@ def _due_in_s(job: Job) -> float:
     return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
-def _restarted(attempt: int) -> Event:
+def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | End:
+    """An end is given with the job: as it was looked at before, and as the event says that it ended."""
+    event = streamed.entry.event
+    if not isinstance(event, Ended):
+        return streamed
+    return End(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
+
+
+def _restarted(attempt: int) -> StreamedEntry:
     """Tells a reader to forget what it has. Its number is 0, since who resumes after it is to get everything."""
-    return Event(attempt, Entry(0, transcript.RESTARTED, {"attempt": attempt}))
+    return StreamedEntry(attempt, Entry(0, Restarted(attempt)))
 
 
-def _replay(job: Job, output: JobOutput | None, after: int, under: int = ANY_ATTEMPT) -> list[Event]:
-    """An ended job's events beyond `after` as PostgreSQL keeps them, under the number of its last attempt.
+def _replay(job: Job, output: JobOutput | None, had: Cursor) -> list[StreamedEntry | End]:
+    """An ended job's events after the last the reader had, as PostgreSQL keeps them, under its last attempt's number.
 
-    Who has exactly all of them gets none. Who has more than all, or another event where the last is, saw words that
-    were lost with Redis before anyone kept them: it is told to begin anew; by a number alone, just the end.
+    A reader that has exactly all of them gets none. One that has more than all, or another event where the last is, saw
+    words that were lost with Redis before anyone kept them: it is told to begin anew. Where it knows only a number,
+    which says nothing of the attempt, it gets just the end.
     """
     entries = jobs.stored_transcript(output).entries
-    ended = view.with_output(job, output)
-    last = Entry(len(entries) + 1, ended.status, ended.as_json())
-    events = [Event(job.attempt, entry) for entry in [*entries, last]]
-    beyond = after >= last.seq and under < job.attempt
-    if beyond or any(stream.misleads(event, after, under) for event in events):
-        return [_restarted(job.attempt), *events]
-    return [event for event in events if event.entry.seq > after] or (events[-1:] if after > last.seq else [])
+    kept = [StreamedEntry(job.attempt, entry) for entry in entries]
+    last = Cursor(job.attempt, len(entries) + 1)
+    end = End(str(last), view.with_output(job, output))
+    has_another_end = had.seq >= last.seq and had.attempt < job.attempt
+    if has_another_end or any(stream.misleads(streamed, had) for streamed in kept):
+        return [_restarted(job.attempt), *kept, end]
+    left = [streamed for streamed in kept if streamed.entry.seq > had.seq]
+    return [*left, end] if had.seq != last.seq else []

@@ -3,7 +3,7 @@
 import datetime as dt
 import random
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import case, func, select, update
@@ -103,9 +103,9 @@ def checkpoint(
 
 
 def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> JobView:
-    """Writes the end of an attempt, with its usage. Raises `Fenced` when the attempt may not write any more."""
+    """Writes the end of an attempt, with what it spent. Raises `Fenced` when the attempt may not write any more."""
     code, message = outcome.error or (None, None)
-    done, total = outcome.progress or (outcome.prompt_tokens, outcome.prompt_tokens)
+    done, total = outcome.progress or (outcome.spent.prompt, outcome.spent.prompt)
     ended = lifecycle.move(
         session,
         outcome.status,
@@ -113,16 +113,14 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
         finished_at=func.clock_timestamp(),
         progress_done=done,
         progress_total=total,
-        # An ingest's row has what it has spent for good, over all attempts; what failed may know only of its own.
-        prompt_tokens=func.greatest(func.coalesce(Job.prompt_tokens, 0), outcome.prompt_tokens),
-        completion_tokens=outcome.completion_tokens,
         error_code=code,
         error_message=message,
+        **fence.added(outcome.spent),
     )
     if not ended:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
     attempts.end(session, job_id, attempt, outcome.status, code)
-    return settlement.conclude(session, ended[0], so_far, replace(outcome, prompt_tokens=ended[0].prompt_tokens or 0))
+    return settlement.conclude(session, ended[0], so_far, outcome)
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
@@ -133,8 +131,7 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     """
     crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
     values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
-    if onward.embedding_tokens is not None:
-        values["embedding_tokens"] = onward.embedding_tokens
+    values |= fence.added(onward.spent)
     if not lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), **values):
         return False
     attempts.end(session, job_id, attempt, "passed_on")

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import attempts, turns, usage, webhooks
+from db import attempts, ledger, turns, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from tasks import errors, ids
@@ -78,10 +78,10 @@ def close(
     job = ended[0]
     attempts.end_open(session, job.id, job.attempt - 1, status, code)
     streamed = salvage(client, job, jobs.stored_transcript(session.get(JobOutput, job.id)), ttl_s)
-    # An ingest counts its tokens in its row, as they are spent for good; who streams counts in the stream.
-    prompt_tokens = streamed.prompt_tokens if job.prompt_tokens is None else job.prompt_tokens
-    job.prompt_tokens, job.completion_tokens = prompt_tokens, streamed.completion_tokens
-    outcome = Outcome(status, prompt_tokens, streamed.completion_tokens, error=error)
+    spent = view.spent(job) + streamed.spent
+    job.prompt_tokens, job.completion_tokens = spent.prompt, spent.completion
+    session.flush()
+    outcome = Outcome(status, spent, error=error)
     return Closing(settlement.conclude(session, job, streamed, outcome), len(streamed.entries))
 
 
@@ -97,7 +97,7 @@ def end_unstarted(session: Session, status: Status, tenant_id: uuid.UUID, *which
         return []
     job_ids = [job.id for job in ended]
     jobs_table.save_no_output(session, job_ids)
-    usage.record_nothing(session, job_ids)
+    ledger.enter(session, job_ids)
     records = [view.of(job, None) for job in ended]
     deliveries.note_ends(session, tenant_id, f"job.{status}", zip(ended, records, strict=True))
     session.flush()
@@ -174,7 +174,7 @@ def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
     False says that Redis couldn't be reached.
     """
     ended = closing.view
-    last = Entry(closing.entries + 1, ended.status, ended.as_json())
+    last = Entry(closing.entries + 1, ended.end())
     writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
     try:
         if closing.entries:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.jobs import Job
 from tasks import errors, ids
 from tasks.jobs.lifecycle import Status
+from tasks.limits.spent import Spent
 
 _LIVE = (Status.RUNNING, Status.DISPATCHED)  # dispatched again: its lease ran out, and nobody else has claimed it yet
 
@@ -38,12 +39,22 @@ def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 
-def charge(session: Session, job_id: uuid.UUID, attempt: int, tokens: int) -> None:
-    """`guard`, and counts tokens that the job has spent for good. No other attempt counts until the transaction ends.
+def added(spent: Spent) -> dict[str, ColumnElement[int]]:
+    """The values with which a job's row has spent so much more: it keeps one running sum."""
+    return {
+        "prompt_tokens": func.coalesce(Job.prompt_tokens, 0) + spent.prompt,
+        "completion_tokens": func.coalesce(Job.completion_tokens, 0) + spent.completion,
+        "embedding_tokens": func.coalesce(Job.embedding_tokens, 0) + spent.embedding,
+        "cached_tokens": func.coalesce(Job.cached_tokens, 0) + spent.cached,
+    }
+
+
+def charge(session: Session, job_id: uuid.UUID, attempt: int, spent: Spent) -> None:
+    """`guard`, and adds to what the job has spent for good. No other attempt adds until the transaction ends.
 
     Raises `Fenced`.
     """
-    if not touch(session, job_id, attempt, prompt_tokens=func.coalesce(Job.prompt_tokens, 0) + tokens):
+    if not touch(session, job_id, attempt, **added(spent)):
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 

@@ -7,18 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.jobs.lifecycle import Status
+from tasks.limits.spent import NOTHING, Spent
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended: with a result, or with an error. `vectors` (n, d) are a result kept beside the others.
 
-    `progress` is how much was done, of how much; the prompt's tokens where it isn't given.
+    `spent` is what the job used and wasn't charged for before, over all its attempts. `progress` is how much was done,
+    of how much; the prompt's tokens where it isn't given.
     """
 
     status: Status
-    prompt_tokens: int
-    completion_tokens: int
+    spent: Spent = NOTHING
     result: dict[str, Any] | None = None
     error: tuple[str, str] | None = None
     progress: tuple[int, int] | None = None
@@ -27,9 +28,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Onward:
-    """How an attempt ended that was not the job's last: the next stage, where, and what it is handed."""
+    """How an attempt ended that was not the job's last: the next stage, where, and what it is handed.
+
+    `spent` is what the job is charged for this stage.
+    """
 
     stage: str
     queue: str
     stage_input: dict[str, Any] | None = None
-    embedding_tokens: int | None = None
+    spent: Spent = NOTHING

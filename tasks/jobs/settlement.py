@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
-from db import usage, vectors
+from db import ledger, vectors
 from db.jobs import Job
 from tasks.jobs import view
 from tasks.jobs.outcomes import Outcome
@@ -18,17 +18,7 @@ def conclude(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -
     jobs_table.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
     if outcome.vectors is not None:
         vectors.save(session, job.id, outcome.vectors)
-    usage.record(
-        session,
-        usage.Usage(
-            job_id=job.id,
-            tenant_id=job.tenant_id,
-            model=job.model,
-            prompt_tokens=outcome.prompt_tokens,
-            completion_tokens=outcome.completion_tokens,
-            embedding_tokens=job.embedding_tokens or 0,
-        ),
-    )
+    ledger.enter(session, [job.id])
     ended = view.of(job, outcome.result)
     deliveries.note_end(session, job, ended)
     session.flush()

@@ -2,17 +2,21 @@
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from db.jobs import Job, JobOutput
 from tasks import ids, times
 from tasks.jobs import lifecycle
+from tasks.limits.spent import Spent
+from tasks.streams.events import Ended
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
     """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+
+    `spent` is what it has used so far; clients are told when it has ended, as `usage`.
 
     `queue` is where its present stage runs or waits; clients aren't shown it.
     """
@@ -32,7 +36,7 @@ class JobView:
     progress: dict[str, int] | None
     result: dict[str, Any] | None
     error: dict[str, str] | None
-    usage: dict[str, int] | None
+    spent: Spent
     metadata: dict[str, str]
     run_at: dt.datetime | None
     expires_at: dt.datetime | None
@@ -44,8 +48,44 @@ class JobView:
     def ended(self) -> bool:
         return self.status in lifecycle.TERMINAL
 
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """The usage object of the API."""
+        if not self.ended:
+            return None
+        usage = {"prompt_tokens": self.spent.prompt, "completion_tokens": self.spent.completion}
+        return usage | ({"embedding_tokens": self.spent.embedding} if self.spent.embedding else {})
+
+    def end(self) -> Ended:
+        """How the job ended, as its stream tells it."""
+        error, progress = self.error, self.progress
+        return Ended(
+            status=self.status,
+            result=self.result,
+            spent=self.spent,
+            error=(error["code"], error["message"]) if error else None,
+            progress=(progress["done"], progress["total"]) if progress else None,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+        )
+
+    def ended_by(self, attempt: int, end: Ended) -> "JobView":
+        """This job, looked at before it ended, as it ended under that attempt."""
+        return replace(
+            self,
+            status=end.status,
+            attempt=attempt,
+            started_at=end.started_at,
+            finished_at=end.finished_at,
+            progress={"done": end.progress[0], "total": end.progress[1]} if end.progress else None,
+            result=end.result,
+            error={"code": end.error[0], "message": end.error[1]} if end.error else None,
+            spent=end.spent,
+            position=None,
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """The job object of the API, the same in a response and in a stream's last event."""
+        """The job object of the API."""
         shown = ids.show(self.id)
         path = f"/v1/jobs/{shown}"
         return {
@@ -97,7 +137,7 @@ def of(job: Job, result: dict[str, Any] | None) -> JobView:
         progress=_pair(done=job.progress_done, total=job.progress_total),
         result=result,
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
-        usage=_usage(job),
+        spent=spent(job),
         metadata=job.labels,
         run_at=job.run_at,
         expires_at=job.expires_at,
@@ -110,11 +150,9 @@ def with_output(job: Job, output: JobOutput | None) -> JobView:
     return of(job, output.result if output else None)
 
 
-def _usage(job: Job) -> dict[str, int] | None:
-    spent = _pair(prompt_tokens=job.prompt_tokens, completion_tokens=job.completion_tokens)
-    if spent and job.embedding_tokens is not None:
-        spent["embedding_tokens"] = job.embedding_tokens
-    return spent
+def spent(job: Job) -> Spent:
+    """The running sum of a job's row."""
+    return Spent(job.prompt_tokens or 0, job.completion_tokens or 0, job.embedding_tokens or 0, job.cached_tokens or 0)
 
 
 def _pair(**counts: int | None) -> dict[str, int] | None:

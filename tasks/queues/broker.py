@@ -66,4 +66,10 @@ def sender(broker_url: str, *, timeout_s: float) -> Celery:
 
 def send(app: Celery, job_id: uuid.UUID, queue_name: str) -> None:
     """Sends the wake-up of a job, under the job's own id. Raises kombu's `OperationalError` without a broker."""
-    app.send_task(RUN, args=[str(job_id)], task_id=ids.show(job_id), queue=queue_name, retry=False)
+    shown = ids.show(job_id)
+    app.send_task(RUN, args=[shown], task_id=shown, queue=queue_name, retry=False)
+
+
+def received(argument: str) -> uuid.UUID:
+    """The job that a wake-up names; one that an older version sent has the bare UUID."""
+    return uuid.UUID(argument.removeprefix(ids.JOB))

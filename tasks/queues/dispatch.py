@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
-from tasks import failpoints
+from tasks import failpoints, ids
 from tasks.queues import broker, window
 from tasks.queues.window import Ticket
 
@@ -45,7 +45,7 @@ class Dispatcher:
                 broker.send(self.app, ticket.job_id, ticket.queue)
                 failpoints.passed("dispatch.after_send")
             except (OperationalError, OSError) as error:
-                log.warning("broker_unreachable", error=str(error), job_id=str(ticket.job_id))
+                log.warning("broker_unreachable", error=str(error), job_id=ids.show(ticket.job_id))
                 return False
         return True
 

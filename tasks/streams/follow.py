@@ -12,34 +12,31 @@ import redis
 import structlog
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tasks.jobs import lifecycle
+from tasks import ids
 from tasks.streams import stream
-from tasks.streams.stream import Event
+from tasks.streams.events import Ended
+from tasks.streams.stream import START, Cursor, StreamedEntry
 
 log = structlog.get_logger(__name__)
 
 BUFFERED_EVENTS = 256  # a thousand readers who never read, each of another job, hold some 200 MB
-START = (0, 0)
-ANY_ATTEMPT = 1_000_000_000  # of a reader who knows a number only
 _BLOCK_S = 1.0
 _GATHER_S = 0.01  # once busy, a pause that gathers: one read then serves many events
 _GATHER_STREAMS = 3  # so many streams with news in one read is busy; fewer are read as they come
 _QUIET_S = 2.0  # after so long without an event, PostgreSQL is asked whether the job has ended
 _RETRY_S = 0.25  # while Redis can't be reached; PostgreSQL is then asked about every job, twice a second
 
-Position = tuple[int, int]  # (attempt, seq) of an entry
-
 
 class Overflow(Exception):
     """The reader is slower than the stream: it has to resume after the last event it got."""
 
 
-class Ended(Exception):
-    """The job has ended and the stream won't tell: PostgreSQL has the rest."""
+class EndUntold(Exception):
+    """The job has ended and the stream doesn't tell it: PostgreSQL has the rest."""
 
 
 class Misled(Exception):
-    """What the reader has was lost and told differently: it has to begin anew."""
+    """What the reader has was lost and told differently: it has to begin anew (docs/adr/0005)."""
 
 
 class Stopped(Exception):
@@ -50,39 +47,38 @@ class Stopped(Exception):
 class Subscription:
     """One reader of one stream: a bounded buffer between the follower's thread and the reader's.
 
-    `after` is the number of the last event it was given, `under` the attempt that event was of, or after `Misled` the
-    attempt that tells it anew. With `end_only` it is given the last event and no other.
+    `had` is the last event it was given. After `Misled` its attempt is the one from which to replay. With `end_only`
+    the reader is given the job's last event and no other.
     """
 
     job_id: uuid.UUID
-    after: int
-    under: int = ANY_ATTEMPT
+    had: Cursor
     end_only: bool = False
-    _events: collections.deque[Event] = field(default_factory=collections.deque)
+    _buffer: collections.deque[StreamedEntry] = field(default_factory=collections.deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _outcome: type[Exception] | None = None
 
-    def next(self, timeout_s: float) -> Event | None:
+    def next(self, timeout_s: float) -> StreamedEntry | None:
         """The next event, or None when none comes in time.
 
-        Raises `Overflow`, `Ended`, `Misled` or `Stopped` once the buffer is empty.
+        Raises `Overflow`, `EndUntold`, `Misled` or `Stopped` once the buffer is empty.
         """
         with self._changed:
-            if not self._events and self._outcome is None:
+            if not self._buffer and self._outcome is None:
                 self._changed.wait(timeout_s)
-            if self._events:
-                return self._events.popleft()
+            if self._buffer:
+                return self._buffer.popleft()
             if self._outcome is not None:
                 raise self._outcome
             return None
 
-    def push(self, events: Iterable[Event]) -> None:
+    def push(self, news: Iterable[StreamedEntry]) -> None:
         """Gives it the events that come next; the others it has already, or they come later."""
         with self._changed:
-            for event in events:
+            for streamed in news:
                 if self._outcome is None:
-                    self._take(event)
-            if self._events or self._outcome:
+                    self._take(streamed)
+            if self._buffer or self._outcome:
                 self._changed.notify()
 
     def finish(self, outcome: type[Exception]) -> None:
@@ -91,29 +87,29 @@ class Subscription:
             self._outcome = self._outcome or outcome
             self._changed.notify()
 
-    def _take(self, event: Event) -> None:
-        last = event.entry.type in lifecycle.TERMINAL
-        if stream.misleads(event, self.after, self.under):
-            self.under, self._outcome = event.attempt, Misled
+    def _take(self, streamed: StreamedEntry) -> None:
+        last = isinstance(streamed.entry.event, Ended)
+        if stream.misleads(streamed, self.had):
+            self.had, self._outcome = Cursor(streamed.attempt, self.had.seq), Misled
             return
-        if event.entry.seq != self.after + 1 and not self.end_only:
+        if streamed.entry.seq != self.had.seq + 1 and not self.end_only:
             if last:  # what is between was lost with Redis, or this reader saw more than was kept
-                self._outcome = Ended
+                self._outcome = EndUntold
             return
         if self.end_only and not last:
             return
-        if len(self._events) >= BUFFERED_EVENTS:
+        if len(self._buffer) >= BUFFERED_EVENTS:
             self._outcome = Overflow
             return
-        self._events.append(event)
-        self.after, self.under = event.entry.seq, event.attempt
+        self._buffer.append(streamed)
+        self.had = streamed.cursor
 
 
 @dataclass(slots=True)
 class _Followed:
     """A stream under way: where reading stands, who listens, when it last gave something."""
 
-    cursor: Position
+    cursor: Cursor
     heard_at: float = field(default_factory=time.monotonic)
     subscriptions: set[Subscription] = field(default_factory=set)
 
@@ -152,19 +148,16 @@ class Follower:
         self.release()
         self._thread.join()
 
-    def subscribe(
-        self, job_id: uuid.UUID, after: int, *, under: int = ANY_ATTEMPT, since: Position = START
-    ) -> Subscription:
-        """Events of the job with a number above `after`: first those already there, then as they come.
+    def subscribe(self, job_id: uuid.UUID, had: Cursor, *, since: Cursor = START) -> Subscription:
+        """The job's events after the last that the reader had: first those already there, then as they come.
 
-        `under` is the attempt of which the reader had that event.
-        `since` spares reading again what the caller has read: the position of an entry with a number up to `after`.
+        `since` spares reading again what the caller has read: the place of an entry whose number isn't above `had`'s.
         """
-        return self._add(Subscription(job_id, after, under), since)
+        return self._add(Subscription(job_id, had), since)
 
     def subscribe_to_end(self, job_id: uuid.UUID) -> Subscription:
         """The job's last event and no other."""
-        return self._add(Subscription(job_id, 0, end_only=True), START)
+        return self._add(Subscription(job_id, START, end_only=True), START)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Idempotent."""
@@ -175,7 +168,7 @@ class Follower:
                 if not followed.subscriptions:
                     del self._followed[subscription.job_id]
 
-    def _add(self, subscription: Subscription, since: Position) -> Subscription:
+    def _add(self, subscription: Subscription, since: Cursor) -> Subscription:
         with self._lock:
             followed = self._followed.setdefault(subscription.job_id, _Followed(since))
             followed.subscriptions.add(subscription)
@@ -221,7 +214,7 @@ class Follower:
                 self._work.clear()
                 return 0
         by_key = {stream.key(job_id): job_id for job_id in cursors}
-        asked: Any = {key: "{}-{}".format(*cursors[job_id]) for key, job_id in by_key.items()}
+        asked: Any = {key: str(cursors[job_id]) for key, job_id in by_key.items()}
         asked[self._wake_key] = self._wake_cursor
         reply: Any = self._client.xread(asked, block=int(_BLOCK_S * 1000)) or []
         news = 0
@@ -235,7 +228,7 @@ class Follower:
                 self._hand_out(job_id, cursors[job_id], stream.parse_id(last) or START, _parsed(job_id, raw_entries))
         return news
 
-    def _hand_out(self, job_id: uuid.UUID, read_from: Position, last: Position, events: list[Event]) -> None:
+    def _hand_out(self, job_id: uuid.UUID, read_from: Cursor, last: Cursor, news: list[StreamedEntry]) -> None:
         with self._lock:
             followed = self._followed.get(job_id)
             if followed is None:
@@ -245,7 +238,7 @@ class Follower:
             followed.heard_at = time.monotonic()
             subscriptions = list(followed.subscriptions)
         for subscription in subscriptions:
-            subscription.push(events)
+            subscription.push(news)
 
     def _ask_about(self, quiet_s: float) -> None:
         """Finds out by PostgreSQL what a stream that was lost, or can't be read, doesn't tell."""
@@ -266,13 +259,13 @@ class Follower:
         with self._lock:
             ended = [sub for job_id in over if job_id in self._followed for sub in self._followed[job_id].subscriptions]
         for subscription in ended:
-            subscription.finish(Ended)
+            subscription.finish(EndUntold)
 
 
-def _parsed(job_id: uuid.UUID, raw: Any) -> list[Event]:
-    """The entries' events; none of what nobody of us wrote, so that one stream silences no other."""
+def _parsed(job_id: uuid.UUID, raw: Any) -> list[StreamedEntry]:
+    """The entries; none of what nobody of us wrote, so that one stream silences no other."""
     try:
         return stream.parse(raw)
     except (ValueError, KeyError) as error:
-        log.warning("stream_unreadable", job_id=str(job_id), error=str(error)[:200])
+        log.warning("stream_unreadable", job_id=ids.show(job_id), error=str(error)[:200])
         return []

@@ -8,46 +8,69 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks.streams import transcript
+from tasks.streams import events, transcript
+from tasks.streams.events import Resumed, Started
 from tasks.streams.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
-OPENED = "opened"
+_OPENED = "opened"
+_OPENING = "{}"  # what is written where an attempt begins; nobody reads it
 PAGE_ENTRIES = 64
 
 
-class Answer(enum.StrEnum):
+class AppendResult(enum.StrEnum):
     OK = "ok"  # appended, or there already
     FENCED = "fenced"  # a newer attempt has opened the stream
     LOST = "lost"  # Redis lost what was written before; nothing was appended
 
 
+class Cursor(NamedTuple):
+    """A place in a stream: the attempt that wrote an entry, and the entry's number. Sorts as Redis sorts.
+
+    Of a reader it says which event it had last. `ANY_ATTEMPT` stands for the attempt where it knows the number only.
+    """
+
+    attempt: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.attempt}-{self.seq}"
+
+
+START = Cursor(0, 0)
+ANY_ATTEMPT = 1_000_000_000
+
+
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamedEntry:
     """An entry as readers get it, with the attempt that wrote it."""
 
     attempt: int
     entry: Entry
 
     @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.attempt, self.entry.seq)
+
+    @property
     def id(self) -> str:
-        return f"{self.attempt}-{self.entry.seq}"
+        return str(self.cursor)
 
 
-def misleads(event: Event, after: int, under: int) -> bool:
-    """Whether a reader heard something else under this event's number, of which nothing is left.
+def misleads(streamed: StreamedEntry, had: Cursor) -> bool:
+    """True when a reader that has read up to `had` must start over: what it saw from this entry's number on was lost.
 
-    It has read up to number `after`, the last under attempt `under`. When Redis and a worker are lost together, what
-    was streamed since the last checkpoint is gone, and a later attempt's first event stands where that was.
+    That is so when a later attempt begins (`Started` or `Resumed`) at a number the reader has passed: the events it saw
+    there were lost with Redis before they were checkpointed (docs/adr/0005).
     """
-    opens = event.entry.type in (transcript.STARTED, transcript.RESUMED)
-    return opens and event.entry.seq <= after and event.entry.data["attempt"] > under
+    event = streamed.entry.event
+    return isinstance(event, Started | Resumed) and streamed.entry.seq <= had.seq and event.attempt > had.attempt
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int) -> redis.Redis:
@@ -65,53 +88,56 @@ def key(job_id: uuid.UUID) -> str:
     return f"forebay:stream:{job_id.hex}"
 
 
-def parse_id(text: str) -> tuple[int, int] | None:
-    """(attempt, seq) of an entry's id, or None when it isn't one."""
+def parse_id(text: str) -> Cursor | None:
+    """The place that an entry's id names, or None when it isn't an id."""
     match = _ID.fullmatch(text)
-    return (int(match[1]), int(match[2])) if match else None
+    return Cursor(int(match[1]), int(match[2])) if match else None
 
 
 @dataclass(slots=True)
 class Writer:
-    """One attempt's pen. `last` is the id it wrote last. Raises redis-py's errors when Redis can't be reached.
+    """One attempt's hand on its job's stream. `last` is the id it wrote last.
 
-    `anew` is for who doesn't know what older attempts wrote, and so can't go on after it: its opening drops that.
+    Raises redis-py's errors when Redis can't be reached. `anew` is for an attempt that couldn't read what older ones
+    wrote, and so can't go on after it: its opening drops that.
     """
 
     client: redis.Redis
     job_id: uuid.UUID
     attempt: int
     ttl_s: int
-    last: str = OPENED
+    last: str = _OPENED
     anew: bool = False
 
-    def open(self, entries: Sequence[Entry] = ()) -> Answer:
+    def open(self, entries: Sequence[Entry] = ()) -> AppendResult:
         """Shuts older attempts out, then writes `entries`, the whole stream so far. Idempotent."""
-        pairs: list[str | bytes | int] = [0, _payload(Entry(0, OPENED, {}))]
+        pairs: list[str | bytes | int] = [0, _OPENING]
         how = "anew" if self.anew else "open"
-        answer = self._append(how, [*pairs, *_pairs(entries)], entries[-1].seq if entries else 0)
+        result = self._append(how, [*pairs, *_pairs(entries)], entries[-1].seq if entries else 0)
         self.anew = False
-        return answer
+        return result
 
-    def append(self, entries: Sequence[Entry]) -> Answer:
+    def append(self, entries: Sequence[Entry]) -> AppendResult:
         """Writes entries that follow the last written. Idempotent. On `lost`, `open` again with everything."""
         return self._append(self.last, _pairs(entries), entries[-1].seq)
 
-    def _append(self, expected: str, pairs: list[str | bytes | int], last_seq: int) -> Answer:
+    def _append(self, expected: str, pairs: list[str | bytes | int], last_seq: int) -> AppendResult:
         script = _append_script(self.client)
-        answer = Answer(script(keys=[key(self.job_id)], args=[self.attempt, expected, self.ttl_s, *pairs]).decode())
-        if answer is Answer.OK:
+        result = AppendResult(
+            script(keys=[key(self.job_id)], args=[self.attempt, expected, self.ttl_s, *pairs]).decode()
+        )
+        if result is AppendResult.OK:
             self.last = f"{self.attempt}-{last_seq}"
-        return answer
+        return result
 
 
-def read(client: redis.Redis, job_id: uuid.UUID) -> list[Event]:
+def read(client: redis.Redis, job_id: uuid.UUID) -> list[StreamedEntry]:
     """All that Redis holds of a job's stream, in order, attempts' openings left out."""
-    return [event for page in pages(client, job_id) for event in page]
+    return [streamed for page in pages(client, job_id) for streamed in page]
 
 
-def pages(client: redis.Redis, job_id: uuid.UUID) -> Iterator[list[Event]]:
-    """The same a page at a time, each asked for when it is wanted: whoever is slow with one holds no more than that."""
+def pages(client: redis.Redis, job_id: uuid.UUID) -> Iterator[list[StreamedEntry]]:
+    """What `read` returns, a page at a time, each asked for when it is wanted: a slow reader holds one page only."""
     after = "-"
     while True:
         reply: Any = client.xrange(key(job_id), min=after, count=PAGE_ENTRIES)
@@ -127,22 +153,21 @@ def take_over(writer: Writer, checkpoint: Transcript) -> Transcript:
     Where Redis has less than the checkpoint, the checkpoint is published again. Raises redis-py's errors.
     """
     writer.open()
-    streamed = transcript.fold(event.entry for event in read(writer.client, writer.job_id))
-    if len(streamed.entries) >= len(checkpoint.entries):
-        return streamed
+    so_far = transcript.fold(streamed.entry for streamed in read(writer.client, writer.job_id))
+    if len(so_far.entries) >= len(checkpoint.entries):
+        return so_far
     writer.open(checkpoint.entries)
     return checkpoint
 
 
-def parse(raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Event]:
-    """Redis' reply as events, attempts' openings left out."""
-    events = []
+def parse(raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamedEntry]:
+    """Redis' reply as entries, attempts' openings left out. Raises `ValueError` or `KeyError` on what isn't ours."""
+    found = []
     for raw_id, fields in raw:
         attempt, seq = (int(part) for part in raw_id.split(b"-"))
         if seq:
-            type, data, tokens, token_ids = json.loads(fields[b"j"])
-            events.append(Event(attempt, Entry(seq, type, data, tokens, tuple(token_ids))))
-    return events
+            found.append(StreamedEntry(attempt, _entry(seq, json.loads(fields[b"j"]))))
+    return found
 
 
 def _pairs(entries: Sequence[Entry]) -> list[str | bytes | int]:
@@ -150,7 +175,15 @@ def _pairs(entries: Sequence[Entry]) -> list[str | bytes | int]:
 
 
 def _payload(entry: Entry) -> str:
-    return json.dumps([entry.type, entry.data, entry.tokens, entry.token_ids], separators=(",", ":"))
+    ids = {"token_ids": entry.token_ids} if entry.token_ids else {}
+    return json.dumps(events.encode(entry.event) | ids, separators=(",", ":"))
+
+
+def _entry(seq: int, payload: Any) -> Entry:
+    """The inverse of `_payload`; the version before this one wrote `[type, data, tokens, token_ids]`."""
+    event = events.decode(payload)
+    token_ids = payload[3] if isinstance(payload, list) else payload.get("token_ids", ())
+    return Entry(seq, event, tuple(token_ids))
 
 
 @cache

@@ -4,23 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-STARTED, RESUMED, RESTARTED, PROGRESS, DELTA = "started", "resumed", "restarted", "progress", "delta"
-PASSAGES = "passages"
+from tasks.limits.spent import Spent
+from tasks.streams import events
+from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Started
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of a job. `seq` counts from 1 across attempts; `data` is what clients see.
+    """An event with its number, which counts from 1 across attempts.
 
-    `tokens` counts tokens: for `started` those of the whole prompt, for `progress` those of the prompt or the texts
-    that are evaluated by then, for `delta` the entry's own. `token_ids` are the answer's ids as far as the engine told
-    them. Clients see neither.
+    `token_ids` are those of a delta, as far as the engine told them.
     """
 
     seq: int
-    type: str
-    data: dict[str, Any]
-    tokens: int = 0
+    event: Event
     token_ids: tuple[int, ...] = ()
 
 
@@ -30,8 +27,8 @@ class Transcript:
 
     entries: list[Entry] = field(default_factory=list)
 
-    def add(self, type: str, data: dict[str, Any], *, tokens: int = 0, token_ids: tuple[int, ...] = ()) -> Entry:
-        entry = Entry(len(self.entries) + 1, type, data, tokens, token_ids)
+    def add(self, event: Event, token_ids: tuple[int, ...] = ()) -> Entry:
+        entry = Entry(len(self.entries) + 1, event, token_ids)
         self.entries.append(entry)
         return entry
 
@@ -39,55 +36,60 @@ class Transcript:
         return Transcript(list(self.entries))
 
     @property
-    def deltas(self) -> list[Entry]:
-        """The deltas that count: those since the last `restarted`."""
-        since = max((entry.seq for entry in self.entries if entry.type == RESTARTED), default=0)
-        return [entry for entry in self.entries if entry.type == DELTA and entry.seq > since]
+    def deltas(self) -> list[tuple[Delta, tuple[int, ...]]]:
+        """The deltas that count, those since the last `Restarted`, each with its token ids."""
+        since = _last_restart(entry.event for entry in self.entries)
+        return [(e.event, e.token_ids) for e in self.entries if isinstance(e.event, Delta) and e.seq > since]
 
     @property
     def text(self) -> str:
-        return "".join(entry.data["text"] for entry in self.deltas)
+        return "".join(delta.text for delta, _ in self.deltas)
 
     @property
     def passages(self) -> list[Any]:
         """What a question's answer rests on."""
-        return next((entry.data["passages"] for entry in self.entries if entry.type == PASSAGES), [])
+        return next((list(e.event.passages) for e in self.entries if isinstance(e.event, Passages)), [])
 
     @property
-    def prompt_tokens(self) -> int:
-        """What was evaluated of the prompt or the texts: the whole prompt where an answer has begun."""
-        told = (STARTED, PROGRESS) if any(entry.type == DELTA for entry in self.entries) else (PROGRESS,)
-        return max((entry.tokens for entry in self.entries if entry.type in told), default=0)
-
-    @property
-    def completion_tokens(self) -> int:
-        return sum(entry.tokens for entry in self.deltas)
+    def spent(self) -> Spent:
+        """What was evaluated of the prompt or the texts, the whole prompt where an answer has begun; and the answer."""
+        told = [entry.event for entry in self.entries]
+        prompt = max((event.spent.prompt for event in told if isinstance(event, Progress)), default=0)
+        if any(isinstance(event, Delta) for event in told):
+            prompt = max([prompt, *(event.prompt_tokens for event in told if isinstance(event, Started))])
+        return Spent(prompt, sum(delta.spent.completion for delta, _ in self.deltas))
 
     def exact(self) -> tuple[tuple[int, ...], str]:
         """The longest beginning of the answer of which every token id is known: those ids, and their text."""
         ids: list[int] = []
         text: list[str] = []
-        for entry in self.deltas:
-            if len(entry.token_ids) != entry.tokens:
+        for delta, token_ids in self.deltas:
+            if len(token_ids) != delta.spent.completion:
                 break
-            ids += entry.token_ids
-            text.append(entry.data["text"])
+            ids += token_ids
+            text.append(delta.text)
         return tuple(ids), "".join(text)
 
     def stored(self) -> tuple[list[Any], list[int]]:
-        """The entries and the exact token ids as PostgreSQL keeps them."""
-        return [[entry.type, entry.data, entry.tokens] for entry in self.entries], list(self.exact()[0])
+        """The events and the exact token ids as PostgreSQL keeps them."""
+        return [events.encode(entry.event) for entry in self.entries], list(self.exact()[0])
 
 
-def from_stored(entries: Iterable[Any], token_ids: list[int]) -> Transcript:
+def from_stored(stored: Iterable[Any], token_ids: list[int]) -> Transcript:
     """The inverse of `stored`. Ids beyond the exact beginning stay unknown."""
-    transcript, rest = Transcript(), list(token_ids)
-    since = max((i for i, (type, _, _) in enumerate(entries) if type == RESTARTED), default=-1)
-    for i, (type, data, tokens) in enumerate(entries):
-        known = tuple(rest[:tokens]) if type == DELTA and i > since and len(rest) >= tokens else ()
-        rest = rest[len(known) :]
-        transcript.add(type, data, tokens=tokens, token_ids=known)
+    transcript, told = Transcript(), [events.decode(one) for one in stored]
+    since, given = _last_restart(told), 0
+    for seq, event in enumerate(told, 1):
+        tokens = event.spent.completion if isinstance(event, Delta) and seq > since else 0
+        known = tuple(token_ids[given : given + tokens]) if len(token_ids) >= given + tokens else ()
+        given += len(known)
+        transcript.add(event, known)
     return transcript
+
+
+def _last_restart(told: Iterable[Event]) -> int:
+    """The number of the last `Restarted`, or 0."""
+    return max((seq for seq, event in enumerate(told, 1) if isinstance(event, Restarted)), default=0)
 
 
 def fold(entries: Iterable[Entry]) -> Transcript:

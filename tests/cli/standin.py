@@ -19,8 +19,22 @@ PASSAGE = {
 }
 
 
+RECORD = {
+    "model": "demo-chat",
+    "lane": "interactive",
+    "created_at": "2026-11-26T17:21:20.100000Z",
+    "started_at": "2026-11-26T17:21:20.400000Z",
+    "finished_at": "2026-11-26T17:21:20.900000Z",
+    "attempt": 1,
+    "usage": {"prompt_tokens": 68, "completion_tokens": 12},
+}
+
+
 class StandIn(ThreadingHTTPServer):
-    """Gives each job made here its end from `ends` in order, as (status, result, error), after its `events`."""
+    """Gives each job made here its end from `ends` in order, as (status, result, error), after its `events`.
+
+    `records` has what else is said of the job in the same place; `RECORD` where there is nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -28,6 +42,7 @@ class StandIn(ThreadingHTTPServer):
         self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, the file as "file", its name too
         self.refused: set[str] = set()  # files of these names
         self.ends: list[tuple[str, Any, Any]] = []
+        self.records: list[dict[str, Any]] = []
         self.events: list[tuple[str, Any]] = []
         self.found: list[dict[str, Any]] = []
         self.collections: set[str] = set()
@@ -37,6 +52,12 @@ class StandIn(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def job(self, number: int) -> dict[str, Any]:
+        """The job with this number, as it ended."""
+        status, result, error = self.ends[number]
+        record = RECORD | (self.records[number] if number < len(self.records) else {})
+        return {"id": f"job_{number}", **record, "status": status, "result": result, "error": error}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -53,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.endswith("/events"):
             self._stream(int(self.path.split("_")[1].removesuffix("/events")))
+        elif self.path.startswith("/v1/jobs/job_"):
+            self._answer(200, self.server.job(int(self.path.split("_")[1])))
         elif self.path == "/v1/models":
             self._answer(200, {"data": self.server.models})
         elif self.path.rpartition("/")[2] in self.server.collections:
@@ -69,16 +92,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _accept(self) -> None:
         number, self.server.jobs = self.server.jobs, self.server.jobs + 1
-        self._answer(202, {"id": f"job_{number}", "status": "queued"})
+        self._answer(202, {"id": f"job_{number}", "status": "queued", "model": RECORD["model"]})
 
     def _stream(self, number: int) -> None:
-        status, result, error = self.server.ends[number]
-        events = [
-            *self.server.events,
-            (status, {"id": f"job_{number}", "status": status, "result": result, "error": error}),
-        ]
+        job = self.server.job(number)
+        events = [*self.server.events, (job["status"], job)]
         frames = [
-            f"id: 1-{place}\nevent: {type}\ndata: {json.dumps(data)}\n\n" for place, (type, data) in enumerate(events)
+            f"id: 1-{place}\nevent: {type}\ndata: {json.dumps(data)}\n\n"
+            for place, (type, data) in enumerate(events, 1)
         ]
         self._send(200, "text/event-stream", "".join(frames).encode())
 

@@ -1,6 +1,5 @@
 """The commands of a client, against the whole platform: `submit`, `watch`, `keys`, and those about documents."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +185,3 @@ def test_key_is_made_for_what_runs_from_a_data_folder(stack: Stack, tmp_path: Pa
         assert client.models()
     assert key.split("_")[1] in forebay("keys", "list", "--data", str(stack.data), COLUMNS="200").stdout
     assert "--database-url" in forebay("keys", "list", "--data", str(tmp_path / "none")).stderr
-
-
-def test_demonstration_asks_what_the_demo_model_can_answer() -> None:
-    """The fact sheet holds the answer, and the prompts fit the smallest model."""
-    from cli.launcher import demo
-
-    (question, asked), (_, story) = demo.requests()
-    assert "harbour is 19" in question
-    assert all(len(json.dumps(request)) < 600 for request in (asked, story))

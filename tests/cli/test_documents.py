@@ -1,6 +1,5 @@
-"""The commands about documents, against a stand-in of the API: `ingest`, `search`, `ask`, and the demonstration."""
+"""The commands about documents, against a stand-in of the API: `ingest`, `search` and `ask`."""
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
 
-from cli.client.client import Client
-from cli.launcher import demo
 from cli.main import main
 from tests.cli.standin import PASSAGE, StandIn, standing_in
 
@@ -120,53 +116,3 @@ def test_ask_that_fails_is_status_1(api: StandIn) -> None:
     api.ends = [("failed", None, {"code": "context_length_exceeded", "message": "too long"})]
     answered = forebay(api, "ask", "How much?")
     assert (answered.exit_code, answered.stderr) == (1, "failed: too long\n")
-
-
-def shown(api: StandIn) -> tuple[list[str], str]:
-    """How the jobs of the demonstration's documents ended, and what it printed."""
-    console = Console(file=io.StringIO(), highlight=False, width=200)
-    with Client(api.url, "fb_x") as client:
-        jobs = demo.show_documents(console, client)
-    assert isinstance(console.file, io.StringIO)
-    return [job["status"] for job in jobs], console.file.getvalue()
-
-
-EMBEDDER = {"id": "demo-embed", "types": ["embed"], "workers": 1}
-ANSWER = ("succeeded", {"text": "19", "finish_reason": "stop", "passages": [PASSAGE]}, None)
-
-
-def test_demonstration_ingests_searches_and_asks(api: StandIn) -> None:
-    """Two collections, a search in each, three questions, all with the passages they came from."""
-    api.models, api.found, api.events = [EMBEDDER], [PASSAGE], [("delta", {"text": "The code is 19."})]
-    api.ends = [ready(0), ready(1), ANSWER, ANSWER, ANSWER]
-    statuses, printed = shown(api)
-    assert statuses == ["succeeded"] * 5
-    assert {form["filename"]: form["collection"] for form in api.brought} == {
-        b"fact_sheet.txt": b"facts",
-        b"README.md": b"readme",
-    }
-    assert [asked["collection"] for asked in api.asked if "query" in asked] == ["facts", "readme"]
-    assert (printed.count("The code is 19."), printed.count("[1] facts.txt, chunk 2")) == (3, 5)
-
-
-def test_demonstration_ingests_only_once(api: StandIn) -> None:
-    """Started again on the same folder, it finds what it brought before."""
-    api.models, api.collections, api.ends = [EMBEDDER], {"facts", "readme"}, [ANSWER, ANSWER, ANSWER]
-    assert (shown(api)[0], api.brought) == (["succeeded"] * 3, [])
-
-
-@pytest.mark.parametrize("models", [[], [EMBEDDER | {"workers": 0}]], ids=["none in the catalogue", "not made"])
-def test_demonstration_without_an_embedding_model_says_what_is_missing(
-    api: StandIn, models: list[dict[str, Any]]
-) -> None:
-    """And goes on without documents."""
-    api.models = models
-    statuses, printed = shown(api)
-    assert (statuses, "make embedding" in printed) == ([], True)
-
-
-def test_demonstration_ends_where_documents_can_not_be_ingested(api: StandIn) -> None:
-    """The job that failed is told and counted."""
-    api.models, api.ends = [EMBEDDER], [ready(0), ("failed", None, {"code": "x", "message": "broken"})]
-    statuses, printed = shown(api)
-    assert (statuses, "broken" in printed) == (["succeeded", "failed"], True)

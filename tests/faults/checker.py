@@ -115,7 +115,7 @@ def jobs(rig: Rig, party: Party) -> list[Job]:
     """All that the party asked for, as PostgreSQL has them."""
     columns = "replace(j.id::text, '-', ''), metadata->>'request', status, j.prompt_tokens, j.completion_tokens"
     outputs = "coalesce(o.result->>'text', o.result->'message'->>'content'), j.attempt, j.error_code"
-    used = "(SELECT array_agg(ARRAY[u.prompt_tokens, u.completion_tokens]) FROM usage u WHERE u.job_id = j.id)"
+    used = "(SELECT array_agg(ARRAY[u.prompt_tokens, u.completion_tokens]) FROM ledger u WHERE u.job_id = j.id)"
     query = f"SELECT {columns}, {outputs}, {used} FROM jobs j LEFT JOIN job_outputs o ON o.job_id = j.id"
     return [Job(*row) for row in rig.rows(f"{query} WHERE metadata->>'request' LIKE %s", f"{party.label}.%")]
 
@@ -132,7 +132,7 @@ def _said_tokens(rig: Rig, party: Party) -> dict[str, int]:
         " WHERE metadata->>'request' LIKE %s"
     )
     stored = rig.rows(query, f"{party.label}.%")
-    return {id: transcript.from_stored(entries, []).completion_tokens for id, entries in stored}
+    return {id: transcript.from_stored(entries, []).spent.completion for id, entries in stored}
 
 
 def _spent_what_was_said(ask: Ask, job: Job, said: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks import ids
 from tasks.queues import broker
 from tasks.streams import transcript
 from tests.faults.conftest import LIMIT_S, Platform, Reader, eventually
@@ -43,7 +44,9 @@ def unharmed(platform: Platform, reader: Reader, expected: dict[str, Any]) -> di
     assert "".join(reader.deltas()) == job["result"]["text"]
     assert reader.numbers() == list(range(1, len(reader.seen) + 1))
     assert reader.events("restarted") == []
-    usage = platform.rows("SELECT prompt_tokens, completion_tokens FROM usage WHERE job_id = :id", id=reader.job_id[4:])
+    usage = platform.rows(
+        "SELECT prompt_tokens, completion_tokens FROM ledger WHERE job_id = :id", id=reader.job_id[4:]
+    )
     assert usage == [(job["usage"]["prompt_tokens"], job["usage"]["completion_tokens"])]
     assert job["usage"]["completion_tokens"] - said_tokens(platform, reader) in (0, 1)  # the end itself may be one
     again = Reader(platform.stack, reader.job_id).start().whole()
@@ -55,7 +58,7 @@ def unharmed(platform: Platform, reader: Reader, expected: dict[str, Any]) -> di
 def said_tokens(platform: Platform, reader: Reader) -> int:
     """How many tokens the kept answer came from."""
     [(entries,)] = platform.rows("SELECT entries FROM job_outputs WHERE job_id = :id", id=reader.job_id[4:])
-    return transcript.from_stored(entries, []).completion_tokens
+    return transcript.from_stored(entries, []).spent.completion
 
 
 @EITHER
@@ -121,7 +124,7 @@ def test_redis_and_worker_lost_together_mislead_nobody(
     heard = reader.seen[anew + 1 :]
     assert "".join(data["text"] for _, event, data in heard if event == "delta") == job["result"]["text"]
     assert [number for number, _, _ in heard] == list(range(1, len(heard) + 1))
-    assert len(platform.rows("SELECT 1 FROM usage WHERE job_id = :id", id=reader.job_id[4:])) == 1
+    assert len(platform.rows("SELECT 1 FROM ledger WHERE job_id = :id", id=reader.job_id[4:])) == 1
 
 
 def test_redis_emptied_after_the_end_loses_nothing(platform: Platform, undisturbed: dict[str, dict[str, Any]]) -> None:
@@ -161,7 +164,7 @@ def test_message_delivered_many_times_runs_the_job_once(
     eventually(lambda: platform.redis.llen("forebay:slow.interactive") == 0)
     app.close()
     log = platform.stack.data / "logs" / "worker-slow.log"
-    eventually(lambda: log.read_text().count(f"event=not_to_be_had job_id={job_id}") == 20)
+    eventually(lambda: log.read_text().count(f"event=not_to_be_had job_id={ids.show(job_id)}") == 20)
     assert platform.job(reader) == job
     assert job["attempt"] == 1
 

@@ -53,7 +53,7 @@ def whole(platform: Platform, reader: Reader) -> dict[str, Any]:
     job = platform.job(reader)
     assert job["status"] == "succeeded", job["error"]
     assert reader.numbers() == list(range(1, len(reader.seen) + 1))
-    assert len(platform.rows("SELECT 1 FROM usage WHERE job_id = :id", id=reader.job_id[4:])) == 1
+    assert len(platform.rows("SELECT 1 FROM ledger WHERE job_id = :id", id=reader.job_id[4:])) == 1
     return job
 
 

@@ -1,4 +1,4 @@
-"""Logging on a full disk: lines are lost, and nobody notices."""
+"""Log lines: one form for all; and on a full disk they are lost, and nobody notices."""
 
 import errno
 import io
@@ -16,7 +16,7 @@ FULL = "/dev/full"
 TELLING = """
 import logging, structlog, sys
 from tasks import logs
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(logs.keep_on()))
+logs.configure()
 structlog.get_logger().info("told", number=1)
 logging.getLogger("x").error("told")
 print("still here")
@@ -61,3 +61,37 @@ def test_standard_error_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> Non
     first = logs.keep_on()
     assert logs.keep_on() is first
     assert first.fileno() == 2
+
+
+LINES = r"""
+import logging, structlog
+from tasks import logs
+logging.getLogger("theirs").addHandler(logging.StreamHandler())
+logging.getLogger("theirs").propagate = False
+logs.configure(quiet=["chatty"], adopted=["theirs"])
+log = structlog.get_logger()
+with structlog.contextvars.bound_contextvars(job_id="job_1", queue="alpha"):
+    log.info("claimed", attempt=2, again=True)
+    logging.getLogger("library").warning("it is %s", "late")
+    try:
+        raise ValueError("a = b")
+    except ValueError:
+        log.exception("broken", of="one\ntwo\x1b[2J")
+log.info("over")
+log.debug("unheard")
+logging.getLogger("chatty").info("unheard")
+logging.getLogger("theirs").error("heard")
+"""
+
+
+def test_lines_of_ours_and_of_libraries_have_one_form() -> None:
+    """A line an event whatever is in it; the job's id right behind its name; nothing bound stays bound."""
+    done = subprocess.run([sys.executable, "-c", LINES], capture_output=True, text=True, check=True)
+    lines = [line.partition(" ")[2] for line in done.stderr.splitlines()]
+    assert lines[0] == "level=info event=claimed job_id=job_1 attempt=2 again=true queue=alpha"
+    assert lines[1] == 'level=warning event="it is late" job_id=job_1 logger=library queue=alpha'
+    assert lines[2].startswith(
+        'level=error event=broken job_id=job_1 of=one\\ntwo\\x1b[2J queue=alpha exception="Traceback'
+    )
+    assert lines[3:] == ["level=info event=over", "level=error event=heard logger=theirs"]
+    assert all(line.startswith("timestamp=20") for line in done.stderr.splitlines())

@@ -2,7 +2,6 @@
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 import redis
 
@@ -11,10 +10,13 @@ from tasks import ids
 from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
 from tasks.streams import stream
-from tasks.streams.stream import Answer, Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.streams.events import Event, Started
+from tasks.streams.stream import AppendResult, Writer
+from tasks.streams.transcript import Entry, Transcript
 from tests import tables
+from tests.support import entries
 
 
 @dataclass(slots=True)
@@ -33,10 +35,10 @@ class Run:
         self.writer.open(self.so_far.entries)
 
     def say(self, *texts: str) -> None:
-        self._append([self.so_far.add(DELTA, {"text": text}, tokens=1, token_ids=(7,)) for text in texts])
+        self._append([self.so_far.add(entries.said(text), (7,)) for text in texts])
 
-    def event(self, type: str, data: dict[str, Any]) -> None:
-        self._append([self.so_far.add(type, data)])
+    def event(self, event: Event) -> None:
+        self._append([self.so_far.add(event)])
 
     def checkpoint(self) -> None:
         with self.sessions.begin() as session:
@@ -44,15 +46,15 @@ class Run:
 
     def succeed(self, *, announce: bool = True) -> None:
         """Writes the end, and tells the stream unless a crash came between."""
-        outcome = Outcome(Status.SUCCEEDED, 2, len(self.so_far.deltas), {"text": self.so_far.text})
+        outcome = Outcome(Status.SUCCEEDED, Spent(2, len(self.so_far.deltas)), {"text": self.so_far.text})
         with self.sessions.begin() as session:
             ended = attempts.finish(session, self.job_id, self.attempt, self.so_far, outcome)
         if announce:
-            self._append([Entry(len(self.so_far.entries) + 1, ended.status, ended.as_json())])
+            self._append([Entry(len(self.so_far.entries) + 1, ended.end())])
 
-    def _append(self, entries: list[Entry]) -> None:
-        if self.writer.append(entries) is Answer.LOST:
-            self.writer.open([*self.so_far.entries, *(e for e in entries if e not in self.so_far.entries)])
+    def _append(self, news: list[Entry]) -> None:
+        if self.writer.append(news) is AppendResult.LOST:
+            self.writer.open([*self.so_far.entries, *(entry for entry in news if entry not in self.so_far.entries)])
 
 
 def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "alpha") -> Run:
@@ -65,5 +67,5 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
     streamed = stream.take_over(Writer(client, job_id, claim.attempt, ttl_s=60), claim.checkpoint)
     running = Run(sessions, client, job_id, claim.attempt, streamed)
     if not streamed.entries:
-        running.event(STARTED, {"attempt": claim.attempt, "worker": "w1"})
+        running.event(Started(claim.attempt, "w1"))
     return running

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from flask import Flask, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from tasks.errors import Malformed
 from tests.webapi.conftest import Api
@@ -52,24 +54,24 @@ def test_nesting_up_to_the_limit_is_read(depth: int) -> None:
     value: Any = "]" + "[{" * 100 + '\\"['
     for _ in range(depth):
         value = [value]
-    assert body.parse(json.dumps({"a": value}).encode()) == {"a": value}
+    assert body.parse(json.dumps({"a": value}).encode(), 1_000) == {"a": value}
 
 
 def test_many_brackets_side_by_side_are_read() -> None:
     """Only depth is bounded by brackets, not their number."""
     value = {"a": [[{}] for _ in range(1000)]}
-    assert body.parse(json.dumps(value).encode()) == value
+    assert body.parse(json.dumps(value).encode(), 4_000) == value
 
 
 def test_paired_surrogates_are_text() -> None:
     """An escaped pair of surrogates is one character, which is welcome."""
-    assert body.parse(rb'{"a": "\ud83d\ude00"}') == {"a": "\N{GRINNING FACE}"}
+    assert body.parse(rb'{"a": "\ud83d\ude00"}', 1) == {"a": "\N{GRINNING FACE}"}
 
 
 def test_long_path_is_cut() -> None:
     """A client can't have its own keys echoed back at any length."""
     with pytest.raises(Malformed) as caught:
-        body.parse(b'{"' + b"k" * 10_000 + b'": NaN}')
+        body.parse(b'{"' + b"k" * 10_000 + b'": NaN}', 1)
     assert len(caught.value.field or "") == 200
 
 
@@ -101,3 +103,22 @@ def test_body_of_fifty_megabytes_is_a_413(api: Api) -> None:
     response = api.post("/v1/jobs", data=b" " * 50_000_000, content_type="application/json")
     error = response.json["error"]
     assert (response.status_code, error["code"], error["details"]) == (413, "body_too_large", {"max_bytes": 4 * 2**20})
+
+
+def test_each_route_bounds_the_values_of_its_bodies(api: Api) -> None:
+    """What is too many for a webhook is not for a job, which may have 2,048 texts."""
+    many = {"unheard_of": [0] * 1_100}
+    told = {path: api.post(path, json=many) for path in ("/v1/webhooks", "/v1/search", "/v1/jobs", "/v1/documents")}
+    assert {path: response.status_code for path, response in told.items()} == {
+        "/v1/webhooks": 400,
+        "/v1/search": 400,
+        "/v1/jobs": 422,
+        "/v1/documents": 422,
+    }
+    assert told["/v1/search"].json["error"]["message"] == "the body has more than 1000 values"
+
+
+def test_route_that_declares_no_limits_takes_no_body(app: Flask) -> None:
+    """A view that forgot to say what it takes can't read any of it."""
+    with app.test_request_context("/v1/models", method="POST", data=b"x"), pytest.raises(RequestEntityTooLarge):
+        request.get_data()

@@ -15,8 +15,8 @@ from webapi.app import create_app
 from webapi.settings import Settings
 
 OURS, OTHER = "https://app.example.com", "https://evil.example"
-SENDABLE = {"authorization", "content-type", "last-event-id", "idempotency-key", "prefer"}
-READABLE = {"location", "retry-after", "idempotency-replayed", "preference-applied"}
+SENDABLE = {"authorization", "content-type", "last-event-id", "idempotency-key", "prefer", "x-request-id"}
+READABLE = {"location", "retry-after", "idempotency-replayed", "preference-applied", "x-request-id"}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tasks import ids
 from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
 from tests import tables
 from tests.webapi.conftest import Api
 
@@ -76,7 +77,7 @@ def test_vectors_are_shown_where_one_job_is_asked_for(api: Api, sessions: Sessio
     tables.dispatch(sessions, job_id)
     claim = tables.claim(sessions, job_id, queue="embedder")
     assert claim is not None
-    outcome = Outcome(Status.SUCCEEDED, 2, 0, {"count": 2}, vectors=given)
+    outcome = Outcome(Status.SUCCEEDED, Spent(2), {"count": 2}, vectors=given)
     with sessions.begin() as session:
         attempts.finish(session, job_id, claim.attempt, claim.checkpoint, outcome)
     shown = api.get(job["links"]["self"]).json["result"]

@@ -12,6 +12,7 @@ from flask import Flask
 
 from tests.webapi.conftest import Api
 from webapi import errors
+from webapi.settings import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 
 WITH_KEY = {401, 429, 500, 503}
 WITH_BODY = {400, 413, 415, 422}
@@ -76,6 +77,15 @@ def test_every_error_has_the_one_shape(spec: dict[str, Any]) -> None:
             if int(status) >= 400 and int(status) != 414 and path != "/readyz":
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Error"}
+
+
+def test_every_body_has_its_limits_on_the_page(spec: dict[str, Any]) -> None:
+    """They are the route's: an upload may be larger than a job."""
+    said = {key: op["requestBody"]["description"] for key, op in operations(spec).items() if "requestBody" in op}
+    assert all(text.startswith("At most ") for text in said.values())
+    assert said["post", "/v1/jobs"].startswith(f"At most {MAX_BODY_BYTES} bytes; as JSON, at most 20000 values")
+    assert said["post", "/v1/documents"].startswith(f"At most {MAX_UPLOAD_BYTES} bytes")
+    assert said["post", "/v1/search"].startswith(f"At most {MAX_BODY_BYTES} bytes; as JSON, at most 1000 values")
 
 
 def test_only_health_needs_no_key(spec: dict[str, Any]) -> None:

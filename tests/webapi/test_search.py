@@ -19,6 +19,7 @@ from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tests import shelves, tables
 from tests.webapi.conftest import Api
 from webapi.v1.search import views
@@ -59,7 +60,7 @@ REFUSED = [
 def vectors(texts: list[str]) -> Outcome:
     """Every text is embedded in the first direction."""
     rows = np.repeat(np.eye(D, dtype=np.float32)[:1], len(texts), axis=0)
-    return Outcome(Status.SUCCEEDED, 1, 0, {"count": len(texts)}, vectors=rows)
+    return Outcome(Status.SUCCEEDED, Spent(1), {"count": len(texts)}, vectors=rows)
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_failed_embedding_is_told(
     api: Api, sessions: Sessions, caller: Caller, embedding: Any, code: str, status: int, field: str | None
 ) -> None:
     """A query that is too long is the client's; the rest is ours."""
-    embedding(lambda _: Outcome(Status.FAILED, 0, 0, error=(code, "no")))
+    embedding(lambda _: Outcome(Status.FAILED, error=(code, "no")))
     shelve(sessions, caller, api, "one")
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.json["error"]["param"]) == (status, field)

@@ -18,8 +18,9 @@ from tasks import ids
 from tasks.doors import reading
 from tasks.queues.places import Wait
 from tasks.streams import follow, stream
-from tasks.streams.transcript import PROGRESS, RESUMED
+from tasks.streams.events import Progress, Resumed
 from tests import tables
+from tests.support import entries
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi.v1.jobs import streams
@@ -78,7 +79,7 @@ def test_stream_read_before_the_run_sees_all_of_it(
     assert next(events) == Seen(None, "queued", {"position": 0, "estimated_start_s": None})
     run = byhand.run(sessions, client, job["id"])
     assert next(events) == Seen("1-1", "started", {"attempt": 1, "worker": "w1"})
-    run.event(PROGRESS, {"done": 1, "total": 2})
+    run.event(Progress(1, 2))
     assert next(events) == Seen("1-2", "progress", {"done": 1, "total": 2})
     run.say("Hel")
     assert next(events) == Seen("1-3", "delta", {"text": "Hel"})
@@ -162,7 +163,7 @@ def test_stream_after_the_end_is_what_it_was(
     assert next(live).type == "queued"
     run = byhand.run(sessions, client, job["id"])
     run.say("a", "b")
-    run.event(PROGRESS, {"done": 1, "total": 1})
+    run.event(Progress(1, 1))
     run.succeed()
     as_it_was = list(live)
     if lost:
@@ -260,7 +261,7 @@ def test_stream_goes_on_through_another_attempt(
     events = open_events(job)
     assert [next(events).id for _ in range(3)] == ["1-1", "1-2", "1-3"]
     second = byhand.run(sessions, client, job["id"])
-    second.event(RESUMED, {"attempt": 2})
+    second.event(Resumed(2))
     assert first.writer.append(first.so_far.entries) == "fenced"
     second.say("c")
     second.succeed()
@@ -293,7 +294,7 @@ def test_stream_ends_though_redis_never_tells(
     run.say("a")
     events = open_events(job)
     assert [next(events).seq for _ in range(2)] == [1, 2]
-    run.so_far.add("delta", {"text": "b"}, tokens=1)
+    run.so_far.add(entries.said("b"))
     client.flushall()
     run.succeed(announce=False)
     assert [(event.seq, event.type) for event in events] == [(3, "delta"), (4, "succeeded")]
@@ -391,3 +392,18 @@ def test_dispatched_job_still_shows_its_place(api: Api, sessions: Sessions, open
     job = api.submit()
     tables.dispatch(sessions, ids.parse(job["id"]))
     assert next(open_events(job)).type == "queued"
+
+
+def test_end_that_the_version_before_wrote_is_shown_as_it_was(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """It lies in Redis when this version starts, or comes from a worker not yet replaced: a list, with the job."""
+    job = api.submit()
+    run = byhand.run(sessions, client, job["id"])
+    events = open_events(job)
+    assert next(events).type == "started"
+    run.say("hi")
+    run.succeed(announce=False)
+    shown = api.job(job["id"])
+    client.xadd(stream.key(run.job_id), {"j": json.dumps(["succeeded", shown, 0, []])}, id="1-3")
+    assert list(events) == [Seen("1-2", "delta", {"text": "hi"}), Seen("1-3", "succeeded", shown)]

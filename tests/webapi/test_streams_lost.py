@@ -3,7 +3,8 @@
 import redis
 
 from db.session import Sessions
-from tasks.streams.transcript import RESUMED
+from tasks.streams.events import Resumed
+from tests.support import entries
 from tests.webapi import byhand
 from tests.webapi.byhand import Run
 from tests.webapi.conftest import Api
@@ -33,7 +34,7 @@ def lost(sessions: Sessions, client: redis.Redis, job_id: str) -> Run:
 def goes_on(sessions: Sessions, client: redis.Redis, job_id: str) -> Run:
     client.flushall()
     second = byhand.run(sessions, client, job_id)
-    second.event(RESUMED, {"attempt": 2})
+    second.event(Resumed(2))
     second.say("bcd")
     return second
 
@@ -84,8 +85,8 @@ def test_reader_is_told_though_only_postgresql_knows(
     client.flushall()
     second = byhand.run(sessions, client, job["id"])
     client.flushall()
-    second.so_far.add(RESUMED, {"attempt": 2})
-    second.so_far.add("delta", {"text": "bcd"}, tokens=1)
+    second.so_far.add(Resumed(2))
+    second.so_far.add(entries.said("bcd"))
     second.succeed(announce=False)
     assert shown(list(events)) == ANEW
 

@@ -107,7 +107,7 @@ class Post:
     sent: list[str] = field(default_factory=list)
 
     def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        self.sent.append(args[0])
+        self.sent.append(str(ids.parse(args[0])))
 
 
 MakeWorker = Callable[..., Worker]

@@ -15,6 +15,7 @@ from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tests import severed, tables
 from workers import run, threads
@@ -32,7 +33,7 @@ def claimed(sessions: Sessions, caller: Caller) -> Attempt:
 
 
 def settled(worker: Worker, attempt: Attempt) -> None:
-    record = run.finish(worker, attempt, Outcome(Status.SUCCEEDED, 4, 1, {"text": "x"}))
+    record = run.finish(worker, attempt, Outcome(Status.SUCCEEDED, Spent(4, 1), {"text": "x"}))
     assert record is not None
     assert (record.status, record.result) == ("succeeded", {"text": "x"})
 

@@ -5,13 +5,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tasks import errors
-from tasks.streams.transcript import DELTA
+from tests.support import entries
 from tests.workers.conftest import Bench
 from workers.publisher import Publisher
 
 
 def write(publisher: Publisher, text: str) -> None:
-    publisher.transcript.add(DELTA, {"text": text}, tokens=1)
+    publisher.transcript.add(entries.said(text))
     publisher.flush()
 
 

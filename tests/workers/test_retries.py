@@ -13,6 +13,7 @@ from tasks.keys import Caller
 from tasks.models.engine import Handle, Request
 from tasks.streams import stream, transcript
 from tests import tables
+from tests.support import entries
 from workers import run
 from workers.engines.echo import Echo
 from workers.worker import Worker
@@ -88,7 +89,7 @@ def test_run_that_failed_by_the_systems_fault_goes_on_in_the_next(
     assert hows(sessions, job_id) == [("failed", code), ("succeeded", None)]
     events = stream.read(worker.client, job_id)
     assert [event.entry.seq for event in events] == list(range(1, len(events) + 1))
-    assert transcript.RESUMED in [event.entry.type for event in events]
+    assert "resumed" in entries.told(events)
     assert transcript.fold(event.entry for event in events[:-1]).text == "one two three four"
 
 
@@ -115,4 +116,4 @@ def test_system_that_stays_sick_fails_the_job_after_three_attempts(
     run.run(worker, job_id)
     assert tables.column(sessions, job_id, "error_code") == "engine_error"
     assert hows(sessions, job_id) == [("failed", "engine_error")] * 3
-    assert stream.read(worker.client, job_id)[-1].entry.type == "failed"
+    assert entries.told(stream.read(worker.client, job_id))[-1] == "failed"

@@ -8,20 +8,23 @@ from dataclasses import replace
 
 import pytest
 import redis
+import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
-from tasks import errors
+from tasks import errors, ids
 from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
-from tasks.streams.transcript import DELTA, STARTED, Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
+from tests.support import entries
 from workers import cancellations, heartbeat, run, stages, threads
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
@@ -70,8 +73,7 @@ def test_run_takes_a_job_from_message_to_record(sessions: Sessions, caller: Call
     assert record.result == {"text": "one two three four", "finish_reason": "stop"}
     assert tables.usage_rows(sessions, job_id) == [(4, 4)]
     events = stream.read(worker.client, job_id)
-    assert events[-1].entry.type == "succeeded"
-    assert events[-1].entry.data == record.as_json()
+    assert events[-1].entry.event == record.end()
     assert worker.held() == []
     assert worker.job_s is not None
 
@@ -127,7 +129,7 @@ def test_cancel_is_heard_at_once_and_by_the_heartbeat(sessions: Sessions, caller
         assert not thread.is_alive()
         assert tables.column(sessions, job_id, "status") == "cancelled"
         if by_redis:
-            assert stream.read(worker.client, job_id)[-1].entry.type == "cancelled"
+            assert entries.told(stream.read(worker.client, job_id))[-1] == "cancelled"
     worker.gone.set()
     listener.join()
 
@@ -305,7 +307,7 @@ def test_end_waits_for_the_database(
 
     worker.patience = Patience(pause_s=0)
     worker.sessions = Flaky()  # type: ignore[assignment]
-    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, 4, 0, {"text": ""}))
+    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, Spent(4), {"text": ""}))
     assert record is not None
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
@@ -351,7 +353,7 @@ def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
 ) -> None:
     """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
     worker.patience = Patience(pause_s=0)
-    outcome = Outcome(Status.SUCCEEDED, 4, 4, {"text": float("nan")})
+    outcome = Outcome(Status.SUCCEEDED, Spent(4, 4), {"text": float("nan")})
     monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
     job_id = dispatched(sessions, caller)
     run.run(worker, job_id)
@@ -381,9 +383,9 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     claim = tables.claim(sessions, job_id)
     assert claim is not None
     older = Transcript()
-    older.add(STARTED, {"attempt": 1}, tokens=4)
+    older.add(entries.started())
     for word in ("one ", "two ", "three "):
-        older.add(DELTA, {"text": word}, tokens=1)
+        older.add(entries.said(word))
     stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
     with sessions.begin() as session:
         attempts.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))
@@ -399,3 +401,21 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
     assert {event.attempt for event in events} == {2}
     assert [event.entry.seq for event in events] == list(range(1, len(events) + 1))
     assert transcript.fold(event.entry for event in events).text == "one two three four"
+
+
+def test_every_line_of_a_run_names_its_job_and_the_next_one_does_not(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """As clients know it, whoever writes the line, and with the attempt from the claim on."""
+    job_id = dispatched(sessions, caller)
+    seen: list[dict[str, object]] = []
+
+    class Noting(Echo):
+        def prompt(self, text: str) -> Prompt:
+            seen.append(structlog.contextvars.get_contextvars())
+            return super().prompt(text)
+
+    worker.engine = Noting("alpha", slots=1, context=64)
+    run.run(worker, job_id)
+    assert seen == [{"job_id": ids.show(job_id), "queue": "alpha", "attempt": 1}]
+    assert structlog.contextvars.get_contextvars() == {}

@@ -7,6 +7,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
 from tasks.kinds.embed import Embedding
+from tasks.limits.spent import Spent
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -27,4 +28,4 @@ def embed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     vectors = slot.batcher.embed(texts, attempt.check, heard, attempt.claim.tenant_id)
     link = f"/v1/jobs/{ids.show(attempt.claim.job_id)}"
     result = {"count": count, "dimensions": vectors.shape[1], "link": link}
-    return Outcome(Status.SUCCEEDED, spent[-1], 0, result, progress=(count, count), vectors=vectors)
+    return Outcome(Status.SUCCEEDED, Spent(spent[-1]), result, progress=(count, count), vectors=vectors)

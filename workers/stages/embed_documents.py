@@ -9,6 +9,7 @@ from tasks.documents.chunking import Piece
 from tasks.documents.ingest import Pending
 from tasks.jobs import fence
 from tasks.jobs.outcomes import Onward, Outcome
+from tasks.limits.spent import Spent
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -46,16 +47,15 @@ def embed_documents(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outco
 
 @dataclass(slots=True)
 class _Tally:
-    """How many of the job's bytes are done, and the tokens that this attempt was charged for."""
+    """How many of the job's bytes are done. What their tokens cost is in its row, not in its stream."""
 
     reporter: Reporter
     done: int
     total: int
-    charged: int = 0
 
     def tell(self, begun: float) -> None:
         """Reports that, and so many bytes of the document at hand."""
-        self.reporter.report(self.done + int(begun), self.total, self.charged)
+        self.reporter.report(self.done + int(begun), self.total)
 
 
 def _embed_or_give_up(slot: Slot, attempt: Attempt, document: Pending, tally: _Tally) -> None:
@@ -121,13 +121,10 @@ def _embed_lot(
     if fix:
         with slot.sessions.begin() as session:
             ingest.fix_dimensions(session, claim.tenant_id, document.id, int(vectors.shape[1]))
-    cost = sum(map(len, texts))
     with slot.sessions.begin() as session:
-        fence.charge(session, claim.job_id, claim.attempt, cost)
+        fence.charge(session, claim.job_id, claim.attempt, Spent(sum(map(len, texts))))
         last = first + len(lot) == len(pieces)
-        there = ingest.store(session, claim.tenant_id, document.id, lot, vectors, first=first, last=last)
-    tally.charged += cost
-    return there
+        return ingest.store(session, claim.tenant_id, document.id, lot, vectors, first=first, last=last)
 
 
 def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int], None]:

@@ -33,13 +33,13 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     files = [document for document in work.waiting if document.is_file]
     budget = _Budget((claim.stage_input or {}).get(_SPENT, 0.0))
     failed, done = 0, work.total - sum(file.bytes for file in files)
-    reporter.report(done, work.total, 0)
+    reporter.report(done, work.total)
     try:
         for number, file in enumerate(files):
             slot.check(attempt) if number else attempt.check()
             failed += not _extract_one(slot, attempt, file, budget)
             done += file.bytes
-            reporter.report(done, work.total, 0)
+            reporter.report(done, work.total)
     except errors.GaveWay:
         return slot.back(attempt, {_SPENT: budget.spent_s})
     if failed == len(work.waiting):

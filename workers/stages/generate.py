@@ -17,4 +17,4 @@ def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     kind, so_far = KINDS[attempt.claim.type], attempt.transcript
     assert isinstance(kind, Answering)
     result = kind.result([Answer(so_far.text, ending.reason, so_far.passages)])
-    return Outcome(Status.SUCCEEDED, ending.prompt_tokens, ending.completion_tokens, result)
+    return Outcome(Status.SUCCEEDED, ending.spent, result)

@@ -13,8 +13,9 @@ import structlog
 from tasks import errors, failpoints
 from tasks.documents.questions import Passage
 from tasks.kinds.kind import Composed
+from tasks.limits.spent import Spent
 from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
-from tasks.streams import transcript
+from tasks.streams import events
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine, Run
@@ -35,8 +36,7 @@ class Ending:
     """How a generation ended: `stop` or `length`, and what it spent, over all attempts."""
 
     reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    spent: Spent
 
 
 class Generation:
@@ -85,7 +85,7 @@ class Generation:
         if not isinstance(error, errors.EngineGone):
             self._quarantine.lost(self._run)
         losses = self._run.losses
-        log.warning("engine_lost", job_id=str(self._claim.job_id), error=str(error), losses=losses)
+        log.warning("engine_lost", error=str(error), losses=losses)
         self._attempt.check()
 
     def _run_once(self) -> Ending:
@@ -95,11 +95,11 @@ class Generation:
         params = self._params(composed, prompt_tokens)
         self._open(prompt_tokens, composed.passages)
         so_far, scope = self._publisher.transcript, self._claim.tenant_id.hex
-        number = so_far.completion_tokens
+        number = so_far.spent.completion
         if params.stop and self._stopped():
-            return Ending("stop", prompt_tokens, number)
+            return Ending("stop", Spent(prompt_tokens, number))
         if number >= params.max_tokens:
-            return Ending("length", prompt_tokens, number)
+            return Ending("length", Spent(prompt_tokens, number))
         handle = self._engine.generate(Request(prompt, params, self._said(), number, scope))
         opening = Opening(trims=composed.generation.turns is not None and not so_far.text)
         try:
@@ -110,7 +110,7 @@ class Generation:
             self._attempt.release()
             self._group = []
         unseen_tokens = finish.tokens + opening.withheld_tokens
-        return Ending(finish.reason, prompt_tokens, so_far.completion_tokens + unseen_tokens)
+        return Ending(finish.reason, Spent(prompt_tokens, so_far.spent.completion + unseen_tokens))
 
     def _said(self) -> tuple[int, ...]:
         """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now."""
@@ -121,8 +121,8 @@ class Generation:
 
     def _stopped(self) -> bool:
         """Whether an earlier attempt came to a stop string: then its last delta has less text than its tokens."""
-        for last in self._publisher.transcript.deltas[-1:]:
-            shown, whole = last.data["text"].lstrip(), self._engine.detokenize(last.token_ids).lstrip()
+        for last, token_ids in self._publisher.transcript.deltas[-1:]:
+            shown, whole = last.text.lstrip(), self._engine.detokenize(token_ids).lstrip()
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
@@ -140,12 +140,11 @@ class Generation:
         self._opened = True
         self._attempt.progress = (0, prompt_tokens)
         if self._publisher.transcript.entries:
-            self._publisher.transcript.add(transcript.RESUMED, {"attempt": self._claim.attempt})
+            self._publisher.transcript.add(events.Resumed(self._claim.attempt))
         else:
-            data = {"attempt": self._claim.attempt, "worker": self._worker_id}
-            self._publisher.transcript.add(transcript.STARTED, data, tokens=prompt_tokens)
+            self._publisher.transcript.add(events.Started(self._claim.attempt, self._worker_id, prompt_tokens))
             if passages is not None:
-                self._publisher.transcript.add(transcript.PASSAGES, {"passages": passages})
+                self._publisher.transcript.add(events.Passages(passages))
 
     def _follow(self, handle: Handle, opening: Opening) -> Finish:
         """Reads the engine until it finishes."""
@@ -171,7 +170,7 @@ class Generation:
         if steps:
             self._heard_at = now
         elif now - self._heard_at > self._stall_s:
-            log.error("engine_stalled", job_id=str(self._claim.job_id), silent_s=round(now - self._heard_at, 1))
+            log.error("engine_stalled", silent_s=round(now - self._heard_at, 1))
             self._engine.hang_up()
         return steps
 
@@ -182,8 +181,7 @@ class Generation:
         now = time.monotonic()
         if 0 < step.done < step.total and now - self._reported_at >= _PROGRESS_S:
             self._reported_at = now
-            data = {"done": step.done, "total": step.total}
-            self._publisher.transcript.add(transcript.PROGRESS, data, tokens=step.done)
+            self._publisher.transcript.add(events.Progress(step.done, step.total, Spent(prompt=step.done)))
             self._publisher.flush()
 
     def _write(self, news: Delta | None) -> None:
@@ -209,7 +207,7 @@ class Generation:
         if self._group:
             delta = joined(self._group)
             self._group = []
-            data = {"text": delta.text}
-            self._publisher.transcript.add(transcript.DELTA, data, tokens=delta.tokens, token_ids=delta.token_ids)
+            said = events.Delta(delta.text, Spent(completion=delta.tokens))
+            self._publisher.transcript.add(said, delta.token_ids)
         self._publisher.flush()
         self._flushed_at = time.monotonic()

@@ -20,10 +20,10 @@ def give_up(slot: Slot, attempt: Attempt, document_id: uuid.UUID, error: errors.
 
 
 def outcome(slot: Slot, attempt: Attempt, progress: tuple[int, int]) -> Outcome:
-    """The end of an ingest job: it fails when none of its documents could be read."""
+    """The end of an ingest job: it fails when none of its documents could be read. It was charged lot by lot."""
     claim = attempt.claim
     with slot.sessions.begin() as session:
         ended = ingest.outcome(session, claim.tenant_id, claim.job_id)
     if ended.ready or not ended.failed:
-        return Outcome(Status.SUCCEEDED, ended.tokens, 0, ended.result, progress=progress)
-    return Outcome(Status.FAILED, ended.tokens, 0, error=ended.failed[0], progress=progress)
+        return Outcome(Status.SUCCEEDED, result=ended.result, progress=progress)
+    return Outcome(Status.FAILED, error=ended.failed[0], progress=progress)

@@ -2,7 +2,8 @@
 
 import time
 
-from tasks.streams import transcript
+from tasks.limits.spent import Spent
+from tasks.streams.events import Progress, Started
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 
@@ -20,14 +21,14 @@ class Reporter:
         self._told_percent = 0
         self._told_at = time.monotonic()
         if not publisher.transcript.entries:
-            publisher.transcript.add(transcript.STARTED, {"attempt": attempt.claim.attempt, "worker": worker_id})
+            publisher.transcript.add(Started(attempt.claim.attempt, worker_id))
 
-    def report(self, done: int, total: int, tokens: int) -> None:
-        """`done` of `total`, for `tokens` so far. Raises `Fenced`."""
+    def report(self, done: int, total: int, tokens: int = 0) -> None:
+        """`done` of `total`, for `tokens` so far that the job hasn't been charged for. Raises `Fenced`."""
         self._attempt.proven = self._attempt.proven or done > self._attempt.progress[0] > 0
         self._attempt.progress = (done, total)
         now, percent = time.monotonic(), 100 * done // max(total, 1)
         if done < total and percent > self._told_percent and now - self._told_at >= _PROGRESS_S:
             self._told_percent, self._told_at = percent, now
-            self._publisher.transcript.add(transcript.PROGRESS, {"done": done, "total": total}, tokens=tokens)
+            self._publisher.transcript.add(Progress(done, total, Spent(prompt=tokens)))
             self._publisher.flush()

@@ -6,6 +6,7 @@ from tasks.jobs import stages
 from tasks.jobs.outcomes import Onward
 from tasks.kinds import KINDS
 from tasks.kinds.rag import Question
+from tasks.limits.spent import Spent
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -32,4 +33,4 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # n
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}
-    return Onward(stages.GENERATE, claim.model, handed, embedding_tokens=len(read[0]))
+    return Onward(stages.GENERATE, claim.model, handed, spent=Spent(embedding=len(read[0])))

@@ -82,7 +82,7 @@ def show_many(page: Page, client: Client) -> list[Job]:
 
 
 def _show_order(page: Page, jobs: list[Job]) -> None:
-    """The jobs in the order of their starts, a line each; then all of them in one sentence. The last is the question."""
+    """A line on each job in the order of their starts, then all in one sentence. The last of `jobs` is the question."""
     ordered = sorted(jobs, key=lambda job: str(job["started_at"]))
     page.line("")
     page.line(f"{'job':38}{'lane':12}{'waited':>8}{'tokens/s':>12}")

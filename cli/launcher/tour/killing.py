@@ -74,7 +74,7 @@ def _show_one(page: Page, client: Client, folder: DataFolder, job: Job) -> Job:
             words.write(event.data["text"])
             if killed_at is None and len(read.text.split()) >= WORDS:
                 pid, killed_at = kill_worker(folder, job["model"]), time.monotonic()
-                words.end()
+                words.pause()
                 _tell_kill(page, job, pid)
         elif event.type == "resumed" and killed_at is not None:
             _tell_resumption(page, event, time.monotonic() - killed_at)
@@ -89,9 +89,12 @@ def _show_one(page: Page, client: Client, folder: DataFolder, job: Job) -> Job:
 
 def _tell_kill(page: Page, job: Job, pid: int | None) -> None:
     page.line("")
+    if pid is None:
+        page.note(f"No worker of {job['model']} runs here: there is nothing to kill.")
+        return
     page.warn(f"kill -9 {pid}: the worker of {job['model']} is dead")
     page.note(
-        "Its lease runs out within 4 s; meanwhile `forebay up` starts another worker, which loads the model again. "
+        "Its lease runs out within seconds; meanwhile `forebay up` starts another worker, which loads the model again. "
         "This reader just waits: its connection is to the API."
     )
 

@@ -57,7 +57,8 @@ class Page:
             self.warn(f"{job['id']} {job['status']}: {job['error']['message']}")
         else:
             waited, rate = f"waited {figures.waited_s(job):.1f} s", f"{figures.rate(job):.0f} tokens/s"
-            self._line(f"{INDENT}{job['id']}  {job['model']}  {waited}  {rate}", "dim")
+            how = rate if job["attempt"] == 1 else f"{job['attempt']} attempts"
+            self._line(f"{INDENT}{job['id']}  {job['model']}  {waited}  {how}", "dim")
 
     def passage(self, number: int, passage: Passage, *, text: bool = True) -> None:
         """Where the passage stands and, if wanted, how it begins."""
@@ -92,11 +93,15 @@ class Words:
             if piece == "\n":
                 self._break()
 
-    def end(self) -> None:
-        """The text pauses or is over; what comes next begins a line."""
-        self._print_word()
+    def pause(self) -> None:
+        """What is printed next begins a line; a word that may not be whole yet is kept for later."""
         if self._column:
             self._break()
+
+    def end(self) -> None:
+        """The text is over; what is printed next begins a line."""
+        self._print_word()
+        self.pause()
 
     def _print_word(self) -> None:
         if self._word and self._column + 1 + len(self._word) > self._width:

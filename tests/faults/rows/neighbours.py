@@ -98,7 +98,7 @@ def _counted(tally: Tally, rig: Rig, job_ids: list[uuid.UUID]) -> Tally:
     tally.jobs = tally.injections = len(job_ids)
     tally.fired = sum(ends.values())
     tally.lost = len(job_ids) - tally.fired
-    (used,) = rig.rows("SELECT count(*) FROM usage WHERE job_id = ANY(%s)", job_ids)[0]
+    (used,) = rig.rows("SELECT count(*) FROM ledger WHERE job_id = ANY(%s)", job_ids)[0]
     tally.usage = abs(used - tally.fired)
     tally.notes.append(f"the others': {ends}")
     return tally

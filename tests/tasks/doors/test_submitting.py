@@ -18,6 +18,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.requests import Plan
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.queues.window import Ticket
 from tasks.streams.transcript import Transcript
 from tests import tables
@@ -115,7 +116,7 @@ def test_answer_is_the_job_as_it_ended(
         claim = tables.claim(sessions, job_id)
         assert claim is not None
         with sessions.begin() as session:
-            outcome = Outcome(Status.SUCCEEDED, 4, 1, {"text": "one"})
+            outcome = Outcome(Status.SUCCEEDED, Spent(4, 1), {"text": "one"})
             ended = attempts.finish(session, job_id, claim.attempt, Transcript(), outcome)
         endings.announce(client, endings.Closing(ended, 0), 60)
 

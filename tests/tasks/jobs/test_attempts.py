@@ -13,10 +13,11 @@ from db.session import Sessions
 from tasks import errors, ids
 from tasks.doors import retrying
 from tasks.doors.submitting import Desk
-from tasks.jobs import attempts, endings, fence, stages
+from tasks.jobs import attempts, endings, fence, jobs, stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.tasks.sweep.sweeping import Post, made, sweep
@@ -44,7 +45,7 @@ def put_off(sessions: Sessions, job_id: uuid.UUID, attempt: int, code: str = "en
 def failed(sessions: Sessions, caller: Caller, code: str) -> uuid.UUID:
     """A job that ended so."""
     job_id = tables.submit(sessions, caller, metadata={"k": "v"}).id
-    outcome = Outcome(Status.FAILED, 0, 0, error=(code, "it did"))
+    outcome = Outcome(Status.FAILED, error=(code, "it did"))
     with sessions.begin() as session:
         attempts.finish(session, job_id, claimed(sessions, job_id), Transcript(), outcome)
     return job_id
@@ -95,7 +96,7 @@ def test_lost_worker_that_is_back_in_time_has_the_last_word(
     sweep(made(sessions, client, Post(client)))
     assert listed(sessions, job_id) == [("w1", "lost", None)]
     with sessions.begin() as session:
-        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert listed(sessions, job_id) == [("w1", "succeeded", None)]
 
 
@@ -111,7 +112,7 @@ def test_system_errors_are_waited_out_longer_each_time_and_not_for_ever(sessions
     assert not put_off(sessions, job_id, attempt)
     with sessions.begin() as session:
         error = ("engine_error", "the engine host answered 500")
-        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 0, 0, error=error))
+        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, error=error))
     assert listed(sessions, job_id) == [("w1", "failed", "engine_error")] * 3
 
 
@@ -173,18 +174,22 @@ def test_attempt_that_was_put_off_cannot_give_its_job_away(sessions: Sessions, c
     assert listed(sessions, job_id) == [("w1", "failed", "engine_error")]
 
 
-def test_failure_is_charged_with_all_that_was_spent_for_good(sessions: Sessions, caller: Caller) -> None:
-    """An attempt that fails may know only of its own part."""
+def test_job_pays_what_it_was_charged_on_the_way_and_what_its_end_adds(sessions: Sessions, caller: Caller) -> None:
+    """Its row keeps one running sum, through stages and attempts; only its end adds what was streamed."""
     job_id = tables.submit(sessions, caller).id
     attempt = claimed(sessions, job_id)
     with sessions.begin() as session:
-        fence.charge(session, job_id, attempt, 70)
+        fence.charge(session, job_id, attempt, Spent(70))
+        onward = Onward(stages.GENERATE, "alpha", spent=Spent(embedding=5))
+        assert attempts.advance(session, job_id, attempt, Transcript(), onward)
+    attempt = claimed(sessions, job_id)
     with sessions.begin() as session:
         attempts.finish(
-            session, job_id, attempt, Transcript(), Outcome(Status.FAILED, 20, 0, error=("internal", "it did"))
+            session, job_id, attempt, Transcript(), Outcome(Status.FAILED, Spent(20), error=("internal", "it did"))
         )
-    assert tables.usage_rows(sessions, job_id) == [(70, 0)]
-    assert tables.column(sessions, job_id, "prompt_tokens") == 70
+    assert tables.usage_rows(sessions, job_id) == [(90, 0)]
+    with sessions() as session:
+        assert jobs.get(session, caller, job_id).spent == Spent(90, embedding=5)
 
 
 def test_crashes_counted_for_a_worker_that_was_only_silent_are_taken_back(sessions: Sessions, caller: Caller) -> None:

@@ -12,8 +12,8 @@ from tasks.jobs.timing import Timing
 from tasks.keys import Caller
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry
 from tests import hooks, tables
+from tests.support import entries
 
 HOUR = dt.timedelta(hours=1)
 
@@ -27,8 +27,7 @@ def end_waiting(sessions: Sessions, client: redis.Redis, limit: int = 100) -> li
 def handed_back(sessions: Sessions, caller: Caller, client: redis.Redis) -> uuid.UUID:
     """A job that a worker had begun when it was stopped."""
     job_id = hooks.begin(sessions, caller)
-    said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
-    Writer(client, job_id, 1, 60).open(said)
+    Writer(client, job_id, 1, 60).open(entries.spoken("hi"))
     with sessions.begin() as session:
         output = jobs.stored_transcript(None)
         assert attempts.release(session, job_id, 1, output)
@@ -49,7 +48,7 @@ def test_jobs_that_wait_for_the_model_end_and_no_others(
         assert tables.column(sessions, job_id, "status") == "failed"
         assert tables.column(sessions, job_id, "error_code") == "model_removed"
         assert tables.usage_rows(sessions, job_id) == [(0, 0)]
-        assert [event.entry.type for event in stream.read(client, job_id)] == ["failed"]
+        assert entries.told(stream.read(client, job_id)) == ["failed"]
     assert {job_id: tables.column(sessions, job_id, "status") for job_id in others} == others
     assert end_waiting(sessions, client) == []
 
@@ -62,8 +61,9 @@ def test_job_that_had_begun_is_charged_for_what_was_said_and_its_end_is_told(
     job_id = handed_back(sessions, caller, client)
     assert end_waiting(sessions, client) == [job_id]
     assert tables.usage_rows(sessions, job_id) == [(4, 1)]
-    events = [(event.id, event.entry.type) for event in stream.read(client, job_id)]
-    assert events == [("1-1", "started"), ("1-2", "delta"), ("2-3", "failed")]
+    streamed = stream.read(client, job_id)
+    assert entries.told(streamed) == ["started", "delta", "failed"]
+    assert [each.id for each in streamed] == ["1-1", "1-2", "2-3"]
     with sessions() as session:
         assert [attempt["how"] for attempt in attempts.shown(session, job_id)] == ["handed_back"]
         error = jobs.get(session, caller, job_id).error

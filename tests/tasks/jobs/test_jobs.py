@@ -12,17 +12,19 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.requests import Stored
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.queues import places
 from tasks.queues.places import Wait
-from tasks.streams.transcript import DELTA, STARTED, Transcript
+from tasks.streams.transcript import Transcript
 from tests import tables
+from tests.support import entries
 
 
 def said(*texts: str) -> Transcript:
     transcript = Transcript()
-    transcript.add(STARTED, {"attempt": 1, "worker": "w1"}, tokens=4)
+    transcript.add(entries.started())
     for number, text in enumerate(texts):
-        transcript.add(DELTA, {"text": text}, tokens=1, token_ids=(number,))
+        transcript.add(entries.said(text), (number,))
     return transcript
 
 
@@ -137,7 +139,7 @@ def test_given_seed_is_kept(sessions: Sessions, caller: Caller) -> None:
 def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Caller) -> None:
     """The end is one transaction, and a second end of the same attempt is refused."""
     claim = running(sessions, caller)
-    outcome = Outcome(Status.SUCCEEDED, 4, 2, {"text": "one two ", "finish_reason": "stop"})
+    outcome = Outcome(Status.SUCCEEDED, Spent(4, 2), {"text": "one two ", "finish_reason": "stop"})
     with sessions.begin() as session:
         record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
     assert (record.status, record.result, record.usage) == (
@@ -158,7 +160,7 @@ def test_older_attempt_can_neither_finish_nor_checkpoint_nor_hand_back(sessions:
     with sessions.begin() as session:
         tables.put(session, claim.job_id, Status.RUNNING, attempt=2)
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        attempts.finish(session, claim.job_id, 1, said("x"), Outcome(Status.SUCCEEDED, 1, 1))
+        attempts.finish(session, claim.job_id, 1, said("x"), Outcome(Status.SUCCEEDED, Spent(1, 1)))
     with sessions.begin() as session:
         attempts.checkpoint(session, claim.job_id, 1, said("x"), (1, 1))
         assert not attempts.release(session, claim.job_id, 1, said("x"))

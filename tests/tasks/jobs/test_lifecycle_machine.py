@@ -28,6 +28,7 @@ from tasks.jobs.outcomes import Outcome
 from tasks.jobs.timing import Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.tasks.sweep.sweeping import Post, made, sweep
@@ -86,7 +87,7 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         with self.sessions.begin() as session:
-            session.execute(text("TRUNCATE jobs, workers, idempotency_keys CASCADE"))
+            session.execute(text("TRUNCATE jobs, ledger, workers, idempotency_keys CASCADE"))
 
     def at(self, index: int) -> uuid.UUID:
         return list(self.jobs)[index % len(self.jobs)]
@@ -205,7 +206,7 @@ class Lives(RuleBasedStateMachine):
         error = ("engine_error", "it did") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                attempts.finish(session, job_id, attempt, Transcript(), Outcome(status, 1, 1, error=error))
+                attempts.finish(session, job_id, attempt, Transcript(), Outcome(status, Spent(1, 1), error=error))
         except errors.Fenced:
             return False
         return True
@@ -263,7 +264,7 @@ class Lives(RuleBasedStateMachine):
     def agrees(self) -> None:
         with self.sessions() as session:
             rows = session.execute(text("SELECT id, status, attempt FROM jobs")).all()
-            spent = session.execute(text("SELECT job_id FROM usage")).scalars().all()
+            spent = session.execute(text("SELECT job_id FROM ledger")).scalars().all()
             told = session.execute(text("SELECT job_id, number, how FROM job_attempts ORDER BY number")).all()
         assert {row.id: (row.status, row.attempt) for row in rows} == {
             job_id: (job.status, job.attempt) for job_id, job in self.jobs.items()

@@ -14,6 +14,7 @@ from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import TERMINAL, Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.tasks.sweep.sweeping import Post, made, sweep
@@ -36,7 +37,7 @@ class Race:
         error = ("engine_refused", "no") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                attempts.finish(session, job_id, 1, Transcript(), Outcome(status, 1, 1, error=error))
+                attempts.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
         except errors.Fenced:
             return False
         return True
@@ -96,7 +97,7 @@ def test_each_job_ends_once_whoever_races(sessions: Sessions, client: redis.Redi
     race.run(job_ids)
     with sessions() as session:
         statuses = {row.id: row.status for row in session.execute(text("SELECT id, status FROM jobs"))}
-        spent = Counter(session.execute(text("SELECT job_id FROM usage")).scalars())
+        spent = Counter(session.execute(text("SELECT job_id FROM ledger")).scalars())
         told = [attempt for job_id in job_ids for attempt in attempts.shown(session, job_id)]
     swept = {status for job_id, status in statuses.items() if job_id not in race.won}
     assert set(statuses.values()) <= TERMINAL

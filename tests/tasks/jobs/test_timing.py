@@ -18,9 +18,10 @@ from tasks.keys import Caller
 from tasks.queues import places, window
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry
+from tasks.streams.transcript import Entry
 from tasks.sweep.sweeper import Sweeper
 from tests import hooks, tables
+from tests.support import entries
 from tests.tasks.sweep.sweeping import Post, made, sweep
 
 
@@ -95,7 +96,7 @@ def test_job_that_did_not_start_in_time_expires(
     sweep(sweeper)
     for job_id in (queued, dispatched, scheduled):
         assert status(sessions, job_id) == "expired"
-        assert [event.entry.type for event in stream.read(client, job_id)] == ["expired"]
+        assert entries.told(stream.read(client, job_id)) == ["expired"]
         assert tables.usage_rows(sessions, job_id) == [(0, 0)]
     assert status(sessions, started) == "running"
     assert status(sessions, handed_back) == status(sessions, fresh) == "dispatched"
@@ -121,8 +122,8 @@ def test_job_past_its_deadline_fails_with_what_it_had_produced(
     active, put_off, in_time = (running(sessions, caller, deadline_s=3600 * n) for n in (1, 1, 2))
     with sessions.begin() as session:
         tables.put(session, put_off, Status.SCHEDULED, due_at=now(sessions) + 3 * hour)
-    pen = Writer(client, active, 1, 60)
-    pen.open([Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))])
+    writer = Writer(client, active, 1, 60)
+    writer.open(entries.spoken("hi"))
     for job_id in (active, put_off, in_time):
         tables.backdate(sessions, job_id, hour)
     channel = client.pubsub()
@@ -132,8 +133,8 @@ def test_job_past_its_deadline_fails_with_what_it_had_produced(
         assert status(sessions, job_id) == "failed"
         assert tables.column(sessions, job_id, "error_code") == "deadline_exceeded"
     assert tables.usage_rows(sessions, active) == [(4, 1)]
-    assert stream.read(client, active)[-1].entry.type == "failed"
-    assert pen.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED
+    assert entries.told(stream.read(client, active))[-1] == "failed"
+    assert writer.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED
     stopped = {message["data"] for _ in range(4) if (message := channel.get_message(timeout=5))}
     assert stopped >= {active.hex.encode(), put_off.hex.encode()}
     assert status(sessions, in_time) == "running"

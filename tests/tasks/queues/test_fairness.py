@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from db import turns
 from db.session import Sessions
+from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import places, window
@@ -225,7 +226,7 @@ class Post:
         self.sent: list[tuple[str, str]] = []
 
     def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        self.sent.append((args[0], queue))
+        self.sent.append((str(ids.parse(args[0])), queue))
 
 
 @pytest.mark.parametrize("where", [Status.QUEUED, Status.DISPATCHED])

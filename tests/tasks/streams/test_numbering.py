@@ -15,21 +15,22 @@ from hypothesis.stateful import (
 )
 
 from tasks import ids
-from tasks.jobs import lifecycle
 from tasks.streams import follow, stream, transcript
+from tasks.streams.events import Ended
 from tasks.streams.follow import Subscription
-from tasks.streams.stream import Answer, Event, Writer
-from tasks.streams.transcript import DELTA, Entry, Transcript
+from tasks.streams.stream import ANY_ATTEMPT, AppendResult, Cursor, StreamedEntry, Writer
+from tasks.streams.transcript import Entry, Transcript
+from tests.support import entries
 
 LAST = 14  # an attempt's answer is the same text as another's, so its end has the same number
 
 
 def entry(seq: int) -> Entry:
-    return Entry(seq, "succeeded", {}) if seq == LAST else Entry(seq, DELTA, {"text": f"{seq} "}, 1, (seq,))
+    return Entry(seq, Ended("succeeded")) if seq == LAST else Entry(seq, entries.said(f"{seq} "), (seq,))
 
 
 class Attempt:
-    """A worker with its pen: what it has generated, and what of that it believes to be in Redis."""
+    """A worker: what it has generated, and what of that it believes to be in Redis."""
 
     def __init__(self, writer: Writer, so_far: Transcript) -> None:
         self.writer = writer
@@ -41,21 +42,21 @@ class Attempt:
     def generate(self, count: int) -> None:
         self.entries += [entry(seq) for seq in range(len(self.entries) + 1, LAST + 1)][:count]
 
-    def publish(self, *, newest: bool, unheard: bool) -> Answer:
+    def publish(self, *, newest: bool, unheard: bool) -> AppendResult:
         """As a worker does: on `lost` it asks PostgreSQL whether it is the newest, before it tells everything again."""
         believed, news = self.writer.last, self.entries[self.published :]
         answer = self.writer.append(news)
         if unheard:
             self.writer.last = believed
             answer = self.writer.append(news)
-        self.must_republish = answer is Answer.LOST and newest
-        self.dropped = answer is not Answer.OK and not self.must_republish
+        self.must_republish = answer is AppendResult.LOST and newest
+        self.dropped = answer is not AppendResult.OK and not self.must_republish
         self.published = len(self.entries)
         return answer
 
-    def republish(self) -> Answer:
+    def republish(self) -> AppendResult:
         answer = self.writer.open(self.entries)
-        self.must_republish, self.dropped = False, answer is not Answer.OK
+        self.must_republish, self.dropped = False, answer is not AppendResult.OK
         return answer
 
 
@@ -64,21 +65,21 @@ class Reader:
 
     def __init__(self, job_id: Any, after: int) -> None:
         self.after = after
-        self.subscription = Subscription(job_id, after)
-        self.seen: list[Event] = []
+        self.subscription = Subscription(job_id, Cursor(ANY_ATTEMPT, after))
+        self.seen: list[StreamedEntry] = []
 
-    def take(self, events: list[Event]) -> None:
+    def take(self, events: list[StreamedEntry]) -> None:
         self.subscription.push(events)
         try:
             while event := self.subscription.next(0):
                 self.seen.append(event)
-        except follow.Ended:  # PostgreSQL has the rest
-            rest = range(self.subscription.after + 1, LAST + 1)
-            self.seen += [Event(self.seen[-1].attempt if self.seen else 0, entry(seq)) for seq in rest]
+        except follow.EndUntold:  # PostgreSQL has the rest
+            rest = range(self.subscription.had.seq + 1, LAST + 1)
+            self.seen += [StreamedEntry(self.seen[-1].attempt if self.seen else 0, entry(seq)) for seq in rest]
 
     @property
     def ended(self) -> bool:
-        return bool(self.seen) and self.seen[-1].entry.type in lifecycle.TERMINAL
+        return bool(self.seen) and isinstance(self.seen[-1].entry.event, Ended)
 
 
 class Numbering(RuleBasedStateMachine):
@@ -116,14 +117,14 @@ class Numbering(RuleBasedStateMachine):
         newest = attempt is self.newest
         attempt.generate(count)
         answer = attempt.publish(newest=newest, unheard=unheard)
-        assert answer in ((Answer.OK, Answer.LOST) if newest else (Answer.FENCED, Answer.LOST))
+        assert answer in ((AppendResult.OK, AppendResult.LOST) if newest else (AppendResult.FENCED, AppendResult.LOST))
 
     @rule(which=st.integers(0, 4))
     def republish(self, which: int) -> None:
         """What was the newest attempt when it asked may no longer be."""
         attempt = self.attempts[which % len(self.attempts)]
         if attempt.must_republish:
-            assert attempt.republish() is (Answer.OK if attempt is self.newest else Answer.FENCED)
+            assert attempt.republish() is (AppendResult.OK if attempt is self.newest else AppendResult.FENCED)
 
     @rule()
     def keep(self) -> None:

@@ -1,18 +1,21 @@
 """The stream: the three answers of the append, and what readers get."""
 
+import json
+
 import pytest
 import redis
 
 from tasks import ids
 from tasks.streams import stream
-from tasks.streams.stream import Answer, Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.streams.stream import AppendResult, Writer
+from tasks.streams.transcript import Entry, Transcript
+from tests.support.entries import said, started
 
 TTL_S = 60
 
 
 def entries(first: int, last: int) -> list[Entry]:
-    return [Entry(seq, DELTA, {"text": f"{seq} "}, 1, (seq,)) for seq in range(first, last + 1)]
+    return [Entry(seq, said(f"{seq} "), (seq,)) for seq in range(first, last + 1)]
 
 
 @pytest.fixture
@@ -25,17 +28,17 @@ def numbers(writer: Writer) -> list[str]:
 
 
 def test_entries_are_read_as_they_were_written(writer: Writer) -> None:
-    """Type, data, tokens and their ids survive, text of any script too."""
-    odd = Entry(1, DELTA, {"text": 'é日本🙂\x00"\n'}, 3, (5, 6, 7))
-    assert writer.open([odd]) is Answer.OK
+    """Event and token ids survive, text of any script too."""
+    odd = Entry(1, said('é日本🙂\x00"\n', 3), (5, 6, 7))
+    assert writer.open([odd]) is AppendResult.OK
     assert [event.entry for event in stream.read(writer.client, writer.job_id)] == [odd]
 
 
 def test_append_follows_the_last(writer: Writer) -> None:
     """Groups of entries come out in order, numbered from 1, the opening uncounted."""
     writer.open()
-    assert writer.append(entries(1, 2)) is Answer.OK
-    assert writer.append(entries(3, 3)) is Answer.OK
+    assert writer.append(entries(1, 2)) is AppendResult.OK
+    assert writer.append(entries(3, 3)) is AppendResult.OK
     assert numbers(writer) == ["1-1", "1-2", "1-3"]
 
 
@@ -44,7 +47,7 @@ def test_append_again_after_a_lost_reply_adds_nothing(writer: Writer) -> None:
     writer.open()
     unheard = Writer(writer.client, writer.job_id, 1, TTL_S, last=writer.last)
     writer.append(entries(1, 2))
-    assert unheard.append(entries(1, 3)) is Answer.OK
+    assert unheard.append(entries(1, 3)) is AppendResult.OK
     assert numbers(writer) == ["1-1", "1-2", "1-3"]
 
 
@@ -52,9 +55,9 @@ def test_older_attempt_is_fenced_from_the_opening_of_a_newer(writer: Writer) -> 
     """As soon as attempt 2 has opened the stream, attempt 1 can't add to it, open it or continue it."""
     writer.open(entries(1, 1))
     newer = Writer(writer.client, writer.job_id, 2, TTL_S)
-    assert newer.open() is Answer.OK
-    assert writer.append(entries(2, 2)) is Answer.FENCED
-    assert writer.open(entries(1, 2)) is Answer.FENCED
+    assert newer.open() is AppendResult.OK
+    assert writer.append(entries(2, 2)) is AppendResult.FENCED
+    assert writer.open(entries(1, 2)) is AppendResult.FENCED
     assert numbers(writer) == ["1-1"]
 
 
@@ -63,7 +66,7 @@ def test_numbers_go_on_across_attempts(writer: Writer) -> None:
     writer.open(entries(1, 2))
     newer = Writer(writer.client, writer.job_id, 2, TTL_S)
     assert stream.take_over(newer, Transcript()).entries == entries(1, 2)
-    assert newer.append(entries(3, 3)) is Answer.OK
+    assert newer.append(entries(3, 3)) is AppendResult.OK
     assert numbers(writer) == ["1-1", "1-2", "2-3"]
 
 
@@ -71,9 +74,9 @@ def test_flushed_redis_is_noticed_and_republished(writer: Writer) -> None:
     """After a FLUSHALL nothing is appended into the void: the writer hears `lost` and tells the whole again."""
     writer.open(entries(1, 3))
     writer.client.flushall()
-    assert writer.append(entries(4, 4)) is Answer.LOST
+    assert writer.append(entries(4, 4)) is AppendResult.LOST
     assert numbers(writer) == []
-    assert writer.open(entries(1, 4)) is Answer.OK
+    assert writer.open(entries(1, 4)) is AppendResult.OK
     assert numbers(writer) == ["1-1", "1-2", "1-3", "1-4"]
 
 
@@ -81,18 +84,18 @@ def test_redis_that_lost_only_the_end_gets_only_the_end(writer: Writer) -> None:
     """A Redis back from an older dump has a shorter stream: what is missing is added, nothing twice."""
     writer.open(entries(1, 2))
     ahead = Writer(writer.client, writer.job_id, 1, TTL_S, last="1-5")
-    assert ahead.append(entries(6, 6)) is Answer.LOST
-    assert ahead.open(entries(1, 6)) is Answer.OK
+    assert ahead.append(entries(6, 6)) is AppendResult.LOST
+    assert ahead.open(entries(1, 6)) is AppendResult.OK
     assert numbers(writer) == [f"1-{seq}" for seq in range(1, 7)]
 
 
 def test_take_over_prefers_the_longer_of_stream_and_checkpoint(writer: Writer) -> None:
     """A lost stream is published again from the checkpoint, under the new attempt."""
-    checkpoint = Transcript([Entry(1, STARTED, {}, 4), *entries(2, 3)])
+    checkpoint = Transcript([Entry(1, started()), *entries(2, 3)])
     newer = Writer(writer.client, writer.job_id, 2, TTL_S)
     assert stream.take_over(newer, checkpoint) == checkpoint
     assert numbers(writer) == ["2-1", "2-2", "2-3"]
-    assert newer.append(entries(4, 4)) is Answer.OK
+    assert newer.append(entries(4, 4)) is AppendResult.OK
 
 
 def test_stream_does_not_outlive_its_time(writer: Writer) -> None:
@@ -119,9 +122,22 @@ def test_attempt_that_could_not_read_what_was_there_writes_anew(writer: Writer) 
     """It goes on from less than older attempts streamed: their entries would stand before its own as if they were."""
     writer.open(entries(1, 6))
     newer = Writer(writer.client, writer.job_id, 2, TTL_S, anew=True)
-    assert newer.open(entries(1, 4)) is Answer.OK
-    assert newer.append(entries(5, 5)) is Answer.OK
+    assert newer.open(entries(1, 4)) is AppendResult.OK
+    assert newer.append(entries(5, 5)) is AppendResult.OK
     assert numbers(writer) == ["2-1", "2-2", "2-3", "2-4", "2-5"]
-    assert Writer(writer.client, writer.job_id, 1, TTL_S, anew=True).open() is Answer.FENCED
-    assert newer.open(entries(1, 5)) is Answer.OK
+    assert Writer(writer.client, writer.job_id, 1, TTL_S, anew=True).open() is AppendResult.FENCED
+    assert newer.open(entries(1, 5)) is AppendResult.OK
     assert len(numbers(writer)) == 5
+
+
+def test_stream_of_the_version_before_is_read_and_gone_on_with(writer: Writer) -> None:
+    """For as long as it lives: its entries are lists, and their token ids the fourth of each."""
+    old = [["started", {"attempt": 1, "worker": "w1"}, 4, []], ["delta", {"text": "one "}, 1, [7]]]
+    client, key = writer.client, stream.key(writer.job_id)
+    for seq, told in enumerate([["opened", {}, 0, []], *old]):
+        client.xadd(key, {"j": json.dumps(told)}, id=f"1-{seq}")
+    newer = Writer(client, writer.job_id, 2, TTL_S)
+    so_far = stream.take_over(newer, Transcript())
+    assert so_far.entries == [Entry(1, started()), Entry(2, said("one "), (7,))]
+    assert newer.append(entries(3, 3)) is AppendResult.OK
+    assert [each.entry for each in stream.read(client, writer.job_id)] == [*so_far.entries, *entries(3, 3)]

@@ -3,33 +3,36 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.limits.spent import Spent
 from tasks.streams import transcript
-from tasks.streams.transcript import DELTA, PROGRESS, RESTARTED, RESUMED, STARTED, Entry, Transcript
+from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started
+from tasks.streams.transcript import Entry, Transcript
+from tests.support.entries import said, started
 
 
 def spoken(*parts: tuple[str, int, tuple[int, ...]]) -> Transcript:
     whole = Transcript()
-    whole.add(STARTED, {"attempt": 1, "worker": "w"}, tokens=7)
+    whole.add(started(prompt_tokens=7))
     for text, tokens, token_ids in parts:
-        whole.add(DELTA, {"text": text}, tokens=tokens, token_ids=token_ids)
+        whole.add(said(text, tokens), token_ids)
     return whole
 
 
 def test_text_and_tokens_are_summed() -> None:
     """The prompt's tokens stand with the start, the answer's with the deltas."""
     whole = spoken(("a", 2, (1, 2)), ("b", 1, (3,)))
-    assert (whole.text, whole.prompt_tokens, whole.completion_tokens) == ("ab", 7, 3)
+    assert (whole.text, whole.spent) == ("ab", Spent(prompt=7, completion=3))
     assert whole.exact() == ((1, 2, 3), "ab")
 
 
 def test_prompt_counts_as_far_as_it_was_evaluated_until_an_answer_begins() -> None:
     """Whoever cancels in a long prompt pays for what progress had told by then."""
     whole = spoken()
-    assert whole.prompt_tokens == 0
-    whole.add(PROGRESS, {"done": 4, "total": 7}, tokens=4)
-    assert whole.prompt_tokens == 4
-    whole.add(DELTA, {"text": "a"}, tokens=1)
-    assert whole.prompt_tokens == 7
+    assert whole.spent.prompt == 0
+    whole.add(Progress(4, 7, Spent(prompt=4)))
+    assert whole.spent.prompt == 4
+    whole.add(said("a"))
+    assert whole.spent.prompt == 7
 
 
 def test_exact_beginning_ends_where_an_id_is_unknown() -> None:
@@ -41,34 +44,58 @@ def test_exact_beginning_ends_where_an_id_is_unknown() -> None:
 def test_restart_takes_back_what_was_said() -> None:
     """After `restarted` only the deltas since then count."""
     whole = spoken(("wrong", 1, (1,)))
-    whole.add(RESTARTED, {"attempt": 2})
-    whole.add(DELTA, {"text": "right"}, tokens=2, token_ids=(4, 5))
-    assert (whole.text, whole.completion_tokens, whole.exact()) == ("right", 2, ((4, 5), "right"))
+    whole.add(Restarted(2))
+    whole.add(said("right", 2), (4, 5))
+    assert (whole.text, whole.spent.completion, whole.exact()) == ("right", 2, ((4, 5), "right"))
     assert transcript.from_stored(*whole.stored()).exact() == whole.exact()
 
 
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just(DELTA), st.text(min_size=1), st.integers(1, 9), st.booleans()),
-            st.tuples(st.sampled_from([PROGRESS, RESUMED, RESTARTED]), st.just(""), st.just(0), st.just(True)),
+            st.tuples(st.builds(said, st.text(min_size=1), st.integers(1, 9)), st.booleans()),
+            st.tuples(st.sampled_from([Progress(1, 2), Resumed(2), Restarted(2)]), st.just(False)),
         )
     )
 )
-def test_stored_transcript_comes_back_the_same(parts: list[tuple[str, str, int, bool]]) -> None:
-    """Entries survive whole; ids survive as far as they can be used."""
+def test_stored_transcript_comes_back_the_same(parts: list[tuple[Event, bool]]) -> None:
+    """Events survive whole; ids survive as far as they can be used."""
     whole = spoken()
-    for type, text, tokens, known in parts:
-        ids = tuple(range(tokens)) if known and type == DELTA else ()
-        whole.add(type, {"text": text}, tokens=tokens, token_ids=ids)
+    for event, known in parts:
+        whole.add(event, tuple(range(event.spent.completion)) if known and isinstance(event, Delta) else ())
     back = transcript.from_stored(*whole.stored())
-    assert [(e.seq, e.type, e.data, e.tokens) for e in back.entries] == [
-        (e.seq, e.type, e.data, e.tokens) for e in whole.entries
+    assert [(entry.seq, entry.event) for entry in back.entries] == [(entry.seq, entry.event) for entry in whole.entries]
+    assert (back.exact(), back.text, back.spent) == (whole.exact(), whole.text, whole.spent)
+
+
+def test_transcript_stored_by_the_version_before_is_read_for_ever() -> None:
+    """`job_outputs.entries` as it was written before events had types: type, data, tokens."""
+    stored = [
+        ["started", {"attempt": 1, "worker": "alpha@host:12.a1b2c3"}, 7],
+        ["passages", {"passages": [{"text": "a lamp", "score": 0.5}]}, 0],
+        ["progress", {"done": 4, "total": 7}, 4],
+        ["delta", {"text": "wrong"}, 1],
+        ["resumed", {"attempt": 2}, 0],
+        ["restarted", {"attempt": 2}, 0],
+        ["delta", {"text": "one "}, 2],
+        ["delta", {"text": "two"}, 1],
     ]
-    assert (back.exact(), back.text, back.completion_tokens) == (whole.exact(), whole.text, whole.completion_tokens)
+    back = transcript.from_stored(stored, [5, 6])
+    assert [entry.event for entry in back.entries] == [
+        Started(1, "alpha@host:12.a1b2c3", prompt_tokens=7),
+        Passages([{"text": "a lamp", "score": 0.5}]),
+        Progress(4, 7, Spent(prompt=4)),
+        said("wrong"),
+        Resumed(2),
+        Restarted(2),
+        said("one ", 2),
+        said("two"),
+    ]
+    assert (back.text, back.spent, back.exact()) == ("one two", Spent(prompt=7, completion=3), ((5, 6), "one "))
+    assert back.passages == [{"text": "a lamp", "score": 0.5}]
 
 
 def test_fold_takes_each_number_once() -> None:
     """Streams republished by a later attempt hold numbers twice; a reader counts each once."""
-    said = [Entry(seq, DELTA, {"text": str(seq)}, 1) for seq in (1, 2, 3)]
-    assert transcript.fold([*said[:2], *said]).entries == said
+    whole = [Entry(seq, said(str(seq))) for seq in (1, 2, 3)]
+    assert transcript.fold([*whole[:2], *whole]).entries == whole

@@ -8,6 +8,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from db.session import Sessions
+from tasks import ids
 from tasks.queues.dispatch import Dispatcher
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
@@ -24,7 +25,7 @@ class Post:
     def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
         if self.broken:
             raise OperationalError("no broker")
-        self.sent.append((args[0], queue))
+        self.sent.append((str(ids.parse(args[0])), queue))
         self.client.lpush(f"forebay:{queue}", json.dumps([name, args, retry]))
 
 

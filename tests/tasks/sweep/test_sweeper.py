@@ -13,13 +13,15 @@ from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.streams.stream import Writer
-from tasks.streams.transcript import DELTA, STARTED, Entry, Transcript
+from tasks.streams.transcript import Entry, Transcript
 from tasks.sweep.chore import FollowUp, Sweep
 from tasks.sweep.sweeper import CHORES, Sweeper
 from tests import hooks, tables
+from tests.support import entries
 from tests.tasks.sweep.sweeping import Post, made, sweep
 
 
@@ -80,7 +82,7 @@ def test_orphans_worker_may_still_finish_before_anyone_claims(
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, 1, 1, {"text": ""}))
+        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
 
@@ -89,20 +91,16 @@ def test_job_that_took_three_workers_with_it_is_poison(
 ) -> None:
     """The third crash ends it, with the usage of what was streamed, and the stream says so."""
     job_id = running(sessions, caller)
-    said = [Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))]
-    Writer(client, job_id, 1, 60).open(said)
+    Writer(client, job_id, 1, 60).open(entries.spoken("hi"))
     with sessions.begin() as session:
         tables.put(session, job_id, Status.RUNNING, crashes=2)
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "failed"
     assert tables.column(sessions, job_id, "error_code") == "poison"
     assert tables.usage_rows(sessions, job_id) == [(4, 1)]
-    events = stream.read(client, job_id)
-    assert [(event.id, event.entry.type) for event in events] == [
-        ("1-1", "started"),
-        ("1-2", "delta"),
-        ("2-3", "failed"),
-    ]
+    streamed = stream.read(client, job_id)
+    assert entries.told(streamed) == ["started", "delta", "failed"]
+    assert [each.id for each in streamed] == ["1-1", "1-2", "2-3"]
 
 
 def test_interrupted_sweeper_takes_nobodys_jobs(
@@ -360,8 +358,8 @@ def test_redis_out_of_reach_does_not_stop_the_sweep(sessions: Sessions, caller: 
 def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: Caller, client: redis.Redis) -> None:
     """Cancelling is idempotent, shuts the running attempt out of the stream, and records what was streamed."""
     waiting, active = tables.submit(sessions, caller).id, running(sessions, caller)
-    pen = Writer(client, active, 1, 60)
-    pen.open([Entry(1, STARTED, {}, 4), Entry(2, DELTA, {"text": "hi"}, 1, (5,))])
+    writer = Writer(client, active, 1, 60)
+    writer.open(entries.spoken("hi"))
     for job_id, spent in ((waiting, (0, 0)), (active, (4, 1))):
         for repeated in (False, True):
             with sessions.begin() as session:
@@ -371,5 +369,5 @@ def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: C
             if closing:
                 endings.announce(client, closing, 60)
         assert tables.usage_rows(sessions, job_id) == [spent]
-        assert stream.read(client, job_id)[-1].entry.type == "cancelled"
-    assert pen.append([Entry(3, DELTA, {"text": "!"}, 1, (6,))]) is stream.Answer.FENCED
+        assert entries.told(stream.read(client, job_id))[-1] == "cancelled"
+    assert writer.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED

@@ -17,6 +17,7 @@ from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status as JobStatus
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
+from tasks.limits.spent import Spent
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
 from tasks.sweep.sweeper import Sweeper
@@ -35,7 +36,9 @@ def succeed(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUI
 def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, 2, 0, error=("engine_error", "?")))
+        attempts.finish(
+            session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, Spent(2), error=("engine_error", "?"))
+        )
     return job_id
 
 
@@ -97,7 +100,7 @@ def test_end_that_is_not_committed_is_not_told(sessions: Sessions, caller: Calle
     """Neither when the transaction is undone nor when the attempt was over: it comes with the end or not at all."""
     hooks.endpoint(sessions, caller)
     job_id = hooks.begin(sessions, caller)
-    outcome = Outcome(JobStatus.SUCCEEDED, 1, 1, {"text": ""})
+    outcome = Outcome(JobStatus.SUCCEEDED, Spent(1, 1), {"text": ""})
     with sessions() as session:
         attempts.finish(session, job_id, 1, Transcript(), outcome)
         session.rollback()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tasks import errors, ids
+from tasks.limits.spent import Spent
 from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
-from tasks.streams.transcript import DELTA, PROGRESS, RESUMED, STARTED
+from tasks.streams import events
 from tests.workers.conftest import Bench
 from workers.attempt import Stop
 from workers.engines.echo import Echo
@@ -22,19 +23,19 @@ PROMPT = "one two three four five six seven eight nine ten"
 def test_answer_is_streamed_whole_and_counted(bench: Bench, echo: Echo) -> None:
     """Start, deltas that add up to the answer, and every token's id beside its text."""
     attempt = bench.attempt()
-    assert bench.run(attempt, echo) == Ending("stop", 10, 10)
+    assert bench.run(attempt, echo) == Ending("stop", Spent(10, 10))
     entries = bench.entries()
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert entries[0].type == STARTED
-    assert entries[0].data == {"attempt": 1, "worker": "w"}
+    assert entries[0].event == events.Started(1, "w", prompt_tokens=10)
     assert bench.text() == PROMPT
     assert [token for entry in entries for token in entry.token_ids] == list(range(10))
-    assert all(entry.tokens <= generation.FLUSH_TOKENS for entry in entries if entry.type == DELTA)
+    spent = [entry.event.spent.completion for entry in entries if isinstance(entry.event, events.Delta)]
+    assert max(spent) <= generation.FLUSH_TOKENS
 
 
 def test_max_tokens_ends_the_answer(bench: Bench, echo: Echo) -> None:
     """The reason is `length` and no token more is spent."""
-    assert bench.run(bench.attempt(params={"max_tokens": 3}), echo) == Ending("length", 10, 3)
+    assert bench.run(bench.attempt(params={"max_tokens": 3}), echo) == Ending("length", Spent(10, 3))
 
 
 def test_prompt_that_fills_the_context_is_the_jobs_error(bench: Bench) -> None:
@@ -55,7 +56,7 @@ def test_host_death_in_the_middle_is_not_to_be_seen(bench: Bench, echo: Echo, pa
     assert bench.run(bench.attempt(params=params), echo) == expected
     assert echo.incarnation == 2
     assert bench.text() == text
-    assert {entry.type for entry in bench.entries()} == {STARTED, DELTA}
+    assert {entry.event.type for entry in bench.entries()} == {"started", "delta"}
 
 
 def test_job_whose_host_keeps_dying_is_poison_and_the_host_is_back(bench: Bench) -> None:
@@ -72,7 +73,7 @@ def test_host_that_was_dead_already_is_nobodys_loss(bench: Bench) -> None:
     engine = Fragile("fragile", slots=1, context=64)
     engine.dead_on_arrival = 5
     engine.alive = False
-    assert bench.run(bench.attempt(), engine) == Ending("stop", 10, 10)
+    assert bench.run(bench.attempt(), engine) == Ending("stop", Spent(10, 10))
     assert len(engine.restarts) == 6
 
 
@@ -149,18 +150,18 @@ def test_next_attempt_goes_on_where_the_last_was_cut(bench: Bench, echo: Echo, p
         generation.Generation(killed, bench.publisher(killed), echo, Quarantine(), "w", 60)._run_once()
     ending = bench.run(bench.attempt(2, params=params), echo)
     entries = bench.entries()
-    assert ending.completion_tokens == 10
+    assert ending.spent.completion == 10
     assert bench.text() == text
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert [entry.data for entry in entries if entry.type == RESUMED] == [{"attempt": 2}]
-    assert [entry.type for entry in entries].count(STARTED) == 1
+    told = [entry.event for entry in entries if not isinstance(entry.event, events.Delta)]
+    assert told == [events.Started(1, "w", prompt_tokens=10), events.Resumed(2)]
 
 
 def test_attempt_that_died_after_its_last_token_ends_without_the_engine(bench: Bench, echo: Echo) -> None:
     """All of max_tokens was streamed: there is nothing left to generate."""
     params = {"temperature": 0, "max_tokens": 3}
     bench.run(bench.attempt(params=params), echo)
-    assert bench.run(bench.attempt(2, params=params), echo) == Ending("length", 10, 3)
+    assert bench.run(bench.attempt(2, params=params), echo) == Ending("length", Spent(10, 3))
     assert bench.text() == "one two three "
 
 
@@ -174,7 +175,7 @@ def test_sampled_run_goes_on_from_what_was_read_though_it_draws_otherwise(bench:
     bench.run(bench.attempt(2, params={"temperature": 1.0}, seed=8), echo)
     assert len(read) > 0
     assert bench.text().startswith(read)
-    assert {entry.type for entry in bench.entries()} == {STARTED, DELTA, RESUMED}
+    assert {entry.event.type for entry in bench.entries()} == {"started", "delta", "resumed"}
 
 
 def test_answer_that_had_come_to_its_stop_string_ends_without_the_engine(bench: Bench) -> None:
@@ -254,7 +255,8 @@ def test_long_prompt_reports_its_progress(bench: Bench, monkeypatch: pytest.Monk
     attempt = bench.attempt()
     bench.run(attempt, scripted(*steps))
     assert attempt.progress == (40, 40)
-    assert [entry.data for entry in bench.entries() if entry.type == PROGRESS] == [{"done": 20, "total": 40}]
+    told = [entry.event for entry in bench.entries() if isinstance(entry.event, events.Progress)]
+    assert told == [events.Progress(20, 40, Spent(prompt=20))]
 
 
 def test_silent_engine_is_hung_up_on_and_the_job_ends(bench: Bench) -> None:
@@ -268,7 +270,7 @@ def test_silent_engine_is_hung_up_on_and_the_job_ends(bench: Bench) -> None:
 def test_tokens_without_ids_are_counted_and_their_text_is_read_again(bench: Bench) -> None:
     """A character of three tokens whose ids the engine hides: the next attempt goes on after it all the same."""
     first = scripted([Delta("a", 1, (1,))], [Delta("語", 3, ())], [Delta("b", 1, (5,)), Finish("stop", 1)])
-    assert bench.run(bench.attempt(), first).completion_tokens == 6
+    assert bench.run(bench.attempt(), first).spent.completion == 6
     seen: list[Request] = []
 
     class Continued(Scripted):
@@ -281,7 +283,7 @@ def test_tokens_without_ids_are_counted_and_their_text_is_read_again(bench: Benc
 
     again = Continued("scripted", slots=1, context=64)
     again.script = [[Delta("c", 1, (6,)), Finish("stop", 1)]]
-    assert bench.run(bench.attempt(2), again).completion_tokens == 7
+    assert bench.run(bench.attempt(2), again).spent.completion == 7
     assert [(request.emitted, request.number) for request in seen] == [((1, *"語b".encode()), 5)]
     assert bench.text() == "a語bc"
 
@@ -293,12 +295,12 @@ def test_chat_answer_starts_with_its_first_word(bench: Bench) -> None:
         bench.attempt(**chat), scripted([Delta(" Hello", 1, (1,)), Delta(" you", 1, (2,)), Finish("stop", 1)])
     )
     assert bench.text() == "Hello you"
-    assert ending.completion_tokens == 3
+    assert ending.spent.completion == 3
 
 
 def test_white_space_that_no_word_follows_is_counted_though_unseen(bench: Bench) -> None:
     """A chat cut off after its first token, which was a space: the token was spent."""
     chat = {"type": "chat", "input": {"messages": [{"role": "user", "content": "hi"}]}}
     ending = bench.run(bench.attempt(**chat), scripted([Delta(" ", 1, (1,)), Finish("length", 0)]))
-    assert ending.completion_tokens == 1
+    assert ending.spent.completion == 1
     assert bench.text() == ""

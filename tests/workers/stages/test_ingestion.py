@@ -191,7 +191,7 @@ def test_progress_counts_the_bytes_of_all_documents(
     seen: list[tuple[int, int]] = []
     real = progress.Reporter.report
 
-    def report(self: progress.Reporter, done: int, total: int, tokens: int) -> None:
+    def report(self: progress.Reporter, done: int, total: int, tokens: int = 0) -> None:
         seen.append((done, total))
         real(self, done, total, tokens)
 

@@ -20,7 +20,9 @@ from tasks import ids
 from tasks.jobs import attempts, endings, outcomes, stages
 from tasks.keys import Caller
 from tasks.streams import stream
+from tasks.streams.events import Passages
 from tests import tables
+from tests.support import entries
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, asking, embedding, ingesting, look, written
 from workers import run
@@ -52,8 +54,8 @@ def test_embed_job_ends_with_its_vectors_beside_the_record(
     echo = Echo("echo", 1, 64)
     assert np.array_equal(stored, echo.embed(echo.tokenize(["one two three", "four"])))
     events = stream.read(make_worker("embedder").client, job_id)
-    assert [event.entry.type for event in events] == ["started", "succeeded"]
-    assert events[-1].entry.data == record.as_json()
+    assert entries.told(events) == ["started", "succeeded"]
+    assert events[-1].entry.event == record.end()
 
 
 def test_text_too_long_for_the_model_fails_its_job_by_number(
@@ -89,8 +91,8 @@ def test_question_is_answered_from_its_passages_in_two_stages(
     assert record.usage is not None
     assert record.usage["embedding_tokens"] == 4
     events = stream.read(writer.client, job_id)
-    assert [event.entry.type for event in events][:3] == ["started", "passages", "delta"]
-    assert events[1].entry.data["passages"] == record.result["passages"]
+    assert entries.told(events)[:3] == ["started", "passages", "delta"]
+    assert events[1].entry.event == Passages(record.result["passages"])
     assert len(tables.usage_rows(sessions, job_id)) == 1
 
 

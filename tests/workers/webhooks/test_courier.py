@@ -18,7 +18,7 @@ from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Status
 from tests import hooks, receiver, tables
 from tests.workers.conftest import MakeWorker
-from workers import heartbeat
+from workers import threads
 from workers.webhooks.courier import PER_TARGET, PER_TENANT, Courier
 
 
@@ -219,7 +219,7 @@ def test_control_worker_delivers_beside_everything_else(
     """Its courier is one of its threads; a worker of a model has none, nor the key."""
     control, other = make_worker(catalog.CONTROL), make_worker()
     control.settings = replace(control.settings, webhooks=tables.WEBHOOKS)
-    started = [*heartbeat.start(control), *heartbeat.start(other)]
+    started = [*threads.start(control), *threads.start(other)]
     [courier] = [thread for thread in started if thread.name == "courier"]
     with receiver.listening() as there:
         hooks.endpoint(sessions, caller, there.url)

@@ -1,9 +1,13 @@
 """What clients are answered about documents and collections."""
 
+from typing import Any
+
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.documents import KINDS, STATUSES
+from tasks import times
+from tasks.documents import library
 from webapi.v1.jobs.answers import JobError
 
 
@@ -33,14 +37,6 @@ class Document(ma.Schema):
     links = fields.Nested(DocumentLinks, required=True)
 
 
-class DocumentList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Document), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )
-
-
 class Collection(ma.Schema):
     """A named set of documents, all embedded by one model."""
 
@@ -59,9 +55,15 @@ class CollectionLinks(ma.Schema):
     documents = fields.String(required=True)
 
 
-class CollectionList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Collection), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )
+def collection(found: library.Collection) -> dict[str, Any]:
+    path = f"/v1/collections/{found.name}"
+    return {
+        "name": found.name,
+        "object": "collection",
+        "model": found.model,
+        "dimensions": found.dimensions,
+        "documents": found.documents,
+        "chunks": found.chunks,
+        "created_at": times.show(found.created_at),
+        "links": {"self": path, "documents": f"/v1/documents?collection={found.name}"},
+    }

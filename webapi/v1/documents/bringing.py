@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from tasks.documents.ingest import NewDocument
 from tasks.errors import InvalidField
-from webapi import body, multipart, service
+from webapi import body, multipart
 from webapi.api import load
 from webapi.fields import TIMES
 from webapi.v1.documents import requests
@@ -26,13 +26,12 @@ Brought = tuple[dict[str, Any], list[NewDocument]]
 @contextmanager
 def brought(request: Request) -> Iterator[Brought]:
     """What the request brings. Its body is read first and taken into memory then: its client may be slow."""
-    request.max_content_length = service.current().settings.max_upload_bytes
     boundary = request.mimetype_params.get("boundary", "") if request.mimetype == "multipart/form-data" else None
     if boundary is None and not body.is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8, or multipart/form-data")
     with body.spooled(request) as spool:
         if boundary is None:
-            given = load(requests.IngestRequest(), body.parse(spool.read()))
+            given = load(requests.IngestRequest(), body.parse(spool.read(), body.imposed().values))
             yield given, [_text(document) for document in given["documents"]]
         else:
             form = multipart.read(spool, boundary, texts=_TEXTS, files="file", max_files=requests.MAX_FILES)
@@ -65,7 +64,7 @@ def _fields(texts: dict[str, str]) -> dict[str, Any]:
     """The text fields as a JSON body would have them."""
     given: dict[str, Any] = dict(texts)
     for name in given.keys() & set(_OBJECTS):
-        given[name] = body.parse(texts[name].encode(), where=(name,))
+        given[name] = body.parse(texts[name].encode(), body.imposed().values, where=(name,))
     for name in _NUMBERS:
         if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
             given[name] = int(texts[name])

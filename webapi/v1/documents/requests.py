@@ -10,8 +10,9 @@ from marshmallow import fields, validate
 from db.documents import Kind
 from db.jobs import LANES
 from tasks.documents.ingest import MAX_CHARACTERS
-from webapi.fields import STORABLE, Given, Some, Strict, Timed, Whole, characters
+from webapi.fields import STORABLE, Given, Some, Timed, Whole, characters
 from webapi.v1.named import DOCUMENT
+from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 
 MAX_DOCUMENTS = 100
@@ -157,12 +158,10 @@ UPLOAD = {
 NAME_IN_PATH = {"in": "path", "name": "name", "required": True, "schema": {"type": "string", "pattern": f"^{_NAME}$"}}
 
 
-class DocumentsQuery(Strict):
+class DocumentsQuery(PageQuery):
     collection = Name(metadata={"description": "Only of this collection."})
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    after = DOCUMENT.field("`next` of the page before.", attribute="before")
+    after = DOCUMENT.field(AFTER, attribute="before")
 
 
-class CollectionsQuery(Strict):
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    after = Name(metadata={"description": "`next` of the page before."})
+class CollectionsQuery(PageQuery):
+    after = Name(metadata={"description": AFTER})

@@ -9,17 +9,20 @@ from sqlalchemy.orm import Session
 from tasks import kinds
 from tasks.documents import library
 from tasks.documents.ingest import NewDocument
+from tasks.documents.library import Document
 from tasks.doors import idempotency
 from tasks.jobs.requests import Plan, Submission
 from tasks.kinds.ingest import Ingest
 from webapi import auth, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers, requests
 from webapi.v1.documents.bringing import brought
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
 from webapi.v1.jobs.answers import Job
 from webapi.v1.named import DOCUMENT
+from webapi.v1.paging import page_of, paged
 
 blueprint = Blueprint("documents", __name__, description="Texts and files to be searched and asked about.")
 
@@ -37,6 +40,7 @@ _BODY = {
 
 
 @blueprint.route("/v1/documents", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_upload_bytes, values=20_000))
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody=_BODY)
 @blueprint.response(202, Job, headers=_LOCATION | REPLAYED, description="Accepted: they will not be lost.")
@@ -67,14 +71,13 @@ def _plan(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Pl
 
 @blueprint.route("/v1/documents", methods=["GET"])
 @blueprint.arguments(requests.DocumentsQuery, location="query")
-@blueprint.response(200, answers.DocumentList)
+@blueprint.response(200, page_of(answers.Document))
 @blueprint.answers(401, 404, 414, 422, 500, 503)
-def browse(query: dict[str, Any]) -> Response:
+@paged(Document.as_json, after=lambda document: DOCUMENT.show(document.id))
+def browse(query: dict[str, Any]) -> tuple[list[Document], bool]:
     """List documents, newest first"""
     with service.current().sessions.begin() as session:
-        found, more = library.page(session, auth.caller(), **query)
-    cursor = DOCUMENT.show(found[-1].id) if more else None
-    return reply({"object": "list", "data": [document.as_json() for document in found], "next": cursor})
+        return library.page(session, auth.caller(), **query)
 
 
 @blueprint.route("/v1/documents/<document_id>", methods=["GET"], parameters=[DOCUMENT.in_path])

@@ -11,7 +11,7 @@ from tasks.doors.idempotency import Once
 from tasks.doors.submitting import Make
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
-from webapi import auth, service
+from webapi import auth, requestlog, service
 from webapi.api import reply
 
 REPLAYED = {
@@ -30,6 +30,7 @@ def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
 def accept(wanted: Once | None, make: Make) -> Response:
     """Has the job accepted, and answers that it is."""
     accepted, replayed = service.current().desk.accept(auth.caller(), make, wanted)
+    requestlog.about_job(accepted.id)
     response = reply(accepted.as_json(), 202)
     response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
     if replayed:

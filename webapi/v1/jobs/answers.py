@@ -7,18 +7,14 @@ from db.jobs import LANES
 from tasks import kinds
 from tasks.jobs import lifecycle
 from tasks.jobs.lifecycle import Status
-from tasks.streams import transcript
+from tasks.streams import events
 
 SHOWN = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
 
 # One server-sent event.
-_RUN_EVENTS = (
-    transcript.STARTED,
-    transcript.PASSAGES,
-    transcript.DELTA,
-    transcript.PROGRESS,
-    transcript.RESUMED,
-    transcript.RESTARTED,
+_RUN_EVENTS = tuple(
+    event.type
+    for event in (events.Started, events.Passages, events.Delta, events.Progress, events.Resumed, events.Restarted)
 )
 EVENT = {
     "type": "object",
@@ -137,11 +133,3 @@ class JobInFull(Job):
     """One job with its attempts."""
 
     attempts = fields.List(fields.Nested(Attempt), required=True)
-
-
-class JobList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Job), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )

@@ -9,11 +9,12 @@ from marshmallow import fields, validate
 
 from db.jobs import LANES
 from tasks import kinds
-from tasks.streams.follow import ANY_ATTEMPT, Position
+from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs import answers
 from webapi.v1.jobs.conversation import Conversation
 from webapi.v1.named import JOB
+from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -177,9 +178,8 @@ class JobRequest(ma.Schema):
 _NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
 
 
-class JobsQuery(Strict):
-    limit = fields.Integer(load_default=20, validate=within(1, 100))
-    after = JOB.field("`next` of the page before.", attribute="before")
+class JobsQuery(PageQuery):
+    after = JOB.field(AFTER, attribute="before")
     status = fields.String(validate=validate.OneOf(answers.SHOWN))
     type = fields.String(validate=validate.OneOf(tuple(kinds.KINDS)))
     model = fields.String(validate=_NAME)
@@ -200,16 +200,16 @@ class ShowQuery(Strict):
     )
 
 
-class EventId(fields.Field[Position]):
+class EventId(fields.Field[Cursor]):
     """An event's id, as in 1-42, or its number alone; inside, the attempt and the number."""
 
     PATTERN = "([0-9]{1,6}-)?([0-9]{1,9})"
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:  # noqa: ARG002
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Cursor:  # noqa: ARG002
         match = re.fullmatch(self.PATTERN, value)
         if match is None:
             raise ma.ValidationError("must be an event's id, as in 1-42, or its number")
-        return int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2])
+        return Cursor(int(match[1][:-1]) if match[1] else ANY_ATTEMPT, int(match[2]))
 
 
 def _event_id(description: str, **options: Any) -> EventId:

@@ -11,13 +11,13 @@ from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import tickets
-from tasks.doors.reading import Step
+from tasks.doors.reading import End, StreamStep
 from tasks.errors import ForebayError
 from tasks.jobs import jobs
 from tasks.queues.places import Wait
 from tasks.streams import follow
-from tasks.streams.follow import START, Position
-from tasks.streams.stream import Event
+from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started
+from tasks.streams.stream import START, Cursor, StreamedEntry
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.v1.jobs import answers, requests
@@ -38,7 +38,7 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 @blueprint.alt_response(204, description="The job has ended and every event was read: there is nothing to come for.")
 @blueprint.answers(401, 404, 414, 422, 500, 503)
 @blueprint.doc(security=[{"key": []}, {"ticket": []}])
-def events(query: dict[str, Any], headers: dict[str, Position], job_id: str) -> Response:
+def events(query: dict[str, Any], headers: dict[str, Cursor], job_id: str) -> Response:
     """Follow a job
 
     Before, during and after its run: `queued` (unnumbered), `started`, `delta`, `progress`, `resumed`, `restarted`,
@@ -47,11 +47,11 @@ def events(query: dict[str, Any], headers: dict[str, Position], job_id: str) -> 
     `restarted` what came before it counts no more: the answer is told anew.
     """
     serving = service.current()
-    under, after = {"after": START, **headers, **query}["after"]
+    had = {"after": START, **headers, **query}["after"]
     caller = auth.caller()
     serving.readers.take(caller.tenant_id)
     try:
-        steps = serving.reader.events(caller, JOB.parse(job_id), after, under)
+        steps = serving.reader.events(caller, JOB.parse(job_id), had)
     except BaseException:
         serving.readers.give_back(caller.tenant_id)
         raise
@@ -82,7 +82,7 @@ def make_ticket(job_id: str) -> Response:
     return reply(tickets.make(serving.settings.key_pepper, caller, job.id).as_json(), 201)
 
 
-def render(steps: Iterator[Step], has_left: Callable[[], bool]) -> Iterator[bytes]:
+def render(steps: Iterator[StreamStep], has_left: Callable[[], bool]) -> Iterator[bytes]:
     """Each step as a frame, with a comment wherever silence would last too long for a proxy; no more once the client
     has left."""
     yield b": ok\n\n"
@@ -107,11 +107,30 @@ def render(steps: Iterator[Step], has_left: Callable[[], bool]) -> Iterator[byte
         yield b": resume\nretry: 1000\n\n"
 
 
-def _frame(step: Event | Wait) -> bytes:
+def _frame(step: StreamedEntry | End | Wait) -> bytes:
     if isinstance(step, Wait):
         wait = {"position": step.position, "estimated_start_s": step.estimated_start_s}
         return b"event: queued\ndata: " + _data(wait) + b"\n\n"
-    return f"id: {step.id}\nevent: {step.entry.type}\ndata: ".encode() + _data(step.entry.data) + b"\n\n"
+    if isinstance(step, End):
+        return f"id: {step.id}\nevent: {step.job.status}\ndata: ".encode() + _data(step.job.as_json()) + b"\n\n"
+    event = step.entry.event
+    return f"id: {step.id}\nevent: {event.type}\ndata: ".encode() + _data(_shown(event)) + b"\n\n"
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    """What a client is told of an event; an `Ended` is told with its job instead."""
+    match event:
+        case Delta():
+            return {"text": event.text}
+        case Progress():
+            return {"done": event.done, "total": event.total}
+        case Started():
+            return {"attempt": event.attempt, "worker": event.worker}
+        case Resumed() | Restarted():
+            return {"attempt": event.attempt}
+        case Passages():
+            return {"passages": event.passages}
+    raise NotImplementedError(event.type)  # nobody writes it yet
 
 
 def _data(value: Any) -> bytes:

@@ -19,10 +19,12 @@ from tasks.jobs.view import JobView
 from tasks.queues import places
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.jobs import answers, requests
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
 from webapi.v1.named import JOB
+from webapi.v1.paging import page_of, paged
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
 
@@ -31,6 +33,7 @@ _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured
 
 
 @blueprint.route("/v1/jobs", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=20_000))  # 2,048 texts and all fields are some 5,000
 @blueprint.arguments(requests.JobRequest, example=requests.EXAMPLE)
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": requests.JOB_REQUEST}}})
@@ -66,14 +69,13 @@ def retry(headers: dict[str, str], job_id: str) -> Response:
 
 @blueprint.route("/v1/jobs", methods=["GET"])
 @blueprint.arguments(requests.JobsQuery, location="query")
-@blueprint.response(200, answers.JobList)
+@blueprint.response(200, page_of(answers.Job))
 @blueprint.answers(401, 414, 422, 500, 503)
-def browse(query: dict[str, Any]) -> Response:
+@paged(JobView.as_json, after=lambda job: JOB.show(job.id))
+def browse(query: dict[str, Any]) -> tuple[list[JobView], bool]:
     """List jobs, newest first"""
     with service.current().sessions.begin() as session:
-        found, more = jobs.page(session, auth.caller(), **query)
-    cursor = JOB.show(found[-1].id) if more else None
-    return reply({"object": "list", "data": [job.as_json() for job in found], "next": cursor})
+        return jobs.page(session, auth.caller(), **query)
 
 
 @blueprint.route("/v1/jobs/<job_id>", methods=["GET"], parameters=[JOB.in_path])

@@ -18,6 +18,7 @@ from tasks.models import choosing
 from tasks.models.catalog import Model
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.v1.search import answers, requests
 
 blueprint = Blueprint("search", __name__, description="What documents say about something.")
@@ -27,6 +28,7 @@ _TOP_K = 10
 
 
 @blueprint.route("/v1/search", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=1_000))
 @blueprint.arguments(
     requests.SearchRequest, example={"collection": "default", "query": "What is the code of the harbour?"}
 )

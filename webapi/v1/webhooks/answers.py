@@ -73,11 +73,3 @@ class Delivery(ma.Schema):
     last_error = fields.String(
         required=True, allow_none=True, metadata={"description": "Why the last attempt got no answer, as in `timeout`."}
     )
-
-
-class DeliveryList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Delivery), required=True)
-    next = fields.String(
-        required=True, allow_none=True, metadata={"description": "`after` of the next page; null on the last."}
-    )

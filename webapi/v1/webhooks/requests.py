@@ -5,8 +5,9 @@ from marshmallow import fields, validate
 from tasks.webhooks.deliveries import Status
 from tasks.webhooks.destinations import MAX_URL_LENGTH
 from tasks.webhooks.endpoints import EVENTS
-from webapi.fields import STORABLE, Flag, Given, Some, Strict, characters
+from webapi.fields import STORABLE, Flag, Given, Some, characters
 from webapi.v1.named import DELIVERY, JOB, WEBHOOK
+from webapi.v1.paging import AFTER, PageQuery
 
 # What is accepted whatever the settings; these may allow http:// and addresses of one's own networks.
 _PORT = "(443|102[4-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}|[1-5][0-9]{4}|6[0-4][0-9]{3})"
@@ -64,9 +65,8 @@ class WebhookChanges(_Changes):
 EXAMPLE = {"url": "https://example.com/hooks", "events": ["job.succeeded", "job.failed"]}
 
 
-class DeliveriesQuery(Strict):
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    after = DELIVERY.field("`next` of the page before.", attribute="before")
+class DeliveriesQuery(PageQuery):
+    after = DELIVERY.field(AFTER, attribute="before")
     webhook = WEBHOOK.field("Only to this webhook.")
     job = JOB.field("Only about this job, to webhooks and to the URL it named.")
     status = fields.String(validate=validate.OneOf(tuple(Status)))

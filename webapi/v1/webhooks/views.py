@@ -5,18 +5,23 @@ from typing import Any
 from flask import Response
 
 from tasks.webhooks import deliveries, endpoints
+from tasks.webhooks.deliveries import Shown
 from webapi import auth, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
 from webapi.v1.named import DELIVERY, WEBHOOK
+from webapi.v1.paging import page_of, paged
 from webapi.v1.webhooks import answers, requests
 
 blueprint = Blueprint("webhooks", __name__, description="Telling a receiver that jobs have ended.")
 
 _LOCATION = {"Location": {"description": "The webhook.", "schema": {"type": "string"}}}
+_LIMITS = Limits(lambda own: own.max_body_bytes, values=1_000)
 _WEBHOOK = "/v1/webhooks/<webhook_id>"
 
 
 @blueprint.route("/v1/webhooks", methods=["POST"])
+@blueprint.takes(_LIMITS)
 @blueprint.arguments(requests.NewWebhook, example=requests.EXAMPLE)
 @blueprint.response(201, answers.Webhook, headers=_LOCATION, description="Made. Keep the secret: it isn't shown again.")
 @blueprint.answers(400, 401, 409, 413, 415, 422, 500, 503)
@@ -54,6 +59,7 @@ def show(webhook_id: str) -> Response:
 
 
 @blueprint.route(_WEBHOOK, methods=["PATCH"], parameters=[WEBHOOK.in_path])
+@blueprint.takes(_LIMITS)
 @blueprint.arguments(requests.WebhookChanges, example={"disabled": True})
 @blueprint.response(200, answers.Webhook)
 @blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
@@ -119,14 +125,13 @@ def rotate_own() -> Response:
 
 @blueprint.route("/v1/deliveries", methods=["GET"])
 @blueprint.arguments(requests.DeliveriesQuery, location="query")
-@blueprint.response(200, answers.DeliveryList)
+@blueprint.response(200, page_of(answers.Delivery))
 @blueprint.answers(401, 414, 422, 500, 503)
-def browse_deliveries(query: dict[str, Any]) -> Response:
+@paged(Shown.as_json, after=lambda delivery: DELIVERY.show(delivery.id))
+def browse_deliveries(query: dict[str, Any]) -> tuple[list[Shown], bool]:
     """List deliveries, newest first"""
     with service.current().sessions.begin() as session:
-        found, more = deliveries.page(session, auth.caller(), **query)
-    cursor = DELIVERY.show(found[-1].id) if more else None
-    return reply({"object": "list", "data": [delivery.as_json() for delivery in found], "next": cursor})
+        return deliveries.page(session, auth.caller(), **query)
 
 
 @blueprint.route("/v1/deliveries/<delivery_id>/redeliver", methods=["POST"], parameters=[DELIVERY.in_path])
