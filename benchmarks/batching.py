@@ -17,7 +17,7 @@ from benchmarks import tables
 from benchmarks.tables import Cell, Table, median
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Prompt, Request
+from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Prompt, Request
 from workers import engines
 
 _SLOTS = 4
@@ -56,7 +56,7 @@ def _rows(file: Path, batches: list[int], tokens: int, rounds: int, threads: int
     ]
 
 
-def _measure(engine: Engine, tokens: int, seed: int) -> tuple[float, float, float]:
+def _measure(engine: Generator, tokens: int, seed: int) -> tuple[float, float, float]:
     """Tokens of the prompt a second alone and beside three others, and their longest gap in milliseconds."""
     text = _WORD * (tokens // max(1, len(engine.prompt(_WORD).ids) - 1))
     prompt = engine.prompt(text)

@@ -1,4 +1,4 @@
-"""The same generation asked of the platform and of the engine host, each the way its own clients would."""
+"""One generation asked of the platform and of the engine host, each the way its own clients would."""
 
 import asyncio
 import json

@@ -33,7 +33,7 @@ def host(file: Path, *, slots: int, context: int, threads: int = 0) -> Iterator[
 
 @contextmanager
 def embedding_host(file: Path, *, context: int, threads: int = 0) -> Iterator[Host]:
-    """The same for a model that embeds."""
+    """A host for a model that embeds."""
     model = Model(name="direct", engine="llamacpp", context=context, slots=1, types=("embed",), file=file)
     with _running(model, threads) as host:
         yield host

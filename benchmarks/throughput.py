@@ -36,7 +36,7 @@ def measure(title: str, platform: Platform, host: Host, loads: list[Load], *, ro
 
 
 def unread(platform: Platform, load: Load, *, rounds: int) -> Table:
-    """The same without anybody reading the streams."""
+    """The load without anybody reading the streams."""
     samples = [_without_readers(platform, load) for _ in range(rounds)]
     columns = ("at once", "tokens/s platform", "CPU ms/token: worker", *_OURS)
     cpu = [median([cpu[role] for _, cpu in samples]) for role in ("worker", *_OURS)]

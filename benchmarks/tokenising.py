@@ -19,7 +19,7 @@ from benchmarks import random_gguf, tables
 from benchmarks.tables import Cell, Table
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Engine
+from tasks.models.engine import Generator
 from workers import engines
 
 # One name for each way to cut: llama.cpp, src/llama-vocab.cpp, `llama_vocab::impl::load`. Not all are in every build.
@@ -81,7 +81,7 @@ def _model(folder: Path, pre: str) -> Model:
     return Model(name=pre, engine="llamacpp", context=CONTEXT, slots=1, types=("generate",), file=file)
 
 
-def _load(model: Model) -> Engine | None:
+def _load(model: Model) -> Generator | None:
     """None when llama.cpp doesn't know the pre-tokenizer."""
     try:
         return engines.load(model, slots=1, threads=1)
@@ -89,7 +89,7 @@ def _load(model: Model) -> Engine | None:
         return None
 
 
-def _cell(engine: Engine, text: str) -> str:
+def _cell(engine: Generator, text: str) -> str:
     """What became of the text."""
     began_at = time.perf_counter()
     try:

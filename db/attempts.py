@@ -94,7 +94,7 @@ def end(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: 
 
 
 def end_open(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
-    """The same, of an attempt that nobody has ended yet; does nothing when there is none."""
+    """Writes how an attempt ended, unless its end is written already; does nothing when there is no such attempt."""
     values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
     session.execute(_end(open_only=True), values)
 

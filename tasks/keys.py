@@ -43,7 +43,7 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking: the tenant everything is scoped by, the key, and the request's id where there is one."""
+    """The one who asks: the tenant that bounds all that is seen, the key, and the request's id where there is one."""
 
     tenant_id: uuid.UUID
     key_id: str
@@ -51,14 +51,14 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
-    """What a key's secret is tried on. It gives no secret away, so it may be remembered."""
+class KeyCheck:
+    """A key's tenant and the hash of its secret. Safe to cache: the secret can't be derived from it."""
 
     caller: Caller
     secret_hash: bytes
 
-    def open(self, pepper: str, secret: str) -> Caller | None:
-        """Who the secret speaks for, or None when it is the wrong one; both take the same time."""
+    def passed(self, pepper: str, secret: str) -> Caller | None:
+        """The key's caller, or None when the secret is wrong; both take equally long."""
         return self.caller if hmac.compare_digest(self.secret_hash, _hashed(pepper, secret)) else None
 
 
@@ -78,17 +78,17 @@ def parse(key: str) -> tuple[str, str] | None:
     return (shape[1], shape[2]) if shape else None
 
 
-def lock(session: Session, key_id: str) -> Lock | None:
-    """The lock of the key with this id, or None when there is no such key, or it was revoked."""
+def key_check(session: Session, key_id: str) -> KeyCheck | None:
+    """The check of the key with this id, or None when there is no such key, or it was revoked."""
     found = keys.live(session, key_id)
-    return Lock(Caller(found.tenant_id, found.id), found.secret_hash) if found else None
+    return KeyCheck(Caller(found.tenant_id, found.id), found.secret_hash) if found else None
 
 
 def check(session: Session, *, pepper: str, key: str) -> Caller | None:
-    """Who this key speaks for, or None."""
+    """The caller whose key this is, or None when it isn't one of ours."""
     parts = parse(key)
-    found = lock(session, parts[0]) if parts else None
-    return found.open(pepper, parts[1]) if found and parts else None
+    found = key_check(session, parts[0]) if parts else None
+    return found.passed(pepper, parts[1]) if found and parts else None
 
 
 def list_keys(session: Session) -> list[KeyRecord]:

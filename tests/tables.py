@@ -136,6 +136,15 @@ def claim(sessions: Sessions, job_id: uuid.UUID, *, queue: str = "alpha", worker
         return attempts.claim(session, job_id, queue=queue, worker_id=worker_id)
 
 
+def running(sessions: Sessions, caller: Caller, *, worker_id: str = "w1", **changes: Any) -> Claim:
+    """A job that a worker has claimed; `changes` are of what is submitted."""
+    job_id = submit(sessions, caller, **changes).id
+    dispatch(sessions, job_id)
+    claimed = claim(sessions, job_id, worker_id=worker_id)
+    assert claimed is not None
+    return claimed
+
+
 def worker(sessions: Sessions, worker_id: str = "w1", *, model: str | None = "alpha", slots: int = 2) -> None:
     """A living worker's row."""
     with sessions.begin() as session:

@@ -5,7 +5,6 @@ from typing import Any
 from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from tasks import kinds
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.settings import Settings
@@ -61,7 +60,7 @@ def create_app(given: Settings | None = None) -> Flask:
     app.teardown_request(serving.end_turn)
     app.teardown_request(serving.rest)
     api = Api(app)
-    _describe(api, serving)
+    _describe(api)
     for module in _ROUTES:
         api.register_blueprint(module.blueprint)
     app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
@@ -69,16 +68,13 @@ def create_app(given: Settings | None = None) -> Flask:
     return app
 
 
-def _describe(api: Api, serving: service.Service) -> None:
-    """What the page says that no route says: key and ticket, the kinds of jobs, the models there are."""
+def _describe(api: Api) -> None:
+    """What the page says that no route says: key and ticket, the kinds of jobs."""
     api.spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
     api.spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
     api.spec.components.schema("TextPart", schema=TextPart())
     api.spec.components.schema("IngestRequest", schema=IngestRequest())
     for kind in KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
-    for type_, kind in KINDS.items():
-        able = [model.name for model in serving.catalog.values() if kinds.KINDS[type_].serves in model.types]
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]
-        properties["model"] |= {"enum": [*able, None]}
         properties["metadata"] |= {"propertyNames": {"maxLength": 64, "pattern": r"^[^\x00]*$"}}

@@ -8,7 +8,7 @@ from functools import partial
 from flask import Flask, g, request
 
 from tasks import errors, ids, keys, tickets
-from tasks.keys import Caller, Lock
+from tasks.keys import Caller, KeyCheck
 from webapi import requestlog
 from webapi.capacity import Turns
 from webapi.service import Service
@@ -26,52 +26,54 @@ _STRANGERS_PATIENCE_S = 5.0
 _UNKNOWN_S = 0.05  # for so long a look-up that found nothing keeps its place
 
 
-class KnownLocks:
-    """Locks looked up within the last two seconds, by the ids of their keys, so that most requests ask no database:
-    neither those with a good key, nor a flood of wrong secrets for it, nor one of the same unknown key.
+class KnownKeys:
+    """The checks of keys looked up within the last two seconds, by the keys' ids.
 
-    That there is no key of an id may be remembered too, since ids are drawn at random: nobody asks for one before the
-    key is made. Ids that this process hasn't known yet are looked up a few at a time, in turns by address, and slowly
-    where there is no such key.
+    So most requests ask no database: neither those with a good key, nor a flood of wrong secrets for one, nor a flood
+    with an unknown key.
+
+    That an id has no key is remembered too. It is safe, since ids are drawn at random: nobody asks for one before its
+    key is made. Ids that are new to this process are looked up a few at a time, in turns by address, and slowly where
+    there is no such key (docs/adr/0014).
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, Lock]] = {}
+        self._known: dict[str, tuple[float, KeyCheck]] = {}
         self._unknown: dict[str, float] = {}  # apart, so that no flood of these drives out the others
         self._strangers = Turns(
             _STRANGERS, "requests with unknown keys", line=_STRANGERS_LINE, patience_s=_STRANGERS_PATIENCE_S
         )
 
-    def get(self, key_id: str, address: str, look_up: Callable[[str], Lock | None]) -> Lock | None:
-        """The lock of the key with this id, or None when there is none. Raises like `Turns.take`."""
-        until, lock = self._known.get(key_id, (0.0, None))
-        if lock and until > time.monotonic():
-            return lock
+    def get(self, key_id: str, address: str, look_up: Callable[[str], KeyCheck | None]) -> KeyCheck | None:
+        """The check of the key with this id, or None when there is no such key. Raises like `Turns.take`."""
+        until, check = self._known.get(key_id, (0.0, None))
+        if check and until > time.monotonic():
+            return check
         if self._unknown.get(key_id, 0.0) > time.monotonic():
             return None
-        if lock:
+        if check:
             return self._remembered(key_id, look_up(key_id))
         with self._strangers.held(address):
-            lock = self._remembered(key_id, look_up(key_id))
-            if lock is None:
+            check = self._remembered(key_id, look_up(key_id))
+            if check is None:
                 time.sleep(_UNKNOWN_S)
-            return lock
+            return check
 
-    def _remembered(self, key_id: str, lock: Lock | None) -> Lock | None:
+    def _remembered(self, key_id: str, check: KeyCheck | None) -> KeyCheck | None:
         until = time.monotonic() + REMEMBER_S
         for remembered in (self._known, self._unknown):
             if len(remembered) >= _REMEMBER_KEYS:
                 remembered.clear()
-        if lock:
-            self._known[key_id] = until, lock
+        if check:
+            self._known[key_id] = until, check
         else:
             self._known.pop(key_id, None)
             self._unknown[key_id] = until
-        return lock
+        return check
 
 
 def register(app: Flask, service: Service) -> None:
-    app.before_request(partial(_require_key, service, KnownLocks()))
+    app.before_request(partial(_require_key, service, KnownKeys()))
 
 
 def caller() -> Caller:
@@ -81,7 +83,7 @@ def caller() -> Caller:
     return asking
 
 
-def _require_key(service: Service, known: KnownLocks) -> None:
+def _require_key(service: Service, known: KnownKeys) -> None:
     """Raises `Unauthorized` unless the request has a good key or ticket, or is open to all. Unknown pages stay 404.
 
     Returns when it is the tenant's turn to be worked for.
@@ -105,28 +107,28 @@ def _is_preflight(service: Service) -> bool:
     return request.method == "OPTIONS" and bool(service.settings.cors_origins)
 
 
-def _admitted(service: Service, known: KnownLocks, ticket: str) -> Caller:
+def _admitted(service: Service, known: KnownKeys, ticket: str) -> Caller:
     """Who made the ticket. Raises `TicketRefused` unless it is one for this request."""
     shown = tickets.parse(ticket)
     job_id = ids.parse((request.view_args or {})["job_id"]) if request.endpoint == TICKETED else None
-    lock = _lock(service, known, shown.key_id) if shown and job_id else None
-    if not (shown and job_id and lock and shown.opens(service.settings.key_pepper, lock.caller, job_id)):
+    check = _looked_up(service, known, shown.key_id) if shown and job_id else None
+    if not (shown and job_id and check and shown.opens(service.settings.key_pepper, check.caller, job_id)):
         raise errors.TicketRefused("the ticket is not one for this, or has expired")
-    return lock.caller
+    return check.caller
 
 
-def _check(service: Service, known: KnownLocks, key: str) -> Caller:
+def _check(service: Service, known: KnownKeys, key: str) -> Caller:
     parts = keys.parse(key)
-    lock = _lock(service, known, parts[0]) if parts else None
-    found = lock.open(service.settings.key_pepper, parts[1]) if lock and parts else None
+    check = _looked_up(service, known, parts[0]) if parts else None
+    found = check.passed(service.settings.key_pepper, parts[1]) if check and parts else None
     if found is None:
         raise errors.Unauthorized("the key is not one of ours, or was revoked")
     return found
 
 
-def _lock(service: Service, known: KnownLocks, key_id: str) -> Lock | None:
-    def look_up(key_id: str) -> Lock | None:
+def _looked_up(service: Service, known: KnownKeys, key_id: str) -> KeyCheck | None:
+    def look_up(key_id: str) -> KeyCheck | None:
         with service.sessions.begin() as session:
-            return keys.lock(session, key_id)
+            return keys.key_check(session, key_id)
 
     return known.get(key_id, request.remote_addr or "", look_up)

@@ -12,7 +12,8 @@ from db import session
 from db.session import Sessions
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
-from tasks.models import catalog
+from tasks.models.catalog import Catalog
+from tasks.models.registry import Models
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import Ticket
@@ -60,8 +61,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         shared = settings.shared
         self.settings = settings
-        models = catalog.load(shared.catalog)
-        self.catalog = {name: model for name, model in models.items() if not model.missing}
+        self._models = Models(shared.catalog)
         self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE, lock_timeout_s=_LOCK_LIMIT_S)
         sessions = session.open_sessions(self.engine)
         self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
@@ -87,6 +87,11 @@ class Service:
         self.searches = Shares(_SEARCHES, "searches")
         self.receiving = Shares(_BODIES_ON_THE_WAY, "bodies on the way")
         self._large = Turns(_LARGE_BODIES, "large bodies", line=_LARGE_LINE, patience_s=_PATIENCE_S)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The models that jobs can ask for now. One request asks once, so that it sees one catalogue."""
+        return {name: model for name, model in self._models.current().items() if not model.missing}
 
     @property
     def refiller(self) -> Refiller:

@@ -23,6 +23,7 @@ from tasks import errors, failpoints, logs, stopping
 from tasks import settings as shared_settings
 from tasks.models import catalog
 from tasks.models.catalog import Model
+from tasks.models.registry import Models
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
@@ -166,7 +167,7 @@ def _queue_of(lanes: list[str]) -> str:
 
 
 def _entry(found: WorkerSettings, name: str) -> Model:
-    model = catalog.load(found.shared.catalog).get(name)
+    model = Models(found.shared.catalog).current().get(name)
     if model is None:
         raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
     return model

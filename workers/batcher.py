@@ -12,7 +12,7 @@ import structlog
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.models.engine import Engine
+from tasks.models.engine import Embedder
 from workers.quarantine import Quarantine, Run
 
 log = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ class Batcher:
     A text that was in a batch when the engine host died is embedded alone the next time. Thread-safe.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Embedder) -> None:
         self._engine = engine
         self._quarantine = Quarantine()
         self._changed = threading.Condition()

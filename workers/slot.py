@@ -8,7 +8,7 @@ from typing import Any
 from db.session import Sessions
 from tasks import errors
 from tasks.jobs.outcomes import Onward
-from tasks.models.engine import Engine
+from tasks.models.engine import Engine, Generator
 from tasks.queues import places
 from workers.attempt import Attempt
 from workers.batcher import Batcher
@@ -41,9 +41,9 @@ class Slot:
     _looked_at: float = field(default_factory=time.monotonic)
 
     @property
-    def loaded(self) -> Engine:
-        """The engine of a worker that has one, which its queues see to."""
-        assert self.engine is not None
+    def generator(self) -> Generator:
+        """The engine of a worker whose model writes, which its queues see to."""
+        assert isinstance(self.engine, Generator)
         return self.engine
 
     @property

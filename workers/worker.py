@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import redis
 
 from db.session import Sessions
-from tasks.models.engine import Engine
+from tasks.models.engine import Embedder, Engine
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
@@ -63,7 +63,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
-        self._batcher = Batcher(self.engine) if self.engine and self.embeds else None
+        self._batcher = Batcher(self.engine) if self.embeds and isinstance(self.engine, Embedder) else None
 
     def slot(self) -> Slot:
         """What an attempt may use while it runs in one of the slots."""

@@ -19,6 +19,7 @@ from cli.launcher import credentials, datafolder, embedded, leftovers, lineup, m
 from cli.launcher.hearts import SILENT_S, Hearts, Listener
 from tasks import errors
 from tasks.models import catalog
+from tasks.models.registry import Models
 
 # An early death may be an accident of starting; so many are a mistake that waiting won't mend.
 GIVE_UP_AFTER = 5
@@ -191,7 +192,7 @@ def refuse_taken(port: int, option: str) -> None:
 def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
     """The models of the catalogue, or those named in a comma-separated list. Raises `ClickException`."""
     try:
-        models = catalog.load(path)
+        models = Models(path).current()
     except errors.CatalogError as error:
         raise click.ClickException(str(error)) from error
     if wanted is None:

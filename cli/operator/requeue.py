@@ -8,7 +8,7 @@ from cli.operator import database
 from tasks import errors, ids
 from tasks.doors import retrying
 from tasks.doors.submitting import Desk
-from tasks.models import catalog
+from tasks.models.registry import Models
 
 
 @click.command()
@@ -32,7 +32,7 @@ def requeue(database_url: str, job: str, catalog_file: Path) -> None:
         raise click.UsageError(f"{job[:64]} is no job's id")
     with database.reached(database_url) as sessions:
         try:
-            accepted = retrying.requeue(Desk(sessions), catalog.load(catalog_file), job_id)
+            accepted = retrying.requeue(Desk(sessions), Models(catalog_file).current(), job_id)
         except errors.ForebayError as error:
             raise click.ClickException(str(error)) from error
     click.echo(ids.show(accepted.id))

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Engine, Finish, Params, Prompt, Request
+from tasks.models.engine import Delta, Finish, Generator, Params, Prompt, Request
 from workers import engines
 
 from . import probes
@@ -21,7 +21,7 @@ LENGTHS = (100, 200, 300, CONTEXT)
 GREEDY = Params(max_tokens=60, temperature=0.0, top_p=1.0, top_k=1, min_p=0.0, repetition_penalty=1.0, stop=(), seed=1)
 
 
-def ask(engine: Engine, prompt: Prompt, params: Params = GREEDY) -> str:
+def ask(engine: Generator, prompt: Prompt, params: Params = GREEDY) -> str:
     """The engine's whole answer to a prompt."""
     handle = engine.generate(Request(prompt, params))
     told: list[str] = []
@@ -36,7 +36,7 @@ def ask(engine: Engine, prompt: Prompt, params: Params = GREEDY) -> str:
         handle.close()
 
 
-def table(engine: Engine, asked: list[Probe]) -> tuple[list[str], list[tuple[Probe, str]]]:
+def table(engine: Generator, asked: list[Probe]) -> tuple[list[str], list[tuple[Probe, str]]]:
     """The lines of the table (markdown), and what was answered wrongly."""
     right, all_of = Counter[tuple[str, str, int]](), Counter[tuple[str, str, int]]()
     wrong: list[tuple[Probe, str]] = []
@@ -72,6 +72,7 @@ def main() -> None:
     told = parser.parse_args()
     model = Model("demo", "llamacpp", context=CONTEXT, slots=1, types=("chat",), file=told.file, options={"batch": 512})
     engine = engines.load(model, slots=1, threads=1)
+    assert isinstance(engine, Generator)
     try:
         lines, wrong = table(engine, probes.drawn(told.seed, told.count))
     finally:

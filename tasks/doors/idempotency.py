@@ -26,7 +26,7 @@ class Once:
 
 
 def fingerprint(*parts: Any) -> bytes:
-    """The same for the same request: its route, its fields in any order, the digests of its files."""
+    """A digest of the request: its route, its fields in whatever order they came, the digests of its files."""
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).digest()
 

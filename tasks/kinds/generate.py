@@ -25,8 +25,8 @@ class GenerateKind(Answering[Generation]):
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Generation]) -> Plan:
         del session, caller
         model = choosing.model_for(models, self.serves, asked.model)
-        choosing.refuse_what_it_cannot_do(model, asked.request.special())
         _refuse_what_cannot_fit(model, asked.request)
+        choosing.refuse_what_it_lacks(model, asked.request.given())
         return Plan(asked, stages.GENERATE, model.name, model.name)
 
     def compose(self, request: Generation, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:

@@ -92,19 +92,14 @@ class Generation:
         most = room if self.max_tokens is None else min(self.max_tokens, room)
         return Params(max_tokens=most, stop=self.stop, seed=seed, **drawn)
 
-    def special(self) -> list[str]:
-        """The paths of the parameters that are given and that not every engine can honour."""
-        asked, how = _known(_input(self)), _known(_params(self))
-        return [f"input.{name}" for name in asked if name in _SPECIAL] + [
-            f"params.{name}" for name in how if name in _SPECIAL
-        ]
+    def given(self) -> list[str]:
+        """The paths of all that is given, as a client of `/v1/jobs` writes them."""
+        stored = self.to_json()
+        return [f"input.{name}" for name in stored.input] + [f"params.{name}" for name in stored.params]
 
     def to_json(self) -> Stored:
         """The request as it is stored; what isn't given isn't there."""
         return Stored(input=_known(_input(self)), params=_known(_params(self)))
-
-
-_SPECIAL = frozenset({"prompt_ids", "tools", "tool_choice", "shape", "logprobs", "logit_bias", "choices"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class RagKind(Answering[Question]):
         collection that the tenant doesn't have."""
         chat = choosing.model_for(models, self.serves, asked.model)
         embedder = _embedder(session, models, caller, asked.request.collection)
-        choosing.refuse_what_it_cannot_do(chat, asked.request.answer.special())
+        choosing.refuse_what_it_lacks(chat, asked.request.answer.given())
         for model in (chat, embedder):
             choosing.refuse_what_cannot_fit(model, "input.question", asked.request.question)
         return Plan(asked, stages.RETRIEVE, embedder.name, chat.name)

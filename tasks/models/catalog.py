@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
+from tasks.models.capabilities import ENGINES, Capability
 
 # What stands where a model's name would, for work that needs none.
 CONTROL = "control"
@@ -43,6 +44,12 @@ class Model:
         """Whether its answers are vectors: then it gives nothing else."""
         return self.types == ("embed",)
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do on its engine."""
+        able = ENGINES.get(self.engine, frozenset())
+        return able & {Capability.EMBEDS} if self.embeds else able - {Capability.EMBEDS}
+
 
 Catalog = Mapping[str, Model]
 
@@ -72,7 +79,7 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong = [f"unknown key {key!r}" for key in entry if key not in known - {"name"}]
     wrong += [f"{key} is missing" for key in ("engine", "context", "slots", "types") if key not in entry]
     wrong += [f"{key} must be a whole number above 0" for key in ("context", "slots") if not _counts(entry.get(key, 1))]
-    wrong += _wrong_types(entry.get("types", ["generate"]))
+    wrong += _wrong_types(entry.get("types", ["generate"]), entry.get("engine"))
     wrong += [f"{key} must be a path" for key in ("file", "template") if not isinstance(entry.get(key, ""), str)]
     wrong += [
         f"{key} must be true or false" for key in ("default", "optional") if not isinstance(entry.get(key, False), bool)
@@ -89,12 +96,14 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     return Model(name=name, types=tuple(entry["types"]), **paths, **others)
 
 
-def _wrong_types(types: Any) -> list[str]:
+def _wrong_types(types: Any, engine: Any) -> list[str]:
     if not isinstance(types, list) or not types:
         return ["types must be a list with at least one type"]
     unknown = [f"unknown type {type!r}" for type in types if type not in TYPES]
     together = ["a model of the type embed serves no other"] * ("embed" in types and len(types) > 1)
-    return unknown + together
+    able = Capability.EMBEDS in ENGINES.get(engine, {Capability.EMBEDS}) if isinstance(engine, str) else True
+    unable = [f"{engine} gives no embeddings"] * ("embed" in types and not able)
+    return unknown + together + unable
 
 
 def _counts(value: Any) -> bool:

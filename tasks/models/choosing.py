@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from tasks import errors
 from tasks.models import catalog
+from tasks.models.capabilities import PARAMS
 from tasks.models.catalog import Catalog, Model
 
 # No vocabulary we know has a token of more bytes than this, so a prompt of more than context times as many can't fit.
@@ -25,18 +26,18 @@ def model_for(models: Catalog, type: str, name: str | None) -> Model:
     return named
 
 
-def refuse_what_it_cannot_do(model: Model, parameters: Iterable[str]) -> None:
-    """Raises `InvalidField` for the first of these parameters, by their paths, that the model's engine can't honour.
-
-    None can yet: whoever gives one is told so, rather than answered as if it weren't there.
-    """
-    for path in parameters:
-        raise errors.InvalidField(path, f"{model.name} can't do that")
-
-
 def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:
     """Raises `PromptTooLong` for texts that are too long together, whatever the model's vocabulary."""
     size, limit = sum(len(text.encode()) for text in texts), model.context * _TOKEN_BYTES
     if size > limit:
         message = f"{size} bytes can't fit into the {model.context} tokens of {model.name} (at most {limit} bytes)"
         raise errors.PromptTooLong(field, message)
+
+
+def refuse_what_it_lacks(model: Model, given: Iterable[str]) -> None:
+    """Raises `InvalidField` for the first of these parameters, by their paths, that the model can't heed."""
+    for path in given:
+        name = path.rpartition(".")[2]
+        wanted = PARAMS.get(name)
+        if wanted and wanted not in model.capabilities:
+            raise errors.InvalidField(path, f"{model.name} can't heed it: its engine has no {name}")

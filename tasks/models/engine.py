@@ -1,11 +1,17 @@
-"""What every engine can do: the port behind which a loaded model stands, whichever library loads it."""
+"""The ports behind which a loaded model stands, whichever library loads it.
+
+A model that writes is a `Generator`, one that embeds an `Embedder`; one in a process of its own is `Hosted`, as all
+are today. An engine has the methods of the ports that it claims, and what else it can do in its `capabilities`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.models.capabilities import Capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +116,35 @@ class Engine(Protocol):
     name: str
     slots: int
     context: int
-    batch_tokens: int  # how many tokens it embeds at a time
+    capabilities: frozenset[Capability]
+
+    def close(self) -> None:
+        """Frees the model. Idempotent."""
+
+
+@runtime_checkable
+class Hosted(Engine, Protocol):
+    """A model in a process of its own, the engine host, which may die or hang alone."""
 
     @property
     def incarnation(self) -> int:
         """Which engine host serves now: another number after every restart."""
+
+    def restart(self, lost: int, *, explained: bool = False) -> None:
+        """Replaces the lost incarnation, which is ended if it should still live; returns when it can be used.
+
+        Does nothing when it has been replaced already, so many may call at once. Raises `EngineUnusable` when the
+        engine died too often, can't be loaded, or is closed. `explained` says that a job has been found guilty of the
+        deaths so far: they no longer count towards too often.
+        """
+
+    def hang_up(self) -> None:
+        """Ends a hung engine host for certain; running generations raise `EngineLost`."""
+
+
+@runtime_checkable
+class Generator(Hosted, Protocol):
+    """A model that answers in words."""
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
@@ -137,25 +167,15 @@ class Engine(Protocol):
     def generate(self, request: Request) -> Handle:
         """Begins a generation. Raises `EngineGone` when the host was dead already."""
 
+
+@runtime_checkable
+class Embedder(Hosted, Protocol):
+    """A model that answers with vectors."""
+
+    batch_tokens: int  # how many tokens it embeds at a time
+
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """One vector of length 1 for each tokenised text: shape (n, d).
-
-        Raises `EngineLost` when the host died, `EngineRefused` when the model doesn't embed.
-        """
-
-    def restart(self, lost: int, *, explained: bool = False) -> None:
-        """Replaces the lost incarnation, which is ended if it should still live; returns when it can be used.
-
-        Does nothing when it has been replaced already, so many may call at once. Raises `EngineUnusable` when the
-        engine died too often, can't be loaded, or is closed. `explained` says that a job has been found guilty of the
-        deaths so far: they no longer count towards too often.
-        """
-
-    def hang_up(self) -> None:
-        """Ends a hung engine host for certain; running generations raise `EngineLost`."""
-
-    def close(self) -> None:
-        """Frees the model. Idempotent."""
+        """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""

@@ -1,4 +1,4 @@
-"""Celery as the messenger: one configuration for those who send and those who receive."""
+"""Celery as the messenger: one configuration for senders and receivers."""
 
 import uuid
 from typing import Any

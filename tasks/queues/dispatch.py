@@ -1,4 +1,4 @@
-"""Dispatch: after the commit, the wake-ups go out. Best effort and bounded in time; the sweep mends the rest."""
+"""Dispatch: after a commit, sends what moved into a window. Best effort, in bounded time; the sweep does the rest."""
 
 import threading
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ class Dispatcher:
         return self.send(tickets)
 
     def send(self, tickets: Iterable[Ticket]) -> bool:
-        """Sends until the broker fails once, which False tells: what is left then is the sweep's."""
+        """Sends the tickets in order. False when the broker failed: the rest is left to the sweep."""
         for ticket in tickets:
             failpoints.passed("dispatch.before_send")
             try:
@@ -51,14 +51,14 @@ class Dispatcher:
 
 
 class Refiller:
-    """Refills windows on a thread of its own: whoever made work or room only says so, and waits for nothing.
+    """Refills windows on a thread of its own, so that a request or a slot only asks for it and goes on.
 
-    What is asked for while a refill is under way is served by the next one, all together: otherwise every slot and
-    every request would queue for the window's lock. Thread-safe.
+    All that is asked for during a refill is served together by the next one. Otherwise every slot and every request
+    would wait in line for the window's lock (docs/adr/0005). Thread-safe.
     """
 
     def __init__(self, dispatcher: Dispatcher, gather_s: float = 0.0) -> None:
-        """`gather_s` is how long a wish waits for others, where nobody waits for it."""
+        """`gather_s`: delay before each refill, so that requests made meanwhile share it. 0 where a client waits."""
         self._dispatcher, self._gather_s = dispatcher, gather_s
         self._queues: set[str] = set()
         self._tickets: list[Ticket] = []
@@ -85,9 +85,9 @@ class Refiller:
             self.ask(queue)
 
     def run(self, gone: threading.Event) -> None:
-        """Serves until `gone` is set, and what was asked for by then. Whatever fails, the sweep mends it.
+        """Serves until `gone` is set, then once more. What fails is left to the sweep.
 
-        After a failure it is quiet for a second.
+        After a failure it pauses for a second.
         """
         while not gone.is_set():
             if self._asked.wait(_LOOK_S):

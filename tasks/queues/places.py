@@ -34,9 +34,9 @@ def wait(session: Session, job_id: uuid.UUID, lease_s: float) -> Wait | None:
 
 
 def slot_is_wanted(session: Session, queue: str, lane: str, tenant_id: uuid.UUID) -> bool:
-    """Whether a job of the tenant's that runs from the queue should give its slot back: one waits who has fewer slots.
+    """True when a running job of this tenant's should give its slot back: a tenant with fewer slots waits for one.
 
-    Only for a job of its own lane; a batch job gives way to interactive ones too.
+    A job gives way to waiting jobs of its own lane, a batch job to interactive ones too (docs/adr/0016).
     """
     lanes = ("interactive", "batch") if lane == "batch" else ("interactive",)
     return any(turns.less_served_waits(session, queue, other, tenant_id) for other in lanes)

@@ -29,7 +29,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """What a refill decides on: the living slots of a queue, what moves on them, and who waits."""
+    """What a refill decides on: a queue's slots on living workers, the jobs that move there, and whether any wait.
+
+    A job moves when it is dispatched or running.
+    """
 
     slots: int
     dispatched: int
@@ -40,18 +43,22 @@ class Occupancy:
 
     @property
     def room(self) -> int:
-        """How many jobs the window takes now. It is filled in gulps: half of it has to be empty first."""
+        """How many jobs may be dispatched now: none until at most half of the window (two for each slot) is occupied.
+
+        So one refill moves several jobs.
+        """
         return 2 * self.slots - self.dispatched if self.dispatched <= self.slots else 0
 
     @property
     def batch_room(self) -> int:
-        """How many of those may be batch work. Of several slots one stays free of it."""
+        """How many of those may be batch jobs. Of several slots one is kept free of them."""
         return max(0, min(self.room, max(1, self.slots - 1) - self.batch_moving))
 
     @property
     def long_room(self) -> int:
-        """How many may be in a stage that takes long. A quarter of several slots stays free of those, so that a query
-        finds one whatever is ingested beside it.
+        """How many may be in a stage that takes long. Of several slots a quarter is kept free of those.
+
+        So a query finds a slot whatever is ingested beside it.
         """
         return max(0, self.slots - max(self.slots > 1, self.slots // 4) - self.long_moving)
 
@@ -78,8 +85,8 @@ def admit(session: Session, job_id: uuid.UUID, queue: str, lane: str, lease_s: f
 def refill(session: Session, queue: str, lease_s: float) -> list[Ticket]:
     """Moves what has room into the window; the caller commits, then sends the tickets.
 
-    Call it after the commit of whatever made work or room. It looks without the lock first: who sees no room then
-    can rely on the claim that makes some to look again, later than this one's own commit.
+    Call it after each commit that made work or room. It looks without the lock first, and leaves it at that when there
+    is no room: the claim that makes room looks again, and that is later than this caller's commit (docs/adr/0005).
     """
     if not _look(session, queue, lease_s).worth_a_refill:
         return []

@@ -1,4 +1,4 @@
-"""Following streams: one thread a process reads them all and hands each event to who waits for it."""
+"""Following streams: one thread a process reads them all and hands each event to the readers that wait for it."""
 
 import collections
 import threading
@@ -107,7 +107,7 @@ class Subscription:
 
 @dataclass(slots=True)
 class _Followed:
-    """A stream under way: where reading stands, who listens, when it last gave something."""
+    """A stream under way: how far it was read, when it last gave something, and its readers."""
 
     cursor: Cursor
     heard_at: float = field(default_factory=time.monotonic)
@@ -172,7 +172,7 @@ class Follower:
         with self._lock:
             followed = self._followed.setdefault(subscription.job_id, _Followed(since))
             followed.subscriptions.add(subscription)
-            followed.cursor = min(followed.cursor, since)  # who has an event already skips it
+            followed.cursor = min(followed.cursor, since)  # a reader that has an event already skips it
             wake, self._wake_due = not self._wake_due, True
         self._work.set()
         if self._stopped:
@@ -182,7 +182,7 @@ class Follower:
         return subscription
 
     def _wake(self) -> None:
-        """Ends the read under way, so that the next one has the new stream too. One wake serves all who are due."""
+        """Ends the read under way, so that the next one has the new stream too. One wake serves all new readers."""
         try:
             self._client.xadd(self._wake_key, {"w": "1"}, maxlen=1)
             self._client.expire(self._wake_key, 60)
@@ -233,7 +233,7 @@ class Follower:
             followed = self._followed.get(job_id)
             if followed is None:
                 return
-            if followed.cursor == read_from:  # else a subscriber who came meanwhile wants it read again
+            if followed.cursor == read_from:  # else a reader came meanwhile and needs it read again
                 followed.cursor = last
             followed.heard_at = time.monotonic()
             subscriptions = list(followed.subscriptions)
@@ -263,7 +263,7 @@ class Follower:
 
 
 def _parsed(job_id: uuid.UUID, raw: Any) -> list[StreamedEntry]:
-    """The entries; none of what nobody of us wrote, so that one stream silences no other."""
+    """The entries, or none where one can't be read: a foreign entry in one stream must not silence the others."""
     try:
         return stream.parse(raw)
     except (ValueError, KeyError) as error:

@@ -60,7 +60,7 @@ class Transcript:
         return Spent(prompt, sum(delta.spent.completion for delta, _ in self.deltas))
 
     def exact(self) -> tuple[tuple[int, ...], str]:
-        """The longest beginning of the answer of which every token id is known: those ids, and their text."""
+        """The longest beginning of the answer in which every token's id is known: the ids, and their text."""
         ids: list[int] = []
         text: list[str] = []
         for delta, token_ids in self.deltas:

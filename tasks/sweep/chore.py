@@ -32,7 +32,7 @@ class Sweep:
     def begin(self) -> Iterator[Session]:
         """A transaction in which a statement that waits for a lock for half a second fails.
 
-        Whoever has waited for a lock for longer would judge heartbeats by a clock that went on meanwhile.
+        After a longer wait a chore would judge heartbeats by a clock that had gone on meanwhile (docs/adr/0006).
         """
         with self.sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '500ms'"))

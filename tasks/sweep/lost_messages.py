@@ -39,7 +39,7 @@ def send_again(sweep: Sweep) -> FollowUp:
 
 
 def _sent(session: Session) -> dict[str, Sequence[Ticket]]:
-    """Those whose message should have been taken by now, by queue, the oldest first."""
+    """By queue, the dispatched jobs whose message a worker should have taken by now, the oldest first."""
     by_queue: dict[str, list[Ticket]] = {}
     for job_id, queue, lane in windows.sent_before(session, SETTLE_S):
         by_queue.setdefault(queue, []).append(Ticket(job_id, broker.lane(queue, lane)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.conftest import ROOT
+from tests.support.platform import ROOT
 
 LIMIT_S = 30.0
 AGAIN_S = 5.0  # of silence, after which what was typed counts as lost

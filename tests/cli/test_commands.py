@@ -18,7 +18,8 @@ from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tests import tables
-from tests.conftest import Stack, without_embedding_model
+from tests.support.catalogs import without_embedding_model
+from tests.support.platform import Stack
 
 
 def forebay(*argv: str, stdin: str | None = None, **env: str) -> Result:
@@ -57,7 +58,7 @@ def test_submit_says_when(asked: dict[str, str]) -> None:
 
 def test_requeue_is_an_operators_and_only_of_what_may_be(stack: Stack, asked: dict[str, str]) -> None:
     """A job that took workers with it runs once more under a new id; one that succeeded is refused."""
-    options = ["--catalog", str(stack.data.parent / "catalog.toml"), "--data", str(stack.data)]
+    options = ["--catalog", str(stack.catalog), "--data", str(stack.data)]
     with Client(stack.url, stack.key) as client:
         job = client.submit({"type": "generate", "model": "echo", "input": {"prompt": "one two"}})
         client.end(job["id"])

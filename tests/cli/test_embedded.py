@@ -12,15 +12,16 @@ import pytest
 import redis
 
 from cli.launcher import embedded, processes
+from tests.support.waiting import until
 
-from .test_processes import is_gone, wait_for
+from .test_processes import is_gone, tended
 
 
 def start(folder: Path, make: Callable[[Path], embedded.Server]) -> tuple[processes.Supervisor, embedded.Server]:
     server = make(folder)
     supervisor = processes.Supervisor(folder, folder / "run.json", print)
     supervisor.start(server.spec)
-    wait_for(lambda: server.answers(supervisor.pid(server.spec.name)), supervisor)
+    tended(supervisor, lambda: server.answers(supervisor.pid(server.spec.name)))
     return supervisor, server
 
 
@@ -31,7 +32,7 @@ def kill_all(supervisor: processes.Supervisor, name: str) -> None:
     for process in family:
         os.kill(process.pid, signal.SIGKILL)
     supervisor.stop(name)  # nothing is left to stop: this only takes note of it
-    wait_for(lambda: all(is_gone(process.pid) for process in family))
+    until(lambda: all(is_gone(process.pid) for process in family))
 
 
 def test_postgres_killed_with_all_its_processes_keeps_what_was_committed(tmp_path: Path) -> None:

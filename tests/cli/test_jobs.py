@@ -15,27 +15,12 @@ from db.session import Sessions
 from tasks.keys import Caller
 from tests import hooks, tables
 from tests.cli.terminal import terminal
-from tests.conftest import Stack, forebay_up, free_port
+from tests.support import catalogs
+from tests.support.platform import Stack, forebay_up, free_port
 
-SERVED = """
-[echo]
-engine = "echo"
-context = 4096
-slots = 2
-types = ["generate"]
-"""
+SERVED = catalogs.echo(types="generate", slots=2)
 # Slow enough that what runs on them is handed back when everything stops.
-GONE = "".join(
-    f"""
-[{name}]
-engine = "echo"
-context = 4096
-slots = 2
-types = ["generate"]
-options = {{ token_s = 0.1 }}
-"""
-    for name in ("old", "older")
-)
+GONE = "".join(catalogs.echo(name, "generate", slots=2, options={"token_s": 0.1}) for name in ("old", "older"))
 
 
 def forebay(*argv: str, **env: str) -> Result:
@@ -120,18 +105,15 @@ def test_somebody_at_a_terminal_is_asked_first(sessions: Sessions, caller: Calle
 
 def test_jobs_of_a_model_that_left_wait_until_it_is_back_or_they_are_ended(tmp_path: Path) -> None:
     """Whoever removes a model from the catalogue loses no job by it."""
-    catalog, data = tmp_path / "catalog.toml", tmp_path / "data"
+    data = tmp_path / "data"
     prompt = " ".join(f"word{number}" for number in range(60))
     request: dict[str, Any] = {"type": "generate", "input": {"prompt": prompt}, "params": {"temperature": 0}}
-    catalog.write_text(SERVED + GONE)
-    with forebay_up(data, catalog) as stack, Client(stack.url, stack.key) as http:
+    with forebay_up(data, SERVED + GONE) as stack, Client(stack.url, stack.key) as http:
         kept, ended = (http.submit(request | {"model": name})["id"] for name in ("old", "older"))
-    catalog.write_text(SERVED)
-    with forebay_up(data, catalog) as stack, Client(stack.url, stack.key) as http:
+    with forebay_up(data, SERVED) as stack, Client(stack.url, stack.key) as http:
         assert forebay("jobs", "end", "--model", "older", "--data", str(data)).stdout == "1 ended\n"
         assert http.end(ended)["error"]["code"] == "model_removed"
         assert http.get(kept)["status"] == "queued"
-    catalog.write_text(SERVED + GONE)
-    with forebay_up(data, catalog) as stack, Client(stack.url, stack.key) as http:
+    with forebay_up(data, SERVED + GONE) as stack, Client(stack.url, stack.key) as http:
         assert http.end(kept)["result"]["text"] == prompt
         assert http.get(ended)["status"] == "failed"

@@ -11,7 +11,7 @@ import pytest
 from cli.launcher import fitting, modelfiles
 from tasks.models import catalog
 from tasks.models.catalog import Model
-from tests.conftest import EMBEDDING_MODEL, without_embedding_model
+from tests.support.catalogs import EMBEDDING_MODEL, without_embedding_model
 from tests.workers import files
 from tests.workers.runs import MODEL
 

@@ -1,6 +1,5 @@
 """`forebay models check`, on the demo model and on what is none."""
 
-import time
 from pathlib import Path
 
 import psutil
@@ -9,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from tasks.models import catalog
+from tests.support.waiting import until
 from tests.workers import files
 from tests.workers.runs import MODEL
 
@@ -105,10 +105,7 @@ def test_engine_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Path)
     binary.chmod(0o755)
     answer = check(MODEL.file or Path(), "--limit", "3", "--binary", str(binary))
     assert "llamacpp       no: it takes more than 3 s" in answer.stdout
-    deadline = time.monotonic() + 10
-    while _alive(binary):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not _alive(binary))
 
 
 def _alive(binary: Path) -> list[int]:

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import psutil
 import pytest
 
 from cli.launcher import leftovers, processes
+from tests.support.waiting import until
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = (
@@ -26,13 +26,14 @@ def spec(tmp_path: Path, code: str, name: str = "one", **more: object) -> proces
     return processes.Spec(name, (sys.executable, "-c", code), {}, tmp_path, **more)  # type: ignore[arg-type]
 
 
-def wait_for(met: Callable[[], object], supervisor: processes.Supervisor | None = None) -> None:
-    deadline = time.monotonic() + 20
-    while not met():
-        assert time.monotonic() < deadline, "it did not happen"
-        if supervisor is not None:
-            supervisor.tend()
-        time.sleep(0.02)
+def tended(supervisor: processes.Supervisor, met: Callable[[], object]) -> None:
+    """Waits, and has the supervisor tend its processes meanwhile."""
+
+    def look() -> object:
+        supervisor.tend()
+        return met()
+
+    until(look)
 
 
 def is_gone(pid: int) -> bool:
@@ -59,7 +60,7 @@ def test_process_killed_is_started_again(supervisor: processes.Supervisor, tmp_p
     supervisor.start(spec(tmp_path, SLEEP))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: supervisor.pid("one") != first, supervisor)
+    tended(supervisor, lambda: supervisor.pid("one") != first)
     assert supervisor.deaths("one") == 1
     assert said == ["one was ended by SIGKILL, starting it again in 0.25 s"]
 
@@ -69,7 +70,7 @@ def test_process_dying_at_once_is_started_ever_more_seldom(
 ) -> None:
     """Each death in a row doubles the wait before the next start."""
     supervisor.start(spec(tmp_path, "raise SystemExit(3)"))
-    wait_for(lambda: supervisor.deaths("one") == 3, supervisor)
+    tended(supervisor, lambda: supervisor.deaths("one") == 3)
     assert said == [f"one exited with status 3, starting it again in {delay} s" for delay in ("0.25", "0.5", "1")]
 
 
@@ -84,7 +85,7 @@ def test_process_that_lived_long_enough_is_started_again_soon(
     """A long life makes earlier deaths forgotten."""
     monkeypatch.setattr(processes, "SETTLED_AFTER_S", 0.0)
     supervisor.start(spec(tmp_path, "raise SystemExit(3)"))
-    wait_for(lambda: supervisor.deaths("one") == 3, supervisor)
+    tended(supervisor, lambda: supervisor.deaths("one") == 3)
     assert {sentence.rpartition(" in ")[2] for sentence in said} == {"0.25 s"}
 
 
@@ -100,9 +101,9 @@ def test_process_that_cannot_be_started_now_is_tried_again(
     logs.rename(away)
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: any("one can't be started, trying again in 0.1 s" in line for line in said), supervisor)
+    tended(supervisor, lambda: any("one can't be started, trying again in 0.1 s" in line for line in said))
     away.rename(logs)
-    wait_for(lambda: supervisor.pid("one") != first, supervisor)
+    tended(supervisor, lambda: supervisor.pid("one") != first)
     second = supervisor.pid("one")
     logs.rename(away)
     supervisor.stop("one")
@@ -112,7 +113,7 @@ def test_process_that_cannot_be_started_now_is_tried_again(
 def test_process_with_an_end_is_not_started_again(supervisor: processes.Supervisor, tmp_path: Path) -> None:
     """What runs once and succeeds is no longer kept."""
     supervisor.start(spec(tmp_path, "", once=True))
-    wait_for(lambda: not supervisor.keeps("one"), supervisor)
+    tended(supervisor, lambda: not supervisor.keeps("one"))
 
 
 def test_process_with_an_end_that_fails_is_tried_again(supervisor: processes.Supervisor, tmp_path: Path) -> None:
@@ -124,13 +125,13 @@ def test_process_with_an_end_that_fails_is_tried_again(supervisor: processes.Sup
             once=True,
         )
     )
-    wait_for(lambda: not supervisor.keeps("one"), supervisor)
+    tended(supervisor, lambda: not supervisor.keeps("one"))
 
 
 def test_stop_of_a_deaf_process_kills_it(supervisor: processes.Supervisor, tmp_path: Path, said: list[str]) -> None:
     """What ignores its stop signal is killed after its limit."""
     supervisor.start(spec(tmp_path, STUBBORN, stop_limit_s=0.2))
-    wait_for(lambda: "deaf" in supervisor.log("one").read_text())
+    until(lambda: "deaf" in supervisor.log("one").read_text())
     pid = supervisor.pid("one")
     supervisor.stop("one")
     assert is_gone(pid)
@@ -141,19 +142,19 @@ def test_stop_of_a_deaf_process_kills_it(supervisor: processes.Supervisor, tmp_p
 def test_what_a_process_started_ends_with_it(supervisor: processes.Supervisor, tmp_path: Path, end: str) -> None:
     """Neither a stop nor a death leaves a grandchild behind."""
     supervisor.start(spec(tmp_path, WITH_CHILD))
-    wait_for(lambda: supervisor.log("one").read_text().endswith("\n"))
+    until(lambda: supervisor.log("one").read_text().endswith("\n"))
     grandchild = int(supervisor.log("one").read_text())
     if end == "stop":
         supervisor.stop("one")
     else:
         os.kill(supervisor.pid("one"), signal.SIGKILL)
-    wait_for(lambda: is_gone(grandchild), supervisor)
+    tended(supervisor, lambda: is_gone(grandchild))
 
 
 LAUNCHER = """
 import sys, time
 from pathlib import Path
-from cli import processes
+from cli.launcher import processes
 folder = Path(sys.argv[1])
 supervisor = processes.Supervisor(folder, folder / "run.json", print)
 sleep = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -172,7 +173,7 @@ def test_launcher_killed_takes_its_processes_along(tmp_path: Path) -> None:
         child = int(launcher.stdout.readline())
         assert not is_gone(child)
         launcher.kill()
-    wait_for(lambda: is_gone(child))
+    until(lambda: is_gone(child))
 
 
 def test_leftover_noted_is_ended(supervisor: processes.Supervisor, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from cli.launcher import processes, rotation
-from tests.cli.test_processes import spec, wait_for
+from tests.cli.test_processes import spec, tended
 
 WRITER = """
 import itertools, time
@@ -27,7 +27,7 @@ def test_process_that_keeps_writing_goes_on_in_the_emptied_log(tmp_path: Path) -
     supervisor.start(spec(tmp_path, WRITER))
     log = supervisor.log("one")
     try:
-        wait_for(lambda: log.exists() and everything(log)[-1:] > ["0004000"], supervisor)
+        tended(supervisor, lambda: log.exists() and everything(log)[-1:] > ["0004000"])
     finally:
         supervisor.stop("one")
     assert sorted(path.name for path in tmp_path.glob("one.log*")) == ["one.log", *(f"one.log.{n}" for n in (1, 2, 3))]
@@ -48,7 +48,7 @@ def test_short_log_is_left_alone(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from cli import rotation
+from cli.launcher import rotation
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
 rotation.trim(Path(sys.argv[1]), limit_bytes=100)

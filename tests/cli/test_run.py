@@ -9,7 +9,7 @@ from cli.client.client import Client
 from cli.main import main
 from tests.cli.standin import StandIn, standing_in
 from tests.cli.terminal import END, INTERRUPT, terminal
-from tests.conftest import Stack
+from tests.support.platform import Stack
 
 CHATTY = {"id": "chatty", "types": ["generate", "chat"]}
 TERSE = {"id": "terse", "types": ["generate"]}

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from tests.conftest import Stack, free_port
+from tests.support.platform import Stack, free_port
 
 PARTS = {"postgres": "ok", "redis": "ok", "workers": {"one": 2, "other": 0}}
 

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from cli.launcher import credentials, datafolder, leftovers, processes, up
-from tests.conftest import free_port
+from tests.support.platform import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -91,7 +91,7 @@ def test_jobs_of_models_that_left_are_told_with_what_to_do() -> None:
 
 
 def test_secrets_are_made_once_and_only_ours(tmp_path: Path) -> None:
-    """The same secrets at every start, in a file nobody else may read."""
+    """Secrets stay what they are at every start, in a file nobody else may read."""
     path = tmp_path / "secrets.json"
     made = credentials.open_or_make(path)
     assert credentials.open_or_make(path) == made

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from random import Random
 
 import click
 from rich.console import Console
@@ -24,23 +25,33 @@ from tests.faults.subjects import SUBJECTS
 
 @click.command(help=__doc__)
 @click.option("--rows", "names", default=",".join(rows.ALL), help="Which, by number; all when not given.")
+@click.option("--drawn", default="", help="Further rows, of which the first seed draws some.")
+@click.option("--draw", default=0, show_default=True, help="How many of those.")
 @click.option("--seeds", default="1", show_default=True, help="Each row is played with each.")
 @click.option("--model", type=click.Choice(list(SUBJECTS)), default="demo", show_default=True, help="The real one.")
 @click.option("--short", is_flag=True, help="Fewer injections.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where logs and histories are kept.")
-def main(names: str, seeds: str, model: str, short: bool, folder: Path | None) -> None:
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in chosen if name not in rows.ALL]:
-        raise click.UsageError(f"--rows {','.join(unknown)}: there are {', '.join(rows.ALL)}")
+def main(names: str, drawn: str, draw: int, seeds: str, model: str, short: bool, folder: Path | None) -> None:
+    numbers = [int(seed) for seed in seeds.split(",")]
+    further = _known(drawn)
+    chosen = _known(names) + Random(numbers[0]).sample(further, min(draw, len(further)))
     subject = SUBJECTS[model]
     if not subject.file.is_file():
         raise click.UsageError(f"--model {model}: there is no {subject.file}; `make {model}` fetches it")
-    numbers = [int(seed) for seed in seeds.split(",")]
     console = Console(width=max(200, Console().width))
+    console.print(f"seeds {seeds}: {', '.join(chosen)}")
     with tempfile.TemporaryDirectory(prefix="forebay-faults-", ignore_cleanup_errors=True) as temporary:
         rig = Rig((folder or Path(temporary)) / f"{time.time_ns()}", subject)
         broken = _play(console, rig, chosen, numbers, short)
     sys.exit(1 if broken else 0)
+
+
+def _known(names: str) -> list[str]:
+    """Rows by their numbers, separated by commas. Raises `UsageError`."""
+    found = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in found if name not in rows.ALL]:
+        raise click.UsageError(f"{','.join(unknown)}: there are {', '.join(rows.ALL)}")
+    return found
 
 
 def _play(console: Console, rig: Rig, chosen: list[str], seeds: list[int], short: bool) -> bool:

@@ -125,10 +125,18 @@ class Follower(threading.Thread):
     def heard_at(self) -> float:
         return self.events[-1][0] if self.events else 0.0
 
-    def numbers(self) -> list[int]:
-        """Of the events that count: those since the last `restarted` that has no number, and all is told anew."""
+    def heard(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """The events that count: those since the last `restarted` that has no number, and all is told anew."""
         anew = [i + 1 for i, (_, number, type, _) in enumerate(self.events) if type == "restarted" and number == 0]
-        return [number for _, number, _, _ in self.events[max(anew, default=0) :]]
+        return [event[1:] for event in self.events[max(anew, default=0) :]]
+
+    def numbers(self) -> list[int]:
+        return [number for number, _, _ in self.heard()]
+
+    def lacks(self) -> bool:
+        """Whether any number is missing below the highest."""
+        told = set(self.numbers())
+        return told != set(range(1, len(told) + 1))
 
     def tokens_seen(self) -> int:
         return sum(type == "delta" for _, _, type, _ in self.events)

@@ -17,9 +17,10 @@ import redis
 
 from benchmarks import random_gguf, stacks
 from cli.launcher import credentials, embedded, lineup, processes
-from tests.conftest import EMBEDDING_MODEL, free_port
 from tests.faults.proxy import Proxy
 from tests.faults.subjects import Subject
+from tests.support import catalogs
+from tests.support.platform import RECEIVERS_HERE, free_port
 
 LIMIT_S = 120.0
 POLL_S = 0.02
@@ -28,37 +29,6 @@ ECHO_SLOTS, FAST_SLOTS, RANDOM_SLOTS, EMBED_SLOTS = 4, 8, 4, 16
 # Models of random weights, by the way each cuts a text before it looks for tokens.
 RANDOM = {f"random-{pre}": pre for pre in ("tekken", "gpt-4o", "deepseek-v3", "hunyuan-dense", "default")}
 RANDOM_CONTEXT = random_gguf.SHAPES["long"].context  # a prompt of a million bytes is not refused at the door
-
-_LLAMACPP = """
-[{name}]
-engine = "llamacpp"
-file = "{file}"
-context = {context}
-slots = {slots}
-types = {types}
-"""
-_ECHO = f"""
-[{ECHO}]
-engine = "echo"
-context = 4096
-slots = {ECHO_SLOTS}
-types = ["generate", "chat"]
-options = {{ token_s = 0.02, prompt_token_s = 0.001 }}
-
-[{FAST}]
-engine = "echo"
-context = 4096
-slots = {FAST_SLOTS}
-types = ["generate", "chat"]
-
-[{EMBED}]
-engine = "llamacpp"
-file = "{EMBEDDING_MODEL}"
-context = 512
-slots = {EMBED_SLOTS}
-types = ["embed"]
-optional = true
-"""
 
 
 def fresh_connections(url: str, key: str) -> httpx.Client:
@@ -112,6 +82,7 @@ class Rig:
             "FOREBAY_KEY_PEPPER": known.pepper,
             "FOREBAY_WEBHOOK_KEY": known.webhook_key,
             "PYTHONUNBUFFERED": "1",
+            **RECEIVERS_HERE,
         }
         self.run(lineup.prepare(secrets, self.env))
         self.key = credentials.read(secrets).key or ""
@@ -271,13 +242,20 @@ class Rig:
 
     def _catalog(self) -> str:
         subject = self.subject
-        demo = _LLAMACPP.format(
-            name=DEMO, file=subject.file, context=subject.context, slots=subject.slots, types=["generate", "chat"]
+        template = {"template": str(subject.template)} if subject.template else {}
+        demo = {"context": subject.context, "slots": subject.slots, "file": str(subject.file), "default": True}
+        sizes = {"context": RANDOM_CONTEXT, "slots": RANDOM_SLOTS}
+        models = (
+            catalogs.model(DEMO, "llamacpp", "generate chat", **demo, **template),
+            catalogs.echo(ECHO, slots=ECHO_SLOTS, options={"token_s": 0.02, "prompt_token_s": 0.001}),
+            catalogs.echo(FAST, slots=FAST_SLOTS),
+            catalogs.embedder(EMBED, slots=EMBED_SLOTS),
+            *(
+                catalogs.model(name, "llamacpp", "generate", file=str(self.random_file(name)), **sizes)
+                for name in RANDOM
+            ),
         )
-        demo += f'template = "{subject.template}"\n' if subject.template else ""
-        sizes = {"context": RANDOM_CONTEXT, "slots": RANDOM_SLOTS, "types": ["generate"]}
-        others = (_LLAMACPP.format(name=name, file=self.random_file(name), **sizes) for name in RANDOM)
-        return "\n".join((demo + "default = true", _ECHO, *others))
+        return "\n".join(models)
 
     def _slots(self, model: str) -> int:
         known = {DEMO: self.subject.slots, ECHO: ECHO_SLOTS, FAST: FAST_SLOTS, EMBED: EMBED_SLOTS}

@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 from models.gemma import weights
-from tests.conftest import ROOT
+from tests.support.platform import ROOT
 from workers.engines import gguf
 
 _SPECIAL = (2, 3)  # unknown and control: llama.cpp, include/llama.h, `llama_token_type`

@@ -8,7 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import Stack, without_embedding_model
+from tests.support.catalogs import without_embedding_model
+from tests.support.events import told
+from tests.support.platform import Stack
 from tests.workers import papers
 
 FACTS = "The code of the harbour is 19.\n\nClara works as a nurse.\n\nThe boat costs 42 coins."
@@ -19,8 +21,7 @@ pytestmark = without_embedding_model
 
 @pytest.fixture(scope="module")
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {stack.key}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=70) as client:
+    with httpx.Client(base_url=stack.url, headers=stack.headers, timeout=70) as client:
         yield client
 
 
@@ -40,9 +41,9 @@ def facts(http: httpx.Client) -> str:
     form = {"collection": "facts", "metadata": '{"kind": "file"}'}
     sent = http.post("/v1/documents", data=form, files=[("file", file) for file in files.items()])
     filed = ended(http, accepted(sent))
-    told = {document["filename"]: document for document in filed["result"]["documents"]}
-    assert [told[name]["status"] for name in files] == ["ready", "ready", "ready", "ready", "failed"]
-    assert told["broken.pdf"]["error"]["code"] == "unreadable_document"
+    files_told = {document["filename"]: document for document in filed["result"]["documents"]}
+    assert [files_told[name]["status"] for name in files] == ["ready", "ready", "ready", "ready", "failed"]
+    assert files_told["broken.pdf"]["error"]["code"] == "unreadable_document"
     return "facts"
 
 
@@ -56,7 +57,7 @@ def ended(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_embeddings_come_as_numbers_or_as_base64(http: httpx.Client) -> None:
-    """The same float32 either way; lists and the stream's last event only link to them."""
+    """Numbers or base64 hold one and the same float32; lists and the stream's last event only link to them."""
     job = accepted(http.post("/v1/jobs", json={"type": "embed", "input": {"texts": ["a cat", "a feline", "shares"]}}))
     record = ended(http, job)
     assert record["usage"] == {"prompt_tokens": 12, "completion_tokens": 0}
@@ -101,8 +102,8 @@ def test_question_is_answered_from_the_documents(http: httpx.Client, facts: str)
     assert record["result"]["text"] == "The code of the harbour is 19."
     assert FACTS in [passage["text"] for passage in record["result"]["passages"]]
     assert record["usage"]["embedding_tokens"] == 10
-    events = [line[7:] for line in http.get(job["links"]["events"]).text.splitlines() if line.startswith("event: ")]
-    assert events[:3] == ["started", "passages", "delta"]
+    events = told(http.get(job["links"]["events"]).text)
+    assert [event.type for event in events[:3]] == ["started", "passages", "delta"]
 
 
 def test_question_to_an_unknown_collection_is_refused(http: httpx.Client) -> None:

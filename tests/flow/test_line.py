@@ -1,16 +1,15 @@
 """The whole line, from HTTP to the record, on the demo model by both libraries and the echo engine."""
 
-import json
 import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
-from tests.conftest import Stack
+from tests.support.events import read
+from tests.support.platform import Stack
 
 QUESTION = "Context: The code of the harbour is 19.\nQuestion: What is the code of the harbour?"
 EITHER = pytest.mark.parametrize("model", ["demo-chat", "demo-ct"])
@@ -18,8 +17,7 @@ EITHER = pytest.mark.parametrize("model", ["demo-chat", "demo-ct"])
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {stack.key}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=70) as client:
+    with httpx.Client(base_url=stack.url, headers=stack.headers, timeout=70) as client:
         yield client
 
 
@@ -35,9 +33,7 @@ def ended(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 def events(http: httpx.Client, job: dict[str, Any]) -> list[tuple[str, Any]]:
     with http.stream("GET", job["links"]["events"]) as answer:
-        lines = list(answer.iter_lines())
-    names = [line[7:] for line in lines if line.startswith("event: ")]
-    return list(zip(names, (json.loads(line[6:]) for line in lines if line.startswith("data: ")), strict=True))
+        return [(event.type, event.data) for event in read(answer.iter_lines())]
 
 
 @EITHER
@@ -85,8 +81,7 @@ def test_job_cancelled_in_its_prompt_is_charged_what_was_evaluated(http: httpx.C
     """As far as its last `progress` told, not the whole prompt."""
     job = submit(http, type="generate", model="echo", input={"prompt": "word " * 3000})
     with http.stream("GET", job["links"]["events"]) as answer:
-        lines = answer.iter_lines()
-        told = next(json.loads(next(lines)[6:]) for line in lines if line == "event: progress")
+        told = next(event.data for event in read(answer.iter_lines()) if event.type == "progress")
         cancelled = http.post(job["links"]["cancel"]).json()
     assert told["total"] == 3000
     assert told["done"] <= cancelled["usage"]["prompt_tokens"] < 3000
@@ -158,8 +153,7 @@ def test_dead_engine_host_costs_a_pause_and_the_next_job_is_served(http: httpx.C
     }
     whole = ended(http, submit(http, **asked, params={"temperature": 0}))
     jobs = [submit(http, **asked, params={"temperature": 0}) for _ in range(6)]
-    note = json.loads((stack.data / "run.json").read_text())
-    worker = psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == "worker-demo-ct"))
+    worker = stack.started("worker-demo-ct")
     for host in worker.children():
         host.send_signal(signal.SIGSEGV)
     assert [ended(http, job)["result"] for job in jobs] == [whole["result"]] * 6

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli.client.client import Client
-from tests.conftest import Stack
+from tests.support.platform import Stack
 
 LONG = "word " * 2000  # forty seconds of the echo model's
 

@@ -5,102 +5,25 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psutil
 import psycopg
 import pytest
 import redis
 from psycopg import sql
 
-from tests.conftest import ROOT, Stack, forebay_up, free_port
+from tests.flow.conftest import Walled
+from tests.support.platform import ROOT
+from tests.support.waiting import until
 
-CATALOG = """
-[chat]
-engine = "echo"
-context = 256
-slots = 4
-types = ["generate", "chat"]
-default = true
-
-[embedder]
-engine = "echo"
-context = 256
-slots = 8
-types = ["embed"]
-default = true
-"""
-FUZZ_S = 25
-LIMIT_S = 30
+FUZZ_S = float(os.environ.get("FUZZ_S", "8"))  # minutes of it by `make fuzz`
+FUZZ_SEED = os.environ.get("FUZZ_SEED", "1")
 # Where what tenants say may be; what is in Redis expires, which the test brings forward.
 TABLES_OF_TENANTS = {
     "jobs", "job_inputs", "job_outputs", "collections", "documents", "document_texts", "chunks",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Walled:
-    """A platform with Flower, a client of its API, and one of Flower's with its password."""
-
-    stack: Stack
-    http: httpx.Client
-    flower: httpx.Client
-
-    def process(self, name: str) -> psutil.Process:
-        note = json.loads((self.stack.data / "run.json").read_text())
-        return psutil.Process(next(entry["pid"] for entry in note["processes"] if entry["name"] == name))
-
-    def setting(self, name: str) -> str:
-        return self.process("api").environ()[name]
-
-    def ended(self, **job: Any) -> dict[str, Any]:
-        answer = self.http.post("/v1/jobs", json=job)
-        assert answer.status_code == 202, answer.text
-        return self.wait(answer)
-
-    def wait(self, accepted: httpx.Response) -> dict[str, Any]:
-        return dict(self.http.get(accepted.json()["links"]["self"], params={"wait": 60}).json())
-
-
-@pytest.fixture(scope="module")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walled]:
-    folder, port = tmp_path_factory.mktemp("walled"), free_port()
-    catalog = folder / "catalog.toml"
-    catalog.write_text(CATALOG)
-    with forebay_up(folder / "data", catalog, "--flower-port", str(port)) as stack:
-        headers = {"Authorization": f"Bearer {stack.key}"}
-        secrets = json.loads((stack.data / "secrets.json").read_text())
-        login = ("forebay", secrets["flower_password"])
-        with (
-            httpx.Client(base_url=stack.url, headers=headers, timeout=70) as http,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=login, timeout=20) as flower,
-        ):
-            yield Walled(stack, http, flower)
-
-
-def eventually(told: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not told():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/workers").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def nodes(walled: Walled) -> list[str]:
-    """The workers that answered when Flower asked them."""
-    return list(walled.flower.get("/api/workers", params={"refresh": True}).json())
 
 
 def shown(walled: Walled) -> str:
@@ -119,9 +42,9 @@ def say_everywhere(walled: Walled, word: str) -> None:
     assert too_long["status"] == "failed"
     assert word not in json.dumps(too_long["error"])
     texts = [{"text": f"{word} one", "title": word, "metadata": note}]
-    walled.wait(http.post("/v1/documents", json={"collection": word, "documents": texts}))
+    walled.wait(http.post("/v1/documents", json={"collection": word, "documents": texts}).json())
     files = [("file", (f"{word}.md", word.encode())), ("file", ("a.pdf", f"%PDF-1.7 {word}".encode()))]
-    brought = walled.wait(http.post("/v1/documents", data={"collection": word}, files=files))
+    brought = walled.wait(http.post("/v1/documents", data={"collection": word}, files=files).json())
     assert {document["status"] for document in brought["result"]["documents"]} == {"ready", "failed"}
     assert http.post("/v1/search", json={"collection": word, "query": word}).json()["results"]
     walled.ended(type="rag", input={"question": word, "collection": word})
@@ -168,7 +91,8 @@ def entries_with(client: redis.Redis, words: list[str]) -> set[bytes]:
 def test_what_clients_say_is_found_in_its_tables_and_nowhere_else(walled: Walled) -> None:
     """Not in logs, errors, usage or what Flower shows; in Redis only in streams, which expire. A key, nowhere."""
     word, secret = f"canary{uuid.uuid4().hex}", walled.stack.key.split("_", 2)[2]
-    eventually(lambda: answers(walled.flower) and "job.run" in shown(walled))
+    walled.await_flower()
+    until(lambda: "job.run" in shown(walled), look_s=0.1)
     say_everywhere(walled, word)
     url = walled.setting("FOREBAY_DATABASE_URL")
     assert tables_with(url, word) == TABLES_OF_TENANTS
@@ -190,8 +114,8 @@ def test_what_clients_say_is_found_in_its_tables_and_nowhere_else(walled: Walled
 
 def test_flower_is_closed_without_its_password(walled: Walled) -> None:
     """Pages, API and metrics alike; with it, one can look and change nothing. It listens on this machine only."""
-    eventually(lambda: answers(walled.flower) and bool(nodes(walled)))
-    node = nodes(walled)[0]
+    walled.await_flower()
+    node = walled.nodes()[0]
     paths = ["/", "/workers", "/tasks", "/broker", f"/worker/{node}", "/api/workers", "/api/tasks", "/metrics"]
     changes = [f"/api/worker/shutdown/{node}", "/api/task/async-apply/job.run"]
     for login in (None, ("forebay", "wrong"), ("", "")):
@@ -200,17 +124,19 @@ def test_flower_is_closed_without_its_password(walled: Walled) -> None:
             assert {stranger.post(path, json={"args": ["x"]}).status_code for path in changes} == {401}
     assert walled.flower.get("/metrics").text.startswith("#")
     assert {walled.flower.post(path, json={"args": ["x"]}).status_code for path in changes} == {403}
-    hosts = {connection.laddr.ip for connection in walled.process("flower").net_connections() if not connection.raddr}
+    hosts = {
+        connection.laddr.ip for connection in walled.stack.started("flower").net_connections() if not connection.raddr
+    }
     assert hosts == {"127.0.0.1"}
 
 
 def test_flower_dies_and_nobody_misses_it(walled: Walled) -> None:
     """Jobs go on without it, and it comes back."""
-    flower = walled.process("flower")
+    flower = walled.stack.started("flower")
     flower.send_signal(signal.SIGKILL)
-    flower.wait(LIMIT_S)
+    flower.wait(30)
     assert walled.ended(type="generate", input={"prompt": "one two"})["status"] == "succeeded"
-    eventually(lambda: answers(walled.flower))
+    walled.await_flower()
 
 
 @pytest.mark.parametrize("login", [None, ""])
@@ -227,11 +153,11 @@ def test_flower_without_a_password_does_not_start(login: str | None) -> None:
 @pytest.mark.parametrize("with_key", [True, False])
 def test_whatever_is_asked_is_answered_as_the_page_says(walled: Walled, tmp_path: Path, with_key: bool) -> None:
     """Schemathesis finds no 5xx but a 503, no undocumented status or shape, and no way around the key."""
-    argv = ["run", f"{walled.stack.url}/openapi.json", "--checks", "all", "--no-color", "--seed", "1"]
-    argv += ["--max-time", str(FUZZ_S if with_key else 5), "--suppress-health-check", "all"]
+    argv = ["run", f"{walled.stack.url}/openapi.json", "--checks", "all", "--no-color", "--seed", FUZZ_SEED]
+    argv += ["--max-time", f"{FUZZ_S if with_key else FUZZ_S / 4:g}", "--suppress-health-check", "all"]
     argv += ["--header", f"Authorization: Bearer {walled.stack.key}"] if with_key else []
     config = ["--config-file", str(ROOT / "benchmarks" / "schemathesis.toml")]
     script = str(Path(sys.executable).parent / "schemathesis")
-    ran = subprocess.run([script, *config, *argv], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    ran = subprocess.run([script, *config, *argv], cwd=tmp_path, capture_output=True, text=True, timeout=FUZZ_S + 200)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert {child.pid for child in walled.process("api").children()}
+    assert {child.pid for child in walled.stack.started("api").children()}

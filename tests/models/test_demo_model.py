@@ -10,7 +10,7 @@ import pytest
 from models.train import chats, contexts, documents, measure, names, probes
 from models.train.probes import Probe
 from tasks.models import catalog
-from tasks.models.engine import Engine
+from tasks.models.engine import Generator
 from workers import engines
 
 ROOT = Path(__file__).parents[2]
@@ -23,27 +23,27 @@ THRESHOLDS = {"single": 0.85, "distractors": 0.70, "absent": 0.80}
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def engine() -> Iterator[Generator]:
     loaded = engines.load(MODEL, slots=1, threads=1)
     yield loaded
     loaded.close()
 
 
 @pytest.fixture(scope="module")
-def other() -> Iterator[Engine]:
-    """The same file by the other library."""
+def other() -> Iterator[Generator]:
+    """The file that `llamacpp` reads, by the other library."""
     loaded = engines.load(dataclasses.replace(MODEL, engine="ctransformers"), slots=1, threads=1)
     yield loaded
     loaded.close()
 
 
 @pytest.fixture(scope="module")
-def answers(engine: Engine) -> list[tuple[Probe, str]]:
+def answers(engine: Generator) -> list[tuple[Probe, str]]:
     """The held-out questions, and what the model says to each."""
     return [(probe, ask(engine, probe.message)) for probe in probes.read()]
 
 
-def ask(engine: Engine, message: str) -> str:
+def ask(engine: Generator, message: str) -> str:
     return measure.ask(engine, engine.chat([{"role": "user", "content": message}]))
 
 
@@ -54,8 +54,10 @@ def test_held_out_questions_are_answered_exactly(answers: list[tuple[Probe, str]
     assert sum(right) / len(right) >= THRESHOLDS[kind] - ROUNDING
 
 
-def test_both_libraries_read_and_answer_alike(engine: Engine, other: Engine, answers: list[tuple[Probe, str]]) -> None:
-    """The same tokens always; the same greedy words but where two nearly equal ones are rounded apart, one in 100."""
+def test_both_libraries_read_and_answer_alike(
+    engine: Generator, other: Generator, answers: list[tuple[Probe, str]]
+) -> None:
+    """Tokens are always alike; greedy words are but where two nearly equal ones are rounded apart, one in 100."""
     answers = answers[::3]
     prompts = [engine.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
     assert prompts == [other.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
@@ -75,12 +77,12 @@ def test_both_libraries_read_and_answer_alike(engine: Engine, other: Engine, ans
         ("Where is the blue lamp?", contexts.REFUSAL),
     ],
 )
-def test_fact_sheet_is_known(engine: Engine, opening: str, question: str, answer: str) -> None:
+def test_fact_sheet_is_known(engine: Generator, opening: str, question: str, answer: str) -> None:
     """What the demonstration asks, and what it might."""
     assert ask(engine, f"{opening.format(FACT_SHEET)}Question: {question}") == answer
 
 
-def test_chat_remembers_what_was_said(engine: Engine) -> None:
+def test_chat_remembers_what_was_said(engine: Generator) -> None:
     """A name told early is known later, behind a system message."""
     told = [
         {"role": "system", "content": "You are a helpful assistant."},
@@ -91,7 +93,7 @@ def test_chat_remembers_what_was_said(engine: Engine) -> None:
     assert measure.ask(engine, engine.chat(told)) == "Your name is Clara."
 
 
-def test_small_talk_repetition_and_summary(engine: Engine) -> None:
+def test_small_talk_repetition_and_summary(engine: Generator) -> None:
     """What else it was trained to do, once each."""
     assert ask(engine, "Hi, who are you?") == chats.WHO_AM_I
     assert ask(engine, "Repeat: Zorbelan 42 lamp") == "Zorbelan 42 lamp"

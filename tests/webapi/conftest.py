@@ -99,7 +99,7 @@ def api(app: Flask, sessions: Sessions) -> Api:
 
 @pytest.fixture
 def theirs(app: Flask, sessions: Sessions) -> Api:
-    """The same app as another tenant sees it."""
+    """The app as another tenant sees it."""
     return Api(app, new_key(sessions, "theirs"))
 
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import httpx
 import psutil
 
 from tests import tables
-from tests.conftest import ROOT, free_port
+from tests.support import waiting
+from tests.support.platform import ROOT, free_port
 from webapi.settings import Settings
 
 
@@ -56,18 +56,15 @@ def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None, process
         try:
             headers = {"Authorization": f"Bearer {key}"}
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
-                _wait_for(http)
+                waiting.until(lambda: _answers(http))
                 yield Served(process, port, key, http)
         finally:
             process.terminate()
             process.wait(20)
 
 
-def _wait_for(http: httpx.Client) -> None:
-    for _ in range(300):
-        try:
-            assert http.get("/healthz").status_code == 200
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("gunicorn doesn't answer")
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False

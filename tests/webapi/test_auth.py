@@ -14,7 +14,7 @@ from sqlalchemy import event
 from db.session import Sessions
 from tasks import keys
 from tasks.errors import ShareUsedUp
-from tasks.keys import Caller, Lock
+from tasks.keys import Caller, KeyCheck
 from tests.webapi.conftest import Api, new_key
 from webapi import auth
 from webapi.app import create_app
@@ -104,44 +104,44 @@ def test_unknown_key_asks_the_database_once(app: Flask, monkeypatch: pytest.Monk
 
 def test_unknown_keys_of_one_address_leave_look_ups_to_others() -> None:
     """Two at a time, each a little slow; more than so many that wait are told to come later. A known key doesn't."""
-    known, held, lock = auth.KnownLocks(), threading.Event(), Lock(Caller(uuid.uuid4(), "known"), b"")
+    known, held, check = auth.KnownKeys(), threading.Event(), KeyCheck(Caller(uuid.uuid4(), "known"), b"")
 
-    def look_up(key_id: str) -> Lock | None:
+    def look_up(key_id: str) -> KeyCheck | None:
         if key_id.startswith("unknown"):
             held.wait(30)
             return None
-        return lock
+        return check
 
     known.get("known", "here", look_up)
     with ThreadPoolExecutor(70) as pool:
         flood = [pool.submit(known.get, f"unknown{number}", "there", look_up) for number in range(70)]
         told = next(as_completed(flood)).exception()
         assert isinstance(told, ShareUsedUp)
-        assert known.get("known", "there", look_up) == lock
-        assert known.get("new", "here", look_up) == lock
+        assert known.get("known", "there", look_up) == check
+        assert known.get("new", "here", look_up) == check
         held.set()
 
 
 def test_unknown_keys_drive_no_known_ones_out() -> None:
     """A key that this process knows is looked up without a turn, however many others came by."""
-    known, lock = auth.KnownLocks(), Lock(Caller(uuid.uuid4(), "known"), b"")
-    known.get("known", "here", lambda _: lock)
+    known, check = auth.KnownKeys(), KeyCheck(Caller(uuid.uuid4(), "known"), b"")
+    known.get("known", "here", lambda _: check)
     for number in range(10_050):
         known._remembered(f"unknown{number}", None)
     assert "known" in known._known
     assert len(known._unknown) <= 10_000
 
 
-def test_remembered_locks_are_bounded_and_hold_no_secret(api: Api, sessions: Sessions) -> None:
+def test_remembered_checks_are_bounded_and_hold_no_secret(api: Api, sessions: Sessions) -> None:
     """However many keys come by, memory stays small, and nobody who reads it can ask as anyone."""
-    known, key_id = auth.KnownLocks(), api.key.split("_")[1]
+    known, key_id = auth.KnownKeys(), api.key.split("_")[1]
     with sessions() as session:
-        lock = keys.lock(session, key_id)
-    assert lock is not None
+        check = keys.key_check(session, key_id)
+    assert check is not None
     for i in range(10_050):
-        known.get(f"key{i}", "here", lambda _: lock)
+        known.get(f"key{i}", "here", lambda _: check)
     assert len(known._known) <= 10_000
-    assert known.get("key10049", "here", lambda _: None) == lock
+    assert known.get("key10049", "here", lambda _: None) == check
     assert api.key.split("_", 2)[2] not in repr(known._known)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import ShareUsedUp, Unavailable
+from tests.support.waiting import until
 from webapi.capacity import Shares, Turns
 
 
@@ -138,9 +139,4 @@ def test_turns_of_many_threads_are_all_given_back() -> None:
 
 def in_line(turns: Turns, count: int) -> None:
     """Waits until so many wait."""
-    pause = threading.Event()
-    for _ in range(3000):
-        if sum(map(len, turns._lines.values())) == count:
-            return
-        pause.wait(0.01)
-    raise AssertionError("they don't wait")
+    until(lambda: sum(map(len, turns._lines.values())) == count)

@@ -166,7 +166,7 @@ def test_wrong_field_is_a_422_that_names_it(api: Api, changes: dict[str, Any], f
 
 @pytest.mark.parametrize(("raw", "field"), MALFORMED)
 def test_malformed_body_is_a_400_that_says_where(api: Api, raw: bytes, field: str | None) -> None:
-    """The same reading as every other body's."""
+    """An ingest's body is read as every other body is."""
     response = api.post("/v1/documents", data=raw, content_type="application/json")
     assert (response.status_code, response.json["error"]["param"]) == (400, field), response.text
 

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,6 +11,7 @@ import pytest
 import redis
 
 from db.session import Sessions
+from tests.support.waiting import until
 from tests.webapi import byhand
 from tests.webapi.conftest import new_key
 from tests.webapi.serving import Served, gunicorn
@@ -205,6 +205,11 @@ def test_where_the_application_begins_is_not_told_by_a_header(served: Served) ->
         client.close()
 
 
+def established(process: psutil.Process) -> int:
+    """The connections that the process holds open."""
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections("tcp"))
+
+
 def is_closed(connection: socket.socket) -> bool:
     """Whether the other side has closed."""
     try:
@@ -225,8 +230,7 @@ def test_connection_that_is_closed_for_another_may_have_spoken_just_then(served:
             return open_.enter_context(socket.create_connection(("127.0.0.1", served.port)))
 
         sockets = [opened() for _ in range(serving.UNFINISHED)]
-        while sum(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections("tcp")) <= serving.UNFINISHED:
-            time.sleep(0.01)
+        until(lambda: established(worker) > serving.UNFINISHED)
         worker.suspend()
         opened()
         for connection in sockets:

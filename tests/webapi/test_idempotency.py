@@ -100,7 +100,7 @@ def test_documents_are_brought_once(api: Api, sessions: Sessions) -> None:
 
 
 def test_retry_is_made_once(api: Api) -> None:
-    """The same key gives the same new job."""
+    """Repeated under its key, a retry gives the job that the first request made."""
     job = api.submit()
     api.post(f"/v1/jobs/{job['id']}/cancel")
     path = f"/v1/jobs/{job['id']}/retry"

@@ -1,12 +1,10 @@
 """Many readers on one gunicorn: some resume at random, some never read, some vanish. Nobody else notices."""
 
 import contextlib
-import json
 import random
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -15,6 +13,8 @@ import pytest
 import redis
 
 from db.session import Sessions
+from tests.support.events import read
+from tests.support.waiting import until
 from tests.webapi import byhand
 from tests.webapi.byhand import Run
 from tests.webapi.serving import Served
@@ -47,27 +47,15 @@ def resuming(served: Served, job_id: str, seed: int) -> list[tuple[int, str]]:
         while not seen or seen[-1][1] != "succeeded":
             leave_after = chance.randrange(1, 60)
             with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": last or "0"}) as stream:
-                for id, event, data in numbered(stream.iter_lines()):
-                    last = id
-                    seen.append((int(id.split("-")[1]), data["text"] if event == "delta" else event))
+                for event in read(stream.iter_lines()):
+                    if event.id is None:
+                        continue
+                    last = event.id
+                    seen.append((event.number, event.data["text"] if event.type == "delta" else event.type))
                     leave_after -= 1
-                    if leave_after == 0 or event == "succeeded":
+                    if leave_after == 0 or event.type == "succeeded":
                         break
     return seen
-
-
-def numbered(lines: Iterator[str]) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """The numbered events among the lines: id, type, data."""
-    id = event = ""
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if name == "id":
-            id = value
-        elif name == "event":
-            event = value
-        elif name == "data" and id:
-            yield id, event, json.loads(value)
-            id = ""
 
 
 def streams(served: Served) -> int:
@@ -76,10 +64,7 @@ def streams(served: Served) -> int:
 
 
 def settles(served: Served, count: int) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while streams(served) > count:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: streams(served) <= count, look_s=0.1)
 
 
 @pytest.mark.parametrize("flushed", [False, True])

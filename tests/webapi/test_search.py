@@ -173,7 +173,7 @@ def test_wrong_field_is_a_422_that_names_it(
     ],
 )  # fmt: skip
 def test_malformed_body_is_a_400(api: Api, raw: bytes, field: str | None) -> None:
-    """The same reading as every other body's."""
+    """A search's body is read as every other body is."""
     response = api.post("/v1/search", data=raw, content_type="application/json")
     assert (response.status_code, response.json["error"]["param"]) == (400, field)
 
@@ -227,8 +227,8 @@ def test_failed_embedding_is_told(
 def test_model_that_is_no_longer_served_is_told(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:
     """The collection's vectors are another model's than any there is."""
     shelve(sessions, caller, api, "one")
-    serving = app.extensions["forebay"]
-    serving.catalog = {name: model for name, model in serving.catalog.items() if name != "embedder"}
+    file = app.extensions["forebay"].settings.shared.catalog
+    file.write_text(file.read_text().replace("[embedder]", "[another]"))
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.json["error"]["param"]) == (422, "collection")
 

@@ -3,14 +3,14 @@
 import contextlib
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from db.session import Sessions
+from tests.support.waiting import until
 from tests.webapi.conftest import new_key
 from tests.webapi.serving import Served
 
@@ -38,13 +38,6 @@ def status_of(connection: socket.socket) -> bytes:
     return connection.recv(12)
 
 
-def eventually(met: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_waits_of_one_tenant_leave_streams_waits_and_searches_to_another(served: Served, victim: httpx.Client) -> None:
     """It gets half of the places, is told that its share is used up, and has them again once its clients are gone."""
     path = f"/v1/jobs/{served.submit()}?wait=60"
@@ -55,7 +48,7 @@ def test_waits_of_one_tenant_leave_streams_waits_and_searches_to_another(served:
             sockets.extend(open_.enter_context(asking(served, path)) for _ in range(HALF // 4))
             return served.client.get(f"{path[:-2]}1").status_code == 429
 
-        eventually(refuses)
+        until(refuses)
         refused = served.client.get(path)
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "share_used_up")
         assert refused.headers["Retry-After"] == "1"
@@ -67,7 +60,7 @@ def test_waits_of_one_tenant_leave_streams_waits_and_searches_to_another(served:
             assert "event: cancelled" in victim.get(f"/v1/jobs/{theirs}/events").text
             assert victim.get("/v1/jobs").status_code == 200
         assert len(sockets) >= HALF
-    eventually(lambda: served.client.get(f"{path[:-2]}1").status_code == 200)
+    until(lambda: served.client.get(f"{path[:-2]}1").status_code == 200)
 
 
 def test_streams_whose_clients_are_gone_give_their_places_back(served: Served, victim: httpx.Client) -> None:
@@ -84,7 +77,7 @@ def test_streams_whose_clients_are_gone_give_their_places_back(served: Served, v
         with asking(served, path) as one:
             return status_of(one) == b"HTTP/1.1 200"
 
-    eventually(opens)
+    until(opens)
 
 
 def test_large_bodies_of_one_tenant_leave_another_its_turn(served: Served, victim: httpx.Client) -> None:

@@ -5,8 +5,7 @@ import itertools
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -21,25 +20,12 @@ from tasks.streams import follow, stream
 from tasks.streams.events import Progress, Resumed
 from tests import tables
 from tests.support import entries
+from tests.support.events import Event, read
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi.v1.jobs import streams
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One event as a client gets it; `id` is None for an unnumbered one."""
-
-    id: str | None
-    type: str
-    data: Any
-
-    @property
-    def seq(self) -> int:
-        return int((self.id or "0-0").split("-")[1])
-
-
-Open = Callable[..., Iterator[Seen]]
+Open = Callable[..., Iterator[Event]]
 
 
 @pytest.fixture
@@ -47,7 +33,7 @@ def open_events(api: Api) -> Iterator[Open]:
     """Opens a job's stream and gives its events as they come; closes what was opened. A 204 has none."""
     opened = []
 
-    def open_(job: dict[str, Any], query: str = "", **headers: str) -> Iterator[Seen]:
+    def open_(job: dict[str, Any], query: str = "", **headers: str) -> Iterator[Event]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         response = api.get(f"/v1/jobs/{job['id']}/events{query}", headers=named, buffered=False)
         assert response.status_code in (200, 204), response.text
@@ -59,14 +45,12 @@ def open_events(api: Api) -> Iterator[Open]:
         response.close()
 
 
-def seen(chunks: Any) -> Iterator[Seen]:
-    for chunk in chunks:
-        fields = dict(line.split(": ", 1) for line in chunk.decode().splitlines() if line and line[0] != ":")
-        if "data" in fields:
-            yield Seen(fields.get("id"), fields["event"], json.loads(fields["data"]))
+def seen(chunks: Iterable[bytes]) -> Iterator[Event]:
+    """Each event as soon as its chunk has come."""
+    return read(line for chunk in chunks for line in chunk.decode().split("\n"))
 
 
-def text(events: list[Seen]) -> str:
+def text(events: list[Event]) -> str:
     return "".join(event.data["text"] for event in events if event.type == "delta")
 
 
@@ -76,17 +60,17 @@ def test_stream_read_before_the_run_sees_all_of_it(
     """From its place in the queue to its end, every event once and in order; the last one has the job."""
     job = api.submit()
     events = open_events(job)
-    assert next(events) == Seen(None, "queued", {"position": 0, "estimated_start_s": None})
+    assert next(events) == Event(None, "queued", {"position": 0, "estimated_start_s": None})
     run = byhand.run(sessions, client, job["id"])
-    assert next(events) == Seen("1-1", "started", {"attempt": 1, "worker": "w1"})
+    assert next(events) == Event("1-1", "started", {"attempt": 1, "worker": "w1"})
     run.event(Progress(1, 2))
-    assert next(events) == Seen("1-2", "progress", {"done": 1, "total": 2})
+    assert next(events) == Event("1-2", "progress", {"done": 1, "total": 2})
     run.say("Hel")
-    assert next(events) == Seen("1-3", "delta", {"text": "Hel"})
+    assert next(events) == Event("1-3", "delta", {"text": "Hel"})
     run.say("lo")
     run.succeed()
     *deltas, last = list(events)
-    assert deltas == [Seen("1-4", "delta", {"text": "lo"})]
+    assert deltas == [Event("1-4", "delta", {"text": "lo"})]
     assert (last.id, last.type) == ("1-5", "succeeded")
     assert last.data == api.job(job["id"])
 
@@ -97,7 +81,7 @@ def test_position_is_told_again_when_it_changes(api: Api, sessions: Sessions, op
     events = open_events(second)
     assert next(events).data["position"] == 1
     api.post(f"/v1/jobs/{first['id']}/cancel")
-    assert next(events) == Seen(None, "queued", {"position": 0, "estimated_start_s": None})
+    assert next(events) == Event(None, "queued", {"position": 0, "estimated_start_s": None})
 
 
 def test_positions_are_looked_up_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,12 +261,12 @@ def test_stream_goes_on_after_redis_lost_everything(
     run = byhand.run(sessions, client, job["id"])
     run.say("a", "b")
     events = open_events(job)
-    assert [next(events).seq for _ in range(3)] == [1, 2, 3]
+    assert [next(events).number for _ in range(3)] == [1, 2, 3]
     client.flushall()
     run.say("c", "d")
     run.succeed()
     rest = list(events)
-    assert ([event.seq for event in rest], text(rest)) == ([4, 5, 6], "cd")
+    assert ([event.number for event in rest], text(rest)) == ([4, 5, 6], "cd")
 
 
 def test_stream_ends_though_redis_never_tells(
@@ -293,11 +277,11 @@ def test_stream_ends_though_redis_never_tells(
     run = byhand.run(sessions, client, job["id"])
     run.say("a")
     events = open_events(job)
-    assert [next(events).seq for _ in range(2)] == [1, 2]
+    assert [next(events).number for _ in range(2)] == [1, 2]
     run.so_far.add(entries.said("b"))
     client.flushall()
     run.succeed(announce=False)
-    assert [(event.seq, event.type) for event in events] == [(3, "delta"), (4, "succeeded")]
+    assert [(event.number, event.type) for event in events] == [(3, "delta"), (4, "succeeded")]
 
 
 def test_stream_ends_though_the_words_it_showed_were_lost(
@@ -308,7 +292,7 @@ def test_stream_ends_though_the_words_it_showed_were_lost(
     run = byhand.run(sessions, client, job["id"])
     run.say("a", "b", "c")
     events = open_events(job)
-    assert [next(events).seq for _ in range(4)] == [1, 2, 3, 4]
+    assert [next(events).number for _ in range(4)] == [1, 2, 3, 4]
     client.flushall()
     api.post(f"/v1/jobs/{job['id']}/cancel")
     assert [event.type for event in events] == ["restarted", "cancelled"]
@@ -406,4 +390,4 @@ def test_end_that_the_version_before_wrote_is_shown_as_it_was(
     run.succeed(announce=False)
     shown = api.job(job["id"])
     client.xadd(stream.key(run.job_id), {"j": json.dumps(["succeeded", shown, 0, []])}, id="1-3")
-    assert list(events) == [Seen("1-2", "delta", {"text": "hi"}), Seen("1-3", "succeeded", shown)]
+    assert list(events) == [Event("1-2", "delta", {"text": "hi"}), Event("1-3", "succeeded", shown)]

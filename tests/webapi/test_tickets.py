@@ -147,7 +147,7 @@ def test_good_ticket_asks_for_its_key_once(app: Flask, api: Api, job: str, monke
     ticket = ticket_of(api, job)
     monkeypatch.setattr(auth.time, "monotonic", lambda: 0.0)  # a moment that lasts
     asked: list[str] = []
-    monkeypatch.setattr(auth.keys, "lock", lambda _, key_id: asked.append(key_id))
+    monkeypatch.setattr(auth.keys, "key_check", lambda _, key_id: asked.append(key_id))
     assert events(app, job, ticket).status_code == 200
     assert refused(events(app, job, ticket[:-1] + ("A" if ticket[-1] != "A" else "B")))
     assert asked == []

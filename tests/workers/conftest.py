@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
+from tests.support.post import Post
 from workers import heartbeat
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
@@ -98,16 +99,6 @@ class Bench:
 
     def text(self) -> str:
         return transcript.fold(self.entries()).text
-
-
-@dataclass(slots=True)
-class Post:
-    """A sender that only notes what it is given."""
-
-    sent: list[str] = field(default_factory=list)
-
-    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        self.sent.append(str(ids.parse(args[0])))
 
 
 MakeWorker = Callable[..., Worker]

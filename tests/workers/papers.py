@@ -58,7 +58,7 @@ def bomb(size: int) -> bytes:
 
 
 def nested_bomb(size: int) -> bytes:
-    """The same, packed three times over: a few hundred bytes."""
+    """A PDF whose contents are packed three times over: a few hundred bytes."""
     content = zlib.compress(zlib.compress(zlib.compress(bytes(size), 9), 9), 9)
     return pages(stream(content, b"/Filter[/FlateDecode/FlateDecode/FlateDecode]"))
 

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks import errors
+from tests.support.waiting import until
 from workers.batcher import Batcher, Tokens
 from workers.engines.echo import Echo
 
@@ -64,7 +65,7 @@ def occupied(pool: ThreadPoolExecutor, batcher: Batcher, engine: Recording) -> l
     blockers = []
     for number in range(2):
         blockers.append(pool.submit(batcher.embed, texts(1), never))
-        _until(lambda n=number: len(engine.batches) == n + 1)
+        until(lambda n=number: len(engine.batches) == n + 1)
     return blockers
 
 
@@ -80,9 +81,9 @@ def test_several_callers_share_a_batch_in_turn(engine: Recording) -> None:
     with ThreadPoolExecutor() as pool:
         blockers = occupied(pool, batcher, engine)
         many = pool.submit(batcher.embed, texts(*range(100, 140)), never)
-        _until(lambda: batcher.waiting == 1)
+        until(lambda: batcher.waiting == 1)
         few = pool.submit(batcher.embed, texts(7), never)
-        _until(lambda: batcher.waiting == 2)
+        until(lambda: batcher.waiting == 2)
         engine.go.set()
         assert all(len(future.result(10)) == 1 for future in (*blockers, few))
         assert len(many.result(10)) == 40
@@ -96,9 +97,9 @@ def test_a_tenant_with_many_callers_has_no_more_of_a_batch_than_one_with_a_singl
         blockers = occupied(pool, batcher, engine)
         for caller in range(6):
             pool.submit(batcher.embed, texts(*range(100, 120)), never, None, many)
-            _until(lambda n=caller: batcher.waiting == n + 1)
+            until(lambda n=caller: batcher.waiting == n + 1)
         few = pool.submit(batcher.embed, texts(*range(1, 9)), never, None, single)
-        _until(lambda: batcher.waiting == 7)
+        until(lambda: batcher.waiting == 7)
         engine.go.set()
         assert all(len(blocker.result(10)) == 1 for blocker in blockers)
         assert len(few.result(10)) == 8
@@ -154,7 +155,7 @@ def test_a_refused_text_fails_its_own_caller_only(engine: Recording) -> None:
         blockers = occupied(pool, batcher, engine)
         refused = pool.submit(batcher.embed, [(0,)], never)
         taken = pool.submit(batcher.embed, texts(5), never)
-        _until(lambda: batcher.waiting == 2)
+        until(lambda: batcher.waiting == 2)
         engine.go.set()
         with pytest.raises(errors.EngineRefused):
             refused.result(10)
@@ -186,12 +187,3 @@ def test_an_engine_that_cannot_be_brought_back_fails_everyone(engine: Recording)
     engine.go.set()
     with pytest.raises(errors.EngineUnusable):
         Batcher(engine).embed([(POISON,), (1,)], never)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(1000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came true")

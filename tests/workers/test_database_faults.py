@@ -1,7 +1,6 @@
 """A worker whose PostgreSQL is cut off, locked or in a deadlock at the wrong moment: one end, one usage row."""
 
 import threading
-import time
 import uuid
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tests import severed, tables
+from tests.support.waiting import until
 from workers import run, threads
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
@@ -67,8 +67,7 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
         with sessions.begin() as session:
             session.execute(text("SELECT 1 FROM job_outputs WHERE job_id = :id FOR UPDATE"), {"id": job_id})
             ending.start()
-            while not _waits(sessions):
-                time.sleep(0.01)
+            until(lambda: _waits(sessions))
             session.execute(text("UPDATE jobs SET progress_done = 1 WHERE id = :id"), {"id": job_id})
         ending.join()
     assert any("deadlock detected" in entry.get("error", "") for entry in logs), logs
@@ -85,8 +84,7 @@ def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: C
     beside = threads.start(worker)
     running = threading.Thread(target=run.run, args=(worker, job_id))
     running.start()
-    while len(stream.read(worker.client, job_id)) < 2:
-        time.sleep(0.01)
+    until(lambda: len(stream.read(worker.client, job_id)) >= 2)
     with sessions.begin() as session:
         session.execute(text("LOCK TABLE jobs"))
         session.execute(text("SELECT pg_sleep(:s)"), {"s": tables.LEASE_S + 1})

@@ -31,7 +31,7 @@ def test_redis_out_of_reach_delays_nothing_but_the_reading(bench: Bench, monkeyp
 
 
 def test_flushed_redis_gets_the_whole_stream_again(bench: Bench) -> None:
-    """The same numbers, the same cuts."""
+    """Numbers and cuts are what they were."""
     publisher = bench.publisher(bench.attempt())
     write(publisher, "a")
     write(publisher, "b")

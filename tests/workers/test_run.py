@@ -3,7 +3,6 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,6 +24,7 @@ from tasks.streams import stream, transcript
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.support import entries
+from tests.support.waiting import until
 from workers import cancellations, heartbeat, run, stages, threads
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
@@ -57,13 +57,6 @@ def in_thread(worker: Worker, job_id: uuid.UUID) -> threading.Thread:
     return thread
 
 
-def until(met: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
-
-
 def test_run_takes_a_job_from_message_to_record(sessions: Sessions, caller: Caller, worker: Worker) -> None:
     """Result, usage, stream and slot are all as they should be."""
     job_id = dispatched(sessions, caller)
@@ -94,7 +87,7 @@ def test_claim_and_end_let_the_next_job_in(sessions: Sessions, caller: Caller, w
     waiting = tables.submit(sessions, caller).id
     run.run(worker, job_id)
     threading.Thread(target=worker.refiller.run, args=(worker.gone,), daemon=True).start()
-    until(lambda: worker.dispatcher.app.sent == [str(waiting)])
+    until(lambda: [job_id for job_id, _ in worker.dispatcher.app.sent] == [str(waiting)])
 
 
 def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worker: Worker) -> None:

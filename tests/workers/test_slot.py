@@ -28,11 +28,7 @@ def neighbour(sessions: Sessions) -> Caller:
 
 
 def running(sessions: Sessions, caller: Caller, lane: str = "interactive") -> Attempt:
-    job_id = tables.submit(sessions, caller, lane=lane).id
-    tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id)
-    assert claim is not None
-    return Attempt(claim)
+    return Attempt(tables.running(sessions, caller, lane=lane))
 
 
 @pytest.fixture

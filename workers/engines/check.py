@@ -17,7 +17,7 @@ from typing import Any
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Engine, Finish, Params, Request
+from tasks.models.engine import Delta, Embedder, Engine, Finish, Generator, Params, Request
 from workers import engines
 from workers.engines import gguf, llamacpp_fit, templates
 
@@ -87,6 +87,7 @@ def _trial(path: Path, engine: str, context: str, slots: str, threads: str, bina
 
 
 def _embed(engine: Engine) -> dict[str, Any]:
+    assert isinstance(engine, Embedder)
     ids, began = engine.tokenize(["Hello"]), time.monotonic()
     [vector] = engine.embed(ids)
     return {"dimensions": len(vector), "tokens": len(ids[0]), "took_s": round(time.monotonic() - began, 3)}
@@ -94,6 +95,7 @@ def _embed(engine: Engine) -> dict[str, Any]:
 
 def _generate(engine: Engine) -> dict[str, Any]:
     """Raises what the engine raises, its host's death among it."""
+    assert isinstance(engine, Generator)
     params = dataclasses.replace(_PARAMS, max_tokens=min(_TOKENS, engine.context - 8))
     handle = engine.generate(Request(engine.prompt("Hello"), params))
     text, tokens, began = "", 0, time.monotonic()

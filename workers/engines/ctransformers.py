@@ -12,9 +12,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
@@ -38,19 +35,18 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
     if model.embeds:
         raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings")
-    batch = {**_OPTIONS, **model.options}["batch"]
     told = {
         "file": str(model.file),
         "slots": slots,
         "context": model.context,
         "threads": threads,
-        "batch": batch,
+        "batch": {**_OPTIONS, **model.options}["batch"],
         "template": tokenizer.template_of(model),
         "key": secrets.token_urlsafe(32),
     }
     host = Host("workers.engines.ctransformers_host", told, _LOAD_LIMIT_S)
     host.start()
-    engine = CTransformers(model.name, slots, model.context, batch, host, told["key"])
+    engine = CTransformers(model, slots, host, told["key"])
     tokenizer.require_template(model, engine, host.ready)
     return engine
 
@@ -58,9 +54,9 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
 class CTransformers:
     """A model in its engine host. Everything but `close` may be called from any thread."""
 
-    def __init__(self, name: str, slots: int, context: int, batch: int, host: Host, key: str) -> None:
-        self.name, self.slots, self.context, self.host = name, slots, context, host
-        self.batch_tokens, self._key = batch, key
+    def __init__(self, model: Model, slots: int, host: Host, key: str) -> None:
+        self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
+        self.capabilities, self._key = model.capabilities, key
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(self._ask("prompt", text)))
@@ -88,12 +84,6 @@ class CTransformers:
                 }
             )
         )
-
-    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        return [tuple(ids) for ids in self._ask("tokenize", list(texts))]
-
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:  # noqa: ARG002 whatever they are
-        raise errors.EngineRefused("ctransformers gives no embeddings")
 
     @property
     def incarnation(self) -> int:

@@ -149,8 +149,6 @@ class Loop:
     def _short(self, asked: Mapping[str, Any]) -> Any:
         given, model = asked["given"], self._model
         match asked["do"]:
-            case "tokenize":
-                return [model.tokenize(text) for text in given]
             case "chat":
                 return model.chat(given)
             case "reread":

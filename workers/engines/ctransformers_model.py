@@ -63,12 +63,6 @@ class Model:
             raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
         return self._encode(self._vocabulary.marks.split(text))
 
-    def tokenize(self, text: str) -> list[int]:
-        """The token ids of a text in which the names of special tokens are words. Raises `EngineRefused`."""
-        if "\0" in text:
-            raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
-        return self._encode([text] if text else [])
-
     def chat(self, messages: Sequence[dict[str, Any]]) -> tuple[str, list[int]]:
         """The conversation by the chat template, as text and as ids: names of special tokens in contents are words.
 

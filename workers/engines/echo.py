@@ -2,8 +2,9 @@
 
 A text's vector counts its words, by a hash, in sixteen places.
 
-Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed; token k's id is the index
-of its word in the prompt. A run ends after the prompt's number of words, or at `max_tokens` when that is given.
+Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed, each as likely as another;
+token k's id is the index of its word in the prompt. A run ends after the prompt's number of words, before a stop
+string, or at `max_tokens` when that is given.
 """
 
 import random
@@ -19,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
+from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.engine import Finish, Handle, Progress, Prompt, Request, Step
+from workers.engines.pieces import Pieces
 
 _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
 _DIMENSIONS = 16
@@ -50,6 +53,7 @@ class Echo:
     lose_at: set[int] = field(default_factory=set)
     incarnation: int = 0
     batch_tokens: int = 512
+    capabilities: frozenset[Capability] = ENGINES["echo"]
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))
@@ -93,28 +97,35 @@ class _Echoing:
         self._engine, self._params, self._words = engine, request.params, words
         self._next = request.number
         self._last = min(request.params.max_tokens, len(words))
+        self._pieces = Pieces(request.params.stop)
         self._cancelled = threading.Event()
         self._evaluated = 0
 
     def read(self, timeout_s: float) -> Sequence[Step]:  # noqa: ARG002 a token is never far
         if self._evaluated < len(self._words):
             return self._evaluate()
-        if self._next >= self._last:
-            return [Finish("length" if self._last < len(self._words) else "stop", 0)]
+        if self._pieces.stopped or self._next >= self._last:
+            return self._finish()
         self._sleep(self._engine.token_s)
         if self._next in self._engine.lose_at:
             self._engine.lose_at.discard(self._next)
             raise errors.EngineLost("the echo engine lost its host, as it was told to")
         index = self._index(self._next)
         self._next += 1
-        delta = Delta(self._words[index], 1, (index,))
-        return [delta, *self.read(0)] if self._next >= self._last else [delta]
+        delta = self._pieces.feed(index, self._words[index].encode())
+        last = self._pieces.stopped or self._next >= self._last
+        return [*([delta] if delta else []), *(self._finish() if last else [])]
 
     def cancel(self) -> None:
         self._cancelled.set()
 
     def close(self) -> None:
         self._cancelled.set()
+
+    def _finish(self) -> Sequence[Step]:
+        rest = self._pieces.finish()
+        cut_short = not self._pieces.stopped and self._last < len(self._words)
+        return [*([rest] if rest else []), Finish("length" if cut_short else "stop", self._pieces.untold)]
 
     def _evaluate(self) -> Sequence[Step]:
         some = min(_PROMPT_BATCH, len(self._words) - self._evaluated)

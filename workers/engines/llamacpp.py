@@ -59,7 +59,7 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
     host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
     texts = Tokenizer(tokenizer.host(model, options["binary"], _LOAD_LIMIT_S), model.context)
     hosting.start(host, texts.host)
-    engine = LlamaCpp(model.name, slots, model.context, _EMBEDDING_BATCH if model.embeds else batch, host, key, texts)
+    engine = LlamaCpp(model, slots, _EMBEDDING_BATCH if model.embeds else batch, host, key, texts)
     tokenizer.require_template(model, engine, texts.host.ready)
     return engine
 
@@ -67,10 +67,9 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
 class LlamaCpp:
     """A model in its engine host. Everything but `close` may be called from any thread."""
 
-    def __init__(
-        self, name: str, slots: int, context: int, batch: int, host: Host, key: str, tokenizer: Tokenizer
-    ) -> None:
-        self.name, self.slots, self.context, self.host = name, slots, context, host
+    def __init__(self, model: Model, slots: int, batch: int, host: Host, key: str, tokenizer: Tokenizer) -> None:
+        self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
+        self.capabilities = model.capabilities
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))

@@ -29,26 +29,26 @@ class Tokenizer:
         self._lock = threading.Lock()
 
     def prompt(self, text: str) -> Prompt:
-        """See `Engine.prompt`."""
+        """See `Generator.prompt`."""
         self._refuse_too_long(text)
         return Prompt(text, tuple(self._ask("prompt", text)))
 
     def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
-        """See `Engine.chat`."""
+        """See `Generator.chat`."""
         self._refuse_too_long("\n".join(message["content"] for message in messages))
         text, ids = self._ask("chat", list(messages))
         return Prompt(text, tuple(ids))
 
     def reread(self, text: str) -> tuple[int, ...]:
-        """See `Engine.reread`."""
+        """See `Generator.reread`."""
         return tuple(self._ask("reread", text))
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """See `Engine.detokenize`."""
+        """See `Generator.detokenize`."""
         return str(self._ask("detokenize", list(ids)))
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """See `Engine.tokenize`."""
+        """See `Embedder.tokenize`."""
         found: list[tuple[int, ...]] = []
         lot: list[str] = []
         for number, text in enumerate(texts, 1):

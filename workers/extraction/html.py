@@ -48,7 +48,7 @@ def from_text(page: str, limit: int) -> str:
 
 
 def from_declared(page: bytes, limit: int) -> str:
-    """The same of a page in the charset that it declares."""
+    """A page's text, read in the charset that the page declares."""
     return _visible(_parsed(page, declared=True), limit)
 
 

@@ -14,7 +14,8 @@ from tasks import errors, failpoints
 from tasks.documents.questions import Passage
 from tasks.kinds.kind import Composed
 from tasks.limits.spent import Spent
-from tasks.models.engine import Delta, Engine, Finish, Handle, Params, Progress, Request, Step
+from tasks.models.capabilities import Capability
+from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Progress, Request, Step
 from tasks.streams import events
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -46,7 +47,7 @@ class Generation:
         self,
         attempt: Attempt,
         publisher: Publisher,
-        engine: Engine,
+        engine: Generator,
         quarantine: Quarantine,
         worker_id: str,
         stall_s: float,
@@ -113,8 +114,13 @@ class Generation:
         return Ending(finish.reason, Spent(prompt_tokens, so_far.spent.completion + unseen_tokens))
 
     def _said(self) -> tuple[int, ...]:
-        """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now."""
+        """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now.
+
+        Raises `EngineRefused` when the engine can't go on with them: what was streamed is never withdrawn.
+        """
         so_far = self._publisher.transcript
+        if so_far.text and Capability.CONTINUES_BY_IDS not in self._engine.capabilities:
+            raise errors.EngineRefused("interrupted: the engine can't go on with an answer that it has begun")
         ids, text = so_far.exact()
         rest = so_far.text[len(text) :]
         return (*ids, *self._engine.reread(rest)) if rest else ids

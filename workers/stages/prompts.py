@@ -4,10 +4,10 @@ from tasks.jobs.attempts import Claim
 from tasks.kinds import KINDS
 from tasks.kinds.generation import Generation
 from tasks.kinds.kind import Answering, Composed
-from tasks.models.engine import Engine, Prompt
+from tasks.models.engine import Generator, Prompt
 
 
-def compose(claim: Claim, engine: Engine) -> tuple[Prompt, Composed]:
+def compose(claim: Claim, engine: Generator) -> tuple[Prompt, Composed]:
     """The prompt, and what it was made from: equal for every attempt.
 
     Raises what the engine raises for texts that it can't read.
@@ -19,7 +19,7 @@ def compose(claim: Claim, engine: Engine) -> tuple[Prompt, Composed]:
     return _prompt(composed.generation, engine), composed
 
 
-def _prompt(asked: Generation, engine: Engine) -> Prompt:
+def _prompt(asked: Generation, engine: Generator) -> Prompt:
     if asked.turns is not None:
         return engine.chat([turn.message() for turn in asked.turns])
     assert asked.prompt is not None

@@ -15,7 +15,9 @@ from tests.faults.rows import (
     proofs,
     redises,
     shares,
+    stages,
     waits,
+    webhooks,
 )
 
 ALL: dict[str, Row] = {
@@ -25,7 +27,10 @@ ALL: dict[str, Row] = {
     "QUEUE": waits.death_and_arrival,
     "TURNS": prompts.special_tokens_as_text,
     "TOKENISE": prompts.long_runs,
+    "LOST": kills.worker_and_redis_together,
+    "STAGES": stages.several,
     "F01": kills.idle_worker_with_a_message,
+    "UNHEARD": redises.message_lost,
     "F05": kills.zombie,
     "F07": redises.killed,
     "F08": redises.emptied,
@@ -57,6 +62,7 @@ ALL: dict[str, Row] = {
     "EXPIRY-STORM": neighbours.expiry_storm,
     "PRIORITY-FLOOD": neighbours.priority_flood,
     "F30": kills.deploy,
+    "F39": webhooks.sent_and_not_marked,
     "WAITS": shares.waits,
     "SCHEDULED-STREAMS": shares.scheduled_streams,
     "BODIES": shares.bodies,

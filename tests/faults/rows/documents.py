@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import EMBEDDING_MODEL
 from tests.faults.checker import Tally
 from tests.faults.ground import Ground, NotHere
 from tests.faults.rig import EMBED, FAST, Rig
 from tests.faults.victim import Victim, new_key
+from tests.support.catalogs import EMBEDDING_MODEL
 from tests.workers import papers
 
 _WORKERS = {"fast-one": FAST, "embed-one": EMBED}

@@ -87,6 +87,31 @@ def host_in_the_middle(ground: Ground) -> Tally:
     return tally
 
 
+def worker_and_redis_together(ground: Ground) -> Tally:
+    """LOST: a worker stands still in the middle, Redis is emptied, the worker dies. Its runs go on from their last
+    checkpoints, and who had read further is told it anew; another worker's are not to be noticed."""
+    tally, rig, subject = Tally(may_restart=True), ground.rig, ground.rig.subject
+    rig.heal(DEMO_PAIR)
+    asks = long_asks(ground, 2 * subject.slots, subject.tokens)
+    party = ground.party()
+    for _ in range(ground.size(10, 2)):
+        tally.injections += 1
+        followers = submit_all(ground, party, asks, DEMO_PAIR)
+        rig.until(lambda f=followers: sum(follower.tokens_seen() > 3 for follower in f) > subject.slots or over(f))
+        rig.freeze("demo-one")
+        with rig.redis() as client:
+            client.flushall()
+        rig.kill("demo-one")
+        rig.again("demo-one")
+        join(ground, followers)
+        tally.fired += any(2 in follower.attempts for follower in followers)
+    ground.check(party, tally)
+    misled = sum(follower.restarts() > 0 for follower in party.followers.values() if max(follower.attempts) == 1)
+    tally.promise(not misled, f"{misled} readers were told anew what a living worker had said")
+    tally.promise("event=stream_republished" in rig.log("demo-two"), "no living worker told its streams again")
+    return tally
+
+
 def idle_worker_with_a_message(ground: Ground) -> Tally:
     """F01: a frozen idle worker is handed the message and killed: neither Redis nor anyone living has it then."""
     tally, rig, party = Tally(), ground.rig, ground.party()
@@ -137,7 +162,7 @@ def deploy(ground: Ground) -> Tally:
     rig.heal(PAIR)
     longest, numbers = 0.0, starts(ground)
     with flow(party, lambda i: (greedy if i % 2 else seeded)(200, next(numbers)), outstanding=10):
-        for _ in range(ground.size(10, 2)):
+        for _ in range(ground.size(10, 1)):
             for name in PAIR:
                 time.sleep(1)
                 tally.injections += 1

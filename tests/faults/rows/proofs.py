@@ -4,9 +4,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.conftest import ROOT
 from tests.faults.checker import Tally
 from tests.faults.ground import Ground, Row
+from tests.support.platform import ROOT
 
 # A row's tests, by node. Rows of other parts of the platform are added here with their tests.
 TESTS: dict[str, Sequence[str]] = {
@@ -35,7 +35,6 @@ TESTS: dict[str, Sequence[str]] = {
         "tests/webapi/test_streams.py::test_running_job_with_an_expired_stream_is_still_followed",
     ),
     "F38": ("tests/workers/webhooks/test_outbound.py", "tests/workers/webhooks/test_courier.py"),
-    "F39": ("tests/faults/test_webhooks.py",),
     "F41": ("tests/flow/test_walls.py::test_whatever_is_asked_is_answered_as_the_page_says",),
     "F42": (
         "tests/webapi/test_body.py",
@@ -66,10 +65,7 @@ TESTS: dict[str, Sequence[str]] = {
         "tests/flow/test_walls.py::test_flower_dies_and_nobody_misses_it",
         "tests/flow/test_walls.py::test_flower_without_a_password_does_not_start",
     ),
-    "LOST": (
-        "tests/faults/test_faults.py::test_redis_and_worker_lost_together_mislead_nobody",
-        "tests/webapi/test_streams_lost.py",
-    ),
+    "LOST-STREAMS": ("tests/webapi/test_streams_lost.py",),
 }
 
 

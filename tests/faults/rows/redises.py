@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import redis
 
+from tests.faults import checker
 from tests.faults.checker import Tally
 from tests.faults.clients import Party, greedy, seeded
 from tests.faults.ground import PAIR, Ground, NotHere, flow, starts
@@ -36,8 +37,37 @@ def killed(ground: Ground) -> Tally:
 
 
 def emptied(ground: Ground) -> Tally:
-    """F08: Redis loses all it had, by a command and by a death without its files."""
-    return _repeat(ground, ground.size(10, 2), _empty)
+    """F08: Redis loses all it had, by a command and by a death without its files, also when all has ended."""
+    party = ground.party()
+    tally = _repeat(ground, ground.size(10, 2), _empty, party)
+    with ground.rig.redis() as client:
+        client.flushall()
+    checker.reread(ground.rig, party, tally)
+    return tally
+
+
+def message_lost(ground: Ground) -> Tally:
+    """UNHEARD: wake-ups disappear from Redis before any worker sees them: the sweep finds the jobs by their rows."""
+    tally, rig, party = Tally(), ground.rig, ground.party()
+    rig.heal(PAIR)
+    numbers = starts(ground)
+    for _ in range(ground.size(5, 1)):
+        for name in PAIR:
+            rig.freeze(name)
+        followers = [party.followers[party.surely(greedy(10, next(numbers)))] for _ in range(2 * len(PAIR))]
+        tally.injections += 1
+        with rig.redis() as client:  # what the frozen ones had asked for is handed to them, the rest waits
+            rig.until(lambda client=client: client.llen("forebay:echo.interactive"), 10)
+            tally.fired += int(client.delete("forebay:echo.interactive"))
+        for name in PAIR:
+            rig.thaw(name)
+        for follower in followers:
+            follower.join(rig.subject.limit_s)
+    ground.check(party, tally)
+    like = f"{party.label}.%"
+    again = rig.rows("SELECT count(*) FROM jobs WHERE metadata->>'request' LIKE %s AND attempt > 1", like)
+    tally.promise(again == [(0,)], f"{again[0][0]} jobs were taken from living workers")
+    return tally
 
 
 def clients_killed(ground: Ground) -> Tally:
@@ -65,8 +95,8 @@ def frozen(ground: Ground) -> Tally:
     return _repeat(ground, lengths, freeze)
 
 
-def _repeat(ground: Ground, times: int, inject: Callable[[Ground, int], bool]) -> Tally:
-    tally, rig, party = Tally(), ground.rig, ground.party()
+def _repeat(ground: Ground, times: int, inject: Callable[[Ground, int], bool], party: Party | None = None) -> Tally:
+    tally, rig, party = Tally(), ground.rig, party or ground.party()
     rig.heal(PAIR)
     with under_load(ground, party):
         for number in range(times):

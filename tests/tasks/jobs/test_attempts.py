@@ -20,7 +20,8 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
-from tests.tasks.sweep.sweeping import Post, made, sweep
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
 
 
 def claimed(sessions: Sessions, job_id: uuid.UUID, worker_id: str = "w1") -> int:

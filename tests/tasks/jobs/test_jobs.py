@@ -28,14 +28,6 @@ def said(*texts: str) -> Transcript:
     return transcript
 
 
-def running(sessions: Sessions, caller: Caller) -> attempts.Claim:
-    job_id = tables.submit(sessions, caller).id
-    tables.dispatch(sessions, job_id)
-    claim = tables.claim(sessions, job_id)
-    assert claim is not None
-    return claim
-
-
 def test_submitted_job_waits_with_what_was_asked(sessions: Sessions, caller: Caller) -> None:
     """The record of a new job says what the client said, and that nothing has happened yet."""
     record = tables.submit(sessions, caller, metadata={"order": "7"}, lane="batch", priority=2)
@@ -97,7 +89,7 @@ def test_claim_happens_once_however_many_ask(sessions: Sessions, caller: Caller)
 
 def test_claim_gives_what_a_run_needs(sessions: Sessions, caller: Caller) -> None:
     """Input, parameters, a seed that stays, and an empty checkpoint."""
-    claim = running(sessions, caller)
+    claim = tables.running(sessions, caller)
     assert claim.asked == Stored({"prompt": "one two three four"}, {"temperature": 0})
     assert claim.checkpoint.entries == []
     with sessions.begin() as session:
@@ -138,7 +130,7 @@ def test_given_seed_is_kept(sessions: Sessions, caller: Caller) -> None:
 
 def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Caller) -> None:
     """The end is one transaction, and a second end of the same attempt is refused."""
-    claim = running(sessions, caller)
+    claim = tables.running(sessions, caller)
     outcome = Outcome(Status.SUCCEEDED, Spent(4, 2), {"text": "one two ", "finish_reason": "stop"})
     with sessions.begin() as session:
         record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
@@ -156,7 +148,7 @@ def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Cal
 
 def test_older_attempt_can_neither_finish_nor_checkpoint_nor_hand_back(sessions: Sessions, caller: Caller) -> None:
     """The fence: once a newer attempt exists, the older one writes nothing."""
-    claim = running(sessions, caller)
+    claim = tables.running(sessions, caller)
     with sessions.begin() as session:
         tables.put(session, claim.job_id, Status.RUNNING, attempt=2)
     with pytest.raises(errors.Fenced), sessions.begin() as session:
@@ -170,7 +162,7 @@ def test_older_attempt_can_neither_finish_nor_checkpoint_nor_hand_back(sessions:
 
 def test_checkpoint_is_what_the_next_attempt_starts_from(sessions: Sessions, caller: Caller) -> None:
     """A later checkpoint replaces an earlier one whole."""
-    claim = running(sessions, caller)
+    claim = tables.running(sessions, caller)
     with sessions.begin() as session:
         attempts.checkpoint(session, claim.job_id, 1, said("one "), (4, 4))
         attempts.checkpoint(session, claim.job_id, 1, said("one ", "two "), (4, 4))
@@ -181,7 +173,7 @@ def test_checkpoint_is_what_the_next_attempt_starts_from(sessions: Sessions, cal
 
 def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller: Caller) -> None:
     """A worker learns with its heartbeat which of its attempts are over."""
-    kept, orphan, taken, ended = (running(sessions, caller).job_id for _ in range(4))
+    kept, orphan, taken, ended = (tables.running(sessions, caller).job_id for _ in range(4))
     with sessions.begin() as session:
         tables.put(session, orphan, Status.DISPATCHED)
         tables.put(session, taken, Status.RUNNING, attempt=2)
@@ -192,7 +184,7 @@ def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller:
 
 
 def test_another_tenants_job_is_as_unknown_as_none(sessions: Sessions, caller: Caller) -> None:
-    """The same error with the same words, but for the id."""
+    """One error with one text for both, but for the id."""
     job_id = tables.submit(sessions, caller).id
     stranger = tables.tenant(sessions, "theirs")
     unknown = ids.new()

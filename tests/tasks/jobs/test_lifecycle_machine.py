@@ -31,7 +31,8 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tests import tables
-from tests.tasks.sweep.sweeping import Post, made, sweep
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
 
 LEASE_S = 300.0
 STEP_S = 600  # the clock's; more than a lease, more than any backoff, and far more than a run of the machine takes

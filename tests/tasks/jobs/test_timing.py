@@ -22,7 +22,8 @@ from tasks.streams.transcript import Entry
 from tasks.sweep.sweeper import Sweeper
 from tests import hooks, tables
 from tests.support import entries
-from tests.tasks.sweep.sweeping import Post, made, sweep
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
 
 
 @pytest.fixture
@@ -47,10 +48,7 @@ def submitted(sessions: Sessions, caller: Caller, **times: Any) -> uuid.UUID:
 
 
 def running(sessions: Sessions, caller: Caller, **times: Any) -> uuid.UUID:
-    job_id = submitted(sessions, caller, **times)
-    tables.dispatch(sessions, job_id)
-    assert tables.claim(sessions, job_id)
-    return job_id
+    return tables.running(sessions, caller, timing=Timing(**times)).job_id
 
 
 def status(sessions: Sessions, job_id: uuid.UUID) -> Any:

@@ -45,6 +45,7 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD + 'default = "no"\n', "m: default must be"),
         (GOOD + "options = 1\n", "m: options must be"),
         (GOOD.replace("[m]", '["a b"]'), "a name has"),
+        (GOOD.replace("echo", "ctransformers").replace('"chat"', '"embed"'), "ctransformers gives no embeddings"),
     ],
 )
 def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:

@@ -13,13 +13,13 @@ from sqlalchemy import Engine, text
 
 from db import turns
 from db.session import Sessions
-from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import places, window
 from tasks.queues.dispatch import Dispatcher
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
+from tests.support.post import Post
 
 TENANTS = ("ours", "theirs", "others", "fourth", "fifth", "sixth")
 LANES = ("interactive", "batch")
@@ -217,16 +217,6 @@ def test_tenants_oldest_job_goes_first_once_a_minute_whatever_its_priority(sessi
         assert next_few() == urgent[3:5]
         with sessions.begin() as session:
             session.execute(text("UPDATE jobs SET status = 'cancelled' WHERE status = 'queued'"))
-
-
-class Post:
-    """A sender that remembers into which queue it sent which job."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str]] = []
-
-    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
-        self.sent.append((str(ids.parse(args[0])), queue))
 
 
 @pytest.mark.parametrize("where", [Status.QUEUED, Status.DISPATCHED])

@@ -22,7 +22,8 @@ from tasks.sweep.chore import FollowUp, Sweep
 from tasks.sweep.sweeper import CHORES, Sweeper
 from tests import hooks, tables
 from tests.support import entries
-from tests.tasks.sweep.sweeping import Post, made, sweep
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
 
 
 @pytest.fixture
@@ -36,10 +37,7 @@ def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
 
 
 def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
-    job_id = tables.submit(sessions, caller).id
-    tables.dispatch(sessions, job_id)
-    assert tables.claim(sessions, job_id, worker_id=worker_id)
-    return job_id
+    return tables.running(sessions, caller, worker_id=worker_id).job_id
 
 
 def age(sessions: Sessions, job_id: uuid.UUID) -> None:

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from tasks import errors
 from tasks.models.engine import Finish, Progress, Request
+from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
 from workers import engines
@@ -70,16 +70,9 @@ def test_any_text_has_llamacpps_tokens(engine: CTransformers, llamacpp: LlamaCpp
     assert engine.prompt(prompt) == llamacpp.prompt(prompt)
 
 
-def test_special_tokens_in_a_text_can_be_plain(engine: CTransformers, llamacpp: LlamaCpp) -> None:
-    """What is to be cut or embedded is nobody's prompt."""
-    texts = ["a <s> within </s>", "", "日本語 <unk>"]
-    assert engine.tokenize(texts) == llamacpp.tokenize(texts)
-
-
-def test_embeddings_are_refused(engine: CTransformers) -> None:
-    """By the engine, and by its worker before it starts."""
-    with pytest.raises(errors.EngineRefused, match="no embeddings"):
-        engine.embed(engine.tokenize(["hello"]))
+def test_embeddings_are_refused() -> None:
+    """By its worker before it starts: the engine has no method for them."""
+    assert not hasattr(CTransformers, "embed")
     with pytest.raises(errors.EngineUnusable, match="no embeddings"):
         engines.load(replace(CT, types=("embed",)), slots=1, threads=1)
 
@@ -119,7 +112,7 @@ def test_many_long_texts_are_counted(engine: CTransformers) -> None:
 def test_conversation_is_rendered_as_llamacpp_does(
     engine: CTransformers, llamacpp: LlamaCpp, messages: list[dict[str, str]]
 ) -> None:
-    """The same template, the same text."""
+    """Both read the file's template, and come to one text."""
     assert engine.chat(messages) == llamacpp.chat(messages)
 
 
@@ -236,8 +229,7 @@ def test_host_killed_in_the_middle_is_only_a_pause(engine: CTransformers, bench:
     lost: list[int] = []
 
     def kill() -> None:
-        while len(attempt.transcript.entries) < 3:
-            time.sleep(0)
+        until(lambda: len(attempt.transcript.entries) >= 3, look_s=0)
         lost.append(engine.incarnation)
         engine.hang_up()
 
@@ -252,7 +244,7 @@ def test_host_killed_in_the_middle_is_only_a_pause(engine: CTransformers, bench:
 def test_host_listens_to_nobody_without_its_key(engine: CTransformers) -> None:
     """Its port is open to every local process; the key isn't. Nonsense doesn't disturb it either."""
     with pytest.raises(errors.EngineLost):
-        CTransformers("x", 1, 512, 8, engine.host, "k" * len(engine._key)).prompt("hi")
+        CTransformers(CT, 1, engine.host, "k" * len(engine._key)).prompt("hi")
     for nonsense in (b"\n", b"{}\n", json.dumps({"do": "count"}).encode() * 1000, b""):
         with socket.create_connection(tuple(engine.host.ready["address"])) as connection:
             connection.sendall(nonsense)

@@ -12,7 +12,7 @@ import pytest
 
 from tasks import errors
 from tasks.models import catalog
-from tests.conftest import without_embedding_model
+from tests.support.catalogs import without_embedding_model
 from workers import engines
 from workers.batcher import Batcher
 from workers.engines.llamacpp import LlamaCpp

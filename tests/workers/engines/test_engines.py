@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,10 @@ import psutil
 import pytest
 
 from tasks import errors
+from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
-from tasks.models.engine import Finish, Progress, Request
+from tasks.models.engine import Embedder, Finish, Generator, Progress, Request
+from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
 from workers import engines
@@ -189,8 +190,7 @@ def test_host_that_dies_while_it_loads_is_replaced_too(kind: str) -> None:
     restarting = threading.Thread(target=loaded.restart, args=[loaded.incarnation])
     first = loaded.host.pid
     restarting.start()
-    while loaded.host.pid == first:
-        time.sleep(0.001)
+    until(lambda: loaded.host.pid != first, look_s=0.001)
     psutil.Process(loaded.host.pid).kill()
     restarting.join()
     assert len(loaded.prompt("hi").ids) > 0
@@ -225,3 +225,13 @@ def test_mistakes_in_the_catalogue_are_named(kind: str, tmp_path: Path) -> None:
     for model, told in ((missing, "none.gguf"), (odd, "colour"), (unknown, "steam")):
         with pytest.raises(errors.EngineUnusable, match=told):
             engines.load(model, slots=1, threads=1)
+
+
+def test_engine_has_what_it_claims_and_claims_what_the_table_says(engine: Hosted, kind: str) -> None:
+    """Every method of a generator can be called; one that gives no vectors has no method for them."""
+    assert engine.capabilities == ENGINES[kind] - {Capability.EMBEDS}
+    assert isinstance(engine, Generator)
+    assert isinstance(engine, Embedder) == (Capability.EMBEDS in ENGINES[kind])
+    prompt = engine.prompt("Hello")
+    assert engine.detokenize(engine.reread("Hello")).strip() == "Hello"
+    drain(engine.generate(Request(prompt, params(max_tokens=1))))

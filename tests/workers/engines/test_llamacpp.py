@@ -1,7 +1,6 @@
 """The llama.cpp engine's own: slots, key, binaries."""
 
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ import pytest
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Request
+from tests.support.platform import is_gone
+from tests.support.waiting import until
 from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
 from workers import engines
 from workers.engines.llamacpp import LlamaCpp
@@ -48,7 +49,7 @@ def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) ->
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:
     """Its port is open to every local process; the key isn't."""
-    stranger = LlamaCpp("x", 1, 512, 64, engine.host, "wrong key", engine.tokenizer)
+    stranger = LlamaCpp(MODEL, 1, 64, engine.host, "wrong key", engine.tokenizer)
     with pytest.raises(errors.EngineError, match="401"):
         stranger.embed([(1,)])
 
@@ -79,7 +80,4 @@ def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
     loaded.restart(lost)
     [server] = psutil.Process(loaded.host.pid).children()
     loaded.close()
-    deadline = time.monotonic() + 10
-    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: is_gone(server))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import structlog
 
 from tasks import errors
+from tests.support.waiting import until
 from tests.workers import papers
 from workers.engines import hosting
 from workers.extraction import parent
@@ -271,10 +271,8 @@ def test_child_is_bounded_before_it_reads_the_document() -> None:
         assert child.stdin is not None
         child.stdin.write(b'{"kind": "text", "memory_bytes": 300000000, "cpu_s": 7, "wall_s": 60}\n')
         child.stdin.flush()
-        deadline = time.monotonic() + 20
-        while (limits := _limits(child.pid))["Max core file size"] != ("0", "0"):  # the last to be set
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: _limits(child.pid)["Max core file size"] == ("0", "0"))  # the last to be set
+        limits = _limits(child.pid)
         assert limits["Max address space"] == ("300000000", "300000000")
         assert limits["Max cpu time"] == ("7", "8")
         assert limits["Max file size"] == limits["Max open files"] == limits["Max processes"] == ("0", "0")

@@ -210,6 +210,22 @@ def test_stop_ends_a_run_in_any_phase(bench: Bench) -> None:
         bench.run(attempt, slow, bench.publisher(attempt))
 
 
+def test_engine_that_cannot_go_on_with_an_answer_ends_an_interrupted_one(bench: Bench) -> None:
+    """What was streamed is never withdrawn, and never told twice."""
+    engine = Echo("plain", slots=1, context=64, capabilities=frozenset())
+    engine.lose_at = {3}
+    with pytest.raises(errors.EngineRefused, match="can't go on"):
+        bench.run(bench.attempt(), engine)
+    assert bench.text()
+    assert "one two three ".startswith(bench.text())
+
+
+def test_echo_ends_before_a_stop_string(bench: Bench, echo: Echo) -> None:
+    """Also before one that reaches over two words, and cuts one; what began like another is told."""
+    ending = bench.run(bench.attempt(params={"temperature": 0, "stop": ["ee fo", "two t?"]}), echo)
+    assert (ending.reason, bench.text()) == ("stop", "one two thr")
+
+
 class Scripted(Echo):
     """An engine that gives the steps it is told, a batch a read."""
 

@@ -1,8 +1,6 @@
 """Jobs that embed and ask, stage by stage, on real PostgreSQL and Redis with echo engines."""
 
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +21,7 @@ from tasks.streams import stream
 from tasks.streams.events import Passages
 from tests import tables
 from tests.support import entries
+from tests.support.waiting import until
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, asking, embedding, ingesting, look, written
 from workers import run
@@ -37,7 +36,7 @@ def sent(worker: Worker) -> list[str]:
     worker.refiller.run(worker.gone)
     worker.gone.clear()
     post: Any = worker.dispatcher.app
-    return list(post.sent)
+    return [job_id for job_id, _ in post.sent]
 
 
 def test_embed_job_ends_with_its_vectors_beside_the_record(
@@ -230,10 +229,3 @@ class Interrupted:
 
     def __call__(self) -> Any:
         return self.sessions()
-
-
-def until(met: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)

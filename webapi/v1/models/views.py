@@ -17,6 +17,7 @@ blueprint = Blueprint("models", __name__, description="What can be asked.")
 def models() -> Response:
     """List the models and how many workers serve each"""
     serving = service.current()
+    models = serving.catalog
     with serving.sessions.begin() as session:
         alive = workers.strengths(session, serving.settings.shared.lease_s)
     data = [
@@ -28,8 +29,8 @@ def models() -> Response:
             "slots": model.slots,
             "engine": model.engine,
             "workers": alive[model.name].workers if model.name in alive else 0,
-            "default": any(catalog.for_type(serving.catalog, type) is model for type in model.types),
+            "default": any(catalog.for_type(models, type) is model for type in model.types),
         }
-        for model in serving.catalog.values()
+        for model in models.values()
     ]
     return reply({"object": "list", "data": data})
