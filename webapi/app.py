@@ -51,14 +51,12 @@ def create_app(given: Settings | None = None) -> Flask:
     serving = service.Service(own)
     app = Flask(__name__, static_folder=None)
     app.config.update(_CONFIGURATION)
-    app.extensions["forebay"] = serving
-    app.extensions["forebay_probes"] = health.Probes(serving)
+    equip(app, serving)
     requestlog.register(app)
-    auth.register(app, serving)
+    auth.register(app)
     cors.register(app, own.cors_origins)
     errors.register(app)
-    app.teardown_request(serving.end_turn)
-    app.teardown_request(serving.rest)
+    service.register(app)
     api = Api(app)
     _describe(api)
     for module in _ROUTES:
@@ -66,6 +64,13 @@ def create_app(given: Settings | None = None) -> Flask:
     app.add_url_rule("/", "root", lambda: redirect(f"{DOCS_PATH}/"))
     app.register_blueprint(get_swaggerui_blueprint(DOCS_PATH, "/openapi.json", {"app_name": "Forebay API"}))
     return app
+
+
+def equip(app: Flask, serving: service.Service) -> None:
+    """Has the app work with this from now on; nothing of what it knew before is kept."""
+    app.extensions["forebay"] = serving
+    app.extensions["forebay_probes"] = health.Probes(serving)
+    app.extensions["forebay_keys"] = auth.KnownKeys()
 
 
 def _describe(api: Api) -> None:

@@ -3,15 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 
 from tasks import errors, ids, keys, tickets
 from tasks.keys import Caller, KeyCheck
 from webapi import requestlog
 from webapi.capacity import Turns
-from webapi.service import Service
+from webapi.service import Service, current
 
 # Endpoints that want no key: health, and the page that says how to use the rest.
 OPEN = frozenset({"root", "health.healthz", "health.readyz", "api-docs.openapi_json", "swagger_ui.show"})
@@ -72,8 +71,8 @@ class KnownKeys:
         return check
 
 
-def register(app: Flask, service: Service) -> None:
-    app.before_request(partial(_require_key, service, KnownKeys()))
+def register(app: Flask) -> None:
+    app.before_request(lambda: _require_key(current(), current_app.extensions["forebay_keys"]))
 
 
 def caller() -> Caller:

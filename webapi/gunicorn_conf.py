@@ -17,8 +17,15 @@ from typing import Any
 from tasks import logs, stopping
 from webapi import serving, settings
 
-worker_class = serving.Threads
 _read = settings.read_serving()
+
+
+class worker_class(serving.Threads):
+    """With the times that were set."""
+
+    head_s = _read.head_s
+
+
 workers = _read.processes
 threads = _read.threads
 # More than threads, unfinished heads and idle connections together, each of which is bounded: it never stops accepting.
@@ -33,8 +40,6 @@ accesslog = None
 errorlog = "-"
 loglevel = "warning"
 
-_UNREAD_LIMIT_MS = 20_000
-_SILENT_LIMIT_S = 10
 _M_ARENA_MAX = -8  # of malloc.h
 _SWITCH_S = 0.001  # a thread that computes lets the others have the interpreter so often; Python's own is 5 ms
 
@@ -45,10 +50,11 @@ def when_ready(server: Any) -> None:
     Accepted sockets inherit both limits.
     """
     for listener in server.LISTENERS:
-        limit = struct.pack("@ll", _SILENT_LIMIT_S, 0)  # struct timeval
+        whole, rest = divmod(_read.silent_s, 1)
+        limit = struct.pack("@ll", int(whole), int(1_000_000 * rest))  # struct timeval
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         if hasattr(socket, "TCP_USER_TIMEOUT") and listener.sock.family in (socket.AF_INET, socket.AF_INET6):
-            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_LIMIT_MS)
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * _read.unread_s))
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
-from flask import current_app, g, has_request_context
+from flask import Flask, current_app, g, has_request_context
 from sqlalchemy.orm import Session
 
 from db import session
@@ -150,6 +150,12 @@ class Service:
         self.reader.stop()
         self.engine.dispose()
         self.redis.close()
+
+
+def register(app: Flask) -> None:
+    """Has the end of every request give back what it held."""
+    app.teardown_request(lambda error: current().end_turn(error))
+    app.teardown_request(lambda error: current().rest(error))
 
 
 def current() -> Service:

@@ -16,7 +16,6 @@ from typing import Any
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-HEAD_S = 10.0  # from a connection's first moment, or the end of the answer before, to the end of a request's head
 BODY_S = 30.0  # for a body, and a second more for each so many bytes of it that have come
 BODY_BYTES_A_SECOND = 64 * 1024
 UNFINISHED = 1000  # connections that wait for a whole head; of more, the oldest are closed
@@ -34,6 +33,8 @@ class Threads(ThreadWorker):  # type: ignore[misc]
     The accepting thread gathers heads itself, without waiting for any. `gthread` also closes a finished connection on
     that thread, and waits up to two seconds for the client to close too: here a request's own thread does.
     """
+
+    head_s: float  # from a connection's first moment, or the end of the answer before, to the end of a request's head
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -111,7 +112,7 @@ class Threads(ThreadWorker):  # type: ignore[misc]
         return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _UNREAD_BODY_S))
 
     def _await_head(self, conn: Any, begun: bytes = b"") -> None:
-        conn.head, conn.head_due, conn.awaited = bytearray(begun), time.monotonic() + HEAD_S, True
+        conn.head, conn.head_due, conn.awaited = bytearray(begun), time.monotonic() + self.head_s, True
         conn.sock.setblocking(False)
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))

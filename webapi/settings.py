@@ -14,6 +14,7 @@ MAX_READERS = 1024
 KEPT_FREE = 976  # threads of a process that streams and waits may never take
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
+_LIMITS_S = {"API_HEAD_S": 10.0, "API_SILENT_S": 10.0, "API_UNREAD_S": 20.0}
 # As browsers send it: in small letters, without the scheme's own port.
 _ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -36,10 +37,17 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What gunicorn must know. Threads are started as they are needed: each open stream or wait holds one."""
+    """What gunicorn must know. Threads are started as they are needed: each open stream or wait holds one.
+
+    A client may take `head_s` for a request's head, from its connection's first moment or the answer before; be silent
+    for `silent_s` within a body; and leave what it is sent unread for `unread_s`. Then its connection is closed.
+    """
 
     processes: int
     threads: int
+    head_s: float
+    silent_s: float
+    unread_s: float
 
 
 def read_serving() -> Serving:
@@ -47,8 +55,9 @@ def read_serving() -> Serving:
     env = Env(eager=False, prefix="FOREBAY_")
     processes = env.int("API_PROCESSES", min(2, os.cpu_count() or 1), validate=validate.Range(1, 64))
     max_readers = _max_readers(env)
+    limits_s = [env.float(name, usual, validate=validate.Range(0.1, 3600)) for name, usual in _LIMITS_S.items()]
     settings.seal(env)
-    return Serving(processes, max_readers + KEPT_FREE)
+    return Serving(processes, max_readers + KEPT_FREE, *limits_s)
 
 
 def read() -> Settings:

@@ -30,7 +30,7 @@ WALK_COST = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class SearchTarget:
     """What has to be known of a collection to search it; `dimensions` is None until it has its first vectors."""
 
     name: str
@@ -61,13 +61,13 @@ class Passage:
         }
 
 
-def collection_of(session: Session, caller: Caller, name: str) -> Home:
+def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
     """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
         found = documents.collection(session, caller.tenant_id, name)
     if found is None:
         raise no_collection(name)
-    return Home(found.name, found.model, found.dimensions)
+    return SearchTarget(found.name, found.model, found.dimensions)
 
 
 def search(

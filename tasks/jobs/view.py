@@ -10,11 +10,12 @@ from tasks import ids, times
 from tasks.jobs import lifecycle
 from tasks.limits.spent import Spent
 from tasks.streams.events import Ended
+from tasks.telemetry import JobEnded
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+    """One job, whole, detached from the database. Times are UTC; `position` is None unless the caller looked for it.
 
     `spent` is what it has used so far; clients are told when it has ended, as `usage`.
 
@@ -69,6 +70,14 @@ class JobView:
             finished_at=self.finished_at,
         )
 
+    def ended_fact(self) -> JobEnded:
+        """What telemetry is told of the job's end."""
+        code = self.error["code"] if self.error else None
+        spent = self.spent
+        return JobEnded(
+            self.id, self.type, self.model, self.status, code, spent.prompt, spent.completion, spent.embedding
+        )
+
     def ended_by(self, attempt: int, end: Ended) -> "JobView":
         """This job, looked at before it ended, as it ended under that attempt."""
         return replace(
@@ -120,7 +129,7 @@ class JobView:
 
 
 def of(job: Job, result: dict[str, Any] | None) -> JobView:
-    """The record of a row and its result."""
+    """The view of a row and its result."""
     return JobView(
         id=job.id,
         tenant_id=job.tenant_id,

@@ -18,7 +18,8 @@ from cli.launcher.datafolder import DataFolder
 from cli.launcher.tour import answers, documents, killing
 from cli.launcher.tour.page import Page
 from tests.cli.standin import PASSAGE, StandIn, standing_in
-from tests.conftest import CATALOG, ROOT, free_port
+from tests.support import catalogs
+from tests.support.platform import ROOT, free_port
 
 EMBEDDER = {"id": "demo-embed", "types": ["embed"], "workers": 1}
 BROUGHT = ("succeeded", {"collection": "facts", "documents": [], "chunks": 3}, None)
@@ -211,7 +212,10 @@ def test_documents_end_where_one_can_not_be_brought(api: StandIn, page: Page, pr
 def test_tour_goes_through_and_stops_everything(tmp_path: Path) -> None:
     """For real, with the chat model alone: a worker is killed in mid-answer and the answer goes on; status 0."""
     catalog, data = tmp_path / "catalog.toml", tmp_path / "data"
-    catalog.write_text(CATALOG[: CATALOG.index("[demo-ct]")])
+    demo = catalogs.model(
+        "demo-chat", "llamacpp", "generate chat", context=512, slots=4, file=str(catalogs.DEMO_FILE), default=True
+    )
+    catalog.write_text(demo)
     ports = ["--port", str(free_port()), "--flower-port", str(free_port())]
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,30 +13,19 @@ from db.session import Sessions
 from tasks import keys
 from tasks.settings import Settings as Shared
 from tests import tables
+from tests.support import catalogs
 from tests.webapi.serving import Served, gunicorn
-from webapi.app import create_app
+from webapi.app import create_app, equip
+from webapi.service import Service
 from webapi.settings import Settings
 
-CATALOG = """
-[alpha]
-engine = "echo"
-context = 64
-slots = 2
-types = ["generate", "chat"]
-default = true
-
-[beta]
-engine = "echo"
-context = 64
-slots = 2
-types = ["generate"]
-
-[embedder]
-engine = "echo"
-context = 64
-slots = 2
-types = ["embed"]
-"""
+CATALOG = "\n".join(
+    (
+        catalogs.echo("alpha", slots=2, context=64, default=True),
+        catalogs.echo("beta", "generate", slots=2, context=64),
+        catalogs.echo("embedder", "embed", slots=2, context=64),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +65,30 @@ class Api:
         return dict(self.get("/v1/documents?limit=1").json["data"][0])
 
 
-@pytest.fixture
-def settings(postgres_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    catalog = tmp_path / "catalog.toml"
+@pytest.fixture(scope="session")
+def settings(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    catalog = tmp_path_factory.mktemp("webapi") / "catalog.toml"
     catalog.write_text(CATALOG)
     shared = Shared(postgres_url, redis_url, redis_url, catalog, lease_s=tables.LEASE_S, stream_ttl_s=60)
     return Settings(shared, key_pepper=tables.PEPPER, webhooks=tables.WEBHOOKS)
 
 
-@pytest.fixture
-def app(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Flask]:
+@pytest.fixture(scope="session")
+def routes(settings: Settings) -> Flask:
+    """The app with its routes and its page, which take longest to make: what it works with, each test makes anew."""
     app = create_app(settings)
-    yield app
     app.extensions["forebay"].close()
+    return app
+
+
+@pytest.fixture
+def app(routes: Flask, settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Flask]:
+    settings.shared.catalog.write_text(CATALOG)  # some tests change it
+    serving, views = Service(settings), dict(routes.view_functions)
+    equip(routes, serving)
+    yield routes
+    routes.view_functions.update(views)  # some tests put others in their place
+    serving.close()
 
 
 @pytest.fixture
@@ -101,6 +100,13 @@ def api(app: Flask, sessions: Sessions) -> Api:
 def theirs(app: Flask, sessions: Sessions) -> Api:
     """The app as another tenant sees it."""
     return Api(app, new_key(sessions, "theirs"))
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[Served]:
+    """One gunicorn for a whole file, whose tests leave nothing open; without a key."""
+    with gunicorn(settings, "") as served:
+        yield served
 
 
 @pytest.fixture

@@ -31,6 +31,12 @@ class Served:
         """The process that answers, or the first of those; the other only watches it."""
         return psutil.Process(self.process.pid).children()[0]
 
+    @contextmanager
+    def known(self, key: str) -> Iterator["Served"]:
+        """The same gunicorn as one with this key is answered."""
+        with _client(self.port, key) as http:
+            yield Served(self.process, self.port, key, http)
+
     def submit(self, **changes: Any) -> str:
         job = {"type": "generate", "input": {"prompt": "one"}, **changes}
         response = self.client.post("/v1/jobs", json=job)
@@ -39,8 +45,13 @@ class Served:
 
 
 @contextmanager
-def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None, processes: int = 1) -> Iterator[Served]:
-    """Runs one for as long as the block does; its log goes into the file, or where the test's goes."""
+def gunicorn(
+    settings: Settings, key: str, log: IO[bytes] | None = None, processes: int = 1, **limits_s: float
+) -> Iterator[Served]:
+    """Runs one for as long as the block does; its log goes into the file, or where the test's goes.
+
+    `limits_s` are `head`, `silent` and `unread`.
+    """
     port = free_port()
     env = {
         **os.environ,
@@ -50,17 +61,22 @@ def gunicorn(settings: Settings, key: str, log: IO[bytes] | None = None, process
         "FOREBAY_WEBHOOK_KEY": tables.WEBHOOK_KEY,
         "FOREBAY_CATALOG": str(settings.shared.catalog),
         "FOREBAY_API_PROCESSES": str(processes),
+        **{f"FOREBAY_API_{name.upper()}_S": str(limit_s) for name, limit_s in limits_s.items()},
     }
     argv = ["gunicorn", "-c", "webapi/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "webapi.app:create_app()"]
     with subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, env=env, stderr=log) as process:
         try:
-            headers = {"Authorization": f"Bearer {key}"}
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
+            with _client(port, key) as http:
                 waiting.until(lambda: _answers(http))
                 yield Served(process, port, key, http)
         finally:
             process.terminate()
             process.wait(20)
+
+
+def _client(port: int, key: str) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
 
 
 def _answers(http: httpx.Client) -> bool:

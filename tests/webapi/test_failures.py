@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,7 +183,7 @@ def test_ready_tells_each_part(app: Flask, sessions: Sessions) -> None:
 
 
 def test_ready_counts_jobs_whose_model_left_the_catalogue(
-    app: Flask, api: Api, sessions: Sessions, settings: Settings
+    app: Flask, api: Api, settings: Settings, tmp_path: Path
 ) -> None:
     """They wait for a worker that nobody starts any more; what waits for the control worker doesn't."""
     for _ in range(2):
@@ -191,9 +192,9 @@ def test_ready_counts_jobs_whose_model_left_the_catalogue(
     files = {"collection": "books", "file": (io.BytesIO(b"one"), "one.txt")}
     assert api.post("/v1/documents", data=files).status_code == 202
     assert app.test_client().get("/readyz").json["parts"]["unserved"] == {}
-    catalog = settings.shared.catalog
-    catalog.write_text(catalog.read_text().replace("[beta]", "[gamma]"))
-    later = create_app(settings)
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text(settings.shared.catalog.read_text().replace("[beta]", "[gamma]"))
+    later = create_app(changed(settings, catalog=catalog))
     response = later.test_client().get("/readyz")
     assert (response.status_code, response.json["parts"]["unserved"]) == (200, {"beta": 2})
     later.extensions["forebay"].close()

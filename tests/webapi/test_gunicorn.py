@@ -115,11 +115,13 @@ def test_damaged_chunks_are_the_clients_fault(served: Served) -> None:
     assert b'"code":' in answer
 
 
-def test_heads_without_an_end_hold_no_threads_and_are_closed_in_time(served: Served) -> None:
-    """A thousand clients that send a byte now and then: another is served, and each of them has ten seconds in all."""
-    served.client.get("/healthz")
-    threads = served.worker.num_threads()
-    with contextlib.ExitStack() as open_:
+def test_heads_without_an_end_hold_no_threads_and_are_closed_in_time(
+    settings: Settings, sessions: Sessions, client: redis.Redis
+) -> None:
+    """A thousand clients that send a byte now and then: another is served, and each of them has its seconds in all."""
+    with gunicorn(settings, new_key(sessions, "ours"), head=3) as served, contextlib.ExitStack() as open_:
+        served.client.get("/healthz")
+        threads = served.worker.num_threads()
         sockets = [
             open_.enter_context(socket.create_connection(("127.0.0.1", served.port)))
             for _ in range(serving.UNFINISHED + 100)

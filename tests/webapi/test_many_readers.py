@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -17,7 +18,9 @@ from tests.support.events import read
 from tests.support.waiting import until
 from tests.webapi import byhand
 from tests.webapi.byhand import Run
-from tests.webapi.serving import Served
+from tests.webapi.conftest import new_key
+from tests.webapi.serving import Served, gunicorn
+from webapi.settings import Settings
 
 READERS = 60
 JOBS = 6
@@ -89,27 +92,34 @@ def test_readers_who_resume_at_random_get_every_event_once(
             assert each.result(timeout=LIMIT_S) == expected
 
 
-def test_readers_who_never_read_are_let_go(served: Served, sessions: Sessions, client: redis.Redis) -> None:
+@pytest.fixture
+def strict(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
+    """One that gives readers who don't read up soon."""
+    with gunicorn(settings, new_key(sessions, "ours"), unread=4) as served:
+        yield served
+
+
+def test_readers_who_never_read_are_let_go(strict: Served, sessions: Sessions, client: redis.Redis) -> None:
     """They hold little memory and nobody up; the kernel gives them up, and their threads serve others."""
-    loud, quiet = (byhand.run(sessions, client, served.submit()) for _ in range(2))
-    served.client.get("/healthz")
-    before, rss = streams(served), served.worker.memory_info().rss
+    loud, quiet = (byhand.run(sessions, client, strict.submit()) for _ in range(2))
+    strict.client.get("/healthz")
+    before, rss = streams(strict), strict.worker.memory_info().rss
     with contextlib.ExitStack() as stuck, ThreadPoolExecutor(1) as pool:
         for _ in range(STUCK):
-            connection = stuck.enter_context(opened(served, f"job_{loud.job_id.hex}", buffer_bytes=4096))
+            connection = stuck.enter_context(opened(strict, f"job_{loud.job_id.hex}", buffer_bytes=4096))
             while b"event: started" not in connection.recv(4096):
                 pass
-        reading = pool.submit(resuming, served, f"job_{quiet.job_id.hex}", 1)
+        reading = pool.submit(resuming, strict, f"job_{quiet.job_id.hex}", 1)
         for number in range(LOUD_EVENTS):
             loud.say("x" * LOUD_BYTES)
             quiet.say(f"{number} ")
         quiet.succeed()
         texts = [text for _, text in reading.result(timeout=LIMIT_S)]
         assert texts[1:-1] == [f"{number} " for number in range(LOUD_EVENTS)]
-        assert served.worker.memory_info().rss < rss + 50_000_000
-        settles(served, before)
+        assert strict.worker.memory_info().rss < rss + 50_000_000
+        settles(strict, before)
     loud.succeed()
-    whole = served.client.get(f"/v1/jobs/job_{loud.job_id.hex}/events").text
+    whole = strict.client.get(f"/v1/jobs/job_{loud.job_id.hex}/events").text
     assert whole.count("event: delta") == LOUD_EVENTS
 
 
@@ -125,10 +135,9 @@ def test_reader_who_vanishes_does_not_stop_the_job(served: Served, sessions: Ses
         pass
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-    for word in ("b", "c"):
-        run.say(word)
-        time.sleep(0.2)
+    run.say("b")
     settles(served, before)
+    run.say("c")
     assert served.client.get(f"/v1/jobs/{job_id}").json()["status"] == "running"
     run.succeed()
     assert served.client.get(f"/v1/jobs/{job_id}").json()["result"]["text"] == "abc"

@@ -23,6 +23,9 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "FOREBAY_CORS_ORIGINS",
         "FOREBAY_API_PROCESSES",
         "FOREBAY_API_STREAMS",
+        "FOREBAY_API_HEAD_S",
+        "FOREBAY_API_SILENT_S",
+        "FOREBAY_API_UNREAD_S",
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -53,7 +56,9 @@ def test_defaults_are_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert (read.key_pepper, read.max_body_bytes) == (GOOD["FOREBAY_KEY_PEPPER"], 4 * 1024 * 1024)
     assert read.cors_origins == frozenset()
     assert read.shared.broker_url == "redis://localhost/0"
-    assert 0 < read.max_readers < settings.read_serving().threads
+    serving = settings.read_serving()
+    assert 0 < read.max_readers < serving.threads
+    assert (serving.head_s, serving.silent_s, serving.unread_s) == (10, 10, 20)
 
 
 def test_processes_are_two_where_there_are_cores_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +68,9 @@ def test_processes_are_two_where_there_are_cores_for_them(monkeypatch: pytest.Mo
         assert settings.read_serving().processes == many
     monkeypatch.setenv("FOREBAY_API_PROCESSES", "5")
     assert settings.read_serving().processes == 5
-    for name in ("FOREBAY_API_PROCESSES", "FOREBAY_API_STREAMS"):
+    for name in ("FOREBAY_API_PROCESSES", "FOREBAY_API_STREAMS", "FOREBAY_API_HEAD_S"):
         monkeypatch.setenv(name, "0")
-    with pytest.raises(errors.SettingsError, match=r"(?s)API_PROCESSES.*API_STREAMS"):
+    with pytest.raises(errors.SettingsError, match=r"(?s)API_PROCESSES.*API_STREAMS.*API_HEAD_S"):
         settings.read_serving()
 
 

@@ -249,7 +249,7 @@ def test_batch_job_behind_endless_interactive_work_is_promoted_once_a_while(
     assert swept() == []
     tables.claim(sessions, batch[0])
     with sessions.begin() as session:
-        session.execute(text("UPDATE windows SET lifted_at = lifted_at - interval '2 minutes'"))
+        session.execute(text("UPDATE windows SET promoted_at = promoted_at - interval '2 minutes'"))
     assert swept() == []
     with sessions.begin() as session:
         tables.put(session, batch[0], Status.SUCCEEDED)

@@ -20,6 +20,7 @@ from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
 from tasks.sweep.chore import FollowUp, Sweep
 from tasks.sweep.sweeper import CHORES, Sweeper
+from tasks.telemetry import Fact, SweepRound
 from tests import hooks, tables
 from tests.support import entries
 from tests.support.post import Post
@@ -240,12 +241,17 @@ def test_clock_that_jumps_takes_nobodys_jobs(
     assert tables.column(sessions, job_id, "status") == "dispatched"
 
 
-def test_waiting_jobs_are_dispatched_and_sent(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
-    """A submission whose wake-up never left is found by the sweep."""
+def test_waiting_jobs_are_dispatched_and_sent(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, facts: list[Fact]
+) -> None:
+    """A submission whose wake-up never left is found by the sweep, which tells of its round."""
     tables.worker(sessions)
     job_id = tables.submit(sessions, caller).id
     sweep(sweeper)
     assert post.sent == [(str(job_id), "alpha.interactive")]
+    told = facts[-1]
+    assert isinstance(told, SweepRound)
+    assert (told.sent, told.refilled, told.ended) == (0, 1, 0)
 
 
 def test_message_that_redis_lost_is_sent_again(
