@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,17 @@ class SearchTarget:
     dimensions: int | None
 
 
+class PassageObject(TypedDict):
+    """A chunk of a document that was found."""
+
+    document_id: str
+    chunk: Annotated[int, "Its number in the document, from 0."]
+    score: Annotated[float, "Cosine similarity to the query, -1 to 1. The order also counts common words."]
+    text: str
+    title: str | None
+    metadata: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A chunk that was found; `score` is the cosine similarity of its vector to the question's, -1 to 1."""
@@ -49,7 +60,7 @@ class Passage:
     metadata: dict[str, Any]
     title: str | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PassageObject:
         """The passage as answers, events and results show it."""
         return {
             "document_id": ids.show(self.document_id, ids.DOCUMENT),

@@ -4,7 +4,7 @@ import datetime as dt
 import random
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Stored
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
+from tasks.times import Moment
 
 FIRST_BACKOFF_S = 2.0
 
@@ -44,6 +45,24 @@ class Claim:
     stage_input: dict[str, Any] | None
     checkpoint: Transcript
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
+
+
+class AttemptObject(TypedDict):
+    """One run of the job by one worker."""
+
+    number: int
+    worker: str
+    model: str
+    stage: str
+    started_at: Annotated[Moment, "When it was claimed."]
+    ended_at: Annotated[Moment | None, "When it ended, or was found to have."]
+    how: Annotated[
+        str | None,
+        "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`; `lost` with its worker;"
+        " `taken` from one that was silent and came back; `handed_back` by a worker that went; `passed_on` to the next"
+        " stage, or to go on later with the same. Null while it runs.",
+    ]
+    error_code: str | None
 
 
 def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
@@ -210,7 +229,7 @@ def backoff_s(failures: int) -> float:
     return float(FIRST_BACKOFF_S * 2 ** (failures - 1)) * random.uniform(1, 2)  # noqa: S311 nothing secret
 
 
-def shown(session: Session, job_id: uuid.UUID) -> list[dict[str, Any]]:
+def shown(session: Session, job_id: uuid.UUID) -> list[AttemptObject]:
     """The job's attempts as clients see them, the first first."""
     return [
         {

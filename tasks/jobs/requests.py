@@ -3,9 +3,11 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NewType, Protocol, TypeVar
 
 from tasks.jobs.timing import ANY_TIME, Timing
+
+KindName = NewType("KindName", str)  # of one in `tasks.kinds`
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import webhooks
 from db.webhooks import Endpoint, Secret
-from tasks import errors, ids, times
+from tasks import errors, ids
 from tasks.errors import LimitReached
 from tasks.jobs import lifecycle
 from tasks.keys import Caller
@@ -34,21 +34,6 @@ class Webhook:
     disabled: bool
     created_at: dt.datetime
     secret: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The webhook object of the API."""
-        path = f"/v1/webhooks/{ids.show(self.id, ids.WEBHOOK)}"
-        shown = {
-            "id": ids.show(self.id, ids.WEBHOOK),
-            "object": "webhook",
-            "url": self.url,
-            "events": list(self.events),
-            "description": self.description,
-            "disabled": self.disabled,
-            "created_at": times.show(self.created_at),
-            "links": {"self": path, "deliveries": f"/v1/deliveries?webhook={ids.show(self.id, ids.WEBHOOK)}"},
-        }
-        return shown | ({"secret": self.secret} if self.secret else {})
 
 
 def create(

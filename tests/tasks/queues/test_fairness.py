@@ -42,7 +42,7 @@ class Simulated:
     running: list[uuid.UUID] = field(default_factory=list)
 
     def refill(self) -> list[uuid.UUID]:
-        tables.worker(self.sessions, slots=self.slots)  # its heart beats on, however long the test takes
+        tables.worker(self.sessions, slots=self.slots)  # its heartbeats go on, however long the test takes
         with self.sessions.begin() as session:
             tickets = window.refill(session, "alpha", tables.LEASE_S)
         for ticket in tickets:
