@@ -186,7 +186,7 @@ def ensure_index(engine: Engine, dimensions: int) -> bool:
         connection.detach()
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SET lock_timeout = 0"))
-        # Asked again and again, since who waits for a lock inside PostgreSQL is what CONCURRENTLY waits for.
+        # Polled: CONCURRENTLY would wait for a transaction that waits for this lock inside PostgreSQL, and so for ever.
         while not connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(index_name(dimensions))))):
             time.sleep(_ASK_AGAIN_S)
         _make_index(connection, dimensions)
@@ -196,7 +196,7 @@ def ensure_index(engine: Engine, dimensions: int) -> bool:
 def _make_index(connection: Connection, dimensions: int) -> None:
     name = index_name(dimensions)
     valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
-    if connection.scalar(valid, {"name": name}) is False:  # whoever made it was cut off
+    if connection.scalar(valid, {"name": name}) is False:  # its making was cut off
         connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
     connection.execute(text(index_sql(dimensions, "CONCURRENTLY")))
 

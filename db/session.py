@@ -54,5 +54,5 @@ def open_engine(
 
 
 def open_sessions(engine: Engine) -> Sessions:
-    """Sessions whose objects stay readable after the commit, since values leave the session and rows don't."""
+    """Sessions whose objects stay readable after the commit: views are made of them then."""
     return sessionmaker(engine, expire_on_commit=False)

@@ -1,4 +1,4 @@
-"""Tenants: whose jobs are whose."""
+"""Tenants: each key, job and document is one tenant's."""
 
 import datetime as dt
 import uuid

@@ -39,7 +39,7 @@ from db import jobs
 from db.jobs import Job
 from db.session import Table
 
-# The longest that nobody looks whether a tenant's oldest job waits behind its others of a higher priority.
+# At least so often a tenant's oldest job is looked for, which may wait behind its others of a higher priority (ADR 15).
 AGED_S = 60.0
 # So many of a tenant's next jobs are looked at for some that may start: however many are late, a look stays short.
 _LOOK = 200
@@ -55,7 +55,7 @@ class Turn(Table):
 
     __tablename__ = "turns"
 
-    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    queue: Mapped[str] = mapped_column(Text, primary_key=True)
     lane: Mapped[str] = mapped_column(Text, primary_key=True)
     tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
     taken: Mapped[int] = mapped_column(BigInteger)
@@ -64,7 +64,7 @@ class Turn(Table):
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """A waiting job that comes next, and whose it is; `aged` says that its tenant's oldest is to be looked for."""
+    """A waiting job that comes next, with its tenant. `aged`: it is time to look for the tenant's oldest job."""
 
     job_id: uuid.UUID
     stage: str
@@ -75,9 +75,9 @@ class Next:
 def next_queued(session: Session, queue: str, lane: str, limit: int, without: Sequence[str] = ()) -> list[Next]:
     """Which waiting jobs of a lane come next, late ones and those in the stages `without` left out; at most `limit`.
 
-    A tenant's n-th job has its place behind the n-1 before it and what the tenant has in the window and running in
-    this lane. Who had the last turn longer ago goes first among equal places. So no tenant is passed twice by another
-    that has as much under way, however many jobs that has, of whatever priority.
+    A job's place is the number of the tenant's jobs before it: those that wait, are in the window, or run in this lane.
+    Among jobs of equal place, the tenant whose last turn is longest ago goes first. So no tenant is passed twice by
+    another that has as much under way, however many jobs that one has, of whatever priority (docs/adr/0015).
 
     A few probes of `jobs_queued` for each tenant that waits, and at most `limit` rows, or `_LOOK` where jobs are late.
     """
@@ -121,7 +121,7 @@ def _standing() -> CTE:
     tenants = _tenants(_waiting(), *_WITHIN)
     moving = (Job.queue == queue, Job.lane == lane, Job.status.in_(("dispatched", "running")))
     loads = select(Job.tenant_id, func.count().label("jobs")).where(*moving).group_by(Job.tenant_id).subquery()
-    theirs = and_(Turn.model == queue, Turn.lane == lane, Turn.tenant_id == tenants.c.tenant_id)
+    theirs = and_(Turn.queue == queue, Turn.lane == lane, Turn.tenant_id == tenants.c.tenant_id)
     load, taken = func.coalesce(loads.c.jobs, 0), func.coalesce(Turn.taken, 0)
     recent = Turn.aged_at.between(func.now() - dt.timedelta(seconds=AGED_S), func.now())
     aged = ~func.coalesce(recent, False)
@@ -181,28 +181,29 @@ def note(session: Session, queue: str, lane: str, tenants: Mapping[uuid.UUID, bo
 def _note() -> Insert:
     queue: BindParameter[Any] = bindparam("queue", type_=Text)
     lane: BindParameter[Any] = bindparam("lane", type_=Text)
-    newest = select(func.coalesce(func.max(Turn.taken), 0) + 1).where(Turn.model == queue, Turn.lane == lane)
+    newest = select(func.coalesce(func.max(Turn.taken), 0) + 1).where(Turn.queue == queue, Turn.lane == lane)
     given = func.unnest(bindparam("ids", type_=ARRAY(Uuid)), bindparam("aged", type_=ARRAY(Boolean)))
     rows = given.table_valued(column("id", Uuid), column("aged", Boolean)).render_derived()
     aged_at = case((rows.c.aged, func.now()))
-    names = ["model", "lane", "tenant_id", "taken", "aged_at"]
+    names = ["queue", "lane", "tenant_id", "taken", "aged_at"]
     table = Turn.__table__
     assert isinstance(table, SqlTable)
     statement = insert(table).from_select(names, select(queue, lane, rows.c.id, newest.scalar_subquery(), aged_at))
     noted = statement.excluded
     values = {"taken": noted.taken, "aged_at": func.coalesce(noted.aged_at, Turn.aged_at)}
-    return statement.on_conflict_do_update(index_elements=["model", "lane", "tenant_id"], set_=values)
+    return statement.on_conflict_do_update(index_elements=["queue", "lane", "tenant_id"], set_=values)
 
 
 def less_served_waits(session: Session, queue: str, lane: str, tenant_id: uuid.UUID) -> bool:
-    """Whether a tenant waits in the lane of the queue, of whose jobs none runs there, or so few that with one more
-    there would still be fewer than of this tenant's."""
+    """True when in this lane of the queue another tenant waits, and would have fewer running jobs than this one even
+    with one more; one with none running counts always (docs/adr/0016).
+    """
     return session.execute(_less_served(), {"queue": queue, "lane": lane, "tenant_id": tenant_id}).first() is not None
 
 
 @cache
 def _less_served() -> Select[Any]:
-    """Built once: whoever may give way runs it twice a second."""
+    """Built once: each job that may give its slot back runs it twice a second."""
     here = Job.queue == bindparam("queue")
     alike = and_(here, Job.lane == bindparam("lane"))
     queued = _tenants(and_(alike, Job.status == "queued"), *_WITHIN)

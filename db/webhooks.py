@@ -44,7 +44,7 @@ from db.tenants import Tenant
 class Endpoint(Table):
     """A URL of a tenant's, and the types of events that are sent there.
 
-    One with `deleted_at` is disabled and nobody sees it any more; it goes when its deliveries have gone.
+    One with `deleted_at` is disabled and hidden; its row is deleted once its deliveries are.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -89,9 +89,9 @@ class Secret(Table):
 class Delivery(Table):
     """One message for one URL: the endpoint's, or the `url` that its job named.
 
-    `target_id` is whose turn it waits for: the endpoint, or the tenant for all URLs that jobs name. A pending one is
-    due at `next_at`, unless an attempt holds it until `leased_until`; `attempts` fences: what carries an older number
-    than the row's may not write any more. It only grows: `attempts_before` were those of the schedules before this one.
+    Deliveries of one `target_id` share their turns: it is the endpoint, or the tenant where a job named the URL. A
+    pending one is due at `next_at`, unless an attempt holds it until `leased_until`. `attempts` fences: an attempt with
+    an older number than the row's may not write any more. It only grows; `attempts_before` are of earlier schedules.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -131,7 +131,7 @@ class Delivery(Table):
 
 
 def lock_tenant(session: Session, tenant_id: uuid.UUID) -> None:
-    """Makes who adds endpoints or rotates secrets of the tenant wait for the others who do. Jobs don't wait."""
+    """Lets one transaction at a time add endpoints or rotate secrets of the tenant. Jobs don't wait for it."""
     session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
 
 
@@ -271,8 +271,8 @@ def claim(
     """Takes deliveries that are due, each under its next attempt number, and gives each with its endpoint.
 
     Of one endpoint (or of the URLs that a tenant's jobs name) at most `per_target` are under way at once, of a tenant
-    at most `per_tenant`, and the tenant with fewest goes first: who is slow holds up nobody else. The last of each row
-    says whether it should have been given up a day ago.
+    at most `per_tenant`, and the tenant with fewest goes first: a slow receiver holds up no other. The last value of
+    each row says whether the delivery should have been given up a day ago.
     """
     chosen = _chosen(per_target, per_tenant).limit(limit).subquery()
     locked = select(Delivery.id).where(Delivery.id.in_(select(chosen.c.id)), _due()).with_for_update(skip_locked=True)
@@ -291,10 +291,10 @@ def _due() -> ColumnElement[bool]:
 
 
 def _chosen(per_target: int, per_tenant: int) -> Select[uuid.UUID, dt.datetime | None]:
-    """Whose turn it is, in order. A few index probes for each target that waits, however much waits for it.
+    """The deliveries to take, in order. A few index probes for each target, however many deliveries wait for it.
 
-    A tenant's deliveries are placed behind those it has under way, and likewise a target's among the tenant's: so
-    neither many that hang nor a long backlog come before another's next.
+    A tenant's deliveries are placed behind those it has under way, and a target's likewise among the tenant's. So one
+    tenant's hanging deliveries, or its long backlog, don't come before the next of another's.
     """
     held = select(Delivery.target_id, Delivery.tenant_id).where(Delivery.leased_until >= func.now()).cte("held")
     targets = _targets()
@@ -313,10 +313,7 @@ def _chosen(per_target: int, per_tenant: int) -> Select[uuid.UUID, dt.datetime |
 
 
 def _targets() -> CTE:
-    """The distinct targets of what is pending, one index probe each instead of a scan over all of it.
-
-    Deleted endpoints are none any more.
-    """
+    """The distinct targets of pending deliveries, one index probe each instead of a scan; no deleted endpoints."""
     probe = select(Delivery.target_id).where(Delivery.status == "pending").order_by(Delivery.target_id).limit(1)
     steps = select(probe.scalar_subquery().label("target_id")).cte("steps", recursive=True)
     following = probe.where(Delivery.target_id > steps.c.target_id).scalar_subquery()
@@ -326,7 +323,7 @@ def _targets() -> CTE:
 
 
 def hold(session: Session, delivery_id: uuid.UUID, attempt: int) -> int | None:
-    """Locks the delivery for who is to `mark` it; how many attempts were made before its present schedule.
+    """Locks the delivery, to `mark` it. Returns how many attempts were made before its present schedule.
 
     None when the attempt may not write any more.
     """
@@ -341,13 +338,13 @@ def mark(session: Session, delivery_id: uuid.UUID, **values: Any) -> None:
 
 
 def later(seconds: float) -> dict[str, ColumnElement[Any]]:
-    """The values of a delivery that is due again then: at the latest when it is to be given up, and past that never."""
+    """The values of a delivery to be tried again in `seconds`, or at `give_up_at` if that is sooner; then it fails."""
     early = Delivery.give_up_at > func.now()
     again_at = func.least(func.now() + dt.timedelta(seconds=seconds), Delivery.give_up_at)
     return {"status": case((early, "pending"), else_="failed"), "next_at": case((early, again_at), else_=None)}
 
 
 def disable(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID, url: str) -> None:
-    """Nothing more is sent to the endpoint, if this is its URL still. What is pending fails when its turn comes."""
+    """Disables the endpoint if this is still its URL. Its pending deliveries fail when their turn comes."""
     where = (Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, Endpoint.url == url)
     session.execute(update(Endpoint).where(*where).values(disabled=True))

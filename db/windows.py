@@ -32,24 +32,24 @@ _NO_JOB = uuid.UUID(int=0)
 
 
 class Window(Table):
-    """A queue's window; `lifted_at` is when a starved batch job last went ahead of interactive ones."""
+    """A queue's window; `promoted_at` is when a starved batch job last went ahead of interactive ones."""
 
     __tablename__ = "windows"
 
-    model: Mapped[str] = mapped_column(Text, primary_key=True)
-    lifted_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    queue: Mapped[str] = mapped_column(Text, primary_key=True)
+    promoted_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
 
 
 def promoted_within(session: Session, queue: str, seconds: float) -> bool:
     """Whether a batch job of the queue was promoted in the last so many seconds, by the database's clock."""
-    recent = Window.lifted_at > func.now() - dt.timedelta(seconds=seconds)
-    return session.scalar(select(Window.model).where(Window.model == queue, recent)) is not None
+    recent = Window.promoted_at > func.now() - dt.timedelta(seconds=seconds)
+    return session.scalar(select(Window.queue).where(Window.queue == queue, recent)) is not None
 
 
 def note_promotion(session: Session, queue: str) -> None:
-    values = {"lifted_at": func.now()}
-    statement = insert(Window).values(model=queue, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=["model"], set_=values))
+    values = {"promoted_at": func.now()}
+    statement = insert(Window).values(queue=queue, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=["queue"], set_=values))
 
 
 def batch_runs(session: Session, queue: str) -> bool:
@@ -88,7 +88,7 @@ def look(
 def _look(lease_s: float, long_stages: tuple[str, ...]) -> Select[Any]:
     """Built once: it runs with every submission and every end."""
     queue: BindParameter[Any] = bindparam("queue")
-    alive = and_(Worker.model == queue, workers.beats(lease_s))
+    alive = and_(Worker.queue == queue, workers.beats(lease_s))
     in_redis = and_(Job.queue == queue, _waits_for_a_worker())
     running = and_(Job.queue == queue, Job.status == "running")
     moving = or_(in_redis, running)

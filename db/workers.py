@@ -11,10 +11,12 @@ from db.session import Table
 
 
 class Worker(Table):
+    """A worker's row; `queue` is None where it takes jobs from none."""
+
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    model: Mapped[str | None] = mapped_column(Text)
+    queue: Mapped[str | None] = mapped_column(Text)
     slots: Mapped[int] = mapped_column(Integer)
     free: Mapped[int] = mapped_column(Integer)
     job_s: Mapped[float | None] = mapped_column(Float)
@@ -22,17 +24,17 @@ class Worker(Table):
 
 
 def beats(lease_s: float) -> ColumnElement[bool]:
-    """The condition that a worker's heart beat within the lease, by the database's clock.
+    """The condition that a worker's last heartbeat is within the lease, by the database's clock.
 
-    A beat of the future was before the clock was set back, and says nothing.
+    A heartbeat of the future was written before the clock was set back, and proves nothing.
     """
     lease = dt.timedelta(seconds=lease_s)
     return and_(Worker.beat_at > func.now() - lease, Worker.beat_at < func.now() + lease)
 
 
-def register(session: Session, *, worker_id: str, model: str | None, slots: int) -> None:
+def register(session: Session, *, worker_id: str, queue: str | None, slots: int) -> None:
     """Enters the worker, or enters it anew."""
-    values = {"model": model, "slots": slots, "free": slots, "beat_at": func.now()}
+    values = {"queue": queue, "slots": slots, "free": slots, "beat_at": func.now()}
     statement = insert(Worker).values(id=worker_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
@@ -51,13 +53,13 @@ def remove(session: Session, worker_id: str) -> None:
 
 
 def remove_silent_since(session: Session, silent_s: float) -> None:
-    """Forgets workers whose heart stopped that long ago."""
+    """Forgets workers whose last heartbeat is older than that."""
     session.execute(delete(Worker).where(Worker.beat_at < func.now() - dt.timedelta(seconds=silent_s)))
 
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """What the living workers of a model can do together; `job_s` is their mean seconds a job, None before any."""
+    """What the living workers of a queue can do together; `job_s` is their mean seconds a job, None before any."""
 
     workers: int
     slots: int
@@ -65,13 +67,13 @@ class Strength:
     job_s: float | None
 
 
-def strength(session: Session, model: str, lease_s: float) -> Strength:
-    return strengths(session, lease_s).get(model, Strength(0, 0, 0, None))
+def strength(session: Session, queue: str, lease_s: float) -> Strength:
+    return strengths(session, lease_s).get(queue, Strength(0, 0, 0, None))
 
 
 def strengths(session: Session, lease_s: float) -> dict[str, Strength]:
-    """The living workers summed by model; a model without any is absent."""
-    alive = and_(Worker.model.is_not(None), beats(lease_s))
+    """The living workers summed by queue; a queue without any is absent."""
+    alive = and_(Worker.queue.is_not(None), beats(lease_s))
     sums = (func.count(), func.sum(Worker.slots), func.sum(Worker.free), func.avg(Worker.job_s))
-    rows = session.execute(select(Worker.model, *sums).where(alive).group_by(Worker.model))
-    return {model: Strength(int(n), int(slots), int(free), job_s) for model, n, slots, free, job_s in rows}
+    rows = session.execute(select(Worker.queue, *sums).where(alive).group_by(Worker.queue))
+    return {queue: Strength(int(n), int(slots), int(free), job_s) for queue, n, slots, free, job_s in rows}

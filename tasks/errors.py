@@ -64,7 +64,7 @@ class NotFound(ForebayError):
 
 
 class Conflict(ForebayError):
-    """What is asked for doesn't go with the state that the thing is in."""
+    """The thing is in a state in which it can't be done."""
 
     code = "conflict"
 
@@ -174,7 +174,7 @@ class EngineLost(EngineError):
 
 
 class EngineGone(EngineLost):
-    """The engine host was dead before anything was asked of it: whoever asked has nothing to do with its death."""
+    """The engine host was dead before the run asked anything of it: the run isn't to blame."""
 
 
 class EngineUnusable(EngineError):
@@ -186,7 +186,7 @@ class Cancelled(ForebayError):
 
 
 class GaveWay(ForebayError):
-    """A tenant waits who has fewer slots: the job goes back to the queue between two of its parts."""
+    """A tenant with fewer slots waits for one: the job goes back to its queue between two of its parts."""
 
 
 class Fenced(ForebayError):

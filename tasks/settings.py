@@ -68,14 +68,14 @@ def read_shared(env: Env) -> Settings:
 
 
 def read_webhooks(env: Env) -> WebhookSettings:
-    """What is said of webhooks, like `read_shared`: collect first, then `seal`."""
+    """The settings of webhooks. As with `read_shared`, mistakes are collected; then call `seal`."""
     named = env.str("WEBHOOK_NETWORKS", "", validate=_refuse_odd_networks) or ""  # None for one that is wrong
     policy = WebhookPolicy(env.bool("WEBHOOK_HTTP", False), _networks(named))
     return WebhookSettings(read_secret(env, "WEBHOOK_KEY"), policy)
 
 
 def read_secret(env: Env, name: str) -> str:
-    """A text that nobody is to guess; collected like the rest. One that is empty or short is a mistake."""
+    """A secret; one that is empty or too short is a mistake, collected like the others."""
     return env.str(name, validate=_refuse_short)
 
 

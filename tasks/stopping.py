@@ -1,4 +1,4 @@
-"""How many seconds a process of ours takes to stop: whoever tells it to must wait so long before killing it."""
+"""How many seconds each of our processes may take to stop; only after that is it killed."""
 
 GRACE_S = 10.0  # a worker lets its jobs run on, unless FOREBAY_GRACE_S says otherwise
 HAND_BACK_S = 2.0  # then it hands back what still runs

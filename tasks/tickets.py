@@ -5,16 +5,13 @@ tenant and the job, under a key of its own that is derived from the pepper. Noth
 """
 
 import base64
-import datetime as dt
 import hashlib
 import hmac
 import re
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
-from tasks import ids, times
 from tasks.keys import Caller
 
 LIFE_S = 300  # so that an EventSource can connect again with the same address for a while
@@ -30,15 +27,6 @@ class NewTicket:
     ticket: str
     job_id: uuid.UUID
     expires_s: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The ticket object of the API."""
-        return {
-            "object": "ticket",
-            "ticket": self.ticket,
-            "job": ids.show(self.job_id),
-            "expires_at": times.show(dt.datetime.fromtimestamp(self.expires_s, dt.UTC)),
-        }
 
 
 @dataclass(frozen=True, slots=True)

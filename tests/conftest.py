@@ -11,8 +11,10 @@ from sqlalchemy import Engine
 from cli.launcher import embedded
 from db import migrate
 from db.session import Sessions
+from tasks import telemetry
 from tasks.keys import Caller
 from tasks.streams import stream
+from tasks.telemetry import Fact
 from tests import tables
 from tests.support import catalogs, sharing
 from tests.support.platform import Stack, forebay_up, forgetful_postgres, running
@@ -92,3 +94,12 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture
+def facts() -> Iterator[list[Fact]]:
+    """What telemetry is told during the test."""
+    told: list[Fact] = []
+    forget = telemetry.register(told.append)
+    yield told
+    forget()

@@ -148,7 +148,7 @@ def running(sessions: Sessions, caller: Caller, *, worker_id: str = "w1", **chan
 def worker(sessions: Sessions, worker_id: str = "w1", *, model: str | None = "alpha", slots: int = 2) -> None:
     """A living worker's row."""
     with sessions.begin() as session:
-        workers.register(session, worker_id=worker_id, model=model, slots=slots)
+        workers.register(session, worker_id=worker_id, queue=model, slots=slots)
 
 
 def silence(sessions: Sessions, worker_id: str, seconds: float) -> None:

@@ -13,7 +13,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
 from tasks.errors import InvalidField
-from webapi import body, errors
+from webapi import body, errors, shapes
 from webapi.body import Limits
 
 P = ParamSpec("P")
@@ -26,26 +26,6 @@ _ERROR_HEADERS = {
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
 }
-
-
-class ErrorDetail(ma.Schema):
-    message = ma.fields.String(required=True, metadata={"description": "Says it to people."})
-    type = ma.fields.String(
-        required=True,
-        validate=ma.validate.OneOf([errors.REQUEST_TYPE, *errors.TYPES.values(), errors.SERVER_TYPE]),
-        metadata={"description": "The kind of error, by the status."},
-    )
-    param = ma.fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The path of what is wrong, as in `params.top_p`; null when it is no field."},
-    )
-    code = ma.fields.String(required=True, metadata={"description": "Names the error for programs."})
-    details = ma.fields.Dict(metadata={"description": "413: `max_bytes`, the most that a body of this route may have."})
-
-
-class Error(ma.Schema):
-    error = ma.fields.Nested(ErrorDetail, required=True)
 
 
 class _Parser(FlaskParser):
@@ -66,6 +46,19 @@ class Blueprint(flask_smorest.Blueprint):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(_describe_limits)
+        self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
+
+    def response(self, status: int, schema: Any = None, **options: Any) -> Any:
+        return super().response(status, self._documented(schema), **options)
+
+    def alt_response(self, status: int, schema: Any = None, **options: Any) -> Any:
+        return super().alt_response(status, schema=self._documented(schema), **options)
+
+    def _documented(self, schema: Any) -> Any:
+        if not shapes.is_shape(schema):
+            return schema
+        self.shapes.append(schema)
+        return shapes.reference(schema)
 
     def takes(self, limits: Limits) -> Callable[[View[P]], View[P]]:
         """Says how much the route's body may have; stands before what reads it. A route that doesn't say takes none."""
@@ -89,7 +82,7 @@ class Blueprint(flask_smorest.Blueprint):
                 view = self.alt_response(414, schema={"type": "string"}, content_type="text/html")(view)
             own = {429} if 401 in statuses else set()
             for status in sorted({*statuses} - {414} | own):
-                view = self.alt_response(status, schema=Error, headers=_ERROR_HEADERS.get(status))(view)
+                view = self.alt_response(status, errors.Error, headers=_ERROR_HEADERS.get(status))(view)
             return view
 
         return decorate
@@ -105,8 +98,14 @@ def _describe_limits(doc: dict[str, Any], about: dict[str, Any], *, app: Flask, 
 
 
 class Api(flask_smorest.Api):
-    ERROR_SCHEMA = Error
+    ERROR_SCHEMA = shapes.reference(errors.Error)
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        for name, schema in shapes.components(blueprint.shapes).items():
+            if self.spec.components.schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"two schemas are called {name}")
+        super().register_blueprint(blueprint, **options)
 
     def _register_pagination_header(self) -> None:
         """Ours is in the body."""

@@ -2,7 +2,7 @@
 {"error": {"message", "type", "param", "code"}}, with "details" where there is more to tell."""
 
 import json
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import structlog
 from flask import Flask, Response, request
@@ -39,9 +39,21 @@ _CODES = {
     500: "internal",
 }
 # What kind of error a status is, in OpenAI's words; whatever else is below 500 is the request's.
-TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-REQUEST_TYPE, SERVER_TYPE = "invalid_request_error", "server_error"
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_REQUEST_TYPE, _SERVER_TYPE = "invalid_request_error", "server_error"
 _MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something went wrong here; it has been logged"}
+
+
+class ErrorDetail(TypedDict):
+    message: Annotated[str, "Says it to people."]
+    type: Annotated[str, {"enum": [_REQUEST_TYPE, *_TYPES.values(), _SERVER_TYPE]}, "The kind of error, by the status."]
+    param: Annotated[str | None, "The path of what is wrong, as in `params.top_p`; null when it is no field."]
+    code: Annotated[str, "Names the error for programs."]
+    details: NotRequired[Annotated[dict[str, Any], "413: `max_bytes`, the most that a body of this route may have."]]
+
+
+class Error(TypedDict):
+    error: ErrorDetail
 
 
 def register(app: Flask) -> None:
@@ -57,10 +69,11 @@ def answer(
     status: int, code: str, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
 ) -> Response:
     """The error as clients are told it; `param` is the path of what is wrong, as in `params.top_p`."""
-    error: dict[str, Any] = {"message": message, "type": _type(status), "param": param, "code": code}
+    error: ErrorDetail = {"message": message, "type": _type(status), "param": param, "code": code}
     if details is not None:
         error["details"] = details
-    response = Response(json.dumps({"error": error}), status, mimetype="application/json")
+    body: Error = {"error": error}
+    response = Response(json.dumps(body), status, mimetype="application/json")
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -82,7 +95,7 @@ def http(error: HTTPException) -> Response:
 
 
 def _type(status: int) -> str:
-    return TYPES.get(status, REQUEST_TYPE if status < 500 else SERVER_TYPE)
+    return _TYPES.get(status, _REQUEST_TYPE if status < 500 else _SERVER_TYPE)
 
 
 def _ours(error: ForebayError) -> Response:

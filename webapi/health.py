@@ -5,13 +5,11 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
-import marshmallow as ma
 import redis
 import structlog
 from flask import Response, current_app
-from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import jobs, probing, workers
@@ -31,34 +29,27 @@ _NO_WRITE = "a write fails"
 _WRITTEN_FOR_S = 2.0
 
 
-class Health(ma.Schema):
-    status = fields.String(required=True, metadata={"enum": ["ok"]})
+class Health(TypedDict):
+    status: Literal["ok"]
 
 
-class Parts(ma.Schema):
-    postgres = fields.String(required=True, metadata={"enum": ["ok", _NO_WRITE, "down"]})
-    redis = fields.String(required=True, metadata={"enum": ["ok", "down"]})
-    workers = fields.Dict(
-        required=True,
-        metadata={
-            "description": "Workers alive, for each model and for `control`; null where PostgreSQL can't be asked.",
-            "additionalProperties": {"type": ["integer", "null"]},
-        },
-    )
-    unserved = fields.Dict(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": f"Jobs that wait for models that the catalogue doesn't have, counted to {_COUNT_TO}; null"
-            " where PostgreSQL can't be asked.",
-            "additionalProperties": {"type": "integer"},
-        },
-    )
+class Parts(TypedDict):
+    postgres: Annotated[str, {"enum": ["ok", _NO_WRITE, "down"]}]
+    redis: Literal["ok", "down"]
+    workers: Annotated[
+        dict[str, int | None],
+        "Workers alive, for each model and for `control`; null where PostgreSQL can't be asked.",
+    ]
+    unserved: Annotated[
+        dict[str, int] | None,
+        f"Jobs that wait for models that the catalogue doesn't have, counted to {_COUNT_TO}; null where PostgreSQL"
+        " can't be asked.",
+    ]
 
 
-class Readiness(ma.Schema):
-    status = fields.String(required=True, metadata={"enum": ["ready", "unavailable"]})
-    parts = fields.Nested(Parts, required=True)
+class Readiness(TypedDict):
+    status: Literal["ready", "unavailable"]
+    parts: Parts
 
 
 class Probe:
@@ -143,7 +134,7 @@ def readyz() -> Response:
     pending = [probe.begin() for probe in asked]
     futures.wait(pending, _LIMIT_S)
     alive, pong, unserved, written = (answer.result() if answer.done() else None for answer in pending)
-    parts = {
+    parts: Parts = {
         "postgres": "down" if alive is None else "ok" if written or not pending[-1].done() else _NO_WRITE,
         "redis": "ok" if pong else "down",
         "workers": {

@@ -2,6 +2,7 @@
 
 import enum
 import threading
+import time
 from typing import Protocol
 
 from tasks import errors
@@ -29,6 +30,7 @@ class Attempt:
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
+        self.claimed_at = time.monotonic()
         self.transcript: Transcript = claim.checkpoint
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
         self.checkpointed = 0  # entries that PostgreSQL has

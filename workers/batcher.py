@@ -11,8 +11,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from tasks import errors
+from tasks import errors, telemetry
 from tasks.models.engine import Embedder
+from tasks.telemetry import EngineLost
 from workers.quarantine import Quarantine, Run
 
 log = structlog.get_logger(__name__)
@@ -222,7 +223,7 @@ class Batcher:
                     item.order.error = item.order.error or error
 
     def _lost(self, batch: _Batch, incarnation: int, error: errors.EngineLost) -> None:
-        log.warning("engine_lost", texts=len(batch.items), alone=batch.alone, error=str(error))
+        telemetry.emit(EngineLost(self._engine.name, str(error)))
         with self._changed:
             for item in batch.items:
                 item.order.losses[item.number] += batch.alone and not isinstance(error, errors.EngineGone)

@@ -29,7 +29,7 @@ def beat(worker: Worker) -> None:
     free = max(0, slots - len(held))
     with worker.sessions.begin() as session:
         if not workers.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
-            workers.register(session, worker_id=worker.id, model=worker.queue, slots=slots)
+            workers.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
     over = review(worker, {attempt.claim.job_id: attempt.claim.attempt for attempt in held})
     worker.renew(began_at)
     if over is None:

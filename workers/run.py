@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
-from tasks import errors, failpoints, ids
+from tasks import errors, failpoints, ids, telemetry
 from tasks.jobs import attempts, fence
 from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
@@ -23,6 +23,7 @@ from tasks.queues import window
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Transcript
+from tasks.telemetry import JobClaimed
 from workers import patience
 from workers.attempt import Attempt, Stop
 from workers.publisher import Publisher
@@ -57,7 +58,10 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     except SQLAlchemyError as error:
         log.warning("claim_failed", error=str(error))
         return None
-    log.info("claimed" if claim else "not_to_be_had", attempt=claim and claim.attempt)
+    if claim is None:
+        log.info("not_to_be_had")
+    else:
+        telemetry.emit(JobClaimed(job_id, claim.attempt, claim.stage, worker.queue, claim.waited_s))
     return claim
 
 
@@ -66,13 +70,12 @@ def run_claimed(worker: Worker, claim: Claim) -> None:
     failpoints.passed("worker.after_claim")
     attempt = Attempt(claim)
     worker.enter(attempt)
-    began_at = time.monotonic()
     try:
         worker.refiller.ask(worker.queue)  # a claim makes room in the window
         publisher = open_stream(worker, attempt)
         end(worker, attempt, publisher, produce(worker, attempt, publisher))
     finally:
-        worker.leave(attempt, time.monotonic() - began_at)
+        worker.leave(attempt, time.monotonic() - attempt.claimed_at)
     if claim.lane == "batch":
         worker.refiller.ask(worker.queue)  # and so does the end of batch work, of which only so much may move
 
@@ -232,7 +235,7 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     if ended is None:
         abandon(worker, attempt)
         return None
-    log.info("ended", status=outcome.status)
+    telemetry.emit(ended.ended_fact())
     return ended
 
 

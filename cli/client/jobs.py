@@ -5,7 +5,6 @@ import sys
 
 import click
 import redis
-import structlog
 
 from cli.client import client as api
 from cli.client import columns
@@ -79,8 +78,6 @@ def end(database_url: str, redis_url: str, model: str, yes: bool, lease_s: float
 
     They fail with `model_removed`, for good. Those that run are left alone.
     """
-    # What is logged on the way is no answer.
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     client = _redis(redis_url)
     with database.reached(database_url) as sessions:
         with sessions() as session:

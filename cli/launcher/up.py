@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cli.launcher import credentials, datafolder, embedded, leftovers, lineup, modelfiles, processes
-from cli.launcher.hearts import SILENT_S, Hearts, Listener
+from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 from tasks import errors
 from tasks.models import catalog
 from tasks.models.registry import Models
@@ -54,14 +54,14 @@ class Launch:
         self.wait_until(self._is_ready)
 
     def run(self) -> None:
-        """Keeps everything alive until asked to stop: processes by their ids, workers by their hearts too."""
+        """Keeps everything alive until asked to stop: processes by their ids, workers by their heartbeats too."""
         workers = {lineup.worker_name(model.name): model.name for model in self.models}
-        listener = Listener(Hearts(workers | {lineup.CONTROL: lineup.CONTROL}), lambda: ask_ready(self.port))
+        listener = Listener(Heartbeats(workers | {lineup.CONTROL: lineup.CONTROL}), lambda: ask_ready(self.port))
         listener.start()
         while not self.stop_asked.wait(processes.POLL_S):
             self.supervisor.tend()
             for name in listener.silent():
-                say(f"{name} lives, but its heart has been silent for {SILENT_S:g} s; ending it")
+                say(f"{name} lives, but has sent no heartbeat for {SILENT_S:g} s; ending it")
                 self.supervisor.end(name)
         listener.stop()
 

@@ -1,5 +1,7 @@
 """How an operator's command reaches the database."""
 
+import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -65,6 +68,11 @@ def opened(database_url: str) -> Iterator[Session]:
 @contextmanager
 def reached(database_url: str) -> Iterator[Sessions]:
     """Any number of transactions, one after the other. Raises `ClickException` when the database doesn't answer."""
+    # What is logged on the way is no answer, and of that only what went wrong is of interest.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
     engine = db_session.open_engine(database_url, pool_size=1)
     try:
         yield db_session.open_sessions(engine)

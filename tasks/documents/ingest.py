@@ -31,7 +31,7 @@ MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) whose text is still to be found, its shape already checked."""
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
 
     text: str | None
     raw: bytes | None
@@ -45,7 +45,7 @@ class NewDocument:
 class Pending:
     """A document that waits for its chunks; `bytes` is the size of what the client brought.
 
-    `is_file` says that its text is still to be found.
+    `is_file`: its text is still to be extracted.
     """
 
     id: uuid.UUID
@@ -56,7 +56,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A job's documents that are neither ready nor failed, as they came; the bytes of those that are, and of all."""
+    """`waiting`: documents still to ingest, in order of arrival. `done`, `total`: bytes finished, bytes of all."""
 
     waiting: list[Pending]
     done: int

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from db import documents
 from db.jobs import Job
 from db.scope import scope
-from tasks import errors, ids, times
+from tasks import errors, ids
 from tasks.jobs import lifecycle
+from tasks.jobs.view import JobError
 from tasks.keys import Caller
 
 
@@ -47,28 +48,8 @@ class Document:
     status: str
     chunks: int | None
     tokens: int | None
-    error: dict[str, str] | None
+    error: JobError | None
     created_at: dt.datetime
-
-    def as_json(self) -> dict[str, Any]:
-        """The document object of the API."""
-        shown = ids.show(self.id, ids.DOCUMENT)
-        return {
-            "id": shown,
-            "object": "document",
-            "collection": self.collection,
-            "title": self.title,
-            "filename": self.filename,
-            "kind": self.kind,
-            "metadata": self.metadata,
-            "bytes": self.bytes,
-            "status": self.status,
-            "chunks": self.chunks,
-            "tokens": self.tokens,
-            "error": self.error,
-            "created_at": times.show(self.created_at),
-            "links": {"self": f"/v1/documents/{shown}", "job": f"/v1/jobs/{ids.show(self.job_id)}"},
-        }
 
 
 def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
@@ -150,7 +131,7 @@ def _settled(session: Session, caller: Caller, rows: Iterable[documents.Found]) 
 
 
 def _failed_with(value: Document, status: str, code: str | None, message: str | None) -> Document:
-    error = {"code": code or status, "message": message or f"its job has ended: {status}"}
+    error: JobError = {"code": code or status, "message": message or f"its job has ended: {status}"}
     return replace(value, status="failed", error=error)
 
 

@@ -78,7 +78,7 @@ def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str],
 
 
 def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest count up to `limit` that fits, 0 if none does; what fits, fits with fewer too."""
+    """The largest count up to `limit` that fits, 0 if none does. If a count fits, every smaller one must too."""
     return bisect.bisect_left(range(1, limit + 1), True, key=lambda count: not fits(count))
 
 

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,23 @@ WALK_COST = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class SearchTarget:
     """What has to be known of a collection to search it; `dimensions` is None until it has its first vectors."""
 
     name: str
     model: str
     dimensions: int | None
+
+
+class PassageObject(TypedDict):
+    """A chunk of a document that was found."""
+
+    document_id: str
+    chunk: Annotated[int, "Its number in the document, from 0."]
+    score: Annotated[float, "Cosine similarity to the query, -1 to 1. The order also counts common words."]
+    text: str
+    title: str | None
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,7 @@ class Passage:
     metadata: dict[str, Any]
     title: str | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PassageObject:
         """The passage as answers, events and results show it."""
         return {
             "document_id": ids.show(self.document_id, ids.DOCUMENT),
@@ -61,13 +72,13 @@ class Passage:
         }
 
 
-def collection_of(session: Session, caller: Caller, name: str) -> Home:
+def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
     """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
         found = documents.collection(session, caller.tenant_id, name)
     if found is None:
         raise no_collection(name)
-    return Home(found.name, found.model, found.dimensions)
+    return SearchTarget(found.name, found.model, found.dimensions)
 
 
 def search(

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
-from tasks import errors
+from tasks import errors, telemetry
 from tasks.errors import ForebayError
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.lifecycle import Status
@@ -31,6 +31,7 @@ from tasks.streams.events import Ended, Restarted
 from tasks.streams.follow import Follower, Subscription
 from tasks.streams.stream import ANY_ATTEMPT, START, Cursor, StreamedEntry
 from tasks.streams.transcript import Entry
+from tasks.telemetry import StreamRestarted
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +60,10 @@ class Scope(Protocol):
 
 
 class _Looks:
-    """What was seen of waiting jobs, so that a process looks seldom, however many read: each look is a query.
+    """The positions of waiting jobs, remembered: each look is a query, and must be rare however many read.
 
-    It looks once a second for a job, and every 20 ms for one of all jobs, of which a tenant has every second at most.
+    A process looks at a job at most once a second, and at one of all its jobs at most every 20 ms; a tenant's readers
+    get every second of those looks at most (docs/adr/0014).
     """
 
     def __init__(self) -> None:
@@ -70,7 +72,7 @@ class _Looks:
         self._lock = threading.Lock()
 
     def at(self, tenant_id: uuid.UUID, job_id: uuid.UUID, look: Callable[[uuid.UUID], Wait | None]) -> Wait | None:
-        """Where the job stands, or stood when it was last looked at; None when it doesn't wait, or nobody knows yet."""
+        """The job's position at the last look, which may be made now; None when it doesn't wait, or had no look."""
         with self._lock:
             now = time.monotonic()
             looked_at, known = self._seen.get(job_id, (-math.inf, None))
@@ -80,7 +82,7 @@ class _Looks:
             if len(self._seen) >= _LOOKS_REMEMBERED:
                 self._seen.clear()
                 self._free_at.clear()
-            self._seen[job_id] = now, known  # for who asks meanwhile
+            self._seen[job_id] = now, known  # for readers that ask meanwhile
             self._free_at |= {None: now + _LOOK_S, tenant_id: now + 2 * _LOOK_S}
         found = look(job_id)
         with self._lock:
@@ -128,8 +130,10 @@ class Reader:
         return self._live(caller, job, had)
 
     def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
-        """Returns when the job has ended, after `timeout_s`, when the process stops, or within a second of when
-        `has_left` says that whoever waits is gone."""
+        """Returns when the job has ended, after `timeout_s`, when the process stops, or when the client is gone.
+
+        `has_left` says that, and is asked once a second.
+        """
         deadline = time.monotonic() + timeout_s
         subscription = self._started_follower().subscribe_to_end(job_id)
         try:
@@ -149,7 +153,7 @@ class Reader:
         return self._follower
 
     def _live(self, caller: Caller, job: Job, had: Cursor) -> Iterator[StreamStep]:
-        """What Redis holds already is read here, however much it is; what comes then, through the follower."""
+        """First what Redis holds already, read here page by page; then what comes, through the follower."""
         since = START
         for streamed in self._held(job.id):
             if stream.misleads(streamed, had):
@@ -172,7 +176,7 @@ class Reader:
             self._follower.unsubscribe(subscription)
 
     def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[StreamStep]:
-        yield _restarted(attempt)
+        yield _restarted(job, attempt)
         yield from self._live(caller, job, Cursor(attempt, 0))
 
     def _follow(self, subscription: Subscription, job: Job) -> Iterator[StreamStep]:
@@ -231,23 +235,26 @@ class Reader:
 
 
 def _due_in_s(job: Job) -> float:
-    """Seconds until a scheduled job joins those who wait for their turn, by this machine's clock: it has no position
-    before, and may be looked for a little early or late."""
+    """Seconds until a scheduled job is due, by this machine's clock. Before that it has no position to look for.
+
+    A look that comes a little early or late does no harm.
+    """
     if job.status != Status.SCHEDULED or job.due_at is None:
         return 0.0
     return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
 def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | End:
-    """An end is given with the job: as it was looked at before, and as the event says that it ended."""
+    """The entry; a job's end with the job: what was found of it before, and what the event says of its end."""
     event = streamed.entry.event
     if not isinstance(event, Ended):
         return streamed
     return End(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
 
 
-def _restarted(attempt: int) -> StreamedEntry:
-    """Tells a reader to forget what it has. Its number is 0, since who resumes after it is to get everything."""
+def _restarted(job: Job, attempt: int) -> StreamedEntry:
+    """Tells a reader to forget what it has. Its number is 0, so that resuming after it gives everything."""
+    telemetry.emit(StreamRestarted(job.id, attempt))
     return StreamedEntry(attempt, Entry(0, Restarted(attempt)))
 
 
@@ -264,6 +271,6 @@ def _replay(job: Job, output: JobOutput | None, had: Cursor) -> list[StreamedEnt
     end = End(str(last), view.with_output(job, output))
     has_another_end = had.seq >= last.seq and had.attempt < job.attempt
     if has_another_end or any(stream.misleads(streamed, had) for streamed in kept):
-        return [_restarted(job.attempt), *kept, end]
+        return [_restarted(job, job.attempt), *kept, end]
     left = [streamed for streamed in kept if streamed.entry.seq > had.seq]
     return [*left, end] if had.seq != last.seq else []

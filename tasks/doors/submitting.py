@@ -1,4 +1,4 @@
-"""The desk: where jobs are accepted, cancelled and answered, whoever asks. It owns the transactions."""
+"""The desk: where jobs are accepted, cancelled and answered, for every entrypoint. It owns the transactions."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import redis
 from sqlalchemy.orm import Session
 
-from tasks import errors, failpoints, settings
+from tasks import errors, failpoints, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import Once
 from tasks.doors.reading import Reader, Scope
@@ -21,12 +21,13 @@ from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 from tasks.queues import window
 from tasks.queues.window import Ticket
+from tasks.telemetry import JobAccepted
 
 Make = Callable[[Session], Plan]  # what is to be accepted, planned in the transaction that accepts it
 
 
 class Waker(Protocol):
-    """Who gets jobs to workers once they are committed: soon, and best effort."""
+    """What gets committed jobs to workers: soon, and best effort."""
 
     def deliver(self, queue: str, ticket: Ticket | None) -> None:
         """Has the ticket sent at once; where there is none, has the queue's window refilled."""
@@ -61,6 +62,8 @@ class Desk:
                 ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, self.lease_s)
             failpoints.passed("api.before_commit")
         failpoints.passed("api.after_commit_before_response")
+        if not replayed:
+            telemetry.emit(JobAccepted(accepted.id, accepted.type, accepted.model, accepted.lane))
         if self.waker:
             self.waker.deliver(accepted.queue, ticket)
         return accepted, replayed
@@ -86,8 +89,8 @@ class Desk:
     ) -> JobView:
         """Accepts a job and waits for its end, however it ends.
 
-        Nobody else knows of the job: after `wait_s`, or within a second of when `has_left` says that nobody waits for
-        it any more, it is cancelled. Not so one that `once` found: whoever asked first may still wait for it.
+        The job is cancelled after `wait_s`, or when the client is gone (`has_left`, asked once a second), since nobody
+        else knows of it. A job that `once` found is not: the request that made it may still wait for it.
         Raises `NotInTime` unless it has ended, and what `accept` raises.
         """
         assert self.reader is not None

@@ -4,7 +4,7 @@ import datetime as dt
 import random
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
+from tasks.times import Moment
 
 FIRST_BACKOFF_S = 2.0
 
@@ -43,13 +44,33 @@ class Claim:
     params: dict[str, Any]
     stage_input: dict[str, Any] | None
     checkpoint: Transcript
+    waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
+
+
+class AttemptObject(TypedDict):
+    """One run of the job by one worker."""
+
+    number: int
+    worker: str
+    model: str
+    stage: str
+    started_at: Annotated[Moment, "When it was claimed."]
+    ended_at: Annotated[Moment | None, "When it ended, or was found to have."]
+    how: Annotated[
+        str | None,
+        "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`; `lost` with its worker;"
+        " `taken` from one that was silent and came back; `handed_back` by a worker that went; `passed_on` to the next"
+        " stage, or to go on later with the same. Null while it runs.",
+    ]
+    error_code: str | None
 
 
 def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
     """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
 
-    The one fenced update that makes a message delivered twice, late or after the end harmless. A job that the next
-    crash ends as poison isn't to be had while the worker runs another such: the crash must tell which of them it was.
+    This one fenced update makes a message harmless that is delivered twice, late or after the end. A worker gets no
+    job that its next crash would end as poison while it runs another such job: a crash must show which it was
+    (docs/adr/0006).
     """
     taken = lifecycle.move(
         session,
@@ -80,7 +101,14 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
         params=given.params,
         stage_input=given.stage_input,
         checkpoint=stored_transcript(output),
+        waited_s=_waited_s(job),
     )
+
+
+def _waited_s(job: Job) -> float | None:
+    if job.attempt > 1 or job.started_at is None:
+        return None
+    return (job.started_at - max(job.created_at, job.due_at or job.created_at)).total_seconds()
 
 
 def checkpoint(
@@ -159,7 +187,7 @@ def release_unheld(session: Session, job_id: uuid.UUID, attempt: int) -> None:
 
 
 def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:
-    """Schedules another attempt after one that failed by the system's fault. False when the job has had its chances.
+    """Schedules another attempt after one that failed by the system's fault. False when the job may have no more.
 
     Raises `Fenced`.
     """
@@ -176,7 +204,7 @@ def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Trans
 
 
 def forgive(session: Session, worker_id: str) -> int:
-    """Takes back the crashes that were counted for a worker which was only silent. How many jobs they were of.
+    """Takes back the crashes counted against the jobs of a worker that was only silent. Returns how many jobs.
 
     Idempotent: its attempts that were `lost` are `taken` from then on.
     """
@@ -188,7 +216,10 @@ def forgive(session: Session, worker_id: str) -> int:
 
 
 def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> JobView | None:
-    """The job as this attempt ended it; None when it didn't, for who ends it from outside takes the next number."""
+    """The ended job, if this attempt ended it: asked after a commit whose answer was lost.
+
+    Cancel, expiry and deadline end a job under the next attempt number, so they never match (docs/adr/0010).
+    """
     query = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     row = session.execute(query.where(*fence.fenced(job_id, attempt))).one_or_none()
     return view.with_output(row[0], row[1]) if row and row[0].status in lifecycle.TERMINAL else None
@@ -199,7 +230,7 @@ def backoff_s(failures: int) -> float:
     return float(FIRST_BACKOFF_S * 2 ** (failures - 1)) * random.uniform(1, 2)  # noqa: S311 nothing secret
 
 
-def shown(session: Session, job_id: uuid.UUID) -> list[dict[str, Any]]:
+def shown(session: Session, job_id: uuid.UUID) -> list[AttemptObject]:
     """The job's attempts as clients see them, the first first."""
     return [
         {

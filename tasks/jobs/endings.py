@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from db import attempts, ledger, turns, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
-from tasks import errors, ids
+from tasks import errors, ids, telemetry
 from tasks.jobs import jobs, lifecycle, settlement, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
@@ -174,6 +174,7 @@ def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
     False says that Redis couldn't be reached.
     """
     ended = closing.view
+    telemetry.emit(ended.ended_fact())
     last = Entry(closing.entries + 1, ended.end())
     writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
     try:

@@ -21,7 +21,7 @@ def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def running(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
-    """The condition under which an attempt may give its job away: not one that has been put off meanwhile."""
+    """The condition under which an attempt may give its job away: it runs, and wasn't put off meanwhile."""
     return *fenced(job_id, attempt), Job.status == Status.RUNNING
 
 
@@ -66,6 +66,6 @@ def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.U
 
 
 def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> set[tuple[uuid.UUID, int]]:
-    """The attempts (job, number) that PostgreSQL says the worker runs and that it doesn't hold."""
+    """The attempts (job, number) that the worker runs by PostgreSQL's account, but doesn't hold (docs/adr/0006)."""
     mine = select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.status == Status.RUNNING)
     return {(job_id, attempt) for job_id, attempt in session.execute(mine) if held.get(job_id) != attempt}

@@ -55,7 +55,7 @@ def origins(target: Status) -> tuple[Status, ...]:
 
 
 def shown(status: str) -> str:
-    """What a client is told: where a waiting job waits is our affair."""
+    """The status that clients are shown: `queued` for all that wait, wherever they do."""
     return Status.QUEUED if status in _WAITING else status
 
 
@@ -73,9 +73,9 @@ def move(session: Session, target: Status, *where: ColumnElement[bool], **values
 
 
 def unlocked(*where: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The condition that a job matches and nobody else is changing it right now; the transaction then holds it.
+    """The condition that a job matches and no other transaction holds it; this one then does.
 
-    For whoever moves many: one job that is being cancelled must not have the others wait.
+    It is for moves of many jobs: one that is being cancelled must not keep the others waiting (docs/adr/0015).
     """
     return Job.id.in_(select(Job.id).where(*where).with_for_update(skip_locked=True, key_share=True))
 

@@ -1,20 +1,83 @@
-"""A job as the world sees it."""
+"""A job as the world sees it, and the API's object of it: a text in `Annotated` is what the API's page says."""
 
 import datetime as dt
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from db.jobs import Job, JobOutput
+from db.jobs import LANES, Job, JobOutput
 from tasks import ids, times
-from tasks.jobs import lifecycle
+from tasks.jobs import lifecycle, stages
+from tasks.jobs.lifecycle import Status
 from tasks.limits.spent import Spent
 from tasks.streams.events import Ended
+from tasks.telemetry import JobEnded
+from tasks.times import Moment
+
+# Those that clients are shown.
+STATUSES = tuple(dict.fromkeys(lifecycle.shown(status) for status in Status))
+
+
+class Progress(TypedDict):
+    """How much is done: tokens of the prompt, texts to embed, bytes of the documents to ingest."""
+
+    done: int
+    total: int
+
+
+class JobError(TypedDict):
+    code: str
+    message: str
+
+
+class Usage(TypedDict):
+    prompt_tokens: int
+    completion_tokens: int
+    embedding_tokens: NotRequired[Annotated[int, "Of a `rag` job: what the search for passages took."]]
+
+
+class Links(TypedDict):
+    self: str
+    events: str
+    cancel: str
+    retry: str
+
+
+class JobObject(TypedDict):
+    """One job, in answers, in its last event and in webhooks' messages."""
+
+    id: str
+    object: Literal["job"]
+    type: Annotated[str, {"enum": stages.JOB_TYPES}]
+    model: str
+    status: Annotated[str, {"enum": STATUSES}]
+    lane: Annotated[str, {"enum": LANES}]
+    priority: int
+    created_at: Annotated[Moment, "When it was accepted."]
+    started_at: Annotated[Moment | None, "When it was first claimed."]
+    finished_at: Annotated[Moment | None, "When it ended."]
+    run_at: Annotated[Moment | None, "It starts no earlier."]
+    expires_at: Annotated[Moment | None, "It is expired unless it has started by then."]
+    deadline_s: Annotated[int | None, "Seconds from its first start to its end, at most."]
+    retry_of: Annotated[str | None, "The job of which this is a retry."]
+    position: Annotated[int | None, "About how many go first, counted to 1000; asked of one waiting job, else null."]
+    attempt: Annotated[int, "Runs so far, and ends from outside."]
+    progress: Progress | None
+    result: Annotated[
+        dict[str, Any] | None,
+        "`generate`: text, finish_reason. `chat`: message (role, content), finish_reason. `embed`: embeddings,"
+        " dimensions; in lists and events a link instead. `rag`: text, finish_reason, passages."
+        " `ingest`: collection, documents, chunks.",
+    ]
+    error: JobError | None
+    usage: Usage | None
+    metadata: dict[str, str]
+    links: Links
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job, whole, detached from the database. Times are UTC; `position` is set by who asks for it.
+    """One job, whole, detached from the database. Times are UTC; `position` is None unless the caller looked for it.
 
     `spent` is what it has used so far; clients are told when it has ended, as `usage`.
 
@@ -33,9 +96,9 @@ class JobView:
     created_at: dt.datetime
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
-    progress: dict[str, int] | None
+    progress: Progress | None
     result: dict[str, Any] | None
-    error: dict[str, str] | None
+    error: JobError | None
     spent: Spent
     metadata: dict[str, str]
     run_at: dt.datetime | None
@@ -49,12 +112,14 @@ class JobView:
         return self.status in lifecycle.TERMINAL
 
     @property
-    def usage(self) -> dict[str, int] | None:
+    def usage(self) -> Usage | None:
         """The usage object of the API."""
         if not self.ended:
             return None
-        usage = {"prompt_tokens": self.spent.prompt, "completion_tokens": self.spent.completion}
-        return usage | ({"embedding_tokens": self.spent.embedding} if self.spent.embedding else {})
+        usage: Usage = {"prompt_tokens": self.spent.prompt, "completion_tokens": self.spent.completion}
+        if self.spent.embedding:
+            usage["embedding_tokens"] = self.spent.embedding
+        return usage
 
     def end(self) -> Ended:
         """How the job ended, as its stream tells it."""
@@ -67,6 +132,14 @@ class JobView:
             progress=(progress["done"], progress["total"]) if progress else None,
             started_at=self.started_at,
             finished_at=self.finished_at,
+        )
+
+    def ended_fact(self) -> JobEnded:
+        """What telemetry is told of the job's end."""
+        code = self.error["code"] if self.error else None
+        spent = self.spent
+        return JobEnded(
+            self.id, self.type, self.model, self.status, code, spent.prompt, spent.completion, spent.embedding
         )
 
     def ended_by(self, attempt: int, end: Ended) -> "JobView":
@@ -84,7 +157,7 @@ class JobView:
             position=None,
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JobObject:
         """The job object of the API."""
         shown = ids.show(self.id)
         path = f"/v1/jobs/{shown}"
@@ -120,7 +193,7 @@ class JobView:
 
 
 def of(job: Job, result: dict[str, Any] | None) -> JobView:
-    """The record of a row and its result."""
+    """The view of a row and its result."""
     return JobView(
         id=job.id,
         tenant_id=job.tenant_id,
@@ -134,7 +207,7 @@ def of(job: Job, result: dict[str, Any] | None) -> JobView:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        progress=_pair(done=job.progress_done, total=job.progress_total),
+        progress=_progress(job),
         result=result,
         error={"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
         spent=spent(job),
@@ -155,6 +228,7 @@ def spent(job: Job) -> Spent:
     return Spent(job.prompt_tokens or 0, job.completion_tokens or 0, job.embedding_tokens or 0, job.cached_tokens or 0)
 
 
-def _pair(**counts: int | None) -> dict[str, int] | None:
-    known = {name: count for name, count in counts.items() if count is not None}
-    return known if len(known) == len(counts) else None
+def _progress(job: Job) -> Progress | None:
+    if job.progress_done is None or job.progress_total is None:
+        return None
+    return {"done": job.progress_done, "total": job.progress_total}

@@ -91,7 +91,7 @@ def refill(session: Session, queue: str, lease_s: float) -> list[Ticket]:
     if not _look(session, queue, lease_s).worth_a_refill:
         return []
     session.execute(
-        # A dispatch that a crash of PostgreSQL forgets is found by the sweep; it isn't worth waiting for the disk.
+        # A dispatch that a crash of PostgreSQL forgets is found by the sweep: not worth a wait for the disk (ADR 5).
         text(
             "SELECT set_config('synchronous_commit', 'off', true),"
             " pg_advisory_xact_lock(hashtextextended('forebay.window.' || :queue, 0))"

@@ -11,11 +11,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from tasks import failpoints
+from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
 from tasks.sweep import due, forgetting, late, lost_messages, orphans, starved, waiting
 from tasks.sweep.chore import Chore, FollowUp, Sweep
+from tasks.telemetry import SweepRound
 
 log = structlog.get_logger(__name__)
 
@@ -82,8 +83,10 @@ class Sweeper:
         with self.dispatcher.sessions.begin() as session:
             if not _alone(session):
                 return
+            began_at = time.monotonic()
             done = [_tried(chore, sweep, unreachable) for chore in self.chores]
         self._follow_up(done)
+        _tell(done, time.monotonic() - began_at)
         if unreachable:
             raise unreachable[0]
 
@@ -104,6 +107,11 @@ def _alone(session: Session) -> bool:
     # It waits idle while the chores work in transactions of their own; of a machine that vanished it ends by itself.
     session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '60s'"))
     return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('forebay.sweep'))")))
+
+
+def _tell(done: Sequence[FollowUp], took_s: float) -> None:
+    sent, refilled = sum(len(each.tickets) for each in done), sum(len(each.queues) for each in done)
+    telemetry.emit(SweepRound(took_s, sent, refilled, ended=sum(len(each.ends) for each in done)))
 
 
 def _tried(chore: Chore, sweep: Sweep, unreachable: list[Exception]) -> FollowUp:

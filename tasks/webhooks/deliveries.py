@@ -96,24 +96,6 @@ class Shown:
     last_status: int | None
     last_error: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The delivery object of the API."""
-        return {
-            "id": ids.show(self.id, ids.DELIVERY),
-            "object": "delivery",
-            "message_id": ids.show(self.message_id, ids.MESSAGE),
-            "type": self.type,
-            "status": self.status,
-            "attempts": self.attempts,
-            "webhook": ids.show(self.endpoint_id, ids.WEBHOOK) if self.endpoint_id else None,
-            "job": ids.show(self.job_id) if self.job_id else None,
-            "url": self.url,
-            "created_at": times.show(self.created_at),
-            "next_at": times.show(self.next_at),
-            "last_status": self.last_status,
-            "last_error": self.last_error,
-        }
-
 
 def note_end(session: Session, job: Job, ended: JobView) -> None:
     """Writes down who is to be told of this job's end, in the transaction that ends it."""
@@ -235,7 +217,7 @@ def wait_s(attempts: int, answer: Answer) -> float | None:
 
 def _message(ended: JobView) -> dict[str, Any]:
     """The job object, its result a link when it is large, and thin when it is large even so."""
-    job = ended.as_json()
+    job: dict[str, Any] = {**ended.as_json()}
     if ended.result is not None and len(_compact(job)) > MAX_JOB_BYTES:
         job["result"] = {"link": job["links"]["self"]}
     return job if len(_compact(job)) <= MAX_JOB_BYTES else {name: job[name] for name in _THIN}

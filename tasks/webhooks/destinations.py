@@ -34,7 +34,7 @@ _SPECIAL: tuple[Network, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A URL taken apart once, so that nobody else reads it differently. `host` has no brackets."""
+    """A URL parsed once, so that no second parser can read it differently. `host` has no brackets."""
 
     scheme: str
     host: str

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import webhooks
 from db.webhooks import Endpoint, Secret
-from tasks import errors, ids, times
+from tasks import errors, ids
 from tasks.errors import LimitReached
 from tasks.jobs import lifecycle
 from tasks.keys import Caller
@@ -34,21 +34,6 @@ class Webhook:
     disabled: bool
     created_at: dt.datetime
     secret: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The webhook object of the API."""
-        path = f"/v1/webhooks/{ids.show(self.id, ids.WEBHOOK)}"
-        shown = {
-            "id": ids.show(self.id, ids.WEBHOOK),
-            "object": "webhook",
-            "url": self.url,
-            "events": list(self.events),
-            "description": self.description,
-            "disabled": self.disabled,
-            "created_at": times.show(self.created_at),
-            "links": {"self": path, "deliveries": f"/v1/deliveries?webhook={ids.show(self.id, ids.WEBHOOK)}"},
-        }
-        return shown | ({"secret": self.secret} if self.secret else {})
 
 
 def create(
@@ -125,14 +110,17 @@ def rotate(session: Session, caller: Caller, settings: WebhookSettings, endpoint
 def rotate_own(session: Session, caller: Caller, settings: WebhookSettings) -> str:
     """A new secret of the tenant's own, which signs for the URLs that jobs name. The one before signs for a day more.
 
-    Its first use makes one that nobody has seen: whoever asks for theirs later can still verify what comes then.
+    A tenant that has never asked for one has an unseen secret, which signs meanwhile: `allow` makes it.
     """
     webhooks.lock_tenant(session, caller.tenant_id)
     return _replace_secret(session, caller, settings, None)
 
 
 def allow(session: Session, caller: Caller, policy: WebhookPolicy, url: str) -> None:
-    """Sees to it that messages to the URL that a job names can be signed. Raises `InvalidField` for the URL."""
+    """Checks the URL that a job names, and makes the tenant's own secret, which signs for it, where there is none.
+
+    Raises `InvalidField` for the URL.
+    """
     destinations.parse(url, policy, "webhook.url")
     if webhooks.secrets(session, caller.tenant_id, None):
         return

@@ -110,7 +110,7 @@ class Rig:
         self.until(answers)
 
     def worker(self, name: str, model: str, links: Links | None = None, **env: str) -> None:
-        """A worker of the model; returns when its heart beats. Call it again after its end to have it back."""
+        """A worker of the model; returns at its first heartbeat. Call it again after its end to have it back."""
         spec = lineup.worker(model, self._slots(model), 1, self.env)
         argv = tuple(part.replace(f"{model}@%h", f"{name}@%h") for part in spec.argv)
         self.specs[name] = replace(spec, name=name, argv=argv)
@@ -177,7 +177,7 @@ class Rig:
             return False
 
     def beats(self, name: str) -> bool:
-        """Whether the worker that runs under the name has a heart that beat within the last two seconds."""
+        """Whether the worker that runs under the name has sent a heartbeat within the last two seconds."""
         like = f"%:{self.pid(name)}.%"
         return bool(self.rows("SELECT 1 FROM workers WHERE id LIKE %s AND beat_at > now() - interval '2 s'", like))
 

@@ -3,7 +3,9 @@
 import redis
 
 from db.session import Sessions
+from tasks import ids
 from tasks.streams.events import Resumed
+from tasks.telemetry import Fact, StreamRestarted
 from tests.support import entries
 from tests.support.events import Event
 from tests.webapi import byhand
@@ -45,8 +47,9 @@ def shown(events: list[Event]) -> list[tuple[str | None, str]]:
 
 
 def test_open_reader_is_told_to_begin_anew(
-    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open, facts: list[Fact]
 ) -> None:
+    """And telemetry is, once."""
     job = api.submit()
     lost(sessions, client, job["id"])
     events = open_events(job)
@@ -55,6 +58,9 @@ def test_open_reader_is_told_to_begin_anew(
     anew = list(events)
     assert shown(anew) == ANEW
     assert text(anew) == "abcd"
+    job_id = ids.parse(job["id"])
+    assert job_id is not None
+    assert [fact for fact in facts if isinstance(fact, StreamRestarted)] == [StreamRestarted(job_id, 2)]
 
 
 def test_reader_that_comes_again_is_told_during_and_after_the_run(

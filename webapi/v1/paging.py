@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar
 
-import marshmallow as ma
 from flask import Response
 from marshmallow import fields
 
@@ -13,6 +12,7 @@ from webapi.fields import Strict, within
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
+Shown = TypeVar("Shown")
 Query = dict[str, Any]
 
 AFTER = "`next` of the page before."
@@ -24,19 +24,14 @@ class PageQuery(Strict):
     limit = fields.Integer(load_default=20, validate=within(1, 100))
 
 
-def page_of(item: type[ma.Schema]) -> type[ma.Schema]:
-    """The schema of one page of these."""
-    last = {"description": "`after` of the next page; null on the last."}
-    members: dict[str, fields.Field[Any]] = {
-        "object": fields.String(required=True, metadata={"enum": ["list"]}),
-        "data": fields.List(fields.Nested(item), required=True),
-        "next": fields.String(required=True, allow_none=True, metadata=last),
-    }
-    return ma.Schema.from_dict(members, name=f"{item.__name__}List")
+class List(TypedDict, Generic[Shown]):
+    object: Literal["list"]
+    data: list[Shown]
+    next: Annotated[str | None, "`after` of the next page; null on the last."]
 
 
 def paged(
-    show: Callable[[Item], dict[str, Any]], after: Callable[[Item], str]
+    show: Callable[[Item], Shown], after: Callable[[Item], str]
 ) -> Callable[[Callable[Concatenate[Query, P], tuple[list[Item], bool]]], Callable[Concatenate[Query, P], Response]]:
     """Makes an answer of the things on a page and whether there are more, which is what the view returns.
 
@@ -49,8 +44,9 @@ def paged(
         @wraps(view)
         def answered(query: Query, /, *args: P.args, **kwargs: P.kwargs) -> Response:
             found, more = view(query, *args, **kwargs)
-            last = after(found[-1]) if more else None
-            return reply({"object": "list", "data": [show(one) for one in found], "next": last})
+            data = [show(one) for one in found]
+            answer: List[Shown] = {"object": "list", "data": data, "next": after(found[-1]) if more else None}
+            return reply(answer)
 
         return answered
 

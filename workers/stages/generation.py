@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from tasks import errors, failpoints
+from tasks import errors, failpoints, telemetry
 from tasks.documents.questions import Passage
 from tasks.kinds import sampling
 from tasks.limits.spent import Spent
 from tasks.models.capabilities import Capability
 from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Progress, Request, Step
 from tasks.streams import events
+from tasks.telemetry import EngineLost, FirstToken
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine, Run
@@ -55,7 +56,7 @@ class Generation:
         self._attempt, self._publisher, self._engine = attempt, publisher, engine
         self._claim, self._quarantine = attempt.claim, quarantine
         self._worker_id, self._stall_s = worker_id, stall_s
-        self._opened = False
+        self._opened = self._answered = False
         self._run = Run()
         self._news_tokens = 0
         self._group: list[Delta] = []  # deltas that aren't an entry yet
@@ -85,8 +86,7 @@ class Generation:
         """Raises `Cancelled` when the attempt is stopped anyway."""
         if not isinstance(error, errors.EngineGone):
             self._quarantine.lost(self._run)
-        losses = self._run.losses
-        log.warning("engine_lost", error=str(error), losses=losses)
+        telemetry.emit(EngineLost(self._engine.name, str(error)))
         self._attempt.check()
 
     def _run_once(self) -> Ending:
@@ -193,6 +193,7 @@ class Generation:
     def _write(self, news: Delta | None) -> None:
         if news is None:
             return
+        self._tell_first()
         self._group.append(news)
         self._news_tokens += news.tokens
         if self._news_tokens >= _TRUST_TOKENS:
@@ -201,6 +202,13 @@ class Generation:
                 self._quarantine.proven(self._run)
         if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
             self._write_group()
+
+    def _tell_first(self) -> None:
+        """Tells of the answer's first piece, where no earlier attempt had it."""
+        if not (self._answered or self._publisher.transcript.deltas):
+            claim, after_s = self._claim, time.monotonic() - self._attempt.claimed_at
+            telemetry.emit(FirstToken(claim.job_id, claim.attempt, claim.model, after_s))
+        self._answered = True
 
     def _write_group_if_due(self) -> None:
         """A group waits for company at most `FLUSH_S` after the last one went out; the first waits not at all."""

@@ -7,8 +7,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
-from tasks import errors, ids
+from tasks import errors, ids, telemetry
 from tasks.settings import WebhookSettings
+from tasks.telemetry import DeliverySent
 from tasks.webhooks import deliveries, destinations, signing
 from tasks.webhooks.deliveries import Answer, Parcel
 from workers.webhooks import outbound
@@ -82,7 +83,7 @@ class Courier:
             answer = self._attempt(parcel)
             with self._sessions.begin() as session:
                 deliveries.settle(session, parcel, answer)
-            log.info("sent", delivery=ids.show(parcel.id, ids.DELIVERY), status=answer.status, error=answer.error)
+            telemetry.emit(DeliverySent(parcel.id, answer.status, answer.error))
         except SQLAlchemyError as error:
             log.warning("not_marked", delivery=ids.show(parcel.id, ids.DELIVERY), error=str(error))
         finally:

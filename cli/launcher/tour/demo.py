@@ -15,6 +15,15 @@ from cli.launcher.tour.page import Page
 
 DEFAULT_DATA = ".forebay"
 
+# What to type next, and what that does where it doesn't say it itself.
+COMMANDS = {
+    ".venv/bin/forebay run": "a chat",
+    '.venv/bin/forebay submit --watch "Tell me a story about Clara."': "",
+    '.venv/bin/forebay ask "Who likes honey?" --collection facts': "",
+    ".venv/bin/forebay jobs": "what was asked, and how it went",
+    ".venv/bin/forebay status": "which parts are there, and each model's workers",
+}
+
 
 @click.command()
 @click.option(
@@ -36,7 +45,7 @@ def demo(data: Path, port: int, flower_port: int, leave: bool) -> None:
     page.heading("Forebay")
     page.note("Starting PostgreSQL, Redis, a worker for each model, the API and Flower: some ten seconds.")
     began_at = time.monotonic()
-    with launched(data, port, flower_port) as platform:
+    with launched(data, port, flower_port, page.aside) as platform:
         page.told(f"Ready after {time.monotonic() - began_at:.0f} s at {platform.url}")
         jobs = give_tour(page, platform)
         show_places(page, platform)
@@ -79,9 +88,6 @@ def show_commands(page: Page, platform: Launched) -> None:
     if platform.url != DEFAULT_URL or platform.folder.root != Path(DEFAULT_DATA):
         page.line(f"export FOREBAY_URL={platform.url}")
         page.line(f"export FOREBAY_KEY={platform.key}")
-    page.line(".venv/bin/forebay run                               # a chat")
-    page.line('.venv/bin/forebay submit --watch "Tell me a story about Clara."')
-    page.line('.venv/bin/forebay ask "Who likes honey?" --collection facts')
-    page.line(".venv/bin/forebay jobs                              # and how they went")
-    page.line(".venv/bin/forebay status                            # which parts are there")
+    for command, why in COMMANDS.items():
+        page.line(f"{command:24}  # {why}" if why else command)
     page.line("")

@@ -14,7 +14,7 @@ from cli.launcher.tour.page import Page
 
 # A story takes a fraction of a second: where one is over before its worker is dead, another is told.
 TRIES = ("Oscar", "Paula", "Ruth", "Simon")
-WORDS = 5  # so many are read before the kill
+WORDS = 3  # so many are read before the kill
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ def show(page: Page, client: Client, folder: DataFolder) -> list[Job]:
     """Stories, until the worker of one was killed while it was being told; the jobs. At least one."""
     page.heading("3. A worker dies in mid-sentence")
     page.note(
-        f"The worker of the next story is killed after {WORDS} words, and the model in its memory dies with it. The "
-        f"worker's process id stands in {folder.record.name} in the data folder."
+        "The worker of the next story is killed when its first words are here, and the model in its memory dies with "
+        f"it. The worker's process id stands in {folder.record.name} in the data folder."
     )
     jobs: list[Job] = []
     for name in TRIES:
@@ -70,18 +70,20 @@ def _show_one(page: Page, client: Client, folder: DataFolder, job: Job) -> Job:
     killed_at: float | None = None
     for event in client.events(job["id"]):
         read.take(event)
-        if event.type == "delta":
+        if event.type == "delta" and killed_at is None and len(read.text.split()) >= WORDS:
+            pid, killed_at = kill_worker(folder, job["model"]), time.monotonic()
             words.write(event.data["text"])
-            if killed_at is None and len(read.text.split()) >= WORDS:
-                pid, killed_at = kill_worker(folder, job["model"]), time.monotonic()
-                words.pause()
-                _tell_kill(page, job, pid)
+            words.pause()
+            _tell_kill(page, job, pid)
+        elif event.type == "delta":
+            words.write(event.data["text"])
         elif event.type == "resumed" and killed_at is not None:
+            words.pause()
             _tell_resumption(page, event, time.monotonic() - killed_at)
         elif event.type in ENDS:
             words.end()
     job = client.get(job["id"])
-    page.job(job)
+    page.job(job, f"{job['attempt']} attempts" if job["attempt"] > 1 else None)
     if job["attempt"] > 1 and job["result"]:
         _tell_end(page, job, read)
     return job
@@ -95,11 +97,13 @@ def _tell_kill(page: Page, job: Job, pid: int | None) -> None:
     page.warn(f"kill -9 {pid}: the worker of {job['model']} is dead")
     page.note(
         "Its lease runs out within seconds; meanwhile `forebay up` starts another worker, which loads the model again. "
-        "This reader just waits: its connection is to the API."
+        "This reader just waits: its connection is to the API. What was streamed by now still comes."
     )
+    page.line("")
 
 
 def _tell_resumption(page: Page, event: Event, after_s: float) -> None:
+    page.line("")
     page.told(f"{after_s:.1f} s later attempt {event.data['attempt']} goes on after the last word, on a new worker:")
     page.line("")
 

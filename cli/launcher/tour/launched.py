@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +32,27 @@ class Launched:
 
 
 @contextmanager
-def launched(data: Path, port: int, flower_port: int) -> Iterator[Launched]:
-    """`forebay up` for as long as the block runs; stops it however that ends. Exits with its status if it can't."""
+def launched(data: Path, port: int, flower_port: int, say: Callable[[str], None]) -> Iterator[Launched]:
+    """`forebay up` for as long as the block runs; stops it however that ends. Exits with its status if it can't.
+
+    What it says meanwhile goes to `say`, from a thread of its own.
+    """
     argv = [sys.executable, "-m", "cli", "up", "--data", str(data.absolute())]
     ports = ["--port", str(port), "--flower-port", str(flower_port)]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A session of its own: Ctrl-C reaches only us, and we stop it in order.
     with subprocess.Popen(
-        [*argv, *ports], cwd=lineup.ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+        [*argv, *ports],
+        cwd=lineup.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ,
     ) as process:
+        assert process.stderr is not None
+        listener = threading.Thread(target=_pass_on, args=(process.stderr, say), daemon=True)
+        listener.start()
         try:
             told = _ready(process)
             flower_url = f"http://{lineup.HOST}:{flower_port}"
@@ -47,6 +60,12 @@ def launched(data: Path, port: int, flower_port: int) -> Iterator[Launched]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
+            listener.join()
+
+
+def _pass_on(lines: Iterable[str], say: Callable[[str], None]) -> None:
+    for line in lines:
+        say(line.rstrip("\n"))
 
 
 def _ready(process: "subprocess.Popen[str]") -> dict[str, str]:

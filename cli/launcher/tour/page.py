@@ -2,7 +2,9 @@
 
 import re
 import textwrap
+import threading
 
+import click
 from rich.console import Console
 
 from cli.client import passages
@@ -21,6 +23,7 @@ class Page:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._width = min(WIDTH, console.width)
+        self._words: Words | None = None
 
     def heading(self, title: str) -> None:
         self._line()
@@ -45,20 +48,26 @@ class Page:
 
     def words(self) -> "Words":
         """For an answer that comes piece by piece."""
-        return Words(self._console, self._width)
+        self._words = Words(self._console, self._width)
+        return self._words
+
+    def aside(self, sentence: str) -> None:
+        """What somebody else says meanwhile, on stderr and a line of its own. From any thread."""
+        if self._words:
+            self._words.pause()
+        click.echo(sentence, err=True)
 
     def line(self, text: str) -> None:
         """A line as it is, to be copied or read as a row of a table."""
         self._line((INDENT + text).rstrip())
 
-    def job(self, job: Job) -> None:
-        """One line on a job that has ended."""
+    def job(self, job: Job, how: str | None = None) -> None:
+        """One line on a job that has ended. `how` takes the place of its speed."""
         if job["error"]:
             self.warn(f"{job['id']} {job['status']}: {job['error']['message']}")
         else:
-            waited, rate = f"waited {figures.waited_s(job):.1f} s", f"{figures.rate(job):.0f} tokens/s"
-            how = rate if job["attempt"] == 1 else f"{job['attempt']} attempts"
-            self._line(f"{INDENT}{job['id']}  {job['model']}  {waited}  {how}", "dim")
+            waited, speed = f"waited {figures.waited_s(job):.1f} s", f"{figures.rate(job):.0f} tokens/s"
+            self._line(f"{INDENT}{job['id']}  {job['model']}  {waited}  {how or speed}", "dim")
 
     def passage(self, number: int, passage: Passage, *, text: bool = True) -> None:
         """Where the passage stands and, if wanted, how it begins."""
@@ -83,25 +92,29 @@ class Words:
         self._width = width
         self._column = 0
         self._word = ""
+        self._printing = threading.RLock()
 
     def write(self, text: str) -> None:
-        for piece in re.split(r"(\s)", text):
-            if not piece.isspace():
-                self._word += piece
-                continue
-            self._print_word()
-            if piece == "\n":
-                self._break()
+        with self._printing:
+            for piece in re.split(r"(\s)", text):
+                if not piece.isspace():
+                    self._word += piece
+                    continue
+                self._print_word()
+                if piece == "\n":
+                    self._break()
 
     def pause(self) -> None:
-        """What is printed next begins a line; a word that may not be whole yet is kept for later."""
-        if self._column:
-            self._break()
+        """What is printed next begins a line; a word that may not be whole yet is kept for later. From any thread."""
+        with self._printing:
+            if self._column:
+                self._break()
 
     def end(self) -> None:
         """The text is over; what is printed next begins a line."""
-        self._print_word()
-        self.pause()
+        with self._printing:
+            self._print_word()
+            self.pause()
 
     def _print_word(self) -> None:
         if self._word and self._column + 1 + len(self._word) > self._width:

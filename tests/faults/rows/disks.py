@@ -17,7 +17,7 @@ _BEATS_WITHIN_S = 10.0
 
 
 def logs_full(ground: Ground) -> Tally:
-    """DISK-FULL-LOGS: no worker can log for ten seconds: jobs go on meanwhile, and hearts beat when there is room."""
+    """DISK-FULL-LOGS: no worker can log for ten seconds: jobs go on, and heartbeats once there is room."""
     tally, rig, party = Tally(), ground.rig, ground.party()
     rig.heal({})
     names = (*PAIR, lineup.CONTROL)

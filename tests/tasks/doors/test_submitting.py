@@ -21,6 +21,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.queues.window import Ticket
 from tasks.streams.transcript import Transcript
+from tasks.telemetry import Fact, JobAccepted, JobEnded
 from tests import tables
 
 
@@ -62,6 +63,18 @@ def refused(_: Session) -> Plan:
 def count(sessions: Sessions, caller: Caller) -> int:
     with sessions.begin() as session:
         return len(jobs.page(session, caller, limit=100)[0])
+
+
+def test_facts_are_one_acceptance_and_one_end(caller: Caller, desk: Desk, facts: list[Fact]) -> None:
+    """However often it is asked for either."""
+    once = Once("k", b"asked")
+    [job, _], _ = desk.accept(caller, make(caller), once), desk.accept(caller, make(caller), once)
+    for _ in range(2):
+        desk.cancel(caller, job.id)
+    assert facts == [
+        JobAccepted(job.id, "generate", "alpha", "interactive"),
+        JobEnded(job.id, "generate", "alpha", "cancelled", None, 0, 0, 0),
+    ]
 
 
 def test_accepted_job_is_told_once_it_is_committed(sessions: Sessions, caller: Caller, desk: Desk, told: Told) -> None:

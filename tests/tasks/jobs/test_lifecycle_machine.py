@@ -233,7 +233,7 @@ class Lives(RuleBasedStateMachine):
     def sweep(self, beating: set[str]) -> None:
         with self.sessions.begin() as session:
             for worker in beating:
-                workers.register(session, worker_id=worker, model="alpha", slots=1000)
+                workers.register(session, worker_id=worker, queue="alpha", slots=1000)
         self.beats |= dict.fromkeys(beating, self.now)
         alive = {worker for worker, at in self.beats.items() if at == self.now}
         sweep(self.sweeper)

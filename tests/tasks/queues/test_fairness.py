@@ -42,7 +42,7 @@ class Simulated:
     running: list[uuid.UUID] = field(default_factory=list)
 
     def refill(self) -> list[uuid.UUID]:
-        tables.worker(self.sessions, slots=self.slots)  # its heart beats on, however long the test takes
+        tables.worker(self.sessions, slots=self.slots)  # its heartbeats go on, however long the test takes
         with self.sessions.begin() as session:
             tickets = window.refill(session, "alpha", tables.LEASE_S)
         for ticket in tickets:
@@ -249,7 +249,7 @@ def test_batch_job_behind_endless_interactive_work_is_promoted_once_a_while(
     assert swept() == []
     tables.claim(sessions, batch[0])
     with sessions.begin() as session:
-        session.execute(text("UPDATE windows SET lifted_at = lifted_at - interval '2 minutes'"))
+        session.execute(text("UPDATE windows SET promoted_at = promoted_at - interval '2 minutes'"))
     assert swept() == []
     with sessions.begin() as session:
         tables.put(session, batch[0], Status.SUCCEEDED)

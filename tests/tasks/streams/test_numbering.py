@@ -128,7 +128,7 @@ class Numbering(RuleBasedStateMachine):
 
     @rule()
     def keep(self) -> None:
-        """The newest attempt's heart writes a checkpoint."""
+        """The newest attempt's worker writes a checkpoint."""
         self.checkpoint = Transcript(list(self.newest.entries))
 
     @rule()

@@ -20,6 +20,7 @@ from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
 from tasks.sweep.chore import FollowUp, Sweep
 from tasks.sweep.sweeper import CHORES, Sweeper
+from tasks.telemetry import Fact, SweepRound
 from tests import hooks, tables
 from tests.support import entries
 from tests.support.post import Post
@@ -104,7 +105,7 @@ def test_job_that_took_three_workers_with_it_is_poison(
 def test_interrupted_sweeper_takes_nobodys_jobs(
     sessions: Sessions, caller: Caller, client: redis.Redis, post: Post
 ) -> None:
-    """A sweeper that has just begun, failed, or slept can't tell whether hearts stopped or PostgreSQL was away."""
+    """A sweeper that has just begun, failed, or slept can't tell whether heartbeats stopped or PostgreSQL was away."""
     job_id = running(sessions, caller)
     begun = made(sessions, client, post)
     begun.sweep()
@@ -129,7 +130,7 @@ def test_interrupted_sweeper_takes_nobodys_jobs(
 def test_sweeper_that_would_have_to_wait_for_the_jobs_takes_none(
     sessions: Sessions, caller: Caller, sweeper: Sweeper
 ) -> None:
-    """By the time a lock is released every heart looks old: such a round fails, and the next ones begin anew."""
+    """By the time a lock is released every heartbeat looks old: such a round fails, and the next ones begin anew."""
     tables.worker(sessions)
     job_id = running(sessions, caller)
     with sessions.begin() as session:
@@ -226,7 +227,7 @@ def test_end_that_has_to_wait_keeps_no_other_from_its_own(sessions: Sessions, ca
 def test_clock_that_jumps_takes_nobodys_jobs(
     sessions: Sessions, caller: Caller, sweeper: Sweeper, seconds: float
 ) -> None:
-    """PostgreSQL's clock is set by an hour: for a lease, hearts are given the time to beat by the new one."""
+    """PostgreSQL's clock is set by an hour: for a lease, workers are given the time for a heartbeat by the new one."""
     tables.worker(sessions)
     job_id = running(sessions, caller)
     sweep(sweeper)
@@ -240,12 +241,17 @@ def test_clock_that_jumps_takes_nobodys_jobs(
     assert tables.column(sessions, job_id, "status") == "dispatched"
 
 
-def test_waiting_jobs_are_dispatched_and_sent(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
-    """A submission whose wake-up never left is found by the sweep."""
+def test_waiting_jobs_are_dispatched_and_sent(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, facts: list[Fact]
+) -> None:
+    """A submission whose wake-up never left is found by the sweep, which tells of its round."""
     tables.worker(sessions)
     job_id = tables.submit(sessions, caller).id
     sweep(sweeper)
     assert post.sent == [(str(job_id), "alpha.interactive")]
+    told = facts[-1]
+    assert isinstance(told, SweepRound)
+    assert (told.sent, told.refilled, told.ended) == (0, 1, 0)
 
 
 def test_message_that_redis_lost_is_sent_again(

@@ -14,6 +14,7 @@ from tasks import ids
 from tasks.keys import Caller
 from tasks.models import catalog
 from tasks.settings import WebhookPolicy, WebhookSettings
+from tasks.telemetry import DeliverySent, Fact
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Status
 from tests import hooks, receiver, tables
@@ -35,7 +36,7 @@ def carry(courier: Courier) -> None:
 
 
 def test_end_of_a_job_is_told_as_the_reference_library_expects(
-    sessions: Sessions, caller: Caller, courier: Courier
+    sessions: Sessions, caller: Caller, courier: Courier, facts: list[Fact]
 ) -> None:
     """Headers, signature and payload are Standard Webhooks'; the data is the job object with its result."""
     with receiver.listening() as there:
@@ -52,6 +53,7 @@ def test_end_of_a_job_is_told_as_the_reference_library_expects(
     [delivery] = hooks.listed(sessions, caller)
     assert (delivery.status, delivery.attempts, delivery.last_status) == (Status.DELIVERED, 1, 204)
     assert message.id == ids.show(delivery.message_id, ids.MESSAGE)
+    assert facts[-1] == DeliverySent(delivery.id, 204, None)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         message.verified("whsec_" + "A" * 43 + "=")
 

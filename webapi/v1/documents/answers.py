@@ -1,61 +1,78 @@
 """What clients are answered about documents and collections."""
 
-from typing import Any
-
-import marshmallow as ma
-from marshmallow import fields, validate
+from typing import Annotated, Any, Literal, TypedDict
 
 from db.documents import KINDS, STATUSES
 from tasks import times
 from tasks.documents import library
-from webapi.v1.jobs.answers import JobError
+from tasks.jobs.view import JobError
+from tasks.times import Moment
+from webapi.v1.named import DOCUMENT, JOB
 
 
-class DocumentLinks(ma.Schema):
-    self = fields.String(required=True)
-    job = fields.String(required=True, metadata={"description": "The job that ingests it."})
+class DocumentLinks(TypedDict):
+    self: str
+    job: Annotated[str, "The job that ingests it."]
 
 
-class Document(ma.Schema):
-    """One document. `tasks.holdings` renders it; this says what can be relied on."""
+class Document(TypedDict):
+    """One document."""
 
-    id = fields.String(required=True)
-    object = fields.String(required=True, metadata={"enum": ["document"]})
-    collection = fields.String(required=True)
-    title = fields.String(required=True, allow_none=True)
-    filename = fields.String(required=True, allow_none=True)
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
-    metadata = fields.Dict(required=True)
-    bytes = fields.Integer(required=True, metadata={"description": "Of what came: the text or the file."})
-    status = fields.String(
-        required=True, validate=validate.OneOf(STATUSES), metadata={"description": "`ready` ones are found."}
-    )
-    chunks = fields.Integer(required=True, allow_none=True)
-    tokens = fields.Integer(required=True, allow_none=True, metadata={"description": "Of all its chunks."})
-    error = fields.Nested(JobError, required=True, allow_none=True)
-    created_at = fields.DateTime(required=True)
-    links = fields.Nested(DocumentLinks, required=True)
+    id: str
+    object: Literal["document"]
+    collection: str
+    title: str | None
+    filename: str | None
+    kind: Annotated[str, {"enum": KINDS}]
+    metadata: dict[str, Any]
+    bytes: Annotated[int, "Of what came: the text or the file."]
+    status: Annotated[str, {"enum": STATUSES}, "`ready` ones are found."]
+    chunks: int | None
+    tokens: Annotated[int | None, "Of all its chunks."]
+    error: JobError | None
+    created_at: Moment
+    links: DocumentLinks
 
 
-class Collection(ma.Schema):
+def document(found: library.Document) -> Document:
+    shown = DOCUMENT.show(found.id)
+    return {
+        "id": shown,
+        "object": "document",
+        "collection": found.collection,
+        "title": found.title,
+        "filename": found.filename,
+        "kind": found.kind,
+        "metadata": found.metadata,
+        "bytes": found.bytes,
+        "status": found.status,
+        "chunks": found.chunks,
+        "tokens": found.tokens,
+        "error": found.error,
+        "created_at": times.show(found.created_at),
+        "links": {"self": f"/v1/documents/{shown}", "job": f"/v1/jobs/{JOB.show(found.job_id)}"},
+    }
+
+
+class CollectionLinks(TypedDict):
+    self: str
+    documents: str
+
+
+class Collection(TypedDict):
     """A named set of documents, all embedded by one model."""
 
-    name = fields.String(required=True)
-    object = fields.String(required=True, metadata={"enum": ["collection"]})
-    model = fields.String(required=True)
-    dimensions = fields.Integer(required=True, allow_none=True, metadata={"description": "Null before any vectors."})
-    documents = fields.Integer(required=True)
-    chunks = fields.Integer(required=True, metadata={"description": "Of the documents that are ready."})
-    created_at = fields.DateTime(required=True)
-    links = fields.Nested(lambda: CollectionLinks(), required=True)
+    name: str
+    object: Literal["collection"]
+    model: str
+    dimensions: Annotated[int | None, "Null before any vectors."]
+    documents: int
+    chunks: Annotated[int, "Of the documents that are ready."]
+    created_at: Moment
+    links: CollectionLinks
 
 
-class CollectionLinks(ma.Schema):
-    self = fields.String(required=True)
-    documents = fields.String(required=True)
-
-
-def collection(found: library.Collection) -> dict[str, Any]:
+def collection(found: library.Collection) -> Collection:
     path = f"/v1/collections/{found.name}"
     return {
         "name": found.name,

@@ -12,12 +12,7 @@ from tasks.documents.ingest import NewDocument
 from tasks.errors import InvalidField
 from webapi import body, multipart
 from webapi.api import load
-from webapi.fields import TIMES
 from webapi.v1.documents import requests
-
-_TEXTS = ("collection", "title", "metadata", "model", "lane", "priority", "webhook", *TIMES)
-_OBJECTS = ("metadata", "webhook")
-_NUMBERS = ("priority", "max_queue_s", "deadline_s")
 
 # A request as its schema read it, and its documents.
 Brought = tuple[dict[str, Any], list[NewDocument]]
@@ -34,7 +29,7 @@ def brought(request: Request) -> Iterator[Brought]:
             given = load(requests.IngestRequest(), body.parse(spool.read(), body.imposed().values))
             yield given, [_text(document) for document in given["documents"]]
         else:
-            form = multipart.read(spool, boundary, texts=_TEXTS, files="file", max_files=requests.MAX_FILES)
+            form = multipart.read(spool, boundary, texts=requests.TEXTS, files="file", max_files=requests.MAX_FILES)
             given = load(requests.UploadFields(), _fields(form.texts))
             yield given, _files(form.files, given)
 
@@ -63,9 +58,9 @@ def _file(upload: multipart.Upload, given: dict[str, Any]) -> NewDocument:
 def _fields(texts: dict[str, str]) -> dict[str, Any]:
     """The text fields as a JSON body would have them."""
     given: dict[str, Any] = dict(texts)
-    for name in given.keys() & set(_OBJECTS):
+    for name in given.keys() & set(requests.OBJECTS):
         given[name] = body.parse(texts[name].encode(), body.imposed().values, where=(name,))
-    for name in _NUMBERS:
+    for name in requests.NUMBERS:
         if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
             given[name] = int(texts[name])
     return given

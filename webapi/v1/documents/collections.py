@@ -9,14 +9,14 @@ from tasks.documents.library import Collection
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.v1.documents import answers, requests
-from webapi.v1.paging import page_of, paged
+from webapi.v1.paging import List, paged
 
 blueprint = Blueprint("collections", __name__, description="Documents that are searched together.")
 
 
 @blueprint.route("/v1/collections", methods=["GET"])
 @blueprint.arguments(requests.CollectionsQuery, location="query")
-@blueprint.response(200, page_of(answers.Collection))
+@blueprint.response(200, List[answers.Collection])
 @blueprint.answers(401, 414, 422, 500, 503)
 @paged(answers.collection, after=lambda collection: collection.name)
 def browse(query: dict[str, Any]) -> tuple[list[Collection], bool]:

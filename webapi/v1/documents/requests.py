@@ -127,9 +127,23 @@ INGEST_EXAMPLE = {
     "documents": [{"text": "The code of the harbour is 19.", "title": "Facts", "metadata": {"year": 2026}}],
 }
 
-# How an upload is documented; what is read is `UploadFields` and the files.
-_TEXT = {"type": "string", **STORABLE}
-_SECONDS = {"type": "string", "pattern": "^[0-9]{1,9}$"}
+# The fields of an upload as texts: those that are objects or numbers in JSON.
+TEXTS: dict[str, fields.Field[Any]] = UploadFields().fields
+OBJECTS = tuple(name for name, field in TEXTS.items() if isinstance(field, fields.Nested | fields.Dict))
+NUMBERS = tuple(name for name, field in TEXTS.items() if isinstance(field, Whole))
+
+
+def _as_text(name: str) -> dict[str, Any]:
+    """How a field of an upload is documented, where that isn't as a field of JSON."""
+    if name in OBJECTS:
+        return {"type": "string", **STORABLE, "contentMediaType": "application/json"}
+    if name in NUMBERS:
+        return {"type": "string", "pattern": "^[0-9]{1,9}$"}
+    if isinstance(TEXTS[name], fields.AwareDateTime):
+        return {"type": "string", "format": "date-time"}
+    return {"type": "string", **STORABLE}
+
+
 UPLOAD = {
     "type": "object",
     "properties": {
@@ -140,17 +154,11 @@ UPLOAD = {
             "maxItems": MAX_FILES,
             "description": f"Each with a name that ends in one of {' '.join(SUFFIXES)}.",
         },
+        **{name: _as_text(name) for name in TEXTS},
         "collection": {"type": "string", "pattern": f"^{_NAME}$"},
-        "title": {**_TEXT, "minLength": 1, "maxLength": 512},
-        "metadata": {**_TEXT, "contentMediaType": "application/json"},
-        "model": _TEXT,
+        "title": {"type": "string", **STORABLE, "minLength": 1, "maxLength": 512},
         "lane": {"type": "string", "enum": list(LANES)},
         "priority": {"type": "string", "pattern": "^[0-9]$"},
-        "webhook": {**_TEXT, "contentMediaType": "application/json"},
-        "run_at": {"type": "string", "format": "date-time"},
-        "expires_at": {"type": "string", "format": "date-time"},
-        "max_queue_s": _SECONDS,
-        "deadline_s": _SECONDS,
     },
     "required": ["file", "collection"],
     "additionalProperties": False,

@@ -11,6 +11,7 @@ from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Document
 from tasks.doors import idempotency
 from tasks.jobs.requests import Plan
+from tasks.jobs.view import JobObject
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -18,9 +19,8 @@ from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers, requests
 from webapi.v1.documents.bringing import brought
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
-from webapi.v1.jobs.answers import Job
 from webapi.v1.named import DOCUMENT
-from webapi.v1.paging import page_of, paged
+from webapi.v1.paging import List, paged
 
 blueprint = Blueprint("documents", __name__, description="Texts and files to be searched and asked about.")
 
@@ -41,7 +41,7 @@ _BODY = {
 @blueprint.takes(Limits(lambda own: own.max_upload_bytes, values=20_000))
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody=_BODY)
-@blueprint.response(202, Job, headers=_LOCATION | REPLAYED, description="Accepted: they will not be lost.")
+@blueprint.response(202, JobObject, headers=_LOCATION | REPLAYED, description="Accepted: they will not be lost.")
 @blueprint.answers(400, 401, 413, 414, 415, 422, 500, 503)
 def bring(headers: dict[str, str]) -> Response:
     """Bring documents into a collection
@@ -72,9 +72,9 @@ def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> 
 
 @blueprint.route("/v1/documents", methods=["GET"])
 @blueprint.arguments(requests.DocumentsQuery, location="query")
-@blueprint.response(200, page_of(answers.Document))
+@blueprint.response(200, List[answers.Document])
 @blueprint.answers(401, 404, 414, 422, 500, 503)
-@paged(Document.as_json, after=lambda document: DOCUMENT.show(document.id))
+@paged(answers.document, after=lambda document: DOCUMENT.show(document.id))
 def browse(query: dict[str, Any]) -> tuple[list[Document], bool]:
     """List documents, newest first"""
     with service.current().sessions.begin() as session:
@@ -88,7 +88,7 @@ def show(document_id: str) -> Response:
     """Look at a document"""
     with service.current().sessions.begin() as session:
         found = library.get(session, auth.caller(), DOCUMENT.parse(document_id))
-    return reply(found.as_json())
+    return reply(answers.document(found))
 
 
 @blueprint.route("/v1/documents/<document_id>", methods=["DELETE"], parameters=[DOCUMENT.in_path])

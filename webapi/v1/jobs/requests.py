@@ -8,10 +8,9 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks.jobs import stages
+from tasks.jobs import stages, view
 from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
-from webapi.v1.jobs import answers
 from webapi.v1.jobs.conversation import Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
@@ -180,7 +179,7 @@ _NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters 
 
 class JobsQuery(PageQuery):
     after = JOB.field(AFTER, attribute="before")
-    status = fields.String(validate=validate.OneOf(answers.SHOWN))
+    status = fields.String(validate=validate.OneOf(view.STATUSES))
     type = fields.String(validate=validate.OneOf(stages.JOB_TYPES))
     model = fields.String(validate=_NAME)
     since = fields.AwareDateTime(

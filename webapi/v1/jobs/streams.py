@@ -79,7 +79,7 @@ def make_ticket(job_id: str) -> Response:
     serving, caller = service.current(), auth.caller()
     with serving.sessions.begin() as session:
         job = jobs.get(session, caller, JOB.parse(job_id))
-    return reply(tickets.make(serving.settings.key_pepper, caller, job.id).as_json(), 201)
+    return reply(answers.ticket(tickets.make(serving.settings.key_pepper, caller, job.id)), 201)
 
 
 def render(steps: Iterator[StreamStep], has_left: Callable[[], bool]) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from tasks.documents import questions
 from tasks.doors import retrying, submitting
 from tasks.jobs import attempts, jobs, stages
 from tasks.jobs.requests import Plan, Submission
-from tasks.jobs.view import JobView
+from tasks.jobs.view import JobObject, JobView
 from tasks.queues import places
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
@@ -26,7 +26,7 @@ from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.jobs import answers, requests
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
 from webapi.v1.named import JOB
-from webapi.v1.paging import page_of, paged
+from webapi.v1.paging import List, paged
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")
 
@@ -39,7 +39,7 @@ _APPLIED = {"Preference-Applied": {"description": "`wait=N` when it was honoured
 @blueprint.arguments(requests.JobRequest, example=requests.EXAMPLE)
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody={"content": {"application/json": {"schema": requests.JOB_REQUEST}}})
-@blueprint.response(202, answers.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.response(202, JobObject, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
 @blueprint.answers(400, 401, 413, 414, 415, 422, 500, 503)
 def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
     """Ask for a job
@@ -58,7 +58,7 @@ def _plan(session: Session, given: dict[str, Any]) -> Plan:
 
 @blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[JOB.in_path])
 @blueprint.arguments(IdempotencyHeader, location="headers")
-@blueprint.response(202, answers.Job, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.response(202, JobObject, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
 @blueprint.answers(401, 404, 409, 414, 422, 500, 503)
 def retry(headers: dict[str, str], job_id: str) -> Response:
     """Ask again for what a job that has ended was asked for
@@ -73,7 +73,7 @@ def retry(headers: dict[str, str], job_id: str) -> Response:
 
 @blueprint.route("/v1/jobs", methods=["GET"])
 @blueprint.arguments(requests.JobsQuery, location="query")
-@blueprint.response(200, page_of(answers.Job))
+@blueprint.response(200, List[JobObject])
 @blueprint.answers(401, 414, 422, 500, 503)
 @paged(JobView.as_json, after=lambda job: JOB.show(job.id))
 def browse(query: dict[str, Any]) -> tuple[list[JobView], bool]:
@@ -100,7 +100,7 @@ def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Respons
 
 
 @blueprint.route("/v1/jobs/<job_id>/cancel", methods=["POST"], parameters=[JOB.in_path])
-@blueprint.response(200, answers.Job)
+@blueprint.response(200, JobObject)
 @blueprint.answers(401, 404, 500, 503)
 def cancel(job_id: str) -> Response:
     """End a job
@@ -132,9 +132,8 @@ def _look(job_id: uuid.UUID) -> JobView:
 
 def _shown(found: JobView, encoding_format: str) -> Response:
     """The job whole, with its attempts, and the vectors that lists and events only link to."""
-    shown = found.as_json()
     with service.current().sessions.begin() as session:
-        shown["attempts"] = attempts.shown(session, found.id)
+        shown: answers.JobInFull = {**found.as_json(), "attempts": attempts.shown(session, found.id)}
         if found.type != stages.EMBED or found.result is None:
             return reply(shown)
         rows = vectors.load(session, found.id)

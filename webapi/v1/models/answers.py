@@ -1,20 +1,35 @@
 """What clients are answered about models."""
 
-import marshmallow as ma
-from marshmallow import fields
+from typing import Annotated, Literal, TypedDict
+
+from tasks.models import catalog
+from tasks.models.catalog import Catalog
 
 
-class Model(ma.Schema):
-    id = fields.String(required=True)
-    object = fields.String(required=True, metadata={"enum": ["model"]})
-    types = fields.List(fields.String(), required=True)
-    context = fields.Integer(required=True, metadata={"description": "Tokens of prompt and answer together."})
-    slots = fields.Integer(required=True, metadata={"description": "Jobs a worker runs at the same time."})
-    engine = fields.String(required=True)
-    workers = fields.Integer(required=True, metadata={"description": "Workers alive now."})
-    default = fields.Boolean(required=True)
+class Model(TypedDict):
+    id: str
+    object: Literal["model"]
+    types: list[str]
+    context: Annotated[int, "Tokens of prompt and answer together."]
+    slots: Annotated[int, "Jobs a worker runs at the same time."]
+    engine: str
+    workers: Annotated[int, "Workers alive now."]
+    default: bool
 
 
-class ModelList(ma.Schema):
-    object = fields.String(required=True, metadata={"enum": ["list"]})
-    data = fields.List(fields.Nested(Model), required=True)
+class ModelList(TypedDict):
+    object: Literal["list"]
+    data: list[Model]
+
+
+def model(served: catalog.Model, among: Catalog, workers: int) -> Model:
+    return {
+        "id": served.name,
+        "object": "model",
+        "types": list(served.types),
+        "context": served.context,
+        "slots": served.slots,
+        "engine": served.engine,
+        "workers": workers,
+        "default": any(catalog.for_type(among, type) is served for type in served.types),
+    }

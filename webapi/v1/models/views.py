@@ -3,7 +3,6 @@
 from flask import Response
 
 from db import workers
-from tasks.models import catalog
 from webapi import service
 from webapi.api import Blueprint, reply
 from webapi.v1.models import answers
@@ -20,17 +19,6 @@ def models() -> Response:
     models = serving.catalog
     with serving.sessions.begin() as session:
         alive = workers.strengths(session, serving.settings.shared.lease_s)
-    data = [
-        {
-            "id": model.name,
-            "object": "model",
-            "types": list(model.types),
-            "context": model.context,
-            "slots": model.slots,
-            "engine": model.engine,
-            "workers": alive[model.name].workers if model.name in alive else 0,
-            "default": any(catalog.for_type(models, type) is model for type in model.types),
-        }
-        for model in models.values()
-    ]
+    counts = {name: strength.workers for name, strength in alive.items()}
+    data = [answers.model(model, models, counts.get(name, 0)) for name, model in models.items()]
     return reply({"object": "list", "data": data})

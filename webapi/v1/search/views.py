@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from db import vectors, workers
 from tasks import errors
 from tasks.documents import ranking
-from tasks.documents.ranking import Home
+from tasks.documents.ranking import SearchTarget
 from tasks.doors import submitting
 from tasks.jobs import stages
 from tasks.jobs.lifecycle import Status
@@ -62,7 +62,7 @@ def search(given: dict[str, Any]) -> Response:
     return reply({"object": "list", "results": [passage.as_json() for passage in found]})
 
 
-def _model(collection: Home, query: str) -> Model:
+def _model(collection: SearchTarget, query: str) -> Model:
     """The collection's model. Raises `ModelUnknown`, `PromptTooLong`, and `Unavailable` when nobody serves it now."""
     serving = service.current()
     model = serving.catalog.get(collection.model)

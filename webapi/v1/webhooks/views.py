@@ -10,7 +10,7 @@ from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
 from webapi.v1.named import DELIVERY, WEBHOOK
-from webapi.v1.paging import page_of, paged
+from webapi.v1.paging import List, paged
 from webapi.v1.webhooks import answers, requests
 
 blueprint = Blueprint("webhooks", __name__, description="Telling a receiver that jobs have ended.")
@@ -33,7 +33,7 @@ def create(given: dict[str, Any]) -> Response:
     serving = service.current()
     with serving.sessions.begin() as session:
         made = endpoints.create(session, auth.caller(), serving.settings.webhooks, **given)
-    response = reply(made.as_json(), 201)
+    response = reply(answers.webhook(made), 201)
     response.headers["Location"] = f"/v1/webhooks/{WEBHOOK.show(made.id)}"
     return response
 
@@ -45,7 +45,7 @@ def browse() -> Response:
     """List webhooks, oldest first"""
     with service.current().sessions.begin() as session:
         found = endpoints.listed(session, auth.caller())
-    return reply({"object": "list", "data": [webhook.as_json() for webhook in found]})
+    return reply({"object": "list", "data": [answers.webhook(webhook) for webhook in found]})
 
 
 @blueprint.route(_WEBHOOK, methods=["GET"], parameters=[WEBHOOK.in_path])
@@ -55,7 +55,7 @@ def show(webhook_id: str) -> Response:
     """Look at a webhook"""
     with service.current().sessions.begin() as session:
         found = endpoints.get(session, auth.caller(), WEBHOOK.parse(webhook_id))
-    return reply(found.as_json())
+    return reply(answers.webhook(found))
 
 
 @blueprint.route(_WEBHOOK, methods=["PATCH"], parameters=[WEBHOOK.in_path])
@@ -72,7 +72,7 @@ def change(given: dict[str, Any], webhook_id: str) -> Response:
     with serving.sessions.begin() as session:
         policy = serving.settings.webhooks.policy
         changed = endpoints.change(session, auth.caller(), policy, WEBHOOK.parse(webhook_id), given)
-    return reply(changed.as_json())
+    return reply(answers.webhook(changed))
 
 
 @blueprint.route(_WEBHOOK, methods=["DELETE"], parameters=[WEBHOOK.in_path])
@@ -96,7 +96,7 @@ def rotate(webhook_id: str) -> Response:
     serving = service.current()
     with serving.sessions.begin() as session:
         rotated = endpoints.rotate(session, auth.caller(), serving.settings.webhooks, WEBHOOK.parse(webhook_id))
-    return reply(rotated.as_json())
+    return reply(answers.webhook(rotated))
 
 
 @blueprint.route(f"{_WEBHOOK}/test", methods=["POST"], parameters=[WEBHOOK.in_path])
@@ -106,7 +106,7 @@ def test(webhook_id: str) -> Response:
     """Send a message of the type `webhook.test`"""
     with service.current().sessions.begin() as session:
         sent = deliveries.test(session, auth.caller(), WEBHOOK.parse(webhook_id))
-    return reply(sent.as_json(), 202)
+    return reply(answers.delivery(sent), 202)
 
 
 @blueprint.route("/v1/webhook-secret/rotate", methods=["POST"])
@@ -125,9 +125,9 @@ def rotate_own() -> Response:
 
 @blueprint.route("/v1/deliveries", methods=["GET"])
 @blueprint.arguments(requests.DeliveriesQuery, location="query")
-@blueprint.response(200, page_of(answers.Delivery))
+@blueprint.response(200, List[answers.Delivery])
 @blueprint.answers(401, 414, 422, 500, 503)
-@paged(Shown.as_json, after=lambda delivery: DELIVERY.show(delivery.id))
+@paged(answers.delivery, after=lambda delivery: DELIVERY.show(delivery.id))
 def browse_deliveries(query: dict[str, Any]) -> tuple[list[Shown], bool]:
     """List deliveries, newest first"""
     with service.current().sessions.begin() as session:
@@ -141,4 +141,4 @@ def redeliver(delivery_id: str) -> Response:
     """Send a message again"""
     with service.current().sessions.begin() as session:
         sent = deliveries.redeliver(session, auth.caller(), DELIVERY.parse(delivery_id))
-    return reply(sent.as_json(), 202)
+    return reply(answers.delivery(sent), 202)

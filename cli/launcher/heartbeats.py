@@ -1,4 +1,4 @@
-"""The hearts of workers, as the API tells of them: a process may live and its worker be dead."""
+"""The heartbeats of workers, as the API tells of them: a process may live on and its worker be dead."""
 
 import threading
 import time
@@ -13,18 +13,18 @@ Answer = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Hearts:
+class Heartbeats:
     """Which of the workers here have fallen silent. `workers` maps the names of processes to the models they serve.
 
-    A worker counts from its first beat on: before it, its model is being loaded, which may take long. Nothing is known
-    of anybody while PostgreSQL, to which they beat, isn't well.
+    A worker counts from its first heartbeat on: before that its model is being loaded, which may take long. While
+    PostgreSQL, which takes the heartbeats, isn't well, no worker counts as silent.
     """
 
     workers: Mapping[str, str]
     _heard_at: dict[str, float] = field(default_factory=dict)
 
     def silent(self, answer: Answer | None, now: float) -> list[str]:
-        """The processes whose hearts haven't been heard for too long; each is told once."""
+        """The processes without a heartbeat for too long; each is told once."""
         if answer is None or answer["parts"]["postgres"] != "ok":
             self._heard_at = dict.fromkeys(self._heard_at, now)
             return []
@@ -37,14 +37,14 @@ class Hearts:
 
 
 class Listener:
-    """Asks again and again on a thread of its own, so that whoever tends processes waits for nothing."""
+    """Asks again and again on a thread of its own, so that the loop that tends processes waits for nothing."""
 
-    def __init__(self, hearts: Hearts, ask: Callable[[], Answer | None]) -> None:
-        self._hearts, self._ask = hearts, ask
+    def __init__(self, heartbeats: Heartbeats, ask: Callable[[], Answer | None]) -> None:
+        self._heartbeats, self._ask = heartbeats, ask
         self._silent: list[str] = []
         self._lock = threading.Lock()
         self._gone = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="hearts", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="heartbeats", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -60,6 +60,6 @@ class Listener:
 
     def _listen(self) -> None:
         while not self._gone.wait(ASK_EVERY_S):
-            silent = self._hearts.silent(self._ask(), time.monotonic())
+            silent = self._heartbeats.silent(self._ask(), time.monotonic())
             with self._lock:
                 self._silent += silent

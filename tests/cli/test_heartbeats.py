@@ -1,11 +1,11 @@
-"""Workers whose processes live and whose hearts don't."""
+"""Processes that live on, and whose workers send no heartbeats."""
 
 from typing import Any
 
 import pytest
 
-from cli.launcher import hearts
-from cli.launcher.hearts import SILENT_S, Hearts, Listener
+from cli.launcher import heartbeats
+from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 
 WORKERS = {"worker-a": "a", "control": "control"}
 
@@ -16,7 +16,7 @@ def answer(postgres: str = "ok", **alive: int) -> dict[str, Any]:
 
 def test_worker_that_was_heard_and_fell_silent_is_told_once() -> None:
     """It is ended then, and counts again once its successor beats."""
-    watched = Hearts(WORKERS)
+    watched = Heartbeats(WORKERS)
     assert watched.silent(answer(a=1, control=1), 0) == []
     assert watched.silent(answer(a=0, control=1), SILENT_S) == []
     assert watched.silent(answer(a=0, control=1), SILENT_S + 1) == ["worker-a"]
@@ -25,15 +25,15 @@ def test_worker_that_was_heard_and_fell_silent_is_told_once() -> None:
 
 def test_worker_that_still_loads_its_model_is_left_alone() -> None:
     """However long that takes."""
-    watched = Hearts(WORKERS)
+    watched = Heartbeats(WORKERS)
     assert watched.silent(answer(control=1), 0) == []
     assert watched.silent(answer(control=1), 100 * SILENT_S) == []
 
 
 @pytest.mark.parametrize("nothing", [None, answer("down"), answer("a write fails")])
 def test_nobody_is_silent_while_postgres_is_not_well(nothing: dict[str, Any] | None) -> None:
-    """Hearts can't be heard then, nor right after."""
-    watched = Hearts(WORKERS)
+    """No heartbeat can be kept then, nor right after."""
+    watched = Heartbeats(WORKERS)
     watched.silent(answer(a=1, control=1), 0)
     assert watched.silent(nothing, 10 * SILENT_S) == []
     assert watched.silent(answer(a=0, control=0), 11 * SILENT_S - 1) == []
@@ -41,10 +41,10 @@ def test_nobody_is_silent_while_postgres_is_not_well(nothing: dict[str, Any] | N
 
 def test_listener_hands_on_what_it_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """From its own thread, each silence once."""
-    monkeypatch.setattr(hearts, "ASK_EVERY_S", 0.001)
-    monkeypatch.setattr(hearts, "SILENT_S", 0.0)
+    monkeypatch.setattr(heartbeats, "ASK_EVERY_S", 0.001)
+    monkeypatch.setattr(heartbeats, "SILENT_S", 0.0)
     answers = iter([answer(a=1)])
-    listener = Listener(Hearts(WORKERS), lambda: next(answers, answer(a=0)))
+    listener = Listener(Heartbeats(WORKERS), lambda: next(answers, answer(a=0)))
     listener.start()
     silent: list[str] = []
     while not silent:
