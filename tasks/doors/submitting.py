@@ -70,11 +70,11 @@ class Desk:
         """Ends the tenant's job unless it has ended; the job as it is then. Idempotent. Raises `NotFound`."""
         assert self.client is not None
         assert self.waker is not None
-        with self.sessions.begin() as session:
-            job, closing = endings.cancel(session, self.client, caller, job_id, self.ttl_s)
-        if closing:
-            endings.announce(self.client, closing, self.ttl_s)
-            self.waker.deliver(job.queue, None)
+        job, closings = endings.cancel(self.sessions, self.client, caller, job_id, self.ttl_s)
+        if closings:
+            endings.announce(self.client, closings, self.ttl_s)
+            for queue in {job.queue, *(closing.wakes for closing in closings if closing.wakes)}:
+                self.waker.deliver(queue, None)
         return job
 
     def answer(

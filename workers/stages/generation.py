@@ -207,6 +207,7 @@ class Generation:
         """Tells of the answer's first piece, where no earlier attempt had it."""
         if not (self._answered or self._publisher.transcript.deltas):
             claim, after_s = self._claim, time.monotonic() - self._attempt.claimed_at
+            self._attempt.first_token_s = after_s
             telemetry.emit(FirstToken(claim.job_id, claim.attempt, claim.model, after_s))
         self._answered = True
 

@@ -133,7 +133,7 @@ def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Cal
     claim = tables.running(sessions, caller)
     outcome = Outcome(Status.SUCCEEDED, Spent(4, 2), {"text": "one two ", "finish_reason": "stop"})
     with sessions.begin() as session:
-        record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
+        record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome).view
     assert (record.status, record.result, record.usage) == (
         "succeeded",
         outcome.result,
