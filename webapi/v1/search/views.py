@@ -84,7 +84,7 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
         try:
             ended = serving.desk.answer(
                 auth.caller(),
-                lambda session: kinds.plan(session, serving.catalog, auth.caller(), asked),
+                lambda session: kinds.plan(session, {model.name: model}, auth.caller(), asked),
                 WAIT_S,
                 presence.has_left,
             )
