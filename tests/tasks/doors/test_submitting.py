@@ -130,8 +130,8 @@ def test_answer_is_the_job_as_it_ended(
         assert claim is not None
         with sessions.begin() as session:
             outcome = Outcome(Status.SUCCEEDED, Spent(4, 1), {"text": "one"})
-            ended = attempts.finish(session, job_id, claim.attempt, Transcript(), outcome)
-        endings.announce(client, endings.Closing(ended, 0), 60)
+            closing = attempts.finish(session, job_id, claim.attempt, Transcript(), outcome)
+        endings.announce(client, [closing], 60)
 
     worker = threading.Thread(target=work)
     worker.start()
