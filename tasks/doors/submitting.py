@@ -1,9 +1,9 @@
 """The desk: where jobs are accepted, cancelled and answered, for every entrypoint. It owns the transactions."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import redis
 from sqlalchemy.orm import Session
@@ -12,13 +12,11 @@ from tasks import errors, failpoints, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import Once
 from tasks.doors.reading import Reader, Scope
-from tasks.jobs import endings, jobs, stages
+from tasks.jobs import endings, jobs
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan, Submission
+from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.models import choosing
-from tasks.models.catalog import Catalog, Model
 from tasks.queues import window
 from tasks.queues.window import Ticket
 from tasks.telemetry import JobAccepted
@@ -110,21 +108,3 @@ class Desk:
 
 def _inserted(session: Session, caller: Caller, make: Make) -> JobView:
     return jobs.insert(session, caller, make(session))
-
-
-def plan(models: Catalog, asked: Submission) -> Plan:
-    """The plan of a job that one model serves. Raises `ModelUnknown`, `PromptTooLong`, `InvalidField`."""
-    model = choosing.model_for(models, asked.type, asked.model)
-    _refuse_what_cannot_fit(model, asked.input)
-    choosing.refuse_what_it_lacks(model, asked.params)
-    return Plan(asked, stages.first(asked.type, asked.input), model.name, model.name)
-
-
-def _refuse_what_cannot_fit(model: Model, given: Mapping[str, Any]) -> None:
-    if "prompt" in given:
-        choosing.refuse_what_cannot_fit(model, "input.prompt", given["prompt"])
-    elif "messages" in given:
-        choosing.refuse_what_cannot_fit(model, "input.messages", *(message["content"] for message in given["messages"]))
-    else:
-        for number, text in enumerate(given["texts"]):
-            choosing.refuse_what_cannot_fit(model, f"input.texts.{number}", text)

@@ -17,6 +17,7 @@ from tasks.jobs import family, fence, lifecycle, settlement, view
 from tasks.jobs.jobs import stored_transcript
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.requests import Stored
 from tasks.jobs.settlement import Closing, End
 from tasks.streams.transcript import Transcript
 from tasks.times import Moment
@@ -40,8 +41,7 @@ class Claim:
     attempt: int
     crashes: int
     seed: int
-    input: dict[str, Any]
-    params: dict[str, Any]
+    asked: Stored
     stage_input: dict[str, Any] | None
     checkpoint: Transcript
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
@@ -97,8 +97,7 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
         attempt=job.attempt,
         crashes=job.crashes,
         seed=job.seed,
-        input=given.input,
-        params=given.params,
+        asked=Stored(given.input, given.params),
         stage_input=given.stage_input,
         checkpoint=stored_transcript(output),
         waited_s=_waited_s(job),

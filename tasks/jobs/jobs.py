@@ -12,7 +12,7 @@ from db.jobs import Job, JobInput, JobOutput
 from tasks import errors, ids
 from tasks.jobs import lifecycle, timing, view
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan
+from tasks.jobs.requests import Plan, Stored
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.streams import transcript
@@ -26,9 +26,10 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
 
     Raises `InvalidField` for its times.
     """
-    asked, times = plan.asked, timing.settled(session, plan.asked.timing)
+    asked, request = plan.asked, plan.asked.request.to_json()
+    times = timing.settled(session, asked.timing)
     job = Job(
-        **planned(plan),
+        **planned(plan, request),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id or None,
         request_id=caller.request_id,
@@ -41,13 +42,13 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
     )
     session.add(job)
     session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(asked.input), params=dict(asked.params)))
+    session.add(JobInput(job_id=job.id, input=dict(request.input), params=dict(request.params)))
     session.flush()
     return view.of(job, None)
 
 
-def planned(plan: Plan) -> dict[str, Any]:
-    """The columns of a new job that its plan decides by itself, whoever asks."""
+def planned(plan: Plan, request: Stored) -> dict[str, Any]:
+    """The columns of a new job that its plan and its request decide by themselves, whoever asks."""
     asked = plan.asked
     return {
         "id": plan.job_id or ids.new(),
@@ -58,7 +59,7 @@ def planned(plan: Plan) -> dict[str, Any]:
         "priority": asked.priority,
         "attempt": 0,
         # Drawn now and kept, so that a run can be repeated to the letter.
-        "seed": asked.params.get("seed", secrets.randbelow(2**31)),
+        "seed": request.params.get("seed", secrets.randbelow(2**31)),
         "labels": dict(asked.metadata),
         "created_at": dt.datetime.now(dt.UTC),
         "deadline_s": asked.timing.deadline_s,

@@ -83,6 +83,7 @@ def routes(settings: Settings) -> Flask:
 
 @pytest.fixture
 def app(routes: Flask, settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Flask]:
+    settings.shared.catalog.write_text(CATALOG)  # some tests change it
     serving, views = Service(settings), dict(routes.view_functions)
     equip(routes, serving)
     yield routes

@@ -78,7 +78,9 @@ def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[End
                 claim = tables.claim(sessions, job_id, queue="embedder")
                 assert claim is not None
                 with sessions.begin() as session:
-                    attempts.finish(session, job_id, claim.attempt, claim.checkpoint, ending(claim.input["texts"]))
+                    attempts.finish(
+                        session, job_id, claim.attempt, claim.checkpoint, ending(claim.asked.input["texts"])
+                    )
 
     def start(ending: Ending) -> None:
         tables.worker(sessions, "w1", model="embedder")
