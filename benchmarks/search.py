@@ -23,6 +23,7 @@ import psutil
 from numpy.typing import NDArray
 from rich.console import Console
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from benchmarks import tables
 from benchmarks.tables import Table, median, percentile
@@ -31,7 +32,7 @@ from db import chunks, documents, migrate
 from db import session as db_session
 from db.scope import scope
 from db.session import Sessions
-from tasks import keys
+from tasks import ids, keys
 from tasks.documents import ingest, ranking
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
@@ -159,7 +160,7 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         vectors = _units(CHUNKS_A_DOCUMENT, draw)
         new = NewDocument("x", None, "text", None, None, {})
         with sessions.begin() as session:
-            job_id = ingest.ingest(session, MODELS, caller, name, None, [new], "batch", 5, {}).job_id
+            job_id = _brought(session, caller, name, new)
             [waiting] = ingest.work(session, caller.tenant_id, job_id).waiting
             ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
         began = time.perf_counter()
@@ -167,6 +168,14 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
             ingest.store(session, caller.tenant_id, waiting.id, pieces, vectors)
         took_s += time.perf_counter() - began
     return took_s
+
+
+def _brought(session: Session, caller: Caller, name: str, new: NewDocument) -> uuid.UUID:
+    """The id of a job that would ingest the document."""
+    home, _ = ingest.home(session, MODELS, caller.tenant_id, name, None)
+    job_id = ids.new()
+    ingest.add(session, caller.tenant_id, home, job_id, [new])
+    return job_id
 
 
 def _units(count: int, draw: np.random.Generator) -> NDArray[np.float32]:

@@ -22,13 +22,14 @@ from sqlalchemy import (
     and_,
     func,
     literal,
+    not_,
     or_,
     select,
     text,
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
 
 from db import workers
 from db.session import Table
@@ -92,7 +93,7 @@ class Job(Table):
     __table_args__ = (
         CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="jobs_priority"),
-        Index("jobs_of_tenant", "tenant_id", "id"),
+        Index("jobs_of_tenant", "tenant_id", "id", postgresql_where=text("parent_id IS NULL")),  # `page`
         Index(
             "jobs_queued",
             "queue",
@@ -103,7 +104,15 @@ class Job(Table):
             postgresql_where=status == "queued",
         ),
         Index("jobs_moving", "queue", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
-        Index("jobs_of_parent", "parent_id", "place", postgresql_where=text("parent_id IS NOT NULL")),
+        # One child in each place, however often its parent's stage is repeated; `families.counts`.
+        Index("jobs_of_parent", "parent_id", "place", unique=True, postgresql_where=text("parent_id IS NOT NULL")),
+        # `families.no_child_left`, with every end of a child; and `families.bereft`.
+        Index(
+            "jobs_unfinished_children",
+            "parent_id",
+            postgresql_where=text("parent_id IS NOT NULL AND finished_at IS NULL"),
+        ),
+        Index("jobs_waiting", "id", postgresql_where=status == "waiting"),  # `families.ready`
         Index("jobs_scheduled", "tenant_id", "due_at", postgresql_where=status == "scheduled"),
         Index(
             "jobs_expiring",
@@ -126,10 +135,14 @@ HAS_DEADLINE = and_(Job.deadline_s.is_not(None), Job.started_at.is_not(None), Jo
 
 
 def may_start() -> ColumnElement[bool]:
-    """The condition that a job's time to start hasn't passed, and that it has some time left to run."""
+    """The condition that a job's time to start hasn't passed, that it has some time left to run, and that it isn't a
+    child whose parent has ended."""
     clock = func.clock_timestamp()
     in_time = or_(Job.expires_at.is_(None), Job.started_at.is_not(None), Job.expires_at > clock)
-    return and_(in_time, or_(Job.deadline_s.is_(None), Job.started_at.is_(None), _deadline_at() > clock))
+    has_time = or_(Job.deadline_s.is_(None), Job.started_at.is_(None), _deadline_at() > clock)
+    parent = aliased(Job)
+    over = select(literal(1)).where(parent.id == Job.parent_id, parent.finished_at.is_not(None)).correlate(Job)
+    return and_(in_time, has_time, or_(Job.parent_id.is_(None), not_(over.exists())))
 
 
 def is_late() -> ColumnElement[bool]:
@@ -197,6 +210,8 @@ def save_output(
 
 def save_no_output(session: Session, job_ids: Collection[uuid.UUID]) -> None:
     """Writes that nothing came out of these jobs, which have no output yet."""
+    if not job_ids:
+        return
     nothing = (literal([], JSON), literal([], ARRAY(Integer)))
     rows = select(Job.id, *nothing).where(Job.id.in_(job_ids))
     session.execute(insert(JobOutput).from_select(["job_id", "entries", "token_ids"], rows))
@@ -223,6 +238,15 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     return (row[0], row[1]) if row else None
 
 
+def unlocked(
+    session: Session, *which: ColumnElement[bool], limit: int | None = None
+) -> list[tuple[Job, JobOutput | None]]:
+    """The jobs that match, with their outputs, locked until the transaction ends; without those that others hold."""
+    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).where(*which).limit(limit)
+    rows = session.execute(outer.with_for_update(of=Job, skip_locked=True, key_share=True))
+    return [(job, output) for job, output in rows]
+
+
 def page(
     session: Session,
     tenant_id: uuid.UUID,
@@ -234,8 +258,8 @@ def page(
     model: str | None,
     since: dt.datetime | None,
 ) -> list[tuple[Job, JobOutput | None]]:
-    """The tenant's jobs, newest first, at most `limit`, older than `before`."""
-    filters: list[ColumnElement[bool]] = [Job.tenant_id == tenant_id]
+    """The tenant's jobs, newest first, at most `limit`, older than `before`; children aren't listed by themselves."""
+    filters: list[ColumnElement[bool]] = [Job.tenant_id == tenant_id, Job.parent_id.is_(None)]
     if before is not None:
         filters.append(Job.id < before)
     if statuses is not None:

@@ -1,12 +1,20 @@
 """How a process reaches PostgreSQL."""
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 Sessions = sessionmaker[Session]
+
+
+class Transactions(Protocol):
+    """Where transactions come from: `Sessions`, or what stands before them."""
+
+    def begin(self) -> AbstractContextManager[Session]:
+        """A session, committed at the block's end, and undone where it raises."""
 
 
 class Table(DeclarativeBase):

@@ -9,13 +9,15 @@ from sqlalchemy.orm import Session
 
 from db import chunks, documents
 from db.scope import scope
-from tasks import ids
+from tasks import ids, kinds
 from tasks.documents import ingest
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
 from tasks.jobs import jobs
+from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.kinds.ingest import Ingest
 from tasks.models.catalog import Catalog
 from tests import tables
 
@@ -32,7 +34,8 @@ def bring(
     models: Catalog = tables.MODELS,
 ) -> JobView:
     """The job that ingests these, as the desk would accept it in a transaction of the test's."""
-    return jobs.insert(session, caller, ingest.ingest(session, models, caller, name, model, new, "interactive", 5, {}))
+    asked = Submission("ingest", model, Ingest(name, tuple(new)))
+    return jobs.insert(session, caller, kinds.plan(session, models, caller, asked))
 
 
 def collection(session: Session, tenant_id: uuid.UUID, name: str = "books", *, dimensions: int = 384) -> uuid.UUID:

@@ -3,7 +3,7 @@
 import datetime as dt
 import ipaddress
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 from db import session as db_session
 from db import tables, workers
 from db.session import Sessions
-from tasks import ids, keys
-from tasks.doors import submitting
+from tasks import ids, keys, kinds
 from tasks.jobs import attempts, jobs
 from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan, Submission
+from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.kinds import KINDS
 from tasks.models.catalog import Catalog, Model
 from tasks.settings import WebhookPolicy, WebhookSettings
 
@@ -79,17 +79,17 @@ def tenant(sessions: Sessions, name: str = "ours") -> Caller:
     return caller
 
 
-def submission(**changes: Any) -> Submission:
-    whole: dict[str, Any] = {
-        "type": "generate",
-        "model": "alpha",
-        "input": {"prompt": "one two three four"},
-        "params": {"temperature": 0},
-        "lane": "interactive",
-        "priority": 5,
-        "metadata": {},
-    }
-    return Submission(**(whole | changes))
+def submission(
+    type: str = "generate",
+    model: str | None = "alpha",
+    input: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Submission[Request]:
+    """What `POST /v1/jobs` would make of it; a prompt of four words, taken greedily, where nothing is said."""
+    given = {"prompt": "one two three four"} if input is None else input
+    request = KINDS[type].parse(Stored(given, {"temperature": 0} if params is None else params))
+    return Submission(type, model, request, **changes)
 
 
 def submit(sessions: Sessions, caller: Caller, **changes: Any) -> JobView:
@@ -97,14 +97,14 @@ def submit(sessions: Sessions, caller: Caller, **changes: Any) -> JobView:
         return accept(session, caller, submission(**changes))
 
 
-def accept(session: Session, caller: Caller, asked: Submission) -> JobView:
+def accept(session: Session, caller: Caller, asked: Submission[Any]) -> JobView:
     """The job as the desk would write it down, in a transaction of the test's; nobody is woken for it."""
     return jobs.insert(session, caller, plan(session, caller, asked))
 
 
-def plan(session: Session, caller: Caller, asked: Submission) -> Plan:
+def plan(session: Session, caller: Caller, asked: Submission[Any]) -> Plan:
     """What the desk would be given for it."""
-    return submitting.plan(MODELS, asked)
+    return kinds.plan(session, MODELS, caller, asked)
 
 
 def copies(sessions: Sessions, job_id: uuid.UUID, number: int) -> list[uuid.UUID]:

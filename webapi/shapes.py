@@ -9,6 +9,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NotRequired, Union
 
+from tasks.jobs.requests import KindName
+from tasks.kinds import KINDS
 from tasks.times import Moment
 
 Schema = dict[str, Any]
@@ -19,6 +21,7 @@ _SIMPLE: dict[Any, Schema] = {
     float: {"type": "number"},
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
+    KindName: {"type": "string", "enum": list(KINDS)},
     Moment: {"type": "string", "format": "date-time"},
     Any: {},
 }

@@ -35,6 +35,7 @@ class Attempt:
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
         self.checkpointed = 0  # entries that PostgreSQL has
         self.proven = False  # it has come past where earlier attempts crashed
+        self.first_token_s: float | None = None  # after the claim; None where an earlier attempt had the first
         self._lock = threading.Lock()
         self._held: Held | None = None
         self.stopped: Stop | None = None

@@ -86,7 +86,15 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
     try:
         with worker.sessions.begin() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            attempts.checkpoint(session, claim.job_id, claim.attempt, so_far, attempt.progress, cleared=cleared)
+            attempts.checkpoint(
+                session,
+                claim.job_id,
+                claim.attempt,
+                so_far,
+                attempt.progress,
+                cleared=cleared,
+                first_token_s=attempt.first_token_s,
+            )
     except OperationalError as error:
         log.warning("not_checkpointed", job_id=ids.show(claim.job_id), error=str(error))
         return

@@ -18,6 +18,7 @@ from tasks.jobs import attempts, fence
 from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.settlement import Closing
 from tasks.jobs.view import JobView
 from tasks.queues import window
 from tasks.streams import stream
@@ -235,15 +236,19 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     if ended is None:
         abandon(worker, attempt)
         return None
-    telemetry.emit(ended.ended_fact())
-    return ended
+    telemetry.emit(ended.view.ended_fact())
+    if ended.wakes:
+        worker.refiller.ask(ended.wakes)
+    return ended.view
 
 
-def _finish(attempt: Attempt, outcome: Outcome, session: Session) -> JobView:
+def _finish(attempt: Attempt, outcome: Outcome, session: Session) -> Closing:
     """The job as this attempt ends it now, or as it did before when only the commit's answer was lost."""
     claim = attempt.claim
     try:
-        ended = attempts.finish(session, claim.job_id, claim.attempt, attempt.transcript, outcome)
+        ended = attempts.finish(
+            session, claim.job_id, claim.attempt, attempt.transcript, outcome, first_token_s=attempt.first_token_s
+        )
     except errors.Fenced:
         found = attempts.end_of(session, claim.job_id, claim.attempt)
         if found is None:

@@ -105,14 +105,11 @@ def end_all(sessions: Sessions, client: redis.Redis, model: str, waiting: int, t
     """
     count = 0
     while count < waiting:
-        with sessions.begin() as session:
-            closings = endings.end_waiting(session, client, model, min(_ENDS_AT_ONCE, waiting - count), ttl_s)
+        closings = endings.end_unserved(sessions, client, model, min(_ENDS_AT_ONCE, waiting - count), ttl_s)
         if not closings:
             break
         count += len(closings)
-        for closing in closings:
-            if not endings.announce(client, closing, ttl_s):
-                break  # each would wait as long; who listens is told from PostgreSQL
+        endings.announce(client, closings, ttl_s)
     return count
 
 

@@ -4,7 +4,7 @@ A document is `pending` until its ingest job made it `ready`, or found that it c
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,7 @@ from db.jobs import JobInput
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import stages
-from tasks.jobs.requests import Plan, Submission
-from tasks.jobs.timing import ANY_TIME, Timing
-from tasks.keys import Caller
-from tasks.models import catalog, choosing
+from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
@@ -72,46 +68,44 @@ class Ingested:
     result: dict[str, Any]
 
 
-def ingest(
-    session: Session,
-    models: Catalog,
-    caller: Caller,
-    collection: str,
-    model: str | None,
-    new: Sequence[NewDocument],
-    lane: str,
-    priority: int,
-    metadata: Mapping[str, str],
-    timing: Timing = ANY_TIME,
-    webhook: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Writes the documents down, and plans the job that ingests them; makes the collection when there is none.
+def home(
+    session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, model: str | None
+) -> tuple[uuid.UUID, Model]:
+    """The collection, kept until the transaction ends, and its model; it is made when there is none of this name.
 
-    The collection's model is `model`, else the catalogue's default for embeddings. Raises `ModelUnknown`, and
-    `InvalidField` when the collection has another model.
+    Its model is `model`, else the catalogue's default for embeddings. Raises `ModelUnknown`, and `InvalidField` when
+    the collection has another model.
     """
-    with scope(session, caller.tenant_id):
-        home, embedder = _home(session, models, caller.tenant_id, collection, model)
-    job_id, document_ids = ids.new(), [ids.new() for _ in new]
-    # Texts go straight to the embedding model; files first to the control worker, which finds the text in them.
-    stage, queue = stages.EMBED_DOCUMENTS, embedder.name
-    if any(document.text is None for document in new):
-        stage, queue = stages.EXTRACT, catalog.CONTROL
-    asked = Submission(
-        type=stages.INGEST,
-        model=embedder.name,
-        input={"collection": collection, "documents": [ids.show(id, ids.DOCUMENT) for id in document_ids]},
-        params={},
-        lane=lane,
-        priority=priority,
-        metadata=metadata,
-        timing=timing,
-        webhook=webhook,
-    )
-    with scope(session, caller.tenant_id):
+    with scope(session, tenant_id):
+        found = documents.collection(session, tenant_id, name, keep=True)
+        if found is None:
+            embedder = choosing.model_for(models, "embed", model)
+            documents.add_collection(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
+            found = documents.collection(session, tenant_id, name, keep=True)
+    if found is None:
+        raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
+    if model is not None and model != found.model:
+        raise errors.InvalidField("model", f"the collection {name} has its vectors from {found.model}")
+    return found.id, choosing.model_for(models, "embed", found.model)
+
+
+def add(
+    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, job_id: uuid.UUID, new: Sequence[NewDocument]
+) -> tuple[uuid.UUID, ...]:
+    """Writes documents down that wait for the job; their ids, in the same order."""
+    document_ids = tuple(ids.new() for _ in new)
+    with scope(session, tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
-            _add(session, caller.tenant_id, home.id, job_id, document_id, document)
-    return Plan(asked, stage, queue, embedder.name, job_id)
+            _add(session, tenant_id, collection_id, job_id, document_id, document)
+    return document_ids
+
+
+def take_over(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, new_job_id: uuid.UUID
+) -> tuple[uuid.UUID, ...]:
+    """Makes the documents that still wait for a job wait for another; their ids, as they came."""
+    with scope(session, tenant_id):
+        return tuple(documents.take_over(session, tenant_id, job_id, new_job_id))
 
 
 def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
@@ -231,22 +225,6 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
             "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
         },
     )
-
-
-def _home(
-    session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, model: str | None
-) -> tuple[documents.Collection, Model]:
-    """The collection, kept until the transaction ends, and its model; it is made when there is none."""
-    home = documents.collection(session, tenant_id, name, keep=True)
-    if home is None:
-        embedder = choosing.model_for(models, "embed", model)
-        documents.add_collection(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
-        home = documents.collection(session, tenant_id, name, keep=True)
-    if home is None:
-        raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
-    if model is not None and model != home.model:
-        raise errors.InvalidField("model", f"the collection {name} has its vectors from {home.model}")
-    return home, choosing.model_for(models, "embed", home.model)
 
 
 def _add(

@@ -1,4 +1,4 @@
-"""Questions over documents: what is asked of which model, and with which passages."""
+"""Questions over documents: how they are put to a model, and with which passages."""
 
 import bisect
 from collections.abc import Callable, Sequence
@@ -6,48 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from tasks import errors
-from tasks.documents import ranking
-from tasks.jobs import stages
-from tasks.jobs.attempts import Claim
-from tasks.jobs.requests import Plan, Submission
-from tasks.keys import Caller
-from tasks.models import choosing
-from tasks.models.catalog import Catalog
-
-TOP_K = 5
 
 _TEMPLATE = Path(__file__).parent / "templates" / "rag.txt"
 
 Passage = dict[str, Any]  # as clients see it
 
 
-def plan(session: Session, models: Catalog, caller: Caller, submission: Submission) -> Plan:
-    """The plan of a question.
-
-    Raises `ModelUnknown`, `PromptTooLong`, and `InvalidField` for a collection the tenant doesn't have or
-    a parameter the model can't heed.
-    """
-    chat = choosing.model_for(models, "chat", submission.model)
-    name, question = submission.input["collection"], submission.input["question"]
-    try:
-        collection = ranking.collection_of(session, caller, name)
-    except errors.NotFound as error:
-        raise errors.InvalidField("input.collection", str(error)) from error
-    embedder = models.get(collection.model)
-    if embedder is None:
-        raise errors.ModelUnknown("input.collection", f"its model {collection.model!r} is no longer served")
-    for model in (chat, embedder):
-        choosing.refuse_what_cannot_fit(model, "input.question", question)
-    choosing.refuse_what_it_lacks(chat, submission.params)
-    return Plan(submission, stages.RETRIEVE, embedder.name, chat.name)
-
-
-def room(claim: Claim, context: int) -> int:
-    """The tokens of the context that are kept for the answer."""
-    return min(int(claim.params.get("max_tokens", context // 4)), context // 2)
+def room(max_tokens: int | None, context: int) -> int:
+    """The tokens of the context that are kept for an answer of at most `max_tokens`."""
+    return min(context // 4 if max_tokens is None else max_tokens, context // 2)
 
 
 def prompt(question: str, passages: Sequence[Passage]) -> str:

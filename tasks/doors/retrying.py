@@ -5,20 +5,16 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
-from db import documents as documents_table
 from db.jobs import Job, JobInput
-from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import questions
-from tasks.doors import submitting
 from tasks.doors.submitting import Desk
-from tasks.jobs import jobs, lifecycle, stages
+from tasks.jobs import jobs, lifecycle
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan, Submission
+from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.jobs.timing import Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.models import catalog, choosing
+from tasks.kinds import KINDS
 from tasks.models.catalog import Catalog
 
 _REQUEUED = frozenset({errors.Poison.code, *errors.SYSTEM})
@@ -33,9 +29,18 @@ def plan(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -
     old, _ = jobs.find(session, caller, job_id)
     if old.status not in lifecycle.TERMINAL:
         raise errors.Conflict(f"{ids.show(job_id)} hasn't ended")
-    given = session.get_one(JobInput, job_id)
-    again = _ingest if old.type == stages.INGEST else _submit
-    return replace(again(session, models, caller, old, given), retry_of=old.id)
+    kind, given = KINDS[old.type], session.get_one(JobInput, job_id)
+    asked = Submission(
+        type=old.type,
+        model=old.model,
+        request=kind.parse(Stored(given.input, given.params)),
+        lane=old.lane,
+        priority=old.priority,
+        metadata=old.labels,
+        timing=Timing(deadline_s=old.deadline_s),
+        webhook=old.webhook,
+    )
+    return replace(kind.again(session, models, caller, asked, old), retry_of=old.id)
 
 
 def requeue(desk: Desk, models: Catalog, job_id: uuid.UUID) -> JobView:
@@ -53,44 +58,3 @@ def requeue(desk: Desk, models: Catalog, job_id: uuid.UUID) -> JobView:
     owner = Caller(old.tenant_id, "")
     accepted, _ = desk.accept(owner, lambda session: replace(plan(session, models, owner, job_id), chances=1))
     return accepted
-
-
-def _submit(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> Plan:
-    asked = Submission(
-        type=old.type,
-        model=old.model,
-        input=given.input,
-        params=given.params,
-        lane=old.lane,
-        priority=old.priority,
-        metadata=old.labels,
-        timing=Timing(deadline_s=old.deadline_s),
-        webhook=old.webhook,
-    )
-    if old.type == stages.RAG:
-        return questions.plan(session, models, caller, asked)
-    return submitting.plan(models, asked)
-
-
-def _ingest(session: Session, models: Catalog, caller: Caller, old: Job, given: JobInput) -> Plan:
-    """Documents that are ready stay so, and those that failed keep nothing that could be tried again."""
-    model = choosing.model_for(models, "embed", old.model)
-    job_id = ids.new()
-    with scope(session, caller.tenant_id):
-        taken = documents_table.take_over(session, caller.tenant_id, old.id, job_id)
-    if not taken:
-        raise errors.Conflict(f"{ids.show(old.id)} left no document waiting")
-    extracts = old.stage == stages.EXTRACT
-    asked = Submission(
-        type=stages.INGEST,
-        model=model.name,
-        input={"collection": given.input["collection"], "documents": [ids.show(id, ids.DOCUMENT) for id in taken]},
-        params=given.params,
-        lane=old.lane,
-        priority=old.priority,
-        metadata=old.labels,
-        timing=Timing(deadline_s=old.deadline_s),
-        webhook=old.webhook,
-    )
-    stage, queue = (stages.EXTRACT, catalog.CONTROL) if extracts else (stages.EMBED_DOCUMENTS, model.name)
-    return Plan(asked, stage, queue, model.name, job_id)

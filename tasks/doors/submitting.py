@@ -1,24 +1,22 @@
 """The desk: where jobs are accepted, cancelled and answered, for every entrypoint. It owns the transactions."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import redis
 from sqlalchemy.orm import Session
 
 from tasks import errors, failpoints, settings, telemetry
 from tasks.doors import idempotency
-from tasks.doors.idempotency import Once
+from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader, Scope
-from tasks.jobs import endings, jobs, stages
+from tasks.jobs import endings, jobs
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan, Submission
+from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.models import choosing
-from tasks.models.catalog import Catalog, Model
 from tasks.queues import window
 from tasks.queues.window import Ticket
 from tasks.telemetry import JobAccepted
@@ -49,7 +47,7 @@ class Desk:
     reader: Reader | None = None
     before_waiting: Callable[[], None] = lambda: None
 
-    def accept(self, caller: Caller, make: Make, once: Once | None = None) -> tuple[JobView, bool]:
+    def accept(self, caller: Caller, make: Make, once: IdempotencyClaim | None = None) -> tuple[JobView, bool]:
         """Writes the job down, lets it straight into the window where that has room, and wakes a worker.
 
         When `once` stands for this request already: the job as it is now, and True. Raises `IdempotencyMismatch`, and
@@ -72,11 +70,11 @@ class Desk:
         """Ends the tenant's job unless it has ended; the job as it is then. Idempotent. Raises `NotFound`."""
         assert self.client is not None
         assert self.waker is not None
-        with self.sessions.begin() as session:
-            job, closing = endings.cancel(session, self.client, caller, job_id, self.ttl_s)
-        if closing:
-            endings.announce(self.client, closing, self.ttl_s)
-            self.waker.deliver(job.queue, None)
+        job, closings = endings.cancel(self.sessions, self.client, caller, job_id, self.ttl_s)
+        if closings:
+            endings.announce(self.client, closings, self.ttl_s)
+            for queue in {job.queue, *(closing.wakes for closing in closings if closing.wakes)}:
+                self.waker.deliver(queue, None)
         return job
 
     def answer(
@@ -85,7 +83,7 @@ class Desk:
         make: Make,
         wait_s: float,
         has_left: Callable[[], bool] = lambda: False,
-        once: Once | None = None,
+        once: IdempotencyClaim | None = None,
     ) -> JobView:
         """Accepts a job and waits for its end, however it ends.
 
@@ -110,21 +108,3 @@ class Desk:
 
 def _inserted(session: Session, caller: Caller, make: Make) -> JobView:
     return jobs.insert(session, caller, make(session))
-
-
-def plan(models: Catalog, asked: Submission) -> Plan:
-    """The plan of a job that one model serves. Raises `ModelUnknown`, `PromptTooLong`, `InvalidField`."""
-    model = choosing.model_for(models, asked.type, asked.model)
-    _refuse_what_cannot_fit(model, asked.input)
-    choosing.refuse_what_it_lacks(model, asked.params)
-    return Plan(asked, stages.first(asked.type, asked.input), model.name, model.name)
-
-
-def _refuse_what_cannot_fit(model: Model, given: Mapping[str, Any]) -> None:
-    if "prompt" in given:
-        choosing.refuse_what_cannot_fit(model, "input.prompt", given["prompt"])
-    elif "messages" in given:
-        choosing.refuse_what_cannot_fit(model, "input.messages", *(message["content"] for message in given["messages"]))
-    else:
-        for number, text in enumerate(given["texts"]):
-            choosing.refuse_what_cannot_fit(model, f"input.texts.{number}", text)

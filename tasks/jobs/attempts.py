@@ -13,11 +13,12 @@ from db import attempts, jobs
 from db.attempts import JobAttempt
 from db.jobs import Job, JobInput, JobOutput
 from tasks import errors, ids, times
-from tasks.jobs import fence, lifecycle, settlement, view
+from tasks.jobs import family, fence, lifecycle, settlement, view
 from tasks.jobs.jobs import stored_transcript
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
-from tasks.jobs.view import JobView
+from tasks.jobs.requests import Stored
+from tasks.jobs.settlement import Closing, End
 from tasks.streams.transcript import Transcript
 from tasks.times import Moment
 
@@ -40,8 +41,7 @@ class Claim:
     attempt: int
     crashes: int
     seed: int
-    input: dict[str, Any]
-    params: dict[str, Any]
+    asked: Stored
     stage_input: dict[str, Any] | None
     checkpoint: Transcript
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
@@ -97,8 +97,7 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
         attempt=job.attempt,
         crashes=job.crashes,
         seed=job.seed,
-        input=given.input,
-        params=given.params,
+        asked=Stored(given.input, given.params),
         stage_input=given.stage_input,
         checkpoint=stored_transcript(output),
         waited_s=_waited_s(job),
@@ -119,20 +118,34 @@ def checkpoint(
     progress: tuple[int, int],
     *,
     cleared: bool = False,
+    first_token_s: float | None = None,
 ) -> None:
     """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest.
 
     `cleared` says that it has come past where earlier ones crashed: then their crashes were not its fault.
+    `first_token_s` is when after the attempt's beginning the answer's first token came, where it came in this one.
     """
     done, total = progress
     values = {"progress_done": done, "progress_total": total, **({"crashes": 0} if cleared else {})}
+    values |= _first_token(job_id, attempt, first_token_s)
     if fence.touch(session, job_id, attempt, **values):
         entries, token_ids = so_far.stored()
         jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
 
 
-def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> JobView:
-    """Writes the end of an attempt, with what it spent. Raises `Fenced` when the attempt may not write any more."""
+def finish(
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    so_far: Transcript,
+    outcome: Outcome,
+    *,
+    first_token_s: float | None = None,
+) -> Closing:
+    """Writes the end of an attempt, with what it spent. `first_token_s` as for `checkpoint`.
+
+    Raises `Fenced` when the attempt may not write any more.
+    """
     code, message = outcome.error or (None, None)
     done, total = outcome.progress or (outcome.spent.prompt, outcome.spent.prompt)
     ended = lifecycle.move(
@@ -145,28 +158,34 @@ def finish(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript
         error_code=code,
         error_message=message,
         **fence.added(outcome.spent),
+        **_first_token(job_id, attempt, first_token_s),
     )
     if not ended:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
     attempts.end(session, job_id, attempt, outcome.status, code)
-    return settlement.conclude(session, ended[0], so_far, outcome)
+    [closing] = settlement.conclude(session, [End(ended[0], so_far, outcome.result, outcome.vectors)])
+    return closing
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
-    """Puts a running job into the queue of its next stage. False when the attempt may not write any more.
+    """Puts a running job into the queue of its next stage, or lets it wait for its children before.
 
+    False when the attempt may not write any more.
     The next stage may be the same one, of which a part is done: then the crashes still count. After the commit, a
     refill for `onward.queue`.
     """
     crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
     values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
     values |= fence.added(onward.spent)
-    if not lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), **values):
+    target = Status.WAITING if onward.wait_for_children else Status.QUEUED
+    if not lifecycle.move(session, target, *fence.running(job_id, attempt), **values):
         return False
     attempts.end(session, job_id, attempt, "passed_on")
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     session.execute(update(JobInput).where(JobInput.job_id == job_id).values(stage_input=onward.stage_input))
+    if onward.wait_for_children:
+        family.move_on(session, [job_id])
     return True
 
 
@@ -215,14 +234,25 @@ def forgive(session: Session, worker_id: str) -> int:
     return len(taken)
 
 
-def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> JobView | None:
+def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> Closing | None:
     """The ended job, if this attempt ended it: asked after a commit whose answer was lost.
 
     Cancel, expiry and deadline end a job under the next attempt number, so they never match (docs/adr/0010).
     """
     query = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     row = session.execute(query.where(*fence.fenced(job_id, attempt))).one_or_none()
-    return view.with_output(row[0], row[1]) if row and row[0].status in lifecycle.TERMINAL else None
+    if row is None or row[0].status not in lifecycle.TERMINAL:
+        return None
+    return Closing(view.with_output(row[0], row[1]), len(stored_transcript(row[1]).entries))
+
+
+def _first_token(job_id: uuid.UUID, attempt: int, after_s: float | None) -> dict[str, Any]:
+    """The values by which a job's row has the moment of its first token, unless it is known."""
+    if after_s is None:
+        return {}
+    began_at = select(JobAttempt.started_at).where(JobAttempt.job_id == job_id, JobAttempt.number == attempt)
+    at = began_at.scalar_subquery() + dt.timedelta(seconds=after_s)
+    return {"first_token_at": func.coalesce(Job.first_token_at, at)}
 
 
 def backoff_s(failures: int) -> float:

@@ -1,12 +1,31 @@
-"""Ending somebody else's job: cancel, poison, expiry, deadline: whatever doesn't come from the attempt that runs.
+"""Ending a job from outside, not by the attempt that runs: cancel, poison, expiry, deadline, a removed model.
 
-Whoever ends a job takes the next attempt number and writes the end under it: the running attempt is shut out of
-PostgreSQL by the number and out of the stream by its opening.
+A job that never started has streamed and spent nothing: any number of them end in a few statements, without Redis.
+
+One that has started may be streaming at this moment, and what its clients were shown is kept and charged. Redis is
+asked for that, which may take long, and so never while a transaction holds the job's row. Three steps:
+
+1. In one transaction the job is found, with the number n of its newest attempt: it is `Doomed`.
+2. Redis: the stream is opened under n + 1 and read. From then on Redis refuses whatever attempt n writes, so nothing
+   was shown to a client that wasn't read here.
+3. In another transaction the job ends under n + 1, unless n isn't the newest attempt any more, or the job has ended.
+
+Between the steps the job goes its way, and whatever becomes of it is harmless:
+
+* It has ended by itself: step 3 finds that and does nothing. That end stands, with all its words, since an attempt
+  writes them from memory. If Redis refused the event that tells it, readers have it from PostgreSQL a little later.
+* Attempt n was refused by Redis and gave up: step 3 ends the job. Should this process have died before, its worker
+  finds that it doesn't hold the job, and puts it back into its queue; nothing that was streamed is lost.
+* Attempt n + 1 has begun: then step 2 didn't shut it out, since it has the same number, and step 3 does nothing. A
+  cancel looks again, and so does the sweep in its next round.
+* Redis can't be reached: that costs the words since the last checkpoint, never the end.
+
+The end takes the next attempt number: so the attempt that runs is shut out of PostgreSQL too.
 """
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,98 +35,130 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import attempts, ledger, turns, webhooks
+from db import attempts, families, turns, webhooks
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
+from db.session import Transactions
 from tasks import errors, ids, telemetry
-from tasks.jobs import jobs, lifecycle, settlement, view
+from tasks.jobs import fence, jobs, lifecycle, settlement, view
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Outcome
+from tasks.jobs.settlement import Closing, End
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.streams import stream
 from tasks.streams.transcript import Entry, Transcript
-from tasks.webhooks import deliveries
 
 log = structlog.get_logger(__name__)
 
 CANCELS = "forebay:cancels"
+CHILDREN_AT_ONCE = 500
 _MESSAGES_AT_ONCE = 1000  # of a tenant's, of 20 kB each, to all its webhooks together
+Error = tuple[str, str]  # code, message
 Ended = TypeVar("Ended")
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """An end that the transaction holds and that, once it is committed, `announce` tells those who listen."""
+class Doomed:
+    """A job that has started and is to be ended, as it was when that was found.
 
-    view: JobView
-    entries: int
+    `attempt` was its newest, and `checkpoint` what PostgreSQL had of its stream. `how` is what that attempt's row says
+    of its end, unless it says something already; without it, the job's status.
+    """
+
+    job_id: uuid.UUID
+    attempt: int
+    checkpoint: Transcript
+    status: Status
+    error: Error | None = None
+    how: str | None = None
 
 
 def cancel(
-    session: Session, client: redis.Redis, caller: Caller, job_id: uuid.UUID, ttl_s: int
-) -> tuple[JobView, Closing | None]:
-    """Ends the tenant's job unless it has ended. Idempotent. After the commit: `announce`, then a refill.
+    scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID, ttl_s: int
+) -> tuple[JobView, list[Closing]]:
+    """Ends the tenant's job unless it has ended: the job as it is then, and what to `announce`, then refill its queue.
 
-    Raises `NotFound`.
+    Idempotent. Raises `NotFound`.
     """
-    jobs.find(session, caller, job_id)
-    unstarted = end_unstarted(session, Status.CANCELLED, caller.tenant_id, Job.id == job_id)
-    closing = unstarted[0] if unstarted else close(session, client, job_id, Status.CANCELLED, None, ttl_s)
-    session.expire_all()
-    return (closing.view if closing else jobs.get(session, caller, job_id)), closing
+    while True:  # each time, another attempt would have to begin within milliseconds
+        with scope.begin() as session:
+            job, output = jobs.find(session, caller, job_id)
+            if job.finished_at is not None:
+                return view.with_output(job, output), []
+            never_started = job.started_at is None
+            closings = end_waiting(session, Status.CANCELLED, None, Job.id == job_id) if never_started else []
+        if not never_started and (closing := end_running(scope, client, doom(job, output, Status.CANCELLED), ttl_s)):
+            closings = [closing, *end_children(scope, client, [job_id], CHILDREN_AT_ONCE, ttl_s)]
+        if closings:
+            return closings[0].view, closings
 
 
-def close(
-    session: Session,
-    client: redis.Redis | None,
-    job_id: uuid.UUID,
-    status: Status,
-    error: tuple[str, str] | None,
-    ttl_s: int,
-) -> Closing | None:
-    """Ends a job under the next attempt number, with the usage of what had been streamed. None when it had ended.
+def doom(
+    job: Job, output: JobOutput | None, status: Status, error: Error | None = None, how: str | None = None
+) -> Doomed:
+    """The first step: the job as it was found."""
+    return Doomed(job.id, job.attempt, jobs.stored_transcript(output), status, error, how)
 
-    A Redis that can't be reached (None: it isn't tried) costs the words since the last checkpoint, never the end.
+
+def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Closing | None:
+    """The other steps. None when the job has ended meanwhile, or another attempt begun. Then: `announce`.
+
+    Redis isn't asked where there is no `client`. Raises SQLAlchemy's errors.
+    """
+    salvaged = _salvage(client, doomed, ttl_s)
+    code, message = doomed.error or (None, None)
+    with scope.begin() as session:
+        newest = (*fence.fenced(doomed.job_id, doomed.attempt), Job.finished_at.is_(None))
+        if session.scalar(select(Job.id).where(*newest).with_for_update(key_share=True)) is None:
+            return None
+        stored = jobs.stored_transcript(session.get(JobOutput, doomed.job_id))
+        streamed = max(salvaged, stored, key=lambda told: len(told.entries))
+        how = (doomed.how, None) if doomed.how else (doomed.status, code)
+        attempts.end_open(session, doomed.job_id, doomed.attempt, *how)
+        [job] = lifecycle.move(
+            session,
+            doomed.status,
+            Job.id == doomed.job_id,
+            attempt=doomed.attempt + 1,
+            finished_at=func.clock_timestamp(),
+            error_code=code,
+            error_message=message,
+            **fence.added(streamed.spent),
+        )
+        [closing] = settlement.conclude(session, [End(job, streamed)])
+    return closing
+
+
+def end_many_running(scope: Transactions, client: redis.Redis, doomed: Sequence[Doomed], ttl_s: int) -> list[Closing]:
+    """`end_running` for many. Where one can't have its lock in time, the others end all the same."""
+    reachable = client if doomed and _answers(client) else None
+    closings = []
+    for one in doomed:
+        try:
+            closings.append(end_running(scope, reachable, one, ttl_s))
+        except OperationalError as error:
+            if error.connection_invalidated:
+                raise
+            log.warning("not_ended", job_id=ids.show(one.job_id), error=str(error))
+    return [closing for closing in closings if closing]
+
+
+def end_waiting(session: Session, status: Status, error: Error | None, *which: ColumnElement[bool]) -> list[Closing]:
+    """Ends the jobs that match and have never started, however many, in a few statements. After the commit: `announce`.
+
+    Nothing was streamed or spent, so Redis isn't asked.
     """
     code, message = error or (None, None)
     values = {"finished_at": func.clock_timestamp(), "error_code": code, "error_message": message}
-    ended = lifecycle.move(session, status, Job.id == job_id, attempt=Job.attempt + 1, **values)
-    if not ended:
-        return None
-    job = ended[0]
-    attempts.end_open(session, job.id, job.attempt - 1, status, code)
-    streamed = salvage(client, job, jobs.stored_transcript(session.get(JobOutput, job.id)), ttl_s)
-    spent = view.spent(job) + streamed.spent
-    job.prompt_tokens, job.completion_tokens = spent.prompt, spent.completion
-    session.flush()
-    outcome = Outcome(status, spent, error=error)
-    return Closing(settlement.conclude(session, job, streamed, outcome), len(streamed.entries))
-
-
-def end_unstarted(session: Session, status: Status, tenant_id: uuid.UUID, *which: ColumnElement[bool]) -> list[Closing]:
-    """Ends those of a tenant's jobs that match and have never started, however many, in a few statements.
-
-    Nothing was streamed or spent, so Redis isn't asked. After the commit: `announce`.
-    """
-    own = (Job.tenant_id == tenant_id, Job.started_at.is_(None))
-    values = {"finished_at": func.clock_timestamp(), "prompt_tokens": 0, "completion_tokens": 0}
-    ended = lifecycle.move(session, status, *own, *which, attempt=Job.attempt + 1, **values)
-    if not ended:
-        return []
-    job_ids = [job.id for job in ended]
-    jobs_table.save_no_output(session, job_ids)
-    ledger.enter(session, job_ids)
-    records = [view.of(job, None) for job in ended]
-    deliveries.note_ends(session, tenant_id, f"job.{status}", zip(ended, records, strict=True))
-    session.flush()
-    return [Closing(told, 0) for told in records]
+    ended = lifecycle.move(session, status, Job.started_at.is_(None), *which, attempt=Job.attempt + 1, **values)
+    return settlement.conclude(session, [End(job) for job in ended]) if ended else []
 
 
 def expire(session: Session, limit: int) -> list[Closing]:
     """Ends jobs that haven't started in time, at most `limit`, in turns between tenants. After the commit: `announce`.
 
-    What one tenant's can't have in time keeps no other's from their end. Of a tenant with many webhooks fewer end.
+    Where one tenant's jobs can't have a lock in time, the others' end all the same. Of a tenant with many webhooks
+    fewer jobs end at once, since each is told to all of them.
     """
     late = turns.each_in_turn(jobs_table.EXPIRES, jobs_table.is_late(), Job.expires_at.asc(), limit)
     found = select(Job.tenant_id, Job.id).where(Job.id.in_(late)).with_for_update(skip_locked=True)
@@ -118,44 +169,108 @@ def expire(session: Session, limit: int) -> list[Closing]:
     def end(tenant_id: uuid.UUID) -> list[Closing]:
         targets = len(webhooks.listening(session, tenant_id, f"job.{Status.EXPIRED}")) + 1
         some = by_tenant[tenant_id][: _MESSAGES_AT_ONCE // targets]
-        which = (Job.id.in_(some), jobs_table.is_late())
-        return end_unstarted(session, Status.EXPIRED, tenant_id, *which)
+        return end_waiting(session, Status.EXPIRED, None, Job.id.in_(some), jobs_table.is_late())
 
-    return [closing for closings in each(session, by_tenant, end) for closing in closings]
+    return [closing for closings in _each(session, by_tenant, end) for closing in closings]
 
 
-def stop_overdue(session: Session, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
+def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
     """Fails jobs that have been running for longer than they may, at most `limit`, in turns between tenants.
 
-    After the commit: `announce`.
+    Then: `announce`.
     """
     overdue = turns.each_in_turn(jobs_table.HAS_DEADLINE, jobs_table.is_overdue(), Job.started_at.asc(), limit)
-    found_now = select(Job.id, Job.deadline_s).where(Job.id.in_(overdue))
-    rows = session.execute(found_now.with_for_update(skip_locked=True, key_share=True)).all()
-    found = {row.id: row.deadline_s for row in rows}
-    reachable = client if found and _answers(client) else None
 
-    def stop(job_id: uuid.UUID) -> Closing | None:
-        error = (errors.DeadlineExceeded.code, f"it had {found[job_id]} s from its first start to its end")
-        return close(session, reachable, job_id, Status.FAILED, error, ttl_s)
+    def error(job: Job) -> Error:
+        return errors.DeadlineExceeded.code, f"it had {job.deadline_s} s from its first start to its end"
 
-    return each(session, found, stop)
+    with scope.begin() as session:
+        found = jobs_table.unlocked(session, Job.id.in_(overdue))
+        doomed = [doom(job, output, Status.FAILED, error(job)) for job, output in found]
+    return end_many_running(scope, client, doomed, ttl_s)
 
 
-def end_waiting(session: Session, client: redis.Redis, model: str, limit: int, ttl_s: int) -> list[Closing]:
-    """Fails jobs that wait for a model nobody serves any more, at most `limit`. After the commit: `announce`.
+def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: int, ttl_s: int) -> list[Closing]:
+    """Fails jobs that wait for a model that isn't served any more, at most `limit`. Then: `announce`.
 
-    Those that run, and those that somebody else holds right now, are left alone.
+    Those that run, and those that another transaction holds right now, are left alone.
     """
-    waiting = select(Job.id).where(jobs_table.waits_for(model)).limit(limit)
-    found = session.scalars(waiting.with_for_update(skip_locked=True)).all()
-    reachable = client if found and _answers(client) else None
     error = (errors.ModelRemoved.code, f"the model {model} isn't served any more, and what waited for it was ended")
-    return each(session, found, lambda job_id: close(session, reachable, job_id, Status.FAILED, error, ttl_s))
+    return _end(scope, client, Status.FAILED, error, jobs_table.waits_for(model), limit, ttl_s)
 
 
-def each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Ended | None]) -> list[Ended]:
-    """Ends job by job, or tenant by tenant, so that a lock that one can't have in time keeps no other from its end."""
+def end_children(
+    scope: Transactions, client: redis.Redis, parent_ids: Collection[uuid.UUID], limit: int, ttl_s: int
+) -> list[Closing]:
+    """Cancels children, at most `limit`, that haven't ended though these parents have. Then: `announce`.
+
+    The sweep ends the others, and their own children, should they be parents themselves.
+    """
+    which = families.is_unfinished_child(parent_ids)
+    return _end(scope, client, Status.CANCELLED, None, which, limit, ttl_s) if parent_ids else []
+
+
+def _end(
+    scope: Transactions,
+    client: redis.Redis,
+    status: Status,
+    error: Error | None,
+    which: ColumnElement[bool],
+    limit: int,
+    ttl_s: int,
+) -> list[Closing]:
+    """Ends jobs that match, at most `limit`, started or not. Those that another transaction holds are left alone."""
+    with scope.begin() as session:
+        found = jobs_table.unlocked(session, which, limit=limit)
+        doomed = [doom(job, output, status, error) for job, output in found if job.started_at is not None]
+        unstarted = [job.id for job, _ in found if job.started_at is None]
+        closings = end_waiting(session, status, error, Job.id.in_(unstarted)) if unstarted else []
+    return closings + end_many_running(scope, client, doomed, ttl_s)
+
+
+def announce(client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> bool:
+    """Writes the streams' last events and stops the workers that may be running the jobs. Best effort, idempotent.
+
+    False when Redis couldn't be reached. Then no other is tried, since each would wait as long; readers are told from
+    PostgreSQL.
+    """
+    for closing in closings:
+        telemetry.emit(closing.view.ended_fact())
+    try:
+        for closing in closings:
+            _announce(client, closing, ttl_s)
+    except redis.RedisError as error:
+        log.warning("end_not_announced", error=str(error))
+        return False
+    return True
+
+
+def _announce(client: redis.Redis, closing: Closing, ttl_s: int) -> None:
+    ended = closing.view
+    last = Entry(closing.entries + 1, ended.end())
+    writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
+    if closing.entries:
+        writer.append([last])
+    else:
+        writer.open([last])  # of a job that never started there is no stream yet
+    if ended.started_at:
+        client.publish(CANCELS, ended.id.hex)
+
+
+def _salvage(client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Transcript:
+    """All that was streamed so far; the checkpoint when Redis can't be reached."""
+    if client is None:
+        return doomed.checkpoint
+    try:
+        writer = stream.Writer(client, doomed.job_id, doomed.attempt + 1, ttl_s)
+        return stream.take_over(writer, doomed.checkpoint)
+    except (redis.RedisError, ValueError, KeyError) as error:
+        log.warning("stream_unreachable", job_id=ids.show(doomed.job_id), error=str(error))
+        return doomed.checkpoint
+
+
+def _each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Ended]) -> list[Ended]:
+    """Ends tenant by tenant: where one's jobs can't have a lock in time, the others' end all the same."""
     ended = []
     for id in whose:
         try:
@@ -165,44 +280,11 @@ def each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID]
             if error.connection_invalidated:
                 raise
             log.warning("not_ended", of=str(id), error=str(error))
-    return [one for one in ended if one]
-
-
-def announce(client: redis.Redis, closing: Closing, ttl_s: int) -> bool:
-    """Writes the stream's last event and stops the worker that may be running the job. Best effort, idempotent.
-
-    False says that Redis couldn't be reached.
-    """
-    ended = closing.view
-    telemetry.emit(ended.ended_fact())
-    last = Entry(closing.entries + 1, ended.end())
-    writer = stream.Writer(client, ended.id, ended.attempt, ttl_s, last=f"{ended.attempt}-0")
-    try:
-        if closing.entries:
-            writer.append([last])
-        else:
-            writer.open([last])  # of a job that never started there is no stream yet
-        if ended.started_at:
-            client.publish(CANCELS, ended.id.hex)
-    except redis.RedisError as error:
-        log.warning("end_not_announced", job_id=ids.show(ended.id), error=str(error))
-        return False
-    return True
-
-
-def salvage(client: redis.Redis | None, job: Job, checkpoint: Transcript, ttl_s: int) -> Transcript:
-    """All that was streamed so far; the checkpoint when Redis can't be reached."""
-    if client is None:
-        return checkpoint
-    try:
-        return stream.take_over(stream.Writer(client, job.id, job.attempt, ttl_s), checkpoint)
-    except redis.RedisError as error:
-        log.warning("stream_unreachable", job_id=ids.show(job.id), error=str(error))
-        return checkpoint
+    return ended
 
 
 def _answers(client: redis.Redis) -> bool:
-    """Whether Redis can be reached: asked once for many jobs, of which each would wait for its own time-out."""
+    """Whether Redis can be reached. Asked once for many jobs, since each would wait for its own time-out."""
     try:
         client.ping()
     except redis.RedisError as error:

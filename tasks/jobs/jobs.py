@@ -12,11 +12,13 @@ from db.jobs import Job, JobInput, JobOutput
 from tasks import errors, ids
 from tasks.jobs import lifecycle, timing, view
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan
+from tasks.jobs.requests import Plan, Stored
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.streams import transcript
 from tasks.streams.transcript import Transcript
+
+USUAL_CHANCES = 3
 
 
 def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
@@ -24,37 +26,46 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
 
     Raises `InvalidField` for its times.
     """
-    asked, times = plan.asked, timing.settled(session, plan.asked.timing)
+    asked, stored = plan.asked, plan.asked.request.to_json()
+    times = timing.settled(session, asked.timing)
     job = Job(
-        id=plan.job_id or ids.new(),
+        **planned(plan, stored),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id or None,
         request_id=caller.request_id,
-        type=asked.type,
-        stage=plan.stage,
-        queue=plan.queue,
-        model=plan.model,
         status=Status.SCHEDULED if times.run_at else Status.QUEUED,
         lane=asked.lane,
-        priority=asked.priority,
-        attempt=0,
-        # Drawn now and kept, so that a run can be repeated to the letter.
-        seed=asked.params.get("seed", secrets.randbelow(2**31)),
-        labels=dict(asked.metadata),
         webhook=dict(asked.webhook) if asked.webhook else None,
-        created_at=dt.datetime.now(dt.UTC),
         run_at=times.run_at,
         due_at=times.run_at,
         expires_at=times.expires_at,
-        deadline_s=times.deadline_s,
-        retry_of=plan.retry_of,
-        chances=plan.chances,
     )
     session.add(job)
     session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(asked.input), params=dict(asked.params)))
+    session.add(JobInput(job_id=job.id, input=dict(stored.input), params=dict(stored.params)))
     session.flush()
     return view.of(job, None)
+
+
+def planned(plan: Plan, stored: Stored) -> dict[str, Any]:
+    """The columns of a new job that its plan and its request, as it is stored, decide by themselves, whoever asks."""
+    asked = plan.asked
+    return {
+        "id": plan.job_id or ids.new(),
+        "type": asked.type,
+        "stage": plan.stage,
+        "queue": plan.queue,
+        "model": plan.model,
+        "priority": asked.priority,
+        "attempt": 0,
+        # Drawn now and kept, so that a run can be repeated to the letter.
+        "seed": stored.params.get("seed", secrets.randbelow(2**31)),
+        "labels": dict(asked.metadata),
+        "created_at": dt.datetime.now(dt.UTC),
+        "deadline_s": asked.timing.deadline_s,
+        "retry_of": plan.retry_of,
+        "chances": plan.chances or USUAL_CHANCES,
+    }
 
 
 def get(session: Session, caller: Caller, job_id: uuid.UUID) -> JobView:

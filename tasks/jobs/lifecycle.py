@@ -15,6 +15,7 @@ class Status(enum.StrEnum):
     QUEUED = "queued"  # accepted; waits in PostgreSQL for its turn
     DISPATCHED = "dispatched"  # in the window: its message is in Redis, or its worker's lease ran out
     RUNNING = "running"  # claimed by a worker
+    WAITING = "waiting"  # for its children; no worker has it
     SUCCEEDED = "succeeded"  # ended with a result
     FAILED = "failed"  # ended with an error
     CANCELLED = "cancelled"  # ended because somebody asked
@@ -23,7 +24,7 @@ class Status(enum.StrEnum):
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
-_WAITING = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DISPATCHED})
+_UNCLAIMED = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DISPATCHED})
 _ENDS_WAITING = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 # From each state, where it may go. `dispatched → succeeded` is a worker that was cut off past its lease and is back
@@ -37,11 +38,13 @@ MOVES: dict[Status, frozenset[Status]] = {
             Status.DISPATCHED,
             Status.QUEUED,
             Status.SCHEDULED,
+            Status.WAITING,
             Status.SUCCEEDED,
             Status.FAILED,
             Status.CANCELLED,
         }
     ),
+    Status.WAITING: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELLED}),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
@@ -55,8 +58,13 @@ def origins(target: Status) -> tuple[Status, ...]:
 
 
 def shown(status: str) -> str:
-    """The status that clients are shown: `queued` for all that wait, wherever they do."""
-    return Status.QUEUED if status in _WAITING else status
+    """The status that clients are shown: `queued` for all that wait for their turn, wherever they do.
+
+    A parent that waits for its children is `running`, as they are.
+    """
+    if status == Status.WAITING:
+        return Status.RUNNING
+    return Status.QUEUED if status in _UNCLAIMED else status
 
 
 def move(session: Session, target: Status, *where: ColumnElement[bool], **values: Any) -> list[Job]:

@@ -30,10 +30,12 @@ class Outcome:
 class Onward:
     """How an attempt ended that was not the job's last: the next stage, where, and what it is handed.
 
-    `spent` is what the job is charged for this stage.
+    `spent` is what the job is charged for this stage. With `wait_for_children` the next stage is queued when all
+    children of the job have ended.
     """
 
     stage: str
     queue: str
     stage_input: dict[str, Any] | None = None
     spent: Spent = NOTHING
+    wait_for_children: bool = False

@@ -2,26 +2,44 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic, NewType, Protocol, TypeVar
 
 from tasks.jobs.timing import ANY_TIME, Timing
 
+KindName = NewType("KindName", str)  # of one in `tasks.kinds`
+
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """What a client asks for, its shape already checked. `model` None takes the catalogue's default for the type.
+class Stored:
+    """A request as it is written down, in JSON: what is asked, and how it is to be done."""
+
+    input: Mapping[str, Any]
+    params: Mapping[str, Any]
+
+
+class Request(Protocol):
+    """What a kind of job asks for. Each kind in `tasks.kinds` has its own, and reads what was stored of it."""
+
+    def to_json(self) -> Stored: ...
+
+
+R = TypeVar("R", bound=Request, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission(Generic[R]):
+    """What a client asks for, its shape already checked. `model` None takes the catalogue's default for the kind.
 
     `webhook` is where this job's end is to be told: `url`, checked, and `events`.
     """
 
     type: str
     model: str | None
-    input: Mapping[str, Any]
-    params: Mapping[str, Any]
-    lane: str
-    priority: int
-    metadata: Mapping[str, str]
+    request: R
+    lane: str = "interactive"
+    priority: int = 5
+    metadata: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = ANY_TIME
     webhook: Mapping[str, Any] | None = None
 
@@ -34,7 +52,7 @@ class Plan:
     how many of its attempts may be lost, or fail by the system's fault, where that isn't as usual.
     """
 
-    asked: Submission
+    asked: Submission[Request]
     stage: str
     queue: str
     model: str

@@ -1,25 +1,91 @@
 """What every end of a job does, in the transaction that ends it."""
 
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
 from db import ledger, vectors
 from db.jobs import Job
-from tasks.jobs import view
-from tasks.jobs.outcomes import Outcome
+from tasks.jobs import family, view
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries
+from tasks.webhooks.deliveries import Notice
+
+# What a message about a large job says of it even where it is large without its result.
+_THIN = ("id", "object", "type", "status", "finished_at", "links")
 
 
-def conclude(session: Session, job: Job, so_far: Transcript, outcome: Outcome) -> JobView:
-    """Keeps output and usage of a job that this transaction has just ended, and whom to tell of it."""
-    entries, token_ids = so_far.stored()
-    jobs_table.save_output(session, job.id, entries=entries, token_ids=token_ids, result=outcome.result)
-    if outcome.vectors is not None:
-        vectors.save(session, job.id, outcome.vectors)
-    ledger.enter(session, [job.id])
-    ended = view.of(job, outcome.result)
-    deliveries.note_end(session, job, ended)
+@dataclass(frozen=True, slots=True)
+class End:
+    """A job that this transaction has just ended, what it streamed, and what came of it."""
+
+    job: Job
+    streamed: Transcript = field(default_factory=Transcript)
+    result: dict[str, Any] | None = None
+    vectors: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A job ended in this transaction. After the commit pass it to `endings.announce`.
+
+    `entries` is how many its stream has before the one that tells the end. `wakes` is the queue of the parent that goes
+    on now, since this was its last child: it wants a refill.
+    """
+
+    view: JobView
+    entries: int
+    wakes: str | None = None
+
+
+def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
+    """All that belongs to the end of a job, of one or of many; a few statements however many never started."""
+    _keep_outputs(session, ends)
+    ledger.enter(session, [end.job.id for end in ends])
+    shown = [view.of(end.job, end.result) for end in ends]
+    _tell(session, list(zip(ends, shown, strict=True)))
     session.flush()
-    return ended
+    moved = family.move_on(session, {end.job.parent_id for end in ends if end.job.parent_id is not None})
+    wakes = [moved.get(end.job.parent_id) if end.job.parent_id else None for end in ends]
+    return [
+        Closing(view, len(end.streamed.entries), woken) for end, view, woken in zip(ends, shown, wakes, strict=True)
+    ]
+
+
+def _keep_outputs(session: Session, ends: Sequence[End]) -> None:
+    """The stream, the result and the vectors; of a job that never started, that there is nothing."""
+    jobs_table.save_no_output(session, [end.job.id for end in ends if end.job.started_at is None])
+    for end in ends:
+        if end.job.started_at is not None:
+            entries, token_ids = end.streamed.stored()
+            jobs_table.save_output(session, end.job.id, entries=entries, token_ids=token_ids, result=end.result)
+        if end.vectors is not None:
+            vectors.save(session, end.job.id, end.vectors)
+
+
+def _tell(session: Session, ended: Sequence[tuple[End, JobView]]) -> None:
+    """The tenants' webhooks; of children nobody is told."""
+    notices: defaultdict[tuple[uuid.UUID, str], list[Notice]] = defaultdict(list)
+    for end, shown in ended:
+        if end.job.parent_id is None:
+            notice = Notice(shown.id, shown.finished_at, partial(_message, shown), end.job.webhook)
+            notices[shown.tenant_id, f"job.{shown.status}"].append(notice)
+    for (tenant_id, type), theirs in notices.items():
+        deliveries.note(session, tenant_id, type, theirs)
+
+
+def _message(ended: JobView) -> dict[str, Any]:
+    """The job object, its result a link when it is large, and thin when it is large even so."""
+    job: dict[str, Any] = {**ended.as_json()}
+    if ended.result is not None and len(deliveries.compact(job)) > deliveries.MAX_BYTES:
+        job["result"] = {"link": job["links"]["self"]}
+    return job if len(deliveries.compact(job)) <= deliveries.MAX_BYTES else {name: job[name] for name in _THIN}

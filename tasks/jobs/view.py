@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from db.jobs import LANES, Job, JobOutput
 from tasks import ids, times
-from tasks.jobs import lifecycle, stages
+from tasks.jobs import lifecycle
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import KindName
 from tasks.limits.spent import Spent
 from tasks.streams.events import Ended
 from tasks.telemetry import JobEnded
@@ -48,7 +49,7 @@ class JobObject(TypedDict):
 
     id: str
     object: Literal["job"]
-    type: Annotated[str, {"enum": stages.JOB_TYPES}]
+    type: KindName
     model: str
     status: Annotated[str, {"enum": STATUSES}]
     lane: Annotated[str, {"enum": LANES}]
@@ -164,7 +165,7 @@ class JobView:
         return {
             "id": shown,
             "object": "job",
-            "type": self.type,
+            "type": KindName(self.type),
             "model": self.model,
             "status": self.status,
             "lane": self.lane,

@@ -1,1 +1,23 @@
 """What kinds of jobs there are, one file each."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tasks.jobs.requests import Plan, Submission
+from tasks.keys import Caller
+from tasks.kinds.chat import ChatKind
+from tasks.kinds.embed import EmbedKind
+from tasks.kinds.generate import GenerateKind
+from tasks.kinds.ingest import IngestKind
+from tasks.kinds.kind import Kind
+from tasks.kinds.rag import RagKind
+from tasks.models.catalog import Catalog
+
+_ALL: tuple[Kind[Any], ...] = (GenerateKind(), ChatKind(), EmbedKind(), RagKind(), IngestKind())
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
+
+
+def plan(session: Session, models: Catalog, caller: Caller, asked: Submission[Any]) -> Plan:
+    """The plan of a job, by its kind."""
+    return KINDS[asked.type].plan(session, models, caller, asked)

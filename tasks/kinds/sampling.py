@@ -1,24 +1,31 @@
-"""How an answer is sampled."""
+"""How the tokens of an answer are drawn."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
-
-from tasks.models.engine import Params
 
 # Where the client doesn't say.
 DEFAULTS = {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.0}
 
 
-def params(asked: Mapping[str, Any], seed: int, room: int) -> Params:
-    """How to sample an answer, of which the context holds at most `room` tokens."""
-    given = {**DEFAULTS, **asked}
-    return Params(
-        max_tokens=min(given.get("max_tokens", room), room),
-        temperature=given["temperature"],
-        top_p=given["top_p"],
-        top_k=given["top_k"],
-        min_p=given["min_p"],
-        repetition_penalty=given["repetition_penalty"],
-        stop=tuple(given.get("stop", ())),
-        seed=seed,
-    )
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What the client says of it; None is left to `DEFAULTS`."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What is said, and nothing of what isn't."""
+        return {name: getattr(self, name) for name in NAMES if getattr(self, name) is not None}
+
+
+NAMES = tuple(field.name for field in fields(Sampling))
+
+
+def from_json(stored: Mapping[str, Any]) -> Sampling:
+    """The sampling that stands among other parameters."""
+    return Sampling(**{name: stored.get(name) for name in NAMES})

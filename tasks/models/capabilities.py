@@ -12,15 +12,30 @@ class Capability(enum.StrEnum):
     CONTINUES_BY_IDS = "continues_by_ids"  # it goes on with an answer of which the token ids are known
     STOP = "stop"  # it ends an answer before any of the strings it is given
     SEED = "seed"  # it draws by the seed it is given
+    READS_IDS = "reads_ids"  # it takes a prompt's token ids instead of its text
+    SHAPES = "shapes"  # it gives nothing but what a grammar allows, as calls of tools need too
+    LOGPROBS = "logprobs"  # it tells how likely its tokens were, and which others were
+    LOGIT_BIAS = "logit_bias"  # it makes tokens more or less likely
+    CHOICES = "choices"  # it gives several answers to one prompt
 
 
-_ALL = frozenset(Capability)
+_PLAIN = frozenset({Capability.CONTINUES_BY_IDS, Capability.STOP, Capability.SEED})
 
 ENGINES: dict[str, frozenset[Capability]] = {
-    "llamacpp": _ALL,
-    "ctransformers": _ALL - {Capability.EMBEDS},
-    "echo": _ALL,
+    "llamacpp": _PLAIN | {Capability.EMBEDS},
+    "ctransformers": _PLAIN,
+    "echo": _PLAIN | {Capability.EMBEDS},
 }
 
 # What a job asks for by giving a parameter. The other parameters are every generator's.
-PARAMS: Mapping[str, Capability] = {"stop": Capability.STOP, "seed": Capability.SEED}
+PARAMS: Mapping[str, Capability] = {
+    "stop": Capability.STOP,
+    "seed": Capability.SEED,
+    "prompt_ids": Capability.READS_IDS,
+    "tools": Capability.SHAPES,
+    "tool_choice": Capability.SHAPES,
+    "shape": Capability.SHAPES,
+    "logprobs": Capability.LOGPROBS,
+    "logit_bias": Capability.LOGIT_BIAS,
+    "choices": Capability.CHOICES,
+}

@@ -1,7 +1,6 @@
 """Which model serves what is asked, and what can never fit into one."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from tasks import errors
 from tasks.models import catalog
@@ -35,9 +34,10 @@ def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:
         raise errors.PromptTooLong(field, message)
 
 
-def refuse_what_it_lacks(model: Model, params: Mapping[str, Any]) -> None:
-    """Raises `InvalidField` naming the first of the given parameters that the model can't heed."""
-    for name, value in params.items():
-        wanted = PARAMS.get(name) if value not in (None, []) else None
+def refuse_what_it_lacks(model: Model, given: Iterable[str]) -> None:
+    """Raises `InvalidField` for the first of these parameters, by their paths, that the model can't heed."""
+    for path in given:
+        name = path.rpartition(".")[2]
+        wanted = PARAMS.get(name)
         if wanted and wanted not in model.capabilities:
-            raise errors.InvalidField(f"params.{name}", f"{model.name} can't heed it: its engine has no {name}")
+            raise errors.InvalidField(path, f"{model.name} can't heed it: its engine has no {name}")

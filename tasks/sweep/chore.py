@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.session import Sessions
-from tasks.jobs.endings import Closing
+from tasks.jobs.settlement import Closing
 from tasks.queues.window import Ticket
 
 

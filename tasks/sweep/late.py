@@ -13,5 +13,4 @@ def expire(sweep: Sweep) -> FollowUp:
 
 
 def stop_overdue(sweep: Sweep) -> FollowUp:
-    with sweep.begin() as session:
-        return FollowUp(ends=endings.stop_overdue(session, sweep.client, _STOPPED_AT_ONCE, sweep.ttl_s))
+    return FollowUp(ends=endings.stop_overdue(sweep, sweep.client, _STOPPED_AT_ONCE, sweep.ttl_s))

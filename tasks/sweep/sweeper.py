@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
-from tasks.sweep import due, forgetting, late, lost_messages, orphans, starved, waiting
+from tasks.sweep import due, families, forgetting, late, lost_messages, orphans, starved, waiting
 from tasks.sweep.chore import Chore, FollowUp, Sweep
 from tasks.telemetry import SweepRound
 
@@ -26,6 +26,8 @@ CHORES: tuple[Chore, ...] = (
     orphans.reclaim,
     late.expire,
     late.stop_overdue,
+    families.end_children,
+    families.move_on,
     due.queue,
     lost_messages.send_again,
     starved.promote,
@@ -97,9 +99,7 @@ class Sweeper:
         self.dispatcher.send(tickets)
         for queue in dict.fromkeys(queue for each in done for queue in each.queues):
             self.dispatcher.refill(queue)
-        for closing in (closing for each in done for closing in each.ends):
-            if not endings.announce(self.client, closing, self.ttl_s):
-                break  # each would wait as long; who listens is told from PostgreSQL
+        endings.announce(self.client, [closing for each in done for closing in each.ends], self.ttl_s)
 
 
 def _alone(session: Session) -> bool:

@@ -1,4 +1,4 @@
-"""Deliveries: what is to be sent to whom, when again, and how it went. Every function takes a session, none commits.
+"""Deliveries: what is to be sent where, when again, and how it went. Every function takes a session, none commits.
 
 A delivery is a row, written in the transaction that ends its job; so there is one exactly when the job has ended. It
 is sent at least once, under the same message id each time, for up to three days.
@@ -9,7 +9,7 @@ import enum
 import json
 import random
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,8 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import webhooks
-from db.jobs import Job
 from db.webhooks import Delivery
 from tasks import errors, ids, times
-from tasks.jobs.view import JobView
 from tasks.keys import Caller
 
 TEST = "webhook.test"
@@ -31,9 +29,7 @@ _JITTER = 0.1
 _GIVE_UP_AFTER = dt.timedelta(days=3)
 _MAX_RETRY_AFTER_S = 86_400
 
-# Beyond, a message has a link for the result, and still beyond, no more of the job than which it is and how it ended.
-MAX_JOB_BYTES = 20_000  # Standard Webhooks: "smaller than 20kb"
-_THIN = ("id", "object", "type", "status", "finished_at", "links")
+MAX_BYTES = 20_000  # of what a message says. Standard Webhooks: "smaller than 20kb"
 
 MAX_TESTS = 100  # pending for one webhook
 KEPT = dt.timedelta(days=30)  # how long, at least, a delivery is listed after its end
@@ -47,6 +43,20 @@ class Status(enum.StrEnum):
     PENDING = "pending"  # to be sent, now or later
     DELIVERED = "delivered"  # its receiver said so
     FAILED = "failed"  # given up
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that has happened to a job of a tenant's, as those are told who listen.
+
+    `data` makes what the message says of it, and is called only where somebody listens. `named` is where else than to
+    the endpoints it is to be told: a `url`, and the types of `events` that are told there.
+    """
+
+    job_id: uuid.UUID
+    happened_at: dt.datetime | None
+    data: Callable[[], dict[str, Any]]
+    named: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DeliveryView:
     """A delivery as it is shown. `next_at` is None once it has ended."""
 
     id: uuid.UUID
@@ -97,26 +107,21 @@ class Shown:
     last_error: str | None
 
 
-def note_end(session: Session, job: Job, ended: JobView) -> None:
-    """Writes down who is to be told of this job's end, in the transaction that ends it."""
-    note_ends(session, job.tenant_id, f"job.{ended.status}", [(job, ended)])
-
-
-def note_ends(session: Session, tenant_id: uuid.UUID, type: str, ends: Iterable[tuple[Job, JobView]]) -> None:
-    """Writes down who is to be told that the tenant's jobs ended so, in the transaction that ends them."""
+def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[Notice]) -> None:
+    """Writes down where the tenant wants to be told that this happened to jobs, in the transaction in which it does."""
     listening = webhooks.listening(session, tenant_id, type)
     made: list[dict[str, Any]] = []
-    for job, ended in ends:
+    for notice in notices:
         targets: list[dict[str, Any]] = [{"endpoint_id": endpoint_id} for endpoint_id in listening]
-        if job.webhook and type in job.webhook["events"]:
-            targets.append({"url": job.webhook["url"]})
+        if notice.named and type in notice.named["events"]:
+            targets.append({"url": notice.named["url"]})
         if targets:
-            payload, message_id = _payload(type, ended.finished_at, _message(ended)), ids.new()
-            made += [_new(tenant_id, message_id, type, payload, job_id=job.id, **target) for target in targets]
+            payload, message_id = _payload(type, notice.happened_at, notice.data()), ids.new()
+            made += [_new(tenant_id, message_id, type, payload, job_id=notice.job_id, **target) for target in targets]
     webhooks.add(session, made, _GIVE_UP_AFTER)
 
 
-def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Shown:
+def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> DeliveryView:
     """Sends the endpoint a message that says nothing; it fails where the endpoint is disabled.
 
     Raises `NotFound`, `LimitReached`.
@@ -141,14 +146,14 @@ def page(
     webhook: uuid.UUID | None = None,
     job: uuid.UUID | None = None,
     status: str | None = None,
-) -> tuple[list[Shown], bool]:
+) -> tuple[list[DeliveryView], bool]:
     """The tenant's deliveries, newest first, at most `limit` of those older than `before`; True when there are more."""
     filters: dict[str, Any] = {"endpoint_id": webhook, "job_id": job, "status": status}
     found = webhooks.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
     return [_shown(delivery) for delivery in found[:limit]], len(found) > limit
 
 
-def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Shown:
+def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> DeliveryView:
     """Sends the same message again, now and, if need be, for another three days, by the schedule from its beginning.
 
     Raises `NotFound`.
@@ -164,7 +169,7 @@ def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Shown
 
 
 def take(session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float) -> list[Parcel]:
-    """Takes what is due, under leases: who doesn't `settle` in time has another take it. After the commit: send.
+    """Takes due deliveries, each under a lease: one that isn't settled in time, another courier may take. Then: send.
 
     What was tried and is a day past its time has had attempts that were never settled, and fails instead.
     """
@@ -215,20 +220,12 @@ def wait_s(attempts: int, answer: Answer) -> float | None:
     return max(_GAPS_S[attempts - 1], asked_s) * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load
 
 
-def _message(ended: JobView) -> dict[str, Any]:
-    """The job object, its result a link when it is large, and thin when it is large even so."""
-    job: dict[str, Any] = {**ended.as_json()}
-    if ended.result is not None and len(_compact(job)) > MAX_JOB_BYTES:
-        job["result"] = {"link": job["links"]["self"]}
-    return job if len(_compact(job)) <= MAX_JOB_BYTES else {name: job[name] for name in _THIN}
-
-
 def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:
-    return _compact({"type": type, "timestamp": times.show(happened_at), "data": data})
+    return compact({"type": type, "timestamp": times.show(happened_at), "data": data})
 
 
-def _compact(value: dict[str, Any]) -> str:
-    """JSON in ASCII: as many bytes as characters."""
+def compact(value: dict[str, Any]) -> str:
+    """JSON in ASCII, as a message has it: as many bytes as characters."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -270,8 +267,8 @@ def _parcel(found: Delivery, url: str | None, secret_ids: Sequence[uuid.UUID]) -
     )
 
 
-def _shown(found: Delivery) -> Shown:
-    return Shown(
+def _shown(found: Delivery) -> DeliveryView:
+    return DeliveryView(
         id=found.id,
         message_id=found.message_id,
         type=found.type,

@@ -13,12 +13,11 @@ from db import webhooks
 from db.webhooks import Endpoint, Secret
 from tasks import errors, ids
 from tasks.errors import LimitReached
-from tasks.jobs import lifecycle
 from tasks.keys import Caller
 from tasks.settings import WebhookPolicy, WebhookSettings
 from tasks.webhooks import destinations, signing
 
-EVENTS = tuple(sorted(f"job.{status}" for status in lifecycle.TERMINAL))
+EVENTS = ("job.cancelled", "job.expired", "job.failed", "job.succeeded")
 MAX_ENDPOINTS = 20  # of a tenant
 OVERLAP = dt.timedelta(hours=24)  # how long a secret that was replaced goes on signing beside the new one
 

@@ -1,10 +1,20 @@
 """The migrations make the tables that the code describes."""
 
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
+from pathlib import Path
 
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from cli.launcher import embedded
 from db import migrate, tables
+from db import session as db_session
 from db.session import Sessions
+from tests.conftest import running
+
+_OLD = "01900000-0000-7000-8000-00000000000{}"
 
 
 def test_migrated_database_matches_the_models(sessions: Sessions) -> None:
@@ -22,3 +32,50 @@ def test_upgrade_again_changes_nothing(postgres_url: str) -> None:
     """Migrations can be run at every start."""
     migrate.upgrade(postgres_url)
     migrate.upgrade(postgres_url)
+
+
+def moved(connection: Connection, revision: str) -> None:
+    """Brings the tables to this version, from whichever."""
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    config.attributes["connection"] = connection
+    go = command.upgrade if revision > (MigrationContext.configure(connection).get_current_revision() or "") else None
+    (go or command.downgrade)(config, revision)
+
+
+def test_ledger_keeps_every_row_of_usage(tmp_path: Path) -> None:
+    """With what their jobs and attempts say of them, and back again."""
+    with running(tmp_path, embedded.postgres) as url:
+        engine = db_session.open_engine(url, pool_size=1, statement_timeout_s=60)
+        with engine.begin() as connection:
+            moved(connection, "0010")
+            connection.execute(text(f"INSERT INTO tenants (id, name) VALUES ('{_OLD.format(0)}', 'old')"))
+            for number, status, started in ((1, "succeeded", "'2026-01-31 23:00:02Z'"), (2, "expired", "NULL")):
+                connection.execute(
+                    text(f"""
+                    INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
+                                      metadata, created_at, started_at, finished_at)
+                    VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', '{status}',
+                            'batch', 5, 0, '{{}}', '2026-01-31 23:00:00Z', {started}, '2026-02-01 00:30:00+01')""")
+                )
+                connection.execute(
+                    text(f"""
+                    INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
+                    VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'a', {number}, 20, 3)""")
+                )
+            connection.execute(
+                text(f"""
+                INSERT INTO job_attempts (job_id, number, worker_id, model, stage, started_at, ended_at, how)
+                VALUES ('{_OLD.format(1)}', 1, 'w', 'a', 'generate', '2026-01-31 23:00:02Z', '2026-01-31 23:00:05Z',
+                        'succeeded')""")
+            )
+            moved(connection, "head")
+            rows = connection.execute(text("SELECT * FROM ledger ORDER BY job_id")).all()
+            moved(connection, "0010")
+            usage = "SELECT prompt_tokens, completion_tokens, embedding_tokens FROM usage ORDER BY job_id"
+            assert connection.execute(text(usage)).all() == [(1, 20, 3), (2, 20, 3)]
+        engine.dispose()
+    told = [(row.kind, row.lane, row.status, row.key_id, row.prompt_tokens, row.embedding_tokens) for row in rows]
+    assert told == [("chat", "batch", "succeeded", "k", 1, 3), ("chat", "batch", "expired", "k", 2, 3)]
+    assert [str(row.period) for row in rows] == ["2026-01-01", "2026-01-01"]
+    assert [(row.waited_s, row.ran_s, row.attempts) for row in rows] == [(2, 3, {"succeeded": 1}), (None, 0, {})]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,13 @@ def settings(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPat
     return Settings(shared, key_pepper=tables.PEPPER, webhooks=tables.WEBHOOKS)
 
 
+@pytest.fixture
+def catalog_file(settings: Settings) -> Iterator[Path]:
+    """The catalogue of the app, to be changed under it; as it was when the test is over."""
+    yield settings.shared.catalog
+    settings.shared.catalog.write_text(CATALOG)
+
+
 @pytest.fixture(scope="session")
 def routes(settings: Settings) -> Flask:
     """The app with its routes and its page, which take longest to make: what it works with, each test makes anew."""
@@ -83,6 +91,7 @@ def routes(settings: Settings) -> Flask:
 
 @pytest.fixture
 def app(routes: Flask, settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Flask]:
+    settings.shared.catalog.write_text(CATALOG)  # some tests change it
     serving, views = Service(settings), dict(routes.view_functions)
     equip(routes, serving)
     yield routes

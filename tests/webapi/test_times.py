@@ -88,7 +88,11 @@ def test_retry_asks_the_same_again_and_names_the_old_job(api: Api, sessions: Ses
     assert (again["lane"], again["priority"], again["metadata"]) == ("batch", 7, {"k": "v"})
     assert (again["deadline_s"], again["expires_at"]) == (60, None)
     claim = claimed(sessions, again["id"])
-    assert (claim.input, claim.params, claim.seed) == ({"prompt": "one two"}, {"max_tokens": 3, "seed": 9}, 9)
+    assert (claim.asked.input, claim.asked.params, claim.seed) == (
+        {"prompt": "one two"},
+        {"max_tokens": 3, "seed": 9},
+        9,
+    )
     assert api.job(job["id"]) == before
 
 

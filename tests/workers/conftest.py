@@ -1,7 +1,7 @@
 """What tests of a run need: a claim, a publisher on a fake Redis, an engine that echoes."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import redis
 from db.session import Sessions
 from tasks import ids
 from tasks.jobs.attempts import Claim
+from tasks.jobs.requests import Stored
 from tasks.models import catalog
 from tasks.models.engine import Engine
 from tasks.queues.dispatch import Dispatcher
@@ -32,6 +33,9 @@ from workers.settings import WorkerSettings
 from workers.stages.generation import Ending, Generation
 from workers.worker import Worker
 
+TEN_WORDS = {"prompt": "one two three four five six seven eight nine ten"}
+GREEDY = {"temperature": 0}
+
 
 @dataclass(slots=True)
 class Bench:
@@ -40,7 +44,15 @@ class Bench:
     client: fakeredis.FakeRedis
     job_id: uuid.UUID
 
-    def attempt(self, number: int = 1, checkpoint: Transcript | None = None, **claim: Any) -> Attempt:
+    def attempt(
+        self,
+        number: int = 1,
+        checkpoint: Transcript | None = None,
+        *,
+        input: Mapping[str, Any] = TEN_WORDS,
+        params: Mapping[str, Any] = GREEDY,
+        **claim: Any,
+    ) -> Attempt:
         given: dict[str, Any] = {
             "type": "generate",
             "stage": "generate",
@@ -48,11 +60,10 @@ class Bench:
             "stage_input": None,
             "lane": "interactive",
             "seed": 7,
-            "input": {"prompt": "one two three four five six seven eight nine ten"},
-            "params": {"temperature": 0},
         }
         whole = Claim(
             crashes=0,
+            asked=Stored(input, params),
             job_id=self.job_id,
             tenant_id=uuid.UUID(int=1),
             attempt=number,

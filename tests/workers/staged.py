@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from db.session import Sessions
-from tasks.documents import questions, ranking
+from tasks.documents import ranking
 from tasks.documents.ingest import NewDocument
 from tasks.jobs import jobs
 from tasks.jobs.view import JobView
@@ -34,11 +34,7 @@ def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUI
 
 def asking(sessions: Sessions, caller: Caller, question: str, **params: Any) -> uuid.UUID:
     given = {"question": question, "collection": "facts", "top_k": 2}
-    wanted = tables.submission(type="rag", input=given, params={"temperature": 0, **params})
-    with sessions.begin() as session:
-        job_id = jobs.insert(session, caller, questions.plan(session, tables.MODELS, caller, wanted)).id
-    tables.dispatch(sessions, job_id)
-    return job_id
+    return submitted(sessions, caller, type="rag", input=given, params={"temperature": 0, **params})
 
 
 def written(text: str, title: str | None = None) -> NewDocument:

@@ -111,11 +111,10 @@ def test_cancel_is_heard_at_once_and_by_the_heartbeat(sessions: Sessions, caller
         if by_redis:
             listener.start()
             until(lambda: worker.client.pubsub_numsub(endings.CANCELS)[0][1])
-        with sessions.begin() as session:
-            _, closing = endings.cancel(session, worker.client, caller, job_id, 60)
-        assert closing is not None
+        _, closings = endings.cancel(sessions, worker.client, caller, job_id, 60)
+        assert closings
         if by_redis:
-            endings.announce(worker.client, closing, 60)
+            endings.announce(worker.client, closings, 60)
         else:
             heartbeat.beat(worker)
         thread.join(30)

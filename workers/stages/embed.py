@@ -5,6 +5,8 @@ import itertools
 from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.kinds import KINDS
+from tasks.kinds.embed import Embedding
 from tasks.limits.spent import Spent
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -15,8 +17,9 @@ from workers.stages.progress import Reporter
 
 def embed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """The vectors of all texts. Raises `ContextLengthExceeded` naming the text, and what the batcher raises."""
+    asked: Embedding = KINDS[attempt.claim.type].parse(attempt.claim.asked)
     reporter = Reporter(attempt, publisher, slot.worker_id)
-    texts = tokens.fitting(slot.batcher, attempt, attempt.claim.input["texts"])
+    texts = tokens.fitting(slot.batcher, attempt, asked.texts)
     count, spent = len(texts), [0, *itertools.accumulate(map(len, texts))]
 
     def heard(done: int) -> None:

@@ -1,8 +1,10 @@
 """The stage of every job that a model answers in words."""
 
-from tasks.jobs import stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.kinds import KINDS
+from tasks.kinds.generation import Answer
+from tasks.kinds.kind import Answering
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -12,9 +14,7 @@ from workers.stages.generation import Generation
 def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """An answer, to its end. Raises what `Generation.run` does."""
     ending = Generation(attempt, publisher, slot.generator, slot.quarantine, slot.worker_id, slot.stall_s).run()
-    text = attempt.transcript.text
-    answer = {"message": {"role": "assistant", "content": text}} if attempt.claim.type == "chat" else {"text": text}
-    result = {**answer, "finish_reason": ending.reason}
-    if attempt.claim.type == stages.RAG:
-        result["passages"] = attempt.transcript.passages
+    kind, so_far = KINDS[attempt.claim.type], attempt.transcript
+    assert isinstance(kind, Answering)
+    result = kind.result([Answer(so_far.text, ending.reason, so_far.passages)])
     return Outcome(Status.SUCCEEDED, ending.spent, result)

@@ -12,7 +12,7 @@ import structlog
 
 from tasks import errors, failpoints, telemetry
 from tasks.documents.questions import Passage
-from tasks.kinds import sampling
+from tasks.kinds.kind import Composed
 from tasks.limits.spent import Spent
 from tasks.models.capabilities import Capability
 from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Progress, Request, Step
@@ -91,10 +91,10 @@ class Generation:
 
     def _run_once(self) -> Ending:
         self._news_tokens = 0
-        prompt, passages = prompts.compose(self._claim, self._engine)
+        prompt, composed = prompts.compose(self._claim, self._engine)
         prompt_tokens = len(prompt.ids)
-        params = self._params(prompt_tokens)
-        self._open(prompt_tokens, passages)
+        params = self._params(composed, prompt_tokens)
+        self._open(prompt_tokens, composed.passages)
         so_far, scope = self._publisher.transcript, self._claim.tenant_id.hex
         number = so_far.spent.completion
         if params.stop and self._stopped():
@@ -102,7 +102,7 @@ class Generation:
         if number >= params.max_tokens:
             return Ending("length", Spent(prompt_tokens, number))
         handle = self._engine.generate(Request(prompt, params, self._said(), number, scope))
-        opening = Opening(trims=self._claim.type != "generate" and not so_far.text)
+        opening = Opening(trims=composed.generation.turns is not None and not so_far.text)
         try:
             self._attempt.hold(handle)
             self._publisher.flush()  # while the prompt is evaluated
@@ -132,12 +132,12 @@ class Generation:
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
-    def _params(self, prompt_tokens: int) -> Params:
+    def _params(self, composed: Composed, prompt_tokens: int) -> Params:
         room = self._engine.context - prompt_tokens
         if room < 1:
             context = self._engine.context
             raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
-        return sampling.params(self._claim.params, self._claim.seed, room)
+        return composed.generation.params(self._claim.seed, room)
 
     def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
         """The attempt's first events, once: that the job starts, from which passages, or that it goes on."""
@@ -207,6 +207,7 @@ class Generation:
         """Tells of the answer's first piece, where no earlier attempt had it."""
         if not (self._answered or self._publisher.transcript.deltas):
             claim, after_s = self._claim, time.monotonic() - self._attempt.claimed_at
+            self._attempt.first_token_s = after_s
             telemetry.emit(FirstToken(claim.job_id, claim.attempt, claim.model, after_s))
         self._answered = True
 

@@ -1,26 +1,26 @@
 """What a job puts to the model that answers it."""
 
-from tasks.documents import questions
-from tasks.documents.questions import Passage
 from tasks.jobs.attempts import Claim
+from tasks.kinds import KINDS
+from tasks.kinds.generation import Generation
+from tasks.kinds.kind import Answering, Composed
 from tasks.models.engine import Generator, Prompt
 
 
-def compose(claim: Claim, engine: Generator) -> tuple[Prompt, list[Passage] | None]:
-    """The prompt, and for a question over documents the passages in it: equal for every attempt.
+def compose(claim: Claim, engine: Generator) -> tuple[Prompt, Composed]:
+    """The prompt, and what it was made from: equal for every attempt.
 
     Raises what the engine raises for texts that it can't read.
     """
-    given = claim.input
-    if claim.type == "generate":
-        return engine.prompt(str(given["prompt"])), None
-    if claim.type == "chat":
-        return engine.chat(given["messages"]), None
+    kind = KINDS[claim.type]
+    assert isinstance(kind, Answering)
+    asked, found = kind.parse(claim.asked), claim.stage_input or {}
+    composed = kind.compose(asked, found, engine.context, lambda other: len(_prompt(other, engine).ids))
+    return _prompt(composed.generation, engine), composed
 
-    def asked(content: str) -> Prompt:
-        return engine.chat([{"role": "user", "content": content}])
 
-    found = (claim.stage_input or {}).get("passages", [])
-    budget = engine.context - questions.room(claim, engine.context)
-    passages = questions.fitting(given["question"], found, lambda content: len(asked(content).ids), budget)
-    return asked(questions.prompt(given["question"], passages)), passages
+def _prompt(asked: Generation, engine: Generator) -> Prompt:
+    if asked.turns is not None:
+        return engine.chat([turn.message() for turn in asked.turns])
+    assert asked.prompt is not None
+    return engine.prompt(asked.prompt)

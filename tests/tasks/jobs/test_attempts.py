@@ -63,8 +63,7 @@ def test_every_end_of_an_attempt_is_told(sessions: Sessions, caller: Caller, cli
         onward = Onward(stages.GENERATE, "alpha")
         assert attempts.advance(session, job_id, claimed(sessions, job_id, "w3"), Transcript(), onward)
     claimed(sessions, job_id, "w4")
-    with sessions.begin() as session:
-        endings.cancel(session, client, caller, job_id, 60)
+    endings.cancel(sessions, client, caller, job_id, 60)
     assert listed(sessions, job_id) == [
         ("w1", "handed_back", None),
         ("w2", "handed_back", None),
@@ -121,8 +120,7 @@ def test_attempt_that_is_over_puts_nothing_off(sessions: Sessions, caller: Calle
     """The fence holds for failures too."""
     job_id = tables.submit(sessions, caller).id
     attempt = claimed(sessions, job_id)
-    with sessions.begin() as session:
-        endings.cancel(session, client, caller, job_id, 60)
+    endings.cancel(sessions, client, caller, job_id, 60)
     with pytest.raises(errors.Fenced):
         put_off(sessions, job_id, attempt)
 

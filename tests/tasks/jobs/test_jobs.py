@@ -10,8 +10,8 @@ from tasks import errors, ids
 from tasks.jobs import attempts, fence, jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.jobs.requests import Stored
 from tasks.keys import Caller
-from tasks.kinds import sampling
 from tasks.limits.spent import Spent
 from tasks.queues import places
 from tasks.queues.places import Wait
@@ -50,7 +50,6 @@ def test_job_without_a_model_gets_the_default_of_its_type(sessions: Sessions, ca
     [
         ({"model": "gamma"}, "model"),
         ({"model": "beta", "type": "chat"}, "model"),
-        ({"model": None, "type": "x"}, "type"),
     ],
 )
 def test_unknown_model_is_refused_by_name(
@@ -91,7 +90,7 @@ def test_claim_happens_once_however_many_ask(sessions: Sessions, caller: Caller)
 def test_claim_gives_what_a_run_needs(sessions: Sessions, caller: Caller) -> None:
     """Input, parameters, a seed that stays, and an empty checkpoint."""
     claim = tables.running(sessions, caller)
-    assert (claim.input, claim.params) == ({"prompt": "one two three four"}, {"temperature": 0})
+    assert claim.asked == Stored({"prompt": "one two three four"}, {"temperature": 0})
     assert claim.checkpoint.entries == []
     with sessions.begin() as session:
         assert attempts.release(session, claim.job_id, 1, said("one "))
@@ -126,14 +125,7 @@ def test_given_seed_is_kept(sessions: Sessions, caller: Caller) -> None:
     tables.dispatch(sessions, job_id)
     claim = tables.claim(sessions, job_id)
     assert claim is not None
-    assert sampling.params(claim.params, claim.seed, 10).seed == 11
-
-
-def test_params_fill_in_defaults_within_the_room(sessions: Sessions, caller: Caller) -> None:
-    """What the client left open is the default; an answer never exceeds the context."""
-    claim = tables.running(sessions, caller)
-    params = sampling.params(claim.params, claim.seed, 50)
-    assert (params.max_tokens, params.temperature, params.top_p, params.stop) == (50, 0, 0.95, ())
+    assert claim.seed == 11
 
 
 def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Caller) -> None:
@@ -141,7 +133,7 @@ def test_finish_writes_end_result_and_usage_once(sessions: Sessions, caller: Cal
     claim = tables.running(sessions, caller)
     outcome = Outcome(Status.SUCCEEDED, Spent(4, 2), {"text": "one two ", "finish_reason": "stop"})
     with sessions.begin() as session:
-        record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome)
+        record = attempts.finish(session, claim.job_id, 1, said("one ", "two "), outcome).view
     assert (record.status, record.result, record.usage) == (
         "succeeded",
         outcome.result,

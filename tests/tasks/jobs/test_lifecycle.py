@@ -30,9 +30,13 @@ LEGAL = {
     ("running", "dispatched"),
     ("running", "queued"),
     ("running", "scheduled"),
+    ("running", "waiting"),
     ("running", "succeeded"),
     ("running", "failed"),
     ("running", "cancelled"),
+    ("waiting", "queued"),
+    ("waiting", "failed"),
+    ("waiting", "cancelled"),
 }
 
 
@@ -56,9 +60,10 @@ def test_terminal_states_lead_nowhere() -> None:
 
 
 def test_client_never_sees_where_a_job_waits() -> None:
-    """`scheduled` and `dispatched` are shown as `queued`, everything else as it is."""
+    """`scheduled` and `dispatched` are shown as `queued`, `waiting` as `running`, everything else as it is."""
+    otherwise = {"scheduled": "queued", "dispatched": "queued", "waiting": "running"}
     assert {status: lifecycle.shown(status) for status in Status} == {
-        status: "queued" if status in ("scheduled", "dispatched") else status for status in Status
+        status: otherwise.get(status, status) for status in Status
     }
 
 

@@ -19,12 +19,14 @@ from sqlalchemy import text
 
 from db import workers
 from db.session import Sessions
-from tasks import errors
+from tasks import errors, ids
 from tasks.doors import idempotency, retrying
-from tasks.doors.idempotency import Once
-from tasks.jobs import attempts, endings, jobs
+from tasks.doors.idempotency import IdempotencyClaim
+from tasks.jobs import attempts, endings, family, jobs, stages
+from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import TERMINAL, Status
-from tasks.jobs.outcomes import Outcome
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.requests import Plan
 from tasks.jobs.timing import Timing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
@@ -55,6 +57,7 @@ class Model:
     crashes: int = 0
     failures: int = 0
     worker: str = ""
+    parent: uuid.UUID | None = None
     claimed: list[int] = field(default_factory=list)
     held: set[int] = field(default_factory=set)  # attempts that somebody believes to have
 
@@ -116,7 +119,7 @@ class Lives(RuleBasedStateMachine):
             (self.submit_once if act == "submit_once" else self.submit_another)(key)
 
     @rule(
-        act=st.sampled_from(["claim", "claim late", "succeed", "fail", "system", "hand_back"]),
+        act=st.sampled_from(["claim", "claim late", "succeed", "fail", "system", "hand_back", "wait"]),
         worker=st.sampled_from(WORKERS),
         index=st.integers(0, 9),
     )
@@ -141,7 +144,7 @@ class Lives(RuleBasedStateMachine):
             self.jobs[record.id].status = Status.DISPATCHED
 
     def submit_once(self, key: str) -> None:
-        record, replayed = self.submitted("", Once(key, b"same"))
+        record, replayed = self.submitted("", IdempotencyClaim(key, b"same"))
         assert replayed == (key in self.by_key)
         assert record.id == self.by_key.setdefault(key, record.id)
         if not replayed:
@@ -150,9 +153,9 @@ class Lives(RuleBasedStateMachine):
     def submit_another(self, key: str) -> None:
         if key in self.by_key:
             with pytest.raises(errors.IdempotencyMismatch):
-                self.submitted("", Once(key, b"other"))
+                self.submitted("", IdempotencyClaim(key, b"other"))
 
-    def submitted(self, timed: str, once: Once | None) -> tuple[JobView, bool]:
+    def submitted(self, timed: str, once: IdempotencyClaim | None) -> tuple[JobView, bool]:
         run_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SPAN_S)
         timing = Timing(**{timed: run_at if timed == "run_at" else SPAN_S}) if timed else Timing()
         asked = tables.submission(timing=timing)
@@ -189,7 +192,9 @@ class Lives(RuleBasedStateMachine):
         job = self.jobs[job_id]
         job.held.remove(attempt)
         could = job.may_write(attempt)
-        if how == "hand_back":
+        if how == "wait" and job.parent is None:
+            self.wait_for_a_child(job_id, attempt, could and job.status == Status.RUNNING)
+        elif how == "hand_back":
             could = could and job.status == Status.RUNNING
             with self.sessions.begin() as session:
                 assert attempts.release(session, job_id, attempt, Transcript()) == could
@@ -202,6 +207,35 @@ class Lives(RuleBasedStateMachine):
             status = Status.SUCCEEDED if how == "succeed" else Status.FAILED
             assert self.finished(job_id, attempt, status) == could
             job.status = status if could else job.status
+            self.families_go_on()
+
+    def wait_for_a_child(self, job_id: uuid.UUID, attempt: int, could: bool) -> None:
+        """The attempt has adopted a child and ends, so that its job waits for it; unless the attempt is over."""
+        child_id = ids.new()
+        plan = Plan(tables.submission(), stages.GENERATE, "alpha", "alpha", job_id=child_id)
+        child = Child(plan, place=sum(job.parent == job_id for job in self.jobs.values()))
+        onward = Onward(stages.GENERATE, "alpha", wait_for_children=True)
+        with self.sessions() as session:
+            try:
+                family.adopt(session, job_id, attempt, [child])
+                waits = attempts.advance(session, job_id, attempt, Transcript(), onward)
+            except errors.Fenced:
+                waits = False
+            assert waits == could
+            if waits:
+                session.commit()
+                self.jobs[job_id].status = Status.WAITING
+                self.jobs[child_id] = Model(Status.QUEUED, None, parent=job_id)
+
+    def families_go_on(self) -> None:
+        """Children of parents that have ended end; parents go on whose children have."""
+        for job in self.jobs.values():
+            if job.parent and self.jobs[job.parent].status in TERMINAL and job.status not in TERMINAL:
+                job.end(Status.CANCELLED)
+        awaited = {job.parent for job in self.jobs.values() if job.status not in TERMINAL}
+        for job_id, job in self.jobs.items():
+            if job.status == Status.WAITING and job_id not in awaited:
+                job.status = Status.QUEUED
 
     def finished(self, job_id: uuid.UUID, attempt: int, status: Status) -> bool:
         error = ("engine_error", "it did") if status == Status.FAILED else None
@@ -214,11 +248,11 @@ class Lives(RuleBasedStateMachine):
 
     def cancel(self, job_id: uuid.UUID) -> None:
         job = self.jobs[job_id]
-        with self.sessions.begin() as session:
-            _, closing = endings.cancel(session, self.client, self.caller, job_id, 60)
-        assert (closing is None) == (job.status in TERMINAL)
-        if closing:
+        _, closings = endings.cancel(self.sessions, self.client, self.caller, job_id, 60)
+        assert (closings == []) == (job.status in TERMINAL)
+        if closings:
             job.end(Status.CANCELLED)
+            self.families_go_on()
 
     def retry(self, job_id: uuid.UUID) -> None:
         job = self.jobs[job_id]
@@ -249,6 +283,8 @@ class Lives(RuleBasedStateMachine):
                     job.end(Status.EXPIRED)
                 elif job.overdue(self.now):
                     job.end(Status.FAILED)
+        self.families_go_on()
+        for job in self.jobs.values():
             if job.status == Status.SCHEDULED and job.due_at is not None and job.due_at <= self.now:
                 job.status = Status.QUEUED
             if job.status == Status.QUEUED and alive:
@@ -280,7 +316,10 @@ class Lives(RuleBasedStateMachine):
 
 
 def test_lives_of_jobs_agree_with_the_model(sessions: Sessions, client: redis.Redis, caller: Caller) -> None:
-    """One end each, one usage row each, every attempt told, and only the newest may write."""
+    """One end each, one row of the ledger each, every attempt told, and only the newest may write.
+
+    A parent waits for as long as it has a child, goes on once, and takes its children along when it ends.
+    """
     run_state_machine_as_test(
         lambda: Lives(sessions, client, caller),
         settings=settings(

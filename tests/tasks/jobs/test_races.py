@@ -44,8 +44,7 @@ class Race:
         return True
 
     def cancel(self, job_id: uuid.UUID) -> bool:
-        with self.sessions.begin() as session:
-            return endings.cancel(session, self.client, self.caller, job_id, 60)[1] is not None
+        return endings.cancel(self.sessions, self.client, self.caller, job_id, 60)[1] != []
 
     def end_all(self, how: str, order: list[uuid.UUID]) -> None:
         for job_id in order:

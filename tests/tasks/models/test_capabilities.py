@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tasks import errors
-from tasks.doors import submitting
+from db.session import Sessions
+from tasks import errors, kinds
+from tasks.keys import Caller
 from tasks.models import capabilities
 from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
@@ -22,17 +23,20 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Model]:
 
 @pytest.mark.parametrize(("params", "name"), [({"stop": ["x"]}, "stop"), ({"temperature": 0, "seed": 0}, "seed")])
 def test_parameter_that_the_model_cannot_heed_is_refused_by_name(
-    plain: Mapping[str, Model], params: dict[str, Any], name: str
+    sessions: Sessions, caller: Caller, plain: Mapping[str, Model], params: dict[str, Any], name: str
 ) -> None:
     """Never ignored."""
-    with pytest.raises(errors.InvalidField) as refused:
-        submitting.plan(plain, tables.submission(type="generate", model="m", params=params))
+    with sessions.begin() as session, pytest.raises(errors.InvalidField) as refused:
+        kinds.plan(session, plain, caller, tables.submission(model="m", params=params))
     assert refused.value.field == f"params.{name}"
 
 
 @pytest.mark.parametrize("params", [{}, {"temperature": 1}, {"stop": []}, {"seed": None}])
-def test_what_is_not_asked_for_is_not_missed(plain: Mapping[str, Model], params: dict[str, Any]) -> None:
-    submitting.plan(plain, tables.submission(type="generate", model="m", params=params))
+def test_what_is_not_asked_for_is_not_missed(
+    sessions: Sessions, caller: Caller, plain: Mapping[str, Model], params: dict[str, Any]
+) -> None:
+    with sessions.begin() as session:
+        assert kinds.plan(session, plain, caller, tables.submission(model="m", params=params)).model == "m"
 
 
 def test_model_that_embeds_does_nothing_else_and_no_other_embeds() -> None:

@@ -366,12 +366,10 @@ def test_cancel_ends_a_job_once_whatever_its_state(sessions: Sessions, caller: C
     writer.open(entries.spoken("hi"))
     for job_id, spent in ((waiting, (0, 0)), (active, (4, 1))):
         for repeated in (False, True):
-            with sessions.begin() as session:
-                record, closing = endings.cancel(session, client, caller, job_id, 60)
+            record, closings = endings.cancel(sessions, client, caller, job_id, 60)
             assert record.status == "cancelled"
-            assert (closing is None) is repeated
-            if closing:
-                endings.announce(client, closing, 60)
+            assert (closings == []) is repeated
+            endings.announce(client, closings, 60)
         assert tables.usage_rows(sessions, job_id) == [spent]
         assert entries.told(stream.read(client, job_id))[-1] == "cancelled"
     assert writer.append([Entry(3, entries.said("!"), (6,))]) is stream.AppendResult.FENCED

@@ -11,6 +11,7 @@ import redis
 from sqlalchemy import inspect
 
 from db import webhooks as rows
+from db.jobs import Job
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.jobs import attempts, endings
@@ -22,7 +23,7 @@ from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
 from tasks.sweep.sweeper import Sweeper
 from tasks.webhooks import deliveries, endpoints
-from tasks.webhooks.deliveries import Answer, Shown, Status
+from tasks.webhooks.deliveries import Answer, DeliveryView, Status
 from tests import hooks, tables
 
 BAD = Answer(500)
@@ -44,23 +45,21 @@ def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
 
 def cancel_waiting(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = tables.submit(sessions, caller).id
-    with sessions.begin() as session:
-        endings.cancel(session, client, caller, job_id, 60)
+    endings.cancel(sessions, client, caller, job_id, 60)
     return job_id
 
 
 def cancel_running(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = hooks.begin(sessions, caller)
     for _ in range(2):
-        with sessions.begin() as session:
-            endings.cancel(session, client, caller, job_id, 60)
+        endings.cancel(sessions, client, caller, job_id, 60)
     return job_id
 
 
 def expire(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = tables.submit(sessions, caller).id
     with sessions.begin() as session:
-        endings.close(session, client, job_id, JobStatus.EXPIRED, None, 60)
+        endings.end_waiting(session, JobStatus.EXPIRED, None, Job.id == job_id)
     return job_id
 
 
@@ -127,7 +126,7 @@ def test_nobody_is_told_of_anothers_job(sessions: Sessions, caller: Caller) -> N
 def test_large_result_is_a_link(sessions: Sessions, caller: Caller) -> None:
     """Receivers are spared what they may not want; the job has it."""
     hooks.endpoint(sessions, caller)
-    job_id = hooks.end(sessions, caller, {"text": "x" * deliveries.MAX_JOB_BYTES})
+    job_id = hooks.end(sessions, caller, {"text": "x" * deliveries.MAX_BYTES})
     [parcel] = hooks.take(sessions)
     assert f'"result":{{"link":"/v1/jobs/{ids.show(job_id)}"}}' in parcel.payload
     assert len(parcel.payload) < 2000
@@ -139,7 +138,7 @@ def test_large_metadata_leaves_a_thin_message(sessions: Sessions, caller: Caller
     metadata = {f"{n}{'k' * 60}": "\N{ROLLING ON THE FLOOR LAUGHING}" * 512 for n in range(16)}
     job_id = hooks.end(sessions, caller, metadata=metadata)
     [parcel] = hooks.take(sessions)
-    assert len(parcel.payload) < deliveries.MAX_JOB_BYTES
+    assert len(parcel.payload) < deliveries.MAX_BYTES
     said = json.loads(parcel.payload)["data"]
     assert (said["id"], said["status"]) == (ids.show(job_id), "succeeded")
     assert said["links"]["self"] == f"/v1/jobs/{ids.show(job_id)}"
@@ -364,7 +363,7 @@ def disabled(sessions: Sessions, caller: Caller, endpoint_id: uuid.UUID) -> bool
         return endpoints.get(session, caller, endpoint_id).disabled
 
 
-def redeliver(sessions: Sessions, caller: Caller, delivery_id: uuid.UUID) -> Shown:
+def redeliver(sessions: Sessions, caller: Caller, delivery_id: uuid.UUID) -> DeliveryView:
     with sessions.begin() as session:
         return deliveries.redeliver(session, caller, delivery_id)
 

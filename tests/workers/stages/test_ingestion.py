@@ -129,8 +129,7 @@ def test_cancelled_ingest_is_charged_for_what_it_stored(
     with pytest.raises(SystemExit):
         run.run(make_worker("embedder", Meddled(die_at(3))), job_id)
     spent = tables.column(sessions, job_id, "prompt_tokens")
-    with sessions.begin() as session:
-        record, _ = endings.cancel(session, make_worker().client, caller, job_id, 60)
+    record, _ = endings.cancel(sessions, make_worker().client, caller, job_id, 60)
     assert record.usage == {"prompt_tokens": spent, "completion_tokens": 0}
 
 

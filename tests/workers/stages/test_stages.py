@@ -122,8 +122,7 @@ def test_embedding_stops_when_it_is_told_to(
     if drained:
         worker.release_all()
     else:
-        with sessions.begin() as session:
-            endings.cancel(session, worker.client, caller, job_id, 60)
+        endings.cancel(sessions, worker.client, caller, job_id, 60)
         worker.stop(job_id, Stop.ENDED)
     thread.join(10)
     assert not thread.is_alive()

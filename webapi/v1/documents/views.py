@@ -6,12 +6,14 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from tasks.documents import ingest, library
+from tasks import kinds
+from tasks.documents import library
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Document
 from tasks.doors import idempotency
-from tasks.jobs.requests import Plan
+from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobObject
+from tasks.kinds.ingest import Ingest
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -51,23 +53,20 @@ def bring(headers: dict[str, str]) -> Response:
     with brought(request) as (given, new):
         about = {name: value for name, value in given.items() if name != "documents"}
         wanted = wanted_once(headers, "documents", about, [_digest(document) for document in new])
-        return accept(wanted, lambda session: _ingest(session, given, new))
+        return accept(wanted, lambda session: _plan(session, given, new))
 
 
-def _ingest(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Plan:
-    return ingest.ingest(
-        session,
-        service.current().catalog,
-        auth.caller(),
-        given["collection"],
-        given.get("model"),
-        new,
-        given.get("lane", "interactive"),
-        given.get("priority", 5),
-        {},
-        timing_of(given),
-        named_webhook(session, given),
+def _plan(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Plan:
+    asked = Submission(
+        type="ingest",
+        model=given.get("model"),
+        request=Ingest(given["collection"], tuple(new)),
+        lane=given.get("lane", "interactive"),
+        priority=given.get("priority", 5),
+        timing=timing_of(given),
+        webhook=named_webhook(session, given),
     )
+    return kinds.plan(session, service.current().catalog, auth.caller(), asked)
 
 
 @blueprint.route("/v1/documents", methods=["GET"])

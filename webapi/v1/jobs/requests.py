@@ -8,7 +8,8 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from db.jobs import LANES
-from tasks.jobs import stages, view
+from tasks import kinds
+from tasks.jobs import view
 from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs.conversation import Conversation
@@ -146,7 +147,7 @@ KINDS: dict[str, ma.Schema] = {
     "generate": GenerateRequest(),
     "chat": ChatRequest(),
     "embed": EmbedRequest(),
-    stages.RAG: RagRequest(),
+    "rag": RagRequest(),
 }
 
 _REFERENCES = {name: f"#/components/schemas/{type(kind).__name__}" for name, kind in KINDS.items()}
@@ -180,7 +181,7 @@ _NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters 
 class JobsQuery(PageQuery):
     after = JOB.field(AFTER, attribute="before")
     status = fields.String(validate=validate.OneOf(view.STATUSES))
-    type = fields.String(validate=validate.OneOf(stages.JOB_TYPES))
+    type = fields.String(validate=validate.OneOf(tuple(kinds.KINDS)))
     model = fields.String(validate=_NAME)
     since = fields.AwareDateTime(
         format="iso", default_timezone=dt.UTC, metadata={"description": "Created at this time (ISO 8601) or later."}

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import orjson
 from flask import Response
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
-from db import vectors
-from tasks.documents import questions
-from tasks.doors import retrying, submitting
-from tasks.jobs import attempts, jobs, stages
-from tasks.jobs.requests import Plan, Submission
+from tasks import kinds
+from tasks.doors import retrying
+from tasks.jobs import attempts, jobs
+from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.jobs.view import JobObject, JobView
 from tasks.queues import places
 from webapi import auth, presence, service
@@ -50,10 +48,8 @@ def submit(given: dict[str, Any], headers: dict[str, str]) -> Response:
 
 
 def _plan(session: Session, given: dict[str, Any]) -> Plan:
-    models, asked = service.current().catalog, _submission(given, named_webhook(session, given))
-    if asked.type == stages.RAG:
-        return questions.plan(session, models, auth.caller(), asked)
-    return submitting.plan(models, asked)
+    asked = _submission(given, named_webhook(session, given))
+    return kinds.plan(session, service.current().catalog, auth.caller(), asked)
 
 
 @blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[JOB.in_path])
@@ -134,25 +130,26 @@ def _shown(found: JobView, encoding_format: str) -> Response:
     """The job whole, with its attempts, and the vectors that lists and events only link to."""
     with service.current().sessions.begin() as session:
         shown: answers.JobInFull = {**found.as_json(), "attempts": attempts.shown(session, found.id)}
-        if found.type != stages.EMBED or found.result is None:
-            return reply(shown)
-        rows = vectors.load(session, found.id)
-    embeddings = rows if encoding_format == "float" else _base64(rows)
-    shown["result"] = {"embeddings": embeddings, "dimensions": rows.shape[1]}
+        whole = kinds.KINDS[found.type].whole(session, found)
+    if whole is None or whole is found.result:
+        return reply(shown)
+    shown["result"] = {name: _encoded(value, encoding_format) for name, value in whole.items()}
     # The vectors' own precision in a few digits, and a tenth of the time.
     return Response(orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY), mimetype="application/json")
 
 
-def _base64(rows: NDArray[np.float32]) -> list[str]:
-    return [base64.b64encode(row.tobytes()).decode() for row in rows]
+def _encoded(value: Any, encoding_format: str) -> Any:
+    """Rows of numbers as their reader wants them; anything else as it is."""
+    if not isinstance(value, np.ndarray) or encoding_format == "float":
+        return value
+    return [base64.b64encode(row.tobytes()).decode() for row in value]
 
 
-def _submission(given: dict[str, Any], webhook: dict[str, Any] | None) -> Submission:
+def _submission(given: dict[str, Any], webhook: dict[str, Any] | None) -> Submission[Request]:
     return Submission(
         type=given["type"],
         model=given.get("model"),
-        input=given["input"],
-        params=given.get("params", {}),
+        request=kinds.KINDS[given["type"]].parse(Stored(given["input"], given.get("params", {}))),
         lane=given.get("lane", "interactive"),
         priority=given.get("priority", 5),
         metadata=given.get("metadata", {}),

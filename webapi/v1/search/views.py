@@ -6,14 +6,14 @@ import numpy as np
 from flask import Response
 from numpy.typing import NDArray
 
-from db import vectors, workers
-from tasks import errors
+from db import workers
+from tasks import errors, kinds
 from tasks.documents import ranking
 from tasks.documents.ranking import SearchTarget
-from tasks.doors import submitting
-from tasks.jobs import stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
+from tasks.kinds import embed
+from tasks.kinds.embed import Embedding
 from tasks.models import choosing
 from tasks.models.catalog import Model
 from webapi import auth, presence, service
@@ -80,30 +80,21 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     serving = service.current()
     serving.end_turn()
     with serving.searches.held(auth.caller().tenant_id):
-        asked = _submission(model, query)
+        asked = Submission("embed", model.name, Embedding((query,)), metadata={"for": "search"})
         try:
             ended = serving.desk.answer(
-                auth.caller(), lambda _: submitting.plan(serving.catalog, asked), WAIT_S, presence.has_left
+                auth.caller(),
+                lambda session: kinds.plan(session, {model.name: model}, auth.caller(), asked),
+                WAIT_S,
+                presence.has_left,
             )
         except errors.NotInTime as error:
             told = f"{model.name} didn't embed the query within {WAIT_S:g} seconds; try again"
             raise errors.Unavailable(told) from error
     if ended.status == Status.SUCCEEDED:
         with serving.sessions.begin() as session:
-            return np.array(vectors.load(session, ended.id)[0])
+            return np.array(embed.vectors(session, ended.id)[0])
     why = ended.error or {"code": ended.status, "message": "the job that embeds the query was cancelled"}
     if why["code"] == errors.ContextLengthExceeded.code:
         raise errors.PromptTooLong("query", why["message"])
     raise errors.Unavailable(f"the query couldn't be embedded: {why['message']}")
-
-
-def _submission(model: Model, query: str) -> Submission:
-    return Submission(
-        type=stages.EMBED,
-        model=model.name,
-        input={"texts": [query]},
-        params={},
-        lane="interactive",
-        priority=5,
-        metadata={"for": "search"},
-    )

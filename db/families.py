@@ -1,0 +1,68 @@
+"""Families: parents, and the children they wait for. Counts are queries, never counters."""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from db.jobs import Job, JobInput
+
+
+def add(session: Session, children: Sequence[Mapping[str, Any]], inputs: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
+    """Writes children down, given by their columns, and by their ids what they were asked.
+
+    Where a place of the parent's is taken, its child stays.
+    """
+    children_only = Job.parent_id.is_not(None)
+    statement = insert(Job).on_conflict_do_nothing(index_elements=["parent_id", "place"], index_where=children_only)
+    added = session.scalars(statement.returning(Job.id), children, execution_options={"render_nulls": True}).all()
+    if added:
+        session.execute(insert(JobInput), [{"job_id": job_id, **inputs[job_id]} for job_id in added])
+
+
+def lock(session: Session, parent_ids: Collection[uuid.UUID]) -> None:
+    """Locks these parents: to move one, or to end a child of one, others wait for the end of this transaction."""
+    parents = select(Job.id).where(Job.id.in_(parent_ids)).order_by(Job.id)
+    session.execute(parents.with_for_update(key_share=True))
+
+
+def no_child_left() -> ColumnElement[bool]:
+    """The condition that all children of a job have ended."""
+    child = aliased(Job)
+    return not_(exists().where(child.parent_id == Job.id, child.finished_at.is_(None)).correlate(Job))
+
+
+def ready(session: Session, limit: int) -> Sequence[uuid.UUID]:
+    """Parents, at most `limit`, that wait while no child is unfinished; locked, but for those that others hold."""
+    waiting = select(Job.id).where(Job.status == "waiting", no_child_left()).limit(limit)
+    return session.scalars(waiting.with_for_update(skip_locked=True, key_share=True)).all()
+
+
+def is_unfinished_child(parent_ids: Collection[uuid.UUID]) -> ColumnElement[bool]:
+    """The condition that a job is a child of one of these and hasn't ended."""
+    return and_(Job.parent_id.in_(parent_ids), Job.finished_at.is_(None))
+
+
+def bereft(session: Session, limit: int) -> Sequence[uuid.UUID]:
+    """Parents, at most `limit`, that have ended or are gone before all their children had ended.
+
+    An index probe for each parent with unfinished children, however many those are.
+    """
+    unfinished = and_(Job.parent_id.is_not(None), Job.finished_at.is_(None))
+    probe = select(Job.parent_id).where(unfinished).order_by(Job.parent_id).limit(1)
+    steps = select(probe.scalar_subquery().label("parent_id")).cte("steps", recursive=True)
+    following = probe.where(Job.parent_id > steps.c.parent_id).scalar_subquery()
+    steps = steps.union_all(select(following).where(steps.c.parent_id.is_not(None)))
+    parent = aliased(Job)
+    query = select(steps.c.parent_id).outerjoin(parent, parent.id == steps.c.parent_id)
+    over = or_(parent.id.is_(None), parent.finished_at.is_not(None))
+    return session.scalars(query.where(steps.c.parent_id.is_not(None), over).limit(limit)).all()
+
+
+def counts(session: Session, parent_id: uuid.UUID) -> dict[str, int]:
+    """How many of a job's children are in each status."""
+    query = select(Job.status, func.count()).where(Job.parent_id == parent_id).group_by(Job.status)
+    return {status: int(number) for status, number in session.execute(query)}

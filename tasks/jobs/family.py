@@ -1,0 +1,78 @@
+"""Parents and children: a job made of other jobs, which goes on when the last of them has ended.
+
+A parent's stage adopts children and ends with `Onward(wait_for_children=True)`: the job waits, held by no worker.
+Two things must not happen: that nobody moves it on, and that two do. Whoever ends a child, and the stage that begins
+to wait, locks the parent's row first, and looks for unfinished children afterwards, in a statement of its own. So of
+two that end the last two children at once, the later one sees that the other has ended. Moving a parent on takes it
+out of `waiting`, which can be done once. Should it be missed all the same, the sweep looks again.
+
+Who ends a child locks its parent, but never the other way round: whoever ends a parent ends the children in other
+transactions. Until they have ended, nobody can claim them.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from db import families
+from db.jobs import Job
+from tasks.jobs import fence, jobs, lifecycle
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child to be written down: its plan, its place among its parent's children, and the client's name for it.
+
+    Of the plan's times only `deadline_s` counts, and its lane is the parent's.
+    """
+
+    plan: Plan
+    place: int
+    label: str | None = None
+
+
+def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequence[Child]) -> set[str]:
+    """Writes down children of the job that this attempt runs. After the commit: a refill for the queues it returns.
+
+    They are the tenant's whose job it is, and have its key, request and lane. A place that has its child keeps it: an
+    attempt that begins again adopts nobody twice. Raises `Fenced`.
+    """
+    fence.guard(session, parent_id, attempt)
+    parent = session.get_one(Job, parent_id)
+    inherited = {
+        "parent_id": parent.id,
+        "tenant_id": parent.tenant_id,
+        "key_id": parent.key_id,
+        "request_id": parent.request_id,
+        "lane": parent.lane,
+        "status": Status.QUEUED,
+    }
+    rows, inputs = [], {}
+    for child in children:
+        request = child.plan.asked.request.to_json()
+        row = jobs.planned(child.plan, request) | inherited | {"place": child.place, "label": child.label}
+        rows.append(row)
+        inputs[row["id"]] = {"input": dict(request.input), "params": dict(request.params)}
+    families.add(session, rows, inputs)
+    return {child.plan.queue for child in children}
+
+
+def move_on(session: Session, parent_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Queues those of these parents that wait while no child of theirs is unfinished. Returns their queues, by id.
+
+    Idempotent. After the commit: a refill for the queues.
+    """
+    if not parent_ids:
+        return {}
+    families.lock(session, parent_ids)
+    waits = (Job.id.in_(parent_ids), Job.status == Status.WAITING, families.no_child_left())
+    return {parent.id: parent.queue for parent in lifecycle.move(session, Status.QUEUED, *waits)}
+
+
+def resume(session: Session, limit: int) -> set[str]:
+    """Moves on parents, at most `limit`, that their last child's end left waiting. Then: refill the queues returned."""
+    return set(move_on(session, families.ready(session, limit)).values())

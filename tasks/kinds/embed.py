@@ -1,0 +1,59 @@
+"""`embed`: a vector of length 1 for each of some texts."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from db import vectors as vectors_table
+from tasks.jobs import stages
+from tasks.jobs.requests import Plan, Stored, Submission
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+from tasks.kinds.kind import Kind
+from tasks.models import choosing
+from tasks.models.catalog import Catalog
+
+_FEW_TEXTS = 16  # one batch of an engine's
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Texts to embed, in order."""
+
+    texts: tuple[str, ...]
+
+    def to_json(self) -> Stored:
+        return Stored({"texts": list(self.texts)}, {})
+
+
+class EmbedKind(Kind[Embedding]):
+    name = "embed"
+    serves = "embed"
+
+    def parse(self, stored: Stored) -> Embedding:
+        return Embedding(tuple(stored.input["texts"]))
+
+    def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Embedding]) -> Plan:
+        del session, caller
+        model, texts = choosing.model_for(models, self.serves, asked.model), asked.request.texts
+        for number, text in enumerate(texts):
+            choosing.refuse_what_cannot_fit(model, f"input.texts.{number}", text)
+        stage = stages.EMBED if len(texts) <= _FEW_TEXTS else stages.EMBED_MANY
+        return Plan(asked, stage, model.name, model.name)
+
+    def whole(self, session: Session, job: JobView) -> Mapping[str, Any] | None:
+        """The vectors themselves, (n, d); nothing before they are there."""
+        if job.result is None:
+            return None
+        rows = vectors(session, job.id)
+        return {"embeddings": rows, "dimensions": rows.shape[1]}
+
+
+def vectors(session: Session, job_id: uuid.UUID) -> NDArray[np.float32]:
+    """The vectors that a job has made, (n, d), of float32."""
+    return vectors_table.load(session, job_id)

@@ -1,0 +1,45 @@
+"""`generate`: a prompt continued as it stands, without a chat template."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tasks.jobs import stages
+from tasks.jobs.requests import Plan, Stored, Submission
+from tasks.keys import Caller
+from tasks.kinds import generation
+from tasks.kinds.generation import Answer, Generation
+from tasks.kinds.kind import Answering, Composed, Measure
+from tasks.models import choosing
+from tasks.models.catalog import Catalog, Model
+
+
+class GenerateKind(Answering[Generation]):
+    name = "generate"
+    serves = "generate"
+
+    def parse(self, stored: Stored) -> Generation:
+        return generation.from_json(stored)
+
+    def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Generation]) -> Plan:
+        del session, caller
+        model = choosing.model_for(models, self.serves, asked.model)
+        _refuse_what_cannot_fit(model, asked.request)
+        choosing.refuse_what_it_lacks(model, asked.request.given())
+        return Plan(asked, stages.GENERATE, model.name, model.name)
+
+    def compose(self, request: Generation, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
+        del stage_input, context, measure
+        return Composed(request)
+
+    def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        return {"text": answers[0].text, "finish_reason": answers[0].finish_reason}
+
+
+def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:
+    """Raises `PromptTooLong` for what is too long, whatever the model's vocabulary."""
+    if asked.prompt is not None:
+        choosing.refuse_what_cannot_fit(model, "input.prompt", asked.prompt)
+    if asked.turns is not None:
+        choosing.refuse_what_cannot_fit(model, "input.messages", *(turn.text for turn in asked.turns))

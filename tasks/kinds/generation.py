@@ -1,0 +1,191 @@
+"""A request for text, whichever dialect it came in: a conversation, or a prompt to be continued."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.jobs.requests import Stored
+from tasks.kinds import sampling
+from tasks.kinds.sampling import DEFAULTS, Sampling
+from tasks.models.engine import Params
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A part of a turn that is text."""
+
+    text: str
+
+
+Part = Text  # images and sounds will be others
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants called; `arguments` is JSON as the model wrote it, which may be none."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may want called; `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the answer must be: JSON of this schema, or any JSON object where `schema` is None."""
+
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side says in a conversation. `tool_call_id` names the call that a tool's turn answers."""
+
+    role: str
+    parts: tuple[Part, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part.text for part in self.parts)
+
+    def message(self) -> dict[str, Any]:
+        """The turn as chat templates read it."""
+        return {"role": self.role, "content": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What is to be answered, and how. Exactly one of `turns`, `prompt` and `prompt_ids` is given.
+
+    None, or nothing, is left to the defaults: `max_tokens` to the room that the context has, `seed` to chance.
+    `tool_choice` is `auto`, `none`, `required` or a tool's name; `logprobs` how many likeliest tokens are told beside
+    each; `logit_bias` is by token id; `choices` how many answers are wanted.
+    """
+
+    turns: tuple[Turn, ...] | None = None
+    prompt: str | None = None
+    prompt_ids: tuple[int, ...] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    max_tokens: int | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    shape: Shape | None = None
+    logprobs: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    choices: int = 1
+
+    def params(self, seed: int, room: int) -> Params:
+        """How an engine samples the answer, of which the context holds at most `room` tokens."""
+        drawn: dict[str, Any] = {**DEFAULTS, **self.sampling.to_json()}
+        most = room if self.max_tokens is None else min(self.max_tokens, room)
+        return Params(max_tokens=most, stop=self.stop, seed=seed, **drawn)
+
+    def given(self) -> list[str]:
+        """The paths of all that is given, as a client of `/v1/jobs` writes them."""
+        stored = self.to_json()
+        return [f"input.{name}" for name in stored.input] + [f"params.{name}" for name in stored.params]
+
+    def to_json(self) -> Stored:
+        """The request as it is stored; what isn't given isn't there."""
+        return Stored(input=_known(_input(self)), params=_known(_params(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer to a generation: its text, why it ended, and the passages it was made from, if it was."""
+
+    text: str
+    finish_reason: str
+    passages: list[dict[str, Any]] = field(default_factory=list)
+
+
+def from_json(stored: Stored) -> Generation:
+    """The request that was stored, by this version or by an earlier one."""
+    given, params = stored.input, stored.params
+    return Generation(
+        turns=tuple(map(_turn, given["messages"])) if "messages" in given else None,
+        prompt=given.get("prompt"),
+        prompt_ids=tuple(given["prompt_ids"]) if "prompt_ids" in given else None,
+        sampling=sampling.from_json(params),
+        stop=tuple(params.get("stop", ())),
+        seed=params.get("seed"),
+        max_tokens=params.get("max_tokens"),
+        tools=tuple(Tool(**tool) for tool in given.get("tools", ())),
+        tool_choice=given.get("tool_choice"),
+        shape=Shape(params["shape"]["schema"]) if "shape" in params else None,
+        logprobs=params.get("logprobs"),
+        logit_bias={int(token): bias for token, bias in params.get("logit_bias", {}).items()},
+        choices=params.get("choices", 1),
+    )
+
+
+def _input(asked: Generation) -> dict[str, Any]:
+    return {
+        "messages": None if asked.turns is None else [_message(turn) for turn in asked.turns],
+        "prompt": asked.prompt,
+        "prompt_ids": None if asked.prompt_ids is None else list(asked.prompt_ids),
+        "tools": [_tool(tool) for tool in asked.tools] or None,
+        "tool_choice": asked.tool_choice,
+    }
+
+
+def _params(asked: Generation) -> dict[str, Any]:
+    return {
+        **asked.sampling.to_json(),
+        "stop": list(asked.stop) or None,
+        "seed": asked.seed,
+        "max_tokens": asked.max_tokens,
+        "shape": None if asked.shape is None else {"schema": asked.shape.schema},
+        "logprobs": asked.logprobs,
+        "logit_bias": {str(token): bias for token, bias in asked.logit_bias.items()} or None,
+        "choices": None if asked.choices == 1 else asked.choices,
+    }
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    """A turn of one text, as most are, is stored as that text; one of several parts as a list."""
+    content: Any = [{"type": "text", "text": part.text} for part in turn.parts]
+    if len(turn.parts) == 1:
+        content = turn.parts[0].text
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in turn.tool_calls]
+    return {
+        "role": turn.role,
+        "content": content,
+        **_known({"tool_calls": calls or None, "tool_call_id": turn.tool_call_id}),
+    }
+
+
+def _turn(stored: Mapping[str, Any]) -> Turn:
+    return Turn(
+        role=stored["role"],
+        parts=tuple(_parts(stored["content"])),
+        tool_calls=tuple(ToolCall(**call) for call in stored.get("tool_calls", ())),
+        tool_call_id=stored.get("tool_call_id"),
+    )
+
+
+def _parts(content: str | Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+    if isinstance(content, str):
+        yield Text(content)
+    else:
+        yield from (Text(part["text"]) for part in content)
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}

@@ -1,0 +1,68 @@
+"""What every kind of job says of itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from db.jobs import Job
+from tasks.documents.questions import Passage
+from tasks.jobs.requests import Plan, Request, Stored, Submission
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+from tasks.kinds.generation import Answer, Generation
+from tasks.models.catalog import Catalog
+
+R = TypeVar("R", bound=Request)
+
+Measure = Callable[[Generation], int]  # the tokens that the model reads for it
+
+
+class Kind(ABC, Generic[R]):
+    """A kind of job, with a request of its own type."""
+
+    name: ClassVar[str]
+    serves: ClassVar[str | None] = None  # what its model must be able to serve; None where it needs no model
+
+    @abstractmethod
+    def parse(self, stored: Stored) -> R:
+        """The typed request that is stored, by this version or by an earlier one. `POST /v1/jobs` has its shape too."""
+
+    @abstractmethod
+    def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[R]) -> Plan:
+        """The job's first stage, its queue and its model. Raises `ModelUnknown`, `PromptTooLong`, `InvalidField`."""
+
+    def again(self, session: Session, models: Catalog, caller: Caller, asked: Submission[R], old: Job) -> Plan:
+        """The plan of a retry of a job that has ended. Raises `Conflict` where nothing is left of it to do."""
+        del old
+        return self.plan(session, models, caller, asked)
+
+    def whole(self, session: Session, job: JobView) -> Mapping[str, Any] | None:
+        """The job's result with all that belongs to it, of which lists and events only have a summary."""
+        del session
+        return job.result
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What is put to the model, and the passages in it where it was made from some."""
+
+    generation: Generation
+    passages: list[Passage] | None = None
+
+
+class Answering(Kind[R]):
+    """A kind whose last stage has a model write the answer."""
+
+    @abstractmethod
+    def compose(self, request: R, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
+        """What is put to a model of so many tokens' context: equal for every attempt.
+
+        `stage_input` is what an earlier stage left. Raises what `measure` raises, and `ContextLengthExceeded`.
+        """
+
+    @abstractmethod
+    def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The job's result, as clients are shown it."""

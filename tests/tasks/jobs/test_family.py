@@ -1,0 +1,257 @@
+"""Parents and children: adopted, waited for, ended with their parent; and the parent goes on exactly once."""
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from db import families
+from db.session import Sessions
+from tasks import errors
+from tasks.jobs import attempts, endings, family, jobs, stages
+from tasks.jobs.family import Child
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.requests import Plan
+from tasks.jobs.settlement import Closing
+from tasks.keys import Caller
+from tasks.limits.spent import Spent
+from tasks.queues import window
+from tasks.streams import stream
+from tasks.streams.transcript import Transcript
+from tests import hooks, tables
+from tests.support.waiting import until
+from tests.tasks.sweep.sweeping import Post, made, sweep
+
+ENDS = ("succeeded", "failed", "cancelled", "cancelled unstarted")
+
+
+def plan(place: int) -> Child:
+    asked = tables.submission(input={"prompt": f"line {place}"}, lane="batch")
+    return Child(Plan(asked, stages.GENERATE, "alpha", "alpha"), place, f"line-{place}")
+
+
+def adopt(sessions: Sessions, parent_id: uuid.UUID, *places: int, attempt: int = 1) -> list[uuid.UUID]:
+    """The parent's children, in the order of their places."""
+    with sessions.begin() as session:
+        assert family.adopt(session, parent_id, attempt, [plan(place) for place in places]) == {"alpha"}
+    with sessions() as session:
+        found = text("SELECT id FROM jobs WHERE parent_id = :id ORDER BY place")
+        return list(session.scalars(found, {"id": parent_id}))
+
+
+def wait(sessions: Sessions, parent_id: uuid.UUID) -> str:
+    """Where the parent is once its attempt has ended in waiting for its children."""
+    with sessions.begin() as session:
+        onward = Onward(stages.GENERATE, "beta", wait_for_children=True)
+        assert attempts.advance(session, parent_id, 1, Transcript(), onward)
+    return str(tables.column(sessions, parent_id, "status"))
+
+
+def start(sessions: Sessions, *job_ids: uuid.UUID) -> None:
+    for job_id in job_ids:
+        tables.dispatch(sessions, job_id)
+        assert tables.claim(sessions, job_id)
+
+
+def finish(sessions: Sessions, job_id: uuid.UUID, status: Status = Status.SUCCEEDED) -> Closing:
+    error = ("engine_refused", "no") if status == Status.FAILED else None
+    with sessions.begin() as session:
+        return attempts.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
+
+
+def somebody_waits_for_a_lock(sessions: Sessions) -> bool:
+    with sessions() as session:
+        return bool(session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")))
+
+
+def statuses(sessions: Sessions, *job_ids: uuid.UUID) -> list[str]:
+    return [tables.column(sessions, job_id, "status") for job_id in job_ids]
+
+
+@pytest.fixture
+def parent_id(sessions: Sessions, caller: Caller) -> uuid.UUID:
+    """A job that runs."""
+    return hooks.begin(sessions, caller)
+
+
+def test_child_is_its_parents_tenants_and_nobody_lists_it(
+    sessions: Sessions, caller: Caller, parent_id: uuid.UUID
+) -> None:
+    """It has the parent's key, request and lane; it can be looked at by its id, and its end is told to no webhook."""
+    hooks.endpoint(sessions, caller)
+    [child_id, _] = adopt(sessions, parent_id, 0, 1)
+    inherited = "SELECT tenant_id, key_id, request_id, lane FROM jobs WHERE id = :id"
+    with sessions() as session:
+        rows = [session.execute(text(inherited), {"id": job_id}).one() for job_id in (parent_id, child_id)]
+        listed, more = jobs.page(session, caller, limit=10)
+        shown = jobs.get(session, caller, child_id)
+        assert families.counts(session, parent_id) == {"queued": 2}
+    assert rows[0] == rows[1]
+    assert ([job.id for job in listed], more) == ([parent_id], False)
+    assert shown.lane == "interactive"
+    assert [tables.column(sessions, child_id, name) for name in ("place", "label")] == [0, "line-0"]
+    start(sessions, child_id)
+    assert finish(sessions, child_id).view.status == "succeeded"
+    assert hooks.listed(sessions, caller) == []
+
+
+def test_attempt_that_begins_again_adopts_nobody_twice(sessions: Sessions, parent_id: uuid.UUID) -> None:
+    """Each place has one child. An attempt that is over adopts nobody."""
+    first = adopt(sessions, parent_id, 0, 1)
+    assert adopt(sessions, parent_id, 0, 1, 2)[:2] == first
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM job_inputs WHERE input::text LIKE '%line%'")) == 3
+    with pytest.raises(errors.Fenced):
+        adopt(sessions, parent_id, 3, attempt=7)
+
+
+def test_last_childs_end_moves_the_parent_on(sessions: Sessions, parent_id: uuid.UUID) -> None:
+    """However it ends, and not the one before; to whoever asks the parent runs meanwhile."""
+    first, last = adopt(sessions, parent_id, 0, 1)
+    start(sessions, first, last)
+    assert wait(sessions, parent_id) == "waiting"
+    assert finish(sessions, first).wakes is None
+    assert statuses(sessions, parent_id) == ["waiting"]
+    assert finish(sessions, last, Status.FAILED).wakes == "beta"
+    assert statuses(sessions, parent_id) == ["queued"]
+    tables.dispatch(sessions, parent_id)
+    assert tables.claim(sessions, parent_id, queue="beta")
+
+
+@pytest.mark.parametrize("places", [(), (0,)])
+def test_parent_whose_children_have_ended_does_not_wait(
+    sessions: Sessions, parent_id: uuid.UUID, places: tuple[int, ...]
+) -> None:
+    """It goes on at once, as one does that has none."""
+    for child_id in adopt(sessions, parent_id, *places) if places else ():
+        start(sessions, child_id)
+        finish(sessions, child_id)
+    assert wait(sessions, parent_id) == "queued"
+
+
+@pytest.mark.parametrize("other", ["child", "parent"])
+def test_two_at_once_see_each_other(sessions: Sessions, parent_id: uuid.UUID, other: str) -> None:
+    """A child ends while another does, or while its parent begins to wait: the later of both moves the parent on."""
+    first, last = adopt(sessions, parent_id, 0, 1)
+    start(sessions, first, last)
+    if other == "child":
+        wait(sessions, parent_id)
+    else:
+        finish(sessions, last)
+    act: Callable[[], Any] = lambda: finish(sessions, last) if other == "child" else wait(sessions, parent_id)  # noqa: E731
+    beside = threading.Thread(target=act)
+    with sessions.begin() as session:
+        attempts.finish(session, first, 1, Transcript(), Outcome(Status.SUCCEEDED))
+        beside.start()
+        until(lambda: somebody_waits_for_a_lock(sessions))
+    beside.join()
+    assert statuses(sessions, parent_id) == ["queued"]
+
+
+def test_waiting_parent_that_is_cancelled_takes_its_children_with_it(
+    sessions: Sessions, caller: Caller, client: redis.Redis, parent_id: uuid.UUID
+) -> None:
+    """Those that run like any that is cancelled; one that had ended keeps its end."""
+    ended, running, *waiting = adopt(sessions, parent_id, *range(5))
+    start(sessions, ended, running)
+    finish(sessions, ended)
+    wait(sessions, parent_id)
+    shown, closings = endings.cancel(sessions, client, caller, parent_id, 60)
+    assert shown.status == "cancelled"
+    assert {closing.view.id for closing in closings} == {parent_id, running, *waiting}
+    assert endings.announce(client, closings, 60)
+    assert statuses(sessions, ended, running, *waiting) == ["succeeded", *["cancelled"] * 4]
+    assert stream.read(client, running)[-1].attempt == 2
+    assert all(len(tables.usage_rows(sessions, job_id)) == 1 for job_id in (parent_id, ended, running, *waiting))
+
+
+def test_children_of_an_ended_parent_cannot_start_and_the_sweep_ends_them(
+    sessions: Sessions, caller: Caller, client: redis.Redis, parent_id: uuid.UUID
+) -> None:
+    """Also those of one that failed by itself; they take no room in the window meanwhile."""
+    tables.worker(sessions)
+    dispatched, running, queued = adopt(sessions, parent_id, *range(3))
+    start(sessions, running)
+    tables.dispatch(sessions, dispatched)
+    finish(sessions, parent_id, Status.FAILED)
+    assert tables.claim(sessions, dispatched) is None
+    with sessions.begin() as session:
+        assert window.refill(session, "alpha", tables.LEASE_S) == []
+    sweep(made(sessions, client, Post(client)))
+    assert statuses(sessions, dispatched, running, queued) == ["cancelled"] * 3
+
+
+def test_parent_past_its_deadline_ends_with_its_children(
+    sessions: Sessions, client: redis.Redis, parent_id: uuid.UUID
+) -> None:
+    """It counts while the parent waits, too."""
+    tables.worker(sessions)
+    [child_id] = adopt(sessions, parent_id, 0)
+    wait(sessions, parent_id)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET deadline_s = 0 WHERE id = :id"), {"id": parent_id})
+    sweep(made(sessions, client, Post(client)))
+    assert statuses(sessions, parent_id, child_id) == ["failed", "cancelled"]
+
+
+def test_parent_that_was_missed_is_moved_on_by_the_sweep(
+    sessions: Sessions, client: redis.Redis, parent_id: uuid.UUID
+) -> None:
+    """As if whoever ended the last child had not looked; one whose child is alive waits on."""
+    tables.worker(sessions, model="beta")
+    with sessions.begin() as session:
+        tables.put(session, parent_id, Status.WAITING, queue="beta")
+    post = Post(client)
+    sweep(made(sessions, client, post))
+    assert post.sent == [(str(parent_id), "beta.interactive")]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=5), order=st.randoms(), waits_at=st.integers(0, 5))
+def test_parent_goes_on_exactly_once(
+    sessions: Sessions, caller: Caller, client: redis.Redis, ends: list[str], order: Any, waits_at: int
+) -> None:
+    """However its children end, in whatever order, two at a time, and whenever it begins to wait."""
+    parent_id = hooks.begin(sessions, caller)
+    children = dict(zip(adopt(sessions, parent_id, *range(len(ends))), ends, strict=True))
+    start(sessions, *(job_id for job_id, end in children.items() if end != "cancelled unstarted"))
+    acts = list(children.items())
+    order.shuffle(acts)
+    acts.insert(min(waits_at, len(acts)), (parent_id, "wait"))
+    woken = Counter[str]()
+
+    def run(mine: list[tuple[uuid.UUID, str]]) -> None:
+        for job_id, act in mine:
+            if act == "wait":
+                with sessions.begin() as session:
+                    onward = Onward(stages.GENERATE, "beta", wait_for_children=True)
+                    assert attempts.advance(session, parent_id, 1, Transcript(), onward)
+                    session.expire_all()
+                    woken["advance"] += jobs.find(session, caller, parent_id)[0].status == "queued"
+            elif act.startswith("cancelled"):
+                _, closings = endings.cancel(sessions, client, caller, job_id, 60)
+                woken["child"] += sum(closing.wakes is not None for closing in closings)
+            else:
+                woken["child"] += finish(sessions, job_id, Status(act)).wakes is not None
+
+    threads = [threading.Thread(target=run, args=(acts[half::2],)) for half in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses(sessions, parent_id) == ["queued"]
+    assert woken.total() == 1
+    assert statuses(sessions, *children) == [end.split()[0] for end in children.values()]
+    assert {len(tables.usage_rows(sessions, job_id)) for job_id in children} == {1}
+    with sessions.begin() as session:
+        session.execute(
+            text("DELETE FROM job_attempts; DELETE FROM job_inputs; DELETE FROM job_outputs; DELETE FROM jobs")
+        )

@@ -1,0 +1,162 @@
+"""Each kind of job: what an earlier version stored of it is read, planned, and asked again."""
+
+from typing import Any
+
+import pytest
+
+from db.session import Sessions
+from tasks import errors, ids, kinds
+from tasks.jobs.requests import Plan, Request, Stored, Submission
+from tasks.keys import Caller
+from tasks.kinds import KINDS, kind
+from tasks.kinds.embed import Embedding
+from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, Turn
+from tasks.kinds.ingest import Ingest
+from tasks.kinds.rag import Question
+from tasks.kinds.sampling import Sampling
+from tasks.models import catalog
+from tests import shelves, tables
+
+DOCUMENTS = (ids.new(), ids.new())
+
+# Rows of `job_inputs` as the versions before wrote them, and what they mean.
+STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
+    "generate": ({"prompt": "one"}, {"top_k": 1}, Generation(prompt="one", sampling=Sampling(top_k=1))),
+    "chat": (
+        {"messages": [{"role": "user", "content": "one"}]},
+        {},
+        Generation(turns=(Turn("user", (Text("one"),)),)),
+    ),
+    "embed": ({"texts": ["one", "two"]}, {}, Embedding(("one", "two"))),
+    "rag": (
+        {"question": "Who?", "collection": "books"},
+        {"max_tokens": 9},
+        Question("Who?", "books", 5, Generation(max_tokens=9)),
+    ),
+    "ingest": (
+        {"collection": "books", "documents": [ids.show(id, ids.DOCUMENT) for id in DOCUMENTS]},
+        {},
+        Ingest("books", documents=DOCUMENTS),
+    ),
+}
+
+
+def plan(sessions: Sessions, caller: Caller, type: str, model: str | None, request: Request) -> Plan:
+    with sessions.begin() as session:
+        return tables.plan(session, caller, Submission(type, model, request))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_an_earlier_version_stored_is_read(name: str) -> None:
+    """And means the same once it has been stored anew, as a retry does."""
+    given, params, meant = STORED[name]
+    read = KINDS[name].parse(Stored(given, params))
+    assert read == meant
+    assert KINDS[name].parse(read.to_json()) == meant
+
+
+def test_question_keeps_how_many_passages_it_wants() -> None:
+    """Five where it doesn't say."""
+    given = {"question": "Who?", "collection": "books", "top_k": 2}
+    assert KINDS["rag"].parse(Stored(given, {})).to_json().input == given
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kind_needs_something_that_models_can_serve(name: str) -> None:
+    """A name that the catalogue knows."""
+    assert KINDS[name].name == name
+    assert KINDS[name].serves in catalog.TYPES
+
+
+@pytest.mark.parametrize(
+    ("type", "request_", "planned"),
+    [
+        ("generate", Generation(prompt="one"), ("generate", "beta", "beta")),
+        ("chat", Generation(turns=(Turn("user", (Text("one"),)),)), ("generate", "alpha", "alpha")),
+        ("embed", Embedding(("one",)), ("embed", "embedder", "embedder")),
+        ("embed", Embedding(("one",) * 17), ("embed_many", "embedder", "embedder")),
+    ],
+)
+def test_one_models_work_is_planned_on_its_default(
+    sessions: Sessions, caller: Caller, type: str, request_: Request, planned: tuple[str, str, str]
+) -> None:
+    """Many texts are a stage of their own, so that they don't take every slot."""
+    made = plan(sessions, caller, type, None, request_)
+    assert (made.stage, made.queue, made.model) == planned
+
+
+def test_question_waits_for_the_collections_model_first(sessions: Sessions, caller: Caller) -> None:
+    """The model that clients see is the one that answers."""
+    with sessions.begin() as session:
+        shelves.collection(session, caller.tenant_id)
+    made = plan(sessions, caller, "rag", None, Question("Who?", "books"))
+    assert (made.stage, made.queue, made.model) == ("retrieve", "embedder", "alpha")
+    with pytest.raises(errors.InvalidField) as caught:
+        plan(sessions, caller, "rag", None, Question("Who?", "none"))
+    assert caught.value.field == "input.collection"
+
+
+LONG = "x" * (tables.MODELS["alpha"].context * 32 + 1)  # two of them can't fit
+
+
+@pytest.mark.parametrize(
+    ("type", "request_", "field"),
+    [
+        ("generate", Generation(prompt=LONG + LONG), "input.prompt"),
+        ("chat", Generation(turns=(Turn("user", (Text(LONG),)), Turn("user", (Text(LONG),)))), "input.messages"),
+        ("chat", Generation(turns=(Turn("assistant", ()), Turn("user", (Text(LONG), Text(LONG))))), "input.messages"),
+        ("embed", Embedding(("one", LONG + LONG)), "input.texts.1"),
+    ],
+)
+def test_what_can_never_fit_is_refused(
+    sessions: Sessions, caller: Caller, type: str, request_: Request, field: str
+) -> None:
+    """By its bytes, in however many parts they come; a turn may have none."""
+    with pytest.raises(errors.PromptTooLong) as caught:
+        plan(sessions, caller, type, None, request_)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("how", "field"),
+    [
+        ({"tools": (Tool("look_up"),)}, "input.tools"),
+        ({"shape": Shape()}, "params.shape"),
+        ({"logprobs": 0}, "params.logprobs"),
+        ({"logit_bias": {1: -100.0}}, "params.logit_bias"),
+        ({"choices": 2}, "params.choices"),
+    ],
+)
+def test_what_the_engine_cannot_do_is_refused_by_name(
+    sessions: Sessions, caller: Caller, how: dict[str, Any], field: str
+) -> None:
+    """Rather than answered as if it hadn't been said; in a question's answer too."""
+    with sessions.begin() as session:
+        shelves.collection(session, caller.tenant_id)
+    chat = Generation(turns=(Turn("user", (Text("one"),)),), **how)
+    for type, request in (("chat", chat), ("rag", Question("Who?", "books", answer=Generation(**how)))):
+        with pytest.raises(errors.InvalidField) as caught:
+            plan(sessions, caller, type, None, request)
+        assert caught.value.field == field
+
+
+def test_kind_that_no_model_serves_is_refused(sessions: Sessions, caller: Caller) -> None:
+    """By its type, where the client named no model."""
+    writers = {name: model for name, model in tables.MODELS.items() if not model.embeds}
+    with sessions.begin() as session, pytest.raises(errors.ModelUnknown) as caught:
+        kinds.plan(session, writers, caller, Submission("embed", None, Embedding(("one",))))
+    assert caught.value.field == "type"
+
+
+def test_answers_are_shown_as_their_kind_does() -> None:
+    """A message for a conversation; a question's answer with what it rests on."""
+    passages = [{"text": "one"}]
+    shown = {}
+    for name, each in KINDS.items():
+        if isinstance(each, kind.Answering):
+            shown[name] = each.result([Answer("Oscar.", "stop", passages)])
+    assert shown == {
+        "generate": {"text": "Oscar.", "finish_reason": "stop"},
+        "chat": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
+        "rag": {"text": "Oscar.", "finish_reason": "stop", "passages": passages},
+    }
