@@ -33,9 +33,9 @@ run: embedding
 	@$(BIN)/forebay demo
 
 # Most tests wait for something most of the time: two at once take half as long on two cores. One of the two runs all
-# that share a platform, which comes first (tests/conftest.py).
+# that share a platform, which come first (tests/support/sharing.py).
 test: embedding
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations 30
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --durations 30
 
 # The tests ask a platform anything for seconds; this does for minutes, and another thing each time: FUZZ_SEED=7 repeats.
 fuzz: FUZZ_S ?= 300

@@ -1,6 +1,7 @@
 """Real servers for the tests: embedded ones, made in a temporary folder. A server that won't start fails the test."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -15,7 +16,7 @@ from tasks.keys import Caller
 from tasks.streams import stream
 from tasks.telemetry import Fact
 from tests import tables
-from tests.support import catalogs
+from tests.support import catalogs, sharing
 from tests.support.platform import Stack, forebay_up, forgetful_postgres, running
 
 # Its own tracebacks are drawn with every variable in them, which takes seconds, and leases run out meanwhile.
@@ -27,37 +28,25 @@ structlog.configure(
 )
 
 # demo-chat as it ships, the same by ctransformers, and a model whose every token is known and takes its time.
-_DEMO = {"context": 512, "slots": 4, "file": str(catalogs.DEMO_FILE)}
 _CATALOG = "\n".join(
     (
-        catalogs.model("demo-chat", "llamacpp", "generate chat", **_DEMO, default=True),
-        catalogs.model("demo-ct", "ctransformers", "generate chat", **_DEMO),
+        catalogs.demo(default=True),
+        catalogs.demo("demo-ct", "ctransformers"),
         catalogs.echo(slots=4, options={"token_s": 0.02, "prompt_token_s": 0.001}),
         catalogs.embedder(slots=16),
     )
 )
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Has one process run all that share a platform, and each other file, so that what a file starts starts once.
-
-    Those that share one come first: they take longest, and the other process has the rest meanwhile.
-    """
-    groups = {item: _group(item) for item in items}
-    items.sort(key=lambda item: groups[item] not in _SHARED)
-    if config.getoption("loadgroup", False):  # that is, by `-n` and `--dist loadgroup`, which brings the mark
-        for item, group in groups.items():
-            item.add_marker(pytest.mark.xdist_group(group))
+    """Platforms come first: what shares one takes longest, and another process has all the rest meanwhile."""
+    files = {item: str(item.path.relative_to(config.rootpath)) for item in items}
+    items.sort(key=lambda item: sharing.group(files[item]) == files[item])
 
 
-# Fixtures of whole platforms that live for the session.
-_SHARED = ("stack", "walled")
-
-
-def _group(item: pytest.Item) -> str:
-    fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
-    return next((name for name in _SHARED if name in fixtures), str(item.path.relative_to(item.config.rootpath)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> sharing.Together:
+    return sharing.Together(config, log)
 
 
 @pytest.fixture(scope="session")

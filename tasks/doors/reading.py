@@ -43,14 +43,14 @@ _EARLIER_S = 0.25  # until the next try of a reader whose first look wasn't free
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LastStep:
     """A job's last event, with the job as it ended."""
 
     id: str
     job: JobView
 
 
-StreamStep = StreamedEntry | End | Wait | None
+StreamStep = StreamedEntry | LastStep | Wait | None
 
 
 class Scope(Protocol):
@@ -163,7 +163,7 @@ class Reader:
                 had = since = streamed.cursor
                 step = _step(job, streamed)
                 yield step
-                if isinstance(step, End):
+                if isinstance(step, LastStep):
                     return
         subscription = self._started_follower().subscribe(job.id, had, since=since)
         try:
@@ -197,7 +197,7 @@ class Reader:
             yield step
             if step:
                 waiting = False
-                if isinstance(step, End):
+                if isinstance(step, LastStep):
                     return
 
     def _rest(self, caller: Caller, job_id: uuid.UUID, had: Cursor) -> Iterator[StreamStep]:
@@ -244,12 +244,12 @@ def _due_in_s(job: Job) -> float:
     return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
-def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | End:
+def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | LastStep:
     """The entry; a job's end with the job: what was found of it before, and what the event says of its end."""
     event = streamed.entry.event
     if not isinstance(event, Ended):
         return streamed
-    return End(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
+    return LastStep(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
 
 
 def _restarted(job: Job, attempt: int) -> StreamedEntry:
@@ -258,7 +258,7 @@ def _restarted(job: Job, attempt: int) -> StreamedEntry:
     return StreamedEntry(attempt, Entry(0, Restarted(attempt)))
 
 
-def _replay(job: Job, output: JobOutput | None, had: Cursor) -> list[StreamedEntry | End]:
+def _replay(job: Job, output: JobOutput | None, had: Cursor) -> list[StreamedEntry | LastStep]:
     """An ended job's events after the last the reader had, as PostgreSQL keeps them, under its last attempt's number.
 
     A reader that has exactly all of them gets none. One that has more than all, or another event where the last is, saw
@@ -268,7 +268,7 @@ def _replay(job: Job, output: JobOutput | None, had: Cursor) -> list[StreamedEnt
     entries = jobs.stored_transcript(output).entries
     kept = [StreamedEntry(job.attempt, entry) for entry in entries]
     last = Cursor(job.attempt, len(entries) + 1)
-    end = End(str(last), view.with_output(job, output))
+    end = LastStep(str(last), view.with_output(job, output))
     has_another_end = had.seq >= last.seq and had.attempt < job.attempt
     if has_another_end or any(stream.misleads(streamed, had) for streamed in kept):
         return [_restarted(job, job.attempt), *kept, end]

@@ -26,10 +26,10 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
 
     Raises `InvalidField` for its times.
     """
-    asked, request = plan.asked, plan.asked.request.to_json()
+    asked, stored = plan.asked, plan.asked.request.to_json()
     times = timing.settled(session, asked.timing)
     job = Job(
-        **planned(plan, request),
+        **planned(plan, stored),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id or None,
         request_id=caller.request_id,
@@ -42,13 +42,13 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
     )
     session.add(job)
     session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(request.input), params=dict(request.params)))
+    session.add(JobInput(job_id=job.id, input=dict(stored.input), params=dict(stored.params)))
     session.flush()
     return view.of(job, None)
 
 
-def planned(plan: Plan, request: Stored) -> dict[str, Any]:
-    """The columns of a new job that its plan and its request decide by themselves, whoever asks."""
+def planned(plan: Plan, stored: Stored) -> dict[str, Any]:
+    """The columns of a new job that its plan and its request, as it is stored, decide by themselves, whoever asks."""
     asked = plan.asked
     return {
         "id": plan.job_id or ids.new(),
@@ -59,7 +59,7 @@ def planned(plan: Plan, request: Stored) -> dict[str, Any]:
         "priority": asked.priority,
         "attempt": 0,
         # Drawn now and kept, so that a run can be repeated to the letter.
-        "seed": request.params.get("seed", secrets.randbelow(2**31)),
+        "seed": stored.params.get("seed", secrets.randbelow(2**31)),
         "labels": dict(asked.metadata),
         "created_at": dt.datetime.now(dt.UTC),
         "deadline_s": asked.timing.deadline_s,

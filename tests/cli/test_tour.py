@@ -212,10 +212,7 @@ def test_documents_end_where_one_can_not_be_brought(api: StandIn, page: Page, pr
 def test_tour_goes_through_and_stops_everything(tmp_path: Path) -> None:
     """For real, with the chat model alone: a worker is killed in mid-answer and the answer goes on; status 0."""
     catalog, data = tmp_path / "catalog.toml", tmp_path / "data"
-    demo = catalogs.model(
-        "demo-chat", "llamacpp", "generate chat", context=512, slots=4, file=str(catalogs.DEMO_FILE), default=True
-    )
-    catalog.write_text(demo)
+    catalog.write_text(catalogs.demo(default=True))
     ports = ["--port", str(free_port()), "--flower-port", str(free_port())]
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     done = subprocess.run(

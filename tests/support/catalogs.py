@@ -27,6 +27,11 @@ def echo(name: str = "echo", types: str = "generate chat", *, slots: int, contex
     return model(name, "echo", types, context=context, slots=slots, **more)
 
 
+def demo(name: str = "demo-chat", engine: str = "llamacpp", **more: Any) -> str:
+    """The demo model as it ships, by whichever engine."""
+    return model(name, engine, "generate chat", context=512, slots=4, file=str(DEMO_FILE), **more)
+
+
 def embedder(name: str = "demo-embed", *, slots: int) -> str:
     """The model for embeddings, which may not have been made."""
     return model(name, "llamacpp", "embed", context=512, slots=slots, file=str(EMBEDDING_MODEL), optional=True)

@@ -7,10 +7,11 @@ from tasks import ids
 from tasks.streams.events import Resumed
 from tasks.telemetry import Fact, StreamRestarted
 from tests.support import entries
+from tests.support.events import Event
 from tests.webapi import byhand
 from tests.webapi.byhand import Run
 from tests.webapi.conftest import Api
-from tests.webapi.test_streams import Open, Seen, open_events, text
+from tests.webapi.test_streams import Open, open_events, text
 
 __all__ = ["open_events"]
 
@@ -41,7 +42,7 @@ def goes_on(sessions: Sessions, client: redis.Redis, job_id: str) -> Run:
     return second
 
 
-def shown(events: list[Seen]) -> list[tuple[str | None, str]]:
+def shown(events: list[Event]) -> list[tuple[str | None, str]]:
     return [(event.id, event.type) for event in events]
 
 

@@ -11,7 +11,7 @@ from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import tickets
-from tasks.doors.reading import End, StreamStep
+from tasks.doors.reading import LastStep, StreamStep
 from tasks.errors import ForebayError
 from tasks.jobs import jobs
 from tasks.queues.places import Wait
@@ -107,11 +107,11 @@ def render(steps: Iterator[StreamStep], has_left: Callable[[], bool]) -> Iterato
         yield b": resume\nretry: 1000\n\n"
 
 
-def _frame(step: StreamedEntry | End | Wait) -> bytes:
+def _frame(step: StreamedEntry | LastStep | Wait) -> bytes:
     if isinstance(step, Wait):
         wait = {"position": step.position, "estimated_start_s": step.estimated_start_s}
         return b"event: queued\ndata: " + _data(wait) + b"\n\n"
-    if isinstance(step, End):
+    if isinstance(step, LastStep):
         return f"id: {step.id}\nevent: {step.job.status}\ndata: ".encode() + _data(step.job.as_json()) + b"\n\n"
     event = step.entry.event
     return f"id: {step.id}\nevent: {event.type}\ndata: ".encode() + _data(_shown(event)) + b"\n\n"
