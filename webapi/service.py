@@ -16,7 +16,7 @@ from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
-from tasks.queues.window import Ticket
+from tasks.queues.window import WakeUp
 from tasks.streams import stream
 from webapi.capacity import Shares, Turns
 from webapi.settings import Settings
@@ -133,9 +133,9 @@ class Service:
         if tenant := g.pop("has_turn", None):
             self._large.give_back(tenant)
 
-    def deliver(self, queue: str, ticket: Ticket | None) -> None:
+    def deliver(self, queue: str, wake_up: WakeUp | None) -> None:
         """What the desk has done once a job is committed. See `Refiller.deliver`."""
-        self.refiller.deliver(queue, ticket)
+        self.refiller.deliver(queue, wake_up)
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

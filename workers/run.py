@@ -159,8 +159,8 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
         """What follows the commit: the job's own wake-up, or the next look at its window."""
         if not attempts.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
             raise errors.Fenced(f"attempt {claim.attempt} is over")
-        ticket = window.admit(session, claim.job_id, onward.queue, claim.lane, lease_s)
-        return partial(worker.refiller.deliver, onward.queue, ticket)
+        wake_up = window.admit(session, claim.job_id, onward.queue, claim.lane, lease_s)
+        return partial(worker.refiller.deliver, onward.queue, wake_up)
 
     try:
         wake = persist(worker, attempt, write)

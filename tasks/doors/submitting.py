@@ -18,7 +18,7 @@ from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.queues import window
-from tasks.queues.window import Ticket
+from tasks.queues.window import WakeUp
 from tasks.telemetry import JobAccepted
 
 Make = Callable[[Session], Plan]  # what is to be accepted, planned in the transaction that accepts it
@@ -27,8 +27,8 @@ Make = Callable[[Session], Plan]  # what is to be accepted, planned in the trans
 class Waker(Protocol):
     """What gets committed jobs to workers: soon, and best effort."""
 
-    def deliver(self, queue: str, ticket: Ticket | None) -> None:
-        """Has the ticket sent at once; where there is none, has the queue's window refilled."""
+    def deliver(self, queue: str, wake_up: WakeUp | None) -> None:
+        """Has the wake-up sent at once; where there is none, has the queue's window refilled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,17 @@ class Desk:
         When `once` stands for this request already: the job as it is now, and True. Raises `IdempotencyMismatch`, and
         what `make` raises: then there is no job.
         """
-        ticket: Ticket | None = None
+        wake_up: WakeUp | None = None
         with self.sessions.begin() as session:
             accepted, replayed = idempotency.once(session, caller, once, lambda: _inserted(session, caller, make))
             if self.waker and not replayed:
-                ticket = window.admit(session, accepted.id, accepted.queue, accepted.lane, self.lease_s)
+                wake_up = window.admit(session, accepted.id, accepted.queue, accepted.lane, self.lease_s)
             failpoints.passed("api.before_commit")
         failpoints.passed("api.after_commit_before_response")
         if not replayed:
             telemetry.emit(JobAccepted(accepted.id, accepted.type, accepted.model, accepted.lane))
         if self.waker:
-            self.waker.deliver(accepted.queue, ticket)
+            self.waker.deliver(accepted.queue, wake_up)
         return accepted, replayed
 
     def cancel(self, caller: Caller, job_id: uuid.UUID) -> JobView:

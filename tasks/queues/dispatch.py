@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.session import Sessions
 from tasks import failpoints, ids
 from tasks.queues import broker, window
-from tasks.queues.window import Ticket
+from tasks.queues.window import WakeUp
 
 log = structlog.get_logger(__name__)
 
@@ -34,18 +34,18 @@ class Dispatcher:
         Raises SQLAlchemy's errors when PostgreSQL can't be reached; False says that the broker couldn't be.
         """
         with self.sessions.begin() as session:
-            tickets = window.refill(session, queue, self.lease_s)
-        return self.send(tickets)
+            wake_ups = window.refill(session, queue, self.lease_s)
+        return self.send(wake_ups)
 
-    def send(self, tickets: Iterable[Ticket]) -> bool:
-        """Sends the tickets in order. False when the broker failed: the rest is left to the sweep."""
-        for ticket in tickets:
+    def send(self, wake_ups: Iterable[WakeUp]) -> bool:
+        """Sends the wake-ups in order. False when the broker failed: the rest is left to the sweep."""
+        for wake_up in wake_ups:
             failpoints.passed("dispatch.before_send")
             try:
-                broker.send(self.app, ticket.job_id, ticket.queue)
+                broker.send(self.app, wake_up.job_id, wake_up.queue)
                 failpoints.passed("dispatch.after_send")
             except (OperationalError, OSError) as error:
-                log.warning("broker_unreachable", error=str(error), job_id=ids.show(ticket.job_id))
+                log.warning("broker_unreachable", error=str(error), job_id=ids.show(wake_up.job_id))
                 return False
         return True
 
@@ -61,7 +61,7 @@ class Refiller:
         """`gather_s`: delay before each refill, so that requests made meanwhile share it. 0 where a client waits."""
         self._dispatcher, self._gather_s = dispatcher, gather_s
         self._queues: set[str] = set()
-        self._tickets: list[Ticket] = []
+        self._wake_ups: list[WakeUp] = []
         self._lock = threading.Lock()
         self._asked = threading.Event()
 
@@ -71,16 +71,16 @@ class Refiller:
             self._queues.add(queue)
         self._asked.set()
 
-    def send(self, ticket: Ticket) -> None:
-        """Has the ticket sent at once."""
+    def send(self, wake_up: WakeUp) -> None:
+        """Has the wake-up sent at once."""
         with self._lock:
-            self._tickets.append(ticket)
+            self._wake_ups.append(wake_up)
         self._asked.set()
 
-    def deliver(self, queue: str, ticket: Ticket | None) -> None:
+    def deliver(self, queue: str, wake_up: WakeUp | None) -> None:
         """What follows the commit of a job that `window.admit` was asked for: `send`, or else `ask`."""
-        if ticket:
-            self.send(ticket)
+        if wake_up:
+            self.send(wake_up)
         else:
             self.ask(queue)
 
@@ -104,9 +104,9 @@ class Refiller:
         self._asked.clear()
         with self._lock:
             queues, self._queues = self._queues, set()
-            tickets, self._tickets = self._tickets, []
+            wake_ups, self._wake_ups = self._wake_ups, []
         try:
-            served = [self._dispatcher.send(tickets), *(self._dispatcher.refill(queue) for queue in queues)]
+            served = [self._dispatcher.send(wake_ups), *(self._dispatcher.refill(queue) for queue in queues)]
             return all(served)
         except SQLAlchemyError as error:
             log.warning("refill_failed", error=type(error).__name__)

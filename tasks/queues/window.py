@@ -20,7 +20,7 @@ _PROMOTABLE = 200  # so many of those next in turn are looked at for one that ha
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class WakeUp:
     """A job that is to be sent, and where."""
 
     job_id: uuid.UUID
@@ -67,10 +67,10 @@ class Occupancy:
         return (self.interactive_waits and self.room > 0) or (self.batch_waits and self.batch_room > 0)
 
 
-def admit(session: Session, job_id: uuid.UUID, queue: str, lane: str, lease_s: float) -> Ticket | None:
+def admit(session: Session, job_id: uuid.UUID, queue: str, lane: str, lease_s: float) -> WakeUp | None:
     """Lets a job just inserted straight into the window when it is interactive, nobody else waits, and there is room.
 
-    In the transaction of its submission; the caller commits, then sends the ticket, or asks for a refill when there is
+    In the transaction of its submission; the caller commits, then sends the wake-up, or asks for a refill when there is
     none. It takes no lock: submissions at the same moment may overfill the window by their number, which costs nothing.
     """
     now = _look(session, queue, lease_s, besides=job_id)
@@ -79,11 +79,11 @@ def admit(session: Session, job_id: uuid.UUID, queue: str, lane: str, lease_s: f
     may = (Job.id == job_id, jobs.may_start(), *([] if now.long_room else [Job.stage.not_in(stages.LONG)]))
     if not lifecycle.move(session, Status.DISPATCHED, *may, dispatched_at=func.clock_timestamp()):
         return None  # its time hasn't come, or has passed, or it takes long and enough of those are under way
-    return Ticket(job_id, broker.lane(queue, lane))
+    return WakeUp(job_id, broker.lane(queue, lane))
 
 
-def refill(session: Session, queue: str, lease_s: float) -> list[Ticket]:
-    """Moves what has room into the window; the caller commits, then sends the tickets.
+def refill(session: Session, queue: str, lease_s: float) -> list[WakeUp]:
+    """Moves what has room into the window; the caller commits, then sends the wake-ups.
 
     Call it after each commit that made work or room. It looks without the lock first, and leaves it at that when there
     is no room: the claim that makes room looks again, and that is later than this caller's commit (docs/adr/0005).
@@ -99,17 +99,17 @@ def refill(session: Session, queue: str, lease_s: float) -> list[Ticket]:
         {"queue": queue},
     )
     now = _look(session, queue, lease_s)
-    tickets: list[Ticket] = []
+    wake_ups: list[WakeUp] = []
     if now.interactive_waits and now.room:
-        tickets += _let_in(session, queue, "interactive", now.room, now.long_room)
-    batch_room = min(now.batch_room, now.room - len(tickets))
+        wake_ups += _let_in(session, queue, "interactive", now.room, now.long_room)
+    batch_room = min(now.batch_room, now.room - len(wake_ups))
     if now.batch_waits and batch_room > 0:
-        long_room = _look(session, queue, lease_s).long_room if tickets else now.long_room
-        tickets += _let_in(session, queue, "batch", batch_room, long_room)
-    return tickets
+        long_room = _look(session, queue, lease_s).long_room if wake_ups else now.long_room
+        wake_ups += _let_in(session, queue, "batch", batch_room, long_room)
+    return wake_ups
 
 
-def _let_in(session: Session, queue: str, lane: str, room: int, long_room: int) -> list[Ticket]:
+def _let_in(session: Session, queue: str, lane: str, room: int, long_room: int) -> list[WakeUp]:
     chosen = _next(session, queue, lane, room, long_room)
     looked_for = {found.tenant_id for found in chosen if found.aged}
     job_ids = _oldest_first(chosen, turns.oldest(session, queue, lane, looked_for))
@@ -118,7 +118,7 @@ def _let_in(session: Session, queue: str, lane: str, room: int, long_room: int) 
     moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.clock_timestamp())
     turns.note(session, queue, lane, {job.tenant_id: job.tenant_id in looked_for for job in moved})
     still = {job.id for job in moved}
-    return [Ticket(job_id, broker.lane(queue, lane)) for job_id in job_ids if job_id in still]
+    return [WakeUp(job_id, broker.lane(queue, lane)) for job_id in job_ids if job_id in still]
 
 
 def _next(session: Session, queue: str, lane: str, room: int, long_room: int) -> list[Next]:
@@ -140,7 +140,7 @@ def _oldest_first(chosen: Sequence[Next], oldest: Mapping[uuid.UUID, uuid.UUID])
     return [own[found.tenant_id].pop(0) for found in chosen]
 
 
-def promote_starved(session: Session, queue: str) -> Ticket | None:
+def promote_starved(session: Session, queue: str) -> WakeUp | None:
     """Sends a batch job by the interactive queue when no batch job runs, and none was promoted for `STARVED_S`.
 
     Workers look into the batch queue only when the interactive one is empty. So where interactive work never ends, a
@@ -154,7 +154,7 @@ def promote_starved(session: Session, queue: str) -> Ticket | None:
         return None
     lifecycle.mark_sent(session, [promoted])
     windows.note_promotion(session, queue)
-    return Ticket(promoted, broker.lane(queue, "interactive"))
+    return WakeUp(promoted, broker.lane(queue, "interactive"))
 
 
 def _next_starved(session: Session, queue: str) -> uuid.UUID | None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks.jobs.settlement import Closing
-from tasks.queues.window import Ticket
+from tasks.queues.window import WakeUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Sweep:
 class FollowUp:
     """What must follow a chore's commits: messages to send, queues to refill, ends to announce."""
 
-    tickets: Sequence[Ticket] = ()
+    wake_ups: Sequence[WakeUp] = ()
     queues: Sequence[str] = ()
     ends: Sequence[Closing] = ()
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from db import jobs, windows, workers
 from tasks.jobs import lifecycle
 from tasks.queues import broker
-from tasks.queues.window import Ticket
+from tasks.queues.window import WakeUp
 from tasks.sweep.chore import FollowUp, Sweep
 
 log = structlog.get_logger(__name__)
@@ -25,24 +25,24 @@ def send_again(sweep: Sweep) -> FollowUp:
     """
     with sweep.begin() as session:
         strengths = workers.strengths(session, sweep.lease_s)
-        missing: list[Ticket] = []
-        for queue, tickets in _sent(session).items():
+        missing: list[WakeUp] = []
+        for queue, wake_ups in _sent(session).items():
             if queue not in strengths:
                 continue
             sent = windows.dispatched(session, queue)
             if strengths[queue].free > 0 or _messages(sweep.queues, queue) < sent:
-                missing += tickets
+                missing += wake_ups
         if missing:
-            lifecycle.mark_sent(session, [ticket.job_id for ticket in missing])
+            lifecycle.mark_sent(session, [wake_up.job_id for wake_up in missing])
             log.info("sent_again", jobs=len(missing))
-    return FollowUp(tickets=missing)
+    return FollowUp(wake_ups=missing)
 
 
-def _sent(session: Session) -> dict[str, Sequence[Ticket]]:
+def _sent(session: Session) -> dict[str, Sequence[WakeUp]]:
     """By queue, the dispatched jobs whose message a worker should have taken by now, the oldest first."""
-    by_queue: dict[str, list[Ticket]] = {}
+    by_queue: dict[str, list[WakeUp]] = {}
     for job_id, queue, lane in windows.sent_before(session, SETTLE_S):
-        by_queue.setdefault(queue, []).append(Ticket(job_id, broker.lane(queue, lane)))
+        by_queue.setdefault(queue, []).append(WakeUp(job_id, broker.lane(queue, lane)))
     return dict(by_queue)
 
 

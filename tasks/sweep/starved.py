@@ -14,7 +14,7 @@ def promote(sweep: Sweep) -> FollowUp:
     with sweep.begin() as session:
         strengths = workers.strengths(session, sweep.lease_s)
         busy = [queue for queue, strength in strengths.items() if not strength.free]
-        tickets = [ticket for queue in busy if (ticket := window.promote_starved(session, queue))]
-    for ticket in tickets:
-        log.info("promoted", job_id=ids.show(ticket.job_id))
-    return FollowUp(tickets=tickets)
+        wake_ups = [wake_up for queue in busy if (wake_up := window.promote_starved(session, queue))]
+    for wake_up in wake_ups:
+        log.info("promoted", job_id=ids.show(wake_up.job_id))
+    return FollowUp(wake_ups=wake_ups)

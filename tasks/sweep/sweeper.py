@@ -93,10 +93,10 @@ class Sweeper:
             raise unreachable[0]
 
     def _follow_up(self, done: Sequence[FollowUp]) -> None:
-        tickets = [ticket for each in done for ticket in each.tickets]
-        if tickets:
+        wake_ups = [wake_up for each in done for wake_up in each.wake_ups]
+        if wake_ups:
             failpoints.passed("sweeper.between_update_and_ring")
-        self.dispatcher.send(tickets)
+        self.dispatcher.send(wake_ups)
         for queue in dict.fromkeys(queue for each in done for queue in each.queues):
             self.dispatcher.refill(queue)
         endings.announce(self.client, [closing for each in done for closing in each.ends], self.ttl_s)
@@ -110,7 +110,7 @@ def _alone(session: Session) -> bool:
 
 
 def _tell(done: Sequence[FollowUp], took_s: float) -> None:
-    sent, refilled = sum(len(each.tickets) for each in done), sum(len(each.queues) for each in done)
+    sent, refilled = sum(len(each.wake_ups) for each in done), sum(len(each.queues) for each in done)
     telemetry.emit(SweepRound(took_s, sent, refilled, ended=sum(len(each.ends) for each in done)))
 
 

@@ -19,7 +19,7 @@ from tasks.jobs.outcomes import Outcome
 from tasks.jobs.requests import Plan
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
-from tasks.queues.window import Ticket
+from tasks.queues.window import WakeUp
 from tasks.streams.transcript import Transcript
 from tasks.telemetry import Fact, JobAccepted, JobEnded
 from tests import tables
@@ -30,13 +30,13 @@ class Told:
     """A waker that remembers what it was told, and how the job stood in the database then."""
 
     sessions: Sessions
-    said: list[tuple[str, Ticket | None]] = field(default_factory=list)
+    said: list[tuple[str, WakeUp | None]] = field(default_factory=list)
     asked: threading.Event = field(default_factory=threading.Event)
 
-    def deliver(self, queue: str, ticket: Ticket | None) -> None:
-        if ticket:
-            assert tables.column(self.sessions, ticket.job_id, "status") == Status.DISPATCHED
-        self.said.append((queue, ticket))
+    def deliver(self, queue: str, wake_up: WakeUp | None) -> None:
+        if wake_up:
+            assert tables.column(self.sessions, wake_up.job_id, "status") == Status.DISPATCHED
+        self.said.append((queue, wake_up))
         self.asked.set()
 
 
@@ -85,7 +85,7 @@ def test_accepted_job_is_told_once_it_is_committed(sessions: Sessions, caller: C
     desk.cancel(caller, waits.id)
     told.said.clear()
     goes, replayed = desk.accept(caller, make(caller))
-    assert (told.said[0], replayed) == (("alpha", Ticket(goes.id, "alpha.interactive")), False)
+    assert (told.said[0], replayed) == (("alpha", WakeUp(goes.id, "alpha.interactive")), False)
 
 
 def test_refused_job_leaves_nothing(sessions: Sessions, caller: Caller, desk: Desk, told: Told) -> None:

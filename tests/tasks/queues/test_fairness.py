@@ -44,10 +44,10 @@ class Simulated:
     def refill(self) -> list[uuid.UUID]:
         tables.worker(self.sessions, slots=self.slots)  # its heartbeats go on, however long the test takes
         with self.sessions.begin() as session:
-            tickets = window.refill(session, "alpha", tables.LEASE_S)
-        for ticket in tickets:
-            self.queues[ticket.queue.partition(".")[2]].append(ticket.job_id)
-        return [ticket.job_id for ticket in tickets]
+            wake_ups = window.refill(session, "alpha", tables.LEASE_S)
+        for wake_up in wake_ups:
+            self.queues[wake_up.queue.partition(".")[2]].append(wake_up.job_id)
+        return [wake_up.job_id for wake_up in wake_ups]
 
     def take(self) -> None:
         """Fills the free slots as Celery would: from the batch queue only when the interactive one is empty."""
@@ -264,4 +264,4 @@ def test_promotion_passes_over_those_that_have_just_come(sessions: Sessions, cal
     with sessions.begin() as session:
         session.execute(text("UPDATE jobs SET created_at = now() - interval '2 minutes' WHERE id = :id"), {"id": old})
         assert [found.job_id for found in turns.next_queued(session, "alpha", "batch", 2)] == [young, old]
-        assert window.promote_starved(session, "alpha") == window.Ticket(old, "alpha.interactive")
+        assert window.promote_starved(session, "alpha") == window.WakeUp(old, "alpha.interactive")

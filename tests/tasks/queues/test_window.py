@@ -10,11 +10,11 @@ from db.turns import Next
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import window
-from tasks.queues.window import Occupancy, Ticket
+from tasks.queues.window import Occupancy, WakeUp
 from tests import tables
 
 
-def refill(sessions: Sessions) -> list[Ticket]:
+def refill(sessions: Sessions) -> list[WakeUp]:
     with sessions.begin() as session:
         return window.refill(session, "alpha", tables.LEASE_S)
 
@@ -50,7 +50,7 @@ def test_refill_fills_the_window_and_no_more(sessions: Sessions, caller: Caller)
     """Two slots: four go, in order, and the second call finds no room."""
     tables.worker(sessions, slots=2)
     ids = [tables.submit(sessions, caller).id for _ in range(6)]
-    assert refill(sessions) == [Ticket(job_id, "alpha.interactive") for job_id in ids[:4]]
+    assert refill(sessions) == [WakeUp(job_id, "alpha.interactive") for job_id in ids[:4]]
     assert refill(sessions) == []
     assert tables.column(sessions, ids[0], "status") == "dispatched"
     assert tables.column(sessions, ids[5], "status") == "queued"
@@ -61,7 +61,7 @@ def test_interactive_goes_before_batch_and_batch_leaves_a_slot(sessions: Session
     tables.worker(sessions, slots=2)
     batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(3)]
     interactive = tables.submit(sessions, caller).id
-    assert refill(sessions) == [Ticket(interactive, "alpha.interactive"), Ticket(batch[0], "alpha.batch")]
+    assert refill(sessions) == [WakeUp(interactive, "alpha.interactive"), WakeUp(batch[0], "alpha.batch")]
 
 
 def test_a_quarter_of_the_slots_stays_free_of_what_takes_long(sessions: Sessions, caller: Caller) -> None:
@@ -70,16 +70,16 @@ def test_a_quarter_of_the_slots_stays_free_of_what_takes_long(sessions: Sessions
     texts = {"texts": ["a text"] * 100}
     many = [tables.submit(sessions, caller, type="embed", model="embedder", input=texts).id for _ in range(9)]
     with sessions.begin() as session:
-        moved = [ticket.job_id for ticket in window.refill(session, "embedder", tables.LEASE_S)]
+        moved = [wake_up.job_id for wake_up in window.refill(session, "embedder", tables.LEASE_S)]
     assert moved == many[:3]
     later = tables.submit(sessions, caller, type="embed", model="embedder", input=texts).id
     query = tables.submit(sessions, caller, type="embed", model="embedder", input={"texts": ["a query"]}).id
     with sessions.begin() as session:
-        moved = [ticket.job_id for ticket in window.refill(session, "embedder", tables.LEASE_S)]
+        moved = [wake_up.job_id for wake_up in window.refill(session, "embedder", tables.LEASE_S)]
     assert moved == [query]
     with sessions.begin() as session:
         tables.put(session, many[0], Status.SUCCEEDED)
-        moved = [ticket.job_id for ticket in window.refill(session, "embedder", tables.LEASE_S)]
+        moved = [wake_up.job_id for wake_up in window.refill(session, "embedder", tables.LEASE_S)]
     assert moved == [many[3]]
     assert tables.column(sessions, later, "status") == "queued"
 
@@ -106,7 +106,7 @@ def test_running_batch_work_counts_against_its_share(sessions: Sessions, caller:
     assert refill(sessions) == []
     with sessions.begin() as session:
         tables.put(session, running, Status.SUCCEEDED)
-    assert [ticket.job_id for ticket in refill(sessions)] == [waiting]
+    assert [wake_up.job_id for wake_up in refill(sessions)] == [waiting]
 
 
 def test_refills_at_once_send_each_job_once(sessions: Sessions, caller: Caller) -> None:
@@ -114,13 +114,13 @@ def test_refills_at_once_send_each_job_once(sessions: Sessions, caller: Caller) 
     tables.worker(sessions, slots=2)
     for _ in range(12):
         tables.submit(sessions, caller)
-    tickets: list[Ticket] = []
-    threads = [threading.Thread(target=lambda: tickets.extend(refill(sessions))) for _ in range(6)]
+    wake_ups: list[WakeUp] = []
+    threads = [threading.Thread(target=lambda: wake_ups.extend(refill(sessions))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(tickets) == len({ticket.job_id for ticket in tickets}) == 4
+    assert len(wake_ups) == len({wake_up.job_id for wake_up in wake_ups}) == 4
 
 
 def test_submissions_and_claims_at_once_leave_nobody_waiting_beside_room(sessions: Sessions, caller: Caller) -> None:
@@ -130,11 +130,11 @@ def test_submissions_and_claims_at_once_leave_nobody_waiting_beside_room(session
     def submit() -> None:
         for _ in range(10):
             tables.submit(sessions, caller)
-            for ticket in refill(sessions):
-                tables.claim(sessions, ticket.job_id)
+            for wake_up in refill(sessions):
+                tables.claim(sessions, wake_up.job_id)
                 handed.extend(refill(sessions))
 
-    handed: list[Ticket] = []
+    handed: list[WakeUp] = []
     threads = [threading.Thread(target=submit) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -150,9 +150,9 @@ def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Ses
     def admitted(**changes: object) -> bool:
         with sessions.begin() as session:
             job = tables.accept(session, caller, tables.submission(**changes))
-            ticket = window.admit(session, job.id, job.queue, job.lane, tables.LEASE_S)
-        assert (tables.column(sessions, job.id, "status") == "dispatched") is (ticket is not None)
-        return ticket is not None
+            wake_up = window.admit(session, job.id, job.queue, job.lane, tables.LEASE_S)
+        assert (tables.column(sessions, job.id, "status") == "dispatched") is (wake_up is not None)
+        return wake_up is not None
 
     assert not admitted()  # nobody lives
     tables.worker(sessions, slots=2)
@@ -173,8 +173,8 @@ def test_job_that_was_claimed_meanwhile_is_not_taken_back(
     chosen = [Next(job_id, "generate", caller.tenant_id, aged=False) for job_id in (running, waiting)]
     monkeypatch.setattr(window.turns, "next_queued", lambda *_: chosen)
     with sessions.begin() as session:
-        tickets = window.refill(session, "alpha", tables.LEASE_S)
-    assert [ticket.job_id for ticket in tickets] == [waiting]
+        wake_ups = window.refill(session, "alpha", tables.LEASE_S)
+    assert [wake_up.job_id for wake_up in wake_ups] == [waiting]
     assert tables.column(sessions, running, "status") == "running"
 
 
@@ -184,5 +184,5 @@ def test_job_that_somebody_holds_is_not_waited_for(sessions: Sessions, caller: C
     held, free = (tables.submit(sessions, caller).id for _ in range(2))
     with sessions.begin() as session:
         session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": held})
-        assert [ticket.job_id for ticket in refill(sessions)] == [free]
-    assert [ticket.job_id for ticket in refill(sessions)] == [held]
+        assert [wake_up.job_id for wake_up in refill(sessions)] == [free]
+    assert [wake_up.job_id for wake_up in refill(sessions)] == [held]
