@@ -14,7 +14,7 @@ from benchmarks.tables import Cell, Table
 from benchmarks.wire import Reading
 
 _LONG_TOKENS = 800
-_SETTLE_S = 1.5
+_UNDER_WAY_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _milliseconds(seen: Cancelled) -> list[float]:
 async def _cancel(platform: Platform, neighbours: int, prompt: str, mark: bytes) -> Cancelled:
     others = [await platform.submit(f"{number} neighbour", 120, number) for number in range(neighbours)]
     followed = [asyncio.create_task(platform.follow(job_id)) for job_id in others]
-    await asyncio.sleep(_SETTLE_S)
+    await asyncio.sleep(_UNDER_WAY_S)
     victim = await platform.submit(prompt, 200, 0)
     watched = asyncio.create_task(_follow_to(platform, victim, mark))
     following = await platform.submit("next", 4, 0)

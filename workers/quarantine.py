@@ -77,7 +77,7 @@ class Quarantine:
     def lost(self, run: Run) -> None:
         """The run was inside when the host died, and is a suspect from now on. Every such run has to say so.
 
-        The first to do it settles the blame for all, and leaves nobody inside.
+        The first to do it decides who is blamed, and leaves nobody inside.
         """
         with self._changed:
             run.suspect = True

@@ -21,7 +21,7 @@ from cli.launcher import leftovers, rotation
 
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
-SETTLED_AFTER_S = 10.0
+STEADY_AFTER_S = 10.0
 POLL_S = 0.1
 PR_SET_PDEATHSIG = 1
 
@@ -51,7 +51,7 @@ class Child:
     process: subprocess.Popen[bytes]
     started: float
     deaths: int = 0  # in all
-    deaths_in_a_row: int = 0  # since it last lived long enough to be called settled
+    deaths_in_a_row: int = 0  # since it last lived long enough to be called steady
     due: float | None = None  # when to start it again; None while it runs
 
 
@@ -136,9 +136,9 @@ class Supervisor:
             del self._children[child.spec.name]
             return
         now = time.monotonic()
-        settled = now - child.started >= SETTLED_AFTER_S
+        steady = now - child.started >= STEADY_AFTER_S
         child.deaths += 1
-        child.deaths_in_a_row = 1 if settled else child.deaths_in_a_row + 1
+        child.deaths_in_a_row = 1 if steady else child.deaths_in_a_row + 1
         delay_s = restart_delay_s(child.deaths_in_a_row)
         child.due = now + delay_s
         ended = describe_exit(child.process.returncode)

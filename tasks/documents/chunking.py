@@ -63,9 +63,9 @@ def cut(text: str, count: Count, size: int, overlap: int) -> list[Piece]:
     while spans := [item for item in found if isinstance(item, _Span)]:
         tokens = dict(zip(spans, count([parts.text(span) for span in spans]), strict=True))
         found = [
-            settled
+            fitted
             for item in found
-            for settled in (parts.settle(item, tokens[item], overlap) if isinstance(item, _Span) else [item])
+            for fitted in (parts.fit(item, tokens[item], overlap) if isinstance(item, _Span) else [item])
         ]
     return [item for item in found if isinstance(item, Piece)]
 
@@ -111,7 +111,7 @@ class _Parts:
             yield _Span(first, end)
             first, done = self._next_first(_Span(first, end), whole.end, budget, overlap), end
 
-    def settle(self, span: _Span, tokens: int, overlap: int) -> Sequence[_Span | Piece]:
+    def fit(self, span: _Span, tokens: int, overlap: int) -> Sequence[_Span | Piece]:
         """The span as a piece if it has few enough tokens, else cut again by what its parts really cost."""
         if tokens <= self._size:
             return [Piece(self.text(span), tokens)]

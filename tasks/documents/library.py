@@ -62,7 +62,7 @@ def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
         found = documents.find(session, caller.tenant_id, document_id)
     if found is None:
         raise _no_document(document_id)
-    return _settled(session, caller, [found])[0]
+    return _documents(session, caller, [found])[0]
 
 
 def page(
@@ -79,7 +79,7 @@ def page(
         rows = documents.page(
             session, caller.tenant_id, collection_id=home.id if home else None, before=before, limit=limit + 1
         )
-    return _settled(session, caller, rows[:limit]), len(rows) > limit
+    return _documents(session, caller, rows[:limit]), len(rows) > limit
 
 
 def delete(session: Session, caller: Caller, document_id: uuid.UUID) -> None:
@@ -121,7 +121,7 @@ def _collection(row: documents.Counted) -> Collection:
     return Collection(kept.name, kept.model, kept.dimensions, count, ready or 0, kept.created_at)
 
 
-def _settled(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
+def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
     """The rows' values; a document that waits for a job which has ended otherwise has failed with it."""
     values = [_document(row, collection) for row, collection in rows]
     waited_for = {value.job_id for value in values if value.status == "pending"}

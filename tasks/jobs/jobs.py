@@ -27,7 +27,7 @@ def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
     Raises `InvalidField` for its times.
     """
     asked, stored = plan.asked, plan.asked.request.to_json()
-    times = timing.settled(session, asked.timing)
+    times = timing.resolved(session, asked.timing)
     job = Job(
         **planned(plan, stored),
         tenant_id=caller.tenant_id,

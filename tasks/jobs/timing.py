@@ -30,7 +30,7 @@ class Timing:
 ANY_TIME = Timing()
 
 
-def settled(session: Session, timing: Timing) -> Timing:
+def resolved(session: Session, timing: Timing) -> Timing:
     """The timing with the earlier of both expiries in `expires_at`. Raises `InvalidField` for times that can't be."""
     run_at, expires_at, max_queue_s = timing.run_at, timing.expires_at, timing.max_queue_s
     if run_at is None and expires_at is None and max_queue_s is None:

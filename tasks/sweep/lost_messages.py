@@ -15,7 +15,7 @@ from tasks.sweep.chore import FollowUp, Sweep
 log = structlog.get_logger(__name__)
 
 # A message needs a moment from the window's commit to Redis and from Redis to the claim.
-SETTLE_S = 2.0
+EN_ROUTE_S = 2.0
 
 
 def send_again(sweep: Sweep) -> FollowUp:
@@ -41,7 +41,7 @@ def send_again(sweep: Sweep) -> FollowUp:
 def _sent(session: Session) -> dict[str, Sequence[WakeUp]]:
     """By queue, the dispatched jobs whose message a worker should have taken by now, the oldest first."""
     by_queue: dict[str, list[WakeUp]] = {}
-    for job_id, queue, lane in windows.sent_before(session, SETTLE_S):
+    for job_id, queue, lane in windows.sent_before(session, EN_ROUTE_S):
         by_queue.setdefault(queue, []).append(WakeUp(job_id, broker.lane(queue, lane)))
     return dict(by_queue)
 

@@ -12,7 +12,7 @@ from tasks import errors, ids
 from tasks.jobs import endings, lifecycle
 from tasks.jobs.lifecycle import Status
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
-from tasks.sweep.lost_messages import SETTLE_S
+from tasks.sweep.lost_messages import EN_ROUTE_S
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ def _send_back(session: Session, which: ColumnElement[bool]) -> None:
         Status.DISPATCHED,
         lifecycle.unlocked(which),
         crashes=Job.crashes + 1,
-        dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=SETTLE_S),
+        dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=EN_ROUTE_S),
     )
     for job in orphans:
         attempts.end_open(session, job.id, job.attempt, "lost")

@@ -169,9 +169,10 @@ def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Deliv
 
 
 def take(session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float) -> list[Parcel]:
-    """Takes due deliveries, each under a lease: one that isn't settled in time, another courier may take. Then: send.
+    """Takes due deliveries, each under a lease: one with no answer recorded in time, another courier may take.
 
-    What was tried and is a day past its time has had attempts that were never settled, and fails instead.
+    What was tried and is a day past its time has had attempts that never told how they went, and fails instead. The
+    caller commits before it sends.
     """
     rows = deliveries.claim(session, limit=limit, per_target=per_target, per_tenant=per_tenant, lease_s=lease_s)
     parcels = []
@@ -187,7 +188,7 @@ def take(session: Session, *, limit: int, per_target: int, per_tenant: int, leas
     return parcels
 
 
-def settle(session: Session, parcel: Parcel, answer: Answer) -> None:
+def record_answer(session: Session, parcel: Parcel, answer: Answer) -> None:
     """Writes how an attempt went: delivered, to be sent again, or given up. 410 disables its webhook, if it is still
     there that it goes to.
 

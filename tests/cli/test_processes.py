@@ -83,7 +83,7 @@ def test_process_that_lived_long_enough_is_started_again_soon(
     supervisor: processes.Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     """A long life makes earlier deaths forgotten."""
-    monkeypatch.setattr(processes, "SETTLED_AFTER_S", 0.0)
+    monkeypatch.setattr(processes, "STEADY_AFTER_S", 0.0)
     supervisor.start(spec(tmp_path, "raise SystemExit(3)"))
     tended(supervisor, lambda: supervisor.deaths("one") == 3)
     assert {sentence.rpartition(" in ")[2] for sentence in said} == {"0.25 s"}

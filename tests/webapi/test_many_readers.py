@@ -66,7 +66,7 @@ def streams(served: Served) -> int:
     return sum(one.status == psutil.CONN_ESTABLISHED for one in served.worker.net_connections("tcp"))
 
 
-def settles(served: Served, count: int) -> None:
+def drops_to(served: Served, count: int) -> None:
     until(lambda: streams(served) <= count, look_s=0.1)
 
 
@@ -117,7 +117,7 @@ def test_readers_who_never_read_are_let_go(strict: Served, sessions: Sessions, c
         texts = [text for _, text in reading.result(timeout=LIMIT_S)]
         assert texts[1:-1] == [f"{number} " for number in range(LOUD_EVENTS)]
         assert strict.worker.memory_info().rss < rss + 50_000_000
-        settles(strict, before)
+        drops_to(strict, before)
     loud.succeed()
     whole = strict.client.get(f"/v1/jobs/job_{loud.job_id.hex}/events").text
     assert whole.count("event: delta") == LOUD_EVENTS
@@ -136,7 +136,7 @@ def test_reader_who_vanishes_does_not_stop_the_job(served: Served, sessions: Ses
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
     run.say("b")
-    settles(served, before)
+    drops_to(served, before)
     run.say("c")
     assert served.client.get(f"/v1/jobs/{job_id}").json()["status"] == "running"
     run.succeed()

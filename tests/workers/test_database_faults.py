@@ -32,7 +32,7 @@ def claimed(sessions: Sessions, caller: Caller) -> Attempt:
     return Attempt(claim)
 
 
-def settled(worker: Worker, attempt: Attempt) -> None:
+def finished(worker: Worker, attempt: Attempt) -> None:
     record = run.finish(worker, attempt, Outcome(Status.SUCCEEDED, Spent(4, 1), {"text": "x"}))
     assert record is not None
     assert (record.status, record.result) == ("succeeded", {"text": "x"})
@@ -48,7 +48,7 @@ def test_end_whose_answer_was_lost_is_looked_up(
         engine = db_session.open_engine(url, pool_size=2)
         worker.sessions = db_session.open_sessions(engine)
         wire.armed = moment
-        settled(worker, attempt)
+        finished(worker, attempt)
         assert wire.fired == 1
         engine.dispose()
     assert tables.usage_rows(sessions, attempt.claim.job_id) == [(4, 1)]
@@ -62,7 +62,7 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
         session.execute(
             text("INSERT INTO job_outputs (job_id, entries, token_ids) VALUES (:id, '[]', '{}')"), {"id": job_id}
         )
-    ending = threading.Thread(target=settled, args=(worker, attempt))
+    ending = threading.Thread(target=finished, args=(worker, attempt))
     with capture_logs() as logs:
         with sessions.begin() as session:
             session.execute(text("SELECT 1 FROM job_outputs WHERE job_id = :id FOR UPDATE"), {"id": job_id})

@@ -82,7 +82,7 @@ class Courier:
         try:
             answer = self._attempt(parcel)
             with self._sessions.begin() as session:
-                deliveries.settle(session, parcel, answer)
+                deliveries.record_answer(session, parcel, answer)
             telemetry.emit(DeliverySent(parcel.id, answer.status, answer.error))
         except SQLAlchemyError as error:
             log.warning("not_marked", delivery=ids.show(parcel.id, ids.DELIVERY), error=str(error))

@@ -180,7 +180,7 @@ def test_delivery_is_given_up_after_three_days_or_ten_attempts(sessions: Session
     for attempt in range(1, 11):
         hooks.make_due(sessions)
         [parcel] = hooks.take(sessions)
-        settle(sessions, parcel, BAD)
+        answered(sessions, parcel, BAD)
         [delivery] = hooks.listed(sessions, caller)
         assert (delivery.attempts, delivery.status) == (attempt, Status.FAILED if attempt == 10 else Status.PENDING)
         assert (delivery.next_at is None) == (attempt == 10)
@@ -189,7 +189,7 @@ def test_delivery_is_given_up_after_three_days_or_ten_attempts(sessions: Session
     hooks.end(sessions, caller)
     hooks.let_days_pass(sessions, 3)
     [late] = hooks.take(sessions)
-    settle(sessions, late, BAD)
+    answered(sessions, late, BAD)
     assert hooks.listed(sessions, caller)[0].status == Status.FAILED
 
 
@@ -200,26 +200,26 @@ def test_delivery_is_sent_again_on_demand_under_its_id(sessions: Sessions, calle
     [first] = hooks.take(sessions)
     taken = first
     for number, answer in enumerate((Answer(200), Answer(error=deliveries.DISABLED)), start=1):
-        settle(sessions, taken, answer)
+        answered(sessions, taken, answer)
         again = redeliver(sessions, caller, first.id)
         assert (again.status, again.attempts) == (Status.PENDING, number)
         [taken] = hooks.take(sessions)
         assert (taken.message_id, taken.payload, taken.attempt) == (first.message_id, first.payload, number + 1)
 
 
-def test_stale_attempt_cannot_settle_what_was_asked_for_again(sessions: Sessions, caller: Caller) -> None:
+def test_stale_attempt_cannot_answer_for_what_was_asked_for_again(sessions: Sessions, caller: Caller) -> None:
     """Numbers are never given twice: the first of the new schedule isn't the first of the old one."""
     hooks.endpoint(sessions, caller)
     hooks.end(sessions, caller)
     [stale] = hooks.take(sessions)
     hooks.let_leases_run_out(sessions)
     [second] = hooks.take(sessions)
-    settle(sessions, second, Answer(200))
+    answered(sessions, second, Answer(200))
     redeliver(sessions, caller, second.id)
     [third] = hooks.take(sessions)
-    settle(sessions, stale, Answer(200))
+    answered(sessions, stale, Answer(200))
     assert hooks.listed(sessions, caller)[0].status == Status.PENDING
-    settle(sessions, third, BAD)
+    answered(sessions, third, BAD)
     assert hooks.listed(sessions, caller)[0].last_status == 500
 
 
@@ -229,11 +229,11 @@ def test_asking_again_costs_no_attempts(sessions: Sessions, caller: Caller) -> N
     hooks.end(sessions, caller)
     for _ in range(12):
         [parcel] = hooks.take(sessions)
-        settle(sessions, parcel, BAD)
+        answered(sessions, parcel, BAD)
         again = redeliver(sessions, caller, parcel.id)
     [parcel] = hooks.take(sessions)
     redeliver(sessions, caller, parcel.id)
-    settle(sessions, parcel, BAD)
+    answered(sessions, parcel, BAD)
     [delivery] = hooks.listed(sessions, caller)
     assert (delivery.status, delivery.attempts) == (Status.PENDING, 13)
     assert delivery.next_at
@@ -241,7 +241,7 @@ def test_asking_again_costs_no_attempts(sessions: Sessions, caller: Caller) -> N
     assert delivery.next_at - again.next_at < dt.timedelta(minutes=1)
 
 
-def test_delivery_whose_attempts_are_never_settled_ends(sessions: Sessions, caller: Caller) -> None:
+def test_delivery_whose_attempts_never_report_ends(sessions: Sessions, caller: Caller) -> None:
     """A day past its time it fails without being sent; one that nobody has tried is tried once even then."""
     hooks.endpoint(sessions, caller)
     hooks.end(sessions, caller)
@@ -262,15 +262,15 @@ def test_gone_of_an_older_url_or_attempt_leaves_the_webhook(sessions: Sessions, 
     [stale] = hooks.take(sessions)
     hooks.let_leases_run_out(sessions)
     [current] = hooks.take(sessions)
-    settle(sessions, stale, Answer(410))
+    answered(sessions, stale, Answer(410))
     assert not disabled(sessions, caller, webhook.id)
     with sessions.begin() as session:
         endpoints.change(session, caller, tables.WEBHOOKS.policy, webhook.id, {"url": "https://example.org/"})
-    settle(sessions, current, Answer(410))
+    answered(sessions, current, Answer(410))
     assert not disabled(sessions, caller, webhook.id)
     hooks.end(sessions, caller)
     [parcel] = hooks.take(sessions)
-    settle(sessions, parcel, Answer(410))
+    answered(sessions, parcel, Answer(410))
     assert disabled(sessions, caller, webhook.id)
 
 
@@ -282,10 +282,10 @@ def test_late_word_of_an_older_attempt_changes_nothing(sessions: Sessions, calle
     assert hooks.take(sessions) == []
     hooks.let_leases_run_out(sessions)
     [second] = hooks.take(sessions)
-    settle(sessions, first, BAD)
+    answered(sessions, first, BAD)
     assert hooks.take(sessions) == []
-    settle(sessions, second, Answer(200))
-    settle(sessions, first, BAD)
+    answered(sessions, second, Answer(200))
+    answered(sessions, first, BAD)
     [delivery] = hooks.listed(sessions, caller)
     assert (delivery.status, delivery.attempts, delivery.last_status) == (Status.DELIVERED, 2, 200)
 
@@ -301,8 +301,8 @@ def test_slow_targets_and_tenants_take_no_more_than_their_share(sessions: Sessio
     assert [len(parcels) for parcels in took] == [7, 0, 0]
     counts = {target: [p.endpoint_id for p in took[0]].count(target) for target in (*slow, foreign)}
     assert (sorted(counts[target] for target in slow), counts[foreign]) == ([1, 2, 2], 2)
-    settle(sessions, next(p for p in took[0] if p.endpoint_id == foreign), Answer(200))
-    settle(sessions, next(p for p in took[0] if counts[p.endpoint_id or foreign] == 2), Answer(200))
+    answered(sessions, next(p for p in took[0] if p.endpoint_id == foreign), Answer(200))
+    answered(sessions, next(p for p in took[0] if counts[p.endpoint_id or foreign] == 2), Answer(200))
     assert len(hooks.take(sessions, per_target=2, per_tenant=5)) == 1
 
 
@@ -317,7 +317,7 @@ def test_tenant_with_nothing_under_way_goes_before_backlogs_that_hang(sessions: 
     assert {parcel.tenant_id for parcel in hung} == {who.tenant_id for who in slow}
     fresh = hooks.endpoint(sessions, caller).id
     hooks.end(sessions, caller)
-    settle(sessions, hung[0], BAD)
+    answered(sessions, hung[0], BAD)
     [next_one] = hooks.take(sessions, limit=1, per_target=2, per_tenant=2)
     assert next_one.endpoint_id == fresh
 
@@ -368,6 +368,6 @@ def redeliver(sessions: Sessions, caller: Caller, delivery_id: uuid.UUID) -> Del
         return deliveries.redeliver(session, caller, delivery_id)
 
 
-def settle(sessions: Sessions, parcel: deliveries.Parcel, answer: Answer) -> None:
+def answered(sessions: Sessions, parcel: deliveries.Parcel, answer: Answer) -> None:
     with sessions.begin() as session:
-        deliveries.settle(session, parcel, answer)
+        deliveries.record_answer(session, parcel, answer)

@@ -23,7 +23,7 @@ def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, call
     [parcel] = hooks.take(sessions)
     with sessions.begin() as session:
         endpoints.delete(session, caller, webhook.id)
-    settle(sessions, parcel, Answer(410))
+    answered(sessions, parcel, Answer(410))
     hooks.end(sessions, caller)
     assert hooks.listed(sessions, caller) == []
 
@@ -55,7 +55,7 @@ def test_deliveries_that_ended_long_ago_are_forgotten(sessions: Sessions, caller
     for _ in range(4):
         hooks.end(sessions, caller)
     for parcel in hooks.take(sessions, limit=3):
-        settle(sessions, parcel, Answer(200))
+        answered(sessions, parcel, Answer(200))
     assert tidied(sessions, limit=2) == 0
     hooks.let_months_pass(sessions, 2)
     assert [tidied(sessions, limit=2) for _ in range(3)] == [2, 1, 0]
@@ -72,6 +72,6 @@ def counted(sessions: Sessions, table: str) -> int:
         return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-def settle(sessions: Sessions, parcel: Parcel, answer: Answer) -> None:
+def answered(sessions: Sessions, parcel: Parcel, answer: Answer) -> None:
     with sessions.begin() as session:
-        deliveries.settle(session, parcel, answer)
+        deliveries.record_answer(session, parcel, answer)

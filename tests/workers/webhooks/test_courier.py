@@ -255,6 +255,6 @@ def test_message_is_sent_again_when_the_database_could_not_be_told(
         first, second = there.messages
     assert first.id == second.id
     with sessions.begin() as session:
-        deliveries.settle(session, parcel, deliveries.Answer(500))
+        deliveries.record_answer(session, parcel, deliveries.Answer(500))
     [delivery] = hooks.listed(sessions, caller)
     assert (delivery.status, delivery.attempts) == (Status.DELIVERED, 2)
