@@ -24,7 +24,7 @@ def add(session: Session, children: Sequence[Mapping[str, Any]], inputs: Mapping
 
 
 def lock(session: Session, parent_ids: Collection[uuid.UUID]) -> None:
-    """Makes whoever moves these parents, or ends a child of theirs, wait for the end of this transaction."""
+    """Locks these parents: to move one, or to end a child of one, others wait for the end of this transaction."""
     parents = select(Job.id).where(Job.id.in_(parent_ids)).order_by(Job.id)
     session.execute(parents.with_for_update(key_share=True))
 
@@ -36,7 +36,7 @@ def no_child_left() -> ColumnElement[bool]:
 
 
 def ready(session: Session, limit: int) -> Sequence[uuid.UUID]:
-    """Parents, at most `limit`, that wait for children of which none is left; locked, without those others hold."""
+    """Parents, at most `limit`, that wait while no child is unfinished; locked, but for those that others hold."""
     waiting = select(Job.id).where(Job.status == "waiting", no_child_left()).limit(limit)
     return session.scalars(waiting.with_for_update(skip_locked=True, key_share=True)).all()
 

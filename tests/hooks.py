@@ -13,7 +13,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
-from tasks.webhooks.deliveries import Parcel, Shown
+from tasks.webhooks.deliveries import DeliveryView, Parcel
 from tasks.webhooks.endpoints import Webhook
 from tests import tables
 
@@ -42,7 +42,7 @@ def end(sessions: Sessions, caller: Caller, result: dict[str, Any] | None = None
     return job_id
 
 
-def listed(sessions: Sessions, caller: Caller, **filters: Any) -> list[Shown]:
+def listed(sessions: Sessions, caller: Caller, **filters: Any) -> list[DeliveryView]:
     with sessions() as session:
         return deliveries.page(session, caller, limit=100, **filters)[0]
 

@@ -12,9 +12,9 @@ import structlog
 from flask import Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import jobs, probing, workers
 from tasks import errors
 from tasks.models import catalog
+from tasks.queues import capacity
 from webapi import service
 from webapi.api import Blueprint, reply
 from webapi.service import Service
@@ -95,21 +95,21 @@ class Probes:
 
     def _alive_workers(self) -> dict[str, int]:
         with self._serving.sessions.begin() as session:
-            strengths = workers.strengths(session, self._serving.settings.shared.lease_s)
+            strengths = capacity.strengths(session, self._serving.settings.shared.lease_s)
         return {model: strength.workers for model, strength in strengths.items()}
 
     def _write(self) -> bool:
         """PostgreSQL answers a question also when its disk is full; this one it can answer only when it can write."""
         if time.monotonic() - self._written_at > _WRITTEN_FOR_S:
             with self._serving.sessions.begin() as session:
-                probing.write(session)
+                capacity.write(session)
             self._written_at = time.monotonic()
         return True
 
     def _unserved(self) -> dict[str, int]:
         """By a probe of its own: that it takes long doesn't mean that PostgreSQL is down."""
         with self._serving.sessions.begin() as session:
-            return jobs.unserved(session, [*self._serving.catalog, catalog.CONTROL], _COUNT_TO)
+            return capacity.unserved(session, [*self._serving.catalog, catalog.CONTROL], _COUNT_TO)
 
 
 @blueprint.route("/healthz", methods=["GET"])

@@ -18,13 +18,12 @@ from celery import Celery, bootsteps, signals
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
-from db import workers as worker_rows
 from tasks import errors, failpoints, logs, stopping
 from tasks import settings as shared_settings
 from tasks.models import catalog
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
-from tasks.queues import broker
+from tasks.queues import broker, capacity
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
@@ -151,7 +150,7 @@ def finish(worker: Worker, started: list[threading.Thread]) -> None:
         thread.join(max(0.0, deadline - time.monotonic()))
     try:
         with worker.sessions.begin() as session:
-            worker_rows.remove(session, worker.id)
+            capacity.remove(session, worker.id)
     except SQLAlchemyError as error:
         log.warning("not_taken_out", error=str(error))
     worker.close()

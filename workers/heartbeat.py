@@ -8,9 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import workers
 from tasks import ids
 from tasks.jobs import attempts, fence
+from tasks.queues import capacity
 from workers.attempt import Attempt, Stop
 from workers.worker import Worker
 
@@ -28,8 +28,8 @@ def beat(worker: Worker) -> None:
     slots = 0 if worker.draining.is_set() else worker.slots
     free = max(0, slots - len(held))
     with worker.sessions.begin() as session:
-        if not workers.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
-            workers.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
+        if not capacity.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
+            capacity.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
     over = review(worker, {attempt.claim.job_id: attempt.claim.attempt for attempt in held})
     worker.renew(began_at)
     if over is None:

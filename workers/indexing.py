@@ -4,8 +4,8 @@ import sqlalchemy
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import chunks
 from tasks import errors
+from tasks.documents import ranking
 from workers.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -19,6 +19,6 @@ def ensure(worker: Worker) -> None:
         with worker.sessions() as session:
             engine = session.get_bind()
         assert isinstance(engine, sqlalchemy.Engine)
-        chunks.ensure_index(engine, dimensions)
+        ranking.ensure_index(engine, dimensions)
     except (SQLAlchemyError, errors.ForebayError) as error:
         log.warning("not_indexed", error=str(error))

@@ -13,6 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import documents
+from db.documents import KINDS as KINDS
+from db.documents import STATUSES as STATUSES
+from db.documents import Kind as Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids

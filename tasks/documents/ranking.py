@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import chunks, documents
 from db.chunks import Hit
+from db.chunks import ensure_index as ensure_index
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.library import no_collection

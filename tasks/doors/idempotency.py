@@ -18,7 +18,7 @@ HEADER = "Idempotency-Key"
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotencyClaim:
     """The key that a client gave to a request, and the `fingerprint` of what it asks."""
 
     key: str
@@ -31,11 +31,14 @@ def fingerprint(*parts: Any) -> bytes:
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def once(session: Session, caller: Caller, wanted: Once | None, make: Callable[[], JobView]) -> tuple[JobView, bool]:
+def once(
+    session: Session, caller: Caller, wanted: IdempotencyClaim | None, make: Callable[[], JobView]
+) -> tuple[JobView, bool]:
     """What `make` accepts; or, when the key stands for this request already, the job as it is now, and True.
 
-    The key is taken in the transaction that makes the job: both are there, or neither. Of two at the same moment the
-    later waits for the earlier. Raises `IdempotencyMismatch` for another request, and what `make` raises.
+    The key is taken in the transaction that makes the job: both are there, or neither. Of two requests at the same
+    moment the later waits for the earlier (docs/adr/0010). Raises `IdempotencyMismatch` for another request, and what
+    `make` raises.
     """
     if wanted is None:
         return make(), False

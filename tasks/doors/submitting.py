@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tasks import errors, failpoints, settings, telemetry
 from tasks.doors import idempotency
-from tasks.doors.idempotency import Once
+from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader, Scope
 from tasks.jobs import endings, jobs
 from tasks.jobs.lifecycle import Status
@@ -47,7 +47,7 @@ class Desk:
     reader: Reader | None = None
     before_waiting: Callable[[], None] = lambda: None
 
-    def accept(self, caller: Caller, make: Make, once: Once | None = None) -> tuple[JobView, bool]:
+    def accept(self, caller: Caller, make: Make, once: IdempotencyClaim | None = None) -> tuple[JobView, bool]:
         """Writes the job down, lets it straight into the window where that has room, and wakes a worker.
 
         When `once` stands for this request already: the job as it is now, and True. Raises `IdempotencyMismatch`, and
@@ -83,7 +83,7 @@ class Desk:
         make: Make,
         wait_s: float,
         has_left: Callable[[], bool] = lambda: False,
-        once: Once | None = None,
+        once: IdempotencyClaim | None = None,
     ) -> JobView:
         """Accepts a job and waits for its end, however it ends.
 

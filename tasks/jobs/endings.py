@@ -1,4 +1,4 @@
-"""Ending somebody else's job: cancel, poison, expiry, deadline: whatever doesn't come from the attempt that runs.
+"""Ending a job from outside, not by the attempt that runs: cancel, poison, expiry, deadline, a removed model.
 
 A job that never started has streamed and spent nothing: any number of them end in a few statements, without Redis.
 
@@ -7,7 +7,7 @@ asked for that, which may take long, and so never while a transaction holds the 
 
 1. In one transaction the job is found, with the number n of its newest attempt: it is `Doomed`.
 2. Redis: the stream is opened under n + 1 and read. From then on Redis refuses whatever attempt n writes, so nothing
-   was shown to anybody that wasn't read.
+   was shown to a client that wasn't read here.
 3. In another transaction the job ends under n + 1, unless n isn't the newest attempt any more, or the job has ended.
 
 Between the steps the job goes its way, and whatever becomes of it is harmless:
@@ -16,11 +16,11 @@ Between the steps the job goes its way, and whatever becomes of it is harmless:
   writes them from memory. If Redis refused the event that tells it, readers have it from PostgreSQL a little later.
 * Attempt n was refused by Redis and gave up: step 3 ends the job. Should this process have died before, its worker
   finds that it doesn't hold the job, and puts it back into its queue; nothing that was streamed is lost.
-* Attempt n + 1 has begun: then step 2 shut nobody out, since it has the same number, and step 3 does nothing. Who
-  cancels looks again, and the sweep in its next round.
+* Attempt n + 1 has begun: then step 2 didn't shut it out, since it has the same number, and step 3 does nothing. A
+  cancel looks again, and so does the sweep in its next round.
 * Redis can't be reached: that costs the words since the last checkpoint, never the end.
 
-Whoever ends a job takes the next number: so the attempt that runs is shut out of PostgreSQL too.
+The end takes the next attempt number: so the attempt that runs is shut out of PostgreSQL too.
 """
 
 import uuid
@@ -62,8 +62,8 @@ Ended = TypeVar("Ended")
 class Doomed:
     """A job that has started and is to be ended, as it was when that was found.
 
-    `attempt` was its newest, and `checkpoint` what PostgreSQL had of its stream. `how` is noted of that attempt where
-    nobody has noted its end: the job's own status unless it is given.
+    `attempt` was its newest, and `checkpoint` what PostgreSQL had of its stream. `how` is what that attempt's row says
+    of its end, unless it says something already; without it, the job's status.
     """
 
     job_id: uuid.UUID
@@ -131,7 +131,7 @@ def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed,
 
 
 def end_many_running(scope: Transactions, client: redis.Redis, doomed: Sequence[Doomed], ttl_s: int) -> list[Closing]:
-    """The same for many: a lock that one can't have in time keeps no other from its end."""
+    """`end_running` for many. Where one can't have its lock in time, the others end all the same."""
     reachable = client if doomed and _answers(client) else None
     closings = []
     for one in doomed:
@@ -167,7 +167,8 @@ def end_waiting(session: Session, status: Status, error: Error | None, *which: C
 def expire(session: Session, limit: int) -> list[Closing]:
     """Ends jobs that haven't started in time, at most `limit`, in turns between tenants. After the commit: `announce`.
 
-    What one tenant's can't have in time keeps no other's from their end. Of a tenant with many webhooks fewer end.
+    Where one tenant's jobs can't have a lock in time, the others' end all the same. Of a tenant with many webhooks
+    fewer jobs end at once, since each is told to all of them.
     """
     late = turns.each_in_turn(jobs_table.EXPIRES, jobs_table.is_late(), Job.expires_at.asc(), limit)
     found = select(Job.tenant_id, Job.id).where(Job.id.in_(late)).with_for_update(skip_locked=True)
@@ -200,9 +201,9 @@ def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: in
 
 
 def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: int, ttl_s: int) -> list[Closing]:
-    """Fails jobs that wait for a model nobody serves any more, at most `limit`. Then: `announce`.
+    """Fails jobs that wait for a model that isn't served any more, at most `limit`. Then: `announce`.
 
-    Those that run, and those that somebody else holds right now, are left alone.
+    Those that run, and those that another transaction holds right now, are left alone.
     """
     error = (errors.ModelRemoved.code, f"the model {model} isn't served any more, and what waited for it was ended")
     return _end(scope, client, Status.FAILED, error, jobs_table.waits_for(model), limit, ttl_s)
@@ -213,7 +214,7 @@ def end_children(
 ) -> list[Closing]:
     """Cancels children, at most `limit`, that haven't ended though these parents have. Then: `announce`.
 
-    For the others the sweep comes, and for their children, should they be parents themselves.
+    The sweep ends the others, and their own children, should they be parents themselves.
     """
     which = families.is_unfinished_child(parent_ids)
     return _end(scope, client, Status.CANCELLED, None, which, limit, ttl_s) if parent_ids else []
@@ -228,7 +229,7 @@ def _end(
     limit: int,
     ttl_s: int,
 ) -> list[Closing]:
-    """Ends jobs that match, at most `limit`, whether they have started or not; not those that others hold right now."""
+    """Ends jobs that match, at most `limit`, started or not. Those that another transaction holds are left alone."""
     with scope.begin() as session:
         found = jobs_table.unlocked(session, which, limit=limit)
         doomed = [doom(job, output, status, error) for job, output in found if job.started_at is not None]
@@ -240,8 +241,8 @@ def _end(
 def announce(client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> bool:
     """Writes the streams' last events and stops the workers that may be running the jobs. Best effort, idempotent.
 
-    False says that Redis couldn't be reached. Then no other is tried, since each would wait as long: who listens is
-    told from PostgreSQL.
+    False when Redis couldn't be reached. Then no other is tried, since each would wait as long; readers are told from
+    PostgreSQL.
     """
     for closing in closings:
         telemetry.emit(closing.view.ended_fact())
@@ -279,7 +280,7 @@ def _salvage(client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Transcri
 
 
 def _each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Ended]) -> list[Ended]:
-    """Ends tenant by tenant, so that a lock that one's can't have in time keeps no other's from their end."""
+    """Ends tenant by tenant: where one's jobs can't have a lock in time, the others' end all the same."""
     ended = []
     for id in whose:
         try:
@@ -293,7 +294,7 @@ def _each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID
 
 
 def _answers(client: redis.Redis) -> bool:
-    """Whether Redis can be reached: asked once for many jobs, of which each would wait for its own time-out."""
+    """Whether Redis can be reached. Asked once for many jobs, since each would wait for its own time-out."""
     try:
         client.ping()
     except redis.RedisError as error:

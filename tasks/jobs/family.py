@@ -62,7 +62,7 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
 
 
 def move_on(session: Session, parent_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Queues those of the parents that wait for children of which none is left: by their ids, their queues.
+    """Queues those of these parents that wait while no child of theirs is unfinished. Returns their queues, by id.
 
     Idempotent. After the commit: a refill for the queues.
     """
@@ -74,5 +74,5 @@ def move_on(session: Session, parent_ids: Collection[uuid.UUID]) -> dict[uuid.UU
 
 
 def resume(session: Session, limit: int) -> set[str]:
-    """Moves parents on, at most `limit`, that nobody moved on. After the commit: a refill for the queues it returns."""
+    """Moves on parents, at most `limit`, that their last child's end left waiting. Then: refill the queues returned."""
     return set(move_on(session, families.ready(session, limit)).values())

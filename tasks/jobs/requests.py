@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NewType, Protocol, TypeVar
 
+from db.jobs import LANES as LANES
 from tasks.jobs.timing import ANY_TIME, Timing
 
 KindName = NewType("KindName", str)  # of one in `tasks.kinds`

@@ -36,7 +36,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A job's end that the transaction holds.
+    """A job ended in this transaction. After the commit pass it to `endings.announce`.
 
     `entries` is how many its stream has before the one that tells the end. `wakes` is the queue of the parent that goes
     on now, since this was its last child: it wants a refill.

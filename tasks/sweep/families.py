@@ -9,7 +9,7 @@ _PARENTS_AT_ONCE = 100
 
 
 def move_on(sweep: Sweep) -> FollowUp:
-    """Should whoever ended the last child have missed its parent."""
+    """Moves on parents that their last child's end left waiting."""
     with sweep.begin() as session:
         return FollowUp(queues=sorted(family.resume(session, _PARENTS_AT_ONCE)))
 

@@ -1,4 +1,4 @@
-"""Deliveries: what is to be sent to whom, when again, and how it went. Every function takes a session, none commits.
+"""Deliveries: what is to be sent where, when again, and how it went. Every function takes a session, none commits.
 
 A delivery is a row, written in the transaction that ends its job; so there is one exactly when the job has ended. It
 is sent at least once, under the same message id each time, for up to three days.
@@ -90,7 +90,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DeliveryView:
     """A delivery as it is shown. `next_at` is None once it has ended."""
 
     id: uuid.UUID
@@ -108,7 +108,7 @@ class Shown:
 
 
 def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[Notice]) -> None:
-    """Writes down who is to be told that this happened to jobs of the tenant's, in the transaction in which it does."""
+    """Writes down where the tenant wants to be told that this happened to jobs, in the transaction in which it does."""
     listening = webhooks.listening(session, tenant_id, type)
     made: list[dict[str, Any]] = []
     for notice in notices:
@@ -121,7 +121,7 @@ def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[No
     webhooks.add(session, made, _GIVE_UP_AFTER)
 
 
-def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Shown:
+def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> DeliveryView:
     """Sends the endpoint a message that says nothing; it fails where the endpoint is disabled.
 
     Raises `NotFound`, `LimitReached`.
@@ -146,14 +146,14 @@ def page(
     webhook: uuid.UUID | None = None,
     job: uuid.UUID | None = None,
     status: str | None = None,
-) -> tuple[list[Shown], bool]:
+) -> tuple[list[DeliveryView], bool]:
     """The tenant's deliveries, newest first, at most `limit` of those older than `before`; True when there are more."""
     filters: dict[str, Any] = {"endpoint_id": webhook, "job_id": job, "status": status}
     found = webhooks.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
     return [_shown(delivery) for delivery in found[:limit]], len(found) > limit
 
 
-def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Shown:
+def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> DeliveryView:
     """Sends the same message again, now and, if need be, for another three days, by the schedule from its beginning.
 
     Raises `NotFound`.
@@ -169,7 +169,7 @@ def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Shown
 
 
 def take(session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float) -> list[Parcel]:
-    """Takes what is due, under leases: who doesn't `settle` in time has another take it. After the commit: send.
+    """Takes due deliveries, each under a lease: one that isn't settled in time, another courier may take. Then: send.
 
     What was tried and is a day past its time has had attempts that were never settled, and fails instead.
     """
@@ -267,8 +267,8 @@ def _parcel(found: Delivery, url: str | None, secret_ids: Sequence[uuid.UUID]) -
     )
 
 
-def _shown(found: Delivery) -> Shown:
-    return Shown(
+def _shown(found: Delivery) -> DeliveryView:
+    return DeliveryView(
         id=found.id,
         message_id=found.message_id,
         type=found.type,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,13 @@ def settings(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPat
     catalog.write_text(CATALOG)
     shared = Shared(postgres_url, redis_url, redis_url, catalog, lease_s=tables.LEASE_S, stream_ttl_s=60)
     return Settings(shared, key_pepper=tables.PEPPER, webhooks=tables.WEBHOOKS)
+
+
+@pytest.fixture
+def catalog_file(settings: Settings) -> Iterator[Path]:
+    """The catalogue of the app, to be changed under it; as it was when the test is over."""
+    yield settings.shared.catalog
+    settings.shared.catalog.write_text(CATALOG)
 
 
 @pytest.fixture(scope="session")

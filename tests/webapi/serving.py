@@ -33,7 +33,7 @@ class Served:
 
     @contextmanager
     def known(self, key: str) -> Iterator["Served"]:
-        """The same gunicorn as one with this key is answered."""
+        """This gunicorn, asked with another key."""
         with _client(self.port, key) as http:
             yield Served(self.process, self.port, key, http)
 

@@ -200,12 +200,11 @@ def test_ready_counts_jobs_whose_model_left_the_catalogue(
     later.extensions["forebay"].close()
 
 
-def test_model_that_comes_and_goes_is_served_and_refused_without_a_restart(api: Api, settings: Settings) -> None:
+def test_model_that_comes_and_goes_is_served_and_refused_without_a_restart(api: Api, catalog_file: Path) -> None:
     """The catalogue's file is read again; one that can't be read changes nothing."""
-    file = settings.shared.catalog
-    file.write_text(file.read_text().replace("[beta]", "[gamma]"))
+    catalog_file.write_text(catalog_file.read_text().replace("[beta]", "[gamma]"))
     assert api.submit(model="gamma")["model"] == "gamma"
-    file.write_text("not [ TOML")
+    catalog_file.write_text("not [ TOML")
     assert api.submit(model="gamma")["model"] == "gamma"
     refused = api.post("/v1/jobs", json={"type": "generate", "model": "beta", "input": {"prompt": "x"}})
     assert (refused.status_code, refused.json["error"]["param"]) == (422, "model")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -224,11 +225,12 @@ def test_failed_embedding_is_told(
     assert (response.status_code, response.json["error"]["param"]) == (status, field)
 
 
-def test_model_that_is_no_longer_served_is_told(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:
+def test_model_that_is_no_longer_served_is_told(
+    api: Api, sessions: Sessions, caller: Caller, catalog_file: Path
+) -> None:
     """The collection's vectors are another model's than any there is."""
     shelve(sessions, caller, api, "one")
-    file = app.extensions["forebay"].settings.shared.catalog
-    file.write_text(file.read_text().replace("[embedder]", "[another]"))
+    catalog_file.write_text(catalog_file.read_text().replace("[embedder]", "[another]"))
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.json["error"]["param"]) == (422, "collection")
 

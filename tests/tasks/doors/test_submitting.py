@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks import errors
-from tasks.doors.idempotency import Once
+from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk, Make
 from tasks.jobs import attempts, endings, jobs
@@ -67,7 +67,7 @@ def count(sessions: Sessions, caller: Caller) -> int:
 
 def test_facts_are_one_acceptance_and_one_end(caller: Caller, desk: Desk, facts: list[Fact]) -> None:
     """However often it is asked for either."""
-    once = Once("k", b"asked")
+    once = IdempotencyClaim("k", b"asked")
     [job, _], _ = desk.accept(caller, make(caller), once), desk.accept(caller, make(caller), once)
     for _ in range(2):
         desk.cancel(caller, job.id)
@@ -90,7 +90,7 @@ def test_accepted_job_is_told_once_it_is_committed(sessions: Sessions, caller: C
 
 def test_refused_job_leaves_nothing(sessions: Sessions, caller: Caller, desk: Desk, told: Told) -> None:
     """Neither a row nor a key that stands for it: the next request with the key is the first."""
-    once = Once("k", b"asked")
+    once = IdempotencyClaim("k", b"asked")
     with pytest.raises(errors.ModelUnknown):
         desk.accept(caller, refused, once)
     assert (count(sessions, caller), told.said) == (0, [])
@@ -151,7 +151,7 @@ def test_job_that_nobody_waits_for_any_more_is_cancelled(sessions: Sessions, cal
 
 def test_job_that_an_earlier_request_waits_for_goes_on(sessions: Sessions, caller: Caller, desk: Desk) -> None:
     """A request that repeats another may give up; the first may still have its answer."""
-    once = Once("k", b"asked")
+    once = IdempotencyClaim("k", b"asked")
     first, _ = desk.accept(caller, make(caller), once)
     with pytest.raises(errors.NotInTime):
         desk.answer(caller, make(caller), 0.01, once=once)

@@ -21,7 +21,7 @@ from db import workers
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.doors import idempotency, retrying
-from tasks.doors.idempotency import Once
+from tasks.doors.idempotency import IdempotencyClaim
 from tasks.jobs import attempts, endings, family, jobs, stages
 from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import TERMINAL, Status
@@ -144,7 +144,7 @@ class Lives(RuleBasedStateMachine):
             self.jobs[record.id].status = Status.DISPATCHED
 
     def submit_once(self, key: str) -> None:
-        record, replayed = self.submitted("", Once(key, b"same"))
+        record, replayed = self.submitted("", IdempotencyClaim(key, b"same"))
         assert replayed == (key in self.by_key)
         assert record.id == self.by_key.setdefault(key, record.id)
         if not replayed:
@@ -153,9 +153,9 @@ class Lives(RuleBasedStateMachine):
     def submit_another(self, key: str) -> None:
         if key in self.by_key:
             with pytest.raises(errors.IdempotencyMismatch):
-                self.submitted("", Once(key, b"other"))
+                self.submitted("", IdempotencyClaim(key, b"other"))
 
-    def submitted(self, timed: str, once: Once | None) -> tuple[JobView, bool]:
+    def submitted(self, timed: str, once: IdempotencyClaim | None) -> tuple[JobView, bool]:
         run_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SPAN_S)
         timing = Timing(**{timed: run_at if timed == "run_at" else SPAN_S}) if timed else Timing()
         asked = tables.submission(timing=timing)

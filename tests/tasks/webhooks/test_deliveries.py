@@ -23,7 +23,7 @@ from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
 from tasks.sweep.sweeper import Sweeper
 from tasks.webhooks import deliveries, endpoints
-from tasks.webhooks.deliveries import Answer, Shown, Status
+from tasks.webhooks.deliveries import Answer, DeliveryView, Status
 from tests import hooks, tables
 
 BAD = Answer(500)
@@ -363,7 +363,7 @@ def disabled(sessions: Sessions, caller: Caller, endpoint_id: uuid.UUID) -> bool
         return endpoints.get(session, caller, endpoint_id).disabled
 
 
-def redeliver(sessions: Sessions, caller: Caller, delivery_id: uuid.UUID) -> Shown:
+def redeliver(sessions: Sessions, caller: Caller, delivery_id: uuid.UUID) -> DeliveryView:
     with sessions.begin() as session:
         return deliveries.redeliver(session, caller, delivery_id)
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, TypedDict
 
-from db.documents import KINDS, STATUSES
 from tasks import times
 from tasks.documents import library
+from tasks.documents.library import KINDS, STATUSES
 from tasks.jobs.view import JobError
 from tasks.times import Moment
 from webapi.v1.named import DOCUMENT, JOB

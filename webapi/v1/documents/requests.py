@@ -7,9 +7,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from db.documents import Kind
-from db.jobs import LANES
 from tasks.documents.ingest import MAX_CHARACTERS
+from tasks.documents.library import Kind
+from tasks.jobs.requests import LANES
 from webapi.fields import STORABLE, Given, Some, Timed, Whole, characters
 from webapi.v1.named import DOCUMENT
 from webapi.v1.paging import AFTER, PageQuery

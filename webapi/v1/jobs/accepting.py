@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from tasks import ids
 from tasks.doors import idempotency
-from tasks.doors.idempotency import Once
+from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.submitting import Make
 from tasks.webhooks import endpoints
 from tasks.webhooks.endpoints import EVENTS
@@ -22,12 +22,12 @@ REPLAYED = {
 }
 
 
-def wanted_once(headers: dict[str, str], *asked: Any) -> Once | None:
+def wanted_once(headers: dict[str, str], *asked: Any) -> IdempotencyClaim | None:
     """What the request's idempotency key stands for, if it has one."""
-    return Once(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
+    return IdempotencyClaim(headers["key"], idempotency.fingerprint(*asked)) if "key" in headers else None
 
 
-def accept(wanted: Once | None, make: Make) -> Response:
+def accept(wanted: IdempotencyClaim | None, make: Make) -> Response:
     """Has the job accepted, and answers that it is."""
     accepted, replayed = service.current().desk.accept(auth.caller(), make, wanted)
     requestlog.about_job(accepted.id)

@@ -7,9 +7,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from db.jobs import LANES
 from tasks import kinds
 from tasks.jobs import view
+from tasks.jobs.requests import LANES
 from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs.conversation import Conversation

@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from db import workers
+from tasks.queues import capacity
 from webapi import service
 from webapi.api import Blueprint, reply
 from webapi.v1.models import answers
@@ -18,7 +18,7 @@ def models() -> Response:
     serving = service.current()
     models = serving.catalog
     with serving.sessions.begin() as session:
-        alive = workers.strengths(session, serving.settings.shared.lease_s)
+        alive = capacity.strengths(session, serving.settings.shared.lease_s)
     counts = {name: strength.workers for name, strength in alive.items()}
     data = [answers.model(model, models, counts.get(name, 0)) for name, model in models.items()]
     return reply({"object": "list", "data": data})

@@ -6,7 +6,6 @@ import numpy as np
 from flask import Response
 from numpy.typing import NDArray
 
-from db import workers
 from tasks import errors, kinds
 from tasks.documents import ranking
 from tasks.documents.ranking import SearchTarget
@@ -16,6 +15,7 @@ from tasks.kinds import embed
 from tasks.kinds.embed import Embedding
 from tasks.models import choosing
 from tasks.models.catalog import Model
+from tasks.queues import capacity
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -70,7 +70,7 @@ def _model(collection: SearchTarget, query: str) -> Model:
         raise errors.ModelUnknown("collection", f"its model {collection.model!r} is no longer served")
     choosing.refuse_what_cannot_fit(model, "query", query)
     with serving.sessions.begin() as session:
-        if not workers.strength(session, model.name, serving.settings.shared.lease_s).workers:
+        if not capacity.strength(session, model.name, serving.settings.shared.lease_s).workers:
             raise errors.Unavailable(f"no worker of {model.name} is there to embed the query; try again")
     return model
 
@@ -84,7 +84,7 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
         try:
             ended = serving.desk.answer(
                 auth.caller(),
-                lambda session: kinds.plan(session, serving.catalog, auth.caller(), asked),
+                lambda session: kinds.plan(session, {model.name: model}, auth.caller(), asked),
                 WAIT_S,
                 presence.has_left,
             )

@@ -74,7 +74,7 @@ class Delivery(TypedDict):
     last_error: Annotated[str | None, "Why the last attempt got no answer, as in `timeout`."]
 
 
-def delivery(found: deliveries.Shown) -> Delivery:
+def delivery(found: deliveries.DeliveryView) -> Delivery:
     return {
         "id": DELIVERY.show(found.id),
         "object": "delivery",

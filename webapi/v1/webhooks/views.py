@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from tasks.webhooks import deliveries, endpoints
-from tasks.webhooks.deliveries import Shown
+from tasks.webhooks.deliveries import DeliveryView
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -128,7 +128,7 @@ def rotate_own() -> Response:
 @blueprint.response(200, List[answers.Delivery])
 @blueprint.answers(401, 414, 422, 500, 503)
 @paged(answers.delivery, after=lambda delivery: DELIVERY.show(delivery.id))
-def browse_deliveries(query: dict[str, Any]) -> tuple[list[Shown], bool]:
+def browse_deliveries(query: dict[str, Any]) -> tuple[list[DeliveryView], bool]:
     """List deliveries, newest first"""
     with service.current().sessions.begin() as session:
         return deliveries.page(session, auth.caller(), **query)
