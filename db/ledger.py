@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from db.attempts import JobAttempt
 from db.jobs import Job
@@ -87,22 +88,8 @@ def _enter() -> Insert:
 
 
 def _rows() -> Select[Any]:
-    ways = (
-        select(
-            JobAttempt.how,
-            func.count().label("number"),
-            func.sum(_seconds(JobAttempt.started_at, JobAttempt.ended_at)).label("ran_s"),
-        )
-        .where(JobAttempt.job_id == Job.id, JobAttempt.how.is_not(None))
-        .group_by(JobAttempt.how)
-        .correlate(Job)
-        .subquery()
-    )
-    run = select(
-        func.jsonb_object_agg(ways.c.how, ways.c.number).label("attempts"), func.sum(ways.c.ran_s).label("ran_s")
-    ).lateral()
+    run = _attempts()
     could_start_at = func.coalesce(Job.run_at, Job.created_at)
-    period = func.date_trunc("month", func.timezone("UTC", Job.finished_at))
     columns: dict[str, SQLColumnExpression[Any]] = {
         "job_id": Job.id,
         "parent_id": Job.parent_id,
@@ -115,7 +102,7 @@ def _rows() -> Select[Any]:
         "error_code": Job.error_code,
         "created_at": Job.created_at,
         "ended_at": Job.finished_at,
-        "period": cast(period, Date),
+        "period": cast(func.date_trunc("month", func.timezone("UTC", Job.finished_at)), Date),
         "waited_s": _seconds(could_start_at, Job.started_at),
         "first_token_s": _seconds(could_start_at, Job.first_token_at),
         "ran_s": func.coalesce(run.c.ran_s, 0.0),
@@ -125,9 +112,19 @@ def _rows() -> Select[Any]:
         "embedding_tokens": func.coalesce(Job.embedding_tokens, 0),
         "cached_tokens": func.coalesce(Job.cached_tokens, 0),
     }
-    ended = Job.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
     labelled: list[Any] = [column.label(name) for name, column in columns.items()]
+    ended = Job.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
     return select(*labelled).select_from(Job).join(run, literal(True), isouter=True).where(ended)
+
+
+def _attempts() -> LateralFromClause:
+    """Of one job's attempts how many ended in which way, and the time of all."""
+    ran_s = func.sum(_seconds(JobAttempt.started_at, JobAttempt.ended_at))
+    own = (JobAttempt.job_id == Job.id, JobAttempt.how.is_not(None))
+    each = select(JobAttempt.how, func.count().label("number"), ran_s.label("ran_s")).where(*own)
+    ways = each.group_by(JobAttempt.how).correlate(Job).subquery()
+    counted = func.jsonb_object_agg(ways.c.how, ways.c.number)
+    return select(counted.label("attempts"), func.sum(ways.c.ran_s).label("ran_s")).lateral()
 
 
 def _seconds(since: SQLColumnExpression[Any], until: SQLColumnExpression[Any]) -> ColumnElement[float]:

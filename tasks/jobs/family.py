@@ -51,13 +51,13 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
         "lane": parent.lane,
         "status": Status.QUEUED,
     }
-    rows, inputs = [], {}
-    for child in children:
-        request = child.plan.asked.request.to_json()
-        row = jobs.planned(child.plan, request) | inherited | {"place": child.place, "label": child.label}
-        rows.append(row)
-        inputs[row["id"]] = {"input": dict(request.input), "params": dict(request.params)}
-    families.add(session, rows, inputs)
+    stored = [child.plan.asked.request.to_json() for child in children]
+    rows = [
+        jobs.planned(child.plan, given) | inherited | {"place": child.place, "label": child.label}
+        for child, given in zip(children, stored, strict=True)
+    ]
+    asked = [{"input": dict(given.input), "params": dict(given.params)} for given in stored]
+    families.add(session, rows, {row["id"]: given for row, given in zip(rows, asked, strict=True)})
     return {child.plan.queue for child in children}
 
 

@@ -15,13 +15,5 @@ class Spent:
     embedding: int = 0
     cached: int = 0
 
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
-            self.prompt + other.prompt,
-            self.completion + other.completion,
-            self.embedding + other.embedding,
-            self.cached + other.cached,
-        )
-
 
 NOTHING = Spent()

@@ -197,7 +197,8 @@ def _decode_old(type: str, data: Mapping[str, Any], tokens: int) -> Event:
     if type == Started.type:
         return Started(data["attempt"], data["worker"], tokens)
     if type == Progress.type:
-        return Progress(data["done"], data["total"], Spent(prompt=tokens))
+        # Its tokens don't count: an ingest was charged for them already, and nothing tells whose progress this is.
+        return Progress(data["done"], data["total"])
     if type == Delta.type:
         return Delta(data["text"], Spent(completion=tokens))
     return _DECODERS[type](data)

@@ -75,7 +75,7 @@ UNSTARTED = {**JOB, "started_at": None, "progress": None, "result": None}
         (["started", {"attempt": 1, "worker": "w"}, 7, []], Started(1, "w", prompt_tokens=7)),
         (["resumed", {"attempt": 2}, 0, []], Resumed(2)),
         (["restarted", {"attempt": 2}, 0, []], Restarted(2)),
-        (["progress", {"done": 3, "total": 9}, 3, []], Progress(3, 9, Spent(prompt=3))),
+        (["progress", {"done": 3, "total": 9}, 3, []], Progress(3, 9)),
         (["delta", {"text": "a"}, 2, [5, 6]], Delta("a", Spent(completion=2))),
         (["passages", {"passages": [{"text": "a lamp"}]}, 0, []], Passages([{"text": "a lamp"}])),
         (

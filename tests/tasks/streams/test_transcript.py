@@ -84,7 +84,7 @@ def test_transcript_stored_by_the_version_before_is_read_for_ever() -> None:
     assert [entry.event for entry in back.entries] == [
         Started(1, "alpha@host:12.a1b2c3", prompt_tokens=7),
         Passages([{"text": "a lamp", "score": 0.5}]),
-        Progress(4, 7, Spent(prompt=4)),
+        Progress(4, 7),
         said("wrong"),
         Resumed(2),
         Restarted(2),
