@@ -28,8 +28,9 @@ from sqlalchemy.orm import Session
 from benchmarks import tables
 from benchmarks.tables import Table, median, percentile
 from cli.launcher import embedded, processes
-from db import chunks, documents, migrate
+from db import migrate
 from db import session as db_session
+from db.documents import chunks, collections
 from db.scope import scope
 from db.session import Sessions
 from tasks import ids, keys
@@ -142,7 +143,7 @@ def _worded(sessions: Sessions, caller: Caller, name: str, query: str, vector: N
 
 
 def _home(session: db_session.Session, caller: Caller, name: str) -> uuid.UUID:
-    home = documents.collection(session, caller.tenant_id, name)
+    home = collections.find(session, caller.tenant_id, name)
     assert home is not None
     return home.id
 

@@ -2,8 +2,6 @@
 
 from db import (
     attempts,
-    chunks,
-    documents,
     idempotency,
     jobs,
     keys,
@@ -11,25 +9,29 @@ from db import (
     tenants,
     turns,
     vectors,
-    webhooks,
     windows,
     workers,
 )
+from db.documents import chunks, collections, documents
 from db.session import Table
+from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
     "chunks",
+    "collections",
+    "deliveries",
     "documents",
+    "endpoints",
     "idempotency",
     "jobs",
     "keys",
     "ledger",
     "metadata",
+    "secrets",
     "tenants",
     "turns",
     "vectors",
-    "webhooks",
     "windows",
     "workers",
 ]

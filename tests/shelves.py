@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from db import chunks, documents
+from db.documents import chunks, collections, documents
 from db.scope import scope
+from db.session import Sessions
 from tasks import ids, kinds
 from tasks.documents import ingest
 from tasks.documents.chunking import Piece
@@ -42,9 +43,7 @@ def collection(session: Session, tenant_id: uuid.UUID, name: str = "books", *, d
     """A collection without documents."""
     made = ids.new()
     with scope(session, tenant_id):
-        documents.add_collection(
-            session, id=made, tenant_id=tenant_id, name=name, model="embedder", dimensions=dimensions
-        )
+        collections.add(session, id=made, tenant_id=tenant_id, name=name, model="embedder", dimensions=dimensions)
     return made
 
 
@@ -86,6 +85,15 @@ def fill(
     with scope(session, tenant_id):
         chunks.add(session, rows)
         documents.set_status(session, tenant_id, document_id, status="ready", chunks=len(rows), tokens=len(rows))
+
+
+def filled(sessions: Sessions, caller: Caller, texts: list[str], vectors: Floats, **labels: Any) -> uuid.UUID:
+    """A collection with one document of these chunks."""
+    with sessions.begin() as session:
+        home = collection(session, caller.tenant_id, dimensions=vectors.shape[1])
+        document_id = document(session, caller.tenant_id, home, labels=labels)
+        fill(session, caller.tenant_id, home, document_id, texts, vectors)
+    return home
 
 
 def store(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import chunks, documents
-from db.documents import DocumentText, Kind
+from db.documents import chunks, collections, documents
+from db.documents.documents import DocumentText, Kind
 from db.jobs import JobInput
 from db.scope import scope
 from tasks import errors, ids
@@ -77,11 +77,11 @@ def home(
     the collection has another model.
     """
     with scope(session, tenant_id):
-        found = documents.collection(session, tenant_id, name, keep=True)
+        found = collections.find(session, tenant_id, name, keep=True)
         if found is None:
             embedder = choosing.model_for(models, "embed", model)
-            documents.add_collection(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
-            found = documents.collection(session, tenant_id, name, keep=True)
+            collections.add(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
+            found = collections.find(session, tenant_id, name, keep=True)
     if found is None:
         raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
     if model is not None and model != found.model:
@@ -154,7 +154,7 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUI
         if found is None:
             return
         document, name = found
-        fixed = documents.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
+        fixed = collections.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
         if fixed is not None and fixed != dimensions:
             raise errors.DimensionsDiffer(name, dimensions, fixed)
 

@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import documents
-from db.documents import KINDS as KINDS
-from db.documents import STATUSES as STATUSES
-from db.documents import Kind as Kind
+from db.documents import collections as collections_table
+from db.documents import documents
+from db.documents.documents import KINDS as KINDS
+from db.documents.documents import STATUSES as STATUSES
+from db.documents.documents import Kind as Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
@@ -72,7 +73,7 @@ def page(
     Raises `NotFound` for a collection that the tenant doesn't have.
     """
     with scope(session, caller.tenant_id):
-        home = documents.collection(session, caller.tenant_id, collection) if collection is not None else None
+        home = collections_table.find(session, caller.tenant_id, collection) if collection is not None else None
         if home is None and collection is not None:
             raise no_collection(collection)
         rows = documents.page(
@@ -107,7 +108,7 @@ def collection(session: Session, caller: Caller, name: str) -> Collection:
 def delete_collection(session: Session, caller: Caller, name: str) -> None:
     """Deletes the collection with all its documents. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        if not documents.remove_collection(session, caller.tenant_id, name):
+        if not collections_table.remove(session, caller.tenant_id, name):
             raise no_collection(name)
 
 

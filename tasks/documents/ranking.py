@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from db import chunks, documents
-from db.chunks import Hit
-from db.chunks import ensure_index as ensure_index
+from db.documents import chunks, collections, index
+from db.documents.chunks import Hit
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.library import no_collection
@@ -28,6 +27,8 @@ _FUSION_K = 60
 # much to look at as so many in a row (both measured; see docs/adr/0007).
 FEW_CHUNKS = 20_000
 WALK_COST = 30
+
+ensure_index = index.ensure
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Passage:
 def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
     """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
-        found = documents.collection(session, caller.tenant_id, name)
+        found = collections.find(session, caller.tenant_id, name)
     if found is None:
         raise no_collection(name)
     return SearchTarget(found.name, found.model, found.dimensions)
@@ -101,7 +102,7 @@ def search(
     there is another of this name, with another model's vectors, and `DimensionsDiffer`.
     """
     with scope(session, tenant_id):
-        home = documents.collection(session, tenant_id, collection)
+        home = collections.find(session, tenant_id, collection)
         if home is None:
             raise no_collection(collection)
         if home.model != model:

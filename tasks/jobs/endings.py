@@ -35,10 +35,11 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import attempts, families, turns, webhooks
+from db import attempts, families, turns
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
 from db.session import Transactions
+from db.webhooks import endpoints
 from tasks import errors, ids, telemetry
 from tasks.jobs import fence, jobs, lifecycle, settlement, view
 from tasks.jobs.lifecycle import Status
@@ -177,7 +178,7 @@ def expire(session: Session, limit: int) -> list[Closing]:
         by_tenant[tenant_id].append(job_id)
 
     def end(tenant_id: uuid.UUID) -> list[Closing]:
-        targets = len(webhooks.listening(session, tenant_id, f"job.{Status.EXPIRED}")) + 1
+        targets = len(endpoints.listening(session, tenant_id, f"job.{Status.EXPIRED}")) + 1
         some = by_tenant[tenant_id][: _MESSAGES_AT_ONCE // targets]
         return end_waiting(session, Status.EXPIRED, None, Job.id.in_(some), jobs_table.is_late())
 

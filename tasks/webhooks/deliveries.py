@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from db import webhooks
-from db.webhooks import Delivery
+from db.webhooks import deliveries, endpoints, secrets
+from db.webhooks.deliveries import Delivery
 from tasks import errors, ids, times
 from tasks.keys import Caller
 
@@ -109,7 +109,7 @@ class DeliveryView:
 
 def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[Notice]) -> None:
     """Writes down where the tenant wants to be told that this happened to jobs, in the transaction in which it does."""
-    listening = webhooks.listening(session, tenant_id, type)
+    listening = endpoints.listening(session, tenant_id, type)
     made: list[dict[str, Any]] = []
     for notice in notices:
         targets: list[dict[str, Any]] = [{"endpoint_id": endpoint_id} for endpoint_id in listening]
@@ -118,7 +118,7 @@ def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[No
         if targets:
             payload, message_id = _payload(type, notice.happened_at, notice.data()), ids.new()
             made += [_new(tenant_id, message_id, type, payload, job_id=notice.job_id, **target) for target in targets]
-    webhooks.add(session, made, _GIVE_UP_AFTER)
+    deliveries.add(session, made, _GIVE_UP_AFTER)
 
 
 def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> DeliveryView:
@@ -126,14 +126,14 @@ def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> DeliveryVi
 
     Raises `NotFound`, `LimitReached`.
     """
-    if webhooks.endpoint(session, caller.tenant_id, endpoint_id, for_update=True) is None:
+    if endpoints.find(session, caller.tenant_id, endpoint_id, for_update=True) is None:
         raise errors.NotFound(f"no webhook {ids.show(endpoint_id, ids.WEBHOOK)}")
-    if webhooks.waiting(session, endpoint_id, TEST, MAX_TESTS) == MAX_TESTS:
+    if deliveries.waiting(session, endpoint_id, TEST, MAX_TESTS) == MAX_TESTS:
         raise errors.LimitReached("webhook_id", f"{MAX_TESTS} test messages wait to be sent there already")
     data = {"webhook": ids.show(endpoint_id, ids.WEBHOOK)}
     payload = _payload(TEST, dt.datetime.now(dt.UTC), data)
     made = _new(caller.tenant_id, ids.new(), TEST, payload, endpoint_id=endpoint_id)
-    webhooks.add(session, [made], _GIVE_UP_AFTER)
+    deliveries.add(session, [made], _GIVE_UP_AFTER)
     return _shown(session.get_one(Delivery, made["id"]))
 
 
@@ -149,7 +149,7 @@ def page(
 ) -> tuple[list[DeliveryView], bool]:
     """The tenant's deliveries, newest first, at most `limit` of those older than `before`; True when there are more."""
     filters: dict[str, Any] = {"endpoint_id": webhook, "job_id": job, "status": status}
-    found = webhooks.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
+    found = deliveries.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
     return [_shown(delivery) for delivery in found[:limit]], len(found) > limit
 
 
@@ -158,7 +158,7 @@ def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Deliv
 
     Raises `NotFound`.
     """
-    found = webhooks.delivery(session, caller.tenant_id, delivery_id)
+    found = deliveries.find(session, caller.tenant_id, delivery_id)
     if found is None:
         raise errors.NotFound(f"no delivery {ids.show(delivery_id, ids.DELIVERY)}")
     found.attempts_before = found.attempts
@@ -173,15 +173,17 @@ def take(session: Session, *, limit: int, per_target: int, per_tenant: int, leas
 
     What was tried and is a day past its time has had attempts that were never settled, and fails instead.
     """
-    rows = webhooks.claim(session, limit=limit, per_target=per_target, per_tenant=per_tenant, lease_s=lease_s)
+    rows = deliveries.claim(session, limit=limit, per_target=per_target, per_tenant=per_tenant, lease_s=lease_s)
     parcels = []
     for found, endpoint, overdue in rows:
         if overdue and found.attempts > found.attempts_before + 1:
-            webhooks.mark(session, found.id, status=Status.FAILED, next_at=None, last_error=INTERNAL, last_status=None)
+            deliveries.mark(
+                session, found.id, status=Status.FAILED, next_at=None, last_error=INTERNAL, last_status=None
+            )
             continue
-        secrets = webhooks.secrets(session, found.tenant_id, found.endpoint_id)
+        signing = secrets.live(session, found.tenant_id, found.endpoint_id)
         url = found.url if endpoint is None else None if endpoint.disabled else endpoint.url
-        parcels.append(_parcel(found, url, [secret.id for secret in secrets]))
+        parcels.append(_parcel(found, url, [secret.id for secret in signing]))
     return parcels
 
 
@@ -191,22 +193,22 @@ def settle(session: Session, parcel: Parcel, answer: Answer) -> None:
 
     Does nothing when the lease ran out and another attempt was begun.
     """
-    before = webhooks.hold(session, parcel.id, parcel.attempt)
+    before = deliveries.hold(session, parcel.id, parcel.attempt)
     if before is None:
         return
     values: dict[str, Any] = {"status": Status.DELIVERED if answer.ok else Status.FAILED, "next_at": None}
     if not answer.ok and answer.status != GONE and answer.error != DISABLED:
         # One that was under way when it was asked for again is the first of the new schedule.
         again_s = wait_s(max(1, parcel.attempt - before), answer)
-        values |= webhooks.later(again_s) if again_s is not None else {}
-    webhooks.mark(session, parcel.id, last_status=answer.status, last_error=answer.error, **values)
+        values |= deliveries.later(again_s) if again_s is not None else {}
+    deliveries.mark(session, parcel.id, last_status=answer.status, last_error=answer.error, **values)
     if answer.status == GONE and parcel.endpoint_id and parcel.url:
-        webhooks.disable(session, parcel.tenant_id, parcel.endpoint_id, parcel.url)
+        endpoints.disable(session, parcel.tenant_id, parcel.endpoint_id, parcel.url)
 
 
 def tidy(session: Session, limit: int) -> int:
     """Removes deliveries of deleted webhooks, and those that ended long ago, at most `limit` of each. How many."""
-    return webhooks.remove_deleted(session, limit) + webhooks.remove_ended(session, KEPT, limit)
+    return deliveries.remove_deleted_endpoints(session, limit) + deliveries.remove_ended(session, KEPT, limit)
 
 
 def wait_s(attempts: int, answer: Answer) -> float | None:

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from db import webhooks
-from db.webhooks import Endpoint, Secret
+from db.webhooks import endpoints, secrets
+from db.webhooks.endpoints import Endpoint
+from db.webhooks.secrets import Secret
 from tasks import errors, ids
 from tasks.errors import LimitReached
 from tasks.keys import Caller
@@ -46,8 +47,8 @@ def create(
 ) -> Webhook:
     """Makes an endpoint with its first secret. Raises `InvalidField` for its URL, `LimitReached`."""
     destinations.parse(url, settings.policy)
-    webhooks.lock_tenant(session, caller.tenant_id)
-    if webhooks.count(session, caller.tenant_id) >= MAX_ENDPOINTS:
+    endpoints.lock_tenant(session, caller.tenant_id)
+    if endpoints.count(session, caller.tenant_id) >= MAX_ENDPOINTS:
         raise LimitReached("url", f"there are {MAX_ENDPOINTS} webhooks already, which is all that one may have")
     made = Endpoint(
         id=ids.new(),
@@ -69,7 +70,7 @@ def get(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> Webhook:
 
 def listed(session: Session, caller: Caller) -> list[Webhook]:
     """The tenant's endpoints, oldest first: never more than `MAX_ENDPOINTS`."""
-    return [_shown(endpoint) for endpoint in webhooks.endpoints(session, caller.tenant_id)]
+    return [_shown(endpoint) for endpoint in endpoints.listed(session, caller.tenant_id)]
 
 
 def change(
@@ -93,7 +94,7 @@ def delete(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> None:
 
     `deliveries.tidy` removes what may be much.
     """
-    if not webhooks.remove(session, caller.tenant_id, endpoint_id):
+    if not endpoints.remove(session, caller.tenant_id, endpoint_id):
         raise _none(endpoint_id)
 
 
@@ -111,7 +112,7 @@ def rotate_own(session: Session, caller: Caller, settings: WebhookSettings) -> s
 
     A tenant that has never asked for one has an unseen secret, which signs meanwhile: `allow` makes it.
     """
-    webhooks.lock_tenant(session, caller.tenant_id)
+    endpoints.lock_tenant(session, caller.tenant_id)
     return _replace_secret(session, caller, settings, None)
 
 
@@ -121,19 +122,19 @@ def allow(session: Session, caller: Caller, policy: WebhookPolicy, url: str) -> 
     Raises `InvalidField` for the URL.
     """
     destinations.parse(url, policy, "webhook.url")
-    if webhooks.secrets(session, caller.tenant_id, None):
+    if secrets.live(session, caller.tenant_id, None):
         return
-    webhooks.lock_tenant(session, caller.tenant_id)
-    if not webhooks.secrets(session, caller.tenant_id, None):
+    endpoints.lock_tenant(session, caller.tenant_id)
+    if not secrets.live(session, caller.tenant_id, None):
         session.add(Secret(id=ids.new(), tenant_id=caller.tenant_id, endpoint_id=None))
 
 
 def _replace_secret(session: Session, caller: Caller, settings: WebhookSettings, endpoint_id: uuid.UUID | None) -> str:
     """Makes the owner's new secret; of those before only the newest lives on, for `OVERLAP`. The owner is locked."""
-    kept = webhooks.secrets(session, caller.tenant_id, endpoint_id)[:1]
+    kept = secrets.live(session, caller.tenant_id, endpoint_id)[:1]
     for previous in kept:
         previous.expires_at = func.now() + OVERLAP
-    webhooks.remove_secrets(session, caller.tenant_id, endpoint_id, but=[previous.id for previous in kept])
+    secrets.remove(session, caller.tenant_id, endpoint_id, but=[previous.id for previous in kept])
     made = Secret(id=ids.new(), tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
     session.add(made)
     session.flush()
@@ -141,7 +142,7 @@ def _replace_secret(session: Session, caller: Caller, settings: WebhookSettings,
 
 
 def _find(session: Session, caller: Caller, endpoint_id: uuid.UUID, *, for_update: bool = False) -> Endpoint:
-    found = webhooks.endpoint(session, caller.tenant_id, endpoint_id, for_update=for_update)
+    found = endpoints.find(session, caller.tenant_id, endpoint_id, for_update=for_update)
     if found is None:
         raise _none(endpoint_id)
     return found

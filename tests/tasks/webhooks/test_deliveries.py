@@ -10,9 +10,9 @@ import pytest
 import redis
 from sqlalchemy import inspect
 
-from db import webhooks as rows
 from db.jobs import Job
 from db.session import Sessions
+from db.webhooks import deliveries as rows
 from tasks import errors, ids
 from tasks.jobs import attempts, endings
 from tasks.jobs.lifecycle import Status as JobStatus
@@ -154,7 +154,7 @@ def test_lists_do_not_load_payloads(sessions: Sessions, caller: Caller) -> None:
         [found] = rows.page(session, caller.tenant_id, limit=1, before=None, **every)
         assert inspect(found).unloaded == {"payload"}
         session.expunge_all()
-        one = rows.delivery(session, caller.tenant_id, found.id)
+        one = rows.find(session, caller.tenant_id, found.id)
         assert inspect(one).unloaded == {"payload"}
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from db import webhooks as rows
 from db.session import Sessions
+from db.webhooks import secrets
 from tasks import errors, ids
 from tasks.keys import Caller
 from tasks.webhooks import endpoints, signing
@@ -18,7 +18,7 @@ from tests import hooks, tables
 def live(sessions: Sessions, caller: Caller, endpoint: endpoints.Webhook | None) -> list[str]:
     """The texts of the secrets that sign, newest first."""
     with sessions() as session:
-        found = rows.secrets(session, caller.tenant_id, endpoint.id if endpoint else None)
+        found = secrets.live(session, caller.tenant_id, endpoint.id if endpoint else None)
         return [signing.secret(tables.WEBHOOKS.key, secret.id) for secret in found]
 
 

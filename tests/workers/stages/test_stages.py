@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from db import documents as kept
 from db import vectors
+from db.documents import collections
 from db.scope import scope
 from db.session import Sessions
 from tasks import ids
@@ -102,7 +102,7 @@ def test_question_to_a_collection_deleted_meanwhile_fails_by_name(
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        kept.remove_collection(session, caller.tenant_id, "facts")
+        collections.remove(session, caller.tenant_id, "facts")
     run.run(finder, job_id)
     error = look(sessions, caller, job_id).error
     assert error is not None

@@ -1,10 +1,9 @@
 """Chunks: what a search finds. A vector and the words of a text, in one row of one tenant's.
 
-But for `ensure_index` each function is called within `scope.scope` of the tenant it names.
+Each function is called within `scope.scope` of the tenant it names.
 """
 
 import math
-import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Computed,
-    Connection,
-    Engine,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -34,25 +31,23 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
-    text,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from db.documents import Document
+from db.documents import index
+from db.documents.documents import Document
 from db.session import Table
 
-MAX_INDEXED_DIMENSIONS = 2000  # pgvector's, of an HNSW index over `vector`
 _ENGLISH = literal_column("'english'", REGCONFIG)
 _MAX_LEXEMES = 64  # of a question; each costs a look at every chunk
-_ASK_AGAIN_S = 0.5
 
 
 class Chunk(Table):
     """A piece of a document with its vector, of whatever dimension its collection's model makes.
 
-    Its vectors have an index for each dimension, made by `ensure_index`.
+    Its vectors have an index for each dimension, made by `index.ensure`.
     """
 
     __tablename__ = "chunks"
@@ -104,7 +99,7 @@ def sizes(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dime
     where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
     own = select(func.coalesce(func.sum(Document.chunks), 0)).where(*where).scalar_subquery()
     indexed = select(column("reltuples", BigInteger)).select_from(table("pg_class", column("oid")))
-    indexed = indexed.where(column("oid") == func.to_regclass(index_name(dimensions)))
+    indexed = indexed.where(column("oid") == func.to_regclass(index.name(dimensions)))
     row = session.execute(select(own, indexed.scalar_subquery())).one()
     return int(row[0]), None if row[1] is None else int(row[1])
 
@@ -167,47 +162,6 @@ def texts(
     query = query.join(Document, Document.id == Chunk.document_id)
     query = query.where(Chunk.tenant_id == tenant_id, tuple_(Chunk.document_id, Chunk.number).in_(keys))
     return {(row[0], row[1]): (row[2], row[3], row[4]) for row in session.execute(query)}
-
-
-def index_name(dimensions: int) -> str:
-    return f"chunks_embedding_{dimensions}"
-
-
-def ensure_index(engine: Engine, dimensions: int) -> bool:
-    """Makes the index for vectors of so many dimensions unless it is there; False for more than pgvector can index.
-
-    Doesn't stop others from writing meanwhile. Idempotent; of several at once one makes it and the others wait. The
-    role must own the table.
-    """
-    if dimensions > MAX_INDEXED_DIMENSIONS:
-        return False
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # What we set and lock here is the session's: this one is closed afterwards, not given back to the pool.
-        connection.detach()
-        connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text("SET lock_timeout = 0"))
-        # Polled: CONCURRENTLY would wait for a transaction that waits for this lock inside PostgreSQL, and so for ever.
-        while not connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(index_name(dimensions))))):
-            time.sleep(_ASK_AGAIN_S)
-        _make_index(connection, dimensions)
-    return True
-
-
-def _make_index(connection: Connection, dimensions: int) -> None:
-    name = index_name(dimensions)
-    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
-    if connection.scalar(valid, {"name": name}) is False:  # its making was cut off
-        connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
-    connection.execute(text(index_sql(dimensions, "CONCURRENTLY")))
-
-
-def index_sql(dimensions: int, how: str = "") -> str:
-    """An index by expression: vectors of several dimensions share the column."""
-    return (
-        f"CREATE INDEX {how} IF NOT EXISTS {index_name(dimensions)} ON chunks"
-        f" USING hnsw ((embedding::vector({dimensions})) vector_cosine_ops)"
-        f" WHERE vector_dims(embedding) = {dimensions}"
-    )
 
 
 def _of(tenant_id: uuid.UUID, collection_id: uuid.UUID, labels: Mapping[str, Any] | None) -> Select[uuid.UUID, int]:

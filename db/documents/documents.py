@@ -1,4 +1,4 @@
-"""Documents: what tenants gave us to search, cut into chunks, in collections. Row-level security guards every table.
+"""Documents: what tenants gave us to search. Each is cut into chunks, and is in a collection.
 
 Each function is called within `scope.scope` of the tenant it names.
 """
@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeVar, get_args
 from sqlalchemy import (
     CheckConstraint,
     DateTime,
-    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
+from db.documents.collections import Collection
 from db.session import Table
 
 Kind = Literal["text", "markdown", "html", "pdf"]
@@ -38,25 +38,7 @@ STATUSES = ("pending", "ready", "failed")
 
 Found = Row["Document", str]
 T = TypeVar("T")
-Counted = Row["Collection", int, int | None]
-
-
-class Collection(Table):
-    """A named set of documents, all embedded by one model. `dimensions` are known with the first vectors."""
-
-    __tablename__ = "collections"
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
-    name: Mapped[str] = mapped_column(Text)
-    model: Mapped[str] = mapped_column(Text)
-    dimensions: Mapped[int | None] = mapped_column(Integer)
-    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-
-    __table_args__ = (
-        UniqueConstraint("tenant_id", "name", name="collections_name"),
-        UniqueConstraint("id", "tenant_id", name="collections_of_tenant"),
-    )
+Counted = Row[Collection, int, int | None]
 
 
 class Document(Table):
@@ -117,48 +99,6 @@ class DocumentText(Table):
     )
 
 
-def collection(session: Session, tenant_id: uuid.UUID, name: str, *, keep: bool = False) -> Collection | None:
-    """The tenant's collection of this name; `keep` holds off its deletion until the transaction ends."""
-    query = select(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
-    if keep:
-        query = query.with_for_update(read=True, key_share=True)
-    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
-
-
-def add_collection(session: Session, **values: Any) -> None:
-    """Makes the collection unless the tenant has one of this name. Safe beside itself."""
-    statement = insert(Collection).values(**values)
-    session.execute(statement.on_conflict_do_nothing(index_elements=["tenant_id", "name"]))
-
-
-def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dimensions: int) -> int | None:
-    """The collection's dimensions, which the first vectors decide. None when it is gone."""
-    where = (Collection.id == collection_id, Collection.tenant_id == tenant_id)
-    session.execute(
-        update(Collection).where(*where, Collection.dimensions.is_(None)).values(dimensions=dimensions),
-        execution_options={"synchronize_session": False},
-    )
-    return session.scalar(select(Collection.dimensions).where(*where))
-
-
-def counted(
-    session: Session, tenant_id: uuid.UUID, *, name: str | None = None, after: str = "", limit: int = 1
-) -> Sequence[Counted]:
-    """The tenant's collections by name with documents and ready chunks counted: one, or those that follow `after`."""
-    ready = func.sum(Document.chunks).filter(Document.status == "ready")
-    counts = (func.count(Document.id), func.coalesce(ready, 0))
-    which = Collection.name == name if name is not None else Collection.name > after
-    query = select(Collection, *counts).outerjoin(Document, Document.collection_id == Collection.id)
-    query = query.where(Collection.tenant_id == tenant_id, which).group_by(Collection.id)
-    return session.execute(query.order_by(Collection.name).limit(limit)).all()
-
-
-def remove_collection(session: Session, tenant_id: uuid.UUID, name: str) -> bool:
-    """Deletes the collection with all that is in it. False when there is none."""
-    statement = delete(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
-    return session.scalar(statement.returning(Collection.id)) is not None
-
-
 def add(session: Session, values: Mapping[str, Any], *, raw: bytes | None, text: str | None) -> None:
     """Inserts a document, its columns given by name, and its contents."""
     session.execute(insert(Document).values(**values))
@@ -181,6 +121,18 @@ def page(
     if before is not None:
         query = query.where(Document.id < before)
     return session.execute(query.order_by(Document.id.desc()).limit(limit)).all()
+
+
+def counted(
+    session: Session, tenant_id: uuid.UUID, *, name: str | None = None, after: str = "", limit: int = 1
+) -> Sequence[Counted]:
+    """The tenant's collections by name with documents and ready chunks counted: one, or those that follow `after`."""
+    ready = func.sum(Document.chunks).filter(Document.status == "ready")
+    counts = (func.count(Document.id), func.coalesce(ready, 0))
+    which = Collection.name == name if name is not None else Collection.name > after
+    query = select(Collection, *counts).outerjoin(Document, Document.collection_id == Collection.id)
+    query = query.where(Collection.tenant_id == tenant_id, which).group_by(Collection.id)
+    return session.execute(query.order_by(Collection.name).limit(limit)).all()
 
 
 def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Found]:

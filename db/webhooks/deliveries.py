@@ -1,15 +1,12 @@
-"""Webhooks: where tenants want to be told of their jobs' ends, what signs it, and what is to be sent there."""
+"""Deliveries: what is to be sent to endpoints, or to the URLs that jobs name, and how it went."""
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     CTE,
-    Boolean,
     CheckConstraint,
     ColumnElement,
     DateTime,
@@ -20,10 +17,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
-    UniqueConstraint,
     and_,
-    any_,
-    bindparam,
     case,
     delete,
     exists,
@@ -32,58 +26,12 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from db.session import Table
-from db.tenants import Tenant
-
-
-class Endpoint(Table):
-    """A URL of a tenant's, and the types of events that are sent there.
-
-    One with `deleted_at` is disabled and hidden; its row is deleted once its deliveries are.
-    """
-
-    __tablename__ = "webhook_endpoints"
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
-    url: Mapped[str] = mapped_column(Text)
-    events: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    description: Mapped[str | None] = mapped_column(Text)
-    disabled: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    deleted_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
-
-    __table_args__ = (
-        UniqueConstraint("id", "tenant_id", name="webhook_endpoints_and_tenant"),
-        Index("webhook_endpoints_of_tenant", "tenant_id", "id"),
-    )
-
-
-_SEEN = Endpoint.deleted_at.is_(None)
-
-
-class Secret(Table):
-    """That a secret exists, of an endpoint's or, without one, of the tenant's own. Its text is not here."""
-
-    __tablename__ = "webhook_secrets"
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
-    endpoint_id: Mapped[uuid.UUID | None]
-    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    expires_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
-
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["endpoint_id", "tenant_id"], ["webhook_endpoints.id", "webhook_endpoints.tenant_id"], ondelete="CASCADE"
-        ),
-        Index("webhook_secrets_of_owner", "tenant_id", "endpoint_id"),
-    )
+from db.webhooks.endpoints import SEEN, Endpoint
 
 
 class Delivery(Table):
@@ -130,93 +78,6 @@ class Delivery(Table):
     )
 
 
-def lock_tenant(session: Session, tenant_id: uuid.UUID) -> None:
-    """Lets one transaction at a time add endpoints or rotate secrets of the tenant. Jobs don't wait for it."""
-    session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
-
-
-def count(session: Session, tenant_id: uuid.UUID) -> int:
-    """How many endpoints the tenant has."""
-    return session.scalar(select(func.count()).where(Endpoint.tenant_id == tenant_id, _SEEN)) or 0
-
-
-def endpoint(
-    session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID, *, for_update: bool = False
-) -> Endpoint | None:
-    """The tenant's endpoint, locked if it is to be changed."""
-    query = select(Endpoint).where(Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, _SEEN)
-    if for_update:
-        query = query.with_for_update(key_share=True)
-    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
-
-
-def endpoints(session: Session, tenant_id: uuid.UUID) -> Sequence[Endpoint]:
-    """The tenant's endpoints, oldest first."""
-    query = select(Endpoint).where(Endpoint.tenant_id == tenant_id, _SEEN)
-    return session.scalars(query.order_by(Endpoint.id)).all()
-
-
-def listening(session: Session, tenant_id: uuid.UUID, type: str) -> Sequence[uuid.UUID]:
-    """The tenant's endpoints to which this type of event goes; none can be removed until the transaction ends."""
-    return session.scalars(_listening(), {"tenant_id": tenant_id, "type": type}).all()
-
-
-@cache
-def _listening() -> Select[uuid.UUID]:
-    """Built once: it runs with every end of a job."""
-    wants = bindparam("type", type_=Text) == any_(Endpoint.events)
-    query = select(Endpoint.id).where(Endpoint.tenant_id == bindparam("tenant_id"), ~Endpoint.disabled, wants)
-    return query.with_for_update(read=True, key_share=True)
-
-
-def remove(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> bool:
-    """Deletes the endpoint's secrets, and takes it out of sight with its deliveries. False when there is none.
-
-    `remove_deleted` does the rest: a busy endpoint has more deliveries than one statement could delete in its time.
-    """
-    where = (Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, _SEEN)
-    statement = update(Endpoint).where(*where).values(deleted_at=func.now(), disabled=True).returning(Endpoint.id)
-    if session.scalar(statement, execution_options={"synchronize_session": False}) is None:
-        return False
-    remove_secrets(session, tenant_id, endpoint_id, but=())
-    return True
-
-
-def remove_deleted(session: Session, limit: int) -> int:
-    """Removes deleted endpoints, and of their deliveries at most `limit` first. How many deliveries those were."""
-    deleted = select(Endpoint.id).where(~_SEEN)
-    removed = _remove_some(session, Delivery.endpoint_id.in_(deleted), limit)
-    bare = deleted.where(~exists().where(Delivery.endpoint_id == Endpoint.id)).with_for_update(skip_locked=True)
-    session.execute(delete(Endpoint).where(Endpoint.id.in_(bare)), execution_options={"synchronize_session": False})
-    return removed
-
-
-def remove_ended(session: Session, kept: dt.timedelta, limit: int) -> int:
-    """Removes deliveries that have ended and were to be given up so long ago, at most `limit`. How many they were."""
-    return _remove_some(session, and_(Delivery.status != "pending", Delivery.give_up_at < func.now() - kept), limit)
-
-
-def _remove_some(session: Session, which: ColumnElement[bool], limit: int) -> int:
-    some = select(Delivery.id).where(which).limit(limit).with_for_update(skip_locked=True)
-    statement = delete(Delivery).where(Delivery.id.in_(some)).returning(Delivery.id)
-    return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())
-
-
-def secrets(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> Sequence[Secret]:
-    """The live secrets of an endpoint, or of the tenant's own, newest first."""
-    live = or_(Secret.expires_at.is_(None), Secret.expires_at > func.now())
-    where = (Secret.tenant_id == tenant_id, Secret.endpoint_id.is_not_distinct_from(endpoint_id), live)
-    return session.scalars(select(Secret).where(*where).order_by(Secret.id.desc())).all()
-
-
-def remove_secrets(
-    session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID | None, *, but: Collection[uuid.UUID]
-) -> None:
-    """Deletes the secrets of an endpoint, or of the tenant's own, except these."""
-    where = (Secret.tenant_id == tenant_id, Secret.endpoint_id.is_not_distinct_from(endpoint_id))
-    session.execute(delete(Secret).where(*where, Secret.id.not_in(but)))
-
-
 def add(session: Session, rows: Sequence[Mapping[str, Any]], given_up_after: dt.timedelta) -> None:
     """Writes deliveries down, given by their columns, in one statement; they are to be given up so long from now."""
     if rows:
@@ -224,7 +85,7 @@ def add(session: Session, rows: Sequence[Mapping[str, Any]], given_up_after: dt.
         session.execute(statement, rows, execution_options={"render_nulls": True})  # else each None makes its own
 
 
-def delivery(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery | None:
+def find(session: Session, tenant_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery | None:
     """The tenant's delivery without its payload, locked."""
     query = _shown().where(Delivery.id == delivery_id, Delivery.tenant_id == tenant_id).with_for_update()
     return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
@@ -254,7 +115,7 @@ def page(
 
 
 def _shown() -> Select[Delivery]:
-    of_deleted = exists().where(Endpoint.id == Delivery.endpoint_id, ~_SEEN)
+    of_deleted = exists().where(Endpoint.id == Delivery.endpoint_id, ~SEEN)
     return select(Delivery).where(~of_deleted).options(defer(Delivery.payload))
 
 
@@ -318,7 +179,7 @@ def _targets() -> CTE:
     steps = select(probe.scalar_subquery().label("target_id")).cte("steps", recursive=True)
     following = probe.where(Delivery.target_id > steps.c.target_id).scalar_subquery()
     steps = steps.union_all(select(following).where(steps.c.target_id.is_not(None)))
-    gone = exists().where(Endpoint.id == steps.c.target_id, ~_SEEN)
+    gone = exists().where(Endpoint.id == steps.c.target_id, ~SEEN)
     return select(steps.c.target_id).where(steps.c.target_id.is_not(None), ~gone).cte("targets")
 
 
@@ -344,7 +205,21 @@ def later(seconds: float) -> dict[str, ColumnElement[Any]]:
     return {"status": case((early, "pending"), else_="failed"), "next_at": case((early, again_at), else_=None)}
 
 
-def disable(session: Session, tenant_id: uuid.UUID, endpoint_id: uuid.UUID, url: str) -> None:
-    """Disables the endpoint if this is still its URL. Its pending deliveries fail when their turn comes."""
-    where = (Endpoint.id == endpoint_id, Endpoint.tenant_id == tenant_id, Endpoint.url == url)
-    session.execute(update(Endpoint).where(*where).values(disabled=True))
+def remove_deleted_endpoints(session: Session, limit: int) -> int:
+    """Removes deleted endpoints, and of their deliveries at most `limit` first. How many deliveries those were."""
+    deleted = select(Endpoint.id).where(~SEEN)
+    removed = _remove_some(session, Delivery.endpoint_id.in_(deleted), limit)
+    bare = deleted.where(~exists().where(Delivery.endpoint_id == Endpoint.id)).with_for_update(skip_locked=True)
+    session.execute(delete(Endpoint).where(Endpoint.id.in_(bare)), execution_options={"synchronize_session": False})
+    return removed
+
+
+def remove_ended(session: Session, kept: dt.timedelta, limit: int) -> int:
+    """Removes deliveries that have ended and were to be given up so long ago, at most `limit`. How many they were."""
+    return _remove_some(session, and_(Delivery.status != "pending", Delivery.give_up_at < func.now() - kept), limit)
+
+
+def _remove_some(session: Session, which: ColumnElement[bool], limit: int) -> int:
+    some = select(Delivery.id).where(which).limit(limit).with_for_update(skip_locked=True)
+    statement = delete(Delivery).where(Delivery.id.in_(some)).returning(Delivery.id)
+    return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())
