@@ -27,6 +27,15 @@ structlog.configure(
     ]
 )
 
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command's own way of logging is forgotten when its test ends."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
 # demo-chat as it ships, the same by ctransformers, and a model whose every token is known and takes its time.
 _CATALOG = "\n".join(
     (

@@ -164,7 +164,7 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
 
     try:
         wake = persist(worker, attempt, write)
-    except SQLAlchemyError as error:
+    except Exception as error:  # the run boundary is here too: nobody else would end the job
         log.exception("not_advanced")
         return failed(attempt, errors.ForebayError.code, f"the next stage was refused: {type(error).__name__}")
     if wake is None:
@@ -209,7 +209,7 @@ def retry_later(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
 
     try:
         again = persist(worker, attempt, write)
-    except SQLAlchemyError:
+    except Exception:  # then the job ends with the error that it has
         log.exception("not_retried")
         return False
     if again is None:
@@ -223,15 +223,17 @@ def retry_later(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
 def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None:
     """Writes the job's end, waiting for PostgreSQL as long as it takes; None when the attempt is over before.
 
-    An end that PostgreSQL won't have is replaced by one without the result and the words, which it will.
+    An end that can't be written, or that PostgreSQL won't have, is replaced by one without the result and the words:
+    without an end its job would be claimed again and again, and no crash counted.
     """
     try:
         ended = persist(worker, attempt, partial(_finish, attempt, outcome))
-    except SQLAlchemyError as error:
+    except Exception as error:  # the run boundary is here too
         log.exception("end_refused")
-        attempt.transcript = Transcript()
         code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
-        outcome = replace(outcome, status=Status.FAILED, result=None, vectors=None, error=(code, message))
+        known = outcome if isinstance(error, SQLAlchemyError) else failed(attempt, code, message)
+        attempt.transcript = Transcript()
+        outcome = replace(known, status=Status.FAILED, result=None, vectors=None, error=(code, message))
         ended = persist(worker, attempt, partial(_finish, attempt, outcome))
     if ended is None:
         abandon(worker, attempt)

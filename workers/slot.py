@@ -24,7 +24,7 @@ class Slot:
     """Made for each attempt, from its worker; used by the attempt's thread.
 
     The control worker has no `engine`, and only a worker whose model embeds has a `batcher`. `full` says whether every
-    slot of the worker is taken.
+    slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs there.
     """
 
     queue: str
@@ -36,6 +36,7 @@ class Slot:
     turns: Turns
     plain_turns: Turns
     full: Callable[[], bool]
+    wake: Callable[[str], None]
     engine: Engine | None
     embedding: Batcher | None
     _looked_at: float = field(default_factory=time.monotonic)

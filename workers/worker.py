@@ -77,6 +77,7 @@ class Worker:
             turns=self.turns,
             plain_turns=self.plain_turns,
             full=lambda: len(self.held()) >= self.slots,
+            wake=self.refiller.ask,
             engine=self.engine,
             embedding=self._batcher,
         )

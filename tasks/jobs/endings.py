@@ -46,6 +46,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.settlement import Closing, End
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.limits.spent import NOTHING
 from tasks.streams import stream
 from tasks.streams.transcript import Entry, Transcript
 
@@ -150,8 +151,17 @@ def end_waiting(session: Session, status: Status, error: Error | None, *which: C
     Nothing was streamed or spent, so Redis isn't asked.
     """
     code, message = error or (None, None)
-    values = {"finished_at": func.clock_timestamp(), "error_code": code, "error_message": message}
-    ended = lifecycle.move(session, status, Job.started_at.is_(None), *which, attempt=Job.attempt + 1, **values)
+    ended = lifecycle.move(
+        session,
+        status,
+        Job.started_at.is_(None),
+        *which,
+        attempt=Job.attempt + 1,
+        finished_at=func.clock_timestamp(),
+        error_code=code,
+        error_message=message,
+        **fence.added(NOTHING),
+    )
     return settlement.conclude(session, [End(job) for job in ended]) if ended else []
 
 

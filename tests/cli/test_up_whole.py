@@ -57,28 +57,11 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return all(map(is_gone, processes))
 
 
-def test_up_says_where_it_is_and_nothing_else(tmp_path: Path) -> None:
-    """One line on stdout; after SIGINT status 0 and no process left."""
-    with forebay_up(tmp_path / "data", CATALOG) as stack:
-        everyone = family(stack)
-        assert set(stack.pids()) == {*EMBEDDED, *OURS}
-        stack.process.send_signal(signal.SIGINT)
-        assert stack.process.stdout is not None
-        assert stack.process.stdout.read() == ""
-        assert stack.process.wait() == 0
-        assert all_gone(everyone)
-
-
-def test_launcher_killed_leaves_no_process(tmp_path: Path) -> None:
-    """`kill -9` of the launcher alone takes everything along."""
-    with forebay_up(tmp_path / "data", CATALOG) as stack:
-        everyone = family(stack)
-        stack.process.kill()
-        until(lambda: all_gone(everyone))
-
-
 def test_everything_killed_starts_again_and_goes_on(tmp_path: Path) -> None:
-    """After `kill -9` of all, the next start has the same key, finds old jobs and finishes the unfinished."""
+    """After `kill -9` of all, the next start has the same key, finds old jobs and finishes the unfinished.
+
+    `kill -9` of its launcher alone then takes everything along.
+    """
     with forebay_up(tmp_path / "data", CATALOG) as before:
         old = finished(before, submit(before))
         running = submit(before)
@@ -92,17 +75,30 @@ def test_everything_killed_starts_again_and_goes_on(tmp_path: Path) -> None:
         assert after.key == before.key
         assert ask(after, "GET", f"/v1/jobs/{old['id']}").json()["result"] == old["result"]
         assert finished(after, running)["result"]["text"] == WORDS
+        everyone = family(after)
+        after.process.kill()
+        until(lambda: all_gone(everyone))
 
 
 def test_any_process_killed_is_replaced_and_jobs_are_answered_again(tmp_path: Path) -> None:
-    """Each process in turn is killed; the platform comes back by itself and answers a job."""
+    """Each process in turn is killed; the platform comes back by itself and answers a job.
+
+    All that stdout ever said is one line, and after SIGINT the status is 0 and no process is left.
+    """
     with forebay_up(tmp_path / "data", CATALOG) as stack:
+        assert set(stack.pids()) == {*EMBEDDED, *OURS}
         for name in (*OURS, *EMBEDDED):
             killed = stack.pids()[name]
             os.kill(killed, signal.SIGKILL)
             until(lambda name=name, killed=killed: stack.pids().get(name, killed) != killed)
             until(lambda: is_ready(stack))
             finished(stack, submit(stack))
+        everyone = family(stack)
+        stack.process.send_signal(signal.SIGINT)
+        assert stack.process.stdout is not None
+        assert stack.process.stdout.read() == ""
+        assert stack.process.wait() == 0
+        assert all_gone(everyone)
 
 
 def test_job_longer_than_the_grace_is_handed_back_before_the_worker_is_killed(

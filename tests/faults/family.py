@@ -62,7 +62,9 @@ def adopt(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
     for first in range(0, len(children), _LOT):
         attempt.check()
         with slot.sessions.begin() as session:
-            family.adopt(session, claim.job_id, claim.attempt, children[first : first + _LOT])
+            queues = family.adopt(session, claim.job_id, claim.attempt, children[first : first + _LOT])
+        for queue in queues:
+            slot.wake(queue)
     return Onward(COLLECT, claim.model, wait_for_children=True)
 
 

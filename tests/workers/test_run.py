@@ -356,6 +356,19 @@ def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
     assert worker.held() == []
 
 
+def test_end_that_cannot_be_written_by_a_slip_of_ours_fails_the_job(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an end it would be claimed again and again, since no worker died of it."""
+    slip = Outcome(Status.SUCCEEDED, None)  # type: ignore[arg-type]
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: slip)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "status") == "failed"
+    assert tables.column(sessions, job_id, "error_code") == "internal"
+    assert worker.held() == []
+
+
 def test_next_stage_that_postgresql_refuses_fails_the_job(
     sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

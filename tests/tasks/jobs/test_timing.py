@@ -209,6 +209,8 @@ def test_many_that_never_started_are_ended_whole_in_a_few_statements(
     with sessions() as session:
         assert session.scalar(text("SELECT count(*) FROM job_outputs WHERE entries::text = '[]'")) == 82
         assert jobs.get(session, caller, late[0]).as_json()["error"] is None
+        unspent = text("SELECT count(*) FROM jobs WHERE prompt_tokens = 0 AND completion_tokens = 0")
+        assert session.scalar(unspent) == 82
 
 
 def test_tenant_with_many_webhooks_has_fewer_jobs_ended_in_a_round(
