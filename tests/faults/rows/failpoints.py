@@ -76,7 +76,7 @@ def _death(ground: Ground, victim: str) -> float | None:
     """When the process was seen to have died; None when it lives on. Of the API, one of its processes."""
     rig = ground.rig
     try:
-        rig.until(lambda: not rig.alive(victim) or 'event": "failpoint' in rig.log(victim), 20)
+        rig.until(lambda: not rig.alive(victim) or "event=failpoint" in rig.log(victim), 20)
     except TimeoutError:
         return None
     return time.monotonic()
