@@ -87,7 +87,7 @@ class CTransformers:
 
     @property
     def incarnation(self) -> int:
-        return self.host.pid
+        return self.host.incarnation
 
     def restart(self, lost: int, *, explained: bool = False) -> None:
         self.host.restart(lost, explained=explained)

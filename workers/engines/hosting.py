@@ -57,6 +57,15 @@ class Host:
     def pid(self) -> int:
         return self._process.pid if self._process else 0
 
+    @property
+    def incarnation(self) -> int:
+        """The process id of a child that serves; while one is being replaced, whoever asks waits for the next.
+
+        Who took one that still loads for its own would find nobody listening, and have it replaced for that.
+        """
+        with self._lock:
+            return self.pid
+
     def start(self) -> None:
         """Starts the child and waits until the model is loaded. Raises `EngineUnusable` with what it said."""
         try:

@@ -109,7 +109,7 @@ class LlamaCpp:
 
     @property
     def incarnation(self) -> int:
-        return self.host.pid
+        return self.host.incarnation
 
     def restart(self, lost: int, *, explained: bool = False) -> None:
         self.host.restart(lost, explained=explained)

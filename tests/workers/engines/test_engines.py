@@ -172,6 +172,18 @@ def test_host_dies_with_its_worker(kind: str) -> None:
     loaded.close()
 
 
+def test_run_that_begins_while_the_host_is_replaced_finds_the_next(engine: Hosted) -> None:
+    """It takes none for its own that still loads, and so has none replaced that is sound."""
+    lost = engine.incarnation
+    restarting = threading.Thread(target=engine.restart, args=[lost])
+    restarting.start()
+    until(lambda: engine.host.pid != lost, look_s=0.001)
+    found = engine.incarnation
+    assert text(drain(engine.generate(Request(engine.prompt(STORY), params(max_tokens=5)))))
+    restarting.join()
+    assert found == engine.incarnation == engine.host.pid
+
+
 def test_host_that_keeps_dying_is_given_up(kind: str) -> None:
     """Three restarts a minute, then the worker has to go."""
     loaded = load(kind, 1)
