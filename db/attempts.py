@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from sqlalchemy import (
     ColumnElement,
@@ -55,8 +55,12 @@ def begin(
     return given, output
 
 
+@lru_cache(maxsize=64)
 def may_be_tried(worker_id: str) -> ColumnElement[bool]:
-    """The condition that the job has a chance beside the one it is about to take, or the worker runs no other such."""
+    """The condition that the job has a chance beside the one it is about to take, or the worker runs no other such.
+
+    Built once a worker: every claim of its asks it.
+    """
     other = aliased(Job)
     last = other.crashes >= other.chances - 1
     beside = exists().where(other.worker_id == worker_id, other.status == "running", last)

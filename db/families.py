@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
@@ -29,6 +30,7 @@ def lock(session: Session, parent_ids: Collection[uuid.UUID]) -> None:
     session.execute(parents.with_for_update(key_share=True))
 
 
+@cache
 def no_child_left() -> ColumnElement[bool]:
     """The condition that all children of a job have ended."""
     child = aliased(Job)
