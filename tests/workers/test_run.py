@@ -13,38 +13,22 @@ from sqlalchemy.exc import OperationalError
 
 from db import workers
 from db.session import Sessions
-from tasks import errors, ids
+from tasks import ids
 from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
-from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.support import entries
 from tests.support.waiting import until
-from workers import cancellations, heartbeat, run, stages, threads
+from tests.workers.dispatched import dispatched
+from workers import cancellations, heartbeat, run, threads
 from workers.attempt import Attempt, Stop
 from workers.engines.echo import Echo
 from workers.patience import Patience
 from workers.worker import Worker
-
-
-def dispatched(sessions: Sessions, caller: Caller) -> uuid.UUID:
-    job_id = tables.submit(sessions, caller).id
-    tables.dispatch(sessions, job_id)
-    return job_id
-
-
-def run_to_its_end(worker: Worker, job_id: uuid.UUID) -> None:
-    """Runs a job as often as it is put off, and once more, waiting for nothing."""
-    run.run(worker, job_id)
-    while tables.column(worker.sessions, job_id, "status") == "scheduled":
-        tables.dispatch(worker.sessions, job_id)
-        worker.renew(time.monotonic())
-        run.run(worker, job_id)
 
 
 def in_thread(worker: Worker, job_id: uuid.UUID) -> threading.Thread:
@@ -163,7 +147,9 @@ def test_job_that_postgresql_says_runs_here_and_does_not_is_handed_back(
     sessions: Sessions, caller: Caller, worker: Worker
 ) -> None:
     """A claim whose answer was lost: at the second heartbeat the job waits again, and no crash is counted."""
-    job_id, kept = dispatched(sessions, caller), dispatched(sessions, caller)
+    job_id = dispatched(sessions, caller)
+    kept = tables.submit(sessions, caller, input={"prompt": "word " * 50}).id  # so that it runs until it is slowed down
+    tables.dispatch(sessions, kept)
     thread = in_thread(worker, kept)
     assert isinstance(worker.engine, Echo)
     worker.engine.token_s = 30
@@ -253,19 +239,6 @@ def test_worker_that_was_cut_off_stays_silent_until_it_knows_what_is_its_own(
     assert not worker.cut_off
 
 
-def test_engines_own_fault_is_named_on_the_job(sessions: Sessions, caller: Caller, worker: Worker) -> None:
-    """An engine that answers with an error of its own fails the job under that name."""
-
-    class Sick(Echo):
-        def prompt(self, text: str) -> Prompt:
-            raise errors.EngineError("the engine host answered 500")
-
-    worker.engine = Sick("alpha", slots=1, context=64)
-    job_id = dispatched(sessions, caller)
-    run_to_its_end(worker, job_id)
-    assert tables.column(sessions, job_id, "error_code") == "engine_error"
-
-
 def test_slip_in_a_thread_does_not_end_it(worker: Worker) -> None:
     """Whatever goes wrong in one round, the next comes."""
     rounds: list[int] = []
@@ -278,46 +251,6 @@ def test_slip_in_a_thread_does_not_end_it(worker: Worker) -> None:
 
     threads.every(worker, 0.001, act)
     assert len(rounds) == 2
-
-
-def test_end_waits_for_the_database(
-    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PostgreSQL away at the end of a run: the result is kept in memory and written when it is back."""
-    job_id = dispatched(sessions, caller)
-    claim = tables.claim(sessions, job_id)
-    assert claim is not None
-    away = iter([True, True, False])
-
-    def try_begin() -> object:
-        if next(away):
-            raise OperationalError("SELECT", {}, Exception("gone"))
-        return sessions.begin()
-
-    class Flaky:
-        begin = staticmethod(try_begin)
-
-    worker.patience = Patience(pause_s=0)
-    worker.sessions = Flaky()  # type: ignore[assignment]
-    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, Spent(4), {"text": ""}))
-    assert record is not None
-    assert tables.column(sessions, job_id, "status") == "succeeded"
-
-
-def test_bug_in_a_run_fails_the_job_and_not_the_worker(sessions: Sessions, caller: Caller, worker: Worker) -> None:
-    """Whatever goes wrong, the job reaches an end and the slot is free."""
-
-    class Broken(Echo):
-        def prompt(self, text: str) -> Prompt:
-            raise ZeroDivisionError("a slip")
-
-    worker.engine = Broken("alpha", slots=1, context=64)
-    job_id = dispatched(sessions, caller)
-    run_to_its_end(worker, job_id)
-    with sessions() as session:
-        record = jobs.get(session, caller, job_id)
-    assert record.error == {"code": "internal", "message": "the worker failed: ZeroDivisionError"}
-    assert worker.held() == []
 
 
 def test_cut_off_worker_falls_silent_until_its_heartbeat_is_through(worker: Worker) -> None:
@@ -338,46 +271,6 @@ def test_ended_job_overrides_a_drain(sessions: Sessions, caller: Caller) -> None
     attempt.stop(Stop.ENDED)
     attempt.stop(Stop.DRAIN)
     assert attempt.stopped is Stop.ENDED
-
-
-def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
-    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
-    worker.patience = Patience(pause_s=0)
-    outcome = Outcome(Status.SUCCEEDED, Spent(4, 4), {"text": float("nan")})
-    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
-    job_id = dispatched(sessions, caller)
-    run.run(worker, job_id)
-    with sessions() as session:
-        record = jobs.get(session, caller, job_id)
-    assert (record.status, record.error and record.error["code"]) == ("failed", "internal")
-    assert tables.usage_rows(sessions, job_id) == [(4, 4)]
-    assert worker.held() == []
-
-
-def test_end_that_cannot_be_written_by_a_slip_of_ours_fails_the_job(
-    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without an end it would be claimed again and again, since no worker died of it."""
-    slip = Outcome(Status.SUCCEEDED, None)  # type: ignore[arg-type]
-    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: slip)
-    job_id = dispatched(sessions, caller)
-    run.run(worker, job_id)
-    assert tables.column(sessions, job_id, "status") == "failed"
-    assert tables.column(sessions, job_id, "error_code") == "internal"
-    assert worker.held() == []
-
-
-def test_next_stage_that_postgresql_refuses_fails_the_job(
-    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker.patience = Patience(pause_s=0)
-    onward = Onward("generate", "alpha", stage_input={"passages": float("nan")})
-    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: onward)
-    job_id = dispatched(sessions, caller)
-    run_to_its_end(worker, job_id)
-    assert tables.column(sessions, job_id, "status") == "failed"
 
 
 def test_stream_that_could_not_be_taken_over_has_one_history(

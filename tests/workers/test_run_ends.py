@@ -1,0 +1,114 @@
+"""How a run ends when something is wrong with its end: PostgreSQL, its engine, or a slip of ours."""
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from db.session import Sessions
+from tasks import errors
+from tasks.jobs import jobs
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.keys import Caller
+from tasks.limits.spent import Spent
+from tasks.models.engine import Prompt
+from tests import tables
+from tests.workers.dispatched import dispatched, run_to_its_end
+from workers import run, stages
+from workers.attempt import Attempt
+from workers.engines.echo import Echo
+from workers.patience import Patience
+from workers.worker import Worker
+
+
+def test_engines_own_fault_is_named_on_the_job(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """An engine that answers with an error of its own fails the job under that name."""
+
+    class Sick(Echo):
+        def prompt(self, text: str) -> Prompt:
+            raise errors.EngineError("the engine host answered 500")
+
+    worker.engine = Sick("alpha", slots=1, context=64)
+    job_id = dispatched(sessions, caller)
+    run_to_its_end(worker, job_id)
+    assert tables.column(sessions, job_id, "error_code") == "engine_error"
+
+
+def test_end_waits_for_the_database(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL away at the end of a run: the result is kept in memory and written when it is back."""
+    job_id = dispatched(sessions, caller)
+    claim = tables.claim(sessions, job_id)
+    assert claim is not None
+    away = iter([True, True, False])
+
+    def try_begin() -> object:
+        if next(away):
+            raise OperationalError("SELECT", {}, Exception("gone"))
+        return sessions.begin()
+
+    class Flaky:
+        begin = staticmethod(try_begin)
+
+    worker.patience = Patience(pause_s=0)
+    worker.sessions = Flaky()  # type: ignore[assignment]
+    record = run.finish(worker, Attempt(claim), Outcome(Status.SUCCEEDED, Spent(4), {"text": ""}))
+    assert record is not None
+    assert tables.column(sessions, job_id, "status") == "succeeded"
+
+
+def test_bug_in_a_run_fails_the_job_and_not_the_worker(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """Whatever goes wrong, the job reaches an end and the slot is free."""
+
+    class Broken(Echo):
+        def prompt(self, text: str) -> Prompt:
+            raise ZeroDivisionError("a slip")
+
+    worker.engine = Broken("alpha", slots=1, context=64)
+    job_id = dispatched(sessions, caller)
+    run_to_its_end(worker, job_id)
+    with sessions() as session:
+        record = jobs.get(session, caller, job_id)
+    assert record.error == {"code": "internal", "message": "the worker failed: ZeroDivisionError"}
+    assert worker.held() == []
+
+
+def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
+    worker.patience = Patience(pause_s=0)
+    outcome = Outcome(Status.SUCCEEDED, Spent(4, 4), {"text": float("nan")})
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    with sessions() as session:
+        record = jobs.get(session, caller, job_id)
+    assert (record.status, record.error and record.error["code"]) == ("failed", "internal")
+    assert tables.usage_rows(sessions, job_id) == [(4, 4)]
+    assert worker.held() == []
+
+
+def test_end_that_cannot_be_written_by_a_slip_of_ours_fails_the_job(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an end it would be claimed again and again, since no worker died of it."""
+    slip = Outcome(Status.SUCCEEDED, None)  # type: ignore[arg-type]
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: slip)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "status") == "failed"
+    assert tables.column(sessions, job_id, "error_code") == "internal"
+    assert worker.held() == []
+
+
+def test_next_stage_that_postgresql_refuses_fails_the_job(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be refused for ever: the job fails rather than be tried again and again."""
+    worker.patience = Patience(pause_s=0)
+    onward = Onward("generate", "alpha", stage_input={"passages": float("nan")})
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: onward)
+    job_id = dispatched(sessions, caller)
+    run_to_its_end(worker, job_id)
+    assert tables.column(sessions, job_id, "status") == "failed"
