@@ -48,6 +48,6 @@ class Patience:
 
 
 def refused(error: SQLAlchemyError) -> bool:
-    """Whether PostgreSQL is there and answered the statement with an error."""
+    """Whether the statement itself is at fault: PostgreSQL answered it with an error, or it couldn't even be sent."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    return bool(state) and not state.startswith(_AWAY)
+    return not state.startswith(_AWAY) if state else not isinstance(error, PASSING)

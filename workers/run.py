@@ -110,8 +110,8 @@ def produce(worker: Worker, attempt: Attempt, publisher: Publisher) -> Outcome |
 
     A stage begins again when PostgreSQL was away: all that it writes may be repeated.
     """
-    stage = partial(STAGES[attempt.claim.stage], worker.slot(), attempt, publisher)
     try:
+        stage = partial(STAGES[attempt.claim.stage], worker.slot(), attempt, publisher)
         return worker.patience.keep_trying(stage, patience.PASSING, "stage_interrupted", attempt.check)
     except (errors.Cancelled, errors.Fenced):
         abandon(worker, attempt)
@@ -134,7 +134,7 @@ def failed(attempt: Attempt, code: str, message: str) -> Outcome:
     return Outcome(
         Status.FAILED,
         attempt.transcript.spent,
-        error=(code, message),
+        error=(code, message.replace("\0", "")),  # PostgreSQL's text has no NUL; a template may quote one
         progress=attempt.progress,
     )
 

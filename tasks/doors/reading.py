@@ -218,6 +218,8 @@ class Reader:
                 yield from page
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))
+        except (ValueError, KeyError) as error:  # an entry of another version: what PostgreSQL has is told
+            log.warning("stream_unreadable", error=type(error).__name__)
 
     def _wait(self, job_id: uuid.UUID) -> Wait | None:
         try:

@@ -102,6 +102,46 @@ def test_end_that_cannot_be_written_by_a_slip_of_ours_fails_the_job(
     assert worker.held() == []
 
 
+def test_error_whose_words_postgresql_cannot_hold_is_told_without_them(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """A chat template may quote what guards special tokens, a NUL: psycopg refuses it before PostgreSQL sees it."""
+
+    class Quoting(Echo):
+        def prompt(self, text: str) -> Prompt:
+            raise errors.EngineRefused("the model's chat template: hi \0there")
+
+    worker.engine = Quoting("alpha", slots=1, context=64)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    with sessions() as session:
+        shown = jobs.get(session, caller, job_id)
+    assert shown.error == {"code": "engine_refused", "message": "the model's chat template: hi there"}
+
+
+def test_end_that_cannot_even_be_sent_becomes_one_that_can(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no sign that PostgreSQL is away, however long it is waited for."""
+    worker.patience = Patience(pause_s=0)
+    outcome = Outcome(Status.FAILED, Spent(4, 4), error=("engine_refused", "with a \0"))
+    monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
+    job_id = dispatched(sessions, caller)
+    run.run(worker, job_id)
+    assert tables.column(sessions, job_id, "error_code") == "internal"
+    assert tables.usage_rows(sessions, job_id) == [(4, 4)]
+
+
+def test_stage_that_this_version_does_not_know_fails_the_job(
+    sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than be claimed again and again: no worker dies of it."""
+    monkeypatch.delitem(stages.STAGES, "generate")
+    job_id = dispatched(sessions, caller)
+    run_to_its_end(worker, job_id)
+    assert tables.column(sessions, job_id, "error_code") == "internal"
+
+
 def test_next_stage_that_postgresql_refuses_fails_the_job(
     sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ class Host:
         process = self._process
         assert process is not None
         assert process.stdout is not None
+        deadline = time.monotonic() + self._load_timeout_s
         guard = threading.Timer(self._load_timeout_s, process.kill)
         guard.start()
         try:
@@ -169,6 +170,8 @@ class Host:
         self._release(process)
         if answer:
             raise errors.EngineUnusable(answer["error"])
+        if time.monotonic() >= deadline:  # trying again would hold everyone up for as long, and again
+            raise errors.EngineUnusable(f"the model wasn't loaded within {self._load_timeout_s:g} s")
         raise _DiedLoading(f"the engine host ended with code {process.returncode} before the model was loaded")
 
     @staticmethod
