@@ -18,6 +18,8 @@ Between the steps the job goes its way, and whatever becomes of it is harmless:
   finds that it doesn't hold the job, and puts it back into its queue; nothing that was streamed is lost.
 * Attempt n + 1 has begun: then step 2 didn't shut it out, since it has the same number, and step 3 does nothing. A
   cancel looks again, and so does the sweep in its next round.
+* Its worker, silent for a lease, beats again: a job that was to end for that doesn't (`still`). Its attempt was refused
+  by Redis and gives up, and the job goes back into its queue.
 * Redis can't be reached: that costs the words since the last checkpoint, never the end.
 
 The end takes the next attempt number: so the attempt that runs is shut out of PostgreSQL too.
@@ -25,14 +27,14 @@ The end takes the next attempt number: so the attempt that runs is shut out of P
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import redis
 import structlog
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import attempts, families, turns
@@ -64,7 +66,8 @@ class Doomed:
     """A job that has started and is to be ended, as it was when that was found.
 
     `attempt` was its newest, and `checkpoint` what PostgreSQL had of its stream. `how` is what that attempt's row says
-    of its end, unless it says something already; without it, the job's status.
+    of its end, unless it says something already; without it, the job's status. With `still` the job ends only if that
+    holds when it ends too.
     """
 
     job_id: uuid.UUID
@@ -73,6 +76,7 @@ class Doomed:
     status: Status
     error: Error | None = None
     how: str | None = None
+    still: ColumnElement[bool] | None = None
 
 
 def cancel(
@@ -90,20 +94,27 @@ def cancel(
             never_started = job.started_at is None
             closings = end_waiting(session, Status.CANCELLED, None, Job.id == job_id) if never_started else []
         if not never_started and (closing := end_running(scope, client, doom(job, output, Status.CANCELLED), ttl_s)):
-            closings = [closing, *end_children(scope, client, [job_id], CHILDREN_AT_ONCE, ttl_s)]
+            closings = [closing, *_end_own_children(scope, client, job_id, ttl_s)]
         if closings:
             return closings[0].view, closings
 
 
 def doom(
-    job: Job, output: JobOutput | None, status: Status, error: Error | None = None, how: str | None = None
+    job: Job,
+    output: JobOutput | None,
+    status: Status,
+    error: Error | None = None,
+    how: str | None = None,
+    still: ColumnElement[bool] | None = None,
 ) -> Doomed:
     """The first step: the job as it was found."""
-    return Doomed(job.id, job.attempt, jobs.stored_transcript(output), status, error, how)
+    return Doomed(job.id, job.attempt, jobs.stored_transcript(output), status, error, how, still)
 
 
 def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Closing | None:
-    """The other steps. None when the job has ended meanwhile, or another attempt begun. Then: `announce`.
+    """The other steps. None when the job has ended meanwhile, another attempt begun, or it isn't `still` as it was.
+
+    Then: `announce`.
 
     Redis isn't asked where there is no `client`. Raises SQLAlchemy's errors.
     """
@@ -111,7 +122,8 @@ def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed,
     code, message = doomed.error or (None, None)
     with scope.begin() as session:
         newest = (*fence.fenced(doomed.job_id, doomed.attempt), Job.finished_at.is_(None))
-        if session.scalar(select(Job.id).where(*newest).with_for_update(key_share=True)) is None:
+        still = () if doomed.still is None else (doomed.still,)
+        if session.scalar(select(Job.id).where(*newest, *still).with_for_update(key_share=True)) is None:
             return None
         stored = jobs.stored_transcript(session.get(JobOutput, doomed.job_id))
         streamed = max(salvaged, stored, key=lambda told: len(told.entries))
@@ -176,13 +188,7 @@ def expire(session: Session, limit: int) -> list[Closing]:
     by_tenant: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     for tenant_id, job_id in session.execute(found):
         by_tenant[tenant_id].append(job_id)
-
-    def end(tenant_id: uuid.UUID) -> list[Closing]:
-        targets = len(endpoints.listening(session, tenant_id, f"job.{Status.EXPIRED}")) + 1
-        some = by_tenant[tenant_id][: _MESSAGES_AT_ONCE // targets]
-        return end_waiting(session, Status.EXPIRED, None, Job.id.in_(some), jobs_table.is_late())
-
-    return [closing for closings in _each(session, by_tenant, end) for closing in closings]
+    return _end_by_tenant(session, Status.EXPIRED, None, by_tenant, jobs_table.is_late())
 
 
 def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
@@ -204,7 +210,8 @@ def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: in
 def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: int, ttl_s: int) -> list[Closing]:
     """Fails jobs that wait for a model that isn't served any more, at most `limit`. Then: `announce`.
 
-    Those that run, and those that another transaction holds right now, are left alone.
+    Those that run, and those that another transaction holds right now, are left alone; of a tenant with many webhooks
+    fewer end at once.
     """
     error = (errors.ModelRemoved.code, f"the model {model} isn't served any more, and what waited for it was ended")
     return _end(scope, client, Status.FAILED, error, jobs_table.waits_for(model), limit, ttl_s)
@@ -234,9 +241,23 @@ def _end(
     with scope.begin() as session:
         found = jobs_table.unlocked(session, which, limit=limit)
         doomed = [doom(job, output, status, error) for job, output in found if job.started_at is not None]
-        unstarted = [job.id for job, _ in found if job.started_at is None]
-        closings = end_waiting(session, status, error, Job.id.in_(unstarted)) if unstarted else []
+        unstarted: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+        for job, _ in found:
+            if job.started_at is None:
+                unstarted[job.tenant_id].append(job.id)
+        closings = _end_by_tenant(session, status, error, unstarted)
     return closings + end_many_running(scope, client, doomed, ttl_s)
+
+
+def _end_own_children(scope: Transactions, client: redis.Redis, parent_id: uuid.UUID, ttl_s: int) -> list[Closing]:
+    """Those of a parent that has just ended. Where they can't be had now the sweep ends them: the parent's end stands,
+    and must be told.
+    """
+    try:
+        return end_children(scope, client, [parent_id], CHILDREN_AT_ONCE, ttl_s)
+    except SQLAlchemyError as error:
+        log.warning("children_not_ended", job_id=ids.show(parent_id), error=str(error))
+        return []
 
 
 def announce(client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> bool:
@@ -278,6 +299,23 @@ def _salvage(client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Transcri
     except (redis.RedisError, ValueError, KeyError) as error:
         log.warning("stream_unreachable", job_id=ids.show(doomed.job_id), error=str(error))
         return doomed.checkpoint
+
+
+def _end_by_tenant(
+    session: Session,
+    status: Status,
+    error: Error | None,
+    by_tenant: Mapping[uuid.UUID, Sequence[uuid.UUID]],
+    *also: ColumnElement[bool],
+) -> list[Closing]:
+    """`end_waiting` for these jobs, so many of each tenant's as its webhooks can be told of at once."""
+
+    def end(tenant_id: uuid.UUID) -> list[Closing]:
+        targets = len(endpoints.listening(session, tenant_id, f"job.{status}")) + 1
+        some = by_tenant[tenant_id][: _MESSAGES_AT_ONCE // targets]
+        return end_waiting(session, status, error, Job.id.in_(some), *also)
+
+    return [closing for closings in _each(session, by_tenant, end) for closing in closings]
 
 
 def _each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID], Ended]) -> list[Ended]:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.jobs import Job
@@ -12,7 +12,10 @@ from tasks import errors, ids
 from tasks.jobs.lifecycle import Status
 from tasks.limits.spent import Spent
 
-_LIVE = (Status.RUNNING, Status.DISPATCHED)  # dispatched again: its lease ran out, and nobody else has claimed it yet
+_LIVE = (Status.RUNNING, Status.DISPATCHED)
+# An attempt's lease ran out and nobody has claimed its job yet, where a dispatched job still names its worker: whoever
+# gave a job away by itself, to its next stage or its queue, has taken the name out.
+_OPEN = or_(Job.status == Status.RUNNING, and_(Job.status == Status.DISPATCHED, Job.worker_id.is_not(None)))
 
 
 def fenced(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
@@ -27,15 +30,13 @@ def running(job_id: uuid.UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
 
 def touch(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> bool:
     """Writes to a running job without moving it. False when the attempt may not write any more."""
-    where = (*fenced(job_id, attempt), Job.status.in_(_LIVE))
+    where = (*fenced(job_id, attempt), _OPEN)
     return session.scalar(update(Job).where(*where).values(**values).returning(Job.id)) is not None
 
 
 def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     """Makes the transaction one of the attempt's: raises `Fenced` when it may not write any more."""
-    if not session.scalar(
-        select(Job.id).where(*fenced(job_id, attempt), Job.status.in_(_LIVE)).with_for_update(read=True)
-    ):
+    if not session.scalar(select(Job.id).where(*fenced(job_id, attempt), _OPEN).with_for_update(read=True)):
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 

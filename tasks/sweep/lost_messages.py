@@ -25,16 +25,18 @@ def send_again(sweep: Sweep) -> FollowUp:
     """
     with sweep.begin() as session:
         strengths = workers.strengths(session, sweep.lease_s)
-        missing: list[WakeUp] = []
-        for queue, wake_ups in _sent(session).items():
-            if queue not in strengths:
-                continue
-            sent = windows.dispatched(session, queue)
-            if strengths[queue].free > 0 or _messages(sweep.queues, queue) < sent:
-                missing += wake_ups
-        if missing:
+        served = {queue: wake_ups for queue, wake_ups in _sent(session).items() if queue in strengths}
+        sent = {queue: windows.dispatched(session, queue) for queue in served}
+    missing = [
+        wake_up
+        for queue, wake_ups in served.items()
+        if strengths[queue].free > 0 or _messages(sweep.queues, queue) < sent[queue]
+        for wake_up in wake_ups
+    ]
+    if missing:
+        with sweep.begin() as session:
             lifecycle.mark_sent(session, [wake_up.job_id for wake_up in missing])
-            log.info("sent_again", jobs=len(missing))
+        log.info("sent_again", jobs=len(missing))
     return FollowUp(wake_ups=missing)
 
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("UPDATE jobs SET status = 'queued' WHERE status = 'waiting'")
     op.drop_index("jobs_waiting", table_name="jobs")
     op.drop_index("jobs_unfinished_children", table_name="jobs")
     _make_anew("jobs_of_tenant", ["tenant_id", "id"])

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from db import jobs as jobs_table
+from db import workers
 from db.session import Sessions
 from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
@@ -178,6 +181,38 @@ def test_attempt_that_begins_while_its_job_is_being_cancelled_is_ended_with_its_
     assert tables.usage_rows(sessions, job_id) == [(4, 2)]
     assert [event.id for event in stream.read(client, job_id)] == ["1-1", "1-2", "2-3", "3-4"]
     assert later.append([Entry(4, entries.said("?"), (4,))]) is stream.AppendResult.FENCED
+
+
+def test_worker_that_beats_again_while_its_job_ends_as_poison_keeps_it(
+    sessions: Sessions, caller: Caller, client: redis.Redis
+) -> None:
+    """It was only silent: its job ends for what still holds when it ends, not for what was found a moment before."""
+    job_id, _ = saying(sessions, caller, client)
+    orphaned = jobs_table.is_orphaned(tables.LEASE_S)
+    tables.worker(sessions, "w1")
+    poison = ("poison", "workers died")
+    for beats, expected in ((True, "running"), (False, "failed")):
+        with sessions.begin() as session:
+            if not beats:
+                workers.remove(session, "w1")
+            job, output = jobs.find(session, caller, job_id)
+            doomed = endings.doom(job, output, Status.FAILED, poison, how="lost", still=orphaned)
+        assert bool(endings.end_running(Watched(sessions), client, doomed, 60)) is not beats
+        assert tables.column(sessions, job_id, "status") == expected
+
+
+def test_parents_end_is_told_though_its_children_cannot_be_had(
+    sessions: Sessions, caller: Caller, client: redis.Redis
+) -> None:
+    """The sweep ends them: a second cancel would find the parent ended, and tell nobody."""
+    job_id, _ = saying(sessions, caller, client)
+
+    def locked() -> None:
+        raise OperationalError("SELECT", {}, Exception("lock timeout"))
+
+    shown, closings = endings.cancel(Watched(sessions, {3: locked}), client, caller, job_id, 60)
+    assert shown.status == "cancelled"
+    assert [closing.view.id for closing in closings] == [job_id]
 
 
 def test_job_whose_end_broke_off_half_way_goes_on(sessions: Sessions, caller: Caller, client: redis.Redis) -> None:
