@@ -61,7 +61,8 @@ class Blueprint(flask_smorest.Blueprint):
         return shapes.reference(schema)
 
     def takes(self, limits: Limits) -> Callable[[View[P]], View[P]]:
-        """Says how much the route's body may have; stands before what reads it. A route that doesn't say takes none."""
+        """Says how much the route's body may have; stands before what reads it. Of one that doesn't say, no
+        body is read."""
 
         def decorate(view: View[P]) -> View[P]:
             @wraps(view)

@@ -28,8 +28,9 @@ _INTRODUCTION = """\
 Ask for a job, get its id at once, follow it while a model works on it. What was accepted is never lost.
 
 Every route but health wants `Authorization: Bearer fb_…`; a job's events can be read with a ticket instead.
-Every error has one shape: `{"error": {"message", "type", "param", "code"}}`.
-Every answer has an `X-Request-Id`: the request's own, if that is 1 to 128 letters, digits and `._:-`, else one of ours.
+Every error has one shape: `{"error": {"message", "type", "param", "code"}}`; but the head of a request that can't be
+read (400, 414, 417, 431, 501) is answered in HTML, and the connection closed. Every other answer has an `X-Request-Id`:
+the request's own, if that is 1 to 128 letters, digits and `._:-`, else one of ours.
 """
 
 _CONFIGURATION: dict[str, Any] = {

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+import structlog
 from flask import Flask, current_app, g, has_request_context
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,8 @@ from tasks.queues.window import WakeUp
 from tasks.streams import stream
 from webapi.capacity import Shares, Turns
 from webapi.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 _REQUEST_CONNECTIONS = 12
 _POOL_SIZE = _REQUEST_CONNECTIONS + 8  # for keys that aren't known yet, probes, the follower, looks at what waits
@@ -91,7 +94,7 @@ class Service:
     @property
     def catalog(self) -> Catalog:
         """The models that jobs can ask for now. One request asks once, so that it sees one catalogue."""
-        return {name: model for name, model in self._models.current().items() if not model.missing}
+        return self._models.served()
 
     @property
     def refiller(self) -> Refiller:
@@ -100,8 +103,9 @@ class Service:
         with self._starting:
             if self._refiller_thread is None:
                 serve = partial(self._refiller.run, self._gone)
-                self._refiller_thread = threading.Thread(target=serve, name="refiller", daemon=True)
-                self._refiller_thread.start()
+                thread = threading.Thread(target=serve, name="refiller", daemon=True)
+                thread.start()
+                self._refiller_thread = thread
         return self._refiller
 
     def work(self) -> None:
@@ -134,8 +138,11 @@ class Service:
             self._large.give_back(tenant)
 
     def deliver(self, queue: str, wake_up: WakeUp | None) -> None:
-        """What the desk has done once a job is committed. See `Refiller.deliver`."""
-        self.refiller.deliver(queue, wake_up)
+        """What the desk has done once a job is committed, best effort. See `Refiller.deliver`."""
+        try:
+            self.refiller.deliver(queue, wake_up)
+        except RuntimeError as error:  # no thread can be started just now; the sweep finds the job
+            log.warning("not_delivered", error=str(error))
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

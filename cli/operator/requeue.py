@@ -32,7 +32,7 @@ def requeue(database_url: str, job: str, catalog_file: Path) -> None:
         raise click.UsageError(f"{job[:64]} is no job's id")
     with database.reached(database_url) as sessions:
         try:
-            accepted = retrying.requeue(Desk(sessions), Models(catalog_file).current(), job_id)
+            accepted = retrying.requeue(Desk(sessions), Models(catalog_file).served(), job_id)
         except errors.ForebayError as error:
             raise click.ClickException(str(error)) from error
     click.echo(ids.show(accepted.id))

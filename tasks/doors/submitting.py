@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from tasks import errors, failpoints, settings, telemetry
+from tasks import errors, failpoints, ids, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader, Scope
@@ -20,6 +22,8 @@ from tasks.keys import Caller
 from tasks.queues import window
 from tasks.queues.window import WakeUp
 from tasks.telemetry import JobAccepted
+
+log = structlog.get_logger(__name__)
 
 Make = Callable[[Session], Plan]  # what is to be accepted, planned in the transaction that accepts it
 
@@ -91,19 +95,35 @@ class Desk:
         else knows of it. A job that `once` found is not: the request that made it may still wait for it.
         Raises `NotInTime` unless it has ended, and what `accept` raises.
         """
-        assert self.reader is not None
         accepted, replayed = self.accept(caller, make, once)
-        self.before_waiting()
-        if not accepted.ended:
-            self.reader.wait_for_end(accepted.id, wait_s, has_left)
-        with self.sessions.begin() as session:
-            found = jobs.get(session, caller, accepted.id)
+        try:
+            found = self._ended(caller, accepted, wait_s, has_left)
+        except Exception:
+            if not replayed:
+                self._forsake(caller, accepted.id)
+            raise
         if found.ended:
             return found
         # It may end by itself at this very moment.
         if not replayed and (ended := self.cancel(caller, found.id)).status != Status.CANCELLED:
             return ended
         raise errors.NotInTime(f"the job didn't end within {wait_s:g} seconds; try again")
+
+    def _ended(self, caller: Caller, accepted: JobView, wait_s: float, has_left: Callable[[], bool]) -> JobView:
+        """The job after the wait, whether it has ended or not."""
+        assert self.reader is not None
+        self.before_waiting()
+        if not accepted.ended:
+            self.reader.wait_for_end(accepted.id, wait_s, has_left)
+        with self.sessions.begin() as session:
+            return jobs.get(session, caller, accepted.id)
+
+    def _forsake(self, caller: Caller, job_id: uuid.UUID) -> None:
+        """Cancels a job whose asker is told of an error and never of the job. Best effort."""
+        try:
+            self.cancel(caller, job_id)
+        except (SQLAlchemyError, errors.ForebayError) as error:
+            log.warning("not_forsaken", job_id=ids.show(job_id), error=str(error))
 
 
 def _inserted(session: Session, caller: Caller, make: Make) -> JobView:

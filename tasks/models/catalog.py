@@ -37,7 +37,10 @@ class Model:
     @property
     def missing(self) -> bool:
         """Whether it is to be left out because its file isn't here."""
-        return self.optional and self.file is not None and not self.file.is_file()
+        try:
+            return self.optional and self.file is not None and not self.file.is_file()
+        except OSError:  # a name that no file can have
+            return True
 
     @property
     def embeds(self) -> bool:
@@ -79,6 +82,7 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong = [f"unknown key {key!r}" for key in entry if key not in known - {"name"}]
     wrong += [f"{key} is missing" for key in ("engine", "context", "slots", "types") if key not in entry]
     wrong += [f"{key} must be a whole number above 0" for key in ("context", "slots") if not _counts(entry.get(key, 1))]
+    wrong += _wrong_engine(entry.get("engine"))
     wrong += _wrong_types(entry.get("types", ["generate"]), entry.get("engine"))
     wrong += [f"{key} must be a path" for key in ("file", "template") if not isinstance(entry.get(key, ""), str)]
     wrong += [
@@ -91,9 +95,18 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
         wrong.append("the name is taken: it is the queue of work without a model")
     if wrong:
         raise errors.CatalogError(f"{path}: {name}: {'; '.join(wrong)}")
-    paths = {key: (path.parent / entry[key]).resolve() for key in ("file", "template") if entry.get(key)}
+    try:
+        paths = {key: (path.parent / entry[key]).resolve() for key in ("file", "template") if entry.get(key)}
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a name too long, a loop of links
+        raise errors.CatalogError(f"{path}: {name}: {error}") from error
     others = {key: value for key, value in entry.items() if key not in ("types", "file", "template")}
     return Model(name=name, types=tuple(entry["types"]), **paths, **others)
+
+
+def _wrong_engine(engine: Any) -> list[str]:
+    if engine is None or (isinstance(engine, str) and engine in ENGINES):
+        return []
+    return [f"unknown engine {str(engine)[:40]!r}; known: {', '.join(ENGINES)}"]
 
 
 def _wrong_types(types: Any, engine: Any) -> list[str]:

@@ -35,6 +35,10 @@ class Models:
                     self._read(stamp)
         return self._models
 
+    def served(self) -> Catalog:
+        """Those of `current` that jobs can ask for: an optional model whose file isn't here is left out."""
+        return {name: model for name, model in self.current().items() if not model.missing}
+
     def _read(self, stamp: _Stamp) -> None:
         try:
             self._models = catalog.load(self._path)

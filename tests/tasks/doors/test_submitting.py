@@ -149,6 +149,18 @@ def test_job_that_nobody_waits_for_any_more_is_cancelled(sessions: Sessions, cal
         assert [job.status for job in jobs.page(session, caller, limit=9)[0]] == [Status.CANCELLED] * 2
 
 
+def test_job_whose_wait_breaks_is_cancelled(sessions: Sessions, caller: Caller, desk: Desk) -> None:
+    """Whoever asked is told of an error and never of the job, which would be charged all the same."""
+
+    def broken() -> bool:
+        raise errors.ShareUsedUp("connections")
+
+    with pytest.raises(errors.ShareUsedUp):
+        desk.answer(caller, make(caller), 30.0, broken)
+    with sessions.begin() as session:
+        assert [job.status for job in jobs.page(session, caller, limit=9)[0]] == [Status.CANCELLED]
+
+
 def test_job_that_an_earlier_request_waits_for_goes_on(sessions: Sessions, caller: Caller, desk: Desk) -> None:
     """A request that repeats another may give up; the first may still have its answer."""
     once = IdempotencyClaim("k", b"asked")

@@ -45,6 +45,9 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD + 'default = "no"\n', "m: default must be"),
         (GOOD + "options = 1\n", "m: options must be"),
         (GOOD.replace("[m]", '["a b"]'), "a name has"),
+        (GOOD.replace('"echo"', '"ecko"'), "m: unknown engine 'ecko'"),
+        (GOOD.replace('"echo"', '["echo"]'), "m: unknown engine"),
+        (GOOD + 'file = "x\\u0000y"\n', "m: "),
         (GOOD.replace("echo", "ctransformers").replace('"chat"', '"embed"'), "ctransformers gives no embeddings"),
     ],
 )
@@ -53,6 +56,11 @@ def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(errors.CatalogError) as refused:
         load(tmp_path, text)
     assert told in str(refused.value)
+
+
+def test_optional_model_whose_file_can_have_no_such_name_is_missing(tmp_path: Path) -> None:
+    """Like one whose file isn't here: it breaks nothing of the others."""
+    assert load(tmp_path, GOOD + f'optional = true\nfile = "{"x" * 5000}"\n')["m"].missing
 
 
 def test_missing_catalogue_is_named(tmp_path: Path) -> None:

@@ -32,6 +32,16 @@ def test_unchanged_file_is_read_once(file: Path) -> None:
     assert models.current() is models.current()
 
 
+def test_optional_model_without_its_file_is_not_served(file: Path) -> None:
+    """It is there again with its file, which changes nothing in the catalogue."""
+    optional = ENTRY.format("second") + 'optional = true\nfile = "second.gguf"\n'
+    file.write_text(ENTRY.format("first") + optional)
+    models = Models(file)
+    assert (list(models.current()), list(models.served())) == (["first", "second"], ["first"])
+    file.with_name("second.gguf").touch()
+    assert list(models.served()) == ["first", "second"]
+
+
 @pytest.mark.parametrize("broken", ["not [ TOML", ENTRY.format("x").replace("8", "-1"), None])
 def test_file_that_becomes_unreadable_leaves_the_models_there_were(file: Path, broken: str | None) -> None:
     """Half written, wrong, or gone: it is told once, and the next good file counts."""
