@@ -15,15 +15,18 @@ from db import session as db_session
 from db import tables, workers
 from db.session import Sessions
 from tasks import ids, keys, kinds
-from tasks.jobs import attempts, jobs
+from tasks.jobs import attempts, family, jobs, stages
 from tasks.jobs.attempts import Claim
+from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.kinds import KINDS
 from tasks.models.catalog import Catalog, Model
 from tasks.settings import WebhookPolicy, WebhookSettings
+from tasks.streams.transcript import Transcript
 
 PEPPER = "the pepper of tests"
 WEBHOOK_KEY = "the webhook key of tests"
@@ -177,3 +180,24 @@ def usage_rows(sessions: Sessions, job_id: uuid.UUID) -> list[tuple[int, int]]:
             text("SELECT prompt_tokens, completion_tokens FROM ledger WHERE job_id = :id"), {"id": job_id}
         )
         return [(prompt, completion) for prompt, completion in rows]
+
+
+def parent(sessions: Sessions, caller: Caller, *, children: int, goes_on_in: str) -> uuid.UUID:
+    """A job that waits for so many children of alpha's, and then goes on in that queue."""
+    job_id = submit(sessions, caller).id
+    dispatch(sessions, job_id)
+    assert claim(sessions, job_id)
+    plans = [Plan(submission(), stages.GENERATE, "alpha", "alpha") for _ in range(children)]
+    with sessions.begin() as session:
+        family.adopt(session, job_id, 1, [Child(plan, place) for place, plan in enumerate(plans)])
+    with sessions.begin() as session:
+        onward = Onward(stages.GENERATE, goes_on_in, wait_for_children=True)
+        assert attempts.advance(session, job_id, 1, Transcript(), onward)
+    return job_id
+
+
+def children(sessions: Sessions, parent_id: uuid.UUID) -> list[uuid.UUID]:
+    """In the order of their places."""
+    with sessions() as session:
+        found = text("SELECT id FROM jobs WHERE parent_id = :id ORDER BY place")
+        return list(session.scalars(found, {"id": parent_id}))

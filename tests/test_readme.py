@@ -27,6 +27,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(rf"`((?:{TOP})/[\w./-]*)", text)
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     missing = [name for name in named if not (ROOT / name).exists()]
+    missing += [name for name in re.findall(r"`([\w-]+/[\w./-]*\.py)`", text) if not (ROOT / name).exists()]
     missing += [link for link in linked if not (page.parent / link).exists()]
     assert missing == []
 

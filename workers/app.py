@@ -52,8 +52,13 @@ app.add_defaults(_configuration)
 def run_job(job_id: str) -> None:
     """The message's end: a wake-up that carries a job id and nothing else."""
     assert _current is not None
-    run.run(_current, broker.received(job_id))
-    if _current.unusable.is_set():
+    receive(_current, job_id)
+
+
+def receive(worker: Worker, job_id: str) -> None:
+    """Runs the job that the message names, and has the worker end where its engine can't be brought back."""
+    run.run(worker, broker.received(job_id))
+    if worker.unusable.is_set():
         transport.stop()
 
 

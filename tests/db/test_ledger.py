@@ -51,6 +51,19 @@ def test_row_tells_whose_what_when_and_how(sessions: Sessions, caller: Caller) -
     assert found.period == found.ended_at.astimezone(dt.UTC).date().replace(day=1)
 
 
+def test_job_has_waited_since_its_time_came(sessions: Sessions, caller: Caller) -> None:
+    """Not since it was asked for, when it was to start later."""
+    job_id = tables.submit(sessions, caller).id
+    tables.dispatch(sessions, job_id)
+    assert tables.claim(sessions, job_id)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET created_at = started_at - interval '7 s',"
+                             " run_at = started_at - interval '3 s' WHERE id = :id"), {"id": job_id})  # fmt: skip
+    with sessions.begin() as session:
+        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1), {"text": ""}))
+    assert row(sessions, job_id).waited_s == 3
+
+
 def test_job_that_never_started_costs_nothing_and_waited_for_nothing(
     sessions: Sessions, caller: Caller, client: redis.Redis
 ) -> None:

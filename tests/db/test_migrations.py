@@ -69,13 +69,29 @@ def test_ledger_keeps_every_row_of_usage(tmp_path: Path) -> None:
                 VALUES ('{_OLD.format(1)}', 1, 'w', 'a', 'generate', '2026-01-31 23:00:02Z', '2026-01-31 23:00:05Z',
                         'succeeded')""")
             )
+            # One that is a child, was to start later, and failed before attempts were kept.
+            connection.execute(
+                text(f"""
+                INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
+                                  metadata, parent_id, error_code, created_at, run_at, started_at, finished_at)
+                VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', 'failed', 'batch', 5,
+                        0, '{{}}', '{_OLD.format(1)}', 'engine_refused', '2026-01-31 22:00:00Z', '2026-01-31 23:00:00Z',
+                        '2026-01-31 23:00:01Z', '2026-01-31 23:00:06Z')""")
+            )
+            connection.execute(
+                text(f"""
+                INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
+                VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'a', 3, 20, 3)""")
+            )
             moved(connection, "head")
-            rows = connection.execute(text("SELECT * FROM ledger ORDER BY job_id")).all()
+            *rows, child = connection.execute(text("SELECT * FROM ledger ORDER BY job_id")).all()
             moved(connection, "0010")
             usage = "SELECT prompt_tokens, completion_tokens, embedding_tokens FROM usage ORDER BY job_id"
-            assert connection.execute(text(usage)).all() == [(1, 20, 3), (2, 20, 3)]
+            assert connection.execute(text(usage)).all() == [(1, 20, 3), (2, 20, 3), (3, 20, 3)]
         engine.dispose()
     told = [(row.kind, row.lane, row.status, row.key_id, row.prompt_tokens, row.embedding_tokens) for row in rows]
     assert told == [("chat", "batch", "succeeded", "k", 1, 3), ("chat", "batch", "expired", "k", 2, 3)]
     assert [str(row.period) for row in rows] == ["2026-01-01", "2026-01-01"]
     assert [(row.waited_s, row.ran_s, row.attempts) for row in rows] == [(2, 3, {"succeeded": 1}), (None, 0, {})]
+    assert (str(child.parent_id), child.error_code) == (_OLD.format(1), "engine_refused")
+    assert (child.waited_s, child.ran_s, child.attempts) == (1, 5, {})

@@ -1,5 +1,7 @@
 """How a run ends when something is wrong with its end: PostgreSQL, its engine, or a slip of ours."""
 
+import threading
+
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -12,6 +14,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
 from tests import tables
+from tests.support.waiting import until
 from tests.workers.dispatched import dispatched, run_to_its_end
 from workers import run, stages
 from workers.attempt import Attempt
@@ -100,6 +103,23 @@ def test_end_that_cannot_be_written_by_a_slip_of_ours_fails_the_job(
     assert tables.column(sessions, job_id, "status") == "failed"
     assert tables.column(sessions, job_id, "error_code") == "internal"
     assert worker.held() == []
+
+
+def test_end_of_the_last_child_has_its_parents_queue_looked_at(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """The parent goes on at once where a worker has room, not with the next sweep."""
+    parent_id = tables.parent(sessions, caller, children=1, goes_on_in="beta")
+    [child_id] = tables.children(sessions, parent_id)
+    tables.worker(sessions, "w9", model="beta")
+    tables.dispatch(sessions, child_id)
+    refilling = threading.Thread(target=worker.refiller.run, args=(worker.gone,))
+    refilling.start()
+    run.run(worker, child_id)
+    until(lambda: tables.column(sessions, parent_id, "status") == "dispatched")
+    worker.gone.set()
+    worker.refiller.wake()
+    refilling.join()
 
 
 def test_error_whose_words_postgresql_cannot_hold_is_told_without_them(

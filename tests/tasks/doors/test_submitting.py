@@ -116,6 +116,15 @@ def test_cancel_is_told_to_the_queue_once(sessions: Sessions, caller: Caller, de
         desk.cancel(tables.tenant(sessions, "theirs"), job.id)
 
 
+def test_cancel_of_the_last_child_is_told_to_the_queue_its_parent_goes_on_in(
+    sessions: Sessions, caller: Caller, desk: Desk, told: Told
+) -> None:
+    parent_id = tables.parent(sessions, caller, children=1, goes_on_in="beta")
+    [child_id] = tables.children(sessions, parent_id)
+    desk.cancel(caller, child_id)
+    assert sorted(told.said) == [("alpha", None), ("beta", None)]
+
+
 def test_answer_is_the_job_as_it_ended(
     sessions: Sessions, client: redis.Redis, caller: Caller, desk: Desk, told: Told
 ) -> None:

@@ -87,6 +87,8 @@ def test_child_is_its_parents_tenants_and_nobody_lists_it(
 ) -> None:
     """It has the parent's key, request and lane; it can be looked at by its id, and its end is told to no webhook."""
     hooks.endpoint(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, parent_id, Status.RUNNING, request_id="req_asked")
     [child_id, _] = adopt(sessions, parent_id, 0, 1)
     inherited = "SELECT tenant_id, key_id, request_id, lane FROM jobs WHERE id = :id"
     with sessions() as session:
@@ -95,6 +97,7 @@ def test_child_is_its_parents_tenants_and_nobody_lists_it(
         shown = jobs.get(session, caller, child_id)
         assert families.counts(session, parent_id) == {"queued": 2}
     assert rows[0] == rows[1]
+    assert rows[1].request_id == "req_asked"
     assert ([job.id for job in listed], more) == ([parent_id], False)
     assert shown.lane == "interactive"
     assert [tables.column(sessions, child_id, name) for name in ("place", "label")] == [0, "line-0"]
