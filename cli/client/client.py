@@ -173,13 +173,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--url", envvar="FOREBAY_URL", default=DEFAULT_URL, show_default=True, help="Of the API.")
     @click.option("--key", envvar="FOREBAY_KEY", help="An API key; else the one of the data folder.")
-    @click.option(
-        "--data",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=".forebay",
-        show_default=True,
-        help="The data folder of the `forebay up` that runs here.",
-    )
+    @datafolder.option("The data folder of the `forebay up` that runs here.")
     @wraps(command)
     def wrapper(url: str, key: str | None, data: Path, **given: Any) -> Any:
         with Client(url, key or local_key(data)) as client:

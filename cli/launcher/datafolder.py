@@ -2,12 +2,16 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+DEFAULT = ".forebay"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +58,9 @@ def claim(root: Path) -> Iterator[DataFolder]:
         except BlockingIOError as error:
             raise click.ClickException(f"{folder.root} is in use by another `forebay up`") from error
         yield folder
+
+
+def option(help: str) -> Callable[[_Command], _Command]:
+    """Gives a command `--data`, the data folder, as a `Path` that need not be there."""
+    kind = click.Path(file_okay=False, path_type=Path)
+    return click.option("--data", type=kind, default=DEFAULT, show_default=True, help=help)

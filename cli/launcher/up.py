@@ -223,13 +223,7 @@ def stop_on_signals() -> threading.Event:
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".forebay",
-    show_default=True,
-    help="Where everything is kept.",
-)
+@datafolder.option("Where everything is kept.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the API.")
 @click.option(
     "--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Of Flower; 0 for no Flower."

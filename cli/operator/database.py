@@ -22,13 +22,7 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options that say which database to use, and calls it with its `database_url`."""
 
     @click.option("--database-url", envvar="FOREBAY_DATABASE_URL", help="A PostgreSQL URL; else the data folder's.")
-    @click.option(
-        "--data",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=".forebay",
-        show_default=True,
-        help="The data folder of the `forebay up` that runs here.",
-    )
+    @datafolder.option("The data folder of the `forebay up` that runs here.")
     @wraps(command)
     def wrapper(database_url: str | None, data: Path, **given: Any) -> Any:
         if database_url is None and not data.exists():

@@ -9,11 +9,10 @@ import click
 from rich.console import Console
 
 from cli.client.client import DEFAULT_URL, Client, Job
+from cli.launcher import datafolder
 from cli.launcher.tour import answers, documents, killing
 from cli.launcher.tour.launched import Launched, launched
 from cli.launcher.tour.page import Page
-
-DEFAULT_DATA = ".forebay"
 
 # What to type next, and what that does where it doesn't say it itself.
 COMMANDS = {
@@ -26,13 +25,7 @@ COMMANDS = {
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_DATA,
-    show_default=True,
-    help="Where everything is kept.",
-)
+@datafolder.option("Where everything is kept.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the API.")
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Of Flower.")
 @click.option("--exit", "leave", is_flag=True, envvar="DEMO_EXIT", help="Stop everything after the tour.")
@@ -85,7 +78,7 @@ def show_places(page: Page, platform: Launched) -> None:
 def show_commands(page: Page, platform: Launched) -> None:
     """What to type next."""
     page.heading("What to try next, in another terminal, in this folder")
-    if platform.url != DEFAULT_URL or platform.folder.root != Path(DEFAULT_DATA):
+    if platform.url != DEFAULT_URL or platform.folder.root != Path(datafolder.DEFAULT):
         page.line(f"export FOREBAY_URL={platform.url}")
         page.line(f"export FOREBAY_KEY={platform.key}")
     for command, why in COMMANDS.items():
