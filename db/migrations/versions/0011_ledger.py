@@ -9,6 +9,29 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+# A row of usage without its job can't be, but if one were, its tokens would be kept.
+_KEEP = """
+        INSERT INTO ledger
+        SELECT u.job_id, j.parent_id, u.tenant_id, j.key_id, coalesce(j.type, 'unknown'), u.model,
+               coalesce(j.lane, 'unknown'), coalesce(j.status, 'unknown'), j.error_code,
+               coalesce(j.created_at, u.created_at), coalesce(j.finished_at, u.created_at),
+               date_trunc('month', timezone('UTC', coalesce(j.finished_at, u.created_at)))::date,
+               extract(epoch FROM j.started_at - coalesce(j.run_at, j.created_at)), NULL,
+               coalesce(run.ran_s, extract(epoch FROM j.finished_at - j.started_at), 0),
+               coalesce(run.attempts, '{}'),
+               u.prompt_tokens, u.completion_tokens, u.embedding_tokens, 0, NULL
+        FROM usage u
+        LEFT JOIN jobs j ON j.id = u.job_id
+        LEFT JOIN (
+            SELECT job_id, sum(ran_s) AS ran_s, jsonb_object_agg(how, number) AS attempts
+            FROM (
+                SELECT job_id, how, count(*) AS number, sum(extract(epoch FROM ended_at - started_at)) AS ran_s
+                FROM job_attempts WHERE how IS NOT NULL GROUP BY job_id, how
+            ) ways
+            GROUP BY job_id
+        ) run ON run.job_id = u.job_id
+    """
+
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("cached_tokens", sa.Integer(), nullable=True))
@@ -38,28 +61,7 @@ def upgrade() -> None:
         sa.Column("price", sa.Numeric(), nullable=True),
         sa.PrimaryKeyConstraint("job_id"),
     )
-    # A row of usage without its job can't be, but if one were, its tokens would be kept.
-    op.execute("""
-        INSERT INTO ledger
-        SELECT u.job_id, j.parent_id, u.tenant_id, j.key_id, coalesce(j.type, 'unknown'), u.model,
-               coalesce(j.lane, 'unknown'), coalesce(j.status, 'unknown'), j.error_code,
-               coalesce(j.created_at, u.created_at), coalesce(j.finished_at, u.created_at),
-               date_trunc('month', timezone('UTC', coalesce(j.finished_at, u.created_at)))::date,
-               extract(epoch FROM j.started_at - coalesce(j.run_at, j.created_at)), NULL,
-               coalesce(run.ran_s, extract(epoch FROM j.finished_at - j.started_at), 0),
-               coalesce(run.attempts, '{}'),
-               u.prompt_tokens, u.completion_tokens, u.embedding_tokens, 0, NULL
-        FROM usage u
-        LEFT JOIN jobs j ON j.id = u.job_id
-        LEFT JOIN (
-            SELECT job_id, sum(ran_s) AS ran_s, jsonb_object_agg(how, number) AS attempts
-            FROM (
-                SELECT job_id, how, count(*) AS number, sum(extract(epoch FROM ended_at - started_at)) AS ran_s
-                FROM job_attempts WHERE how IS NOT NULL GROUP BY job_id, how
-            ) ways
-            GROUP BY job_id
-        ) run ON run.job_id = u.job_id
-    """)
+    op.execute(_KEEP)
     op.drop_table("usage")
 
 
