@@ -1,4 +1,8 @@
-"""Jobs: a narrow row each, with what went in and what came out in tables beside it."""
+"""Jobs: a row each, with what went in; what came out is in a table beside it.
+
+The tables of jobs name each other without foreign keys, which every job would pay for; the sweep looks for rows whose
+job is gone (`orphans`).
+"""
 
 import datetime as dt
 import uuid
@@ -13,7 +17,6 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     Select,
@@ -46,12 +49,15 @@ class Job(Table):
     may be lost, or fail by the system's fault, before the job fails. `parent_id` is the job this one is a child of,
     `place` its line or choice there, `label` the client's name for it. `key_id` is the key that asked, `request_id`
     the request. `webhook` is where its end is to be told, beside the tenant's endpoints: `url` and `events`.
+    `input` and `params` are what the client asked for, as it was accepted; `stage_input` is what an earlier stage left
+    for the next. These three are loaded only when they are read. `attempt_started_at` is when the newest attempt began:
+    until that ends, nothing else says so.
     """
 
     __tablename__ = "jobs"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[uuid.UUID]
     key_id: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(Text)
     parent_id: Mapped[uuid.UUID | None]
@@ -89,6 +95,10 @@ class Job(Table):
     deadline_s: Mapped[int | None] = mapped_column(Integer)
     retry_of: Mapped[uuid.UUID | None]
     chances: Mapped[int] = mapped_column(SmallInteger, server_default="3")
+    attempt_started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    input: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    params: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
 
     __table_args__ = (
         CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
@@ -171,17 +181,6 @@ def _deadline_at() -> ColumnElement[dt.datetime | None]:
     return Job.started_at + func.make_interval(0, 0, 0, 0, 0, 0, Job.deadline_s)
 
 
-class JobInput(Table):
-    """What the client asked for, as it was accepted; `stage_input` is what an earlier stage left for the next."""
-
-    __tablename__ = "job_inputs"
-
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    input: Mapped[dict[str, Any]] = mapped_column(JSON)
-    params: Mapped[dict[str, Any]] = mapped_column(JSON)
-    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-
-
 class JobOutput(Table):
     """What came out: a checkpoint while the job runs, the whole when it has ended.
 
@@ -191,7 +190,7 @@ class JobOutput(Table):
 
     __tablename__ = "job_outputs"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     entries: Mapped[list[Any]] = mapped_column(JSON)
     token_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
