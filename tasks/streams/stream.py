@@ -1,7 +1,6 @@
 """A job's stream in Redis: one writer at a time, any number of readers. The protocol is in `append.lua`."""
 
 import enum
-import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -166,7 +166,7 @@ def parse(raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamedEntry
     for raw_id, fields in raw:
         attempt, seq = (int(part) for part in raw_id.split(b"-"))
         if seq:
-            found.append(StreamedEntry(attempt, _entry(seq, json.loads(fields[b"j"]))))
+            found.append(StreamedEntry(attempt, _entry(seq, orjson.loads(fields[b"j"]))))
     return found
 
 
@@ -174,9 +174,9 @@ def _pairs(entries: Sequence[Entry]) -> list[str | bytes | int]:
     return [part for entry in entries for part in (entry.seq, _payload(entry))]
 
 
-def _payload(entry: Entry) -> str:
+def _payload(entry: Entry) -> bytes:
     ids = {"token_ids": entry.token_ids} if entry.token_ids else {}
-    return json.dumps(events.encode(entry.event) | ids, separators=(",", ":"))
+    return orjson.dumps(events.encode(entry.event) | ids)
 
 
 def _entry(seq: int, payload: Any) -> Entry:
