@@ -4,6 +4,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
+from db import checkpoints
 from db.jobs import Job, JobInput, JobOutput
 from db.session import Table
 
@@ -47,12 +49,12 @@ class JobAttempt(Table):
 
 def begin(
     session: Session, job_id: uuid.UUID, number: int, *, worker_id: str, model: str, stage: str
-) -> tuple[JobInput, JobOutput | None]:
-    """Notes an attempt that begins; gives what the job was asked, and what it has so far. One round trip: every
-    claim makes it."""
+) -> tuple[JobInput, JobOutput | None, list[list[Any]] | None]:
+    """Notes an attempt that begins; gives what the job was asked, and what is kept of it (`jobs.so_far`). One round
+    trip: every claim makes it."""
     values = {"job": job_id, "at": number, "worker": worker_id, "on_model": model, "in_stage": stage}
-    given, output = session.execute(_begin(), values).one()
-    return given, output
+    given, output, pieces = session.execute(_begin(), values).one()
+    return given, output, pieces
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +70,7 @@ def may_be_tried(worker_id: str) -> ColumnElement[bool]:
 
 
 @cache
-def _begin() -> Select[JobInput, JobOutput]:
+def _begin() -> Select[JobInput, JobOutput, Any]:
     noted = (
         insert(_table())
         .values(
@@ -80,7 +82,8 @@ def _begin() -> Select[JobInput, JobOutput]:
         )
         .cte("noted")
     )
-    query = select(JobInput, JobOutput).outerjoin(JobOutput, JobOutput.job_id == JobInput.job_id)
+    query = select(JobInput, JobOutput, checkpoints.kept(bindparam("job")))
+    query = query.outerjoin(JobOutput, JobOutput.job_id == JobInput.job_id)
     return query.where(JobInput.job_id == bindparam("job")).add_cte(noted)
 
 

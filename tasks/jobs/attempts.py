@@ -3,13 +3,14 @@
 import datetime as dt
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from db import attempts, jobs
+from db import attempts, checkpoints, jobs
 from db.attempts import JobAttempt
 from db.jobs import Job, JobInput, JobOutput
 from tasks import errors, ids, times
@@ -19,7 +20,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Stored
 from tasks.jobs.settlement import Closing, End
-from tasks.streams.transcript import Transcript
+from tasks.streams.transcript import Entry, Transcript
 from tasks.times import Moment
 
 FIRST_BACKOFF_S = 2.0
@@ -86,7 +87,9 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
     if not taken:
         return None
     job = taken[0]
-    given, output = attempts.begin(session, job.id, job.attempt, worker_id=worker_id, model=queue, stage=job.stage)
+    given, output, pieces = attempts.begin(
+        session, job.id, job.attempt, worker_id=worker_id, model=queue, stage=job.stage
+    )
     return Claim(
         job_id=job.id,
         tenant_id=job.tenant_id,
@@ -99,7 +102,7 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
         seed=job.seed,
         asked=Stored(given.input, given.params),
         stage_input=given.stage_input,
-        checkpoint=stored_transcript(output),
+        checkpoint=stored_transcript(output, pieces),
         waited_s=_waited_s(job),
     )
 
@@ -114,13 +117,16 @@ def checkpoint(
     session: Session,
     job_id: uuid.UUID,
     attempt: int,
-    so_far: Transcript,
+    news: Sequence[Entry],
     progress: tuple[int, int],
     *,
     cleared: bool = False,
     first_token_s: float | None = None,
 ) -> None:
-    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+    """Keeps entries that a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+
+    They take the place of all that was kept from the first one's number on, by this attempt or an older one: so an
+    attempt begins with all its entries, and goes on with those that came since.
 
     `cleared` says that it has come past where earlier ones crashed: then their crashes were not its fault.
     `first_token_s` is when after the attempt's beginning the answer's first token came, where it came in this one.
@@ -128,9 +134,8 @@ def checkpoint(
     done, total = progress
     values = {"progress_done": done, "progress_total": total, **({"crashes": 0} if cleared else {})}
     values |= _first_token(job_id, attempt, first_token_s)
-    if fence.touch(session, job_id, attempt, **values):
-        entries, token_ids = so_far.stored()
-        jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    if fence.touch(session, job_id, attempt, **values) and news:
+        checkpoints.keep(session, job_id, news[0].seq, [entry.plain() for entry in news])
 
 
 def finish(
