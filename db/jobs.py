@@ -7,7 +7,7 @@ job is gone (`orphans`).
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     and_,
+    bindparam,
     func,
     literal,
     not_,
@@ -34,7 +35,7 @@ from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
 
-from db import workers
+from db import checkpoints, workers
 from db.session import Table
 from db.workers import Worker
 
@@ -182,7 +183,7 @@ def _deadline_at() -> ColumnElement[dt.datetime | None]:
 
 
 class JobOutput(Table):
-    """What came out: a checkpoint while the job runs, the whole when it has ended.
+    """What came out: the whole when the job has ended, or when an attempt handed it on (`JobCheckpoint` has the rest).
 
     `entries` are the numbered events of the job's stream from 1 on, so that a lost stream is replayed as it was;
     `token_ids` are the ids of the leading tokens from which a greedy run can be continued; `result` is set at the end.
@@ -204,8 +205,9 @@ def save_output(
     token_ids: list[int],
     result: dict[str, Any] | None = None,
 ) -> None:
-    """Writes the output whole, over an earlier checkpoint. The caller has fenced the attempt in this transaction."""
-    session.execute(_save(), {"job_id": job_id, "entries": entries, "token_ids": token_ids, "result": result})
+    """Writes the output whole, in place of all that was kept. The caller has fenced the attempt in this transaction."""
+    values = {"job_id": job_id, "entries": entries, "token_ids": token_ids, "result": result}
+    session.execute(_save(), values | {"kept_of": job_id})
 
 
 def save_no_output(session: Session, job_ids: Collection[uuid.UUID]) -> None:
@@ -223,7 +225,8 @@ def _save() -> Insert:
     assert isinstance(table, SqlTable)
     statement = insert(table)
     columns = {name: statement.excluded[name] for name in ("entries", "token_ids", "result")}
-    return statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
+    statement = statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
+    return statement.add_cte(checkpoints.dropped(bindparam("kept_of")).cte("dropped"))
 
 
 def waited_for(session: Session, job_ids: Collection[uuid.UUID], seconds: float) -> set[uuid.UUID]:
@@ -238,13 +241,17 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     return (row[0], row[1]) if row else None
 
 
-def unlocked(
-    session: Session, *which: ColumnElement[bool], limit: int | None = None
-) -> list[tuple[Job, JobOutput | None]]:
-    """The jobs that match, with their outputs, locked until the transaction ends; without those that others hold."""
-    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).where(*which).limit(limit)
-    rows = session.execute(outer.with_for_update(of=Job, skip_locked=True, key_share=True))
-    return [(job, output) for job, output in rows]
+def unlocked(session: Session, *which: ColumnElement[bool], limit: int | None = None) -> Sequence[Job]:
+    """The jobs that match, locked until the transaction ends; without those that others hold."""
+    rows = select(Job).where(*which).limit(limit)
+    return session.scalars(rows.with_for_update(skip_locked=True, key_share=True)).all()
+
+
+def so_far(session: Session, job_id: uuid.UUID) -> tuple[JobOutput | None, list[list[Any]] | None]:
+    """What is kept of a job that hasn't ended: what it was handed on with, and the pieces of its checkpoint."""
+    query = select(JobOutput, checkpoints.kept(Job.id)).select_from(Job)
+    row = session.execute(query.outerjoin(JobOutput, JobOutput.job_id == Job.id).where(Job.id == job_id)).one_or_none()
+    return (row[0], row[1]) if row else (None, None)
 
 
 def page(

@@ -91,7 +91,9 @@ WHERE id = %(id)s AND queue = %(queue)s AND status = 'dispatched' AND {as_sql(jo
 RETURNING id, tenant_id, type, stage, model, lane, attempt, crashes, seed, input, params, stage_input,
     created_at, due_at, started_at, {_WAITS} AS waits, {_TOLD} AS told,
     CASE WHEN attempt > 1 THEN (SELECT entries FROM job_outputs WHERE job_id = jobs.id) END AS entries,
-    CASE WHEN attempt > 1 THEN (SELECT token_ids FROM job_outputs WHERE job_id = jobs.id) END AS token_ids
+    CASE WHEN attempt > 1 THEN (SELECT token_ids FROM job_outputs WHERE job_id = jobs.id) END AS token_ids,
+    CASE WHEN attempt > 1 THEN (SELECT json_agg(c.entries ORDER BY first) FROM job_checkpoints AS c
+        WHERE c.job_id = jobs.id) END AS pieces
 """
 
 
@@ -169,6 +171,7 @@ kept AS (
     SELECT e.id, e.entries, e.token_ids, e.result FROM j JOIN e USING (id) ON CONFLICT (job_id)
     DO UPDATE SET entries = excluded.entries, token_ids = excluded.token_ids, result = excluded.result
 ){kept if vectors else ""},
+dropped AS (DELETE FROM job_checkpoints USING j WHERE job_id = j.id),
 entered AS ({ledger.insertion("j", "SELECT j.status, j.attempt_started_at, j.finished_at")})
 SELECT {_SHOWN} FROM j
 """

@@ -3,13 +3,14 @@
 import datetime as dt
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from db import attempts, jobs, line
+from db import attempts, checkpoints, jobs, line
 from db import vectors as vectors_table
 from db.attempts import JobAttempt
 from db.jobs import Job, JobOutput
@@ -21,8 +22,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Stored
 from tasks.jobs.settlement import Closing, End
-from tasks.streams import transcript
-from tasks.streams.transcript import Transcript
+from tasks.streams.transcript import Entry, Transcript
 from tasks.times import Moment
 
 FIRST_BACKOFF_S = 2.0
@@ -93,11 +93,17 @@ def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) ->
         seed=row["seed"],
         asked=Stored(row["input"], row["params"]),
         stage_input=row["stage_input"],
-        checkpoint=transcript.from_stored(row["entries"] or [], row["token_ids"] or []),
+        checkpoint=_checkpoint(row),
         others_wait=row["waits"],
         told=row["told"],
         waited_s=_waited_s(row),
     )
+
+
+def _checkpoint(row: Row) -> Transcript:
+    handed_on = row["entries"] is not None
+    output = JobOutput(entries=row["entries"], token_ids=row["token_ids"]) if handed_on else None
+    return stored_transcript(output, row["pieces"])
 
 
 def _waited_s(row: Row) -> float | None:
@@ -111,13 +117,16 @@ def checkpoint(
     session: Session,
     job_id: uuid.UUID,
     attempt: int,
-    so_far: Transcript,
+    news: Sequence[Entry],
     progress: tuple[int, int],
     *,
     cleared: bool = False,
     first_token_s: float | None = None,
 ) -> None:
-    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+    """Keeps entries that a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+
+    They take the place of all that was kept from the first one's number on, by this attempt or an older one: so an
+    attempt begins with all its entries, and goes on with those that came since.
 
     `cleared` says that it has come past where earlier ones crashed: then their crashes were not its fault.
     `first_token_s` is when after the attempt's beginning the answer's first token came, where it came in this one.
@@ -125,9 +134,8 @@ def checkpoint(
     done, total = progress
     values = {"progress_done": done, "progress_total": total, **({"crashes": 0} if cleared else {})}
     values |= _first_token(first_token_s)
-    if fence.touch(session, job_id, attempt, **values):
-        entries, token_ids = so_far.stored()
-        jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    if fence.touch(session, job_id, attempt, **values) and news:
+        checkpoints.keep(session, job_id, news[0].seq, [entry.plain() for entry in news])
 
 
 def finish(

@@ -3,7 +3,7 @@
 import datetime as dt
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -111,6 +111,14 @@ def page(
     return [view.with_output(job, output) for job, output in found[:limit]], len(found) > limit
 
 
-def stored_transcript(output: JobOutput | None) -> Transcript:
-    """The stream as PostgreSQL has it: whole for an ended job, up to the last checkpoint for a running one."""
+def stored_transcript(output: JobOutput | None, pieces: Sequence[Sequence[Any]] | None = None) -> Transcript:
+    """The stream as PostgreSQL has it: whole for an ended job. Of one that hasn't ended it is in `pieces`, those of its
+    checkpoint; there are none while nothing was kept since it was handed on."""
+    if pieces:
+        return transcript.from_plain(entry for piece in pieces for entry in piece)
     return transcript.from_stored(output.entries, output.token_ids) if output else Transcript()
+
+
+def so_far(session: Session, job_id: uuid.UUID) -> Transcript:
+    """The stream of a job, up to the last checkpoint while it runs; empty where there is no such job."""
+    return stored_transcript(*jobs.so_far(session, job_id))

@@ -30,8 +30,8 @@ def reclaim(sweep: Sweep) -> FollowUp:
         poison = and_(orphaned, Job.crashes >= Job.chances - 1)
         _send_back(session, and_(orphaned, not_(poison)))
         doomed = [
-            endings.doom(job, output, Status.FAILED, _poison(job), how="lost", still=orphaned)
-            for job, output in jobs.unlocked(session, poison)
+            endings.doom(session, job, Status.FAILED, _poison(job), how="lost", still=orphaned)
+            for job in jobs.unlocked(session, poison)
         ]
     return FollowUp(ends=endings.end_many_running(sweep, sweep.client, doomed, sweep.ttl_s))
 

@@ -81,7 +81,7 @@ def test_first_token_is_the_first_attempts_that_has_one(sessions: Sessions, call
     tables.dispatch(sessions, job_id)
     assert tables.claim(sessions, job_id)
     with sessions.begin() as session:
-        attempts.checkpoint(session, job_id, 1, Transcript(), (1, 1), first_token_s=0.25)
+        attempts.checkpoint(session, job_id, 1, [], (1, 1), first_token_s=0.25)
     first, began_at = (tables.column(sessions, job_id, name) for name in ("first_token_at", "attempt_started_at"))
     tables.dispatch(sessions, job_id)
     assert tables.claim(sessions, job_id)

@@ -231,5 +231,5 @@ def test_attempt_that_came_past_the_crash_has_all_its_chances_again(sessions: Se
     assert claim.crashes == 2
     for cleared, crashes in ((False, 2), (True, 0)):
         with sessions.begin() as session:
-            attempts.checkpoint(session, job_id, claim.attempt, Transcript(), (1, 2), cleared=cleared)
+            attempts.checkpoint(session, job_id, claim.attempt, [], (1, 2), cleared=cleared)
         assert tables.column(sessions, job_id, "crashes") == crashes

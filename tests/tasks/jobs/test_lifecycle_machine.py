@@ -90,8 +90,9 @@ class Lives(RuleBasedStateMachine):
         self.by_key: dict[str, uuid.UUID] = {}
 
     def teardown(self) -> None:
+        emptied = "jobs, job_attempts, job_checkpoints, job_outputs, ledger, workers, idempotency_keys"
         with self.sessions.begin() as session:
-            session.execute(text("TRUNCATE jobs, job_attempts, job_outputs, ledger, workers, idempotency_keys CASCADE"))
+            session.execute(text(f"TRUNCATE {emptied} CASCADE"))
 
     def at(self, index: int) -> uuid.UUID:
         return list(self.jobs)[index % len(self.jobs)]
