@@ -223,6 +223,14 @@ def test_reader_that_had_read_half_is_told_the_rest(upgraded: Upgraded) -> None:
     assert upgraded.rest[-1].type == "succeeded"
 
 
+@pytest.mark.parametrize(("job_id", "token_ids"), [(HALF_TOLD, [*range(10)]), (DRAWN, [4, 9, 3, 8, 6, 5, 0, 8, 2, 7])])
+def test_tokens_of_both_versions_are_kept_by_their_ids(upgraded: Upgraded, job_id: str, token_ids: list[int]) -> None:
+    """Those that an engine would go on from, if the job were taken over once more."""
+    with upgraded.sessions() as session:
+        found = text("SELECT token_ids FROM job_outputs WHERE job_id = :id")
+        assert session.scalar(found, {"id": ids.parse(job_id)}) == token_ids
+
+
 def test_question_keeps_its_passages(upgraded: Upgraded) -> None:
     """The version before had found them, and handed them to the stage that answers."""
     result = upgraded.job(QUESTION)["result"]
