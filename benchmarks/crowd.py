@@ -10,7 +10,8 @@ DAYS = 60  # over which they ended
 # Of a thousand jobs ten were cancelled and five failed, and one was of a rare model; one of seven is an embedding.
 # Nobody asked a question, and nothing has expired.
 _ENDED = """
-INSERT INTO jobs (id, tenant_id, type, stage, queue, model, status, lane, priority, attempt, seed, metadata, input, params,
+INSERT INTO jobs (id, tenant_id, type, stage, queue, model, status, lane, priority, attempt, seed, metadata, input,
+                  params,
                   prompt_tokens, completion_tokens, error_code, created_at, dispatched_at, started_at, finished_at)
 SELECT uuidv7(-ago), tenants[CASE WHEN n % 2 = 0 THEN 1 ELSE n / 2 % :tenants + 1 END],
        CASE WHEN n % 7 = 3 THEN 'embed' ELSE 'generate' END, 'generate', model, model, status,
