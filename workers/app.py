@@ -112,7 +112,8 @@ def compose(lanes: list[str], slots: int) -> Worker:
         db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
     )
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
-    dispatcher = Dispatcher(app, sessions, found.shared.lease_s)
+    sender = broker.Sender(found.shared.broker_url, timeout_s=_BROKER_TIMEOUT_S)
+    dispatcher = Dispatcher(sender, sessions, found.shared.lease_s)
     return Worker(
         id=f"{queue}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
         queue=queue,
