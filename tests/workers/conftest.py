@@ -105,7 +105,9 @@ MakeWorker = Callable[..., Worker]
 
 
 @pytest.fixture
-def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str) -> Iterator[MakeWorker]:
+def make_worker(
+    sessions: Sessions, upkeep: Sessions, client: redis.Redis, postgres_url: str, redis_url: str
+) -> Iterator[MakeWorker]:
     """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
     made: list[Worker] = []
 
@@ -121,8 +123,9 @@ def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redi
             settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
             sessions=sessions,
             client=client,
+            upkeep=upkeep,
             dispatcher=dispatcher,
-            sweeper=Sweeper(dispatcher, client, client, tables.LEASE_S, 60),
+            sweeper=Sweeper(dispatcher, upkeep, client, client, tables.LEASE_S, 60, every_s=0),
         )
         heartbeat.beat(worker)
         made.append(worker)
