@@ -2,10 +2,12 @@
 
 from db import (
     attempts,
+    checkpoints,
     idempotency,
     jobs,
     keys,
     ledger,
+    rounds,
     tenants,
     turns,
     vectors,
@@ -18,6 +20,7 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "checkpoints",
     "chunks",
     "collections",
     "deliveries",
@@ -28,6 +31,7 @@ __all__ = [
     "keys",
     "ledger",
     "metadata",
+    "rounds",
     "secrets",
     "tenants",
     "turns",

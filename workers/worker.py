@@ -18,10 +18,12 @@ from workers.patience import Patience
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
 from workers.slot import Slot
+from workers.speaking import Speaking
 from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
 PLAIN_TEXTS_AT_ONCE = 2
+LOCKED_S = 0.5  # so long at most do statements of the heartbeat and the sweep wait for a lock
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
 _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
@@ -41,6 +43,7 @@ class Worker:
     settings: WorkerSettings
     sessions: Sessions
     client: redis.Redis
+    upkeep: Sessions  # the heartbeat's and the sweep's
     dispatcher: Dispatcher
     sweeper: Sweeper
     embeds: bool = False
@@ -52,6 +55,7 @@ class Worker:
     beat_at: float = field(default_factory=time.monotonic)
     silent: bool = False  # it missed its lease, and its jobs may have been taken as if it had died
     quarantine: Quarantine = field(default_factory=Quarantine)
+    speaking: Speaking = field(default_factory=Speaking)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
@@ -73,6 +77,7 @@ class Worker:
             sessions=self.sessions,
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
+            speaking=self.speaking,
             cutter=self.cutter,
             turns=self.turns,
             plain_turns=self.plain_turns,

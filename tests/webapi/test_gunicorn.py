@@ -3,7 +3,10 @@
 import contextlib
 import signal
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import psutil
@@ -18,6 +21,8 @@ from tests.webapi.conftest import new_key
 from tests.webapi.serving import Served, gunicorn
 from webapi import gunicorn_conf, serving
 from webapi.settings import Settings
+
+WHOLE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def test_streams_end_with_the_process_and_others_are_finished(
@@ -166,6 +171,62 @@ def test_body_has_a_time_for_all_of_it() -> None:
             unreader.chunk()
         unreader._received += 2 * serving.BODY_BYTES_A_SECOND
         assert unreader.chunk() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("taken", "sent", "stays"),
+    [
+        (3, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", True),
+        (3, b"GET / HTTP/1.1\r\nHost: x\r\n", False),
+        (3, b"", False),
+        (4, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", False),
+    ],
+)
+def test_thread_stays_for_a_whole_head_while_others_are_free(taken: int, sent: bytes, stays: bool) -> None:
+    """Of five threads three may be taken. What came stays in the socket, for whoever reads it."""
+    ours, theirs = socket.socketpair()
+    worker: Any = object.__new__(serving.Threads)
+    worker.alive, worker.cfg, worker._counting = True, SimpleNamespace(threads=5), threading.Lock()
+    worker._taken, worker._staying = taken, 0
+    conn = SimpleNamespace(sock=ours, parser=SimpleNamespace(unreader=serving.Unreader(ours)))
+    with ours, theirs:
+        if sent:
+            theirs.sendall(sent)
+        assert worker._next_is_here(conn) is stays
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            assert ours.recv(1000) == sent
+        theirs.close()
+        assert not worker._next_is_here(conn)
+    assert worker._staying == 0
+
+
+def test_connections_that_threads_stay_with_count_as_kept(served: Served) -> None:
+    """Of more clients than are kept, the later ones are told that theirs closes; all are answered."""
+    with contextlib.ExitStack() as open_:
+        sockets = [
+            open_.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(serving.IDLE + 20)
+        ]
+        answers = [asked(connection, WHOLE) for connection in sockets]
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert [b"Connection: close" in answer for answer in answers].count(False) <= serving.IDLE
+
+
+def test_head_that_comes_in_pieces_after_an_answer_is_served(served: Served) -> None:
+    """Its first piece ends the stay of the thread that gave the answer."""
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        assert asked(connection, WHOLE).startswith(b"HTTP/1.1 200")
+        connection.sendall(WHOLE[:10])
+        assert asked(connection, WHOLE[10:]).startswith(b"HTTP/1.1 200")
+
+
+def asked(connection: socket.socket, head: bytes) -> bytes:
+    """The whole answer to `WHOLE`, the last piece of which is sent now."""
+    connection.sendall(head)
+    answer = b""
+    while b'"ok"}' not in answer:
+        answer += connection.recv(4096)
+    return answer
 
 
 def test_two_processes_serve_what_one_does(settings: Settings, sessions: Sessions, client: redis.Redis) -> None:
