@@ -8,7 +8,7 @@ import datetime as dt
 import os
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -52,13 +52,17 @@ def _grown(size: int) -> dict[str, Cost]:
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             for table in crowd.TABLES:
                 connection.execute(text(f"VACUUM ANALYZE {table}"))
-        with sessions() as session:
-            asked = questions(session, Caller(owners[0], "k"), Caller(owners[3], "k"))
-            costs = {name: _least(engine, session, ask) for name, ask in asked.items()}
-    return costs
+        return asked(engine, owners)
 
 
-def questions(session: Session, big: Caller, small: Caller) -> dict[str, Question]:
+def asked(engine: Engine, owners: Sequence[uuid.UUID]) -> dict[str, Cost]:
+    """What each question costs in tables that `crowd.fill` has made, for these tenants."""
+    with db_session.open_sessions(engine)() as session:
+        questions = _questions(session, Caller(owners[0], "k"), Caller(owners[3], "k"))
+        return {name: _least(engine, session, ask) for name, ask in questions.items()}
+
+
+def _questions(session: Session, big: Caller, small: Caller) -> dict[str, Question]:
     """What a tenant with half of all jobs asks, or one with a fortieth."""
     hour_ago = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
     deep = session.scalar(

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import text
 
 from db import migrate
 from db import session as db_session
@@ -24,7 +23,7 @@ from tasks.settings import Settings as Shared
 from tasks.streams import stream
 from tests import receiver, tables
 from tests.receiver import Receiver
-from tests.support import catalogs, revisions, waiting, workers
+from tests.support import catalogs, databases, revisions, waiting, workers
 from tests.support.events import Event, told
 from tests.tasks.sweep import sweeping
 from tests.webapi.conftest import Api
@@ -89,27 +88,12 @@ def events(api: Api, job_id: str, had: str = "0-0") -> list[Event]:
 @contextmanager
 def left_behind(postgres_url: str, redis_url: str, receives_at: str) -> Iterator[str]:
     """The URL of a database of its own, as the version before left it; and what it left in Redis."""
-    own = make_url(postgres_url).set(database="version_before").render_as_string(hide_password=False)
-    with pool(postgres_url) as server, server.connect() as connection:
-        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-        alone.execute(text("CREATE DATABASE version_before"))
-        try:
-            with pool(own) as engine, engine.begin() as tables_of_then:
-                revisions.moved(tables_of_then, "0009")
-                tables_of_then.exec_driver_sql((LEFT / "rows.sql").read_text().replace(RECEIVER, receives_at))
-            fill(redis_url)
-            yield own
-        finally:
-            alone.execute(text("DROP DATABASE version_before WITH (FORCE)"))
-
-
-@contextmanager
-def pool(url: str) -> Iterator[Engine]:
-    engine = db_session.open_engine(url, pool_size=10, statement_timeout_s=60)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+    with databases.beside(postgres_url, "version_before") as own:
+        with databases.pool(own) as engine, engine.begin() as connection:
+            revisions.moved(connection, "0009")
+            connection.exec_driver_sql((LEFT / "rows.sql").read_text().replace(RECEIVER, receives_at))
+        fill(redis_url)
+        yield own
 
 
 def fill(redis_url: str) -> None:
@@ -137,7 +121,7 @@ def working(shared: Shared) -> Iterator[tuple[Sessions, list[Worker]]]:
     """This version's workers, none of whose threads run."""
     client = stream.connect(shared.redis_url, timeout_s=5, max_connections=10)
     post = broker.sender(shared.broker_url, timeout_s=5)
-    with pool(shared.database_url) as engine, ExitStack() as closing:
+    with databases.pool(shared.database_url) as engine, ExitStack() as closing:
         sessions, crew = db_session.open_sessions(engine), []
         for model in ("control", "alpha", "embedder"):
             crew.append(workers.made(f"{model}@new", model, sessions, client, shared, post, None))
