@@ -10,11 +10,12 @@ DAYS = 60  # over which they ended
 # Of a thousand jobs ten were cancelled and five failed, and one was of a rare model; one of seven is an embedding.
 # Nobody asked a question, and nothing has expired.
 _ENDED = """
-INSERT INTO jobs (id, tenant_id, type, stage, queue, model, status, lane, priority, attempt, seed, metadata,
+INSERT INTO jobs (id, tenant_id, type, stage, queue, model, status, lane, priority, attempt, seed, metadata, input,
+                  params,
                   prompt_tokens, completion_tokens, error_code, created_at, dispatched_at, started_at, finished_at)
 SELECT uuidv7(-ago), tenants[CASE WHEN n % 2 = 0 THEN 1 ELSE n / 2 % :tenants + 1 END],
        CASE WHEN n % 7 = 3 THEN 'embed' ELSE 'generate' END, 'generate', model, model, status,
-       CASE WHEN n % 3 = 0 THEN 'batch' ELSE 'interactive' END, 5, 1, 1, '{}',
+       CASE WHEN n % 3 = 0 THEN 'batch' ELSE 'interactive' END, 5, 1, 1, '{}', '{}', '{}',
        10, 20, CASE WHEN status = 'failed' THEN 'engine_error' END, at, at, at, at
 FROM (SELECT array_agg(id ORDER BY name) AS tenants FROM tenants) theirs, generate_series(1, :number) n,
      make_interval(secs => :days * 86400.0 * (1 - n::float8 / :number)) ago, LATERAL (SELECT now() - ago AS at) ended,
@@ -35,10 +36,10 @@ SELECT id, tenant_id, type, model, lane, status, created_at, finished_at, date_t
 """
 # Four of five are the big tenant's, and two of three are batch work.
 _WAITING = """
-INSERT INTO jobs (id, tenant_id, type, stage, queue, model, status, lane, priority, seed, metadata)
+INSERT INTO jobs (id, tenant_id, type, stage, queue, model, status, lane, priority, seed, metadata, input, params)
 SELECT uuidv7(), tenants[CASE WHEN n % 5 > 0 THEN 1 ELSE n / 5 % :tenants + 1 END], 'generate', 'generate', 'usual',
        'usual', CASE WHEN n <= 6 THEN 'dispatched' ELSE 'queued' END,
-       CASE WHEN n % 3 = 0 THEN 'interactive' ELSE 'batch' END, 5, 1, '{}'
+       CASE WHEN n % 3 = 0 THEN 'interactive' ELSE 'batch' END, 5, 1, '{}', '{}', '{}'
 FROM (SELECT array_agg(id ORDER BY name) AS tenants FROM tenants) theirs, generate_series(1, :number) n
 """
 

@@ -2,6 +2,7 @@
 
 from db import (
     attempts,
+    checkpoints,
     idempotency,
     jobs,
     keys,
@@ -18,6 +19,7 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "checkpoints",
     "chunks",
     "collections",
     "deliveries",
