@@ -19,12 +19,12 @@ from tasks.jobs.lifecycle import Status as JobStatus
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
-from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
-from tasks.sweep.sweeper import Sweeper
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Answer, DeliveryView, Status
 from tests import hooks, tables
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made
 
 BAD = Answer(500)
 Ending = Callable[[Sessions, redis.Redis, Caller], uuid.UUID]
@@ -37,7 +37,7 @@ def succeed(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUI
 def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
-        attempts.finish(
+        tables.finish(
             session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, Spent(2), error=("engine_error", "?"))
         )
     return job_id
@@ -67,7 +67,7 @@ def poison(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
         tables.put(session, job_id, JobStatus.RUNNING, crashes=2)
-    sweeper = Sweeper(Dispatcher(None, sessions, tables.LEASE_S), client, client, tables.LEASE_S, 60)
+    sweeper = made(sessions, client, Post())
     sweeper._round(steady=True)
     return job_id
 
@@ -101,10 +101,10 @@ def test_end_that_is_not_committed_is_not_told(sessions: Sessions, caller: Calle
     job_id = hooks.begin(sessions, caller)
     outcome = Outcome(JobStatus.SUCCEEDED, Spent(1, 1), {"text": ""})
     with sessions() as session:
-        attempts.finish(session, job_id, 1, Transcript(), outcome)
+        tables.finish(session, job_id, 1, Transcript(), outcome)
         session.rollback()
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        attempts.finish(session, job_id, 7, Transcript(), outcome)
+        tables.finish(session, job_id, 7, Transcript(), outcome)
     with sessions.begin() as session:
         attempts.release(session, job_id, 1, Transcript())
     assert hooks.listed(sessions, caller) == []
