@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ from typing import Any
 
 import psutil
 import psycopg
+from sqlalchemy import Engine
+
+from cli.launcher import embedded, processes
+from db import migrate
+from db import session as db_session
 
 ROOT = Path(__file__).parent.parent
 HOST_MODULE = "workers.engines.llamacpp_host"
@@ -50,6 +56,25 @@ class Stack:
         """The first row of a statement run on the platform's PostgreSQL."""
         with psycopg.connect(self.environment("FOREBAY_DATABASE_URL"), autocommit=True) as connection:
             return connection.execute(statement.encode(), values).fetchone()
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Engine]:
+    """One connection to a PostgreSQL of our own with our tables, for as long as the block runs."""
+    folder.chmod(0o755)
+    server = embedded.postgres(folder)
+    supervisor = processes.Supervisor(folder, folder / "run.json", print)
+    supervisor.start(server.spec)
+    try:
+        while not server.answers(supervisor.pid(server.spec.name)):
+            supervisor.tend()
+            time.sleep(0.05)
+        migrate.upgrade(server.url)
+        engine = db_session.open_engine(server.url, pool_size=1, statement_timeout_s=1800)
+        yield engine
+        engine.dispose()
+    finally:
+        supervisor.stop(server.spec.name)
 
 
 @contextmanager

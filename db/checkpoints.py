@@ -4,7 +4,7 @@ import uuid
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Delete, ForeignKey, Integer, ScalarSelect, bindparam, delete, func, select
+from sqlalchemy import JSON, Delete, Integer, ScalarSelect, bindparam, delete, func, select
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, aggregate_order_by, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -21,7 +21,7 @@ class JobCheckpoint(Table):
 
     __tablename__ = "job_checkpoints"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     first: Mapped[int] = mapped_column(Integer, primary_key=True)
     entries: Mapped[list[Any]] = mapped_column(JSON)
 

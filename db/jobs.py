@@ -1,4 +1,8 @@
-"""Jobs: a narrow row each, with what went in and what came out in tables beside it."""
+"""Jobs: a row each, with what went in; what came out is in a table beside it.
+
+The tables of jobs name each other without foreign keys, which every job would pay for; the sweep looks for rows whose
+job is gone (`orphans`).
+"""
 
 import datetime as dt
 import uuid
@@ -13,7 +17,6 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     Select,
@@ -30,13 +33,16 @@ from sqlalchemy import (
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from db import checkpoints, workers
 from db.session import Table
 from db.workers import Worker
 
 LANES = ("interactive", "batch")
+
+# In the window, or with a worker: never many, and found by `jobs_moving`.
+MOVING = ("dispatched", "running")
 
 
 class Job(Table):
@@ -47,12 +53,15 @@ class Job(Table):
     may be lost, or fail by the system's fault, before the job fails. `parent_id` is the job this one is a child of,
     `place` its line or choice there, `label` the client's name for it. `key_id` is the key that asked, `request_id`
     the request. `webhook` is where its end is to be told, beside the tenant's endpoints: `url` and `events`.
+    `input` and `params` are what the client asked for, as it was accepted; `stage_input` is what an earlier stage left
+    for the next. These three are loaded only when they are read. `attempt_started_at` is when the newest attempt began:
+    until that ends, nothing else says so.
     """
 
     __tablename__ = "jobs"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[uuid.UUID]
     key_id: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(Text)
     parent_id: Mapped[uuid.UUID | None]
@@ -90,11 +99,24 @@ class Job(Table):
     deadline_s: Mapped[int | None] = mapped_column(Integer)
     retry_of: Mapped[uuid.UUID | None]
     chances: Mapped[int] = mapped_column(SmallInteger, server_default="3")
+    attempt_started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    input: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    params: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
 
     __table_args__ = (
         CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="jobs_priority"),
-        Index("jobs_of_tenant", "tenant_id", "id", postgresql_where=text("parent_id IS NULL")),  # `page`
+        # `listing.page`. Without those that move a job that need not wait comes into it once, when it has ended.
+        Index(
+            "jobs_listed",
+            "tenant_id",
+            "status",
+            "type",
+            "model",
+            "id",
+            postgresql_where=and_(text("parent_id IS NULL"), status.not_in(MOVING)),
+        ),
         Index(
             "jobs_queued",
             "queue",
@@ -104,7 +126,7 @@ class Job(Table):
             "id",
             postgresql_where=status == "queued",
         ),
-        Index("jobs_moving", "queue", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
+        Index("jobs_moving", "queue", "status", "lane", postgresql_where=status.in_(MOVING)),
         # One child in each place, however often its parent's stage is repeated; `families.counts`.
         Index("jobs_of_parent", "parent_id", "place", unique=True, postgresql_where=text("parent_id IS NOT NULL")),
         # `families.no_child_left`, with every end of a child; and `families.bereft`.
@@ -172,17 +194,6 @@ def _deadline_at() -> ColumnElement[dt.datetime | None]:
     return Job.started_at + func.make_interval(0, 0, 0, 0, 0, 0, Job.deadline_s)
 
 
-class JobInput(Table):
-    """What the client asked for, as it was accepted; `stage_input` is what an earlier stage left for the next."""
-
-    __tablename__ = "job_inputs"
-
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    input: Mapped[dict[str, Any]] = mapped_column(JSON)
-    params: Mapped[dict[str, Any]] = mapped_column(JSON)
-    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-
-
 class JobOutput(Table):
     """What came out: the whole when the job has ended, or when an attempt handed it on (`JobCheckpoint` has the rest).
 
@@ -192,7 +203,7 @@ class JobOutput(Table):
 
     __tablename__ = "job_outputs"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     entries: Mapped[list[Any]] = mapped_column(JSON)
     token_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -253,35 +264,6 @@ def so_far(session: Session, job_id: uuid.UUID) -> tuple[JobOutput | None, list[
     query = select(JobOutput, checkpoints.kept(Job.id)).select_from(Job)
     row = session.execute(query.outerjoin(JobOutput, JobOutput.job_id == Job.id).where(Job.id == job_id)).one_or_none()
     return (row[0], row[1]) if row else (None, None)
-
-
-def page(
-    session: Session,
-    tenant_id: uuid.UUID,
-    *,
-    limit: int,
-    before: uuid.UUID | None,
-    statuses: tuple[str, ...] | None,
-    type: str | None,
-    model: str | None,
-    since: dt.datetime | None,
-) -> list[tuple[Job, JobOutput | None]]:
-    """The tenant's jobs, newest first, at most `limit`, older than `before`; children aren't listed by themselves."""
-    filters: list[ColumnElement[bool]] = [Job.tenant_id == tenant_id, Job.parent_id.is_(None)]
-    if before is not None:
-        filters.append(Job.id < before)
-    if statuses is not None:
-        filters.append(Job.status.in_(statuses))
-    if type is not None:
-        filters.append(Job.type == type)
-    if model is not None:
-        filters.append(Job.model == model)
-    if since is not None:
-        filters.append(Job.created_at >= since)
-    # Of the outputs only what a list shows: the streams of a hundred jobs would be megabytes.
-    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).options(load_only(JobOutput.result))
-    rows = session.execute(outer.where(*filters).order_by(Job.id.desc()).limit(limit))
-    return [(job, output) for job, output in rows]
 
 
 def waits_for(queue: str) -> ColumnElement[bool]:

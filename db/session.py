@@ -1,13 +1,34 @@
 """How a process reaches PostgreSQL."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, create_engine
+import psycopg
+from psycopg.rows import dict_row
+from sqlalchemy import ColumnElement, Engine, create_engine
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-Sessions = sessionmaker[Session]
+
+class Sessions(sessionmaker[Session]):
+    """Where sessions come from."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A session whose transaction begins with its first statement. It is committed at the block's end, and undone
+        where the block raises. So a block that only sends statements which are `alone` costs none.
+        """
+        with self() as session:
+            yield session
+            session.commit()
+
+
+Values = Mapping[str, Any]
+Row = Mapping[str, Any]
+Send = Callable[[str, Values], Sequence[Row]]
 
 
 class Transactions(Protocol):
@@ -63,4 +84,63 @@ def open_engine(
 
 def open_sessions(engine: Engine) -> Sessions:
     """Sessions whose objects stay readable after the commit: views are made of them then."""
-    return sessionmaker(engine, expire_on_commit=False)
+    return Sessions(engine, expire_on_commit=False)
+
+
+def alone(session: Session) -> Send:
+    """Has each statement be a transaction of its own, beside the session's, on a connection of the same pool.
+
+    It is committed when it returns; after an error nobody knows whether it was. Raises SQLAlchemy's errors.
+    """
+    engine = session.get_bind().engine
+
+    def send(statement: str, values: Values) -> Sequence[Row]:
+        try:
+            return _sent(engine, statement, values)
+        except psycopg.Error as error:
+            raise _as_sqlalchemy(engine, statement, error) from error
+
+    return send
+
+
+def within(session: Session) -> Send:
+    """Sends statements in the session's transaction. Raises SQLAlchemy's errors."""
+
+    def send(statement: str, values: Values) -> Sequence[Row]:
+        session.flush()
+        return [dict(row) for row in session.connection().exec_driver_sql(statement, dict(values)).mappings()]
+
+    return send
+
+
+def _sent(engine: Engine, statement: str, values: Values) -> Sequence[Row]:
+    pooled = engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        connection.autocommit = True
+        with connection.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(statement.encode(), values).fetchall()
+        connection.autocommit = False
+        return found
+    except BaseException:
+        pooled.invalidate()  # it may be lost, or still be one that commits by itself
+        raise
+    finally:
+        pooled.close()
+
+
+def _as_sqlalchemy(engine: Engine, statement: str, error: psycopg.Error) -> BaseException:
+    """The error as SQLAlchemy raises it. Where the server has gone, the pool's other connections are stale too."""
+    state = error.sqlstate or ""
+    lost = isinstance(error, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
+    if lost:
+        engine.dispose()
+    return DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost)
+
+
+def as_sql(condition: ColumnElement[bool]) -> str:
+    """The condition's text, for a statement that is written out: the rule stays where it is said."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    compiled = condition.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return f"({compiled})"

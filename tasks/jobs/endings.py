@@ -123,12 +123,14 @@ def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed,
     with scope.begin() as session:
         newest = (*fence.fenced(doomed.job_id, doomed.attempt), Job.finished_at.is_(None))
         still = () if doomed.still is None else (doomed.still,)
-        if session.scalar(select(Job.id).where(*newest, *still).with_for_update(key_share=True)) is None:
+        found = session.scalar(select(Job).where(*newest, *still).with_for_update(key_share=True))
+        if found is None:
             return None
         stored = jobs.so_far(session, doomed.job_id)
         streamed = max(salvaged, stored, key=lambda told: len(told.entries))
         how = (doomed.how, None) if doomed.how else (doomed.status, code)
-        attempts.end_open(session, doomed.job_id, doomed.attempt, *how)
+        if found.status == Status.RUNNING and (run := attempts.of_row(found)):
+            attempts.end(session, [run], *how)
         [job] = lifecycle.move(
             session,
             doomed.status,

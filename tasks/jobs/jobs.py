@@ -3,17 +3,18 @@
 import datetime as dt
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import jobs
-from db.jobs import Job, JobInput, JobOutput
-from tasks import errors, ids
+from db import jobs, line, listing
+from db.jobs import Job, JobOutput
+from db.session import alone, within
+from tasks import errors, ids, strictjson
 from tasks.jobs import lifecycle, timing, view
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan, Stored
+from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.streams import transcript
@@ -21,36 +22,43 @@ from tasks.streams.transcript import Transcript
 
 USUAL_CHANCES = 3
 
+_MADE_WITHIN_S = 600  # an id is made so shortly before its job is written down, at the longest
 
-def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
-    """Writes the job down: once committed it is never lost. After the commit, a refill for its queue.
 
-    Raises `InvalidField` for its times.
+def insert(session: Session, caller: Caller, plan: Plan, room: str | None = None) -> tuple[JobView, bool]:
+    """Writes the job down: once committed it is never lost. True when it went straight into its queue's window, under
+    the condition `room` (`window.room`); else a refill follows the commit.
+
+    Where the session has asked PostgreSQL nothing yet, nothing else belongs to the job: it is committed when this
+    returns. Raises `InvalidField` for its times.
     """
-    asked, stored = plan.asked, plan.asked.request.to_json()
-    times = timing.resolved(session, asked.timing)
-    job = Job(
-        **planned(plan, stored),
-        tenant_id=caller.tenant_id,
-        key_id=caller.key_id or None,
-        request_id=caller.request_id,
-        status=Status.SCHEDULED if times.run_at else Status.QUEUED,
-        lane=asked.lane,
-        webhook=dict(asked.webhook) if asked.webhook else None,
-        run_at=times.run_at,
-        due_at=times.run_at,
-        expires_at=times.expires_at,
-    )
-    session.add(job)
-    session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(stored.input), params=dict(stored.params)))
-    session.flush()
-    return view.of(job, None)
-
-
-def planned(plan: Plan, stored: Stored) -> dict[str, Any]:
-    """The columns of a new job that its plan and its request, as it is stored, decide by themselves, whoever asks."""
     asked = plan.asked
+    times = timing.resolved(session, asked.timing)
+    values = planned(plan) | {
+        "tenant_id": caller.tenant_id,
+        "key_id": caller.key_id or None,
+        "request_id": caller.request_id,
+        "lane": asked.lane,
+        "webhook": dict(asked.webhook) if asked.webhook else None,
+        "run_at": times.run_at,
+        "expires_at": times.expires_at,
+    }
+    send = within(session) if session.in_transaction() else alone(session)
+    status = line.submit(send, values | _as_json(values), room)
+    return view.of(Job(**values, status=status), None), status == Status.DISPATCHED
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, str | None]:
+    made = {name: strictjson.dumps(values[given]) for name, given in _JSON.items()}
+    return made | {"webhook": strictjson.dumps(values["webhook"]) if values["webhook"] else None}
+
+
+_JSON = {"metadata": "labels", "input": "input", "params": "params"}
+
+
+def planned(plan: Plan) -> dict[str, Any]:
+    """The columns of a new job that its plan decides by itself, whoever asks."""
+    asked, stored = plan.asked, plan.asked.request.to_json()
     return {
         "id": plan.job_id or ids.new(),
         "type": asked.type,
@@ -66,6 +74,8 @@ def planned(plan: Plan, stored: Stored) -> dict[str, Any]:
         "deadline_s": asked.timing.deadline_s,
         "retry_of": plan.retry_of,
         "chances": plan.chances or USUAL_CHANCES,
+        "input": dict(stored.input),
+        "params": dict(stored.params),
     }
 
 
@@ -99,7 +109,8 @@ def page(
     """
     statuses = tuple(own for own in Status if lifecycle.shown(own) == status) if status else None
     filters: Any = {"statuses": statuses, "type": type, "model": model, "since": since}
-    found = jobs.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
+    after = ids.before_all_since(since.timestamp() - _MADE_WITHIN_S) if since else None
+    found = listing.page(session, caller.tenant_id, limit=limit + 1, before=before, after=after, **filters)
     return [view.with_output(job, output) for job, output in found[:limit]], len(found) > limit
 
 

@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, func, not_
 from sqlalchemy.orm import Session
 
-from db import attempts, jobs
+from db import jobs
 from db.jobs import Job
 from tasks import errors, ids
 from tasks.jobs import endings, lifecycle
@@ -38,15 +38,15 @@ def reclaim(sweep: Sweep) -> FollowUp:
 
 def _send_back(session: Session, which: ColumnElement[bool]) -> None:
     """Counts a crash and lets the jobs wait in the window, sent so long ago that this round sends them again."""
-    orphans = lifecycle.move(
+    orphans = lifecycle.leave(
         session,
         Status.DISPATCHED,
+        "lost",
         lifecycle.unlocked(which),
         crashes=Job.crashes + 1,
         dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=EN_ROUTE_S),
     )
     for job in orphans:
-        attempts.end_open(session, job.id, job.attempt, "lost")
         log.warning("lease_ran_out", job_id=ids.show(job.id), attempt=job.attempt, worker=job.worker_id)
 
 
