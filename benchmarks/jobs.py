@@ -16,7 +16,19 @@ import click
 import psutil
 from rich.console import Console
 
-from benchmarks import cancelling, finishing, freeing, hosts, latency, memory, random_gguf, stacks, tables, throughput
+from benchmarks import (
+    cancelling,
+    finishing,
+    freeing,
+    hosts,
+    idle,
+    latency,
+    memory,
+    random_gguf,
+    stacks,
+    tables,
+    throughput,
+)
 from benchmarks.clients import Platform
 from benchmarks.subjects import SUBJECTS, Subject
 from benchmarks.tables import Table
@@ -25,7 +37,7 @@ from benchmarks.throughput import Load
 SLOTS = 8
 TOKENS = 200
 ECHO_SLOTS = 8
-TOKENS = 200
+IDLE_S = 60.0
 LARGE_CONTEXT = 1024
 CATALOG = """
 [{name}]
@@ -57,7 +69,7 @@ QUICK = Size(2, 20, 500, 3, 1, (8,), 24)
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="About a minute, and rougher.")
 @click.option("--model", type=click.Choice(list(SUBJECTS)), default="demo", show_default=True, help="The real one.")
-@click.option("--only", metavar="WORD", default="", help="memory, model, echo or large: only that part.")
+@click.option("--only", metavar="WORD", default="", help="memory, idle, model, echo or large: only that part.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the tables here too.")
 def main(quick: bool, model: str, only: str, file: Path | None) -> None:
     console = Console(width=max(160, Console().width))
@@ -79,6 +91,11 @@ def _memory(folder: Path, _: Size, subject: Subject) -> Iterator[Table]:
     with stacks.platform(folder / "memory", subject.shipped(), "--flower-port", str(stacks.free_port())) as stack:
         time.sleep(5)
         yield memory.measure(stack)
+
+
+def _idle_platform(folder: Path, _: Size, subject: Subject) -> Iterator[Table]:
+    with stacks.platform(folder / "idle", subject.shipped()) as stack:
+        yield idle.measure(stack, IDLE_S)
 
 
 def _model(folder: Path, size: Size, subject: Subject) -> Iterator[Table]:
@@ -108,6 +125,7 @@ def _large(folder: Path, size: Size, _: Subject) -> Iterator[Table]:
 
 PARTS: dict[str, Callable[[Path, Size, Subject], Iterator[Table]]] = {
     "memory": _memory,
+    "idle": _idle_platform,
     "model": _model,
     "echo": _echo,
     "large": _large,

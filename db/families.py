@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -34,8 +34,12 @@ def no_child_left() -> ColumnElement[bool]:
 
 def ready(session: Session, limit: int) -> Sequence[uuid.UUID]:
     """Parents, at most `limit`, that wait while no child is unfinished; locked, but for those that others hold."""
-    waiting = select(Job.id).where(Job.status == "waiting", no_child_left()).limit(limit)
-    return session.scalars(waiting.with_for_update(skip_locked=True, key_share=True)).all()
+    return session.scalars(waiting_in_vain(limit).with_for_update(skip_locked=True, key_share=True)).all()
+
+
+def waiting_in_vain(limit: int) -> Select[uuid.UUID]:
+    """The query for parents that wait while no child is unfinished."""
+    return select(Job.id).where(Job.status == "waiting", no_child_left()).limit(limit)
 
 
 def is_unfinished_child(parent_ids: Collection[uuid.UUID]) -> ColumnElement[bool]:
@@ -44,7 +48,12 @@ def is_unfinished_child(parent_ids: Collection[uuid.UUID]) -> ColumnElement[bool
 
 
 def bereft(session: Session, limit: int) -> Sequence[uuid.UUID]:
-    """Parents, at most `limit`, that have ended or are gone before all their children had ended.
+    """Parents, at most `limit`, that have ended or are gone before all their children had ended."""
+    return session.scalars(bereft_parents(limit)).all()
+
+
+def bereft_parents(limit: int) -> Select[uuid.UUID]:
+    """The query for parents that have ended or are gone before all their children had ended.
 
     An index probe for each parent with unfinished children, however many those are.
     """
@@ -56,7 +65,7 @@ def bereft(session: Session, limit: int) -> Sequence[uuid.UUID]:
     parent = aliased(Job)
     query = select(steps.c.parent_id).outerjoin(parent, parent.id == steps.c.parent_id)
     over = or_(parent.id.is_(None), parent.finished_at.is_not(None))
-    return session.scalars(query.where(steps.c.parent_id.is_not(None), over).limit(limit)).all()
+    return query.where(steps.c.parent_id.is_not(None), over).limit(limit)
 
 
 def counts(session: Session, parent_id: uuid.UUID) -> dict[str, int]:

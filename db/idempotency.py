@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, Text, delete, func, select, update
+from sqlalchemy import ColumnElement, DateTime, ForeignKey, Index, LargeBinary, Text, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -49,9 +49,13 @@ def find(session: Session, tenant_id: uuid.UUID, key: str) -> tuple[bytes, uuid.
 
 def forget_older_than(session: Session, age_s: float) -> None:
     """Forgets keys of that age, so many at once as don't keep anybody waiting."""
-    old = IdempotencyKey.created_at < func.now() - dt.timedelta(seconds=age_s)
-    some = select(IdempotencyKey.tenant_id, IdempotencyKey.key).where(old).limit(_FORGET_AT_ONCE)
+    some = select(IdempotencyKey.tenant_id, IdempotencyKey.key).where(older_than(age_s)).limit(_FORGET_AT_ONCE)
     pair = (IdempotencyKey.tenant_id, IdempotencyKey.key)
     session.execute(
         delete(IdempotencyKey).where(func.row(*pair).in_(some)), execution_options={"synchronize_session": False}
     )
+
+
+def older_than(age_s: float) -> ColumnElement[bool]:
+    """The condition that a key is of that age."""
+    return IdempotencyKey.created_at < func.now() - dt.timedelta(seconds=age_s)

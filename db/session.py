@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import ColumnElement, Engine, create_engine
+from sqlalchemy import ClauseElement, Engine, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -139,8 +139,8 @@ def _as_sqlalchemy(engine: Engine, statement: str, error: psycopg.Error) -> Base
     return DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost)
 
 
-def as_sql(condition: ColumnElement[bool]) -> str:
-    """The condition's text, for a statement that is written out: the rule stays where it is said."""
+def as_sql(condition: ClauseElement) -> str:
+    """The text of a condition or a query, for a statement that is written out: the rule stays where it is said."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     compiled = condition.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     return f"({compiled})"

@@ -62,9 +62,13 @@ def dispatched(session: Session, queue: str) -> int:
 
 def sent_before(session: Session, seconds: float) -> Sequence[Row[uuid.UUID, str, str]]:
     """Id, queue and lane of the jobs whose message was sent so long ago and that nobody claimed, the oldest first."""
+    return session.execute(sent_long_ago(seconds).order_by(Job.dispatched_at)).all()
+
+
+def sent_long_ago(seconds: float) -> Select[uuid.UUID, str, str]:
+    """The query for id, queue and lane of those."""
     then = func.clock_timestamp() - dt.timedelta(seconds=seconds)
-    query = select(Job.id, Job.queue, Job.lane).where(_waits_for_a_worker(), Job.dispatched_at <= then)
-    return session.execute(query.order_by(Job.dispatched_at)).all()
+    return select(Job.id, Job.queue, Job.lane).where(_waits_for_a_worker(), Job.dispatched_at <= then)
 
 
 def starved_in_window(session: Session, queue: str, seconds: float) -> uuid.UUID | None:

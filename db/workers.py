@@ -3,11 +3,15 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from db.session import Table
+from db.session import Table, alone
+
+_BEAT = """
+UPDATE workers SET beat_at = now(), slots = %(slots)s, free = %(free)s, job_s = %(job_s)s WHERE id = %(id)s RETURNING id
+"""
 
 
 class Worker(Table):
@@ -40,12 +44,8 @@ def register(session: Session, *, worker_id: str, queue: str | None, slots: int)
 
 
 def beat(session: Session, *, worker_id: str, slots: int, free: int, job_s: float | None) -> bool:
-    """Renews the lease. False when the row is gone and the worker must register again."""
-    statement = update(Worker).where(Worker.id == worker_id)
-    found = session.scalar(
-        statement.values(beat_at=func.now(), slots=slots, free=free, job_s=job_s).returning(Worker.id)
-    )
-    return found is not None
+    """Renews the lease, in a transaction of its own. False when the row is gone and the worker must register again."""
+    return bool(alone(session)(_BEAT, {"id": worker_id, "slots": slots, "free": free, "job_s": job_s}))
 
 
 def remove(session: Session, worker_id: str) -> None:
@@ -54,7 +54,12 @@ def remove(session: Session, worker_id: str) -> None:
 
 def remove_silent_since(session: Session, silent_s: float) -> None:
     """Forgets workers whose last heartbeat is older than that."""
-    session.execute(delete(Worker).where(Worker.beat_at < func.now() - dt.timedelta(seconds=silent_s)))
+    session.execute(delete(Worker).where(silent_since(silent_s)))
+
+
+def silent_since(silent_s: float) -> ColumnElement[bool]:
+    """The condition that a worker's last heartbeat is older than that."""
+    return Worker.beat_at < func.now() - dt.timedelta(seconds=silent_s)
 
 
 @dataclass(frozen=True, slots=True)

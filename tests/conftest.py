@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from cli.launcher import embedded
 from db import migrate
+from db import session as db_session
 from db.session import Sessions
 from tasks import telemetry
 from tasks.keys import Caller
@@ -18,6 +19,7 @@ from tasks.telemetry import Fact
 from tests import tables
 from tests.support import catalogs, sharing
 from tests.support.platform import Stack, forebay_up, forgetful_postgres, running
+from workers.worker import LOCKED_S
 
 # Its own tracebacks are drawn with every variable in them, which takes seconds, and leases run out meanwhile.
 structlog.configure(
@@ -87,9 +89,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="session")
+def impatient(postgres_url: str) -> Iterator[Engine]:
+    """A pool on that PostgreSQL whose statements don't wait for locks for long."""
+    engine = db_session.open_engine(postgres_url, pool_size=6, pool_timeout_s=5, lock_timeout_s=LOCKED_S)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
 def sessions(database: Engine) -> Sessions:
     return tables.emptied(database)
+
+
+@pytest.fixture
+def upkeep(impatient: Engine, sessions: Sessions) -> Sessions:
+    """Sessions for heartbeats and sweeps."""
+    return db_session.open_sessions(impatient)
 
 
 @pytest.fixture

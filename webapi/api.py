@@ -48,6 +48,10 @@ class Blueprint(flask_smorest.Blueprint):
         self._prepare_doc_cbks.append(_describe_limits)
         self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
 
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """Of a schema's class one is made for all requests: webargs would make one for each."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
     def response(self, status: int, schema: Any = None, **options: Any) -> Any:
         return super().response(status, self._documented(schema), **options)
 

@@ -70,8 +70,8 @@ class Service:
         self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
         self.sessions = Connections(sessions, self._turns)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
-        sender = broker.sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
-        self._refiller = Refiller(Dispatcher(sender, sessions, shared.lease_s))
+        self._sender = broker.Sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
+        self._refiller = Refiller(Dispatcher(self._sender, sessions, shared.lease_s))
         self._refiller_thread: threading.Thread | None = None
         self._gone = threading.Event()
         self.reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
@@ -157,6 +157,7 @@ class Service:
         self.reader.stop()
         self.engine.dispose()
         self.redis.close()
+        self._sender.close()
 
 
 def register(app: Flask) -> None:

@@ -25,13 +25,17 @@ _END = b"\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _UNREAD_BODY_S = 0.25  # for the rest of a body that nobody wanted; then the connection is closed
 _LINGERING = 64  # threads that wait for clients to close
+_STAY_S = 0.5  # so long a thread waits for the next request of the connection it has answered
+_STAYING = 0.75  # and only while no more than this share of the threads are taken
 
 
 class Threads(ThreadWorker):  # type: ignore[misc]
     """`gthread`, but no request has a thread before its head is whole, and none for longer than its body may take.
 
     The accepting thread gathers heads itself, without waiting for any. `gthread` also closes a finished connection on
-    that thread, and waits up to two seconds for the client to close too: here a request's own thread does.
+    that thread, and waits up to two seconds for the client to close too: here a request's own thread does. And a thread
+    stays with its connection for a moment, as long as enough others are free: the next request of a busy client then
+    takes no way over the accepting thread.
     """
 
     head_s: float  # from a connection's first moment, or the end of the answer before, to the end of a request's head
@@ -40,6 +44,8 @@ class Threads(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.max_keepalived = IDLE
         self._lingering = threading.BoundedSemaphore(_LINGERING)
+        self._counting = threading.Lock()
+        self._taken = self._staying = 0
 
     def accept(self, listener: Any) -> None:
         try:
@@ -99,12 +105,45 @@ class Threads(ThreadWorker):  # type: ignore[misc]
             self._close_oldest(keep=len(self.pending_conns) - 1)
 
     def handle(self, conn: Any) -> Any:
-        conn.parser.unreader.begin()
-        kept = super().handle(conn)
-        if not kept:
-            self._part(conn)
-            conn.close = lambda graceful=False: None  # noqa: ARG005 - gunicorn's signature
+        self._count(taken=1)
+        try:
+            kept = self._answer(conn)
+            while kept and self._next_is_here(conn):
+                kept = self._answer(conn)
+            if not kept:
+                self._part(conn)
+                conn.close = lambda graceful=False: None  # noqa: ARG005 - gunicorn's signature
+        finally:
+            self._count(taken=-1)
         return kept
+
+    def _answer(self, conn: Any) -> Any:
+        conn.parser.unreader.begin()
+        return super().handle(conn)
+
+    def _next_is_here(self, conn: Any) -> bool:
+        """Stays with a connection for its next request. True when its head is whole.
+
+        Else the connection goes back to the accepting thread, with whatever came: nothing is taken from the socket.
+        """
+        if not self.alive or self._taken > _STAYING * self.cfg.threads or conn.parser.unreader.buf.getvalue():
+            return False
+        self._count(staying=1)
+        try:
+            poll = select.poll()
+            poll.register(conn.sock, select.POLLIN)
+            return bool(poll.poll(1000 * _STAY_S)) and _END in conn.sock.recv(_HEAD_BYTES, socket.MSG_PEEK)
+        except OSError:
+            return False
+        finally:
+            self._count(staying=-1)
+
+    def _count(self, *, taken: int = 0, staying: int = 0) -> None:
+        """Notes how many threads are taken, and how many of them only stay, whose connections count as kept."""
+        with self._counting:
+            self._taken += taken
+            self._staying += staying
+            self.max_keepalived = IDLE - self._staying
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         if keepalive and getattr(conn.parser.mesg.body.reader, "length", None) == 0:

@@ -29,14 +29,16 @@ from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
 from workers import engines, heartbeat, indexing, run, settings, threads, transport
 from workers.settings import WorkerSettings
-from workers.worker import Worker
+from workers.worker import LOCKED_S, Worker
 
 log = structlog.get_logger(__name__)
 
 _BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
-_BESIDE_SLOTS = 9  # connections for the threads, the courier's among them
+_BESIDE_SLOTS = 6  # connections for the threads, the courier's among them
+_UPKEEP = 3  # and for the heartbeat and the sweep
+_EARLY = 0.9  # a look that comes just before the round is due would find it overdue only at the next
 _current: Worker | None = None
 
 
@@ -111,8 +113,12 @@ def compose(lanes: list[str], slots: int) -> Worker:
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
     )
+    upkeep = db_session.open_sessions(
+        db_session.open_engine(found.shared.database_url, pool_size=_UPKEEP, lock_timeout_s=LOCKED_S, pool_timeout_s=5)
+    )
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
-    dispatcher = Dispatcher(app, sessions, found.shared.lease_s)
+    sender = broker.Sender(found.shared.broker_url, timeout_s=_BROKER_TIMEOUT_S)
+    dispatcher = Dispatcher(sender, sessions, found.shared.lease_s)
     return Worker(
         id=f"{queue}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",
         queue=queue,
@@ -122,8 +128,17 @@ def compose(lanes: list[str], slots: int) -> Worker:
         settings=found,
         sessions=sessions,
         client=client,
+        upkeep=upkeep,
         dispatcher=dispatcher,
-        sweeper=Sweeper(dispatcher, client, _queues(found, client), found.shared.lease_s, found.shared.stream_ttl_s),
+        sweeper=Sweeper(
+            dispatcher,
+            upkeep,
+            client,
+            _queues(found, client),
+            found.shared.lease_s,
+            found.shared.stream_ttl_s,
+            every_s=_EARLY * found.sweep_s,
+        ),
     )
 
 

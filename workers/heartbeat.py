@@ -27,7 +27,7 @@ def beat(worker: Worker) -> None:
     held = worker.held()
     slots = 0 if worker.draining.is_set() else worker.slots
     free = max(0, slots - len(held))
-    with worker.sessions.begin() as session:
+    with worker.upkeep.begin() as session:
         if not capacity.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
             capacity.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
     over = review(worker, {attempt.claim.job_id: attempt.claim.attempt for attempt in held})
@@ -47,10 +47,9 @@ def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | No
     A worker that was cut off must know before it publishes again: for it that is an error.
     """
     try:
-        with worker.sessions.begin() as session:
-            session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            over = fence.lost_attempts(session, numbers) if numbers else set()
+        with worker.upkeep.begin() as session:
             release_unheld(session, worker, numbers)
+            over = fence.lost_attempts(session, numbers) if numbers else set()
             if worker.silent and (jobs_taken := attempts.forgive(session, worker.id)):
                 log.warning("was_silent", jobs_taken=jobs_taken)
     except OperationalError as error:

@@ -6,29 +6,10 @@ for each that a later version no longer needs, or no longer calls.
 
 from typing import Any
 
-import structlog
 from celery.app.amqp import AMQP
 from celery.worker import state
 from kombu.connection import Connection
 from kombu.transport import redis
-
-log = structlog.get_logger(__name__)
-
-
-class ForgivingQoS(redis.QoS):
-    """Kombu's account of the messages that a worker holds; this one survives the connection they came by.
-
-    A job that was running when the broker went away is acknowledged when it ends, on a channel that is closed by
-    then and, since it put nothing back, has no connections left: kombu's raises `AttributeError`, which takes the
-    whole worker down. Redis restores such a message after an hour, to find its job ended.
-    """
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledges the message, unless its connection is gone."""
-        if self.channel.connection is None:
-            log.info("not_acknowledged", delivery_tag=delivery_tag)
-            return
-        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class ForgivingChannel(redis.Channel):
@@ -37,7 +18,6 @@ class ForgivingChannel(redis.Channel):
     """
 
     do_restore = False
-    QoS = ForgivingQoS
 
 
 class Transport(redis.Transport):

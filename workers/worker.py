@@ -23,6 +23,7 @@ from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
 PLAIN_TEXTS_AT_ONCE = 2
+LOCKED_S = 0.5  # so long at most do statements of the heartbeat and the sweep wait for a lock
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
 _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
@@ -42,6 +43,7 @@ class Worker:
     settings: WorkerSettings
     sessions: Sessions
     client: redis.Redis
+    upkeep: Sessions  # the heartbeat's and the sweep's
     dispatcher: Dispatcher
     sweeper: Sweeper
     embeds: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ASK_EVERY_S = 2.0
+ASK_EVERY_S = 5.0
 SILENT_S = 15.0
 
 Answer = Mapping[str, Any]

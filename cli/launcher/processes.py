@@ -22,7 +22,7 @@ from cli.launcher import leftovers, rotation
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
 STEADY_AFTER_S = 10.0
-POLL_S = 0.1
+POLL_S = 0.2
 PR_SET_PDEATHSIG = 1
 
 

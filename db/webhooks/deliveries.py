@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
-from db.session import Table
+from db.session import Table, alone, as_sql
 from db.webhooks.endpoints import SEEN, Endpoint
 
 
@@ -144,6 +145,19 @@ def claim(
     query = select(Delivery, Endpoint, overdue).outerjoin(Endpoint, Endpoint.id == Delivery.endpoint_id)
     found = query.where(Delivery.id.in_(taken)).execution_options(populate_existing=True)
     return session.execute(found.order_by(Delivery.next_at)).all()
+
+
+def any_due(session: Session) -> bool:
+    """Whether there is one to be claimed, limits apart. One statement, in a transaction of its own."""
+    [row] = alone(session)(_any_due(), {})
+    return bool(row["due"])
+
+
+@cache
+def _any_due() -> str:
+    targets = _targets()
+    own = exists().where(Delivery.target_id == targets.c.target_id, _due())
+    return f"SELECT EXISTS {as_sql(select(literal(1)).select_from(targets).where(own))} AS due"
 
 
 def _due() -> ColumnElement[bool]:

@@ -1,14 +1,55 @@
-"""Celery as the messenger: one configuration for senders and receivers."""
+"""Celery as the messenger: how workers receive, and messages as Celery would send them."""
 
+import base64
+import json
 import uuid
 from typing import Any
 
-from celery import Celery
-
 from tasks import ids
+from tasks.streams import stream
 
 RUN = "job.run"
 KEY_PREFIX = "forebay:"
+_SENDING_THREADS = 4  # the refiller's, the sweep's, and room
+_BODY = b'[["%b"], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+_HEADERS: dict[str, Any] = {
+    "lang": "py",
+    "task": RUN,
+    "id": "%(id)s",
+    "shadow": None,
+    "eta": None,
+    "expires": None,
+    "group": None,
+    "group_index": None,
+    "retries": 0,
+    "timelimit": [None, None],
+    "root_id": "%(id)s",
+    "parent_id": None,
+    "argsrepr": "['%(id)s']",
+    "kwargsrepr": "{}",
+    "origin": "forebay",
+    "ignore_result": None,
+    "replaced_task_nesting": 0,
+    "stamped_headers": None,
+    "stamps": {},
+}
+_PROPERTIES = {
+    "correlation_id": "%(id)s",
+    "delivery_mode": 2,
+    "delivery_info": {"exchange": "", "routing_key": "%(queue)s"},
+    "priority": 0,
+    "body_encoding": "base64",
+    "delivery_tag": "%(tag)s",
+}
+_MESSAGE = json.dumps(
+    {
+        "body": "%(body)s",
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": _HEADERS,
+        "properties": _PROPERTIES,
+    }
+)
 
 
 def lane(queue: str, lane: str) -> str:
@@ -22,13 +63,14 @@ def celery_url(url: str) -> str:
 
 
 def configuration(broker_url: str, *, timeout_s: float) -> dict[str, Any]:
-    """Celery's settings. `timeout_s` bounds each exchange with the broker. Reasons: docs/adr/0003-celery.md."""
+    """A worker's settings of Celery; their reasons are in docs/adr/0003-celery.md.
+
+    `timeout_s` bounds each exchange with the broker.
+    """
     return {
         "broker_url": celery_url(broker_url),
         "broker_transport_options": {
-            "visibility_timeout": 3600,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
+            "ack_emulation": False,
             "socket_timeout": timeout_s,
             "socket_connect_timeout": min(timeout_s, 3),
             "socket_keepalive": True,
@@ -36,11 +78,9 @@ def configuration(broker_url: str, *, timeout_s: float) -> dict[str, Any]:
             "global_keyprefix": KEY_PREFIX,
             "queue_order_strategy": "priority",
         },
-        "visibility_timeout": 3600,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
-        "task_publish_retry": False,
         "task_ignore_result": True,
         "task_acks_late": True,
         "task_reject_on_worker_lost": False,
@@ -48,26 +88,32 @@ def configuration(broker_url: str, *, timeout_s: float) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        "task_send_sent_event": False,
         "accept_content": ["json"],
         "task_serializer": "json",
         "event_serializer": "json",
     }
 
 
-def sender(broker_url: str, *, timeout_s: float) -> Celery:
-    """An app that only sends, or fails to at the first try. Connects with the first message."""
-    app = Celery("forebay", set_as_current=False)
-    app.conf.update(configuration(broker_url, timeout_s=timeout_s))
-    # Sending without retries still retries to connect, for six seconds, unless the transport is told not to.
-    app.conf.broker_transport_options |= {"max_retries": 0}
-    return app
-
-
-def send(app: Celery, job_id: uuid.UUID, queue_name: str) -> None:
-    """Sends the wake-up of a job, under the job's own id. Raises kombu's `OperationalError` without a broker."""
+def message(job_id: uuid.UUID, queue_name: str) -> str:
+    """The wake-up of a job as kombu lays it into Redis: Celery's protocol 2, the task's id the job's own."""
     shown = ids.show(job_id)
-    app.send_task(RUN, args=[shown], task_id=shown, queue=queue_name, retry=False)
+    body = base64.b64encode(_BODY % shown.encode()).decode()
+    return _MESSAGE % {"id": shown, "queue": queue_name, "tag": uuid.uuid4(), "body": body}
+
+
+class Sender:
+    """Sends wake-ups by one command each. Connects with the first. Thread-safe."""
+
+    def __init__(self, broker_url: str, *, timeout_s: float) -> None:
+        """`timeout_s` bounds each try, of which there is one a wake-up."""
+        self._client = stream.connect(broker_url, timeout_s=timeout_s, max_connections=_SENDING_THREADS)
+
+    def send(self, job_id: uuid.UUID, queue_name: str) -> None:
+        """Sends the wake-up of a job. Raises redis-py's `RedisError` where Redis doesn't take it."""
+        self._client.lpush(KEY_PREFIX + queue_name, message(job_id, queue_name))
+
+    def close(self) -> None:
+        self._client.close()
 
 
 def received(argument: str) -> uuid.UUID:

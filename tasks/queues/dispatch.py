@@ -1,17 +1,18 @@
 """Dispatch: after a commit, sends what moved into a window. Best effort, in bounded time; the sweep does the rest."""
 
 import threading
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
+import redis
 import structlog
-from celery import Celery
-from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import Sessions
 from tasks import failpoints, ids
-from tasks.queues import broker, window
+from tasks.queues import window
 from tasks.queues.window import WakeUp
 
 log = structlog.get_logger(__name__)
@@ -20,11 +21,18 @@ _LOOK_S = 1.0
 _QUIET_AFTER_FAILURE_S = 1.0
 
 
+class Sender(Protocol):
+    """What takes wake-ups to the workers."""
+
+    def send(self, job_id: uuid.UUID, queue_name: str) -> None:
+        """Sends the wake-up of a job. Raises redis-py's `RedisError` where that fails."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
     """Refills windows and sends. Safe to share between threads."""
 
-    app: Celery
+    sender: Sender
     sessions: Sessions
     lease_s: float
 
@@ -42,9 +50,9 @@ class Dispatcher:
         for wake_up in wake_ups:
             failpoints.passed("dispatch.before_send")
             try:
-                broker.send(self.app, wake_up.job_id, wake_up.queue)
+                self.sender.send(wake_up.job_id, wake_up.queue)
                 failpoints.passed("dispatch.after_send")
-            except (OperationalError, OSError) as error:
+            except (redis.RedisError, OSError) as error:
                 log.warning("broker_unreachable", error=str(error), job_id=ids.show(wake_up.job_id))
                 return False
         return True

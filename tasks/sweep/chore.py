@@ -1,11 +1,11 @@
 """The contract between the sweep and its chores: what a chore is given, and what it hands back."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import redis
-from sqlalchemy import text
+from sqlalchemy import SelectBase
 from sqlalchemy.orm import Session
 
 from db.session import Sessions
@@ -28,15 +28,12 @@ class Sweep:
     ttl_s: int
     steady: bool
 
-    @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """A transaction in which a statement that waits for a lock for half a second fails.
+    def begin(self) -> AbstractContextManager[Session]:
+        """A transaction in which a statement that waits for a lock for long fails (half a second).
 
         After a longer wait a chore would judge heartbeats by a clock that had gone on meanwhile (docs/adr/0006).
         """
-        with self.sessions.begin() as session:
-            session.execute(text("SET LOCAL lock_timeout = '500ms'"))
-            yield session
+        return self.sessions.begin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,19 @@ class FollowUp:
 
 NOTHING = FollowUp()
 
-# A chore finds what should be moving and isn't, and moves it: in transactions of its own (`Sweep.begin`), all committed
-# when it returns. It does at most so much a round, in turns between tenants, so that a round is over before the next
-# is due. It is safe to repeat, and beside another process's. It sends, refills and announces nothing: it returns what
-# must follow. When it raises, the others of the round go on all the same.
-Chore = Callable[[Sweep], FollowUp]
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something that the sweep looks after.
+
+    `act` finds what should be moving and isn't, and moves it: in transactions of its own (`Sweep.begin`), all committed
+    when it returns. It does at most so much a round, in turns between tenants, so that a round is over before the next
+    is due. It is safe to repeat, and beside another process's. It sends, refills and announces nothing: it returns what
+    must follow. When it raises, the others of the round go on all the same.
+
+    `wanted` makes of the lease's seconds the query that finds a row when there is something to do. It runs every
+    second, so it must cost little however many jobs there are.
+    """
+
+    act: Callable[[Sweep], FollowUp]
+    wanted: Callable[[float], SelectBase]

@@ -1,7 +1,9 @@
 """Chore: scheduled jobs whose time has come wait for their turn."""
 
+import uuid
+
 import structlog
-from sqlalchemy import func
+from sqlalchemy import Select, func
 
 from db import jobs, turns
 from db.jobs import Job
@@ -16,10 +18,17 @@ _QUEUED_AT_ONCE = 500
 
 def queue(sweep: Sweep) -> FollowUp:
     """Moves them in turns between tenants; those that are too late to start stay, for `late.expire`."""
-    scheduled = Job.status == Status.SCHEDULED
-    due = turns.each_in_turn(scheduled, Job.due_at <= func.now(), Job.due_at.asc(), _QUEUED_AT_ONCE)
     with sweep.begin() as session:
-        moved = lifecycle.move(session, Status.QUEUED, lifecycle.unlocked(Job.id.in_(due), jobs.may_start()))
+        which = (Job.id.in_(_due(_QUEUED_AT_ONCE)), jobs.may_start())
+        moved = lifecycle.move(session, Status.QUEUED, lifecycle.unlocked(*which))
     if moved:
         log.info("came_due", jobs=len(moved))
     return NOTHING  # `waiting.refill` finds their queues
+
+
+def wanted(_: float) -> Select[uuid.UUID]:
+    return _due(1)
+
+
+def _due(limit: int) -> Select[uuid.UUID]:
+    return turns.each_in_turn(Job.status == Status.SCHEDULED, Job.due_at <= func.now(), Job.due_at.asc(), limit)

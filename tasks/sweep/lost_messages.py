@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import redis
 import structlog
+from sqlalchemy import SelectBase
 from sqlalchemy.orm import Session
 
 from db import jobs, windows, workers
@@ -38,6 +39,10 @@ def send_again(sweep: Sweep) -> FollowUp:
             lifecycle.mark_sent(session, [wake_up.job_id for wake_up in missing])
         log.info("sent_again", jobs=len(missing))
     return FollowUp(wake_ups=missing)
+
+
+def wanted(_: float) -> SelectBase:
+    return windows.sent_long_ago(EN_ROUTE_S)
 
 
 def _sent(session: Session) -> dict[str, Sequence[WakeUp]]:

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import structlog
-from sqlalchemy import ColumnElement, and_, func, not_
+from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, select
 from sqlalchemy.orm import Session
 
 from db import jobs
@@ -34,6 +34,10 @@ def reclaim(sweep: Sweep) -> FollowUp:
             for job in jobs.unlocked(session, poison)
         ]
     return FollowUp(ends=endings.end_many_running(sweep, sweep.client, doomed, sweep.ttl_s))
+
+
+def wanted(lease_s: float) -> Select[int]:
+    return select(literal(1)).where(jobs.is_orphaned(lease_s))
 
 
 def _send_back(session: Session, which: ColumnElement[bool]) -> None:

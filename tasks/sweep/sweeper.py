@@ -1,16 +1,19 @@
-"""The sweep: moves on what should be moving and isn't. A thread in every worker; never two rounds at once."""
+"""The sweep: moves on what should be moving and isn't. A thread in every worker looks, one of them has the round."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import redis
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from db import rounds
+from db.session import Sessions, alone, as_sql
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
@@ -23,40 +26,47 @@ log = structlog.get_logger(__name__)
 # In this order: what one chore moves, a later one may find. Lost jobs are sent again, and due ones have their queues
 # refilled, in the round that finds them.
 CHORES: tuple[Chore, ...] = (
-    orphans.reclaim,
-    late.expire,
-    late.stop_overdue,
-    families.end_children,
-    families.move_on,
-    due.queue,
-    lost_messages.send_again,
-    starved.promote,
-    forgetting.silent_workers,
-    forgetting.idempotency_keys,
-    waiting.refill,
+    Chore(orphans.reclaim, orphans.wanted),
+    Chore(late.expire, late.are_late),
+    Chore(late.stop_overdue, late.are_overdue),
+    Chore(families.end_children, families.wants_to_end_children),
+    Chore(families.move_on, families.wants_to_move_on),
+    Chore(due.queue, due.wanted),
+    Chore(lost_messages.send_again, lost_messages.wanted),
+    Chore(starved.promote, starved.wanted),
+    Chore(forgetting.silent_workers, forgetting.long_silent),
+    Chore(forgetting.idempotency_keys, forgetting.old_keys),
+    Chore(waiting.refill, waiting.wanted),
 )
+# After a lease has run out the next round waits no longer than this, whoever looks next.
+_HURRIED_S = 0.2
 _UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 
 
 @dataclass(slots=True)
 class Sweeper:
-    """Safe to run in any number of processes; one round at a time does the work.
+    """Safe to run in any number of processes, which look again and again: whoever finds that the last round began
+    `every_s` ago has the next one.
 
     Needs PostgreSQL; without Redis it does what it can. `queues` is the broker's Redis, `client` that of the streams.
     """
 
     dispatcher: Dispatcher
+    sessions: Sessions
     client: redis.Redis
     queues: redis.Redis
     lease_s: float
     ttl_s: int
+    every_s: float
     chores: Sequence[Chore] = CHORES
     _steady_since: float | None = None  # since when every round has reached PostgreSQL
     _swept_at: float = 0.0
     _offset_s: float | None = None  # how far PostgreSQL's clock was ahead of our monotonic one
 
     def sweep(self) -> None:
-        """One round. Raises SQLAlchemy's errors when PostgreSQL can't be reached, or kept a chore waiting for a lock.
+        """A look, and a round where that is this process's.
+
+        Raises SQLAlchemy's errors when PostgreSQL can't be reached, or kept the look or a chore waiting for a lock.
 
         Then no worker's silence proves a death until rounds have succeeded for a lease again (docs/adr/0006).
         """
@@ -64,15 +74,18 @@ class Sweeper:
         if self._steady_since is None or began_at - self._swept_at > self.lease_s / 2:
             self._steady_since = began_at
         steady_since, self._steady_since = self._steady_since, None
-        jumped = self._jumped()
-        self._round(steady=began_at - steady_since > self.lease_s and not jumped)
+        steady = began_at - steady_since > self.lease_s
+        with self.sessions.begin() as session:
+            hurried_s = min(_HURRIED_S, self.every_s) if steady else None
+            clock_s, ours = rounds.look(session, lease_s=self.lease_s, every_s=self.every_s, hurried_s=hurried_s)
+        jumped = self._jumped(clock_s)
+        if ours:
+            self._round(steady=steady and not jumped)
         self._steady_since, self._swept_at = began_at if jumped else steady_since, time.monotonic()
 
-    def _jumped(self) -> bool:
-        """Whether PostgreSQL's clock was set since the last round: then all workers look silent, or alive for long."""
-        with self.dispatcher.sessions() as session:
-            now_s = session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
-        offset_s = float(now_s) - time.monotonic()
+    def _jumped(self, clock_s: float) -> bool:
+        """Whether PostgreSQL's clock was set since the last look: then all workers look silent, or alive for long."""
+        offset_s = clock_s - time.monotonic()
         before_s, self._offset_s = self._offset_s, offset_s
         jumped = before_s is not None and abs(offset_s - before_s) > self.lease_s / 2
         if jumped:
@@ -80,17 +93,33 @@ class Sweeper:
         return jumped
 
     def _round(self, *, steady: bool) -> None:
-        sweep = Sweep(self.dispatcher.sessions, self.client, self.queues, self.lease_s, self.ttl_s, steady)
         unreachable: list[Exception] = []
-        with self.dispatcher.sessions.begin() as session:
+        chores = self._wanted(unreachable)
+        if not chores:
+            return
+        sweep = Sweep(self.sessions, self.client, self.queues, self.lease_s, self.ttl_s, steady)
+        with self.sessions.begin() as session:
             if not _alone(session):
                 return
             began_at = time.monotonic()
-            done = [_tried(chore, sweep, unreachable) for chore in self.chores]
+            done = [_tried(chore, sweep, unreachable) for chore in chores]
         self._follow_up(done)
         _tell(done, time.monotonic() - began_at)
         if unreachable:
             raise unreachable[0]
+
+    def _wanted(self, unreachable: list[Exception]) -> Sequence[Chore]:
+        """From the first that has something to do on: what that one moves, the others may find. All, where PostgreSQL
+        doesn't say: a table that is locked may be only one chore's.
+        """
+        try:
+            with self.sessions.begin() as session:
+                [found] = alone(session)(_probe(tuple(self.chores), self.lease_s), {})
+        except _UNREACHABLE as error:
+            unreachable.append(error)
+            return self.chores
+        first = next((place for place, wanted in enumerate(found.values()) if wanted), len(self.chores))
+        return self.chores[first:]
 
     def _follow_up(self, done: Sequence[FollowUp]) -> None:
         wake_ups = [wake_up for each in done for wake_up in each.wake_ups]
@@ -100,6 +129,12 @@ class Sweeper:
         for queue in dict.fromkeys(queue for each in done for queue in each.queues):
             self.dispatcher.refill(queue)
         endings.announce(self.client, [closing for each in done for closing in each.ends], self.ttl_s)
+
+
+@cache
+def _probe(chores: tuple[Chore, ...], lease_s: float) -> str:
+    wanted = (f"EXISTS {as_sql(chore.wanted(lease_s))} AS wanted_{place}" for place, chore in enumerate(chores))
+    return "SELECT " + ", ".join(wanted)
 
 
 def _alone(session: Session) -> bool:
@@ -116,9 +151,9 @@ def _tell(done: Sequence[FollowUp], took_s: float) -> None:
 
 def _tried(chore: Chore, sweep: Sweep, unreachable: list[Exception]) -> FollowUp:
     """What the chore found. Its failure is logged and keeps no other from its work; PostgreSQL's are collected."""
-    name = f"{chore.__module__.rpartition('.')[2]}.{chore.__name__}"
+    name = f"{chore.act.__module__.rpartition('.')[2]}.{chore.act.__name__}"
     try:
-        return chore(sweep)
+        return chore.act(sweep)
     except _UNREACHABLE as error:
         unreachable.append(error)
         log.warning("chore_failed", chore=name, error=str(error))

@@ -168,6 +168,11 @@ def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> Deliv
     return _shown(found)
 
 
+def any_due(session: Session) -> bool:
+    """Whether there may be something for `take`; to be asked before anything else, since it asks beside the session."""
+    return deliveries.any_due(session)
+
+
 def take(session: Session, *, limit: int, per_target: int, per_tenant: int, lease_s: float) -> list[Parcel]:
     """Takes due deliveries, each under a lease: one with no answer recorded in time, another courier may take.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from sqlalchemy import text
 
 from db import migrate
@@ -29,7 +30,8 @@ from tests.tasks.sweep import sweeping
 from tests.webapi.conftest import Api
 from webapi.app import create_app
 from webapi.settings import Settings
-from workers import app, heartbeat
+from workers import app as workers_app
+from workers import heartbeat
 from workers.webhooks.courier import Courier
 from workers.worker import Worker
 
@@ -120,24 +122,26 @@ def served(shared: Shared) -> Iterator[Api]:
 def working(shared: Shared) -> Iterator[tuple[Sessions, list[Worker]]]:
     """This version's workers, none of whose threads run."""
     client = stream.connect(shared.redis_url, timeout_s=5, max_connections=10)
-    post = broker.sender(shared.broker_url, timeout_s=5)
+    post = broker.Sender(shared.broker_url, timeout_s=5)
     with databases.pool(shared.database_url) as engine, ExitStack() as closing:
         sessions, crew = db_session.open_sessions(engine), []
         for model in ("control", "alpha", "embedder"):
-            crew.append(workers.made(f"{model}@new", model, sessions, client, shared, post, None))
+            crew.append(workers.made(f"{model}@new", model, sessions, sessions, client, shared, post, None))
             closing.callback(workers.close, crew[-1])
         yield sessions, crew
 
 
 def deliver(crew: Sequence[Worker]) -> None:
     """Has each worker run what the broker holds for it, as Celery would hand it over."""
+    app = Celery("receiver", set_as_current=False)
+    app.conf.update(broker.configuration(crew[0].settings.shared.broker_url, timeout_s=5))
     for worker in crew:
-        with worker.dispatcher.app.connection_for_read() as connection:
+        with app.connection_for_read() as connection:
             for lane in LANES:
                 while message := connection.default_channel.basic_get(broker.lane(worker.queue, lane)):
                     assert message.headers["task"] == broker.RUN
                     [job_id], _, _ = message.payload
-                    app.receive(worker, job_id)
+                    workers_app.receive(worker, job_id)
                     message.ack()
 
 

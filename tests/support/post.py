@@ -1,17 +1,16 @@
-"""What stands in Celery's place where a test only wants to know what was sent."""
+"""What stands in the sender's place where a test only wants to know what was sent."""
 
-import json
+import uuid
 from dataclasses import dataclass, field
 
 import redis
-from kombu.exceptions import OperationalError
 
-from tasks import ids
+from tasks.queues import broker
 
 
 @dataclass(slots=True)
 class Post:
-    """A sender that keeps what it is given; given a client, it also puts it into the real Redis, as kombu would.
+    """A sender that keeps what it is given; given a client, it also puts it into the real Redis, as the sender would.
 
     `sent` are pairs of a job's id and the queue.
     """
@@ -20,9 +19,9 @@ class Post:
     sent: list[tuple[str, str]] = field(default_factory=list)
     broken: bool = False
 
-    def send_task(self, name: str, *, args: list[str], task_id: str, queue: str, retry: bool) -> None:
+    def send(self, job_id: uuid.UUID, queue_name: str) -> None:
         if self.broken:
-            raise OperationalError("no broker")
-        self.sent.append((str(ids.parse(args[0])), queue))
+            raise redis.ConnectionError("no broker")
+        self.sent.append((str(job_id), queue_name))
         if self.client is not None:
-            self.client.lpush(f"forebay:{queue}", json.dumps([name, args, retry]))
+            self.client.lpush(broker.KEY_PREFIX + queue_name, broker.message(job_id, queue_name))

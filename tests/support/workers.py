@@ -19,7 +19,14 @@ from workers.worker import Worker
 
 
 def made(
-    id: str, model: str, sessions: Sessions, client: redis.Redis, shared: Settings, post: Any, engine: Engine | None
+    id: str,
+    model: str,
+    sessions: Sessions,
+    upkeep: Sessions,
+    client: redis.Redis,
+    shared: Settings,
+    post: Any,
+    engine: Engine | None,
 ) -> Worker:
     """A worker that has beaten once; `post` is what its wake-ups are sent by. Close it."""
     dispatcher = Dispatcher(post, sessions, shared.lease_s)
@@ -32,8 +39,9 @@ def made(
         settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
         sessions=sessions,
         client=client,
+        upkeep=upkeep,
         dispatcher=dispatcher,
-        sweeper=Sweeper(dispatcher, client, client, shared.lease_s, shared.stream_ttl_s),
+        sweeper=Sweeper(dispatcher, upkeep, client, client, shared.lease_s, shared.stream_ttl_s, every_s=0),
     )
     heartbeat.beat(worker)
     return worker

@@ -109,13 +109,15 @@ MakeWorker = Callable[..., Worker]
 
 
 @pytest.fixture
-def make_worker(sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str) -> Iterator[MakeWorker]:
+def make_worker(
+    sessions: Sessions, upkeep: Sessions, client: redis.Redis, postgres_url: str, redis_url: str
+) -> Iterator[MakeWorker]:
     """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
     made: list[Worker] = []
     shared = workers.settings(postgres_url, redis_url)
 
     def make(model: str = "alpha", engine: Engine | None = None) -> Worker:
-        made.append(workers.made(f"w{len(made) + 1}", model, sessions, client, shared, Post(), engine))
+        made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
         return made[-1]
 
     yield make

@@ -71,7 +71,7 @@ def test_claim_and_end_let_the_next_job_in(sessions: Sessions, caller: Caller, w
     waiting = tables.submit(sessions, caller).id
     run.run(worker, job_id)
     threading.Thread(target=worker.refiller.run, args=(worker.gone,), daemon=True).start()
-    until(lambda: [job_id for job_id, _ in worker.dispatcher.app.sent] == [str(waiting)])
+    until(lambda: [job_id for job_id, _ in worker.dispatcher.sender.sent] == [str(waiting)])
 
 
 def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worker: Worker) -> None:

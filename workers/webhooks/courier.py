@@ -52,6 +52,8 @@ class Courier:
         if free == 0:
             return 0
         with self._sessions.begin() as session:
+            if not deliveries.any_due(session):
+                return 0
             parcels = deliveries.take(
                 session, limit=free, per_target=PER_TARGET, per_tenant=PER_TENANT, lease_s=LEASE_S
             )

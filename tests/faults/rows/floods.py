@@ -85,15 +85,15 @@ def messages_by_tens(ground: Ground) -> Tally:
     tally, rig, party = Tally(), ground.rig, ground.party()
     rig.heal(PAIR)
     numbers = starts(ground)
-    app = broker.sender(rig.servers["redis"].url, timeout_s=5)
+    sender = broker.Sender(rig.servers["redis"].url, timeout_s=5)
     like = f"{party.label}.%"
     jobs = [party.surely((greedy if i % 2 else seeded)(40, next(numbers))) for i in range(ground.size(200, 40))]
     for _ in range(10):
         for (job_id,) in rig.rows("SELECT id FROM jobs WHERE metadata->>'request' LIKE %s", like):
-            broker.send(app, job_id, broker.lane(ECHO, "interactive"))
+            sender.send(job_id, broker.lane(ECHO, "interactive"))
             tally.injections += 1
         time.sleep(0.3)
-    app.close()
+    sender.close()
     ground.check(party, tally)
     with rig.redis() as client:
         rig.until(lambda: not client.llen("forebay:echo.interactive"))

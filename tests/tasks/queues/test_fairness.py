@@ -16,10 +16,9 @@ from db.session import Sessions
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import places, window
-from tasks.queues.dispatch import Dispatcher
-from tasks.sweep.sweeper import Sweeper
 from tests import tables
 from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made
 
 TENANTS = ("ours", "theirs", "others", "fourth", "fifth", "sixth")
 LANES = ("interactive", "batch")
@@ -226,7 +225,7 @@ def test_batch_job_behind_endless_interactive_work_is_promoted_once_a_while(
     """By the interactive queue, since nobody looks into the other; never a second one while one runs, or too soon."""
     tables.worker(sessions, slots=2)
     post = Post()
-    sweeper = Sweeper(Dispatcher(post, sessions, tables.LEASE_S), client, client, tables.LEASE_S, ttl_s=60)  # type: ignore[arg-type]
+    sweeper = made(sessions, client, post)
     with sessions.begin() as session:
         session.execute(text("UPDATE workers SET free = 0"))
     batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(3)]

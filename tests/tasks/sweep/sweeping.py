@@ -12,7 +12,7 @@ from tests.support.post import Post
 
 
 def made(sessions: Sessions, client: redis.Redis, post: Post, lease_s: float = tables.LEASE_S) -> Sweeper:
-    return Sweeper(Dispatcher(post, sessions, lease_s), client, client, lease_s, ttl_s=60)
+    return Sweeper(Dispatcher(post, sessions, lease_s), sessions, client, client, lease_s, ttl_s=60, every_s=0)
 
 
 def sweep(sweeper: Sweeper) -> None:

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import Select, literal, select, text
 from sqlalchemy.exc import OperationalError
 
 from db.session import Sessions
@@ -14,11 +14,10 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
-from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
-from tasks.sweep.chore import FollowUp, Sweep
+from tasks.sweep.chore import Chore, FollowUp, Sweep
 from tasks.sweep.sweeper import CHORES, Sweeper
 from tasks.telemetry import Fact, SweepRound
 from tests import hooks, tables
@@ -33,12 +32,17 @@ def post(client: redis.Redis) -> Post:
 
 
 @pytest.fixture
-def sweeper(sessions: Sessions, client: redis.Redis, post: Post) -> Sweeper:
-    return made(sessions, client, post)
+def sweeper(upkeep: Sessions, client: redis.Redis, post: Post) -> Sweeper:
+    return made(upkeep, client, post)
 
 
 def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
     return tables.running(sessions, caller, worker_id=worker_id).job_id
+
+
+def always(_: float) -> Select[int]:
+    """Finds something to do in every round."""
+    return select(literal(1))
 
 
 def age(sessions: Sessions, job_id: uuid.UUID, at: str = "2020-01-01T00:00:00Z") -> None:
@@ -113,10 +117,10 @@ def test_interrupted_sweeper_takes_nobodys_jobs(
     sweep(failed)
     with sessions.begin() as session:
         tables.put(session, job_id, Status.RUNNING)
-    whole, failed.dispatcher = failed.dispatcher, Dispatcher(post, None, tables.LEASE_S)
-    with pytest.raises(TypeError):
+    whole, failed.sessions = failed.sessions, None
+    with pytest.raises(AttributeError):
         failed.sweep()
-    failed.dispatcher = whole
+    failed.sessions = whole
     failed.sweep()
     slept = made(sessions, client, post)
     sweep(slept)
@@ -150,7 +154,7 @@ def test_chore_that_fails_keeps_no_other_from_its_work(
     def slips(sweep: Sweep) -> FollowUp:
         raise KeyError("a slip")
 
-    sweeper.chores = (slips, *CHORES)
+    sweeper.chores = (Chore(slips, always), *CHORES)
     tables.worker(sessions)
     tables.worker(sessions, "w2")
     orphan, waiting = running(sessions, caller), tables.submit(sessions, caller).id
@@ -185,7 +189,7 @@ def test_only_one_process_is_in_a_round(sessions: Sessions, caller: Caller, swee
         return FollowUp()
 
     other = made(sessions, sweeper.client, post)
-    sweeper.chores = (meanwhile,)
+    sweeper.chores = (Chore(meanwhile, always),)
     sweep(sweeper)
     assert post.sent == []
     assert other._steady_since is not None
@@ -239,6 +243,46 @@ def test_clock_that_jumps_takes_nobodys_jobs(
     assert tables.column(sessions, job_id, "status") == "running"
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
+
+
+def test_round_that_has_nothing_to_do_is_none(sessions: Sessions, sweeper: Sweeper, facts: list[Fact]) -> None:
+    """One statement finds that out, and no chore begins. The process has looked all the same, and counts as steady."""
+    tables.worker(sessions)
+    sweep(sweeper)
+    assert facts == []
+    assert sweeper._steady_since is not None
+
+
+def test_round_begins_with_the_first_chore_that_has_something_to_do(sessions: Sessions, sweeper: Sweeper) -> None:
+    """Those after it may find what it moves."""
+    acted: list[str] = []
+
+    def chore(name: str, *, wanted: bool) -> Chore:
+        def act(_: Sweep) -> FollowUp:
+            acted.append(name)
+            return FollowUp()
+
+        return Chore(act, always if wanted else lambda _: always(_).where(literal(False)))
+
+    sweeper.chores = (chore("idle", wanted=False), chore("first", wanted=True), chore("second", wanted=False))
+    sweep(sweeper)
+    assert acted == ["first", "second"]
+
+
+def test_sweeper_between_two_rounds_only_looks(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """Another process, or this one, had the round of this second."""
+    tables.worker(sessions)
+    sweep(sweeper)
+    tables.submit(sessions, caller)
+    sweeper.every_s = 3600
+    sweep(sweeper)
+    assert post.sent == []
+    assert sweeper._steady_since is not None
+    sweeper.every_s = 0
+    sweep(sweeper)
+    assert len(post.sent) == 1
 
 
 def test_waiting_jobs_are_dispatched_and_sent(

@@ -19,12 +19,12 @@ from tasks.jobs.lifecycle import Status as JobStatus
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
-from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
-from tasks.sweep.sweeper import Sweeper
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Answer, DeliveryView, Status
 from tests import hooks, tables
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made
 
 BAD = Answer(500)
 Ending = Callable[[Sessions, redis.Redis, Caller], uuid.UUID]
@@ -67,7 +67,7 @@ def poison(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
         tables.put(session, job_id, JobStatus.RUNNING, crashes=2)
-    sweeper = Sweeper(Dispatcher(None, sessions, tables.LEASE_S), client, client, tables.LEASE_S, 60)
+    sweeper = made(sessions, client, Post())
     sweeper._round(steady=True)
     return job_id
 

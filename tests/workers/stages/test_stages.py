@@ -35,7 +35,7 @@ def sent(worker: Worker) -> list[str]:
     worker.gone.set()
     worker.refiller.run(worker.gone)
     worker.gone.clear()
-    post: Any = worker.dispatcher.app
+    post: Any = worker.dispatcher.sender
     return [job_id for job_id, _ in post.sent]
 
 

@@ -1,0 +1,52 @@
+"""Rounds: when the installation's last round of the sweep began, in whichever process."""
+
+import datetime as dt
+from functools import cache
+
+from sqlalchemy import DateTime, Text, literal, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db import jobs
+from db.session import Table, alone, as_sql
+
+
+class Round(Table):
+    """One row, of the name `sweep`."""
+
+    __tablename__ = "rounds"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    began_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+
+
+def look(session: Session, *, lease_s: float, every_s: float, hurried_s: float | None) -> tuple[float, bool]:
+    """PostgreSQL's clock in seconds, and whether the next round is the caller's, who has begun it then.
+
+    It is when the last one began `every_s` ago; with `hurried_s`, so long ago, where a worker's lease ran out. One
+    statement, which commits itself. It names the tables of jobs and workers, so it fails while either is locked.
+    """
+    values = {"every_s": every_s, "hurried_s": every_s if hurried_s is None else hurried_s}
+    [row] = alone(session)(_look(lease_s), values)
+    return row["clock_s"], row["begun"]
+
+
+@cache
+def _look(lease_s: float) -> str:
+    orphans = as_sql(select(literal(1)).where(jobs.is_orphaned(lease_s)))
+    return _LOOK.replace("{orphans}", orphans)
+
+
+# A round of the future began before the clock was set back.
+_LOOK = """
+WITH last AS (SELECT began_at FROM rounds WHERE name = 'sweep'), begun AS (
+    INSERT INTO rounds AS r (name, began_at)
+    SELECT 'sweep', clock_timestamp()
+    WHERE NOT EXISTS (
+        SELECT FROM last WHERE began_at <= clock_timestamp() AND began_at > clock_timestamp()
+            - make_interval(secs => CASE WHEN EXISTS {orphans} THEN %(hurried_s)s ELSE %(every_s)s END)
+    )
+    ON CONFLICT (name) DO UPDATE SET began_at = excluded.began_at WHERE r.began_at = (SELECT began_at FROM last)
+    RETURNING name
+)
+SELECT extract(epoch FROM clock_timestamp())::float8 AS clock_s, EXISTS (SELECT FROM begun) AS begun
+"""
