@@ -107,7 +107,7 @@ def _alone(sides: Sequence[Stack], rounds: int) -> Table:
                 await asyncio.sleep(0.05)
 
     asyncio.run(ask())
-    names = ("submit to id", "submit to first token", "submit to end")
+    names = ("submit to id, p50 ms", "submit to first token, p50 ms", "submit to end, p50 ms")
     rows = {
         number: {
             name: 1000 * percentile(list(values), 50)
