@@ -1,119 +1,72 @@
-"""Attempts: a narrow row each, begun with the claim and ended with whatever ends the run. Kept for people to read."""
+"""Attempts: a row each, written when the attempt ends. Kept for people to read.
+
+While it runs the job's own row says so: `attempt` is its number, `attempt_started_at` its beginning.
+"""
 
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    ForeignKey,
-    Integer,
-    Select,
-    Text,
-    Update,
-    bindparam,
-    exists,
-    func,
-    insert,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import DateTime, Integer, Text, func, select
 from sqlalchemy import Table as SqlTable
-from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from db.jobs import Job, JobInput, JobOutput
+from db.jobs import Job
 from db.session import Table
 
 
 class JobAttempt(Table):
-    """One run of a job by one worker. `how` it ended is None while it runs."""
+    """One run of a job by one worker, and `how` it ended."""
 
     __tablename__ = "job_attempts"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     worker_id: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
     stage: Mapped[str] = mapped_column(Text)
-    started_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
-    ended_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
-    how: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    how: Mapped[str] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
 
 
-def begin(
-    session: Session, job_id: uuid.UUID, number: int, *, worker_id: str, model: str, stage: str
-) -> tuple[JobInput, JobOutput | None]:
-    """Notes an attempt that begins; gives what the job was asked, and what it has so far. One round trip: every
-    claim makes it."""
-    values = {"job": job_id, "at": number, "worker": worker_id, "on_model": model, "in_stage": stage}
-    given, output = session.execute(_begin(), values).one()
-    return given, output
+def of_row(job: Job) -> JobAttempt | None:
+    """The attempt that the job's row tells of, without its end: it runs, or its worker's lease ran out. Else None."""
+    if job.status not in ("running", "dispatched") or job.worker_id is None:
+        return None
+    return JobAttempt(
+        job_id=job.id,
+        number=job.attempt,
+        worker_id=job.worker_id,
+        model=job.queue,
+        stage=job.stage,
+        started_at=job.attempt_started_at,
+    )
 
 
-@lru_cache(maxsize=64)
-def may_be_tried(worker_id: str) -> ColumnElement[bool]:
-    """The condition that the job has a chance beside the one it is about to take, or the worker runs no other such.
-
-    Built once a worker: every claim of its asks it.
-    """
-    other = aliased(Job)
-    last = other.crashes >= other.chances - 1
-    beside = exists().where(other.worker_id == worker_id, other.status == "running", last)
-    return or_(Job.crashes < Job.chances - 1, not_(beside))
+def end(session: Session, runs: Sequence[JobAttempt], how: str, error_code: str | None = None) -> None:
+    """Writes that these, as `of_row` gave them, have just ended so. The last word counts."""
+    if runs:
+        names = ("job_id", "number", "worker_id", "model", "stage", "started_at")
+        rows = [{name: getattr(run, name) for name in names} | {"how": how, "error_code": error_code} for run in runs]
+        session.execute(_end(), rows)
 
 
 @cache
-def _begin() -> Select[JobInput, JobOutput]:
-    noted = (
-        insert(_table())
-        .values(
-            job_id=bindparam("job"),
-            number=bindparam("at"),
-            worker_id=bindparam("worker"),
-            model=bindparam("on_model"),
-            stage=bindparam("in_stage"),
-        )
-        .cte("noted")
-    )
-    query = select(JobInput, JobOutput).outerjoin(JobOutput, JobOutput.job_id == JobInput.job_id)
-    return query.where(JobInput.job_id == bindparam("job")).add_cte(noted)
-
-
-def _table() -> SqlTable:
-    """The table itself, as in `jobs.save_output`: every job makes two of these statements."""
+def _end() -> Insert:
+    """On the table itself: SQLAlchemy's ways with objects cost more than the statement."""
     table = JobAttempt.__table__
     assert isinstance(table, SqlTable)
-    return table
-
-
-def end(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
-    """Notes how the attempt ended; the last word counts."""
-    values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
-    session.execute(_end(open_only=False), values)
-
-
-def end_open(session: Session, job_id: uuid.UUID, number: int, how: str, error_code: str | None = None) -> None:
-    """Writes how an attempt ended, unless its end is written already; does nothing when there is no such attempt."""
-    values = {"job": job_id, "at": number, "ended_how": how, "code": error_code}
-    session.execute(_end(open_only=True), values)
-
-
-@cache
-def _end(*, open_only: bool) -> Update:
-    statement = update(_table()).where(JobAttempt.job_id == bindparam("job"), JobAttempt.number == bindparam("at"))
-    if open_only:
-        statement = statement.where(JobAttempt.how.is_(None))
-    ended = {"how": bindparam("ended_how"), "error_code": bindparam("code", type_=Text)}
-    return statement.values(ended_at=func.clock_timestamp(), **ended)
+    statement = insert(table).values(ended_at=func.clock_timestamp())
+    said = {name: statement.excluded[name] for name in ("ended_at", "how", "error_code")}
+    return statement.on_conflict_do_update(index_elements=["job_id", "number"], set_=said)
 
 
 def of_job(session: Session, job_id: uuid.UUID) -> Sequence[JobAttempt]:
-    """The job's attempts, the first first."""
+    """The job's attempts that have ended, the first first."""
     query = select(JobAttempt).where(JobAttempt.job_id == job_id).order_by(JobAttempt.number)
     return session.scalars(query, execution_options={"populate_existing": True}).all()
 

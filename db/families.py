@@ -9,19 +9,14 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, sel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from db.jobs import Job, JobInput
+from db.jobs import Job
 
 
-def add(session: Session, children: Sequence[Mapping[str, Any]], inputs: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
-    """Writes children down, given by their columns, and by their ids what they were asked.
-
-    Where a place of the parent's is taken, its child stays.
-    """
+def add(session: Session, children: Sequence[Mapping[str, Any]]) -> None:
+    """Writes children down, given by their columns. Where a place of the parent's is taken, its child stays."""
     children_only = Job.parent_id.is_not(None)
     statement = insert(Job).on_conflict_do_nothing(index_elements=["parent_id", "place"], index_where=children_only)
-    added = session.scalars(statement.returning(Job.id), children, execution_options={"render_nulls": True}).all()
-    if added:
-        session.execute(insert(JobInput), [{"job_id": job_id, **inputs[job_id]} for job_id in added])
+    session.execute(statement, children, execution_options={"render_nulls": True})
 
 
 def lock(session: Session, parent_ids: Collection[uuid.UUID]) -> None:

@@ -1,9 +1,13 @@
-"""Jobs: a narrow row each, with what went in and what came out in tables beside it."""
+"""Jobs: a row each, with what went in; what came out is in a table beside it.
+
+The tables of jobs name each other without foreign keys, which every job would pay for; the sweep looks for rows whose
+job is gone (`orphans`).
+"""
 
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,13 +17,13 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     Select,
     SmallInteger,
     Text,
     and_,
+    bindparam,
     func,
     literal,
     not_,
@@ -31,7 +35,7 @@ from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
 
-from db import workers
+from db import checkpoints, workers
 from db.session import Table
 from db.workers import Worker
 
@@ -46,12 +50,15 @@ class Job(Table):
     may be lost, or fail by the system's fault, before the job fails. `parent_id` is the job this one is a child of,
     `place` its line or choice there, `label` the client's name for it. `key_id` is the key that asked, `request_id`
     the request. `webhook` is where its end is to be told, beside the tenant's endpoints: `url` and `events`.
+    `input` and `params` are what the client asked for, as it was accepted; `stage_input` is what an earlier stage left
+    for the next. These three are loaded only when they are read. `attempt_started_at` is when the newest attempt began:
+    until that ends, nothing else says so.
     """
 
     __tablename__ = "jobs"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[uuid.UUID]
     key_id: Mapped[str | None] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(Text)
     parent_id: Mapped[uuid.UUID | None]
@@ -89,6 +96,10 @@ class Job(Table):
     deadline_s: Mapped[int | None] = mapped_column(Integer)
     retry_of: Mapped[uuid.UUID | None]
     chances: Mapped[int] = mapped_column(SmallInteger, server_default="3")
+    attempt_started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    input: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    params: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
 
     __table_args__ = (
         CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
@@ -171,19 +182,8 @@ def _deadline_at() -> ColumnElement[dt.datetime | None]:
     return Job.started_at + func.make_interval(0, 0, 0, 0, 0, 0, Job.deadline_s)
 
 
-class JobInput(Table):
-    """What the client asked for, as it was accepted; `stage_input` is what an earlier stage left for the next."""
-
-    __tablename__ = "job_inputs"
-
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    input: Mapped[dict[str, Any]] = mapped_column(JSON)
-    params: Mapped[dict[str, Any]] = mapped_column(JSON)
-    stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-
-
 class JobOutput(Table):
-    """What came out: a checkpoint while the job runs, the whole when it has ended.
+    """What came out: the whole when the job has ended, or when an attempt handed it on (`JobCheckpoint` has the rest).
 
     `entries` are the numbered events of the job's stream from 1 on, so that a lost stream is replayed as it was;
     `token_ids` are the ids of the leading tokens from which a greedy run can be continued; `result` is set at the end.
@@ -191,7 +191,7 @@ class JobOutput(Table):
 
     __tablename__ = "job_outputs"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     entries: Mapped[list[Any]] = mapped_column(JSON)
     token_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -205,8 +205,9 @@ def save_output(
     token_ids: list[int],
     result: dict[str, Any] | None = None,
 ) -> None:
-    """Writes the output whole, over an earlier checkpoint. The caller has fenced the attempt in this transaction."""
-    session.execute(_save(), {"job_id": job_id, "entries": entries, "token_ids": token_ids, "result": result})
+    """Writes the output whole, in place of all that was kept. The caller has fenced the attempt in this transaction."""
+    values = {"job_id": job_id, "entries": entries, "token_ids": token_ids, "result": result}
+    session.execute(_save(), values | {"kept_of": job_id})
 
 
 def save_no_output(session: Session, job_ids: Collection[uuid.UUID]) -> None:
@@ -224,7 +225,8 @@ def _save() -> Insert:
     assert isinstance(table, SqlTable)
     statement = insert(table)
     columns = {name: statement.excluded[name] for name in ("entries", "token_ids", "result")}
-    return statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
+    statement = statement.on_conflict_do_update(index_elements=["job_id"], set_=columns)
+    return statement.add_cte(checkpoints.dropped(bindparam("kept_of")).cte("dropped"))
 
 
 def waited_for(session: Session, job_ids: Collection[uuid.UUID], seconds: float) -> set[uuid.UUID]:
@@ -239,13 +241,17 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     return (row[0], row[1]) if row else None
 
 
-def unlocked(
-    session: Session, *which: ColumnElement[bool], limit: int | None = None
-) -> list[tuple[Job, JobOutput | None]]:
-    """The jobs that match, with their outputs, locked until the transaction ends; without those that others hold."""
-    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).where(*which).limit(limit)
-    rows = session.execute(outer.with_for_update(of=Job, skip_locked=True, key_share=True))
-    return [(job, output) for job, output in rows]
+def unlocked(session: Session, *which: ColumnElement[bool], limit: int | None = None) -> Sequence[Job]:
+    """The jobs that match, locked until the transaction ends; without those that others hold."""
+    rows = select(Job).where(*which).limit(limit)
+    return session.scalars(rows.with_for_update(skip_locked=True, key_share=True)).all()
+
+
+def so_far(session: Session, job_id: uuid.UUID) -> tuple[JobOutput | None, list[list[Any]] | None]:
+    """What is kept of a job that hasn't ended: what it was handed on with, and the pieces of its checkpoint."""
+    query = select(JobOutput, checkpoints.kept(Job.id)).select_from(Job)
+    row = session.execute(query.outerjoin(JobOutput, JobOutput.job_id == Job.id).where(Job.id == job_id)).one_or_none()
+    return (row[0], row[1]) if row else (None, None)
 
 
 def page(

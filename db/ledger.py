@@ -5,35 +5,12 @@ import decimal
 import uuid
 from collections.abc import Collection
 from functools import cache
-from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Date,
-    DateTime,
-    Float,
-    Integer,
-    Numeric,
-    Select,
-    SQLColumnExpression,
-    Text,
-    Uuid,
-    any_,
-    bindparam,
-    cast,
-    func,
-    literal,
-    select,
-)
-from sqlalchemy import Table as SqlTable
-from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+from sqlalchemy import Date, DateTime, Float, Integer, Numeric, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
-from sqlalchemy.sql.selectable import LateralFromClause
 
-from db.attempts import JobAttempt
-from db.jobs import Job
-from db.session import Table
+from db.session import Table, within
 
 
 class LedgerRow(Table):
@@ -75,57 +52,58 @@ def enter(session: Session, job_ids: Collection[uuid.UUID]) -> None:
 
     A second row for a job is an `IntegrityError`, never a sum.
     """
-    session.execute(_enter(), {"job_ids": list(job_ids)})
+    within(session)(_enter(), {"job_ids": list(job_ids)})
 
 
 @cache
-def _enter() -> Insert:
-    """Built once: it runs with every end of a job."""
-    rows = _rows()
-    table = LedgerRow.__table__
-    assert isinstance(table, SqlTable)
-    return insert(table).from_select([column.name for column in rows.selected_columns], rows)
+def _enter() -> str:
+    ended = "(SELECT * FROM jobs WHERE id = ANY (%(job_ids)s))"
+    return f"{insertion(ended)} RETURNING job_id"
 
 
-def _rows() -> Select[Any]:
-    run = _attempts()
-    could_start_at = func.coalesce(Job.run_at, Job.created_at)
-    columns: dict[str, SQLColumnExpression[Any]] = {
-        "job_id": Job.id,
-        "parent_id": Job.parent_id,
-        "tenant_id": Job.tenant_id,
-        "key_id": Job.key_id,
-        "kind": Job.type,
-        "model": Job.model,
-        "lane": Job.lane,
-        "status": Job.status,
-        "error_code": Job.error_code,
-        "created_at": Job.created_at,
-        "ended_at": Job.finished_at,
-        "period": cast(func.date_trunc("month", func.timezone("UTC", Job.finished_at)), Date),
-        "waited_s": _seconds(could_start_at, Job.started_at),
-        "first_token_s": _seconds(could_start_at, Job.first_token_at),
-        "ran_s": func.coalesce(run.c.ran_s, 0.0),
-        "attempts": func.coalesce(run.c.attempts, literal({}, JSONB)),
-        "prompt_tokens": func.coalesce(Job.prompt_tokens, 0),
-        "completion_tokens": func.coalesce(Job.completion_tokens, 0),
-        "embedding_tokens": func.coalesce(Job.embedding_tokens, 0),
-        "cached_tokens": func.coalesce(Job.cached_tokens, 0),
-    }
-    labelled: list[Any] = [column.label(name) for name, column in columns.items()]
-    ended = Job.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
-    return select(*labelled).select_from(Job).join(run, literal(True), isouter=True).where(ended)
+def insertion(ended: str, now: str | None = None) -> str:
+    """The text that enters the jobs of a source of rows, as of `jobs`, which it calls `j`.
+
+    `now` selects how, since when and until when an attempt of j's ran which the same statement writes down.
+    """
+    runs = "SELECT how, started_at, ended_at FROM job_attempts WHERE job_id = j.id"
+    if now is not None:
+        runs = f"{runs} AND j.attempt > 1 AND number <> j.attempt UNION ALL {now}"
+    return f"""
+INSERT INTO ledger ({", ".join(_COLUMNS)})
+SELECT {", ".join(_COLUMNS.values())}
+FROM {ended} AS j LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(how, number) AS attempts, sum(seconds) AS ran_s FROM (
+        SELECT how, count(*) AS number, sum({_seconds("started_at", "ended_at")}) AS seconds
+        FROM ({runs}) AS runs GROUP BY how
+    ) AS ways
+) AS ran ON true"""
 
 
-def _attempts() -> LateralFromClause:
-    """Of one job's attempts how many ended in which way, and the time of all."""
-    ran_s = func.sum(_seconds(JobAttempt.started_at, JobAttempt.ended_at))
-    own = (JobAttempt.job_id == Job.id, JobAttempt.how.is_not(None))
-    each = select(JobAttempt.how, func.count().label("number"), ran_s.label("ran_s")).where(*own)
-    ways = each.group_by(JobAttempt.how).correlate(Job).subquery()
-    counted = func.jsonb_object_agg(ways.c.how, ways.c.number)
-    return select(counted.label("attempts"), func.sum(ways.c.ran_s).label("ran_s")).lateral()
+def _seconds(since: str, until: str) -> str:
+    return f"extract(epoch FROM {until} - {since})::float8"
 
 
-def _seconds(since: SQLColumnExpression[Any], until: SQLColumnExpression[Any]) -> ColumnElement[float]:
-    return cast(func.extract("epoch", until - since), Float)
+_COULD_START_AT = "coalesce(j.run_at, j.created_at)"
+_COLUMNS = {
+    "job_id": "j.id",
+    "parent_id": "j.parent_id",
+    "tenant_id": "j.tenant_id",
+    "key_id": "j.key_id",
+    "kind": "j.type",
+    "model": "j.model",
+    "lane": "j.lane",
+    "status": "j.status",
+    "error_code": "j.error_code",
+    "created_at": "j.created_at",
+    "ended_at": "j.finished_at",
+    "period": "date_trunc('month', j.finished_at AT TIME ZONE 'UTC')::date",
+    "waited_s": _seconds(_COULD_START_AT, "j.started_at"),
+    "first_token_s": _seconds(_COULD_START_AT, "j.first_token_at"),
+    "ran_s": "coalesce(ran.ran_s, 0)",
+    "attempts": "coalesce(ran.attempts, '{}')",
+    "prompt_tokens": "coalesce(j.prompt_tokens, 0)",
+    "completion_tokens": "coalesce(j.completion_tokens, 0)",
+    "embedding_tokens": "coalesce(j.embedding_tokens, 0)",
+    "cached_tokens": "coalesce(j.cached_tokens, 0)",
+}

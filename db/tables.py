@@ -2,6 +2,7 @@
 
 from db import (
     attempts,
+    checkpoints,
     idempotency,
     jobs,
     keys,
@@ -19,6 +20,7 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "checkpoints",
     "chunks",
     "collections",
     "deliveries",

@@ -4,7 +4,7 @@ import uuid
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ForeignKey, Integer, LargeBinary
+from sqlalchemy import Integer, LargeBinary
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.session import Table
@@ -17,15 +17,14 @@ class JobVectors(Table):
 
     __tablename__ = "job_vectors"
 
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     dimensions: Mapped[int] = mapped_column(Integer)
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-def save(session: Session, job_id: uuid.UUID, vectors: NDArray[np.float32]) -> None:
-    """Keeps the vectors (n, d) of a job that this transaction has just ended."""
-    data = np.ascontiguousarray(vectors, dtype=_FLOAT32).tobytes()
-    session.add(JobVectors(job_id=job_id, dimensions=vectors.shape[1], data=data))
+def as_bytes(vectors: NDArray[np.float32]) -> bytes:
+    """The vectors (n, d) as they are kept."""
+    return np.ascontiguousarray(vectors, dtype=_FLOAT32).tobytes()
 
 
 def load(session: Session, job_id: uuid.UUID) -> NDArray[np.float32]:

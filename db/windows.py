@@ -25,10 +25,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db import jobs, workers
 from db.jobs import Job
-from db.session import Table
+from db.session import Table, as_sql, within
 from db.workers import Worker
-
-_NO_JOB = uuid.UUID(int=0)
 
 
 class Window(Table):
@@ -80,17 +78,17 @@ def starved_in_window(session: Session, queue: str, seconds: float) -> uuid.UUID
 
 
 def look(
-    session: Session, queue: str, lease_s: float, long_stages: tuple[str, ...], besides: uuid.UUID | None = None
+    session: Session, queue: str, lease_s: float, long_stages: tuple[str, ...]
 ) -> Row[int, int, int, int, bool, bool]:
     """The slots of the queue's living workers; how many jobs are in Redis, how many batch jobs move, how many jobs
-    move in a stage that takes long; whether an interactive job waits in PostgreSQL, and a batch job, `besides` apart.
+    move in a stage that takes long; whether an interactive job waits in PostgreSQL, and a batch job.
     """
-    return session.execute(_look(lease_s, long_stages), {"queue": queue, "besides": besides or _NO_JOB}).one()
+    return session.execute(_look(lease_s, long_stages), {"queue": queue}).one()
 
 
 @cache
 def _look(lease_s: float, long_stages: tuple[str, ...]) -> Select[Any]:
-    """Built once: it runs with every submission and every end."""
+    """Built once: it runs again and again while jobs wait."""
     queue: BindParameter[Any] = bindparam("queue")
     alive = and_(Worker.queue == queue, workers.beats(lease_s))
     in_redis = and_(Job.queue == queue, _waits_for_a_worker())
@@ -112,5 +110,38 @@ def _waits_for_a_worker() -> ColumnElement[bool]:
 
 
 def _anyone_waits(queue: BindParameter[Any], lane: str) -> ColumnElement[bool]:
-    waits = (Job.queue == queue, Job.lane == lane, Job.status == "queued", Job.id != bindparam("besides"))
+    waits = (Job.queue == queue, Job.lane == lane, Job.status == "queued")
     return select(literal(1)).where(*waits).exists()
+
+
+@cache
+def room(lease_s: float, long_stages: tuple[str, ...]) -> str:
+    """The condition, as text, that an interactive job may go straight into its queue's window: nobody waits before it,
+    and there is room, for its stage too if that takes long. Its parameters are the job's `queue`, `stage` and `id`.
+    """
+    long = "ARRAY[" + ", ".join(f"'{stage}'" for stage in long_stages) + "]"
+    here = "SELECT count(*) FROM jobs WHERE queue = %(queue)s"
+    return f"""(
+    SELECT NOT EXISTS (SELECT FROM jobs
+            WHERE queue = %(queue)s AND lane = 'interactive' AND status = 'queued' AND id <> %(id)s)
+        AND ({here} AND {as_sql(_waits_for_a_worker())}) < 2 * w.slots
+        AND (%(stage)s::text <> ALL ({long})
+            OR ({here} AND status IN ('dispatched', 'running') AND stage = ANY ({long}))
+                < w.slots - greatest((w.slots > 1)::int, w.slots / 4))
+    FROM (SELECT coalesce(sum(slots), 0) AS slots FROM workers
+        WHERE queue = %(queue)s AND {as_sql(workers.beats(lease_s))}) AS w
+)"""
+
+
+def admit(session: Session, job_id: uuid.UUID, queue: str, stage: str, room: str) -> bool:
+    """Moves a queued interactive job into its queue's window, where it has `room`. Nobody is kept from doing so too."""
+    values = {"id": job_id, "queue": queue, "stage": stage}
+    return bool(within(session)(_admit(room), values))
+
+
+@cache
+def _admit(room: str) -> str:
+    return f"""
+UPDATE jobs SET status = 'dispatched', dispatched_at = clock_timestamp()
+WHERE id = %(id)s AND lane = 'interactive' AND status = 'queued' AND {as_sql(jobs.may_start())} AND {room} RETURNING id
+"""

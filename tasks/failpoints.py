@@ -6,7 +6,7 @@ half a second. Each is told to the log first. Without the variable a passage cos
 
 The places, in the order in which a job passes them:
 
-    api.before_commit                            the job's row is written, not committed
+    api.before_commit                            the job is about to be written
     api.after_commit_before_response             the job is accepted, the client not told
     dispatch.before_send                         a job is in the window, its wake-up not sent
     dispatch.after_send                          a wake-up has been sent
@@ -16,7 +16,7 @@ The places, in the order in which a job passes them:
     worker.mid_generation                        a token came; each is a passage
     worker.after_generate_before_xadd            entries are in memory, not in the stream
     worker.after_xadd                            entries are in the stream
-    worker.before_terminal_commit                the end and its usage are written, not committed
+    worker.before_terminal_commit                the end is about to be written
     worker.after_terminal_commit_before_done_event   the job has ended, its stream doesn't say so
     worker.after_done_before_ack                 the stream says so, the message isn't acknowledged
     sweeper.between_update_and_ring              the sweep's round is committed, its wake-ups not sent

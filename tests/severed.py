@@ -13,9 +13,13 @@ _PIECE = 65536
 
 
 class Wire:
-    """Forwards between clients and a server's socket. While `armed`, the next commit loses its connection."""
+    """Forwards between clients and a server's socket. While `armed`, the next commit loses its connection.
+
+    `commit` is what a commit has in it: the word, or a part of a statement that is a transaction of its own.
+    """
 
     def __init__(self, listener: socket.socket, target: str) -> None:
+        self.commit = b"COMMIT"
         self.armed: str | None = None  # "before" the server hears of the commit, or "after" it has answered
         self.fired = 0
         self._listener, self._target = listener, target
@@ -33,7 +37,7 @@ class Wire:
             while True:
                 for ready in select.select((client, server), (), ())[0]:
                     piece = ready.recv(_PIECE)
-                    moment = self._disarm() if ready is client and b"COMMIT" in piece else None
+                    moment = self._disarm() if ready is client and self.commit in piece else None
                     if not piece or moment == "before":
                         return
                     (server if ready is client else client).sendall(piece)

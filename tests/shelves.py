@@ -36,7 +36,7 @@ def bring(
 ) -> JobView:
     """The job that ingests these, as the desk would accept it in a transaction of the test's."""
     asked = Submission("ingest", model, Ingest(name, tuple(new)))
-    return jobs.insert(session, caller, kinds.plan(session, models, caller, asked))
+    return jobs.insert(session, caller, kinds.plan(session, models, caller, asked))[0]
 
 
 def collection(session: Session, tenant_id: uuid.UUID, name: str = "books", *, dimensions: int = 384) -> uuid.UUID:

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from db import session as db_session
 from db import tables, workers
+from db.jobs import Job
 from db.session import Sessions
 from tasks import ids, keys, kinds
-from tasks.jobs import attempts, family, jobs, stages
+from tasks.jobs import attempts, family, jobs, lifecycle, stages
 from tasks.jobs.attempts import Claim
 from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import Status
@@ -102,7 +103,7 @@ def submit(sessions: Sessions, caller: Caller, **changes: Any) -> JobView:
 
 def accept(session: Session, caller: Caller, asked: Submission[Any]) -> JobView:
     """The job as the desk would write it down, in a transaction of the test's; nobody is woken for it."""
-    return jobs.insert(session, caller, plan(session, caller, asked))
+    return jobs.insert(session, caller, plan(session, caller, asked))[0]
 
 
 def plan(session: Session, caller: Caller, asked: Submission[Any]) -> Plan:
@@ -113,11 +114,12 @@ def plan(session: Session, caller: Caller, asked: Submission[Any]) -> Plan:
 def copies(sessions: Sessions, job_id: uuid.UUID, number: int) -> list[uuid.UUID]:
     """So many more jobs like this one, as if each had been submitted after the one before."""
     made = [ids.new() for _ in range(number)]
-    like = "INSERT INTO {0} SELECT (jsonb_populate_record(o, jsonb_build_object('{1}', made))).* FROM {0} o"
+    like = (
+        "INSERT INTO jobs SELECT (jsonb_populate_record(o, jsonb_build_object('id', made))).*"
+        " FROM jobs o, unnest(:made) made WHERE o.id = :job_id"
+    )
     with sessions.begin() as session:
-        for table, key in (("jobs", "id"), ("job_inputs", "job_id")):
-            statement = like.format(table, key) + f", unnest(:made) made WHERE o.{key} = :job_id"
-            session.execute(text(statement), {"made": made, "job_id": job_id})
+        session.execute(text(like), {"made": made, "job_id": job_id})
     return made
 
 
@@ -137,6 +139,11 @@ def put(session: Any, job_id: uuid.UUID, status: Status, **values: Any) -> None:
 def claim(sessions: Sessions, job_id: uuid.UUID, *, queue: str = "alpha", worker_id: str = "w1") -> Claim | None:
     with sessions.begin() as session:
         return attempts.claim(session, job_id, queue=queue, worker_id=worker_id)
+
+
+def lose(session: Session, job_id: uuid.UUID, *, crashes: int) -> None:
+    """Takes the job from its worker as if that had died, after so many crashes with this one."""
+    assert lifecycle.leave(session, Status.DISPATCHED, "lost", Job.id == job_id, crashes=crashes)
 
 
 def running(sessions: Sessions, caller: Caller, *, worker_id: str = "w1", **changes: Any) -> Claim:

@@ -33,7 +33,7 @@ class Attempt:
         self.claimed_at = time.monotonic()
         self.transcript: Transcript = claim.checkpoint
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
-        self.checkpointed = 0  # entries that PostgreSQL has
+        self._kept = (self.transcript, 0)  # how many of whose entries this attempt has written to PostgreSQL
         self.proven = False  # it has come past where earlier attempts crashed
         self.first_token_s: float | None = None  # after the claim; None where an earlier attempt had the first
         self._lock = threading.Lock()
@@ -44,6 +44,18 @@ class Attempt:
         """The whole prompt has been: the answer has begun."""
         total = self.progress[1]
         self.progress = (total, total)
+
+    def unkept(self) -> tuple[Transcript, int]:
+        """The transcript, and how many of its entries this attempt has kept in PostgreSQL.
+
+        None of them when it has just been read from Redis: that may differ from what older attempts kept.
+        """
+        transcript, (kept_of, kept) = self.transcript, self._kept
+        return transcript, kept if kept_of is transcript else 0
+
+    def keep(self, transcript: Transcript, entries: int) -> None:
+        """Notes that PostgreSQL has so many entries of this transcript."""
+        self._kept = (transcript, entries)
 
     def hold(self, held: Held) -> None:
         """Names what `stop` has to cancel; cancels it at once when the stop came first."""

@@ -78,9 +78,10 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
 
     Doesn't wait for whoever is ending the job: the next heartbeat must not be late.
     """
-    if attempt.checkpointed == len(attempt.transcript.entries):
+    transcript, kept = attempt.unkept()
+    news, claim = transcript.entries[kept:], attempt.claim
+    if not news:
         return
-    so_far, claim = attempt.transcript.snapshot(), attempt.claim
     cleared = attempt.proven and claim.crashes > 0
     try:
         with worker.sessions.begin() as session:
@@ -89,7 +90,7 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
                 session,
                 claim.job_id,
                 claim.attempt,
-                so_far,
+                news,
                 attempt.progress,
                 cleared=cleared,
                 first_token_s=attempt.first_token_s,
@@ -97,4 +98,4 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
     except OperationalError as error:
         log.warning("not_checkpointed", job_id=ids.show(claim.job_id), error=str(error))
         return
-    attempt.checkpointed = len(so_far.entries)
+    attempt.keep(transcript, kept + len(news))

@@ -72,7 +72,8 @@ def run_claimed(worker: Worker, claim: Claim) -> None:
     attempt = Attempt(claim)
     worker.enter(attempt)
     try:
-        worker.refiller.ask(worker.queue)  # a claim makes room in the window
+        if claim.others_wait:
+            worker.refiller.ask(worker.queue)  # a claim makes room in the window
         publisher = open_stream(worker, attempt)
         end(worker, attempt, publisher, produce(worker, attempt, publisher))
     finally:
@@ -159,7 +160,7 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
         """What follows the commit: the job's own wake-up, or the next look at its window."""
         if not attempts.advance(session, claim.job_id, claim.attempt, attempt.transcript, onward):
             raise errors.Fenced(f"attempt {claim.attempt} is over")
-        wake_up = window.admit(session, claim.job_id, onward.queue, claim.lane, lease_s)
+        wake_up = window.admit(session, claim.job_id, onward.queue, onward.stage, claim.lane, lease_s)
         return partial(worker.refiller.deliver, onward.queue, wake_up)
 
     try:
@@ -231,7 +232,7 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     except Exception as error:  # the run boundary is here too
         log.exception("end_refused")
         code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
-        known = outcome if isinstance(error, SQLAlchemyError) else failed(attempt, code, message)
+        known = outcome if isinstance(error, SQLAlchemyError | ValueError) else failed(attempt, code, message)
         attempt.transcript = Transcript()
         outcome = replace(known, status=Status.FAILED, result=None, vectors=None, error=(code, message))
         ended = persist(worker, attempt, partial(_finish, attempt, outcome))
@@ -246,18 +247,22 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
 
 def _finish(attempt: Attempt, outcome: Outcome, session: Session) -> Closing:
     """The job as this attempt ends it now, or as it did before when only the commit's answer was lost."""
-    claim = attempt.claim
+    claim, first_token_s = attempt.claim, attempt.first_token_s
+    failpoints.passed("worker.before_terminal_commit")
     try:
-        ended = attempts.finish(
-            session, claim.job_id, claim.attempt, attempt.transcript, outcome, first_token_s=attempt.first_token_s
+        return attempts.finish(
+            session,
+            claim.job_id,
+            claim.attempt,
+            attempt.transcript,
+            outcome,
+            first_token_s=first_token_s,
+            told=claim.told,
         )
     except errors.Fenced:
-        found = attempts.end_of(session, claim.job_id, claim.attempt)
-        if found is None:
-            raise
-        ended = found
-    failpoints.passed("worker.before_terminal_commit")
-    return ended
+        if found := attempts.end_of(session, claim.job_id, claim.attempt):
+            return found
+        raise
 
 
 def persist(worker: Worker, attempt: Attempt, write: Callable[[Session], T]) -> T | None:

@@ -14,6 +14,7 @@ from workers.attempt import Attempt
 from workers.batcher import Batcher
 from workers.cutting.parent import Cutter
 from workers.quarantine import Quarantine
+from workers.speaking import Speaking
 from workers.turns import Turns
 
 _LOOK_S = 0.5
@@ -32,6 +33,7 @@ class Slot:
     sessions: Sessions
     stall_s: float
     quarantine: Quarantine
+    speaking: Speaking
     cutter: Cutter
     turns: Turns
     plain_turns: Turns

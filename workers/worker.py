@@ -18,6 +18,7 @@ from workers.patience import Patience
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
 from workers.slot import Slot
+from workers.speaking import Speaking
 from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
@@ -54,6 +55,7 @@ class Worker:
     beat_at: float = field(default_factory=time.monotonic)
     silent: bool = False  # it missed its lease, and its jobs may have been taken as if it had died
     quarantine: Quarantine = field(default_factory=Quarantine)
+    speaking: Speaking = field(default_factory=Speaking)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
@@ -75,6 +77,7 @@ class Worker:
             sessions=self.sessions,
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
+            speaking=self.speaking,
             cutter=self.cutter,
             turns=self.turns,
             plain_turns=self.plain_turns,

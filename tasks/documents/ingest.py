@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.documents import chunks, collections, documents
 from db.documents.documents import DocumentText, Kind
-from db.jobs import JobInput
+from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
@@ -212,7 +212,7 @@ def store(
 
 def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingested:
     """What became of the job's documents, of those that are still there."""
-    given = session.scalars(select(JobInput.input).where(JobInput.job_id == job_id)).one()
+    given = session.scalars(select(Job.input).where(Job.id == job_id)).one()
     with scope(session, tenant_id):
         rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
     shown = [_summary(row) for row in rows]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
-from db.jobs import Job, JobInput
+from db.jobs import Job
 from tasks import errors, ids
 from tasks.doors.submitting import Desk
 from tasks.jobs import jobs, lifecycle
@@ -29,11 +29,11 @@ def plan(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -
     old, _ = jobs.find(session, caller, job_id)
     if old.status not in lifecycle.TERMINAL:
         raise errors.Conflict(f"{ids.show(job_id)} hasn't ended")
-    kind, given = KINDS[old.type], session.get_one(JobInput, job_id)
+    kind = KINDS[old.type]
     asked = Submission(
         type=old.type,
         model=old.model,
-        request=kind.parse(Stored(given.input, given.params)),
+        request=kind.parse(Stored(old.input, old.params)),
         lane=old.lane,
         priority=old.priority,
         metadata=old.labels,

@@ -19,7 +19,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
-from tasks.queues import window
+from tasks.queues import broker, window
 from tasks.queues.window import WakeUp
 from tasks.telemetry import JobAccepted
 
@@ -57,17 +57,24 @@ class Desk:
         When `once` stands for this request already: the job as it is now, and True. Raises `IdempotencyMismatch`, and
         what `make` raises: then there is no job.
         """
-        wake_up: WakeUp | None = None
+        admitted = False
         with self.sessions.begin() as session:
-            accepted, replayed = idempotency.once(session, caller, once, lambda: _inserted(session, caller, make))
-            if self.waker and not replayed:
-                wake_up = window.admit(session, accepted.id, accepted.queue, accepted.lane, self.lease_s)
-            failpoints.passed("api.before_commit")
+
+            def write() -> JobView:
+                nonlocal admitted
+                plan = make(session)
+                failpoints.passed("api.before_commit")
+                room = window.room(self.lease_s) if self.waker else None
+                job, admitted = jobs.insert(session, caller, plan, room)
+                return job
+
+            accepted, replayed = idempotency.once(session, caller, once, write)
         failpoints.passed("api.after_commit_before_response")
         if not replayed:
             telemetry.emit(JobAccepted(accepted.id, accepted.type, accepted.model, accepted.lane))
         if self.waker:
-            self.waker.deliver(accepted.queue, wake_up)
+            lane = broker.lane(accepted.queue, accepted.lane)
+            self.waker.deliver(accepted.queue, WakeUp(accepted.id, lane) if admitted else None)
         return accepted, replayed
 
     def cancel(self, caller: Caller, job_id: uuid.UUID) -> JobView:
@@ -124,7 +131,3 @@ class Desk:
             self.cancel(caller, job_id)
         except (SQLAlchemyError, errors.ForebayError) as error:
             log.warning("not_forsaken", job_id=ids.show(job_id), error=str(error))
-
-
-def _inserted(session: Session, caller: Caller, make: Make) -> JobView:
-    return jobs.insert(session, caller, make(session))

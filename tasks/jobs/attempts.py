@@ -3,23 +3,26 @@
 import datetime as dt
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from db import attempts, jobs
+from db import attempts, checkpoints, jobs, line
+from db import vectors as vectors_table
 from db.attempts import JobAttempt
-from db.jobs import Job, JobInput, JobOutput
-from tasks import errors, ids, times
+from db.jobs import Job, JobOutput
+from db.session import Row, alone, within
+from tasks import errors, ids, strictjson, times
 from tasks.jobs import family, fence, lifecycle, settlement, view
 from tasks.jobs.jobs import stored_transcript
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Stored
 from tasks.jobs.settlement import Closing, End
-from tasks.streams.transcript import Transcript
+from tasks.streams.transcript import Entry, Transcript
 from tasks.times import Moment
 
 FIRST_BACKOFF_S = 2.0
@@ -29,7 +32,8 @@ FIRST_BACKOFF_S = 2.0
 class Claim:
     """What a worker needs to run a stage of a job: `attempt` is its licence to write.
 
-    `stage_input` is what an earlier stage left for this one.
+    `stage_input` is what an earlier stage left for this one. `others_wait` says that jobs waited for room in the queue
+    when it was made, `told` that somebody beside the job's readers was to be told of its end then.
     """
 
     job_id: uuid.UUID
@@ -44,6 +48,8 @@ class Claim:
     asked: Stored
     stage_input: dict[str, Any] | None
     checkpoint: Transcript
+    others_wait: bool = True
+    told: bool = True
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
 
 
@@ -68,69 +74,68 @@ class AttemptObject(TypedDict):
 def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
     """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
 
-    This one fenced update makes a message harmless that is delivered twice, late or after the end. A worker gets no
-    job that its next crash would end as poison while it runs another such job: a crash must show which it was
-    (docs/adr/0006).
+    Committed when it returns, whatever becomes of the session. This one fenced update makes a message harmless that is
+    delivered twice, late or after the end. A worker gets no job that its next crash would end as poison while it runs
+    another such job: a crash must show which it was (docs/adr/0006).
     """
-    taken = lifecycle.move(
-        session,
-        Status.RUNNING,
-        Job.id == job_id,
-        Job.queue == queue,
-        jobs.may_start(),
-        attempts.may_be_tried(worker_id),
-        attempt=Job.attempt + 1,
-        worker_id=worker_id,
-        started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
-    )
-    if not taken:
+    row = line.claim(alone(session), job_id, queue=queue, worker_id=worker_id)
+    if row is None:
         return None
-    job = taken[0]
-    given, output = attempts.begin(session, job.id, job.attempt, worker_id=worker_id, model=queue, stage=job.stage)
     return Claim(
-        job_id=job.id,
-        tenant_id=job.tenant_id,
-        type=job.type,
-        stage=job.stage,
-        model=job.model,
-        lane=job.lane,
-        attempt=job.attempt,
-        crashes=job.crashes,
-        seed=job.seed,
-        asked=Stored(given.input, given.params),
-        stage_input=given.stage_input,
-        checkpoint=stored_transcript(output),
-        waited_s=_waited_s(job),
+        job_id=row["id"],
+        tenant_id=row["tenant_id"],
+        type=row["type"],
+        stage=row["stage"],
+        model=row["model"],
+        lane=row["lane"],
+        attempt=row["attempt"],
+        crashes=row["crashes"],
+        seed=row["seed"],
+        asked=Stored(row["input"], row["params"]),
+        stage_input=row["stage_input"],
+        checkpoint=_checkpoint(row),
+        others_wait=row["waits"],
+        told=row["told"],
+        waited_s=_waited_s(row),
     )
 
 
-def _waited_s(job: Job) -> float | None:
-    if job.attempt > 1 or job.started_at is None:
+def _checkpoint(row: Row) -> Transcript:
+    handed_on = row["entries"] is not None
+    output = JobOutput(entries=row["entries"], token_ids=row["token_ids"]) if handed_on else None
+    return stored_transcript(output, row["pieces"])
+
+
+def _waited_s(row: Row) -> float | None:
+    if row["attempt"] > 1:
         return None
-    return (job.started_at - max(job.created_at, job.due_at or job.created_at)).total_seconds()
+    waited: dt.timedelta = row["started_at"] - max(row["created_at"], row["due_at"] or row["created_at"])
+    return waited.total_seconds()
 
 
 def checkpoint(
     session: Session,
     job_id: uuid.UUID,
     attempt: int,
-    so_far: Transcript,
+    news: Sequence[Entry],
     progress: tuple[int, int],
     *,
     cleared: bool = False,
     first_token_s: float | None = None,
 ) -> None:
-    """Keeps what a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+    """Keeps entries that a running attempt has streamed. Does nothing when the attempt is no longer the newest.
+
+    They take the place of all that was kept from the first one's number on, by this attempt or an older one: so an
+    attempt begins with all its entries, and goes on with those that came since.
 
     `cleared` says that it has come past where earlier ones crashed: then their crashes were not its fault.
     `first_token_s` is when after the attempt's beginning the answer's first token came, where it came in this one.
     """
     done, total = progress
     values = {"progress_done": done, "progress_total": total, **({"crashes": 0} if cleared else {})}
-    values |= _first_token(job_id, attempt, first_token_s)
-    if fence.touch(session, job_id, attempt, **values):
-        entries, token_ids = so_far.stored()
-        jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
+    values |= _first_token(first_token_s)
+    if fence.touch(session, job_id, attempt, **values) and news:
+        checkpoints.keep(session, job_id, news[0].seq, [entry.plain() for entry in news])
 
 
 def finish(
@@ -141,30 +146,54 @@ def finish(
     outcome: Outcome,
     *,
     first_token_s: float | None = None,
+    told: bool = True,
 ) -> Closing:
-    """Writes the end of an attempt, with what it spent. `first_token_s` as for `checkpoint`.
+    """Writes the end of an attempt and its job, with what it spent. `first_token_s` as for `checkpoint`.
 
-    Raises `Fenced` when the attempt may not write any more.
+    Where nobody was to be `told` when it was claimed, the end is tried in a statement of its own, committed when this
+    returns. What that doesn't end is ended in the session's transaction, in which the others are told.
+
+    Raises `Fenced` when the attempt may not write any more, `ValueError` for a result that isn't JSON.
     """
+    end = _end_of(job_id, attempt, so_far, outcome) | {"first_token_s": first_token_s}
+    if not told and (rows := line.finish(alone(session), [end], untold=True)):
+        return Closing(view.of(_job(rows[0]), outcome.result), len(so_far.entries))
+    rows = line.finish(within(session), [end], untold=False)
+    if not rows:
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
+    [closing] = settlement.tell(session, [End(_job(rows[0]), so_far, outcome.result)])
+    return closing
+
+
+def _end_of(job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> dict[str, Any]:
+    """The values of `line.finish`, but for the first token's."""
     code, message = outcome.error or (None, None)
     done, total = outcome.progress or (outcome.spent.prompt, outcome.spent.prompt)
-    ended = lifecycle.move(
-        session,
-        outcome.status,
-        *fence.fenced(job_id, attempt),
-        finished_at=func.clock_timestamp(),
-        progress_done=done,
-        progress_total=total,
-        error_code=code,
-        error_message=message,
-        **fence.added(outcome.spent),
-        **_first_token(job_id, attempt, first_token_s),
-    )
-    if not ended:
-        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
-    attempts.end(session, job_id, attempt, outcome.status, code)
-    [closing] = settlement.conclude(session, [End(ended[0], so_far, outcome.result, outcome.vectors)])
-    return closing
+    entries, token_ids = so_far.stored()
+    vectors, spent = outcome.vectors, outcome.spent
+    return {
+        "id": job_id,
+        "attempt": attempt,
+        "status": outcome.status.value,
+        "done": done,
+        "total": total,
+        "prompt": spent.prompt,
+        "completion": spent.completion,
+        "embedding": spent.embedding,
+        "cached": spent.cached,
+        "code": code,
+        "message": message,
+        "entries": strictjson.dumps(entries),
+        "token_ids": "{" + ",".join(map(str, token_ids)) + "}",
+        "result": None if outcome.result is None else strictjson.dumps(outcome.result),
+        "dimensions": None if vectors is None else vectors.shape[1],
+        "vectors": None if vectors is None else vectors_table.as_bytes(vectors),
+    }
+
+
+def _job(row: Row) -> Job:
+    """The row as an object that no session knows."""
+    return Job(**{"labels" if name == "metadata" else name: value for name, value in row.items()})
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
@@ -176,14 +205,12 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     """
     crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
     values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
-    values |= fence.added(onward.spent)
+    values |= {"stage_input": onward.stage_input, **fence.added(onward.spent)}
     target = Status.WAITING if onward.wait_for_children else Status.QUEUED
-    if not lifecycle.move(session, target, *fence.running(job_id, attempt), **values):
+    if not lifecycle.leave(session, target, "passed_on", *fence.running(job_id, attempt), **values):
         return False
-    attempts.end(session, job_id, attempt, "passed_on")
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
-    session.execute(update(JobInput).where(JobInput.job_id == job_id).values(stage_input=onward.stage_input))
     if onward.wait_for_children:
         family.move_on(session, [job_id])
     return True
@@ -191,9 +218,8 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
 
 def release(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript) -> bool:
     """Returns a running job to the queue in good order, which counts as no crash. False when it isn't ours any more."""
-    if not lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), worker_id=None):
+    if not _hand_back(session, job_id, attempt):
         return False
-    attempts.end(session, job_id, attempt, "handed_back")
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     return True
@@ -201,8 +227,12 @@ def release(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
 
 def release_unheld(session: Session, job_id: uuid.UUID, attempt: int) -> None:
     """Returns a job that its worker doesn't hold to the queue: no crash is counted. Does nothing if it has moved."""
-    if lifecycle.move(session, Status.QUEUED, *fence.running(job_id, attempt), worker_id=None):
-        attempts.end(session, job_id, attempt, "handed_back")
+    _hand_back(session, job_id, attempt)
+
+
+def _hand_back(session: Session, job_id: uuid.UUID, attempt: int) -> bool:
+    mine = fence.running(job_id, attempt)
+    return bool(lifecycle.leave(session, Status.QUEUED, "handed_back", *mine, worker_id=None))
 
 
 def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, error_code: str) -> bool:
@@ -214,9 +244,9 @@ def retry_later(session: Session, job_id: uuid.UUID, attempt: int, so_far: Trans
     failures = attempts.count(session, job_id, "failed") + 1
     due_at = func.clock_timestamp() + dt.timedelta(seconds=backoff_s(failures))
     where = (*fence.fenced(job_id, attempt), Job.chances > failures)
-    if not lifecycle.move(session, Status.SCHEDULED, *where, worker_id=None, due_at=due_at):
+    values = {"worker_id": None, "due_at": due_at}
+    if not lifecycle.leave(session, Status.SCHEDULED, "failed", *where, code=error_code, **values):
         return False
-    attempts.end(session, job_id, attempt, "failed", error_code)
     entries, token_ids = so_far.stored()
     jobs.save_output(session, job_id, entries=entries, token_ids=token_ids)
     return True
@@ -246,12 +276,11 @@ def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> Closing | None:
     return Closing(view.with_output(row[0], row[1]), len(stored_transcript(row[1]).entries))
 
 
-def _first_token(job_id: uuid.UUID, attempt: int, after_s: float | None) -> dict[str, Any]:
+def _first_token(after_s: float | None) -> dict[str, Any]:
     """The values by which a job's row has the moment of its first token, unless it is known."""
     if after_s is None:
         return {}
-    began_at = select(JobAttempt.started_at).where(JobAttempt.job_id == job_id, JobAttempt.number == attempt)
-    at = began_at.scalar_subquery() + dt.timedelta(seconds=after_s)
+    at = Job.attempt_started_at + dt.timedelta(seconds=after_s)
     return {"first_token_at": func.coalesce(Job.first_token_at, at)}
 
 
@@ -261,7 +290,10 @@ def backoff_s(failures: int) -> float:
 
 
 def shown(session: Session, job_id: uuid.UUID) -> list[AttemptObject]:
-    """The job's attempts as clients see them, the first first."""
+    """The job's attempts as clients see them, the first first, the last one perhaps running."""
+    job = session.get_one(Job, job_id, populate_existing=True)
+    runs = attempts.of_row(job) if job.status == Status.RUNNING else None
+    ended = attempts.of_job(session, job_id)
     return [
         {
             "number": row.number,
@@ -273,5 +305,5 @@ def shown(session: Session, job_id: uuid.UUID) -> list[AttemptObject]:
             "how": row.how,
             "error_code": row.error_code,
         }
-        for row in attempts.of_job(session, job_id)
+        for row in (*ended, *([runs] if runs else []))
     ]

@@ -39,7 +39,7 @@ from sqlalchemy.orm import Session
 
 from db import attempts, families, turns
 from db import jobs as jobs_table
-from db.jobs import Job, JobOutput
+from db.jobs import Job
 from db.session import Transactions
 from db.webhooks import endpoints
 from tasks import errors, ids, telemetry
@@ -91,24 +91,24 @@ def cancel(
             job, output = jobs.find(session, caller, job_id)
             if job.finished_at is not None:
                 return view.with_output(job, output), []
-            never_started = job.started_at is None
-            closings = end_waiting(session, Status.CANCELLED, None, Job.id == job_id) if never_started else []
-        if not never_started and (closing := end_running(scope, client, doom(job, output, Status.CANCELLED), ttl_s)):
+            doomed = doom(session, job, Status.CANCELLED) if job.started_at else None
+            closings = [] if doomed else end_waiting(session, Status.CANCELLED, None, Job.id == job_id)
+        if doomed and (closing := end_running(scope, client, doomed, ttl_s)):
             closings = [closing, *_end_own_children(scope, client, job_id, ttl_s)]
         if closings:
             return closings[0].view, closings
 
 
 def doom(
+    session: Session,
     job: Job,
-    output: JobOutput | None,
     status: Status,
     error: Error | None = None,
     how: str | None = None,
     still: ColumnElement[bool] | None = None,
 ) -> Doomed:
     """The first step: the job as it was found."""
-    return Doomed(job.id, job.attempt, jobs.stored_transcript(output), status, error, how, still)
+    return Doomed(job.id, job.attempt, jobs.so_far(session, job.id), status, error, how, still)
 
 
 def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Closing | None:
@@ -123,12 +123,14 @@ def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed,
     with scope.begin() as session:
         newest = (*fence.fenced(doomed.job_id, doomed.attempt), Job.finished_at.is_(None))
         still = () if doomed.still is None else (doomed.still,)
-        if session.scalar(select(Job.id).where(*newest, *still).with_for_update(key_share=True)) is None:
+        found = session.scalar(select(Job).where(*newest, *still).with_for_update(key_share=True))
+        if found is None:
             return None
-        stored = jobs.stored_transcript(session.get(JobOutput, doomed.job_id))
+        stored = jobs.so_far(session, doomed.job_id)
         streamed = max(salvaged, stored, key=lambda told: len(told.entries))
         how = (doomed.how, None) if doomed.how else (doomed.status, code)
-        attempts.end_open(session, doomed.job_id, doomed.attempt, *how)
+        if found.status == Status.RUNNING and (run := attempts.of_row(found)):
+            attempts.end(session, [run], *how)
         [job] = lifecycle.move(
             session,
             doomed.status,
@@ -203,7 +205,7 @@ def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: in
 
     with scope.begin() as session:
         found = jobs_table.unlocked(session, Job.id.in_(overdue))
-        doomed = [doom(job, output, Status.FAILED, error(job)) for job, output in found]
+        doomed = [doom(session, job, Status.FAILED, error(job)) for job in found]
     return end_many_running(scope, client, doomed, ttl_s)
 
 
@@ -240,9 +242,9 @@ def _end(
     """Ends jobs that match, at most `limit`, started or not. Those that another transaction holds are left alone."""
     with scope.begin() as session:
         found = jobs_table.unlocked(session, which, limit=limit)
-        doomed = [doom(job, output, status, error) for job, output in found if job.started_at is not None]
+        doomed = [doom(session, job, status, error) for job in found if job.started_at is not None]
         unstarted: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-        for job, _ in found:
+        for job in found:
             if job.started_at is None:
                 unstarted[job.tenant_id].append(job.id)
         closings = _end_by_tenant(session, status, error, unstarted)

@@ -51,13 +51,13 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
         "lane": parent.lane,
         "status": Status.QUEUED,
     }
-    stored = [child.plan.asked.request.to_json() for child in children]
-    rows = [
-        jobs.planned(child.plan, given) | inherited | {"place": child.place, "label": child.label}
-        for child, given in zip(children, stored, strict=True)
-    ]
-    asked = [{"input": dict(given.input), "params": dict(given.params)} for given in stored]
-    families.add(session, rows, {row["id"]: given for row, given in zip(rows, asked, strict=True)})
+    families.add(
+        session,
+        [
+            jobs.planned(child.plan) | inherited | {"place": child.place, "label": child.label, "stage_input": None}
+            for child in children
+        ],
+    )
     return {child.plan.queue for child in children}
 
 

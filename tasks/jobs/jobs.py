@@ -3,16 +3,18 @@
 import datetime as dt
 import secrets
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import jobs
-from db.jobs import Job, JobInput, JobOutput
-from tasks import errors, ids
+from db import jobs, line
+from db.jobs import Job, JobOutput
+from db.session import alone, within
+from tasks import errors, ids, strictjson
 from tasks.jobs import lifecycle, timing, view
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.requests import Plan, Stored
+from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.streams import transcript
@@ -21,35 +23,40 @@ from tasks.streams.transcript import Transcript
 USUAL_CHANCES = 3
 
 
-def insert(session: Session, caller: Caller, plan: Plan) -> JobView:
-    """Writes the job down: once committed it is never lost. After the commit, a refill for its queue.
+def insert(session: Session, caller: Caller, plan: Plan, room: str | None = None) -> tuple[JobView, bool]:
+    """Writes the job down: once committed it is never lost. True when it went straight into its queue's window, under
+    the condition `room` (`window.room`); else a refill follows the commit.
 
-    Raises `InvalidField` for its times.
+    Where the session has asked PostgreSQL nothing yet, nothing else belongs to the job: it is committed when this
+    returns. Raises `InvalidField` for its times.
     """
-    asked, stored = plan.asked, plan.asked.request.to_json()
-    times = timing.resolved(session, asked.timing)
-    job = Job(
-        **planned(plan, stored),
-        tenant_id=caller.tenant_id,
-        key_id=caller.key_id or None,
-        request_id=caller.request_id,
-        status=Status.SCHEDULED if times.run_at else Status.QUEUED,
-        lane=asked.lane,
-        webhook=dict(asked.webhook) if asked.webhook else None,
-        run_at=times.run_at,
-        due_at=times.run_at,
-        expires_at=times.expires_at,
-    )
-    session.add(job)
-    session.flush()
-    session.add(JobInput(job_id=job.id, input=dict(stored.input), params=dict(stored.params)))
-    session.flush()
-    return view.of(job, None)
-
-
-def planned(plan: Plan, stored: Stored) -> dict[str, Any]:
-    """The columns of a new job that its plan and its request, as it is stored, decide by themselves, whoever asks."""
     asked = plan.asked
+    times = timing.resolved(session, asked.timing)
+    values = planned(plan) | {
+        "tenant_id": caller.tenant_id,
+        "key_id": caller.key_id or None,
+        "request_id": caller.request_id,
+        "lane": asked.lane,
+        "webhook": dict(asked.webhook) if asked.webhook else None,
+        "run_at": times.run_at,
+        "expires_at": times.expires_at,
+    }
+    send = within(session) if session.in_transaction() else alone(session)
+    status = line.submit(send, values | _as_json(values), room)
+    return view.of(Job(**values, status=status), None), status == Status.DISPATCHED
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, str | None]:
+    made = {name: strictjson.dumps(values[given]) for name, given in _JSON.items()}
+    return made | {"webhook": strictjson.dumps(values["webhook"]) if values["webhook"] else None}
+
+
+_JSON = {"metadata": "labels", "input": "input", "params": "params"}
+
+
+def planned(plan: Plan) -> dict[str, Any]:
+    """The columns of a new job that its plan decides by itself, whoever asks."""
+    asked, stored = plan.asked, plan.asked.request.to_json()
     return {
         "id": plan.job_id or ids.new(),
         "type": asked.type,
@@ -65,6 +72,8 @@ def planned(plan: Plan, stored: Stored) -> dict[str, Any]:
         "deadline_s": asked.timing.deadline_s,
         "retry_of": plan.retry_of,
         "chances": plan.chances or USUAL_CHANCES,
+        "input": dict(stored.input),
+        "params": dict(stored.params),
     }
 
 
@@ -102,6 +111,14 @@ def page(
     return [view.with_output(job, output) for job, output in found[:limit]], len(found) > limit
 
 
-def stored_transcript(output: JobOutput | None) -> Transcript:
-    """The stream as PostgreSQL has it: whole for an ended job, up to the last checkpoint for a running one."""
+def stored_transcript(output: JobOutput | None, pieces: Sequence[Sequence[Any]] | None = None) -> Transcript:
+    """The stream as PostgreSQL has it: whole for an ended job. Of one that hasn't ended it is in `pieces`, those of its
+    checkpoint; there are none while nothing was kept since it was handed on."""
+    if pieces:
+        return transcript.from_plain(entry for piece in pieces for entry in piece)
     return transcript.from_stored(output.entries, output.token_ids) if output else Transcript()
+
+
+def so_far(session: Session, job_id: uuid.UUID) -> Transcript:
+    """The stream of a job, up to the last checkpoint while it runs; empty where there is no such job."""
+    return stored_transcript(*jobs.so_far(session, job_id))

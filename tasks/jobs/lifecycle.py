@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from db import attempts
 from db.jobs import Job
 
 
@@ -78,6 +79,18 @@ def move(session: Session, target: Status, *where: ColumnElement[bool], **values
             statement.returning(Job), execution_options={"synchronize_session": False, "populate_existing": True}
         )
     )
+
+
+def leave(
+    session: Session, target: Status, how: str, *where: ColumnElement[bool], code: str | None = None, **values: Any
+) -> list[Job]:
+    """`move` for jobs whose attempts end with it, though the jobs don't: `how` is written of each."""
+    locked = select(Job).where(Job.status.in_(origins(target)), *where).with_for_update(key_share=True)
+    found = session.scalars(locked, execution_options={"populate_existing": True}).all()
+    if not found:
+        return []
+    attempts.end(session, [run for job in found if (run := attempts.of_row(job))], how, code)
+    return move(session, target, Job.id.in_([job.id for job in found]), **values)
 
 
 def unlocked(*where: ColumnElement[bool]) -> ColumnElement[bool]:

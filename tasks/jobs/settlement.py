@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
-from db import ledger, vectors
+from db import ledger
 from db.jobs import Job
 from tasks.jobs import family, view
 from tasks.jobs.view import JobView
@@ -31,7 +29,6 @@ class End:
     job: Job
     streamed: Transcript = field(default_factory=Transcript)
     result: dict[str, Any] | None = None
-    vectors: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,11 @@ def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
     """All that belongs to the end of a job, of one or of many; a few statements however many never started."""
     _keep_outputs(session, ends)
     ledger.enter(session, [end.job.id for end in ends])
+    return tell(session, ends)
+
+
+def tell(session: Session, ends: Sequence[End]) -> list[Closing]:
+    """What belongs to the end of jobs beside writing it down: webhooks are told, and parents go on."""
     shown = [view.of(end.job, end.result) for end in ends]
     _tell(session, list(zip(ends, shown, strict=True)))
     session.flush()
@@ -62,14 +64,12 @@ def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
 
 
 def _keep_outputs(session: Session, ends: Sequence[End]) -> None:
-    """The stream, the result and the vectors; of a job that never started, that there is nothing."""
+    """What was streamed; of a job that never started, that there is nothing."""
     jobs_table.save_no_output(session, [end.job.id for end in ends if end.job.started_at is None])
     for end in ends:
         if end.job.started_at is not None:
             entries, token_ids = end.streamed.stored()
-            jobs_table.save_output(session, end.job.id, entries=entries, token_ids=token_ids, result=end.result)
-        if end.vectors is not None:
-            vectors.save(session, end.job.id, end.vectors)
+            jobs_table.save_output(session, end.job.id, entries=entries, token_ids=token_ids)
 
 
 def _tell(session: Session, ended: Sequence[tuple[End, JobView]]) -> None:

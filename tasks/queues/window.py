@@ -67,26 +67,27 @@ class Occupancy:
         return (self.interactive_waits and self.room > 0) or (self.batch_waits and self.batch_room > 0)
 
 
-def admit(session: Session, job_id: uuid.UUID, queue: str, lane: str, lease_s: float) -> WakeUp | None:
-    """Lets a job just inserted straight into the window when it is interactive, nobody else waits, and there is room.
+def room(lease_s: float) -> str:
+    """The condition under which a job goes straight into the window of its queue when it is written down."""
+    return windows.room(lease_s, stages.LONG)
 
-    In the transaction of its submission; the caller commits, then sends the wake-up, or asks for a refill when there is
-    none. It takes no lock: submissions at the same moment may overfill the window by their number, which costs nothing.
+
+def admit(session: Session, job_id: uuid.UUID, queue: str, stage: str, lane: str, lease_s: float) -> WakeUp | None:
+    """Lets a job that goes on in another stage straight into that one's window, under the same condition as a new one.
+
+    In the transaction that queued it; the caller commits, then sends the wake-up, or asks for a refill when there is
+    none. It takes no lock: jobs of the same moment may overfill the window by their number, which costs nothing.
     """
-    now = _look(session, queue, lease_s, besides=job_id)
-    if lane != "interactive" or now.interactive_waits or now.dispatched >= 2 * now.slots:
-        return None
-    may = (Job.id == job_id, jobs.may_start(), *([] if now.long_room else [Job.stage.not_in(stages.LONG)]))
-    if not lifecycle.move(session, Status.DISPATCHED, *may, dispatched_at=func.clock_timestamp()):
-        return None  # its time hasn't come, or has passed, or it takes long and enough of those are under way
-    return WakeUp(job_id, broker.lane(queue, lane))
+    admitted = windows.admit(session, job_id, queue, stage, room(lease_s))
+    return WakeUp(job_id, broker.lane(queue, lane)) if admitted else None
 
 
 def refill(session: Session, queue: str, lease_s: float) -> list[WakeUp]:
     """Moves what has room into the window; the caller commits, then sends the wake-ups.
 
-    Call it after each commit that made work or room. It looks without the lock first, and leaves it at that when there
-    is no room: the claim that makes room looks again, and that is later than this caller's commit (docs/adr/0005).
+    Call it after each commit that made work, or that made room while jobs wait. It looks without the lock first, and
+    leaves it at that when there is no room: the claim that makes room finds that somebody waits, since it is later than
+    this caller's commit, and looks again (docs/adr/0005).
     """
     if not _look(session, queue, lease_s).worth_a_refill:
         return []
@@ -168,5 +169,5 @@ def _next_starved(session: Session, queue: str) -> uuid.UUID | None:
     return moved[0].id if moved else None
 
 
-def _look(session: Session, queue: str, lease_s: float, besides: uuid.UUID | None = None) -> Occupancy:
-    return Occupancy(*windows.look(session, queue, lease_s, stages.LONG, besides))
+def _look(session: Session, queue: str, lease_s: float) -> Occupancy:
+    return Occupancy(*windows.look(session, queue, lease_s, stages.LONG))

@@ -1,10 +1,12 @@
 """What can happen to a job, as its stream tells it: one frozen type for each event, one `encode`, one `decode`."""
 
 import datetime as dt
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tasks import errors
 from tasks.limits.spent import NOTHING, Spent
 
 
@@ -46,11 +48,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Logprob:
-    """A token of the answer, its logarithmic probability, and those of the likeliest in its place."""
+    """A token of the answer, its logarithmic probability, and those of the likeliest in its place.
+
+    All are finite, since JSON has no other numbers. Raises `EngineError` for one that isn't.
+    """
 
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.logprob, *(logprob for _, logprob in self.top)))):
+            raise errors.EngineError("the engine told a logarithmic probability that isn't a finite number")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """A job's stream in Redis: one writer at a time, any number of readers. The protocol is in `append.lua`."""
 
 import enum
-import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasks.streams import events, transcript
+from tasks.streams import transcript
 from tasks.streams.events import Resumed, Started
 from tasks.streams.transcript import Entry, Transcript
 
@@ -166,24 +166,12 @@ def parse(raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamedEntry
     for raw_id, fields in raw:
         attempt, seq = (int(part) for part in raw_id.split(b"-"))
         if seq:
-            found.append(StreamedEntry(attempt, _entry(seq, json.loads(fields[b"j"]))))
+            found.append(StreamedEntry(attempt, transcript.entry(seq, orjson.loads(fields[b"j"]))))
     return found
 
 
 def _pairs(entries: Sequence[Entry]) -> list[str | bytes | int]:
-    return [part for entry in entries for part in (entry.seq, _payload(entry))]
-
-
-def _payload(entry: Entry) -> str:
-    ids = {"token_ids": entry.token_ids} if entry.token_ids else {}
-    return json.dumps(events.encode(entry.event) | ids, separators=(",", ":"))
-
-
-def _entry(seq: int, payload: Any) -> Entry:
-    """The inverse of `_payload`; the version before this one wrote `[type, data, tokens, token_ids]`."""
-    event = events.decode(payload)
-    token_ids = payload[3] if isinstance(payload, list) else payload.get("token_ids", ())
-    return Entry(seq, event, tuple(token_ids))
+    return [part for entry in entries for part in (entry.seq, orjson.dumps(entry.plain()))]
 
 
 @cache

@@ -20,10 +20,24 @@ class Entry:
     event: Event
     token_ids: tuple[int, ...] = ()
 
+    def plain(self) -> dict[str, Any]:
+        """All but its number, as JSON has it, in the stream and in a checkpoint."""
+        return events.encode(self.event) | ({"token_ids": self.token_ids} if self.token_ids else {})
+
+
+def entry(seq: int, plain: Any) -> Entry:
+    """The inverse of `plain`; the version before this one wrote `[type, data, tokens, token_ids]`.
+
+    Raises `ValueError` on anything else.
+    """
+    event = events.decode(plain)
+    token_ids = plain[3] if isinstance(plain, list) else plain.get("token_ids", ())
+    return Entry(seq, event, tuple(token_ids))
+
 
 @dataclass(slots=True)
 class Transcript:
-    """The entries so far, in order, without a gap. Only its owner adds; others may read a `snapshot`."""
+    """The entries so far, in order, without a gap. Only its owner adds, and nobody takes away: others may read."""
 
     entries: list[Entry] = field(default_factory=list)
 
@@ -31,9 +45,6 @@ class Transcript:
         entry = Entry(len(self.entries) + 1, event, token_ids)
         self.entries.append(entry)
         return entry
-
-    def snapshot(self) -> "Transcript":
-        return Transcript(list(self.entries))
 
     @property
     def deltas(self) -> list[tuple[Delta, tuple[int, ...]]]:
@@ -85,6 +96,11 @@ def from_stored(stored: Iterable[Any], token_ids: list[int]) -> Transcript:
         given += len(known)
         transcript.add(event, known)
     return transcript
+
+
+def from_plain(plain: Iterable[Any]) -> Transcript:
+    """The entries of a checkpoint, the first first."""
+    return Transcript([entry(seq, one) for seq, one in enumerate(plain, 1)])
 
 
 def _last_restart(told: Iterable[Event]) -> int:

@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, select
 from sqlalchemy.orm import Session
 
-from db import attempts, jobs
+from db import jobs
 from db.jobs import Job
 from tasks import errors, ids
 from tasks.jobs import endings, lifecycle
@@ -30,8 +30,8 @@ def reclaim(sweep: Sweep) -> FollowUp:
         poison = and_(orphaned, Job.crashes >= Job.chances - 1)
         _send_back(session, and_(orphaned, not_(poison)))
         doomed = [
-            endings.doom(job, output, Status.FAILED, _poison(job), how="lost", still=orphaned)
-            for job, output in jobs.unlocked(session, poison)
+            endings.doom(session, job, Status.FAILED, _poison(job), how="lost", still=orphaned)
+            for job in jobs.unlocked(session, poison)
         ]
     return FollowUp(ends=endings.end_many_running(sweep, sweep.client, doomed, sweep.ttl_s))
 
@@ -42,15 +42,15 @@ def wanted(lease_s: float) -> Select[int]:
 
 def _send_back(session: Session, which: ColumnElement[bool]) -> None:
     """Counts a crash and lets the jobs wait in the window, sent so long ago that this round sends them again."""
-    orphans = lifecycle.move(
+    orphans = lifecycle.leave(
         session,
         Status.DISPATCHED,
+        "lost",
         lifecycle.unlocked(which),
         crashes=Job.crashes + 1,
         dispatched_at=func.clock_timestamp() - dt.timedelta(seconds=EN_ROUTE_S),
     )
     for job in orphans:
-        attempts.end_open(session, job.id, job.attempt, "lost")
         log.warning("lease_ran_out", job_id=ids.show(job.id), attempt=job.attempt, worker=job.worker_id)
 
 

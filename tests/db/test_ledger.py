@@ -28,13 +28,14 @@ def row(sessions: Sessions, job_id: uuid.UUID) -> Any:
 def test_row_tells_whose_what_when_and_how(sessions: Sessions, caller: Caller) -> None:
     """A job that was lost once and waited before: its times are its own, each attempt counts by the way it ended."""
     job_id = tables.submit(sessions, caller, lane="batch").id
-    for worker_id in ("w1", "w2"):
-        tables.dispatch(sessions, job_id)
-        assert tables.claim(sessions, job_id, worker_id=worker_id)
+    tables.dispatch(sessions, job_id)
+    assert tables.claim(sessions, job_id, worker_id="w1")
+    with sessions.begin() as session:
+        tables.lose(session, job_id, crashes=1)
+    assert tables.claim(sessions, job_id, worker_id="w2")
     with sessions.begin() as session:
         session.execute(text("UPDATE jobs SET created_at = started_at - interval '7 s' WHERE id = :id"), {"id": job_id})
-        session.execute(text("UPDATE job_attempts SET started_at = started_at - interval '3 s', ended_at = started_at,"
-                             " how = 'lost' WHERE number = 1"))  # fmt: skip
+        session.execute(text("UPDATE job_attempts SET started_at = ended_at - interval '3 s'"))
     outcome = Outcome(Status.SUCCEEDED, Spent(4, 2, cached=1), {"text": "hi"})
     with sessions.begin() as session:
         attempts.finish(session, job_id, 2, Transcript(), outcome, first_token_s=0.5)
@@ -80,14 +81,12 @@ def test_first_token_is_the_first_attempts_that_has_one(sessions: Sessions, call
     tables.dispatch(sessions, job_id)
     assert tables.claim(sessions, job_id)
     with sessions.begin() as session:
-        attempts.checkpoint(session, job_id, 1, Transcript(), (1, 1), first_token_s=0.25)
-    first = tables.column(sessions, job_id, "first_token_at")
+        attempts.checkpoint(session, job_id, 1, [], (1, 1), first_token_s=0.25)
+    first, began_at = (tables.column(sessions, job_id, name) for name in ("first_token_at", "attempt_started_at"))
     tables.dispatch(sessions, job_id)
     assert tables.claim(sessions, job_id)
     with sessions.begin() as session:
         attempts.finish(session, job_id, 2, Transcript(), Outcome(Status.SUCCEEDED), first_token_s=9)
-    with sessions() as session:
-        began_at = session.scalars(text("SELECT started_at FROM job_attempts WHERE number = 1")).one()
     assert first == began_at + dt.timedelta(seconds=0.25)
     assert tables.column(sessions, job_id, "first_token_at") == first
 

@@ -22,7 +22,7 @@ FUZZ_S = float(os.environ.get("FUZZ_S", "8"))  # minutes of it by `make fuzz`
 FUZZ_SEED = os.environ.get("FUZZ_SEED", "1")
 # Where what tenants say may be; what is in Redis expires, which the test brings forward.
 TABLES_OF_TENANTS = {
-    "jobs", "job_inputs", "job_outputs", "collections", "documents", "document_texts", "chunks",
+    "jobs", "job_outputs", "collections", "documents", "document_texts", "chunks",
 }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Run:
 
     def checkpoint(self) -> None:
         with self.sessions.begin() as session:
-            attempts.checkpoint(session, self.job_id, self.attempt, self.so_far, (len(self.so_far.deltas), 9))
+            attempts.checkpoint(session, self.job_id, self.attempt, self.so_far.entries, (len(self.so_far.deltas), 9))
 
     def succeed(self, *, announce: bool = True) -> None:
         """Writes the end, and tells the stream unless a crash came between."""

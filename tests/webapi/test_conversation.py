@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.jobs import JobInput
+from db.jobs import Job
 from db.session import Sessions
 from tasks import ids
 from tests.webapi.conftest import Api
@@ -17,8 +17,8 @@ def kept(api: Api, sessions: Sessions, *messages: dict[str, Any]) -> list[dict[s
     """The messages as they are stored."""
     job = api.submit(type="chat", input={"messages": list(messages)})
     with sessions() as session:
-        stored = session.scalars(select(JobInput).where(JobInput.job_id == ids.parse(job["id"]))).one()
-    return list(stored.input["messages"])
+        stored = session.scalars(select(Job.input).where(Job.id == ids.parse(job["id"]))).one()
+    return list(stored["messages"])
 
 
 def refusal(api: Api, **message: Any) -> tuple[str, str]:

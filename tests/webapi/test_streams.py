@@ -75,6 +75,20 @@ def test_stream_read_before_the_run_sees_all_of_it(
     assert last.data == api.job(job["id"])
 
 
+def test_event_is_one_line_whatever_a_client_takes_for_a_lines_end(
+    api: Api, sessions: Sessions, client: redis.Redis
+) -> None:
+    """Some split at Unicode's separators too, as Python's `splitlines` does."""
+    job, odd = api.submit(), "é\u2028\u2029\x85\x0b\x0c\x1c\x1e\r\n🙂"
+    run = byhand.run(sessions, client, job["id"])
+    run.say(odd)
+    run.succeed()
+    response = api.get(f"/v1/jobs/{job['id']}/events")
+    events = list(read(response.text.splitlines()))
+    assert text(events) == odd
+    assert events[-1].data["result"]["text"] == odd
+
+
 def test_position_is_told_again_when_it_changes(api: Api, sessions: Sessions, open_events: Open) -> None:
     """A waiting reader is told its place at once, and whenever that is another."""
     first, second = api.submit(), api.submit()

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
-from db.jobs import JobInput
+from db.jobs import Job
 from db.session import Sessions
 from tasks import ids
 from tests.webapi.conftest import Api
@@ -98,9 +99,9 @@ REFUSED_CHAT = [
 ]
 
 
-def stored(sessions: Sessions, shown: str) -> JobInput:
+def stored(sessions: Sessions, shown: str) -> Job:
     with sessions() as session:
-        return session.scalars(select(JobInput).where(JobInput.job_id == ids.parse(shown))).one()
+        return session.scalars(select(Job).where(Job.id == ids.parse(shown)).options(undefer("*"))).one()
 
 
 def test_submitted_job_is_answered_whole_with_its_place(api: Api) -> None:

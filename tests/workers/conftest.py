@@ -30,6 +30,7 @@ from workers.engines.echo import Echo
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
+from workers.speaking import Speaking
 from workers.stages.generation import Ending, Generation
 from workers.worker import Worker
 
@@ -90,9 +91,19 @@ class Bench:
         stall_s: float = 60,
         quarantine: Quarantine | None = None,
     ) -> Ending:
-        return Generation(
-            attempt, publisher or self.publisher(attempt), engine, quarantine or Quarantine(), "w", stall_s
-        ).run()
+        return self.generation(attempt, engine, publisher, stall_s, quarantine).run()
+
+    def generation(
+        self,
+        attempt: Attempt,
+        engine: Engine,
+        publisher: Publisher | None = None,
+        stall_s: float = 60,
+        quarantine: Quarantine | None = None,
+        speaking: Speaking | None = None,
+    ) -> Generation:
+        worker = quarantine or Quarantine(), speaking or Speaking(), "w", stall_s
+        return Generation(attempt, publisher or self.publisher(attempt), engine, *worker)
 
     def entries(self) -> list[Entry]:
         return [event.entry for event in stream.read(self.client, self.job_id)]

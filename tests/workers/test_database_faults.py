@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,16 @@ def finished(worker: Worker, attempt: Attempt) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("told", [False, True], ids=["by itself", "within a transaction"])
 def test_end_whose_answer_was_lost_is_looked_up(
-    sessions: Sessions, caller: Caller, worker: Worker, postgres_url: str, tmp_path: Path, moment: str
+    sessions: Sessions, caller: Caller, worker: Worker, postgres_url: str, tmp_path: Path, told: bool, moment: str
 ) -> None:
     """Whether the commit took place or not: the end is there once, and the worker knows it, to announce it."""
-    attempt = claimed(sessions, caller)
+    attempt = Attempt(replace(claimed(sessions, caller).claim, told=told))
     with severed.wire(postgres_url, tmp_path) as (url, wire):
         engine = db_session.open_engine(url, pool_size=2)
         worker.sessions = db_session.open_sessions(engine)
+        wire.commit = b"COMMIT" if told else b"INSERT INTO ledger"
         wire.armed = moment
         finished(worker, attempt)
         assert wire.fired == 1

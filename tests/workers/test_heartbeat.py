@@ -1,8 +1,6 @@
 """A worker's heartbeat, on real PostgreSQL."""
 
-from db import attempts
 from db.session import Sessions
-from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tests import tables
 from workers import heartbeat
@@ -19,8 +17,7 @@ def test_worker_that_was_silent_has_no_crash_counted_against_its_jobs(
     claim = tables.claim(sessions, job_id, worker_id=worker.id)
     assert claim is not None
     with sessions.begin() as session:
-        tables.put(session, job_id, Status.DISPATCHED, crashes=1)
-        attempts.end_open(session, job_id, claim.attempt, "lost")
+        tables.lose(session, job_id, crashes=1)
     worker.beat_at -= 2 * worker.settings.shared.lease_s
     heartbeat.beat(worker)
     assert tables.column(sessions, job_id, "crashes") == 0

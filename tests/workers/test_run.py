@@ -80,10 +80,34 @@ def test_checkpoint_follows_the_stream(sessions: Sessions, caller: Caller, worke
     thread = in_thread(worker, job_id)
     heartbeat.beat(worker)
     with sessions() as session:
-        job, output = jobs.find(session, caller, job_id)
-        assert jobs.stored_transcript(output).text.startswith("one ")
+        job, _ = jobs.find(session, caller, job_id)
+        assert jobs.so_far(session, job_id).text.startswith("one ")
     assert (job.status, job.progress_done, job.progress_total) == ("running", 4, 4)
     thread.join()
+
+
+def test_beat_keeps_what_came_since_the_last(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """Only that; but all of it once the attempt has read that its stream went another way than the checkpoint."""
+    claim = tables.running(sessions, caller)
+    attempt = Attempt(claim)
+    whole = attempt.transcript
+    whole.add(entries.started())
+    for word in ("one ", "two "):
+        whole.add(entries.said(word), (1,))
+        heartbeat.checkpoint(worker, attempt)
+    heartbeat.checkpoint(worker, attempt)
+    assert kept_pieces(sessions) == [(1, ["started", "one "]), (3, ["two "])]
+    attempt.transcript = Transcript(whole.entries[:2])
+    attempt.transcript.add(entries.said("zwei "), (2,))
+    heartbeat.checkpoint(worker, attempt)
+    assert kept_pieces(sessions) == [(1, ["started", "one ", "zwei "])]
+
+
+def kept_pieces(sessions: Sessions) -> list[tuple[int, list[str]]]:
+    """Each piece of the one checkpoint that there is: its first number, and what it says."""
+    with sessions() as session:
+        rows = session.execute(text("SELECT first, entries FROM job_checkpoints ORDER BY first"))
+        return [(first, [entry.get("text", entry["type"]) for entry in kept]) for first, kept in rows]
 
 
 def test_cancel_is_heard_at_once_and_by_the_heartbeat(sessions: Sessions, caller: Caller, worker: Worker) -> None:
@@ -124,7 +148,7 @@ def test_drained_worker_hands_its_jobs_back_and_claims_none(sessions: Sessions, 
     assert tables.column(sessions, job_id, "status") in ("queued", "dispatched")
     assert tables.column(sessions, job_id, "crashes") == 0
     with sessions() as session:
-        kept = jobs.stored_transcript(jobs.find(session, caller, job_id)[1])
+        kept = jobs.so_far(session, job_id)
     assert kept.entries == [event.entry for event in stream.read(worker.client, job_id)]
 
 
@@ -205,7 +229,7 @@ def test_checkpoint_does_not_wait_for_who_holds_the_row(sessions: Sessions, call
     with sessions.begin() as session:
         session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": job_id})
         heartbeat.beat(worker)
-        assert worker.held()[0].checkpointed == 0
+        assert worker.held()[0].unkept()[1] == 0
     heartbeat.beat(worker)
     thread.join()
 
@@ -286,7 +310,7 @@ def test_stream_that_could_not_be_taken_over_has_one_history(
         older.add(entries.said(word))
     stream.Writer(worker.client, job_id, 1, 60).open(older.entries)
     with sessions.begin() as session:
-        attempts.checkpoint(session, job_id, 1, Transcript(older.entries[:2]), (4, 4))
+        attempts.checkpoint(session, job_id, 1, older.entries[:2], (4, 4))
         tables.put(session, job_id, Status.DISPATCHED)
 
     def unreadable(*_: object) -> Transcript:

@@ -3,11 +3,12 @@
 Protocol: llama.cpp, tools/server/README.md; HTTP chunks by RFC 9112 section 7.1.
 """
 
-import json
 import select
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from tasks import errors
 from tasks.models.engine import Delta, Finish, Progress, Step
@@ -74,9 +75,9 @@ class Completion:
             line = bytes(self._text[:end])
             del self._text[: end + 2]
             if line.startswith(b"data: "):
-                yield json.loads(line[6:])
+                yield _told(line[6:])
             elif line.startswith(b"error: "):
-                yield {"error": json.loads(line[7:])}
+                yield {"error": _told(line[7:])}
 
     def _read_headers(self) -> bool:
         end = self._raw.find(b"\r\n\r\n")
@@ -108,7 +109,7 @@ class Completion:
 
     def _steps(self, event: dict[str, Any]) -> Iterator[Step]:
         if "error" in event:
-            raise _refusal(int(event["error"].get("code", 500)), json.dumps(event).encode())
+            raise _refusal(int(event["error"].get("code", 500)), orjson.dumps(event))
         if "prompt_progress" in event:
             yield Progress(event["prompt_progress"]["processed"], event["prompt_progress"]["total"])
         elif event["stop"]:
@@ -130,7 +131,7 @@ class Completion:
 
 
 def _request(key: str, body: Mapping[str, Any]) -> bytes:
-    payload = json.dumps(body).encode()
+    payload = orjson.dumps(body)
     head = (
         "POST /completion HTTP/1.1\r\nHost: engine\r\nConnection: close\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {key}\r\nContent-Length: {len(payload)}\r\n\r\n"
@@ -138,9 +139,17 @@ def _request(key: str, body: Mapping[str, Any]) -> bytes:
     return head.encode() + payload
 
 
+def _told(line: bytes) -> Any:
+    """What a line says. Raises `EngineError` for what isn't JSON, as NaN and half a surrogate pair aren't."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise errors.EngineError(f"the engine host doesn't speak JSON: {error}") from error
+
+
 def _refusal(status: int, body: bytes) -> errors.ForebayError:
     try:
-        told = json.loads(body)["error"]
+        told = orjson.loads(body)["error"]
         kind, message = told.get("type", ""), told.get("message", "")
     except (ValueError, KeyError, TypeError):
         kind, message = "", body[:200].decode("utf-8", "replace")

@@ -5,12 +5,13 @@ answered side by side, but together no faster than one alone; use `llamacpp` whe
 """
 
 import dataclasses
-import json
 import secrets
 import select
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from tasks import errors
 from tasks.models.catalog import Model
@@ -107,14 +108,14 @@ class CTransformers:
                 raise errors.EngineLost(f"the engine host doesn't answer: {error}") from error
         if not line.endswith(b"\n"):
             raise errors.EngineLost("the engine host is gone: the connection closed")
-        told = json.loads(line)
+        told = orjson.loads(line)
         if "error" in told:
             raise _raised(told)
         return told["answer"]
 
     def _connect(self, asked: Mapping[str, Any]) -> socket.socket:
         """A connection on which the request has been sent."""
-        line = f"{self._key}{json.dumps(asked)}\n".encode()
+        line = self._key.encode() + orjson.dumps(asked) + b"\n"
         host, port = self.host.ready["address"]
         try:
             connection = socket.create_connection((host, port), timeout=_CALL_LIMIT_S)
@@ -149,7 +150,7 @@ class Generating:
         self._came += came
         whole, _, rest = self._came.rpartition(b"\n")
         self._came = bytearray(rest)
-        return [_step(json.loads(line)) for line in whole.splitlines()]
+        return [_step(orjson.loads(line)) for line in whole.splitlines()]
 
     def cancel(self) -> None:
         self._cancelled = True

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from tasks import errors
 from tasks.models.engine import Delta, Params, Progress, Prompt, Request, Step
 from workers.engines import gguf
@@ -137,7 +139,7 @@ class Loop:
 
     def _answer(self, client: _Client) -> None:
         try:
-            asked = json.loads(client.came[len(self._key) :])
+            asked = orjson.loads(client.came[len(self._key) :])
             if asked["do"] == "generate":
                 self._queue(client, asked)
                 return
@@ -199,7 +201,7 @@ class Loop:
             self._send(client)
 
     def _tell(self, client: _Client, line: Mapping[str, Any]) -> None:
-        client.to_go += json.dumps(line).encode() + b"\n"
+        client.to_go += orjson.dumps(line) + b"\n"
 
     def _send(self, client: _Client) -> None:
         """Sends what the client takes now; the loop waits for nobody."""

@@ -13,7 +13,8 @@ from workers.stages.generation import Generation
 
 def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """An answer, to its end. Raises what `Generation.run` does."""
-    ending = Generation(attempt, publisher, slot.generator, slot.quarantine, slot.worker_id, slot.stall_s).run()
+    engine, worker = slot.generator, (slot.quarantine, slot.speaking, slot.worker_id, slot.stall_s)
+    ending = Generation(attempt, publisher, engine, *worker).run()
     kind, so_far = KINDS[attempt.claim.type], attempt.transcript
     assert isinstance(kind, Answering)
     result = kind.result([Answer(so_far.text, ending.reason, so_far.passages)])

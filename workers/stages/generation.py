@@ -21,13 +21,13 @@ from tasks.telemetry import EngineLost, FirstToken
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine, Run
+from workers.speaking import Speaking
 from workers.stages import prompts
 from workers.stages.opening import Opening, joined
 
 log = structlog.get_logger(__name__)
 
 FLUSH_TOKENS = 8
-FLUSH_S = 0.005
 _PROGRESS_S = 0.25
 _POLL_S = 0.5
 _TRUST_TOKENS = 16  # so many new tokens after the place of a crash clear a suspect
@@ -50,11 +50,12 @@ class Generation:
         publisher: Publisher,
         engine: Generator,
         quarantine: Quarantine,
+        speaking: Speaking,
         worker_id: str,
         stall_s: float,
     ) -> None:
         self._attempt, self._publisher, self._engine = attempt, publisher, engine
-        self._claim, self._quarantine = attempt.claim, quarantine
+        self._claim, self._quarantine, self._speaking = attempt.claim, quarantine, speaking
         self._worker_id, self._stall_s = worker_id, stall_s
         self._opened = self._answered = False
         self._run = Run()
@@ -109,6 +110,7 @@ class Generation:
             finish = self._follow(handle, opening)
         finally:
             self._attempt.release()
+            self._speaking.end(self)
             self._group = []
         unseen_tokens = finish.tokens + opening.withheld_tokens
         return Ending(finish.reason, Spent(prompt_tokens, so_far.spent.completion + unseen_tokens))
@@ -170,7 +172,7 @@ class Generation:
 
     def _read(self, handle: Handle) -> Sequence[Step]:
         """The engine's next steps. An engine that says nothing for too long is taken for hung and ended."""
-        wait_s = self._flushed_at + FLUSH_S - time.monotonic() if self._group else _POLL_S
+        wait_s = self._due_in_s() if self._group else _POLL_S
         steps = handle.read(max(0.0, wait_s))
         now = time.monotonic()
         if steps:
@@ -194,6 +196,7 @@ class Generation:
         if news is None:
             return
         self._tell_first()
+        self._speaking.begin(self)
         self._group.append(news)
         self._news_tokens += news.tokens
         if self._news_tokens >= _TRUST_TOKENS:
@@ -212,11 +215,14 @@ class Generation:
         self._answered = True
 
     def _write_group_if_due(self) -> None:
-        """A group waits for company at most `FLUSH_S` after the last one went out; the first waits not at all."""
-        if self._group and time.monotonic() - self._flushed_at >= FLUSH_S:
+        """A group waits for company for a while after the last one went out; the answer's first waits not at all."""
+        if self._group and self._due_in_s() <= 0:
             self._write_group()
         elif not self._group:
             self._publisher.flush()
+
+    def _due_in_s(self) -> float:
+        return self._flushed_at + self._speaking.wait_s - time.monotonic()
 
     def _write_group(self) -> None:
         if self._group:

@@ -48,7 +48,7 @@ def _asked(rig: Rig, lines: tuple[str, ...]) -> uuid.UUID:
     with db_session.open_sessions(engine).begin() as session:
         caller = Caller(tenants.named(session, "families", ids.new()).id, "")
         plan = Plan(Submission(family.NAME, ECHO, Lines(lines)), family.ADOPT, ECHO, ECHO)
-        job_id = jobs.insert(session, caller, plan).id
+        job_id = jobs.insert(session, caller, plan)[0].id
     engine.dispose()
     return job_id
 

@@ -22,12 +22,8 @@ _LOOK_S = 0.5
 _MESSAGES = [{"role": "user", "content": "the sun is on the hill"}]
 
 _COPIES = """
-WITH copied AS (
-    INSERT INTO jobs SELECT (jsonb_populate_record(o, jsonb_build_object('id', made) || %s::jsonb)).*
-    FROM jobs o, unnest(%s) made WHERE o.id = %s
-)
-INSERT INTO job_inputs SELECT (jsonb_populate_record(o, jsonb_build_object('job_id', made))).*
-FROM job_inputs o, unnest(%s) made WHERE o.job_id = %s
+INSERT INTO jobs SELECT (jsonb_populate_record(o, jsonb_build_object('id', made) || %s::jsonb)).*
+FROM jobs o, unnest(%s) made WHERE o.id = %s
 """
 
 
@@ -65,7 +61,7 @@ def _many(rig: Rig, number: int, **columns: Any) -> list[uuid.UUID]:
     key = new_key(rig, "attacker")
     tomorrow = _submit(rig, key, dt.datetime.now(dt.UTC) + dt.timedelta(days=1))
     made = [ids.new() for _ in range(number)]
-    rig.rows(_COPIES, json.dumps(columns, default=str), made, tomorrow, made, tomorrow)
+    rig.rows(_COPIES, json.dumps(columns, default=str), made, tomorrow)
     httpx.post(f"{rig.url}/v1/jobs/{ids.show(tomorrow)}/cancel", headers=_headers(key)).raise_for_status()
     return made
 

@@ -8,7 +8,6 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from db import attempts as attempt_rows
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.doors import retrying
@@ -195,10 +194,9 @@ def test_crashes_counted_for_a_worker_that_was_only_silent_are_taken_back(sessio
     """Its jobs were taken over, but no process died: once it beats again that is no crash, however often it is said."""
     job_id, ended = (tables.submit(sessions, caller).id for _ in range(2))
     for lost in (job_id, ended):
-        attempt = claimed(sessions, lost)
+        claimed(sessions, lost)
         with sessions.begin() as session:
-            tables.put(session, lost, Status.DISPATCHED, crashes=2)
-            attempt_rows.end_open(session, lost, attempt, "lost")
+            tables.lose(session, lost, crashes=2)
     with sessions.begin() as session:
         tables.put(session, ended, Status.FAILED, finished_at=dt.datetime.now(dt.UTC))
     for count in (2, 0):
@@ -233,5 +231,5 @@ def test_attempt_that_came_past_the_crash_has_all_its_chances_again(sessions: Se
     assert claim.crashes == 2
     for cleared, crashes in ((False, 2), (True, 0)):
         with sessions.begin() as session:
-            attempts.checkpoint(session, job_id, claim.attempt, Transcript(), (1, 2), cleared=cleared)
+            attempts.checkpoint(session, job_id, claim.attempt, [], (1, 2), cleared=cleared)
         assert tables.column(sessions, job_id, "crashes") == crashes

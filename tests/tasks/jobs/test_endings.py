@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -183,6 +184,21 @@ def test_attempt_that_begins_while_its_job_is_being_cancelled_is_ended_with_its_
     assert later.append([Entry(4, entries.said("?"), (4,))]) is stream.AppendResult.FENCED
 
 
+def test_job_ended_without_redis_keeps_the_words_of_its_checkpoint(sessions: Sessions, caller: Caller) -> None:
+    """Of all its pieces, and they are charged; when it has ended they lie in its output, whole."""
+    job_id, words = hooks.begin(sessions, caller), entries.spoken("one ", "two ", "three")
+    for piece in (words[:2], words[2:3], words[3:]):
+        with sessions.begin() as session:
+            attempts.checkpoint(session, job_id, 1, piece, (4, 4))
+    nowhere = stream.connect("redis://127.0.0.1:1/0", timeout_s=0.2, max_connections=2)
+    shown, _ = endings.cancel(sessions, nowhere, caller, job_id, 60)
+    assert shown.status == "cancelled"
+    with sessions() as session:
+        assert jobs.stored_transcript(jobs.find(session, caller, job_id)[1]).entries == words
+        assert session.scalar(text("SELECT count(*) FROM job_checkpoints")) == 0
+    assert tables.usage_rows(sessions, job_id) == [(words[0].event.prompt_tokens, 3)]
+
+
 def test_worker_that_beats_again_while_its_job_ends_as_poison_keeps_it(
     sessions: Sessions, caller: Caller, client: redis.Redis
 ) -> None:
@@ -195,8 +211,8 @@ def test_worker_that_beats_again_while_its_job_ends_as_poison_keeps_it(
         with sessions.begin() as session:
             if not beats:
                 workers.remove(session, "w1")
-            job, output = jobs.find(session, caller, job_id)
-            doomed = endings.doom(job, output, Status.FAILED, poison, how="lost", still=orphaned)
+            job, _ = jobs.find(session, caller, job_id)
+            doomed = endings.doom(session, job, Status.FAILED, poison, how="lost", still=orphaned)
         assert bool(endings.end_running(Watched(sessions), client, doomed, 60)) is not beats
         assert tables.column(sessions, job_id, "status") == expected
 

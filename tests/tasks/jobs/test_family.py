@@ -111,7 +111,7 @@ def test_attempt_that_begins_again_adopts_nobody_twice(sessions: Sessions, paren
     first = adopt(sessions, parent_id, 0, 1)
     assert adopt(sessions, parent_id, 0, 1, 2)[:2] == first
     with sessions() as session:
-        assert session.scalar(text("SELECT count(*) FROM job_inputs WHERE input::text LIKE '%line%'")) == 3
+        assert session.scalar(text("SELECT count(*) FROM jobs WHERE input::text LIKE '%line%'")) == 3
     with pytest.raises(errors.Fenced):
         adopt(sessions, parent_id, 3, attempt=7)
 
@@ -255,6 +255,4 @@ def test_parent_goes_on_exactly_once(
     assert statuses(sessions, *children) == [end.split()[0] for end in children.values()]
     assert {len(tables.usage_rows(sessions, job_id)) for job_id in children} == {1}
     with sessions.begin() as session:
-        session.execute(
-            text("DELETE FROM job_attempts; DELETE FROM job_inputs; DELETE FROM job_outputs; DELETE FROM jobs")
-        )
+        session.execute(text("DELETE FROM job_attempts; DELETE FROM job_outputs; DELETE FROM jobs"))

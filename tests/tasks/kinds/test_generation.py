@@ -64,7 +64,7 @@ def test_what_is_stored_is_read_again(asked: dict[str, Any], how: dict[str, Any]
 
 
 def test_prompt_stored_by_an_earlier_version_is_read() -> None:
-    """The rows of `job_inputs` as `generate` jobs had them."""
+    """What is written of a request, as `generate` jobs had it."""
     params = {
         "max_tokens": 100,
         "temperature": 0,

@@ -19,7 +19,7 @@ from tests import shelves, tables
 
 DOCUMENTS = (ids.new(), ids.new())
 
-# Rows of `job_inputs` as the versions before wrote them, and what they mean.
+# What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
     "generate": ({"prompt": "one"}, {"top_k": 1}, Generation(prompt="one", sampling=Sampling(top_k=1))),
     "chat": (

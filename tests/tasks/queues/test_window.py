@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from db.turns import Next
+from tasks.jobs import jobs
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import window
@@ -89,12 +90,13 @@ def test_job_that_takes_long_is_not_let_straight_in_beside_as_many(sessions: Ses
     tables.worker(sessions, model="embedder", slots=2)
     texts = {"texts": ["a text"] * 100}
     first, second = (tables.submit(sessions, caller, type="embed", model="embedder", input=texts).id for _ in range(2))
+    where = ("embedder", "embed_many", "interactive", tables.LEASE_S)
     with sessions.begin() as session:
-        assert window.admit(session, second, "embedder", "interactive", tables.LEASE_S) is None  # the first waits
+        assert window.admit(session, second, *where) is None  # the first waits
         tables.put(session, first, Status.RUNNING)
-        assert window.admit(session, second, "embedder", "interactive", tables.LEASE_S) is None
+        assert window.admit(session, second, *where) is None
         tables.put(session, first, Status.SUCCEEDED)
-        assert window.admit(session, second, "embedder", "interactive", tables.LEASE_S)
+        assert window.admit(session, second, *where)
 
 
 def test_running_batch_work_counts_against_its_share(sessions: Sessions, caller: Caller) -> None:
@@ -149,10 +151,10 @@ def test_submission_goes_straight_into_a_window_where_nobody_waits(sessions: Ses
 
     def admitted(**changes: object) -> bool:
         with sessions.begin() as session:
-            job = tables.accept(session, caller, tables.submission(**changes))
-            wake_up = window.admit(session, job.id, job.queue, job.lane, tables.LEASE_S)
-        assert (tables.column(sessions, job.id, "status") == "dispatched") is (wake_up is not None)
-        return wake_up is not None
+            plan = tables.plan(session, caller, tables.submission(**changes))
+            job, straight = jobs.insert(session, caller, plan, window.room(tables.LEASE_S))
+        assert (tables.column(sessions, job.id, "status") == "dispatched") is straight
+        return straight
 
     assert not admitted()  # nobody lives
     tables.worker(sessions, slots=2)

@@ -2,10 +2,12 @@
 
 import datetime as dt
 import json
+import math
 from typing import Any
 
 import pytest
 
+from tasks import errors
 from tasks.limits.spent import Spent
 from tasks.streams import events
 from tasks.streams.events import (
@@ -42,6 +44,15 @@ ALL: list[Event] = [
 @pytest.mark.parametrize("event", ALL, ids=lambda event: event.type)
 def test_event_comes_back_from_json_as_it_was(event: Event) -> None:
     assert events.decode(json.loads(json.dumps(events.encode(event)))) == event
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_probability_that_json_has_not_is_refused(number: float) -> None:
+    """It would be a null to who reads the stream, and PostgreSQL would refuse it at the job's end."""
+    with pytest.raises(errors.EngineError, match="finite"):
+        Logprob("b", number)
+    with pytest.raises(errors.EngineError, match="finite"):
+        Logprob("b", -0.5, (("b", -0.5), ("c", number)))
 
 
 def test_every_event_is_tested_here() -> None:

@@ -1,5 +1,6 @@
 """A generation from start to end: cuts, host deaths, take-overs, stops."""
 
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from tests.workers.conftest import Bench
 from workers.attempt import Stop
 from workers.engines.echo import Echo
 from workers.quarantine import Quarantine
+from workers.speaking import Speaking
 from workers.stages import generation
 from workers.stages.generation import Ending
 
@@ -31,6 +33,43 @@ def test_answer_is_streamed_whole_and_counted(bench: Bench, echo: Echo) -> None:
     assert [token for entry in entries for token in entry.token_ids] == list(range(10))
     spent = [entry.event.spent.completion for entry in entries if isinstance(entry.event, events.Delta)]
     assert max(spent) <= generation.FLUSH_TOKENS
+
+
+class Patient(Speaking):
+    """Tokens wait until enough of them have come."""
+
+    wait_s = 3600.0
+
+
+def test_first_token_waits_for_nobody(bench: Bench, echo: Echo) -> None:
+    """Those that follow wait for company."""
+    bench.generation(bench.attempt(), echo, speaking=Patient()).run()
+    told = [entry.event for entry in bench.entries() if isinstance(entry.event, events.Delta)]
+    assert [delta.spent.completion for delta in told] == [1, 8, 1]
+    assert bench.text() == PROMPT
+
+
+class Noted(Speaking):
+    """Notes how many speak when a token has come, and when an answer is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+
+    def begin(self, answer: object) -> None:
+        super().begin(answer)
+        self.counts.append(len(self._answers))
+
+    def end(self, answer: object) -> None:
+        super().end(answer)
+        self.counts.append(len(self._answers))
+
+
+def test_answer_speaks_from_its_first_token_to_its_end(bench: Bench, echo: Echo) -> None:
+    """However it ends, others' tokens wait no longer for its sake."""
+    speaking, echo.lose_at = Noted(), {4}
+    bench.generation(bench.attempt(), echo, speaking=speaking).run()
+    assert [count for count, _ in itertools.groupby(speaking.counts)] == [1, 0, 1, 0]
 
 
 def test_max_tokens_ends_the_answer(bench: Bench, echo: Echo) -> None:
@@ -147,7 +186,7 @@ def test_next_attempt_goes_on_where_the_last_was_cut(bench: Bench, echo: Echo, p
     killed = bench.attempt(params=params)
     echo.lose_at = {4}
     with pytest.raises(errors.EngineLost):
-        generation.Generation(killed, bench.publisher(killed), echo, Quarantine(), "w", 60)._run_once()
+        bench.generation(killed, echo)._run_once()
     ending = bench.run(bench.attempt(2, params=params), echo)
     entries = bench.entries()
     assert ending.spent.completion == 10
@@ -170,7 +209,7 @@ def test_sampled_run_goes_on_from_what_was_read_though_it_draws_otherwise(bench:
     echo.lose_at = {4}
     first = bench.attempt(params={"temperature": 1.0}, seed=7)
     with pytest.raises(errors.EngineLost):
-        generation.Generation(first, bench.publisher(first), echo, Quarantine(), "w", 60)._run_once()
+        bench.generation(first, echo)._run_once()
     read = bench.text()
     bench.run(bench.attempt(2, params={"temperature": 1.0}, seed=8), echo)
     assert len(read) > 0

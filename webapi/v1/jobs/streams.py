@@ -1,11 +1,11 @@
 """A job's events as server-sent events (WHATWG HTML, section 9.2)."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import orjson
 import structlog
 from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 blueprint = Blueprint("streams", __name__, description="What happens to a job, as it happens.")
 
 HEARTBEAT_S = 10.0
+# What some clients take for a line's end though the standard doesn't: JSON may have it as it is, within a string.
+_LINE_ENDS = {"\x85": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2029"}
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -134,4 +136,9 @@ def _shown(event: Event) -> dict[str, Any]:
 
 
 def _data(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    """The value as JSON on one line, whatever a client takes for a line's end."""
+    data = orjson.dumps(value)
+    if not data.isascii():
+        for end, escaped in _LINE_ENDS.items():
+            data = data.replace(end.encode(), escaped)
+    return data

@@ -1,0 +1,186 @@
+"""A job's straight line: submitted, claimed, finished, with one statement each.
+
+Each is written out, and sent by psycopg itself, since every job pays for it. Where nothing else belongs to it, it is a
+transaction of its own (`session.alone`): one round trip, one wait for the disk. Else it is part of the caller's
+(`session.within`). What returns no row wasn't done; why not, the caller asks in the ordinary way.
+"""
+
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from psycopg.types.numeric import Int4
+
+from db import jobs, ledger
+from db.session import Row, Send, Values, as_sql
+
+_WAITS = """(EXISTS (SELECT FROM jobs WHERE queue = %(queue)s AND lane = 'interactive' AND status = 'queued')
+    OR EXISTS (SELECT FROM jobs WHERE queue = %(queue)s AND lane = 'batch' AND status = 'queued'))"""
+
+
+def submit(send: Send, values: Values, room: str | None) -> str:
+    """Writes a job down and returns its status: `scheduled` where it has a `run_at`; `dispatched` where it goes
+    straight into its queue's window, under the condition `room` (`windows.room`); else `queued`.
+
+    `values` has what `_SUBMITTED` names; `input`, `params`, `metadata` and `webhook` as JSON.
+    """
+    [row] = send(_submit(room), {name: _typed(values[name]) for name in _SUBMITTED})
+    return str(row["status"])
+
+
+_SUBMITTED = (
+    *("id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed"),
+    *(
+        "metadata",
+        "webhook",
+        "created_at",
+        "run_at",
+        "expires_at",
+        "deadline_s",
+        "retry_of",
+        "chances",
+        "input",
+        "params",
+    ),
+)
+
+
+@cache
+def _submit(room: str | None) -> str:
+    return f"""
+WITH look AS MATERIALIZED (
+    SELECT %(lane)s::text = 'interactive' AND %(run_at)s::timestamptz IS NULL
+        AND coalesce(%(expires_at)s::timestamptz > clock_timestamp(), true) AND {room or "false"} AS free
+)
+INSERT INTO jobs ({", ".join(_SUBMITTED)}, due_at, status, dispatched_at)
+SELECT {", ".join(f"%({name})s{_CASTS.get(name, '')}" for name in _SUBMITTED)}, %(run_at)s,
+    CASE WHEN %(run_at)s IS NOT NULL THEN 'scheduled' WHEN free THEN 'dispatched' ELSE 'queued' END,
+    CASE WHEN free THEN clock_timestamp() END
+FROM look RETURNING status
+"""
+
+
+# What PostgreSQL couldn't know of a parameter that may be NULL, or that is JSON.
+_CASTS = {
+    **dict.fromkeys(("metadata", "webhook", "input", "params"), "::json"),
+    **dict.fromkeys(("run_at", "expires_at"), "::timestamptz"),
+    **dict.fromkeys(("deadline_s", "priority", "seed", "chances"), "::int"),
+    "retry_of": "::uuid",
+}
+
+
+def claim(send: Send, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Row | None:
+    """Takes a dispatched job for the worker under a new attempt number. None when it isn't to be had.
+
+    What it returns of the job is what it is run by; with the checkpoint of earlier attempts, whether `waits` anybody in
+    the queue, and whether anybody is to be `told` of its end.
+    """
+    found = send(_claim(), {"id": job_id, "queue": queue, "worker": worker_id})
+    return found[0] if found else None
+
+
+@cache
+def _claim() -> str:
+    return f"""
+UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s,
+    started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
+WHERE id = %(id)s AND queue = %(queue)s AND status = 'dispatched' AND {as_sql(jobs.may_start())}
+    AND (crashes < chances - 1 OR NOT EXISTS (SELECT FROM jobs AS other
+        WHERE other.worker_id = %(worker)s AND other.status = 'running' AND other.crashes >= other.chances - 1))
+RETURNING id, tenant_id, type, stage, model, lane, attempt, crashes, seed, input, params, stage_input,
+    created_at, due_at, started_at, {_WAITS} AS waits, {_TOLD} AS told,
+    CASE WHEN attempt > 1 THEN (SELECT entries FROM job_outputs WHERE job_id = jobs.id) END AS entries,
+    CASE WHEN attempt > 1 THEN (SELECT token_ids FROM job_outputs WHERE job_id = jobs.id) END AS token_ids,
+    CASE WHEN attempt > 1 THEN (SELECT json_agg(c.entries ORDER BY first) FROM job_checkpoints AS c
+        WHERE c.job_id = jobs.id) END AS pieces
+"""
+
+
+# Whether something is to be done with a job's end beside writing it down: a webhook is told, a parent goes on.
+_TOLD = """(webhook IS NOT NULL OR parent_id IS NOT NULL OR EXISTS (
+    SELECT FROM webhook_endpoints AS w WHERE w.tenant_id = jobs.tenant_id AND NOT w.disabled
+))"""
+
+
+def finish(send: Send, ends: Sequence[Values], *, untold: bool) -> Sequence[Row]:
+    """Ends attempts with their jobs, all in one statement: the job, the attempt, the output, vectors, the ledger's row.
+
+    `ends` have what `_END` names: `first_token_s` is counted from the attempt's beginning, tokens are added to what the
+    job has spent. Returned are the rows of those that could be ended: of an attempt that is the newest of a job that
+    runs, or that waits since its worker's lease ran out. With `untold`, only where nobody is to be told of the end.
+    """
+    text = _finish(len(ends), untold, any(end["vectors"] is not None for end in ends))
+    return send(text, {f"{name}_{n}": _typed(end[name]) for n, end in enumerate(ends) for name in _END})
+
+
+_END = {
+    "id": "uuid",
+    "attempt": "int",
+    "status": "text",
+    "done": "int",
+    "total": "int",
+    "prompt": "int",
+    "completion": "int",
+    "embedding": "int",
+    "cached": "int",
+    "code": "text",
+    "message": "text",
+    "first_token_s": "float8",
+    "entries": "json",
+    "token_ids": "int[]",
+    "result": "json",
+    "dimensions": "int",
+    "vectors": "bytea",
+}
+_SHOWN = """id, tenant_id, parent_id, type, model, queue, status, lane, priority, attempt, created_at, started_at,
+    finished_at, progress_done, progress_total, prompt_tokens, completion_tokens, embedding_tokens, cached_tokens,
+    error_code, error_message, metadata, webhook, run_at, expires_at, deadline_s, retry_of"""
+
+
+@cache
+def _finish(number: int, untold: bool, vectors: bool) -> str:
+    rows = (", ".join(f"%({name}_{n}){_format(type)}::{type}" for name, type in _END.items()) for n in range(number))
+    kept = """,
+made AS (
+    INSERT INTO job_vectors (job_id, dimensions, data)
+    SELECT e.id, e.dimensions, e.vectors FROM j JOIN e USING (id) WHERE e.vectors IS NOT NULL
+)"""
+    return f"""
+WITH e ({", ".join(_END)}) AS MATERIALIZED (VALUES ({"), (".join(rows)})),
+j AS (
+    UPDATE jobs SET status = e.status, finished_at = clock_timestamp(), progress_done = e.done,
+        progress_total = e.total, error_code = e.code, error_message = e.message,
+        prompt_tokens = coalesce(prompt_tokens, 0) + e.prompt,
+        completion_tokens = coalesce(completion_tokens, 0) + e.completion,
+        embedding_tokens = coalesce(embedding_tokens, 0) + e.embedding,
+        cached_tokens = coalesce(cached_tokens, 0) + e.cached,
+        first_token_at = coalesce(first_token_at, attempt_started_at + make_interval(secs => e.first_token_s))
+    FROM e WHERE jobs.id = e.id AND jobs.attempt = e.attempt AND jobs.status IN ('running', 'dispatched')
+        {f"AND NOT {_TOLD}" if untold else ""}
+    RETURNING jobs.*
+),
+noted AS (
+    INSERT INTO job_attempts (job_id, number, worker_id, model, stage, started_at, ended_at, how, error_code)
+    SELECT id, attempt, coalesce(worker_id, ''), queue, stage, attempt_started_at, finished_at, status, error_code
+    FROM j ON CONFLICT (job_id, number)
+    DO UPDATE SET ended_at = excluded.ended_at, how = excluded.how, error_code = excluded.error_code
+),
+kept AS (
+    INSERT INTO job_outputs (job_id, entries, token_ids, result)
+    SELECT e.id, e.entries, e.token_ids, e.result FROM j JOIN e USING (id) ON CONFLICT (job_id)
+    DO UPDATE SET entries = excluded.entries, token_ids = excluded.token_ids, result = excluded.result
+){kept if vectors else ""},
+dropped AS (DELETE FROM job_checkpoints USING j WHERE job_id = j.id),
+entered AS ({ledger.insertion("j", "SELECT j.status, j.attempt_started_at, j.finished_at")})
+SELECT {_SHOWN} FROM j
+"""
+
+
+def _format(type: str) -> str:
+    return "b" if type == "bytea" else "s"
+
+
+def _typed(value: Any) -> Any:
+    """One type for integers of any size: a statement is prepared for each combination of types."""
+    return Int4(value) if type(value) is int else value
