@@ -18,5 +18,5 @@ def test_answer_keeps_its_order_and_its_letters() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, [None, -math.inf], {"score": math.nan}, 2**64])
 def test_number_that_json_does_not_have_is_refused(value: Any) -> None:
     """None of them becomes a null, or a number that readers round."""
-    with pytest.raises(ValueError, match="JSON|64-bit"):
+    with pytest.raises(ValueError, match=r"JSON|64-bit"):
         reply(value)
