@@ -13,7 +13,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -25,10 +24,8 @@ from rich.console import Console
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks import tables
+from benchmarks import stacks, tables
 from benchmarks.tables import Table, median, percentile
-from cli.launcher import embedded, processes
-from db import migrate
 from db import session as db_session
 from db.documents import chunks, collections
 from db.scope import scope
@@ -59,8 +56,8 @@ MODELS = {"random": Model("random", "echo", context=512, slots=1, types=("embed"
 def main(count: int, queries: int, url: str | None, key: str | None) -> None:
     console = Console(width=max(140, Console().width))
     console.print(f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f} over the last minute")
-    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder, _postgres(Path(folder)) as sessions:
-        for table in _in_postgres(sessions, count, queries):
+    with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder, stacks.postgres(Path(folder)) as engine:
+        for table in _in_postgres(db_session.open_sessions(engine), count, queries):
             tables.show(console, table)
     if url and key:
         tables.show(console, _over_http(url, key, count, queries))
@@ -192,25 +189,6 @@ def _tenant(sessions: Sessions, name: str) -> Caller:
         caller = keys.check(session, pepper="x", key=made.key)
     assert caller is not None
     return caller
-
-
-@contextmanager
-def _postgres(folder: Path) -> Iterator[Sessions]:
-    """A PostgreSQL of our own with our tables, for as long as the block runs."""
-    folder.chmod(0o755)
-    server = embedded.postgres(folder)
-    supervisor = processes.Supervisor(folder, folder / "run.json", print)
-    supervisor.start(server.spec)
-    try:
-        while not server.answers(supervisor.pid(server.spec.name)):
-            supervisor.tend()
-            time.sleep(0.05)
-        migrate.upgrade(server.url)
-        engine = db_session.open_engine(server.url, pool_size=1)
-        yield db_session.open_sessions(engine)
-        engine.dispose()
-    finally:
-        supervisor.stop(server.spec.name)
 
 
 def _over_http(url: str, key: str, count: int, queries: int) -> Table:

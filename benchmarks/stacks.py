@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ from typing import Any
 
 import psutil
 import psycopg
+from sqlalchemy import Engine
+
+from cli.launcher import embedded, processes
+from db import migrate
+from db import session as db_session
 
 ROOT = Path(__file__).parent.parent
 HOST_MODULE = "workers.engines.llamacpp_host"
@@ -53,8 +59,30 @@ class Stack:
 
 
 @contextmanager
-def platform(folder: Path, catalog: str, *options: str, **settings: str) -> Iterator[Stack]:
-    """Runs `forebay up` with this catalogue, and settings by their names, for as long as the block does."""
+def postgres(folder: Path) -> Iterator[Engine]:
+    """One connection to a PostgreSQL of our own with our tables, for as long as the block runs."""
+    folder.chmod(0o755)
+    server = embedded.postgres(folder)
+    supervisor = processes.Supervisor(folder, folder / "run.json", print)
+    supervisor.start(server.spec)
+    try:
+        while not server.answers(supervisor.pid(server.spec.name)):
+            supervisor.tend()
+            time.sleep(0.05)
+        migrate.upgrade(server.url)
+        engine = db_session.open_engine(server.url, pool_size=1, statement_timeout_s=1800)
+        yield engine
+        engine.dispose()
+    finally:
+        supervisor.stop(server.spec.name)
+
+
+@contextmanager
+def platform(folder: Path, catalog: str, *options: str, root: Path = ROOT, **settings: str) -> Iterator[Stack]:
+    """Runs `forebay up` with this catalogue, and settings by their names, for as long as the block does.
+
+    `root` is a working copy of the version that is to run.
+    """
     folder.mkdir(parents=True)
     file = folder / "catalog.toml"
     file.write_text(catalog)
@@ -63,8 +91,8 @@ def platform(folder: Path, catalog: str, *options: str, **settings: str) -> Iter
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     with subprocess.Popen(
         [*argv, *(options or ("--flower-port", "0"))],
-        cwd=ROOT,
-        env={**env, "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "1", **settings},
+        cwd=root,
+        env={**env, "PYTHONPATH": str(root), "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "1", **settings},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -33,13 +33,16 @@ from sqlalchemy import (
 )
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.orm import Mapped, Session, aliased, load_only, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from db import checkpoints, workers
 from db.session import Table
 from db.workers import Worker
 
 LANES = ("interactive", "batch")
+
+# In the window, or with a worker: never many, and found by `jobs_moving`.
+MOVING = ("dispatched", "running")
 
 
 class Job(Table):
@@ -104,7 +107,16 @@ class Job(Table):
     __table_args__ = (
         CheckConstraint("lane IN ('interactive', 'batch')", name="jobs_lane"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="jobs_priority"),
-        Index("jobs_of_tenant", "tenant_id", "id", postgresql_where=text("parent_id IS NULL")),  # `page`
+        # `listing.page`. Without those that move a job that need not wait comes into it once, when it has ended.
+        Index(
+            "jobs_listed",
+            "tenant_id",
+            "status",
+            "type",
+            "model",
+            "id",
+            postgresql_where=and_(text("parent_id IS NULL"), status.not_in(MOVING)),
+        ),
         Index(
             "jobs_queued",
             "queue",
@@ -114,7 +126,7 @@ class Job(Table):
             "id",
             postgresql_where=status == "queued",
         ),
-        Index("jobs_moving", "queue", "status", "lane", postgresql_where=status.in_(("dispatched", "running"))),
+        Index("jobs_moving", "queue", "status", "lane", postgresql_where=status.in_(MOVING)),
         # One child in each place, however often its parent's stage is repeated; `families.counts`.
         Index("jobs_of_parent", "parent_id", "place", unique=True, postgresql_where=text("parent_id IS NOT NULL")),
         # `families.no_child_left`, with every end of a child; and `families.bereft`.
@@ -252,35 +264,6 @@ def so_far(session: Session, job_id: uuid.UUID) -> tuple[JobOutput | None, list[
     query = select(JobOutput, checkpoints.kept(Job.id)).select_from(Job)
     row = session.execute(query.outerjoin(JobOutput, JobOutput.job_id == Job.id).where(Job.id == job_id)).one_or_none()
     return (row[0], row[1]) if row else (None, None)
-
-
-def page(
-    session: Session,
-    tenant_id: uuid.UUID,
-    *,
-    limit: int,
-    before: uuid.UUID | None,
-    statuses: tuple[str, ...] | None,
-    type: str | None,
-    model: str | None,
-    since: dt.datetime | None,
-) -> list[tuple[Job, JobOutput | None]]:
-    """The tenant's jobs, newest first, at most `limit`, older than `before`; children aren't listed by themselves."""
-    filters: list[ColumnElement[bool]] = [Job.tenant_id == tenant_id, Job.parent_id.is_(None)]
-    if before is not None:
-        filters.append(Job.id < before)
-    if statuses is not None:
-        filters.append(Job.status.in_(statuses))
-    if type is not None:
-        filters.append(Job.type == type)
-    if model is not None:
-        filters.append(Job.model == model)
-    if since is not None:
-        filters.append(Job.created_at >= since)
-    # Of the outputs only what a list shows: the streams of a hundred jobs would be megabytes.
-    outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id).options(load_only(JobOutput.result))
-    rows = session.execute(outer.where(*filters).order_by(Job.id.desc()).limit(limit))
-    return [(job, output) for job, output in rows]
 
 
 def waits_for(queue: str) -> ColumnElement[bool]:

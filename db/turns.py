@@ -135,7 +135,7 @@ def _tenants(kind: ColumnElement[bool], *within: ColumnElement[Any]) -> CTE:
     """The distinct tenants of jobs of a kind, one index probe each instead of a scan over all of them.
 
     The index is the one whose columns are the tenant and then `within`: by the tenant alone PostgreSQL may take
-    `jobs_of_tenant`, and with it read all jobs that a tenant ever had.
+    `jobs_listed`, and with it read all jobs that a tenant ever had.
     """
     probe = select(Job.tenant_id).where(kind).order_by(Job.tenant_id, *within).limit(1)
     steps = select(probe.scalar_subquery().label("tenant_id")).cte("steps", recursive=True)
@@ -222,12 +222,15 @@ def ahead(session: Session, job: Job, cap: int) -> int:
     in_window = and_(Job.queue == job.queue, Job.status == "dispatched")
     if job.status == "dispatched":
         return jobs.count(session, select(literal(1)).where(in_window, Job.dispatched_at < job.dispatched_at), cap)
-    sooner: ColumnElement[bool] = in_window
+    sooner = [in_window]
     if job.lane == "batch":
-        sooner = or_(in_window, and_(Job.queue == job.queue, Job.lane == "interactive", Job.status == "queued"))
+        sooner.append(and_(Job.queue == job.queue, Job.lane == "interactive", Job.status == "queued"))
     own = _own_ahead(session, job, cap)
-    before = own + jobs.count(session, select(literal(1)).where(sooner), cap)
-    return min(cap, before + _others_ahead(session, job, own + 1, cap))
+    # Each way by itself: of one or the other together PostgreSQL makes a scan of all jobs there ever were.
+    before = own + sum(jobs.count(session, select(literal(1)).where(way), cap) for way in sooner)
+    if before >= cap:
+        return cap
+    return min(cap, before + _others_ahead(session, job, own + 1, cap - before))
 
 
 def _own_ahead(session: Session, job: Job, cap: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import jobs, line
+from db import jobs, line, listing
 from db.jobs import Job, JobOutput
 from db.session import alone, within
 from tasks import errors, ids, strictjson
@@ -21,6 +21,8 @@ from tasks.streams import transcript
 from tasks.streams.transcript import Transcript
 
 USUAL_CHANCES = 3
+
+_MADE_WITHIN_S = 600  # an id is made so shortly before its job is written down, at the longest
 
 
 def insert(session: Session, caller: Caller, plan: Plan, room: str | None = None) -> tuple[JobView, bool]:
@@ -107,7 +109,8 @@ def page(
     """
     statuses = tuple(own for own in Status if lifecycle.shown(own) == status) if status else None
     filters: Any = {"statuses": statuses, "type": type, "model": model, "since": since}
-    found = jobs.page(session, caller.tenant_id, limit=limit + 1, before=before, **filters)
+    after = ids.before_all_since(since.timestamp() - _MADE_WITHIN_S) if since else None
+    found = listing.page(session, caller.tenant_id, limit=limit + 1, before=before, after=after, **filters)
     return [view.with_output(job, output) for job, output in found[:limit]], len(found) > limit
 
 

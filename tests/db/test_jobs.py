@@ -59,22 +59,3 @@ def test_jobs_of_a_model_are_counted_by_whether_they_run(sessions: Sessions, cal
     with sessions() as session:
         assert jobs.waiting_and_running(session, "alpha") == (2, 1)
         assert jobs.waiting_and_running(session, "gamma") == (0, 0)
-
-
-def test_page_filters_and_stays_within_the_tenant(sessions: Sessions, caller: Caller) -> None:
-    """A page holds the tenant's matching jobs, newest first, and nobody else's."""
-    mine = [tables.submit(sessions, caller).id for _ in range(3)]
-    other = tables.submit(sessions, caller, model="beta").id
-    tables.submit(sessions, tables.tenant(sessions, "theirs"))
-
-    def page(**changes: object) -> list[object]:
-        filters = {"limit": 10, "before": None, "statuses": None, "type": None, "model": None, "since": None}
-        with sessions() as session:
-            rows = jobs.page(session, caller.tenant_id, **(filters | changes))  # type: ignore[arg-type]
-            return [job.id for job, _ in rows]
-
-    assert page() == [other, *reversed(mine)]
-    assert page(limit=1, before=other) == [mine[2]]
-    assert page(model="beta") == [other]
-    assert page(statuses=("running",)) == []
-    assert page(type="chat") == []

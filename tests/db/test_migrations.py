@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from cli.launcher import embedded
 from db import migrate, tables
 from db import session as db_session
 from db.session import Sessions
 from tests.conftest import running
+from tests.support.revisions import moved
 
 _OLD = "01900000-0000-7000-8000-00000000000{}"
 
@@ -32,15 +31,6 @@ def test_upgrade_again_changes_nothing(postgres_url: str) -> None:
     """Migrations can be run at every start."""
     migrate.upgrade(postgres_url)
     migrate.upgrade(postgres_url)
-
-
-def moved(connection: Connection, revision: str) -> None:
-    """Brings the tables to this version, from whichever."""
-    config = Config()
-    config.set_main_option("script_location", str(migrate.MIGRATIONS))
-    config.attributes["connection"] = connection
-    go = command.upgrade if revision > (MigrationContext.configure(connection).get_current_revision() or "") else None
-    (go or command.downgrade)(config, revision)
 
 
 def test_ledger_keeps_every_row_of_usage(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from db.session import Sessions
 from tasks import keys
 from tasks.settings import Settings as Shared
 from tests import tables
-from tests.support import catalogs
+from tests.support import catalogs, waiting
 from tests.webapi.serving import Served, gunicorn
 from webapi.app import create_app, equip
 from webapi.service import Service
@@ -110,16 +110,18 @@ def theirs(app: Flask, sessions: Sessions) -> Api:
     return Api(app, new_key(sessions, "theirs"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(settings: Settings) -> Iterator[Served]:
-    """One gunicorn for a whole file, whose tests leave nothing open; without a key."""
+    """One gunicorn for all tests that leave it running; without a key."""
     with gunicorn(settings, "") as served:
         yield served
 
 
 @pytest.fixture
-def served(settings: Settings, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
-    with gunicorn(settings, new_key(sessions, "ours")) as served:
+def served(server: Served, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
+    """The gunicorn of all, asked with a key of the test's own, once the connections of the test before are gone."""
+    waiting.until(lambda: server.connections() <= 1)  # its own client's
+    with server.known(new_key(sessions, "ours")) as served:
         yield served
 
 

@@ -31,6 +31,10 @@ class Served:
         """The process that answers, or the first of those; the other only watches it."""
         return psutil.Process(self.process.pid).children()[0]
 
+    def connections(self) -> int:
+        """How many the process that answers holds open."""
+        return sum(one.status == psutil.CONN_ESTABLISHED for one in self.worker.net_connections("tcp"))
+
     @contextmanager
     def known(self, key: str) -> Iterator["Served"]:
         """This gunicorn, asked with another key."""
@@ -71,7 +75,7 @@ def gunicorn(
                 yield Served(process, port, key, http)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _client(port: int, key: str) -> httpx.Client:

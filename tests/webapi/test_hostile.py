@@ -3,13 +3,9 @@
 import itertools
 import re
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import pytest
-import redis
 
 from db.session import Sessions
 from tests.webapi.conftest import new_key
@@ -86,13 +82,6 @@ HEADS = {
     "version of another age": b"GET /healthz HTTP/9.9\r\n" + HOST + b"\r\n" + SMUGGLED,
     "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500 + b"\r\n\r\n",
 }
-
-
-@pytest.fixture
-def served(server: Served, sessions: Sessions, client: redis.Redis) -> Iterator[Served]:
-    """One for all that is hostile here: it is to stay as it was."""
-    with server.known(new_key(sessions, "ours")) as served:
-        yield served
 
 
 def told(served: Served, sent: bytes) -> bytes:

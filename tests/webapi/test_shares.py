@@ -65,12 +65,14 @@ def test_waits_of_one_tenant_leave_streams_waits_and_searches_to_another(served:
 
 def test_streams_whose_clients_are_gone_give_their_places_back(served: Served, victim: httpx.Client) -> None:
     """Also where nothing would have been written for ten seconds."""
-    path = f"/v1/jobs/{served.submit()}/events"
+    job = f"/v1/jobs/{served.submit()}"
+    path = f"{job}/events"
     with contextlib.ExitStack() as open_:
         sockets = [open_.enter_context(asking(served, path)) for _ in range(HALF)]
         assert {status_of(one) for one in sockets} == {b"HTTP/1.1 200"}
         with asking(served, path) as refused:
             assert status_of(refused) == b"HTTP/1.1 429"
+        assert served.client.get(job).status_code == 200
         assert victim.get("/v1/jobs").status_code == 200
 
     def opens() -> bool:
@@ -89,7 +91,7 @@ def test_large_bodies_of_one_tenant_leave_another_its_turn(served: Served, victi
 
     def attack(_: int) -> set[int]:
         with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", headers=headers, timeout=60) as client:
-            return {client.post("/v1/jobs", content=heavy).status_code for _ in range(6)}
+            return {client.post("/v1/jobs", content=heavy).status_code for _ in range(2)}
 
     large = {"type": "embed", "input": {"texts": ["one " * 30] * 1000}}
     with ThreadPoolExecutor(16) as pool:
@@ -109,10 +111,10 @@ def test_requests_of_one_tenant_leave_another_connections_to_the_database(served
 
     def attack(_: int) -> set[int]:
         with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", headers=headers, timeout=60) as client:
-            return {client.get("/v1/jobs?limit=30").status_code for _ in range(20)}
+            return {client.get("/v1/jobs?limit=30").status_code for _ in range(5)}
 
     with ThreadPoolExecutor(64) as pool:
         attacking = [pool.submit(attack, number) for number in range(64)]
-        theirs = [victim.get("/v1/jobs").status_code for _ in range(50)]
-    assert theirs == [200] * 50
+        theirs = [victim.get("/v1/jobs").status_code for _ in range(20)]
+    assert theirs == [200] * 20
     assert set().union(*(one.result() for one in attacking)) <= {200, 429}

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -14,22 +13,16 @@ from db.session import Sessions
 from tasks import ids
 from tasks.jobs.attempts import Claim
 from tasks.jobs.requests import Stored
-from tasks.models import catalog
 from tasks.models.engine import Engine
-from tasks.queues.dispatch import Dispatcher
-from tasks.settings import Settings
 from tasks.streams import stream, transcript
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
-from tasks.sweep.sweeper import Sweeper
-from tests import tables
+from tests.support import workers
 from tests.support.post import Post
-from workers import heartbeat
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine
-from workers.settings import WorkerSettings
 from workers.speaking import Speaking
 from workers.stages.generation import Ending, Generation
 from workers.worker import Worker
@@ -121,31 +114,15 @@ def make_worker(
 ) -> Iterator[MakeWorker]:
     """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
     made: list[Worker] = []
+    shared = workers.settings(postgres_url, redis_url)
 
     def make(model: str = "alpha", engine: Engine | None = None) -> Worker:
-        shared = Settings(postgres_url, redis_url, redis_url, Path("none"), tables.LEASE_S, 60)
-        dispatcher = Dispatcher(Post(), sessions, tables.LEASE_S)
-        worker = Worker(
-            id=f"w{len(made) + 1}",
-            queue=model,
-            slots=2,
-            embeds=model == "embedder",
-            engine=None if model == catalog.CONTROL else engine or Echo(model, slots=2, context=64),
-            settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
-            sessions=sessions,
-            client=client,
-            upkeep=upkeep,
-            dispatcher=dispatcher,
-            sweeper=Sweeper(dispatcher, upkeep, client, client, tables.LEASE_S, 60, every_s=0),
-        )
-        heartbeat.beat(worker)
-        made.append(worker)
-        return worker
+        made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
+        return made[-1]
 
     yield make
     for worker in made:
-        worker.gone.set()
-        worker.close()
+        workers.close(worker)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sqlalchemy import Select, literal, select, text
 from sqlalchemy.exc import OperationalError
 
 from db.session import Sessions
-from tasks.jobs import attempts, endings
+from tasks.jobs import endings
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -85,7 +85,7 @@ def test_orphans_worker_may_still_finish_before_anyone_claims(
     sweep(sweeper)
     assert tables.column(sessions, job_id, "status") == "dispatched"
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
+        tables.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
 
