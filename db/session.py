@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import psycopg
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import dict_row
-from sqlalchemy import ClauseElement, Engine, create_engine
+from sqlalchemy import ClauseElement, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 
@@ -71,7 +72,7 @@ def open_engine(
         "keepalives_count": 2,
         "prepare_threshold": 3,
     }
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
@@ -80,6 +81,19 @@ def open_engine(
         connect_args=options,
         hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
+    event.listen(engine, "handle_error", _lost, retval=True)
+    return engine
+
+
+def _lost(context: ExceptionContext) -> OperationalError | None:
+    """A process that stood still within a transaction, on a machine with too much to do, has lost its connection.
+
+    psycopg calls that error internal, as if it were somebody's mistake: it is made the one of a lost connection.
+    """
+    if not isinstance(context.original_exception, IdleInTransactionSessionTimeout):
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, None, context.original_exception, connection_invalidated=True)
 
 
 def open_sessions(engine: Engine) -> Sessions:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import redis
 import structlog
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from cli.launcher import embedded
@@ -29,6 +30,10 @@ structlog.configure(
     ]
 )
 
+# How long an example takes, or is drawn, is the machine's affair.
+settings.register_profile("suite", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
@@ -50,9 +55,28 @@ _CATALOG = "\n".join(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Platforms come first: what shares one takes longest, and another process has all the rest meanwhile."""
-    files = {item: str(item.path.relative_to(config.rootpath)) for item in items}
-    items.sort(key=lambda item: sharing.group(files[item]) == files[item])
+    """Platforms come first, one after the other: what shares one takes longest, and another process has all the rest
+    meanwhile."""
+
+    def place(item: pytest.Item) -> tuple[bool, str]:
+        alone = _group(item) == _file(item)
+        return alone, "" if alone else _group(item)
+
+    items.sort(key=place)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A platform ends with the last test that shares it."""
+    if nextitem is None or _group(nextitem) != _group(item):
+        sharing.end(_group(item))
+
+
+def _file(item: pytest.Item) -> str:
+    return str(item.path.relative_to(item.config.rootpath))
+
+
+def _group(item: pytest.Item) -> str:
+    return sharing.group(_file(item))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -84,8 +108,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole platform with the models `demo-chat`, `demo-ct` and `echo`, started once for the whole session."""
-    with forebay_up(tmp_path_factory.mktemp("stack") / "data", _CATALOG) as stack:
+    """The whole platform with the models `demo-chat`, `demo-ct` and `echo`, once for all tests that share it."""
+    with sharing.shared("stack", forebay_up(tmp_path_factory.mktemp("stack") / "data", _CATALOG)) as stack:
         yield stack
 
 

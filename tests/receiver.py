@@ -53,7 +53,7 @@ class Receiver:
             self.came.notify_all()
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    def until(self, count: int, limit_s: float = 30) -> list[Message]:
+    def until(self, count: int, limit_s: float = 60) -> list[Message]:
         """Waits until so many have come."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.messages) >= count, limit_s), self.messages

@@ -14,8 +14,13 @@ from cli.launcher import entries
 from tasks.models import catalog
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.datetimes(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=40)
+    | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -49,7 +54,7 @@ def test_name_of_any_file_is_one_the_catalogue_takes(stem: str) -> None:
     assert catalog._entry(Path("catalog.toml"), name, entry).name == name
 
 
-@given(st.dictionaries(st.text(), VALUES, min_size=1), st.text())
+@given(st.dictionaries(st.text(max_size=20), VALUES, min_size=1, max_size=6), st.text(max_size=40))
 def test_what_is_written_is_what_is_read(entry: dict[str, Any], name: str) -> None:
     """Quotes, newlines and control characters too."""
     assert tomllib.loads(entries.table(name, entry)) == {name: entry}

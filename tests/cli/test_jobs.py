@@ -1,8 +1,6 @@
 """`forebay jobs`: the list, and the end of what waits for a model that is gone."""
 
 import datetime as dt
-from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -15,12 +13,7 @@ from db.session import Sessions
 from tasks.keys import Caller
 from tests import hooks, tables
 from tests.cli.terminal import terminal
-from tests.support import catalogs
-from tests.support.platform import Stack, forebay_up, free_port
-
-SERVED = catalogs.echo(types="generate", slots=2)
-# Slow enough that what runs on them is handed back when everything stops.
-GONE = "".join(catalogs.echo(name, "generate", slots=2, options={"token_s": 0.1}) for name in ("old", "older"))
+from tests.support.platform import Stack, free_port
 
 
 def forebay(*argv: str, **env: str) -> Result:
@@ -101,19 +94,3 @@ def test_somebody_at_a_terminal_is_asked_first(sessions: Sessions, caller: Calle
             shown.expect("Aborted!" if answer == "n" else "1 ended")
             assert shown.status() == (1 if answer == "n" else 0)
         assert tables.column(sessions, job_id, "status") == status
-
-
-def test_jobs_of_a_model_that_left_wait_until_it_is_back_or_they_are_ended(tmp_path: Path) -> None:
-    """Whoever removes a model from the catalogue loses no job by it."""
-    data = tmp_path / "data"
-    prompt = " ".join(f"word{number}" for number in range(60))
-    request: dict[str, Any] = {"type": "generate", "input": {"prompt": prompt}, "params": {"temperature": 0}}
-    with forebay_up(data, SERVED + GONE) as stack, Client(stack.url, stack.key) as http:
-        kept, ended = (http.submit(request | {"model": name})["id"] for name in ("old", "older"))
-    with forebay_up(data, SERVED) as stack, Client(stack.url, stack.key) as http:
-        assert forebay("jobs", "end", "--model", "older", "--data", str(data)).stdout == "1 ended\n"
-        assert http.end(ended)["error"]["code"] == "model_removed"
-        assert http.get(kept)["status"] == "queued"
-    with forebay_up(data, SERVED + GONE) as stack, Client(stack.url, stack.key) as http:
-        assert http.end(kept)["result"]["text"] == prompt
-        assert http.get(ended)["status"] == "failed"

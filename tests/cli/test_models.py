@@ -27,6 +27,7 @@ def test_model_that_runs_is_told_with_an_entry_to_paste(tmp_path: Path) -> None:
     assert "architecture   llama" in told.stdout
     assert "llamacpp       yes" in told.stdout
     assert "ctransformers  yes" in told.stdout
+    assert "chat template  the file's own" in told.stdout
     pasted = tmp_path / "catalog.toml"
     pasted.write_text(told.stdout[told.stdout.index("\n[") :])
     [model] = catalog.load(pasted).values()
@@ -62,13 +63,12 @@ def test_model_of_another_kind_is_refused_by_each_engine(tmp_path: Path) -> None
 
 
 def test_chat_template_is_told_with_what_is_wrong_with_it(tmp_path: Path) -> None:
-    """The file's own, none, a broken one, or one that is given: the entry says whether it can chat."""
+    """None, a broken one, or one that is given: the entry says whether it can chat."""
     bare = files.without_template(MODEL.file or Path(), tmp_path / "bare.gguf")
     broken, good = tmp_path / "broken.jinja", tmp_path / "good.jinja"
     broken.write_text("{% if %}")
     good.write_text("{{ messages[-1]['content'] }}")
     small = ("--slots", "1", "--context", "128")
-    assert "chat template  the file's own" in check(MODEL.file or Path(), *small).stdout
     without = check(bare, *small).stdout
     assert "chat template  the model has no chat template" in without
     assert 'types = ["generate"]' in without

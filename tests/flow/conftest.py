@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support import catalogs, waiting
+from tests.support import catalogs, sharing, waiting
 from tests.support.platform import Stack, forebay_up, free_port
 
 _CATALOG = "\n".join(
@@ -53,7 +55,13 @@ class Walled:
 
 @pytest.fixture(scope="session")
 def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walled]:
-    folder, port = tmp_path_factory.mktemp("walled"), free_port()
+    with sharing.shared("walled", _walled(tmp_path_factory.mktemp("walled"))) as walled:
+        yield walled
+
+
+@contextmanager
+def _walled(folder: Path) -> Iterator[Walled]:
+    port = free_port()
     with forebay_up(folder / "data", _CATALOG, "--flower-port", str(port)) as stack:
         secrets = json.loads((stack.data / "secrets.json").read_text())
         login = ("forebay", secrets["flower_password"])

@@ -19,9 +19,10 @@ def asked(words: int, **more: Any) -> dict[str, Any]:
 
 def test_interactive_job_overtakes_batch_work_that_was_dispatched_before_it(walled: Walled) -> None:
     """Both wait in Redis behind a busy slot: the interactive lane is emptied first."""
-    walled.accepted(**asked(20))
+    busy = walled.accepted(**asked(200))
     batch = [walled.accepted(**asked(2), lane="batch") for _ in range(2)]
     interactive = walled.accepted(**asked(2))
+    assert walled.http.post(busy["links"]["cancel"]).json()["status"] == "cancelled"
     started = {job["id"]: walled.wait(job)["started_at"] for job in (*batch, interactive)}
     assert min(started, key=lambda job_id: started[job_id]) == interactive["id"]
 

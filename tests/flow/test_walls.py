@@ -18,7 +18,7 @@ from tests.flow.conftest import Walled
 from tests.support.platform import ROOT
 from tests.support.waiting import until
 
-FUZZ_S = float(os.environ.get("FUZZ_S", "8"))  # minutes of it by `make fuzz`
+FUZZ_S = float(os.environ.get("FUZZ_S", "4"))  # minutes of it by `make fuzz`
 FUZZ_SEED = os.environ.get("FUZZ_SEED", "1")
 # Where what tenants say may be; what is in Redis expires, which the test brings forward.
 TABLES_OF_TENANTS = {
@@ -134,7 +134,7 @@ def test_flower_dies_and_nobody_misses_it(walled: Walled) -> None:
     """Jobs go on without it, and it comes back."""
     flower = walled.stack.started("flower")
     flower.send_signal(signal.SIGKILL)
-    flower.wait(30)
+    flower.wait(60)
     assert walled.ended(type="generate", input={"prompt": "one two"})["status"] == "succeeded"
     walled.await_flower()
 

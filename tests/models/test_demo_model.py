@@ -17,9 +17,12 @@ ROOT = Path(__file__).parents[2]
 MODEL = catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]
 FACT_SHEET = (ROOT / "cli" / "launcher" / "tour" / "fact_sheet.txt").read_text(encoding="utf-8").strip()
 
-# The rates that were asked of the model, and how many answers another CPU's rounding may turn over.
-ROUNDING = 0.01
-THRESHOLDS = {"single": 0.85, "distractors": 0.70, "absent": 0.80}
+# One in so many of the held-out questions is asked: they tell whether the platform asks as it did. How good the model
+# is, `python -m models.train.measure` tells.
+STRIDE = 6
+# Of those asked here, so many are answered; another CPU's rounding may turn some over.
+RIGHT = {"single": 25, "distractors": 23, "absent": 29}
+ROUNDING = 2
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +42,30 @@ def other() -> Iterator[Generator]:
 
 @pytest.fixture(scope="module")
 def answers(engine: Generator) -> list[tuple[Probe, str]]:
-    """The held-out questions, and what the model says to each."""
-    return [(probe, ask(engine, probe.message)) for probe in probes.read()]
+    """The held-out questions that are asked here, and what the model says to each."""
+    return [(probe, ask(engine, probe.message)) for probe in probes.read()[::STRIDE]]
 
 
 def ask(engine: Generator, message: str) -> str:
     return measure.ask(engine, engine.chat([{"role": "user", "content": message}]))
 
 
-@pytest.mark.parametrize("kind", THRESHOLDS)
+@pytest.mark.parametrize("kind", RIGHT)
 def test_held_out_questions_are_answered_exactly(answers: list[tuple[Probe, str]], kind: str) -> None:
     """Right to the letter, contexts of up to 400 tokens, both forms."""
     right = [said == probe.answer for probe, said in answers if probe.kind == kind]
-    assert sum(right) / len(right) >= THRESHOLDS[kind] - ROUNDING
+    assert sum(right) >= RIGHT[kind] - ROUNDING
 
 
 def test_both_libraries_read_and_answer_alike(
     engine: Generator, other: Generator, answers: list[tuple[Probe, str]]
 ) -> None:
-    """Tokens are always alike; greedy words are but where two nearly equal ones are rounded apart, one in 100."""
+    """Tokens are always alike; greedy words are but where two nearly equal ones are rounded apart, which is rare."""
     answers = answers[::3]
     prompts = [engine.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
     assert prompts == [other.chat([{"role": "user", "content": probe.message}]) for probe, _ in answers]
     same = [ask(other, probe.message) == said for probe, said in answers]
-    assert sum(same) >= 0.99 * len(same)
+    assert sum(same) >= len(same) - 1
 
 
 @pytest.mark.parametrize("opening", ["Context: {}\n", documents.PLATFORM_FORM.replace("{passages}", "{}") + "\n"])

@@ -108,7 +108,7 @@ def test_unknown_keys_of_one_address_leave_look_ups_to_others() -> None:
 
     def look_up(key_id: str) -> KeyCheck | None:
         if key_id.startswith("unknown"):
-            held.wait(30)
+            held.wait(60)
             return None
         return check
 

@@ -103,7 +103,7 @@ def test_line_of_one_holder_is_bounded_and_another_has_its_own() -> None:
         in_line(turns, 3)
         turns.give_back("first")
         turns.give_back("greedy")
-        assert other.result(30) is None
+        assert other.result(60) is None
         turns.give_back("other")
 
 

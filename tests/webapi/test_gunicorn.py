@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from db.session import Sessions
+from tests.support.platform import is_gone
 from tests.support.waiting import until
 from tests.webapi import byhand
 from tests.webapi.conftest import new_key
@@ -245,7 +246,7 @@ def test_two_processes_serve_what_one_does(settings: Settings, sessions: Session
                     assert next(line for line in lines if f"said {number}" in line)
             other.resume()
     assert both.process.returncode == 0
-    assert not any(process.is_running() for process in answering)
+    until(lambda: all(map(is_gone, answering)))
 
 
 def test_where_the_application_begins_is_not_told_by_a_header(served: Served) -> None:

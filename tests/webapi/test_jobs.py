@@ -131,7 +131,7 @@ def test_wait_answers_when_the_job_ends(
     run.say(*"abcdef")
     assert not answer.done()
     run.succeed()
-    response = answer.result(timeout=20)
+    response = answer.result(timeout=60)
     assert response.json["status"] == "succeeded"
     assert response.headers.get("Preference-Applied") == ("wait=30" if "headers" in options else None)
 
@@ -148,7 +148,7 @@ def test_wait_ends_though_the_end_was_never_announced(api: Api, sessions: Sessio
     job = api.submit()
     answer = in_background(lambda: api.get(f"/v1/jobs/{job['id']}?wait=30"))
     byhand.run(sessions, client, job["id"]).succeed(announce=False)
-    assert answer.result(timeout=20).json["status"] == "succeeded"
+    assert answer.result(timeout=60).json["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("preference", ["wait=x", "wait=61", "wait", "wait=-1", "wait=" + "9" * 20, "x=y", ""])

@@ -31,7 +31,7 @@ class Recording(Echo):
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         self.batches.append([tuple(ids) for ids in inputs])
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         if self.trouble:
             return self.trouble(inputs)
         if any(POISON in ids for ids in inputs):
@@ -85,8 +85,8 @@ def test_several_callers_share_a_batch_in_turn(engine: Recording) -> None:
         few = pool.submit(batcher.embed, texts(7), never)
         until(lambda: batcher.waiting == 2)
         engine.go.set()
-        assert all(len(future.result(10)) == 1 for future in (*blockers, few))
-        assert len(many.result(10)) == 40
+        assert all(len(future.result(60)) == 1 for future in (*blockers, few))
+        assert len(many.result(60)) == 40
     assert (7,) * 4 in engine.batches[2]
 
 
@@ -101,8 +101,8 @@ def test_a_tenant_with_many_callers_has_no_more_of_a_batch_than_one_with_a_singl
         few = pool.submit(batcher.embed, texts(*range(1, 9)), never, None, single)
         until(lambda: batcher.waiting == 7)
         engine.go.set()
-        assert all(len(blocker.result(10)) == 1 for blocker in blockers)
-        assert len(few.result(10)) == 8
+        assert all(len(blocker.result(60)) == 1 for blocker in blockers)
+        assert len(few.result(60)) == 8
     taken = [text[0] < 100 for batch in engine.batches[2:] for text in batch]
     assert sum(taken[:16]) == 8
 
@@ -131,9 +131,9 @@ def test_a_caller_that_gives_up_leaves_the_others_alone(engine: Recording) -> No
         leaving = pool.submit(batcher.embed, texts(1), give_up)
         staying = pool.submit(batcher.embed, texts(2), never)
         with pytest.raises(errors.Cancelled):
-            leaving.result(10)
+            leaving.result(60)
         engine.go.set()
-        assert len(staying.result(10)) == 1
+        assert len(staying.result(60)) == 1
 
 
 def test_a_text_that_kills_the_host_fails_alone(engine: Recording) -> None:
@@ -143,8 +143,8 @@ def test_a_text_that_kills_the_host_fails_alone(engine: Recording) -> None:
         innocent = [pool.submit(batcher.embed, texts(number, number + 1), never) for number in range(1, 6)]
         guilty = pool.submit(batcher.embed, [(POISON,)], never)
         with pytest.raises(errors.Poison):
-            guilty.result(10)
-        assert all(len(future.result(10)) == 2 for future in innocent)
+            guilty.result(60)
+        assert all(len(future.result(60)) == 2 for future in innocent)
     assert engine.batches.count([(POISON,)]) >= 2
     assert engine.restarts <= 3
 
@@ -158,9 +158,9 @@ def test_a_refused_text_fails_its_own_caller_only(engine: Recording) -> None:
         until(lambda: batcher.waiting == 2)
         engine.go.set()
         with pytest.raises(errors.EngineRefused):
-            refused.result(10)
-        assert len(taken.result(10)) == 1
-        assert all(blocker.result(10) is not None for blocker in blockers)
+            refused.result(60)
+        assert len(taken.result(60)) == 1
+        assert all(blocker.result(60) is not None for blocker in blockers)
 
 
 def test_an_engine_that_answers_nonsense_fails_its_callers_and_serves_the_next(engine: Recording) -> None:

@@ -125,7 +125,7 @@ def test_cancel_is_heard_at_once_and_by_the_heartbeat(sessions: Sessions, caller
             endings.announce(worker.client, closings, 60)
         else:
             heartbeat.beat(worker)
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
         assert tables.column(sessions, job_id, "status") == "cancelled"
         if by_redis:
@@ -141,7 +141,7 @@ def test_drained_worker_hands_its_jobs_back_and_claims_none(sessions: Sessions, 
     assert isinstance(worker.engine, Echo)
     worker.engine.token_s = 30
     worker.drain()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
     run.run(worker, other)
     assert tables.column(sessions, other, "status") == "dispatched"
@@ -160,7 +160,7 @@ def test_job_taken_over_is_dropped_without_a_word(sessions: Sessions, caller: Ca
         tables.put(session, job_id, Status.RUNNING, attempt=2, worker_id="w2")
     stream.Writer(worker.client, job_id, 2, 60).open()
     before = stream.read(worker.client, job_id)
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
     assert stream.read(worker.client, job_id) == before
     assert tables.usage_rows(sessions, job_id) == []

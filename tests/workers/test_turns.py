@@ -55,7 +55,7 @@ class Queue:
     def _take(self, tenant_id: uuid.UUID, job_id: uuid.UUID, name: str) -> None:
         with self.turns.taken(tenant_id, job_id, lambda: None):
             self.begun.append(name)
-            assert self._ends[name].wait(30)
+            assert self._ends[name].wait(60)
 
 
 @contextmanager

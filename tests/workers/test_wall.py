@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +15,21 @@ from workers.engines import hosting
 
 # It does what the child does before it reads a document, then what a document might that had taken it over.
 _PROGRAM = """
-import json, os, socket, subprocess
+import json, os, socket, subprocess, sys
 from workers.extraction import child
-gaps = None
-if {walled}:
+walled, attempts = json.loads(sys.argv[1])
+gaps, errors = [], []
+if walled:
     child._load(*child._LIBRARIES["pdf"])
-    gaps = child._bound({{"memory_bytes": 1 << 30, "cpu_s": 60, "wall_s": 60}})
-try:
-    {attempt}
-except OSError as error:
-    print(json.dumps([gaps, type(error).__name__]))
-else:
-    print(json.dumps([gaps, None]))
+    gaps = child._bound({"memory_bytes": 1 << 30, "cpu_s": 60, "wall_s": 60})
+for attempt in attempts:
+    try:
+        exec(attempt)
+    except OSError as error:
+        errors.append(type(error).__name__)
+    else:
+        errors.append(None)
+print(json.dumps([gaps, errors]))
 """
 
 ATTEMPTS = {
@@ -49,53 +51,66 @@ ATTEMPTS_ON_PATHS = {
 }
 
 
+MISSING = "a module that was not imported before"
+IMPORT = """
+try:
+    import wave
+except ModuleNotFoundError:
+    raise OSError
+"""
+
+
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """What there is to be reached: a folder that anyone may write to, a port that is listened on."""
+class Met:
+    """What the wall can't close here, and the error that each attempt came to."""
 
-    folder: Path
-    port: int
-
-    def meets(self, attempt: str, *, walled: bool = True) -> tuple[list[str], str | None]:
-        """What the wall can't close here, and the error that the attempt comes to."""
-        told = attempt.format(folder=self.folder, port=self.port)
-        command = [sys.executable, "-c", _PROGRAM.format(walled=walled, attempt=told)]
-        done = subprocess.run(command, env=hosting.environment(), stdout=subprocess.PIPE, timeout=60, check=True)
-        gaps, error = json.loads(done.stdout)
-        return gaps, error
+    gaps: list[str]
+    errors: dict[str, str | None]
 
 
-@pytest.fixture
-def outside() -> Iterator[Outside]:
+def met(*, walled: bool) -> Met:
+    """All attempts by one process, on a folder that anyone may write to and a port that is listened on."""
+    attempts = {**ATTEMPTS, **ATTEMPTS_ON_PATHS, MISSING: IMPORT}
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as server:
-        folder = Path(name)
+        folder, port = Path(name), server.getsockname()[1]
         folder.chmod(0o777)
         (folder / "there").touch()
-        yield Outside(folder, server.getsockname()[1])
+        told = [walled, [attempt.format(folder=folder, port=port) for attempt in attempts.values()]]
+        command = [sys.executable, "-c", _PROGRAM, json.dumps(told)]
+        done = subprocess.run(command, env=hosting.environment(), stdout=subprocess.PIPE, check=True)
+    gaps, errors = json.loads(done.stdout)
+    return Met(gaps, dict(zip(attempts, errors, strict=True)))
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
-def test_child_behind_the_wall_reaches_nothing(outside: Outside, attempt: str) -> None:
+@pytest.fixture(scope="module")
+def behind() -> Met:
+    return met(walled=True)
+
+
+@pytest.fixture(scope="module")
+def outside() -> Met:
+    return met(walled=False)
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_child_behind_the_wall_reaches_nothing(behind: Met, attempt: str) -> None:
     """On every system, whatever its kernel knows."""
-    _, error = outside.meets(attempt)
-    assert error in ("OSError", "PermissionError", "BlockingIOError")
+    assert behind.errors[attempt] in ("OSError", "PermissionError", "BlockingIOError")
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS_ON_PATHS.values(), ids=ATTEMPTS_ON_PATHS)
-def test_child_behind_the_wall_changes_nothing(outside: Outside, attempt: str) -> None:
-    gaps, error = outside.meets(attempt)
-    if error is None and gaps:
-        pytest.skip("; ".join(gaps))
-    assert error == "PermissionError"
+@pytest.mark.parametrize("attempt", ATTEMPTS_ON_PATHS)
+def test_child_behind_the_wall_changes_nothing(behind: Met, attempt: str) -> None:
+    if behind.errors[attempt] is None and behind.gaps:
+        pytest.skip("; ".join(behind.gaps))
+    assert behind.errors[attempt] == "PermissionError"
 
 
-@pytest.mark.parametrize("attempt", [*ATTEMPTS.values(), *ATTEMPTS_ON_PATHS.values()])
-def test_without_the_wall_each_of_these_is_done(outside: Outside, attempt: str) -> None:
+@pytest.mark.parametrize("attempt", [*ATTEMPTS, *ATTEMPTS_ON_PATHS])
+def test_without_the_wall_each_of_these_is_done(outside: Met, attempt: str) -> None:
     """So it is the wall that stands in the way."""
-    assert outside.meets(attempt, walled=False) == (None, None)
+    assert outside.errors[attempt] is None
 
 
-def test_module_that_was_not_imported_before_the_wall_is_missing(outside: Outside) -> None:
+def test_module_that_was_not_imported_before_the_wall_is_missing(behind: Met) -> None:
     """As if it weren't installed: that is what libraries know how to take."""
-    missing = "try:\n        import wave\n    except ModuleNotFoundError:\n        raise OSError"
-    assert outside.meets(missing)[1] == "OSError"
+    assert behind.errors[MISSING] == "OSError"

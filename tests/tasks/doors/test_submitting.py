@@ -131,7 +131,7 @@ def test_answer_is_the_job_as_it_ended(
     """Whoever waits is given the result, or the error, as soon as it is there."""
 
     def work() -> None:
-        assert told.asked.wait(30)
+        assert told.asked.wait(60)
         with sessions.begin() as session:
             job_id = jobs.page(session, caller, limit=1)[0][0].id
         tables.dispatch(sessions, job_id)

@@ -322,7 +322,7 @@ def test_lives_of_jobs_agree_with_the_model(sessions: Sessions, client: redis.Re
     run_state_machine_as_test(
         lambda: Lives(sessions, client, caller),
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=30,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),  # what fails is short enough as it is

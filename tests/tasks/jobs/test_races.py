@@ -20,7 +20,7 @@ from tests import tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
 
-JOBS = 200
+JOBS = 80
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ WAITING = st.lists(
     st.tuples(st.sampled_from(TENANTS), st.sampled_from(["interactive", "interactive", "batch"]), PRIORITIES),
     max_size=24,
 )
-HYPOTHESIS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HYPOTHESIS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @dataclass(slots=True)

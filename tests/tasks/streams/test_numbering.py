@@ -191,7 +191,7 @@ def test_numbers_have_no_gap_and_no_repetition_whatever_happens(client: redis.Re
     """Take-overs, answers that were lost, FLUSHALL, lingering attempts, readers that resume anywhere."""
     machine = type("OnRedis", (Numbering,), {"client": client})
     few = settings(
-        max_examples=80,
+        max_examples=40,
         stateful_step_count=40,
         deadline=None,
         phases=(Phase.generate,),

@@ -47,7 +47,7 @@ class Held:
 
     def __call__(self, texts: Sequence[str]) -> list[int]:
         self.asked.set()
-        assert self.go.wait(30)
+        assert self.go.wait(60)
         return words(texts)
 
 
@@ -82,7 +82,7 @@ def test_cancel_ends_the_cutting_at_once(cutter: Cutter, bench: Bench) -> None:
         [child] = children()
         cancelled.stop(Stop.ENDED)
         with pytest.raises(errors.Cancelled):
-            cutting.result(30)
+            cutting.result(60)
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2)]
 
@@ -92,13 +92,13 @@ def test_cancel_while_waiting_for_a_turn_ends_the_wait(cutter: Cutter, bench: Be
     first, second = attempt(bench), attempt(bench)
     with ThreadPoolExecutor() as pool:
         cutting = pool.submit(cut, cutter, first, TEXT, held)
-        assert held.asked.wait(30)
+        assert held.asked.wait(60)
         waiting = pool.submit(cut, cutter, second, TEXT)
         second.stop(Stop.ENDED)
         with pytest.raises(errors.Cancelled):
-            waiting.result(30)
+            waiting.result(60)
         held.go.set()
-        assert cutting.result(30)
+        assert cutting.result(60)
 
 
 def test_another_tenants_text_is_cut_beside_a_long_one(cutter: Cutter, bench: Bench) -> None:
@@ -106,12 +106,12 @@ def test_another_tenants_text_is_cut_beside_a_long_one(cutter: Cutter, bench: Be
     held = Held()
     with ThreadPoolExecutor() as pool:
         long = pool.submit(cut, cutter, attempt(bench), TEXT, held)
-        assert held.asked.wait(30)
+        assert held.asked.wait(60)
         more = pool.submit(cut, cutter, attempt(bench), TEXT)
         assert cut(cutter, attempt(bench, tenant=2), "one word") == [Piece("one word", 2)]
         assert not more.done()
         held.go.set()
-        assert long.result(30) == more.result(30)
+        assert long.result(60) == more.result(30)
 
 
 def test_text_that_children_die_of_twice_is_poison(cutter: Cutter, bench: Bench) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import errors
@@ -63,7 +63,6 @@ def test_prompt_has_llamacpps_tokens(engine: CTransformers, llamacpp: LlamaCpp, 
     assert engine.prompt(prompt) == llamacpp.prompt(prompt)
 
 
-@settings(max_examples=60, deadline=None)
 @given(prompt=st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=200))
 def test_any_text_has_llamacpps_tokens(engine: CTransformers, llamacpp: LlamaCpp, prompt: str) -> None:
     """Whatever clients can send."""

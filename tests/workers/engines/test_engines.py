@@ -168,7 +168,7 @@ def test_host_dies_with_its_worker(kind: str) -> None:
     assert loaded.host._process is not None
     assert loaded.host._process.stdin is not None
     loaded.host._process.stdin.close()
-    process.wait(10)
+    process.wait(60)
     loaded.close()
 
 

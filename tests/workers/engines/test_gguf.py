@@ -122,7 +122,7 @@ def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
             gguf.read(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(changes=st.lists(st.tuples(st.integers(0, HEADER_END), st.integers(0, 255)), min_size=1, max_size=12))
 def test_header_changed_anywhere_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
@@ -131,7 +131,7 @@ def test_header_changed_anywhere_is_read_or_refused(
     _read_or_refused(tmp_path_factory, changes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(
     places=st.lists(
         st.tuples(

@@ -74,7 +74,7 @@ def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
     [server] = psutil.Process(loaded.host.pid).children()
     server.kill()
     lost = loaded.incarnation
-    psutil.Process(lost).wait(10)
+    psutil.Process(lost).wait(60)
     with pytest.raises(errors.EngineGone):
         loaded.generate(Request(prompt, params()))
     loaded.restart(lost)

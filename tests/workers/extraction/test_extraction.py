@@ -13,13 +13,13 @@ from tasks import errors
 from tests.support.waiting import until
 from tests.workers import papers
 from workers.engines import hosting
-from workers.extraction import parent
+from workers.extraction import parent, plaintext
 from workers.extraction.parent import Limits
 
 # Memory is tight, time isn't: how long a document takes is the machine's affair, what it is refused for is ours.
 TIGHT = Limits(memory_bytes=512 << 20)
 # For documents that would never be done.
-HASTY = Limits(cpu_s=3, wall_s=60.0, memory_bytes=512 << 20)
+HASTY = Limits(cpu_s=1, wall_s=60.0, memory_bytes=512 << 20)
 
 PAGE = """<!doctype html><title>The  boat</title><style>p {}</style><script>let x = "<p>no</p>"</script>
 <h1>What it costs</h1><p>The <b>boat</b> costs
@@ -106,7 +106,7 @@ RUSSIAN = "Всеки човек има право на образование. 
 )
 def test_text_is_read_in_its_charset_and_tidied(raw: bytes, text: str) -> None:
     """By its mark, else as UTF-8, else as what it most resembles; what is invalid becomes U+FFFD."""
-    assert parent.extract(raw, "text") == text
+    assert plaintext.tidy(plaintext.decode(raw)) == text
 
 
 @pytest.mark.parametrize("raw", [GERMAN.encode(), GERMAN.encode("utf-16"), b"a\r\nb  \n\n\n\nc"])
@@ -153,8 +153,8 @@ UNREADABLE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "pdf tree of parents": ("pdf", papers.tree_of_parents, "cyclic"),
     "pdf doubling tree": ("pdf", lambda: papers.doubling_tree(60), "page tree"),
     "pdf of a million kids": ("pdf", lambda: papers.same_page_often(1_000_000), "element count"),
-    "pdf bomb of a gigabyte": ("pdf", lambda: papers.bomb(1 << 30), "decompressing"),
-    "pdf bomb packed thrice": ("pdf", lambda: papers.nested_bomb(1 << 28), "decompressing"),
+    "pdf bomb of 256 megabytes": ("pdf", lambda: papers.bomb(1 << 28), "decompressing"),
+    "pdf bomb packed thrice": ("pdf", lambda: papers.nested_bomb(1 << 27), "decompressing"),
     "pdf of deep arrays": ("pdf", lambda: papers.deep_arrays(200_000), "no text"),
     "pdf form of itself": ("pdf", papers.form_of_itself, "no text"),
     "pdf object streams of themselves": ("pdf", papers.object_streams_of_themselves, "ircular"),
@@ -205,7 +205,7 @@ def test_hostile_document_without_text_is_named(name: str) -> None:
 
 def test_hostile_document_that_takes_for_ever_is_given_up() -> None:
     """Each further attribute is compared with all before it: these would take ten minutes."""
-    with pytest.raises(errors.UnreadableDocument, match="3 s of computing"):
+    with pytest.raises(errors.UnreadableDocument, match="1 s of computing"):
         parent.extract(b"<a " + _names(400_000) + b">x", "html", HASTY)
 
 
@@ -245,14 +245,8 @@ def test_single_long_line_is_a_text() -> None:
 SLOW = b"<div>" * 400_000
 
 
-def test_document_that_computes_too_long_is_ended() -> None:
-    """The limit of computing time ends it."""
-    with pytest.raises(errors.UnreadableDocument, match="1 s of computing"):
-        parent.extract(SLOW, "html", Limits(cpu_s=1))
-
-
 def test_document_that_takes_too_long_is_ended() -> None:
-    """So does the clock, whether it computes or not."""
+    """The clock ends it, whether it computes or not."""
     with pytest.raises(errors.UnreadableDocument, match=r"within 0\.5 s"):
         parent.extract(SLOW, "html", Limits(wall_s=0.5))
 
@@ -327,9 +321,9 @@ def test_parent_stays_as_it_is_over_many_hostile_documents() -> None:
             with pytest.raises(errors.JobError):
                 parent.extract(raw, kind, TIGHT)
 
-    feed(2)
+    feed(1)
     before, open_before = us.memory_info().rss, us.num_fds()
-    feed(12)
+    feed(4)
     assert us.memory_info().rss - before < 32 << 20
     assert us.num_fds() == open_before
     assert not [child for child in us.children() if "workers.extraction.child" in child.cmdline()]

@@ -124,7 +124,7 @@ def test_embedding_stops_when_it_is_told_to(
     else:
         endings.cancel(sessions, worker.client, caller, job_id, 60)
         worker.stop(job_id, Stop.ENDED)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert look(sessions, caller, job_id).status == ("queued" if drained else "cancelled")
     assert tables.column(sessions, job_id, "crashes") == 0
