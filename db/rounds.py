@@ -11,7 +11,7 @@ from db.session import Table, alone, as_sql
 
 
 class Round(Table):
-    """One row, of the name `sweep`."""
+    """What is done now and then by whoever comes first, by its name: a round of the sweep, a look for strays."""
 
     __tablename__ = "rounds"
 
