@@ -30,8 +30,8 @@ def submit(send: Send, values: Values, room: str | None) -> str:
 
 
 _SUBMITTED = (
-    "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed", "metadata",
-    "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
+    "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed",
+    "metadata", "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
 )  # fmt: skip
 
 
