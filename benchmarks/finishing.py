@@ -16,7 +16,7 @@ from benchmarks import stacks
 from benchmarks.stacks import Stack
 from benchmarks.tables import Table, median, percentile
 
-_STATISTICS_S = 10.5  # after so long without work a PostgreSQL session has reported what it did
+STATISTICS_S = 10.5  # after so long without work a PostgreSQL session has reported what it did
 _ROLES = ("api", "worker", "redis", "postgres", "control")
 
 
@@ -33,20 +33,20 @@ def measure(stack: Stack, *, rounds: int, jobs: int, connections: int, slots: in
     """Platform and bare Celery in turn. `slots` is how many threads the bare worker has."""
     with _bare_worker(stack, slots) as worker:
         _bare(stack, worker, 100)
-        _through(stack, 100, connections)
-        time.sleep(_STATISTICS_S)
-        before = _counters(stack)
-        through, beside = [], []
+        through(stack, 100, connections)
+        time.sleep(STATISTICS_S)
+        before = counters(stack)
+        ours, beside = [], []
         for _ in range(rounds):
-            through.append(_through(stack, jobs, connections))
+            ours.append(through(stack, jobs, connections))
             beside.append(_bare(stack, worker, jobs))
-        time.sleep(_STATISTICS_S)
-        after = _counters(stack)
+        time.sleep(STATISTICS_S)
+        after = counters(stack)
     done = rounds * jobs
     commits, writes, flushes = [(late - early) / done for late, early in zip(after, before, strict=True)]
-    took = [1000 * seconds for run in through for seconds in run.took_s]
+    took = [1000 * seconds for run in ours for seconds in run.took_s]
     columns = ("", "jobs/s", "CPU ms/job: client", *_ROLES)
-    rows = [_row("platform", through), _row("bare Celery", beside)]
+    rows = [_row("platform", ours), _row("bare Celery", beside)]
     note = (
         f"{rounds} rounds of {jobs} jobs over {connections} connections; a job is {commits:.2f} transactions, of which"
         f" {writes:.2f} wrote, and {flushes:.2f} flushes to disk;\nsubmit to id under this load: p50"
@@ -60,7 +60,7 @@ def _row(name: str, runs: list[Run]) -> tuple[str | float | None, ...]:
     return (name, median([run.per_s for run in runs]), *cpu)
 
 
-def _through(stack: Stack, jobs: int, connections: int) -> Run:
+def through(stack: Stack, jobs: int, connections: int) -> Run:
     """From the first submission to the moment PostgreSQL has for the last job's end."""
     roles = stack.roles()
     before, since = stacks.cpu_s(roles), stack.query("SELECT clock_timestamp()")[0]
@@ -115,7 +115,7 @@ def _run(argv: list[str], **env: str) -> Any:
     return json.loads(ran.stdout)
 
 
-def _counters(stack: Stack) -> Any:
+def counters(stack: Stack) -> Any:
     """Transactions that ended, transactions that wrote, and flushes of the log, since the server's beginning."""
     return stack.query(
         "SELECT (SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database)::float8,"

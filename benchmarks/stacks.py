@@ -78,8 +78,11 @@ def postgres(folder: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def platform(folder: Path, catalog: str, *options: str, **settings: str) -> Iterator[Stack]:
-    """Runs `forebay up` with this catalogue, and settings by their names, for as long as the block does."""
+def platform(folder: Path, catalog: str, *options: str, root: Path = ROOT, **settings: str) -> Iterator[Stack]:
+    """Runs `forebay up` with this catalogue, and settings by their names, for as long as the block does.
+
+    `root` is a working copy of the version that is to run.
+    """
     folder.mkdir(parents=True)
     file = folder / "catalog.toml"
     file.write_text(catalog)
@@ -88,8 +91,8 @@ def platform(folder: Path, catalog: str, *options: str, **settings: str) -> Iter
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     with subprocess.Popen(
         [*argv, *(options or ("--flower-port", "0"))],
-        cwd=ROOT,
-        env={**env, "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "1", **settings},
+        cwd=root,
+        env={**env, "PYTHONPATH": str(root), "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "1", **settings},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

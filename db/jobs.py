@@ -1,7 +1,7 @@
 """Jobs: a row each, with what went in; what came out is in a table beside it.
 
 The tables of jobs name each other without foreign keys, which every job would pay for; the sweep looks for rows whose
-job is gone (`orphans`).
+job is gone (`db.strays`).
 """
 
 import datetime as dt

@@ -30,20 +30,9 @@ def submit(send: Send, values: Values, room: str | None) -> str:
 
 
 _SUBMITTED = (
-    *("id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed"),
-    *(
-        "metadata",
-        "webhook",
-        "created_at",
-        "run_at",
-        "expires_at",
-        "deadline_s",
-        "retry_of",
-        "chances",
-        "input",
-        "params",
-    ),
-)
+    "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed",
+    "metadata", "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
+)  # fmt: skip
 
 
 @cache
@@ -70,24 +59,27 @@ _CASTS = {
 }
 
 
-def claim(send: Send, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Row | None:
-    """Takes a dispatched job for the worker under a new attempt number. None when it isn't to be had.
+def claim(send: Send, job_ids: Sequence[uuid.UUID], *, queue: str, worker_id: str) -> Sequence[Row]:
+    """Takes dispatched jobs for the worker, each under a new attempt number, and returns those that were to be had.
 
-    What it returns of the job is what it is run by; with the checkpoint of earlier attempts, whether `waits` anybody in
-    the queue, and whether anybody is to be `told` of its end.
+    Of a job it returns what it is run by; the checkpoint of earlier attempts, whether anybody waits in the queue
+    (`waits`), and whether anybody is to be `told` of the job's end. Of several, those that others hold at this moment
+    are left out, and those whose next crash would be their end as poison: such a one is taken by itself, and only while
+    the worker runs no other (docs/adr/0006).
     """
-    found = send(_claim(), {"id": job_id, "queue": queue, "worker": worker_id})
-    return found[0] if found else None
+    ids = {f"id_{n}": job_id for n, job_id in enumerate(job_ids)}
+    return send(_claim(len(job_ids)), ids | {"queue": queue, "worker": worker_id})
 
 
 @cache
-def _claim() -> str:
+def _claim(number: int) -> str:
+    beside = """OR NOT EXISTS (SELECT FROM jobs AS other
+        WHERE other.worker_id = %(worker)s AND other.status = 'running' AND other.crashes >= other.chances - 1)"""
     return f"""
 UPDATE jobs SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s,
     started_at = coalesce(started_at, clock_timestamp()), attempt_started_at = clock_timestamp()
-WHERE id = %(id)s AND queue = %(queue)s AND status = 'dispatched' AND {as_sql(jobs.may_start())}
-    AND (crashes < chances - 1 OR NOT EXISTS (SELECT FROM jobs AS other
-        WHERE other.worker_id = %(worker)s AND other.status = 'running' AND other.crashes >= other.chances - 1))
+WHERE {_one_of("id", number)} AND queue = %(queue)s AND status = 'dispatched' AND {as_sql(jobs.may_start())}
+    AND (crashes < chances - 1 {beside if number == 1 else ""})
 RETURNING id, tenant_id, type, stage, model, lane, attempt, crashes, seed, input, params, stage_input,
     created_at, due_at, started_at, {_WAITS} AS waits, {_TOLD} AS told,
     CASE WHEN attempt > 1 THEN (SELECT entries FROM job_outputs WHERE job_id = jobs.id) END AS entries,
@@ -95,6 +87,14 @@ RETURNING id, tenant_id, type, stage, model, lane, attempt, crashes, seed, input
     CASE WHEN attempt > 1 THEN (SELECT json_agg(c.entries ORDER BY first) FROM job_checkpoints AS c
         WHERE c.job_id = jobs.id) END AS pieces
 """
+
+
+def _one_of(column: str, number: int) -> str:
+    """The condition that it is one of `id_0`, `id_1` …; of several, one that nobody holds, who might hold up all."""
+    if number == 1:
+        return f"{column} = %(id_0)s"
+    ids = ", ".join(f"%(id_{n})s" for n in range(number))
+    return f"{column} IN (SELECT id FROM jobs WHERE id IN ({ids}) FOR UPDATE SKIP LOCKED)"
 
 
 # Whether something is to be done with a job's end beside writing it down: a webhook is told, a parent goes on.
@@ -108,7 +108,8 @@ def finish(send: Send, ends: Sequence[Values], *, untold: bool) -> Sequence[Row]
 
     `ends` have what `_END` names: `first_token_s` is counted from the attempt's beginning, tokens are added to what the
     job has spent. Returned are the rows of those that could be ended: of an attempt that is the newest of a job that
-    runs, or that waits since its worker's lease ran out. With `untold`, only where nobody is to be told of the end.
+    runs, or that waits since its worker's lease ran out. With `untold`, only where nobody is to be told of the end. Of
+    several, those that others hold at this moment are left out.
     """
     text = _finish(len(ends), untold, any(end["vectors"] is not None for end in ends))
     return send(text, {f"{name}_{n}": _typed(end[name]) for n, end in enumerate(ends) for name in _END})
@@ -144,7 +145,7 @@ def _finish(number: int, untold: bool, vectors: bool) -> str:
     kept = """,
 made AS (
     INSERT INTO job_vectors (job_id, dimensions, data)
-    SELECT e.id, e.dimensions, e.vectors FROM j JOIN e USING (id) WHERE e.vectors IS NOT NULL
+    SELECT e.id, e.dimensions, e.vectors FROM j JOIN e USING (id, attempt) WHERE e.vectors IS NOT NULL
 )"""
     return f"""
 WITH e ({", ".join(_END)}) AS MATERIALIZED (VALUES ({"), (".join(rows)})),
@@ -156,7 +157,8 @@ j AS (
         embedding_tokens = coalesce(embedding_tokens, 0) + e.embedding,
         cached_tokens = coalesce(cached_tokens, 0) + e.cached,
         first_token_at = coalesce(first_token_at, attempt_started_at + make_interval(secs => e.first_token_s))
-    FROM e WHERE jobs.id = e.id AND jobs.attempt = e.attempt AND jobs.status IN ('running', 'dispatched')
+    FROM e WHERE jobs.id = e.id AND {_one_of("jobs.id", number)} AND jobs.attempt = e.attempt
+        AND jobs.status IN ('running', 'dispatched')
         {f"AND NOT {_TOLD}" if untold else ""}
     RETURNING jobs.*
 ),
@@ -168,7 +170,7 @@ noted AS (
 ),
 kept AS (
     INSERT INTO job_outputs (job_id, entries, token_ids, result)
-    SELECT e.id, e.entries, e.token_ids, e.result FROM j JOIN e USING (id) ON CONFLICT (job_id)
+    SELECT e.id, e.entries, e.token_ids, e.result FROM j JOIN e USING (id, attempt) ON CONFLICT (job_id)
     DO UPDATE SET entries = excluded.entries, token_ids = excluded.token_ids, result = excluded.result
 ){kept if vectors else ""},
 dropped AS (DELETE FROM job_checkpoints USING j WHERE job_id = j.id),

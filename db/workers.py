@@ -1,6 +1,7 @@
 """Workers: one row a process, kept alive by its heartbeat."""
 
 import datetime as dt
+import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, delete, func, select
@@ -11,6 +12,11 @@ from db.session import Table, alone
 
 _BEAT = """
 UPDATE workers SET beat_at = now(), slots = %(slots)s, free = %(free)s, job_s = %(job_s)s WHERE id = %(id)s RETURNING id
+"""
+_BEAT_AND_LOOK = f"""
+WITH beaten AS ({_BEAT})
+SELECT jobs.id AS job_id, jobs.attempt
+FROM beaten LEFT JOIN jobs ON jobs.worker_id = beaten.id AND jobs.status = 'running'
 """
 
 
@@ -46,6 +52,18 @@ def register(session: Session, *, worker_id: str, queue: str | None, slots: int)
 def beat(session: Session, *, worker_id: str, slots: int, free: int, job_s: float | None) -> bool:
     """Renews the lease, in a transaction of its own. False when the row is gone and the worker must register again."""
     return bool(alone(session)(_BEAT, {"id": worker_id, "slots": slots, "free": free, "job_s": job_s}))
+
+
+def beat_and_look(
+    session: Session, *, worker_id: str, slots: int, free: int, job_s: float | None
+) -> set[tuple[uuid.UUID, int]] | None:
+    """`beat`, and in the same statement which attempts (job, number) run with the worker by PostgreSQL's account.
+
+    None when the row is gone. It fails while the table of jobs is locked.
+    """
+    values = {"id": worker_id, "slots": slots, "free": free, "job_s": job_s}
+    found = alone(session)(_BEAT_AND_LOOK, values)
+    return {(row["job_id"], row["attempt"]) for row in found if row["job_id"]} if found else None
 
 
 def remove(session: Session, worker_id: str) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -38,7 +37,7 @@ def end(sessions: Sessions, caller: Caller, result: dict[str, Any] | None = None
     job_id = begin(sessions, caller, **changes)
     outcome = Outcome(Status.SUCCEEDED, Spent(2, 1), result or {"text": "grüße"})
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), outcome)
+        tables.finish(session, job_id, 1, Transcript(), outcome)
     return job_id
 
 

@@ -16,12 +16,14 @@ from db import tables, workers
 from db.jobs import Job
 from db.session import Sessions
 from tasks import ids, keys, kinds
-from tasks.jobs import attempts, family, jobs, lifecycle, stages
+from tasks.jobs import attempts, family, finishing, jobs, lifecycle, stages
 from tasks.jobs.attempts import Claim
 from tasks.jobs.family import Child
+from tasks.jobs.finishing import Finish
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Onward
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Plan, Request, Stored, Submission
+from tasks.jobs.settlement import Closing
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.kinds import KINDS
@@ -139,12 +141,30 @@ def put(session: Any, job_id: uuid.UUID, status: Status, **values: Any) -> None:
 
 def claim(sessions: Sessions, job_id: uuid.UUID, *, queue: str = "alpha", worker_id: str = "w1") -> Claim | None:
     with sessions.begin() as session:
-        return attempts.claim(session, job_id, queue=queue, worker_id=worker_id)
+        [claimed] = attempts.claim(session, [job_id], queue=queue, worker_id=worker_id)
+    return claimed
 
 
 def lose(session: Session, job_id: uuid.UUID, *, crashes: int) -> None:
     """Takes the job from its worker as if that had died, after so many crashes with this one."""
     assert lifecycle.leave(session, Status.DISPATCHED, "lost", Job.id == job_id, crashes=crashes)
+
+
+def finish(
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    so_far: Transcript,
+    outcome: Outcome,
+    *,
+    first_token_s: float | None = None,
+    told: bool = True,
+) -> Closing:
+    """Ends an attempt as a worker does; unless somebody is to be `told`, by a statement that commits itself."""
+    end = Finish(job_id, attempt, so_far, outcome, first_token_s)
+    if not told and (closing := finishing.finish_untold(session, [end])[0]):
+        return closing
+    return finishing.finish(session, end)
 
 
 def running(sessions: Sessions, caller: Caller, *, worker_id: str = "w1", **changes: Any) -> Claim:

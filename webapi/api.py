@@ -12,6 +12,7 @@ from flask import Flask, Request, Response, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
+from tasks import strictjson
 from tasks.errors import InvalidField
 from webapi import body, errors, shapes
 from webapi.body import Limits
@@ -131,8 +132,8 @@ class Api(flask_smorest.Api):
 
 
 def reply(value: Any, status: int = 200) -> Response:
-    """A JSON answer, its members in the order they were given."""
-    return Response(json.dumps(value, separators=(",", ":")), status, mimetype="application/json")
+    """A JSON answer, its members in the order they were given. Raises `ValueError` for what JSON doesn't have."""
+    return Response(strictjson.dumps(value), status, mimetype="application/json")
 
 
 def load(schema: ma.Schema, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from typing import Any
 
 import structlog
 from sqlalchemy import text
@@ -17,20 +18,16 @@ from workers.worker import Worker
 log = structlog.get_logger(__name__)
 
 
-def beat(worker: Worker) -> None:
-    """Renews the lease, learns which attempts are over, and checkpoints the others. Raises SQLAlchemy's errors.
+Runs = set[tuple[uuid.UUID, int]]  # jobs, and the numbers of their attempts
 
-    The lease is renewed by itself: whoever holds the table of jobs must not make this worker look dead.
-    """
+
+def beat(worker: Worker) -> None:
+    """Renews the lease, learns which attempts are over, and checkpoints the others. Raises SQLAlchemy's errors."""
     began_at = time.monotonic()
     worker.silent = worker.silent or worker.cut_off
     held = worker.held()
-    slots = 0 if worker.draining.is_set() else worker.slots
-    free = max(0, slots - len(held))
-    with worker.upkeep.begin() as session:
-        if not capacity.beat(session, worker_id=worker.id, slots=slots, free=free, job_s=worker.job_s):
-            capacity.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
-    over = review(worker, {attempt.claim.job_id: attempt.claim.attempt for attempt in held})
+    known = renew(worker, len(held))
+    over = None if known is None else review(worker, {run.claim.job_id: run.claim.attempt for run in held}, known)
     worker.renew(began_at)
     if over is None:
         return
@@ -41,14 +38,42 @@ def beat(worker: Worker) -> None:
             checkpoint(worker, attempt)
 
 
-def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | None:
-    """Which of the jobs are no longer this worker's; None when the jobs are locked, which can't be waited for.
+def renew(worker: Worker, running: int) -> Runs | None:
+    """Renews the lease. Returns what runs here by PostgreSQL's account; None when the table of jobs is locked.
 
-    A worker that was cut off must know before it publishes again: for it that is an error.
+    Whoever holds that must not make this worker look dead: then the lease is renewed by itself. A worker that was cut
+    off must know before it publishes again: for it that is an error.
     """
+    slots = 0 if worker.draining.is_set() else worker.slots
+    values: dict[str, Any] = {
+        "worker_id": worker.id,
+        "slots": slots,
+        "free": max(0, slots - running),
+        "job_s": worker.job_s,
+    }
     try:
         with worker.upkeep.begin() as session:
-            release_unheld(session, worker, numbers)
+            known = capacity.beat_and_look(session, **values)
+            if known is None:
+                capacity.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
+            return known or set()
+    except OperationalError as error:
+        if error.connection_invalidated:
+            raise
+        log.warning("not_reviewed", error=str(error))
+        with worker.upkeep.begin() as session:
+            capacity.beat(session, **values)
+        if worker.cut_off:
+            raise
+        return None
+
+
+def review(worker: Worker, numbers: dict[uuid.UUID, int], known: Runs) -> set[uuid.UUID] | None:
+    """Which of the jobs are no longer this worker's; None when they are locked, which can't be waited for."""
+    unheld = {(job_id, attempt) for job_id, attempt in known if numbers.get(job_id) != attempt}
+    try:
+        with worker.upkeep.begin() as session:
+            release_unheld(session, worker, unheld)
             over = fence.lost_attempts(session, numbers) if numbers else set()
             if worker.silent and (jobs_taken := attempts.forgive(session, worker.id)):
                 log.warning("was_silent", jobs_taken=jobs_taken)
@@ -61,12 +86,11 @@ def review(worker: Worker, numbers: dict[uuid.UUID, int]) -> set[uuid.UUID] | No
     return over
 
 
-def release_unheld(session: Session, worker: Worker, numbers: dict[uuid.UUID, int]) -> None:
+def release_unheld(session: Session, worker: Worker, unheld: Runs) -> None:
     """Hands back what PostgreSQL says runs here and doesn't: a claim whose answer was lost, a run that broke off.
 
     Only what is missing at two beats in a row: between a claim's commit and its run lies a moment.
     """
-    unheld = fence.unheld(session, worker.id, numbers)
     for job_id, attempt in unheld & worker.unheld:
         log.warning("unheld_released", job_id=ids.show(job_id), attempt=attempt)
         attempts.release_unheld(session, job_id, attempt)

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from tasks import errors, failpoints, ids, telemetry
-from tasks.jobs import attempts, fence
+from tasks.jobs import attempts, fence, finishing
 from tasks.jobs.attempts import Claim
+from tasks.jobs.finishing import Finish
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.settlement import Closing
@@ -54,8 +55,7 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     if worker.draining.is_set() or worker.cut_off:
         return None
     try:
-        with worker.sessions.begin() as session:
-            claim = attempts.claim(session, job_id, queue=worker.queue, worker_id=worker.id)
+        claim = worker.claim(job_id)
     except SQLAlchemyError as error:
         log.warning("claim_failed", error=str(error))
         return None
@@ -228,14 +228,14 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     without an end its job would be claimed again and again, and no crash counted.
     """
     try:
-        ended = persist(worker, attempt, partial(_finish, attempt, outcome))
+        ended = keep_trying(worker, attempt, partial(_finish, worker, attempt, outcome))
     except Exception as error:  # the run boundary is here too
         log.exception("end_refused")
         code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
         known = outcome if isinstance(error, SQLAlchemyError | ValueError) else failed(attempt, code, message)
         attempt.transcript = Transcript()
         outcome = replace(known, status=Status.FAILED, result=None, vectors=None, error=(code, message))
-        ended = persist(worker, attempt, partial(_finish, attempt, outcome))
+        ended = keep_trying(worker, attempt, partial(_finish, worker, attempt, outcome))
     if ended is None:
         abandon(worker, attempt)
         return None
@@ -245,38 +245,39 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     return ended.view
 
 
-def _finish(attempt: Attempt, outcome: Outcome, session: Session) -> Closing:
+def _finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> Closing:
     """The job as this attempt ends it now, or as it did before when only the commit's answer was lost."""
-    claim, first_token_s = attempt.claim, attempt.first_token_s
+    claim = attempt.claim
+    end = Finish(claim.job_id, claim.attempt, attempt.transcript, outcome, attempt.first_token_s)
     failpoints.passed("worker.before_terminal_commit")
-    try:
-        return attempts.finish(
-            session,
-            claim.job_id,
-            claim.attempt,
-            attempt.transcript,
-            outcome,
-            first_token_s=first_token_s,
-            told=claim.told,
-        )
-    except errors.Fenced:
-        if found := attempts.end_of(session, claim.job_id, claim.attempt):
-            return found
-        raise
+    if not claim.told and (closing := worker.finish_untold(end)):
+        return closing
+    with worker.sessions.begin() as session:
+        try:
+            return finishing.finish(session, end)
+        except errors.Fenced:
+            if found := finishing.end_of(session, claim.job_id, claim.attempt):
+                return found
+            raise
 
 
 def persist(worker: Worker, attempt: Attempt, write: Callable[[Session], T]) -> T | None:
-    """What `write` returns, in a transaction of its own, again and again until PostgreSQL takes it.
-
-    None when the attempt is over before. Raises SQLAlchemy's errors when PostgreSQL was there and refused it too often.
-    """
+    """`keep_trying`, with a transaction of its own for each try."""
 
     def once() -> T:
         with worker.sessions.begin() as session:
             return write(session)
 
+    return keep_trying(worker, attempt, once)
+
+
+def keep_trying(worker: Worker, attempt: Attempt, write: Callable[[], T]) -> T | None:
+    """What `write` returns, again and again until PostgreSQL takes it. None when the attempt is over before.
+
+    Raises SQLAlchemy's errors when PostgreSQL was there and refused it too often.
+    """
     try:
-        return worker.patience.keep_trying(once, patience.ANY, "end_not_written_yet", attempt.check)
+        return worker.patience.keep_trying(write, patience.ANY, "end_not_written_yet", attempt.check)
     except (errors.Fenced, errors.Cancelled):
         return None
 

@@ -3,11 +3,16 @@
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import redis
 
 from db.session import Sessions
+from tasks.jobs import attempts, finishing
+from tasks.jobs.attempts import Claim
+from tasks.jobs.finishing import Finish
+from tasks.jobs.settlement import Closing
 from tasks.models.engine import Embedder, Engine
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.sweep.sweeper import Sweeper
@@ -19,6 +24,7 @@ from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
 from workers.slot import Slot
 from workers.speaking import Speaking
+from workers.together import Together
 from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
@@ -63,11 +69,22 @@ class Worker:
     cutter: Cutter = field(default_factory=Cutter)
     patience: Patience = field(default_factory=Patience)
     refiller: Refiller = field(init=False)
+    claim: Together[uuid.UUID, Claim] = field(init=False)
+    finish_untold: Together[Finish, Closing] = field(init=False)
     _batcher: Batcher | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
+        self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = Batcher(self.engine) if self.embeds and isinstance(self.engine, Embedder) else None
+
+    def _claim(self, job_ids: Sequence[uuid.UUID]) -> Sequence[Claim | None]:
+        with self.sessions.begin() as session:
+            return attempts.claim(session, job_ids, queue=self.queue, worker_id=self.id)
+
+    def _finish_untold(self, ends: Sequence[Finish]) -> Sequence[Closing | None]:
+        with self.sessions.begin() as session:
+            return finishing.finish_untold(session, ends)
 
     def slot(self) -> Slot:
         """What an attempt may use while it runs in one of the slots."""

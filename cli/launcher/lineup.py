@@ -79,7 +79,7 @@ def threads_each(models: Sequence[catalog.Model]) -> int:
 def _celery_worker(queues: str, slots: int, node: str) -> list[str]:
     pool = ["--pool", "threads", "--concurrency", str(slots)]
     # What workers tell each other at a start takes a second, and we keep nothing of it: the database knows.
-    apart = ["--without-mingle", "--without-gossip"]
+    apart = ["--without-mingle", "--without-gossip", "--heartbeat-interval", "10"]
     argv = ["celery", "-A", "workers.app", "worker", "-Q", queues, *pool, "-n", node, *apart]
     return [*argv, "--loglevel", "INFO"]
 

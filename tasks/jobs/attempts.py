@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, update
 from sqlalchemy.orm import Session
 
 from db import attempts, checkpoints, jobs, line
-from db import vectors as vectors_table
 from db.attempts import JobAttempt
 from db.jobs import Job, JobOutput
-from db.session import Row, alone, within
-from tasks import errors, ids, strictjson, times
-from tasks.jobs import family, fence, lifecycle, settlement, view
+from db.session import Row, alone
+from tasks import times
+from tasks.jobs import family, fence, lifecycle
 from tasks.jobs.jobs import stored_transcript
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.outcomes import Onward
 from tasks.jobs.requests import Stored
-from tasks.jobs.settlement import Closing, End
 from tasks.streams.transcript import Entry, Transcript
 from tasks.times import Moment
 
@@ -71,16 +69,19 @@ class AttemptObject(TypedDict):
     error_code: str | None
 
 
-def claim(session: Session, job_id: uuid.UUID, *, queue: str, worker_id: str) -> Claim | None:
-    """Takes the job for this worker under a new attempt number; None when it isn't to be had (any more), or too late.
+def claim(session: Session, job_ids: Sequence[uuid.UUID], *, queue: str, worker_id: str) -> list[Claim | None]:
+    """Takes jobs for this worker, each under a new attempt number; None for one that isn't to be had (any more), or is
+    too late. What several are asked for may be to be had by itself (`line.claim`).
 
     Committed when it returns, whatever becomes of the session. This one fenced update makes a message harmless that is
-    delivered twice, late or after the end. A worker gets no job that its next crash would end as poison while it runs
-    another such job: a crash must show which it was (docs/adr/0006).
+    delivered twice, late or after the end.
     """
-    row = line.claim(alone(session), job_id, queue=queue, worker_id=worker_id)
-    if row is None:
-        return None
+    rows = line.claim(alone(session), job_ids, queue=queue, worker_id=worker_id)
+    taken = {row["id"]: _claimed(row) for row in rows}
+    return [taken.pop(job_id, None) for job_id in job_ids]  # a job that is named twice is had once
+
+
+def _claimed(row: Row) -> Claim:
     return Claim(
         job_id=row["id"],
         tenant_id=row["tenant_id"],
@@ -136,64 +137,6 @@ def checkpoint(
     values |= _first_token(first_token_s)
     if fence.touch(session, job_id, attempt, **values) and news:
         checkpoints.keep(session, job_id, news[0].seq, [entry.plain() for entry in news])
-
-
-def finish(
-    session: Session,
-    job_id: uuid.UUID,
-    attempt: int,
-    so_far: Transcript,
-    outcome: Outcome,
-    *,
-    first_token_s: float | None = None,
-    told: bool = True,
-) -> Closing:
-    """Writes the end of an attempt and its job, with what it spent. `first_token_s` as for `checkpoint`.
-
-    Where nobody was to be `told` when it was claimed, the end is tried in a statement of its own, committed when this
-    returns. What that doesn't end is ended in the session's transaction, in which the others are told.
-
-    Raises `Fenced` when the attempt may not write any more, `ValueError` for a result that isn't JSON.
-    """
-    end = _end_of(job_id, attempt, so_far, outcome) | {"first_token_s": first_token_s}
-    if not told and (rows := line.finish(alone(session), [end], untold=True)):
-        return Closing(view.of(_job(rows[0]), outcome.result), len(so_far.entries))
-    rows = line.finish(within(session), [end], untold=False)
-    if not rows:
-        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
-    [closing] = settlement.tell(session, [End(_job(rows[0]), so_far, outcome.result)])
-    return closing
-
-
-def _end_of(job_id: uuid.UUID, attempt: int, so_far: Transcript, outcome: Outcome) -> dict[str, Any]:
-    """The values of `line.finish`, but for the first token's."""
-    code, message = outcome.error or (None, None)
-    done, total = outcome.progress or (outcome.spent.prompt, outcome.spent.prompt)
-    entries, token_ids = so_far.stored()
-    vectors, spent = outcome.vectors, outcome.spent
-    return {
-        "id": job_id,
-        "attempt": attempt,
-        "status": outcome.status.value,
-        "done": done,
-        "total": total,
-        "prompt": spent.prompt,
-        "completion": spent.completion,
-        "embedding": spent.embedding,
-        "cached": spent.cached,
-        "code": code,
-        "message": message,
-        "entries": strictjson.dumps(entries),
-        "token_ids": "{" + ",".join(map(str, token_ids)) + "}",
-        "result": None if outcome.result is None else strictjson.dumps(outcome.result),
-        "dimensions": None if vectors is None else vectors.shape[1],
-        "vectors": None if vectors is None else vectors_table.as_bytes(vectors),
-    }
-
-
-def _job(row: Row) -> Job:
-    """The row as an object that no session knows."""
-    return Job(**{"labels" if name == "metadata" else name: value for name, value in row.items()})
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
@@ -262,18 +205,6 @@ def forgive(session: Session, worker_id: str) -> int:
     counted = update(Job).where(Job.id.in_(taken), Job.crashes > 0, Job.finished_at.is_(None))
     session.execute(counted.values(crashes=Job.crashes - 1), execution_options={"synchronize_session": False})
     return len(taken)
-
-
-def end_of(session: Session, job_id: uuid.UUID, attempt: int) -> Closing | None:
-    """The ended job, if this attempt ended it: asked after a commit whose answer was lost.
-
-    Cancel, expiry and deadline end a job under the next attempt number, so they never match (docs/adr/0010).
-    """
-    query = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
-    row = session.execute(query.where(*fence.fenced(job_id, attempt))).one_or_none()
-    if row is None or row[0].status not in lifecycle.TERMINAL:
-        return None
-    return Closing(view.with_output(row[0], row[1]), len(stored_transcript(row[1]).entries))
 
 
 def _first_token(after_s: float | None) -> dict[str, Any]:

@@ -8,12 +8,10 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.jobs import Job
-from db.session import alone
 from tasks import errors, ids
 from tasks.jobs.lifecycle import Status
 from tasks.limits.spent import Spent
 
-_MINE = "SELECT id, attempt FROM jobs WHERE worker_id = %(worker_id)s AND status = 'running'"
 _LIVE = (Status.RUNNING, Status.DISPATCHED)
 # An attempt's lease ran out and nobody has claimed its job yet, where a dispatched job still names its worker: whoever
 # gave a job away by itself, to its next stage or its queue, has taken the name out.
@@ -66,9 +64,3 @@ def lost_attempts(session: Session, held: Mapping[uuid.UUID, int]) -> set[uuid.U
     rows = session.execute(select(Job.id, Job.attempt, Job.status).where(Job.id.in_(held)))
     kept = {job_id for job_id, attempt, status in rows if attempt == held[job_id] and status in _LIVE}
     return set(held) - kept
-
-
-def unheld(session: Session, worker_id: str, held: Mapping[uuid.UUID, int]) -> set[tuple[uuid.UUID, int]]:
-    """The attempts (job, number) that the worker runs by PostgreSQL's account, but doesn't hold (docs/adr/0006)."""
-    mine = alone(session)(_MINE, {"worker_id": worker_id})
-    return {(row["id"], row["attempt"]) for row in mine if held.get(row["id"]) != row["attempt"]}

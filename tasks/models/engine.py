@@ -96,9 +96,11 @@ Step = Delta | Progress | Finish
 class Handle(Protocol):
     """A generation under way."""
 
-    def read(self, timeout_s: float) -> Sequence[Step]:
+    def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:
         """What has come since the last call, waiting at most `timeout_s` for the first; empty when nothing has.
 
+        With `gather` the caller has no use for a token before `timeout_s` has gone by: it may come as late as that,
+        with those that follow it, so that the thread wakes once for all of them.
         `Finish` is the last step. Raises `Cancelled` after `cancel`, `EngineLost` when the engine host died,
         a `JobError` when the engine refuses the request.
         """

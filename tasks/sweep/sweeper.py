@@ -17,7 +17,7 @@ from db.session import Sessions, alone, as_sql
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
-from tasks.sweep import due, families, forgetting, late, lost_messages, orphans, starved, waiting
+from tasks.sweep import due, families, forgetting, late, lost_messages, orphans, starved, strays, waiting
 from tasks.sweep.chore import Chore, FollowUp, Sweep
 from tasks.telemetry import SweepRound
 
@@ -37,9 +37,8 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.silent_workers, forgetting.long_silent),
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
     Chore(waiting.refill, waiting.wanted),
+    Chore(strays.tell, strays.wanted),
 )
-# After a lease has run out the next round waits no longer than this, whoever looks next.
-_HURRIED_S = 0.2
 _UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 
 
@@ -76,8 +75,7 @@ class Sweeper:
         steady_since, self._steady_since = self._steady_since, None
         steady = began_at - steady_since > self.lease_s
         with self.sessions.begin() as session:
-            hurried_s = min(_HURRIED_S, self.every_s) if steady else None
-            clock_s, ours = rounds.look(session, lease_s=self.lease_s, every_s=self.every_s, hurried_s=hurried_s)
+            clock_s, ours = rounds.look(session, lease_s=self.lease_s, every_s=self.every_s, hurry=steady)
         jumped = self._jumped(clock_s)
         if ours:
             self._round(steady=steady and not jumped)

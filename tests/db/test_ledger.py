@@ -38,7 +38,7 @@ def test_row_tells_whose_what_when_and_how(sessions: Sessions, caller: Caller) -
         session.execute(text("UPDATE job_attempts SET started_at = ended_at - interval '3 s'"))
     outcome = Outcome(Status.SUCCEEDED, Spent(4, 2, cached=1), {"text": "hi"})
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 2, Transcript(), outcome, first_token_s=0.5)
+        tables.finish(session, job_id, 2, Transcript(), outcome, first_token_s=0.5)
     found = row(sessions, job_id)
     assert (found.tenant_id, found.key_id) == (caller.tenant_id, caller.key_id)
     assert (found.kind, found.model, found.lane) == ("generate", "alpha", "batch")
@@ -61,7 +61,7 @@ def test_job_has_waited_since_its_time_came(sessions: Sessions, caller: Caller) 
         session.execute(text("UPDATE jobs SET created_at = started_at - interval '7 s',"
                              " run_at = started_at - interval '3 s' WHERE id = :id"), {"id": job_id})  # fmt: skip
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1), {"text": ""}))
+        tables.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1), {"text": ""}))
     assert row(sessions, job_id).waited_s == 3
 
 
@@ -86,7 +86,7 @@ def test_first_token_is_the_first_attempts_that_has_one(sessions: Sessions, call
     tables.dispatch(sessions, job_id)
     assert tables.claim(sessions, job_id)
     with sessions.begin() as session:
-        attempts.finish(session, job_id, 2, Transcript(), Outcome(Status.SUCCEEDED), first_token_s=9)
+        tables.finish(session, job_id, 2, Transcript(), Outcome(Status.SUCCEEDED), first_token_s=9)
     assert first == began_at + dt.timedelta(seconds=0.25)
     assert tables.column(sessions, job_id, "first_token_at") == first
 

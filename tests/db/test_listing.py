@@ -77,13 +77,13 @@ def test_page_since_a_moment_has_what_was_made_then_or_later(sessions: Sessions,
 
 @pytest.fixture(scope="module")
 def costs(postgres_url: str) -> dict[str, Cost]:
-    """What it costs to ask among eleven thousand jobs."""
+    """What it costs to ask among fifteen thousand jobs."""
     with databases.beside(postgres_url, "growth") as url:
         migrate.upgrade(url)
         with databases.pool(url) as engine:
             sessions = db_session.open_sessions(engine)
             with sessions.begin() as session:
-                owners = crowd.fill(session, ended=10_000, waiting=1_000)
+                owners = crowd.fill(session, ended=10_000, waiting=5_000)
                 session.execute(text("ANALYZE jobs"))
             return growth.asked(engine, owners)
 
@@ -98,7 +98,7 @@ def test_lists_read_little_more_than_they_show(costs: dict[str, Cost]) -> None:
 
 
 def test_positions_are_counted_to_the_cap_and_no_further(costs: dict[str, Cost]) -> None:
-    """Some ways lead before a job; each is a range of an index."""
+    """A tenant's own, and for batch work the interactive; behind a thousand of those nobody else is counted."""
     positions = {name: cost.rows for name, cost in costs.items() if name.startswith("position")}
     assert len(positions) == 4
-    assert {name: rows for name, rows in positions.items() if rows > 3 * POSITION_CAP} == {}
+    assert {name: rows for name, rows in positions.items() if rows > 2.1 * POSITION_CAP} == {}

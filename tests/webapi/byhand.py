@@ -48,7 +48,7 @@ class Run:
         """Writes the end, and tells the stream unless a crash came between."""
         outcome = Outcome(Status.SUCCEEDED, Spent(2, len(self.so_far.deltas)), {"text": self.so_far.text})
         with self.sessions.begin() as session:
-            ended = attempts.finish(session, self.job_id, self.attempt, self.so_far, outcome).view
+            ended = tables.finish(session, self.job_id, self.attempt, self.so_far, outcome).view
         if announce:
             self._append([Entry(len(self.so_far.entries) + 1, ended.end())])
 

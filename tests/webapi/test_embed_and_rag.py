@@ -9,7 +9,6 @@ import pytest
 from db import vectors
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.limits.spent import Spent
@@ -79,7 +78,7 @@ def test_vectors_are_shown_where_one_job_is_asked_for(api: Api, sessions: Sessio
     assert claim is not None
     outcome = Outcome(Status.SUCCEEDED, Spent(2), {"count": 2}, vectors=given)
     with sessions.begin() as session:
-        attempts.finish(session, job_id, claim.attempt, claim.checkpoint, outcome)
+        tables.finish(session, job_id, claim.attempt, claim.checkpoint, outcome)
     shown = api.get(job["links"]["self"]).json["result"]
     assert shown["dimensions"] == 3
     assert np.array_equal(np.array(shown["embeddings"], np.float32), given)

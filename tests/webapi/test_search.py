@@ -16,7 +16,6 @@ from db.session import Sessions
 from db.workers import Worker
 from tasks import ids
 from tasks.documents.chunking import Piece
-from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -79,9 +78,7 @@ def embedding(sessions: Sessions, client: redis.Redis) -> Iterator[Callable[[End
                 claim = tables.claim(sessions, job_id, queue="embedder")
                 assert claim is not None
                 with sessions.begin() as session:
-                    attempts.finish(
-                        session, job_id, claim.attempt, claim.checkpoint, ending(claim.asked.input["texts"])
-                    )
+                    tables.finish(session, job_id, claim.attempt, claim.checkpoint, ending(claim.asked.input["texts"]))
 
     def start(ending: Ending) -> None:
         tables.worker(sessions, "w1", model="embedder")

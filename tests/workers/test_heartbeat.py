@@ -1,10 +1,39 @@
 """A worker's heartbeat, on real PostgreSQL."""
 
+from sqlalchemy import Connection, event, text
+
+from db import workers
 from db.session import Sessions
 from tasks.keys import Caller
 from tests import tables
 from workers import heartbeat
 from workers.worker import Worker
+
+
+def test_idle_worker_renews_its_lease_without_a_transaction(worker: Worker, sessions: Sessions) -> None:
+    """It holds nothing, and PostgreSQL knows of nothing that it should: one statement says both."""
+    begun: list[str] = []
+    engine = worker.upkeep.kw["bind"]
+
+    def note(_: Connection) -> None:
+        begun.append("begin")
+
+    tables.silence(sessions, worker.id, tables.LEASE_S + 1)
+    event.listen(engine, "begin", note)
+    heartbeat.beat(worker)
+    event.remove(engine, "begin", note)
+    assert begun == []
+    with sessions() as session:
+        assert workers.strength(session, worker.queue, tables.LEASE_S).workers == 1
+
+
+def test_lease_is_renewed_while_somebody_holds_the_table_of_jobs(worker: Worker, sessions: Sessions) -> None:
+    tables.silence(sessions, worker.id, tables.LEASE_S + 1)
+    with sessions.begin() as session:
+        session.execute(text("LOCK TABLE jobs"))
+        heartbeat.beat(worker)
+    with sessions() as session:
+        assert workers.strength(session, worker.queue, tables.LEASE_S).workers == 1
 
 
 def test_worker_that_was_silent_has_no_crash_counted_against_its_jobs(

@@ -39,11 +39,11 @@ class _Failing:
     def __init__(self, handle: Handle, error: Exception, reads: int) -> None:
         self._handle, self._error, self._reads = handle, error, reads
 
-    def read(self, timeout_s: float) -> Any:
+    def read(self, timeout_s: float, *, gather: bool = False) -> Any:
         if not self._reads:
             raise self._error
         self._reads -= 1
-        return self._handle.read(timeout_s)[:1]
+        return self._handle.read(timeout_s, gather=gather)[:1]
 
     def cancel(self) -> None:
         self._handle.cancel()

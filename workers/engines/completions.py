@@ -13,6 +13,8 @@ import orjson
 from tasks import errors
 from tasks.models.engine import Delta, Finish, Progress, Step
 
+_GATHERED_BYTES = 2048  # some fifteen tokens; the last event has as many
+
 
 class Completion:
     """One streamed completion: a `Handle`. `release` is called once, when the slot is given back."""
@@ -24,6 +26,7 @@ class Completion:
         self._cancelled = False
         self._raw, self._text = bytearray(), bytearray()
         self._headers_read = False
+        self._wakes_at = 1
         self._counted = 0  # tokens that steps have accounted for
         self._held: list[int] = []  # ids of tokens whose text the server still holds back
         try:
@@ -35,11 +38,13 @@ class Completion:
             self.close()
             raise errors.EngineGone(f"the engine host doesn't listen: {error}") from error
 
-    def read(self, timeout_s: float) -> Sequence[Step]:
-        if not select.select([self._socket], [], [], timeout_s)[0]:
-            return []
+    def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:
         try:
-            received = self._socket.recv(1 << 16)
+            self._wake_at(_GATHERED_BYTES if gather else 1)
+            select.select([self._socket], [], [], timeout_s)
+            received = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
         except OSError as error:
             raise self._broken(str(error)) from error
         if not received:
@@ -60,6 +65,12 @@ class Completion:
             if hasattr(self, "_socket"):
                 self._socket.close()
             release()
+
+    def _wake_at(self, size: int) -> None:
+        """So many bytes, or the end of the connection, end the next wait."""
+        if size != self._wakes_at:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            self._wakes_at = size
 
     def _broken(self, how: str) -> errors.ForebayError:
         return (

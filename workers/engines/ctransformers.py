@@ -5,6 +5,7 @@ answered side by side, but together no faster than one alone; use `llamacpp` whe
 """
 
 import dataclasses
+import json
 import secrets
 import select
 import socket
@@ -115,7 +116,7 @@ class CTransformers:
 
     def _connect(self, asked: Mapping[str, Any]) -> socket.socket:
         """A connection on which the request has been sent."""
-        line = self._key.encode() + orjson.dumps(asked) + b"\n"
+        line = f"{self._key}{json.dumps(asked)}\n".encode()  # a text that is none is the host's to refuse
         host, port = self.host.ready["address"]
         try:
             connection = socket.create_connection((host, port), timeout=_CALL_LIMIT_S)
@@ -138,7 +139,7 @@ class Generating:
         self._came = bytearray()
         self._cancelled = False
 
-    def read(self, timeout_s: float) -> Sequence[Step]:
+    def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:  # noqa: ARG002 few tokens come
         if not select.select([self._socket], [], [], timeout_s)[0]:
             return []
         try:

@@ -139,7 +139,7 @@ class Loop:
 
     def _answer(self, client: _Client) -> None:
         try:
-            asked = orjson.loads(client.came[len(self._key) :])
+            asked = json.loads(client.came[len(self._key) :])
             if asked["do"] == "generate":
                 self._queue(client, asked)
                 return

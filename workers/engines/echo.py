@@ -101,7 +101,7 @@ class _Echoing:
         self._cancelled = threading.Event()
         self._evaluated = 0
 
-    def read(self, timeout_s: float) -> Sequence[Step]:  # noqa: ARG002 a token is never far
+    def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:  # noqa: ARG002 a token is never far
         if self._evaluated < len(self._words):
             return self._evaluate()
         if self._pieces.stopped or self._next >= self._last:

@@ -172,8 +172,8 @@ class Generation:
 
     def _read(self, handle: Handle) -> Sequence[Step]:
         """The engine's next steps. An engine that says nothing for too long is taken for hung and ended."""
-        wait_s = self._due_in_s() if self._group else _POLL_S
-        steps = handle.read(max(0.0, wait_s))
+        due_s = self._due_in_s()  # until then nothing would be sent
+        steps = handle.read(due_s, gather=True) if due_s > 0 else handle.read(0 if self._group else _POLL_S)
         now = time.monotonic()
         if steps:
             self._heard_at = now

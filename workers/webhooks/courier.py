@@ -21,7 +21,7 @@ PER_TARGET = 4
 PER_TENANT = 8
 # Longer than an attempt takes: who let it run out died, or its resolver hung. Then another sends the same again.
 LEASE_S = 30.0
-_LOOK_S = 0.5
+_LOOK_S = 1.0
 _TIDY_S = 60.0
 _TIDIED_AT_ONCE = 500  # so that no statement takes long
 

@@ -13,7 +13,7 @@ from tasks import errors
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk, Make
-from tasks.jobs import attempts, endings, jobs
+from tasks.jobs import endings, jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.requests import Plan
@@ -139,7 +139,7 @@ def test_answer_is_the_job_as_it_ended(
         assert claim is not None
         with sessions.begin() as session:
             outcome = Outcome(Status.SUCCEEDED, Spent(4, 1), {"text": "one"})
-            closing = attempts.finish(session, job_id, claim.attempt, Transcript(), outcome)
+            closing = tables.finish(session, job_id, claim.attempt, Transcript(), outcome)
         endings.announce(client, [closing], 60)
 
     worker = threading.Thread(target=work)

@@ -47,7 +47,7 @@ def failed(sessions: Sessions, caller: Caller, code: str) -> uuid.UUID:
     job_id = tables.submit(sessions, caller, metadata={"k": "v"}).id
     outcome = Outcome(Status.FAILED, error=(code, "it did"))
     with sessions.begin() as session:
-        attempts.finish(session, job_id, claimed(sessions, job_id), Transcript(), outcome)
+        tables.finish(session, job_id, claimed(sessions, job_id), Transcript(), outcome)
     return job_id
 
 
@@ -95,7 +95,7 @@ def test_lost_worker_that_is_back_in_time_has_the_last_word(
     sweep(made(sessions, client, Post(client)))
     assert listed(sessions, job_id) == [("w1", "lost", None)]
     with sessions.begin() as session:
-        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
+        tables.finish(session, job_id, attempt, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert listed(sessions, job_id) == [("w1", "succeeded", None)]
 
 
@@ -111,7 +111,7 @@ def test_system_errors_are_waited_out_longer_each_time_and_not_for_ever(sessions
     assert not put_off(sessions, job_id, attempt)
     with sessions.begin() as session:
         error = ("engine_error", "the engine host answered 500")
-        attempts.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, error=error))
+        tables.finish(session, job_id, attempt, Transcript(), Outcome(Status.FAILED, error=error))
     assert listed(sessions, job_id) == [("w1", "failed", "engine_error")] * 3
 
 
@@ -182,7 +182,7 @@ def test_job_pays_what_it_was_charged_on_the_way_and_what_its_end_adds(sessions:
         assert attempts.advance(session, job_id, attempt, Transcript(), onward)
     attempt = claimed(sessions, job_id)
     with sessions.begin() as session:
-        attempts.finish(
+        tables.finish(
             session, job_id, attempt, Transcript(), Outcome(Status.FAILED, Spent(20), error=("internal", "it did"))
         )
     assert tables.usage_rows(sessions, job_id) == [(90, 0)]

@@ -154,7 +154,7 @@ def test_job_that_ends_by_itself_while_it_is_being_cancelled_keeps_its_own_end(
         assert writer.append([MORE]) is stream.AppendResult.FENCED
         outcome = Outcome(Status.SUCCEEDED, Spent(4, 2), {"text": "hi!"})
         with sessions.begin() as session:
-            attempts.finish(session, job_id, 1, Transcript([*SAID, MORE]), outcome)
+            tables.finish(session, job_id, 1, Transcript([*SAID, MORE]), outcome)
 
     shown, closings = endings.cancel(Watched(sessions, {2: finish}), client, caller, job_id, 60)
     assert (shown.status, shown.result, closings) == ("succeeded", {"text": "hi!"}, [])

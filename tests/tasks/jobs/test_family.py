@@ -64,7 +64,7 @@ def start(sessions: Sessions, *job_ids: uuid.UUID) -> None:
 def finish(sessions: Sessions, job_id: uuid.UUID, status: Status = Status.SUCCEEDED) -> Closing:
     error = ("engine_refused", "no") if status == Status.FAILED else None
     with sessions.begin() as session:
-        return attempts.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
+        return tables.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
 
 
 def somebody_waits_for_a_lock(sessions: Sessions) -> bool:
@@ -152,7 +152,7 @@ def test_two_at_once_see_each_other(sessions: Sessions, parent_id: uuid.UUID, ot
     act: Callable[[], Any] = lambda: finish(sessions, last) if other == "child" else wait(sessions, parent_id)  # noqa: E731
     beside = threading.Thread(target=act)
     with sessions.begin() as session:
-        attempts.finish(session, first, 1, Transcript(), Outcome(Status.SUCCEEDED))
+        tables.finish(session, first, 1, Transcript(), Outcome(Status.SUCCEEDED))
         beside.start()
         until(lambda: somebody_waits_for_a_lock(sessions))
     beside.join()

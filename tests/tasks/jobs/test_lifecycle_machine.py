@@ -243,7 +243,7 @@ class Lives(RuleBasedStateMachine):
         try:
             with self.sessions.begin() as session:  # by itself where it may be, as workers do
                 outcome = Outcome(status, Spent(1, 1), error=error)
-                attempts.finish(session, job_id, attempt, Transcript(), outcome, told=False)
+                tables.finish(session, job_id, attempt, Transcript(), outcome, told=False)
         except errors.Fenced:
             return False
         return True

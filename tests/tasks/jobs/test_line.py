@@ -15,7 +15,7 @@ from db import ledger
 from db.jobs import Job
 from db.session import Sessions
 from tasks import errors
-from tasks.jobs import attempts, fence, jobs, lifecycle
+from tasks.jobs import fence, jobs, lifecycle
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -87,7 +87,7 @@ def end_in_the_ordinary_way(session: Session, job_id: uuid.UUID, outcome: Outcom
 def test_finish_leaves_what_a_move_would(sessions: Sessions, caller: Caller, outcome: Outcome, told: bool) -> None:
     straight, ordinary = (tables.running(sessions, caller).job_id for _ in range(2))
     with sessions.begin() as session:
-        attempts.finish(session, straight, 1, said(), outcome, first_token_s=0.5, told=told)
+        tables.finish(session, straight, 1, said(), outcome, first_token_s=0.5, told=told)
     with sessions.begin() as session:
         end_in_the_ordinary_way(session, ordinary, outcome)
     left = rows(sessions, straight)
@@ -139,7 +139,7 @@ def test_result_that_is_not_json_ends_nothing(sessions: Sessions, caller: Caller
     claim = tables.running(sessions, caller)
     outcome = Outcome(Status.SUCCEEDED, Spent(1), {"scores": [1.0, None, float("nan")]})
     with pytest.raises(ValueError, match="nan isn't JSON"), sessions.begin() as session:
-        attempts.finish(session, claim.job_id, 1, said(), outcome, told=told)
+        tables.finish(session, claim.job_id, 1, said(), outcome, told=told)
     assert tables.column(sessions, claim.job_id, "status") == "running"
 
 
@@ -147,7 +147,7 @@ def test_vectors_are_kept_with_the_end(sessions: Sessions, caller: Caller) -> No
     claim = tables.running(sessions, caller)
     made = np.array([[1.0, -2.5], [0.0, 3.25]], dtype=np.float32)
     with sessions.begin() as session:
-        attempts.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED, vectors=made), told=False)
+        tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED, vectors=made), told=False)
     with sessions() as session:
         kept = session.execute(text("SELECT dimensions, data FROM job_vectors")).one()
     assert kept.dimensions == 2
@@ -163,5 +163,5 @@ def test_attempt_that_is_over_finishes_nothing(sessions: Sessions, caller: Calle
     assert tables.claim(sessions, claim.job_id, worker_id="w2")
     before = rows(sessions, claim.job_id)
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        attempts.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED), told=told)
+        tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED), told=told)
     assert rows(sessions, claim.job_id) == before

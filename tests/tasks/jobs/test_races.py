@@ -39,7 +39,7 @@ class Race:
         try:
             with self.sessions.begin() as session:
                 outcome = Outcome(status, Spent(1, 1), error=error)
-                attempts.finish(session, job_id, 1, Transcript(), outcome, told=False)
+                tables.finish(session, job_id, 1, Transcript(), outcome, told=False)
         except errors.Fenced:
             return False
         return True

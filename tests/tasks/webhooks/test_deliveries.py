@@ -37,7 +37,7 @@ def succeed(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUI
 def fail(sessions: Sessions, client: redis.Redis, caller: Caller) -> uuid.UUID:
     job_id = hooks.begin(sessions, caller)
     with sessions.begin() as session:
-        attempts.finish(
+        tables.finish(
             session, job_id, 1, Transcript(), Outcome(JobStatus.FAILED, Spent(2), error=("engine_error", "?"))
         )
     return job_id
@@ -101,10 +101,10 @@ def test_end_that_is_not_committed_is_not_told(sessions: Sessions, caller: Calle
     job_id = hooks.begin(sessions, caller)
     outcome = Outcome(JobStatus.SUCCEEDED, Spent(1, 1), {"text": ""})
     with sessions() as session:
-        attempts.finish(session, job_id, 1, Transcript(), outcome)
+        tables.finish(session, job_id, 1, Transcript(), outcome)
         session.rollback()
     with pytest.raises(errors.Fenced), sessions.begin() as session:
-        attempts.finish(session, job_id, 7, Transcript(), outcome)
+        tables.finish(session, job_id, 7, Transcript(), outcome)
     with sessions.begin() as session:
         attempts.release(session, job_id, 1, Transcript())
     assert hooks.listed(sessions, caller) == []

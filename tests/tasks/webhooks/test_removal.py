@@ -5,7 +5,6 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import errors
-from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status as JobStatus
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -13,7 +12,7 @@ from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Answer, Parcel, Status
-from tests import hooks
+from tests import hooks, tables
 
 
 def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, caller: Caller) -> None:
@@ -38,7 +37,7 @@ def test_deletion_is_over_at_once_however_much_was_sent(sessions: Sessions, call
         endpoints.delete(session, caller, doomed)
         with sessions.begin() as beside:
             beside.execute(text("SET LOCAL lock_timeout = '500ms'"))
-            attempts.finish(beside, job_id, 1, Transcript(), Outcome(JobStatus.SUCCEEDED, Spent(1, 1), {"text": ""}))
+            tables.finish(beside, job_id, 1, Transcript(), Outcome(JobStatus.SUCCEEDED, Spent(1, 1), {"text": ""}))
     assert {delivery.endpoint_id for delivery in hooks.listed(sessions, caller)} == {other}
     assert hooks.listed(sessions, caller, webhook=doomed) == []
     assert {parcel.endpoint_id for parcel in hooks.take(sessions)} == {other}

@@ -145,7 +145,7 @@ class _FragileHandle:
         self._host = engine.incarnation
         self.cancel, self.close = inner.cancel, inner.close
 
-    def read(self, timeout_s: float) -> Sequence[Step]:
+    def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:
         self._reads += 1
         if self._deadly and self._reads == 2:
             self._engine.alive = False
@@ -285,7 +285,7 @@ class _ScriptedHandle:
     def __init__(self, engine: Scripted) -> None:
         self._engine, self._batches = engine, iter(engine.script)
 
-    def read(self, timeout_s: float) -> Sequence[Step]:
+    def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:
         if self._engine.hung_up:
             raise errors.EngineLost("hung up")
         return next(self._batches, [])
