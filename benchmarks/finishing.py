@@ -64,7 +64,7 @@ def through(stack: Stack, jobs: int, connections: int) -> Run:
     """From the first submission to the moment PostgreSQL has for the last job's end."""
     roles = stack.roles()
     before, since = stacks.cpu_s(roles), stack.query("SELECT clock_timestamp()")[0]
-    seen = printed(
+    seen = _run(
         [sys.executable, "-m", "benchmarks.load", *map(str, stack.address), stack.key, str(jobs), str(connections)]
     )
     counted = (
@@ -83,7 +83,7 @@ def bare(stack: Stack, worker: psutil.Process, jobs: int) -> Run:
     """From the first message to the end of the last, by the worker of `bare_worker`."""
     roles = {"worker": [worker], "redis": stack.roles()["redis"]}
     before = stacks.cpu_s(roles)
-    seen = printed(
+    seen = _run(
         [sys.executable, "-m", "benchmarks.bare", str(jobs)], FOREBAY_REDIS_URL=stack.environment("FOREBAY_REDIS_URL")
     )
     after = stacks.cpu_s(roles)
@@ -109,8 +109,7 @@ def bare_worker(stack: Stack, slots: int) -> Iterator[psutil.Process]:
             worker.terminate()
 
 
-def printed(argv: list[str], **env: str) -> Any:
-    """What a program prints as JSON. Raises `CalledProcessError` when it fails."""
+def _run(argv: list[str], **env: str) -> Any:
     ran = subprocess.run(
         argv, cwd=stacks.ROOT, env={**os.environ, **env}, check=True, stdout=subprocess.PIPE, text=True
     )

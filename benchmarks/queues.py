@@ -5,6 +5,7 @@ usage; bare Celery's aren't durable. All run all the time, so that the machine's
 What our platform costs while it idles is in the others' PostgreSQL too.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -64,12 +65,7 @@ LIBRARIES = (
 @click.command(help=__doc__)
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--jobs", "count", default=1000, show_default=True, help="How many a round.")
-@click.option(
-    "--venv",
-    "ready",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="An environment that has the other queues; without it one is made.",
-)
+@click.option("--venv", "ready", type=click.Path(path_type=Path), help="Has the other queues; else one is made.")
 def main(rounds: int, count: int, ready: Path | None) -> None:
     console = Console(width=max(160, Console().width))
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
@@ -172,8 +168,12 @@ def _round(
     count: int,
 ) -> Run:
     since = watcher.execute("SELECT clock_timestamp()").fetchone()
-    before = _spent_s(stack, worker.pid)
-    seen = finishing.printed([*argv, "submit", str(count), str(CONNECTIONS)])
+    told = [*argv, "submit", str(count), str(CONNECTIONS)]
+    with subprocess.Popen(told, cwd=stacks.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        before = _spent_s(stack, worker.pid)
+        seen = json.loads(client.communicate("go\n")[0])
     while (row := watcher.execute(library.ended.encode(), since).fetchone()) is None or row[0] < count:
         if worker.poll() is not None:
             raise RuntimeError(f"the worker of {library.name} ended with status {worker.returncode}")
