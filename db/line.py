@@ -30,20 +30,9 @@ def submit(send: Send, values: Values, room: str | None) -> str:
 
 
 _SUBMITTED = (
-    *("id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed"),
-    *(
-        "metadata",
-        "webhook",
-        "created_at",
-        "run_at",
-        "expires_at",
-        "deadline_s",
-        "retry_of",
-        "chances",
-        "input",
-        "params",
-    ),
-)
+    "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed",
+    "metadata", "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
+)  # fmt: skip
 
 
 @cache
@@ -119,7 +108,8 @@ def finish(send: Send, ends: Sequence[Values], *, untold: bool) -> Sequence[Row]
 
     `ends` have what `_END` names: `first_token_s` is counted from the attempt's beginning, tokens are added to what the
     job has spent. Returned are the rows of those that could be ended: of an attempt that is the newest of a job that
-    runs, or that waits since its worker's lease ran out. With `untold`, only where nobody is to be told of the end. Of
+    runs, or that waits since its worker's lease ran out, and so still names the worker: one that was given away, to its
+    next stage or its queue, names none. With `untold`, only where nobody is to be told of the end. Of
     several, those that others hold at this moment are left out.
     """
     text = _finish(len(ends), untold, any(end["vectors"] is not None for end in ends))
@@ -169,7 +159,7 @@ j AS (
         cached_tokens = coalesce(cached_tokens, 0) + e.cached,
         first_token_at = coalesce(first_token_at, attempt_started_at + make_interval(secs => e.first_token_s))
     FROM e WHERE jobs.id = e.id AND {_one_of("jobs.id", number)} AND jobs.attempt = e.attempt
-        AND jobs.status IN ('running', 'dispatched')
+        AND (jobs.status = 'running' OR jobs.status = 'dispatched' AND jobs.worker_id IS NOT NULL)
         {f"AND NOT {_TOLD}" if untold else ""}
     RETURNING jobs.*
 ),
@@ -195,5 +185,8 @@ def _format(type: str) -> str:
 
 
 def _typed(value: Any) -> Any:
-    """One type for integers of any size: a statement is prepared for each combination of types."""
-    return Int4(value) if type(value) is int else value
+    """One type for integers large and small: a statement is prepared for each combination of types.
+
+    What has no room in four bytes is left to PostgreSQL to refuse: psycopg would cut it off.
+    """
+    return Int4(value) if type(value) is int and -(2**31) <= value < 2**31 else value
