@@ -27,7 +27,8 @@ from tasks.queues import broker, capacity
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import engines, heartbeat, indexing, run, settings, threads, transport
+from workers import heartbeat, indexing, run, settings, threads, transport
+from workers.engines import loading
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
 
@@ -108,7 +109,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
     queue = _queue_of(lanes)
     found = settings.read(control=queue == catalog.CONTROL)
     entry = None if queue == catalog.CONTROL else _entry(found, queue)
-    engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
+    engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
     failpoints.passed("worker.after_model_ready")
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
