@@ -14,6 +14,7 @@ LOADED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sy
     [
         ("workers.engines.llamacpp_host", ["numpy", "structlog", "httpcore"]),
         ("workers.engines.tokenizer_host", ["numpy", "structlog", "httpcore"]),
+        ("workers.flower", ["numpy", "sqlalchemy", "psycopg"]),
     ],
 )
 def test_process_is_spared_what_it_has_no_use_for(module: str, spared: list[str]) -> None:
