@@ -14,6 +14,7 @@ LOADED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sy
     [
         ("workers.engines.llamacpp_host", ["numpy", "structlog", "httpcore"]),
         ("workers.engines.tokenizer_host", ["numpy", "structlog", "httpcore"]),
+        ("cli.launcher.up", ["structlog", "rich", "httpx"]),
         ("workers.flower", ["numpy", "sqlalchemy", "psycopg"]),
     ],
 )
