@@ -18,7 +18,7 @@ from benchmarks.tables import Cell, Table, median
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Prompt, Request
-from workers import engines
+from workers.engines import loading
 
 _SLOTS = 4
 _WORD = "The harbour is quiet and the sun falls over every stone. "
@@ -45,7 +45,7 @@ def _rows(file: Path, batches: list[int], tokens: int, rounds: int, threads: int
     for number in range(rounds):
         for batch in batches:
             model = Model("m", "llamacpp", 2 * tokens, _SLOTS, ("generate",), file, options={"batch": batch})
-            engine = engines.load(model, slots=_SLOTS, threads=threads)
+            engine = loading.load(model, slots=_SLOTS, threads=threads)
             try:
                 measured[batch].append(_measure(engine, tokens, seed=number))
             finally:

@@ -11,7 +11,7 @@ from benchmarks.tables import Cell, Table
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Finish, Handle, Params, Progress, Request
-from workers import engines
+from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp
 
 _LONG_PROMPT = "x " * 400  # about 800 tokens
@@ -20,7 +20,7 @@ _LONG_PROMPT = "x " * 400  # about 800 tokens
 def measure(file: Path, *, slots: int, context: int, threads: int) -> Table:
     """One generation is cancelled beside others that fill all slots but its own."""
     model = Model("freeing", "llamacpp", context, slots, ("generate",), file)
-    engine = engines.load(model, slots=slots, threads=threads)
+    engine = loading.load(model, slots=slots, threads=threads)
     assert isinstance(engine, LlamaCpp)
     try:
         rows = [

@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.clients import Direct
 from tasks.models.catalog import Model
-from workers import engines
+from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp
 
 
@@ -41,7 +41,7 @@ def embedding_host(file: Path, *, context: int, threads: int = 0) -> Iterator[Ho
 
 @contextmanager
 def _running(model: Model, threads: int) -> Iterator[Host]:
-    engine = engines.load(model, slots=model.slots, threads=threads or os.cpu_count() or 1)
+    engine = loading.load(model, slots=model.slots, threads=threads or os.cpu_count() or 1)
     assert isinstance(engine, LlamaCpp)
     try:
         address = urllib.parse.urlsplit(engine.host.ready["address"])

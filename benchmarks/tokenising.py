@@ -20,7 +20,7 @@ from benchmarks.tables import Cell, Table
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Generator
-from workers import engines
+from workers.engines import loading
 
 # One name for each way to cut: llama.cpp, src/llama-vocab.cpp, `llama_vocab::impl::load`. Not all are in every build.
 PRES = (
@@ -84,7 +84,7 @@ def _model(folder: Path, pre: str) -> Model:
 def _load(model: Model) -> Generator | None:
     """None when llama.cpp doesn't know the pre-tokenizer."""
     try:
-        return engines.load(model, slots=1, threads=1)
+        return loading.load(model, slots=1, threads=1)
     except errors.EngineUnusable:
         return None
 

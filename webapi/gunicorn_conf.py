@@ -5,6 +5,7 @@ computes for one client, as reading a large body does, holds up the others of it
 """
 
 import ctypes
+import gc
 import logging
 import resource
 import signal
@@ -28,6 +29,7 @@ class worker_class(serving.Threads):
 
 workers = _read.processes
 threads = _read.threads
+preload_app = True  # its code is in memory once; what must not be shared by a fork is made at its first use
 # More than threads, unfinished heads and idle connections together, each of which is bounded: it never stops accepting.
 worker_connections = threads + serving.UNFINISHED + serving.IDLE + 200
 keepalive = 30
@@ -55,6 +57,11 @@ def when_ready(server: Any) -> None:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         if hasattr(socket, "TCP_USER_TIMEOUT") and listener.sock.family in (socket.AF_INET, socket.AF_INET6):
             listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * _read.unread_s))
+
+
+def pre_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """What is here is left alone by the collector: it would write to each object, and every process keep its own."""
+    gc.freeze()
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -14,12 +14,11 @@ from typing import Any
 
 import redis
 import structlog
-from celery import Celery, bootsteps, signals
+from celery import bootsteps, signals
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
 from tasks import errors, failpoints, logs, stopping
-from tasks import settings as shared_settings
 from tasks.models import catalog
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
@@ -27,13 +26,13 @@ from tasks.queues import broker, capacity
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import engines, heartbeat, indexing, run, settings, threads, transport
+from workers import heartbeat, indexing, messenger, run, settings, threads, transport
+from workers.engines import loading
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
 
 log = structlog.get_logger(__name__)
 
-_BROKER_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
 _BESIDE_SLOTS = 6  # connections for the threads, the courier's among them
@@ -42,12 +41,7 @@ _EARLY = 0.9  # a look that comes just before the round is due would find it ove
 _current: Worker | None = None
 
 
-def _configuration() -> dict[str, Any]:
-    return broker.configuration(shared_settings.read().broker_url, timeout_s=_BROKER_TIMEOUT_S)
-
-
-app = Celery("forebay", set_as_current=False, amqp=transport.Messaging)
-app.add_defaults(_configuration)
+app = messenger.make()
 
 
 @app.task(name=broker.RUN)  # type: ignore[untyped-decorator]
@@ -108,7 +102,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
     queue = _queue_of(lanes)
     found = settings.read(control=queue == catalog.CONTROL)
     entry = None if queue == catalog.CONTROL else _entry(found, queue)
-    engine = engines.load(entry, slots=slots, threads=found.threads) if entry else None
+    engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
     failpoints.passed("worker.after_model_ready")
     sessions = db_session.open_sessions(
         db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
@@ -117,7 +111,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
         db_session.open_engine(found.shared.database_url, pool_size=_UPKEEP, lock_timeout_s=LOCKED_S, pool_timeout_s=5)
     )
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
-    sender = broker.Sender(found.shared.broker_url, timeout_s=_BROKER_TIMEOUT_S)
+    sender = broker.Sender(found.shared.broker_url, timeout_s=messenger.TIMEOUT_S)
     dispatcher = Dispatcher(sender, sessions, found.shared.lease_s)
     return Worker(
         id=f"{queue}@{socket.gethostname()}:{os.getpid()}.{secrets.token_hex(3)}",

@@ -7,8 +7,8 @@ module adds the question; `/healthcheck`, which says "OK" and nothing else, stay
 from flower.views.monitor import Metrics
 from tornado.web import authenticated
 
-from workers.app import app
+from workers import messenger
 
-__all__ = ["app"]
+app = messenger.make()  # not the workers' own, which would bring all that runs jobs into this process, 40 MB
 
 Metrics.get = authenticated(Metrics.get)

@@ -19,7 +19,6 @@ from cli.launcher import credentials, datafolder, embedded, leftovers, lineup, m
 from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 from tasks import errors
 from tasks.models import catalog
-from tasks.models.registry import Models
 
 # An early death may be an accident of starting; so many are a mistake that waiting won't mend.
 GIVE_UP_AFTER = 5
@@ -192,7 +191,7 @@ def refuse_taken(port: int, option: str) -> None:
 def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
     """The models of the catalogue, or those named in a comma-separated list. Raises `ClickException`."""
     try:
-        models = Models(path).current()
+        models = catalog.load(path)
     except errors.CatalogError as error:
         raise click.ClickException(str(error)) from error
     if wanted is None:

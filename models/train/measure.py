@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Finish, Generator, Params, Prompt, Request
-from workers import engines
+from workers.engines import loading
 
 from . import probes
 from .probes import Probe
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=int, default=12, help="wrong answers to show (%(default)s)")
     told = parser.parse_args()
     model = Model("demo", "llamacpp", context=CONTEXT, slots=1, types=("chat",), file=told.file, options={"batch": 512})
-    engine = engines.load(model, slots=1, threads=1)
+    engine = loading.load(model, slots=1, threads=1)
     assert isinstance(engine, Generator)
     try:
         lines, wrong = table(engine, probes.drawn(told.seed, told.count))

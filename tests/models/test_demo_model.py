@@ -11,7 +11,7 @@ from models.train import chats, contexts, documents, measure, names, probes
 from models.train.probes import Probe
 from tasks.models import catalog
 from tasks.models.engine import Generator
-from workers import engines
+from workers.engines import loading
 
 ROOT = Path(__file__).parents[2]
 MODEL = catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]
@@ -27,7 +27,7 @@ ROUNDING = 2
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Generator]:
-    loaded = engines.load(MODEL, slots=1, threads=1)
+    loaded = loading.load(MODEL, slots=1, threads=1)
     yield loaded
     loaded.close()
 
@@ -35,7 +35,7 @@ def engine() -> Iterator[Generator]:
 @pytest.fixture(scope="module")
 def other() -> Iterator[Generator]:
     """The file that `llamacpp` reads, by the other library."""
-    loaded = engines.load(dataclasses.replace(MODEL, engine="ctransformers"), slots=1, threads=1)
+    loaded = loading.load(dataclasses.replace(MODEL, engine="ctransformers"), slots=1, threads=1)
     yield loaded
     loaded.close()
 

@@ -97,6 +97,14 @@ def test_clients_that_do_not_close_hold_nobody_up(served: Served) -> None:
         connection.close()
 
 
+def test_what_is_loaded_before_the_fork_is_safe_to_share(served: Served) -> None:
+    """The process that forks has no thread and no connection of its own, which those it makes would have in common."""
+    served.client.get("/readyz")
+    forking = psutil.Process(served.process.pid)
+    assert forking.num_threads() == 1
+    assert [one.status for one in forking.net_connections("inet")] == [psutil.CONN_LISTEN]
+
+
 def test_damaged_chunks_are_the_clients_fault(served: Served) -> None:
     """A chunk without a size is a 400 in our shape, not a 500."""
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\n"

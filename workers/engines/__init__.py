@@ -1,21 +1,4 @@
-"""Engines by name. Each model library is imported by one module here, in the engine host only."""
+"""What runs models. Each model library is imported by one module here, in the engine host only.
 
-from collections.abc import Callable
-
-from tasks import errors
-from tasks.models.catalog import Model
-from tasks.models.engine import Engine
-from workers.engines import ctransformers, echo, llamacpp
-
-_ENGINES: dict[str, Callable[[Model, int, int], Engine]] = {
-    "llamacpp": llamacpp.load,
-    "ctransformers": ctransformers.load,
-    "echo": echo.load,
-}
-
-
-def load(model: Model, *, slots: int, threads: int) -> Engine:
-    """The model, loaded, with so many slots on so many CPU threads. Raises `EngineUnusable` saying why not."""
-    if model.engine not in _ENGINES:
-        raise errors.EngineUnusable(f"{model.name}: unknown engine {model.engine!r}; known: {', '.join(_ENGINES)}")
-    return _ENGINES[model.engine](model, slots, threads)
+Nothing is imported at this place: the hosts would carry all that a worker needs to talk to them.
+"""

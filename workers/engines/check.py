@@ -18,8 +18,7 @@ from typing import Any
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Embedder, Engine, Finish, Generator, Params, Request
-from workers import engines
-from workers.engines import gguf, llamacpp_fit, templates
+from workers.engines import gguf, llamacpp_fit, loading, templates
 
 _TOKENS = 16
 _PARAMS = Params(
@@ -79,7 +78,7 @@ def _trial(path: Path, engine: str, context: str, slots: str, threads: str, bina
     types = ("embed",) if embeds else ("generate",)
     model = Model(path.stem, engine, int(context), int(slots), types, path, options=options)
     began = time.monotonic()
-    loaded = engines.load(model, slots=int(slots), threads=int(threads))
+    loaded = loading.load(model, slots=int(slots), threads=int(threads))
     try:
         return {"load_s": round(time.monotonic() - began, 1), **(_embed(loaded) if embeds else _generate(loaded))}
     finally:

@@ -16,7 +16,7 @@ from tasks.models.engine import Finish, Progress, Request
 from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
-from workers import engines
+from workers.engines import loading
 from workers.engines.ctransformers import CTransformers
 from workers.engines.llamacpp import LlamaCpp
 
@@ -26,7 +26,7 @@ CT = replace(MODEL, engine="ctransformers")
 
 
 def load(file: Path = MODEL.file, slots: int = 4) -> CTransformers:
-    loaded = engines.load(replace(CT, file=file), slots=slots, threads=1)
+    loaded = loading.load(replace(CT, file=file), slots=slots, threads=1)
     assert isinstance(loaded, CTransformers)
     return loaded
 
@@ -40,7 +40,7 @@ def engine() -> Iterator[CTransformers]:
 
 @pytest.fixture(scope="module")
 def llamacpp() -> Iterator[LlamaCpp]:
-    loaded = engines.load(MODEL, slots=1, threads=1)
+    loaded = loading.load(MODEL, slots=1, threads=1)
     assert isinstance(loaded, LlamaCpp)
     yield loaded
     loaded.close()
@@ -73,7 +73,7 @@ def test_embeddings_are_refused() -> None:
     """By its worker before it starts: the engine has no method for them."""
     assert not hasattr(CTransformers, "embed")
     with pytest.raises(errors.EngineUnusable, match="no embeddings"):
-        engines.load(replace(CT, types=("embed",)), slots=1, threads=1)
+        loading.load(replace(CT, types=("embed",)), slots=1, threads=1)
 
 
 def test_cancelling_while_the_prompt_is_evaluated_frees_the_slot(engine: CTransformers) -> None:

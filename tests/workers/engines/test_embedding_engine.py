@@ -13,8 +13,8 @@ import pytest
 from tasks import errors
 from tasks.models import catalog
 from tests.support.catalogs import without_embedding_model
-from workers import engines
 from workers.batcher import Batcher
+from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ pytestmark = without_embedding_model
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LlamaCpp]:
-    loaded = engines.load(MODEL, slots=4, threads=1)
+    loaded = loading.load(MODEL, slots=4, threads=1)
     assert isinstance(loaded, LlamaCpp)
     yield loaded
     loaded.close()
@@ -80,7 +80,7 @@ def test_host_death_under_a_batch_is_not_to_be_seen(engine: LlamaCpp) -> None:
 
 
 def test_a_model_that_writes_does_not_embed() -> None:
-    loaded = engines.load(replace(catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]), slots=1, threads=1)
+    loaded = loading.load(replace(catalog.load(ROOT / "models" / "catalog.toml")["demo-chat"]), slots=1, threads=1)
     try:
         with pytest.raises(errors.EngineRefused):
             loaded.embed([(1, 2, 3)])

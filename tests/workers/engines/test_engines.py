@@ -17,8 +17,7 @@ from tasks.models.engine import Embedder, Finish, Generator, Progress, Request
 from tests.support.waiting import until
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, spent, text
-from workers import engines
-from workers.engines import hosting
+from workers.engines import hosting, loading
 from workers.engines.ctransformers import CTransformers
 from workers.engines.llamacpp import LlamaCpp
 
@@ -26,7 +25,7 @@ Hosted = LlamaCpp | CTransformers
 
 
 def load(engine: str, slots: int) -> Hosted:
-    loaded = engines.load(replace(MODEL, engine=engine), slots=slots, threads=1)
+    loaded = loading.load(replace(MODEL, engine=engine), slots=slots, threads=1)
     assert isinstance(loaded, Hosted)
     return loaded
 
@@ -226,7 +225,7 @@ def test_bad_file_is_an_error_with_its_name(kind: str, tmp_path: Path, content: 
     path.write_bytes(content)
     model = Model("bad", kind, context=64, slots=1, types=("chat",), file=path)
     with pytest.raises(errors.EngineUnusable, match=r"bad\.gguf|before the model was loaded"):
-        engines.load(model, slots=1, threads=1)
+        loading.load(model, slots=1, threads=1)
 
 
 def test_mistakes_in_the_catalogue_are_named(kind: str, tmp_path: Path) -> None:
@@ -236,7 +235,7 @@ def test_mistakes_in_the_catalogue_are_named(kind: str, tmp_path: Path) -> None:
     unknown = Model("m", "steam", context=64, slots=1, types=("chat",))
     for model, told in ((missing, "none.gguf"), (odd, "colour"), (unknown, "steam")):
         with pytest.raises(errors.EngineUnusable, match=told):
-            engines.load(model, slots=1, threads=1)
+            loading.load(model, slots=1, threads=1)
 
 
 def test_engine_has_what_it_claims_and_claims_what_the_table_says(engine: Hosted, kind: str) -> None:

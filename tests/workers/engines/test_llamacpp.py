@@ -14,13 +14,13 @@ from tasks.models.engine import Request
 from tests.support.platform import is_gone
 from tests.support.waiting import until
 from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
-from workers import engines
+from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LlamaCpp]:
-    loaded = engines.load(MODEL, slots=4, threads=1)
+    loaded = loading.load(MODEL, slots=4, threads=1)
     assert isinstance(loaded, LlamaCpp)
     yield loaded
     loaded.close()
@@ -67,7 +67,7 @@ def test_llama_server_binary_takes_the_wheels_place(tmp_path: Path) -> None:
     binary.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/workers/llama_server.py "$@"\n')
     binary.chmod(0o755)
     model = Model("m", "llamacpp", 512, 2, ("chat",), MODEL.file, options={"binary": str(binary)})
-    loaded = engines.load(model, slots=2, threads=1)
+    loaded = loading.load(model, slots=2, threads=1)
     assert isinstance(loaded, LlamaCpp)
     prompt = loaded.chat([{"role": "user", "content": QUESTION}])
     assert text(drain(loaded.generate(Request(prompt, params())))).strip() == "The code of the harbour is 19."

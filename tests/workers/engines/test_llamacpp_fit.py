@@ -7,8 +7,7 @@ import pytest
 from tasks import errors
 from tests.workers import files
 from tests.workers.runs import MODEL
-from workers import engines
-from workers.engines import llamacpp_fit
+from workers.engines import llamacpp_fit, loading
 
 
 @pytest.mark.parametrize(
@@ -56,4 +55,4 @@ def test_librarys_own_reason_is_told(tmp_path: Path) -> None:
     assert MODEL.file is not None
     path = files.with_pre_tokenizer(tmp_path / "m.gguf", "no-such-one")
     with pytest.raises(errors.EngineUnusable, match="unknown pre-tokenizer type: 'no-such-one'"):
-        engines.load(files.model(path), slots=1, threads=1)
+        loading.load(files.model(path), slots=1, threads=1)

@@ -16,8 +16,7 @@ from tasks.models.engine import Request
 from tests.workers import files
 from tests.workers.conftest import Bench
 from tests.workers.runs import MODEL, STORY, deltas, drain, params, text
-from workers import engines
-from workers.engines import gguf, tokenizer
+from workers.engines import gguf, loading, tokenizer
 from workers.engines.hosting import Host
 from workers.engines.llamacpp import LlamaCpp
 from workers.engines.marks import Marks
@@ -82,7 +81,7 @@ def test_text_of_more_tokens_than_the_context_is_refused_before_all_of_it_is_rea
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[LlamaCpp]:
-    loaded = engines.load(MODEL, slots=2, threads=1)
+    loaded = loading.load(MODEL, slots=2, threads=1)
     assert isinstance(loaded, LlamaCpp)
     yield loaded
     loaded.close()
@@ -114,7 +113,7 @@ def test_special_tokens_in_contents_are_words_and_in_raw_prompts_tokens(kind: st
     """Every special token of the vocabulary: in a chat its letters, in `generate` itself."""
     assert MODEL.file is not None
     header = gguf.read(MODEL.file)
-    loaded = engines.load(replace(MODEL, engine=kind), slots=1, threads=1)
+    loaded = loading.load(replace(MODEL, engine=kind), slots=1, threads=1)
     try:
         empty = loaded.chat([{"role": "user", "content": "X X"}]).ids
         for name, number in Marks.of(header, header.template).ids.items():
@@ -136,7 +135,7 @@ def turns(tmp_path: Path) -> Iterator[LlamaCpp]:
     """The demo model with a template in the catalogue."""
     template = tmp_path / "turns.jinja"
     template.write_text(TURNS)
-    loaded = engines.load(replace(MODEL, template=template), slots=1, threads=1)
+    loaded = loading.load(replace(MODEL, template=template), slots=1, threads=1)
     assert isinstance(loaded, LlamaCpp)
     yield loaded
     loaded.close()
@@ -171,12 +170,12 @@ def test_model_that_is_to_chat_and_cannot_is_refused(
     """Rather than answered in a form it was never taught."""
     model = bare(tmp_path, types, template)
     with pytest.raises(errors.EngineUnusable, match=told):
-        engines.load(model, slots=1, threads=1)
+        loading.load(model, slots=1, threads=1)
 
 
 def test_broken_template_does_not_stop_generate(tmp_path: Path) -> None:
     """Chats are refused with its mistake, in one line."""
-    loaded = engines.load(bare(tmp_path, ("generate", "chat"), "{% if %}"), slots=1, threads=1)
+    loaded = loading.load(bare(tmp_path, ("generate", "chat"), "{% if %}"), slots=1, threads=1)
     try:
         assert len(loaded.prompt("a b").ids) > 0
         with pytest.raises(errors.EngineRefused, match="Expected an expression"):
@@ -214,7 +213,7 @@ def test_special_tokens_in_passages_and_questions_are_words(engine: LlamaCpp, be
 def test_template_without_end_costs_its_own_chats_and_nothing_else(tmp_path: Path) -> None:
     """It is cut off; raw prompts and embeddings of the model go on, and so does the process."""
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-    loaded = engines.load(bare(tmp_path, ("generate", "chat"), endless), slots=1, threads=1)
+    loaded = loading.load(bare(tmp_path, ("generate", "chat"), endless), slots=1, threads=1)
     try:
         assert isinstance(loaded, LlamaCpp)
         before = loaded.tokenizer.host.pid

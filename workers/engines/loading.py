@@ -1,0 +1,21 @@
+"""Engines by name."""
+
+from collections.abc import Callable
+
+from tasks import errors
+from tasks.models.catalog import Model
+from tasks.models.engine import Engine
+from workers.engines import ctransformers, echo, llamacpp
+
+_ENGINES: dict[str, Callable[[Model, int, int], Engine]] = {
+    "llamacpp": llamacpp.load,
+    "ctransformers": ctransformers.load,
+    "echo": echo.load,
+}
+
+
+def load(model: Model, *, slots: int, threads: int) -> Engine:
+    """The model, loaded, with so many slots on so many CPU threads. Raises `EngineUnusable` saying why not."""
+    if model.engine not in _ENGINES:
+        raise errors.EngineUnusable(f"{model.name}: unknown engine {model.engine!r}; known: {', '.join(_ENGINES)}")
+    return _ENGINES[model.engine](model, slots, threads)
