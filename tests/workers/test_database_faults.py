@@ -81,7 +81,9 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
 def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: Caller, worker: Worker) -> None:
     """No heartbeat gets through meanwhile, for longer than a lease: the run goes on, and is written when it can be."""
     assert isinstance(worker.engine, Echo)
-    worker.engine.token_s = 0.1
+    worker.engine.token_s, lease_s = 0.1, 2.0
+    worker.settings = replace(worker.settings, shared=replace(worker.settings.shared, lease_s=lease_s))
+    worker.sweeper.lease_s = lease_s
     job_id = tables.submit(sessions, caller).id
     tables.dispatch(sessions, job_id)
     beside = threads.start(worker)
@@ -90,7 +92,7 @@ def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: C
     until(lambda: len(stream.read(worker.client, job_id)) >= 2)
     with sessions.begin() as session:
         session.execute(text("LOCK TABLE jobs"))
-        session.execute(text("SELECT pg_sleep(:s)"), {"s": tables.LEASE_S + 1})
+        session.execute(text("SELECT pg_sleep(:s)"), {"s": lease_s + 1})
     running.join()
     worker.gone.set()
     worker.refiller.wake()
