@@ -210,7 +210,7 @@ def test_thread_stays_for_a_whole_head_while_others_are_free(taken: int, sent: b
 
 
 def test_connections_that_threads_stay_with_count_as_kept(served: Served) -> None:
-    """Of more clients than are kept, later ones are told that theirs closes, be it some answers late; all are answered."""
+    """Of more clients than are kept, later ones are told that theirs closes, if some answers late."""
     with contextlib.ExitStack() as open_:
         sockets = [
             open_.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(serving.IDLE + 20)
