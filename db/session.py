@@ -20,7 +20,7 @@ class Sessions(sessionmaker[Session]):
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A session whose transaction begins with its first statement. It is committed at the block's end, and undone
-        where the block raises. So a block that only sends statements which are `alone` costs none.
+        where the block raises. A block that sends all its statements by `alone` never begins one.
         """
         with self() as session:
             yield session

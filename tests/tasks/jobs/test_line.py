@@ -191,3 +191,16 @@ def test_number_too_large_for_its_column_is_refused(
     with pytest.raises(DBAPIError, match=r"out of range|cannot cast"), sessions.begin() as session:
         tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED, Spent(prompt)), told=told)
     assert tables.column(sessions, claim.job_id, "status") == "running"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_first_token_stays_the_first(sessions: Sessions, caller: Caller, told: bool) -> None:
+    """An end tells when its attempt's first token came, which another may have come before."""
+    claim = tables.running(sessions, caller)
+    with sessions.begin() as session:
+        attempts.checkpoint(session, claim.job_id, 1, said().entries, (1, 1), first_token_s=0.5)
+    first = tables.column(sessions, claim.job_id, "first_token_at")
+    assert first is not None
+    with sessions.begin() as session:
+        tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED), first_token_s=7, told=told)
+    assert tables.column(sessions, claim.job_id, "first_token_at") == first
