@@ -17,7 +17,7 @@ from benchmarks.stacks import Stack
 from benchmarks.tables import Table, median, percentile
 
 STATISTICS_S = 10.5  # after so long without work a PostgreSQL session has reported what it did
-_ROLES = ("api", "worker", "redis", "postgres", "control")
+ROLES = ("api", "worker", "redis", "postgres", "control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +31,21 @@ class Run:
 
 def measure(stack: Stack, *, rounds: int, jobs: int, connections: int, slots: int) -> Table:
     """Platform and bare Celery in turn. `slots` is how many threads the bare worker has."""
-    with _bare_worker(stack, slots) as worker:
-        _bare(stack, worker, 100)
+    with bare_worker(stack, slots) as worker:
+        bare(stack, worker, 100)
         through(stack, 100, connections)
         time.sleep(STATISTICS_S)
         before = counters(stack)
         ours, beside = [], []
         for _ in range(rounds):
             ours.append(through(stack, jobs, connections))
-            beside.append(_bare(stack, worker, jobs))
+            beside.append(bare(stack, worker, jobs))
         time.sleep(STATISTICS_S)
         after = counters(stack)
     done = rounds * jobs
     commits, writes, flushes = [(late - early) / done for late, early in zip(after, before, strict=True)]
     took = [1000 * seconds for run in ours for seconds in run.took_s]
-    columns = ("", "jobs/s", "CPU ms/job: client", *_ROLES)
+    columns = ("", "jobs/s", "CPU ms/job: client", *ROLES)
     rows = [_row("platform", ours), _row("bare Celery", beside)]
     note = (
         f"{rounds} rounds of {jobs} jobs over {connections} connections; a job is {commits:.2f} transactions, of which"
@@ -56,7 +56,7 @@ def measure(stack: Stack, *, rounds: int, jobs: int, connections: int, slots: in
 
 
 def _row(name: str, runs: list[Run]) -> tuple[str | float | None, ...]:
-    cpu = [median([run.cpu[role] for run in runs]) if role in runs[0].cpu else None for role in ("client", *_ROLES)]
+    cpu = [median([run.cpu[role] for run in runs]) if role in runs[0].cpu else None for role in ("client", *ROLES)]
     return (name, median([run.per_s for run in runs]), *cpu)
 
 
@@ -79,7 +79,8 @@ def through(stack: Stack, jobs: int, connections: int) -> Run:
     return Run(jobs / (row[1] - seen["began_at"]), cpu, seen["took_s"])
 
 
-def _bare(stack: Stack, worker: psutil.Process, jobs: int) -> Run:
+def bare(stack: Stack, worker: psutil.Process, jobs: int) -> Run:
+    """From the first message to the end of the last, by the worker of `bare_worker`."""
     roles = {"worker": [worker], "redis": stack.roles()["redis"]}
     before = stacks.cpu_s(roles)
     seen = _run(
@@ -92,7 +93,7 @@ def _bare(stack: Stack, worker: psutil.Process, jobs: int) -> Run:
 
 
 @contextmanager
-def _bare_worker(stack: Stack, slots: int) -> Iterator[psutil.Process]:
+def bare_worker(stack: Stack, slots: int) -> Iterator[psutil.Process]:
     """A Celery worker set up like ours."""
     argv = [sys.executable, "-m", "celery", "-A", "benchmarks.bare", "worker", "-Q", "bare", "-n", "bare@%h"]
     argv += ["--pool", "threads", "--concurrency", str(slots), "--heartbeat-interval", "10", "--loglevel", "INFO"]

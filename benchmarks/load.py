@@ -36,9 +36,10 @@ async def _submit(address: wire.Address, sent: bytes, turns: Iterator[int]) -> l
 
 def main() -> None:
     host, port, key, jobs, connections = sys.argv[1:]
-    began_at = time.time()
+    began_at, cpu_s = time.time(), time.process_time()
     took = asyncio.run(submit_all((host, int(port)), key, int(jobs), int(connections)))
-    print(json.dumps({"began_at": began_at, "ended_at": time.time(), "cpu_s": time.process_time(), "took_s": took}))
+    cpu_s = time.process_time() - cpu_s
+    print(json.dumps({"began_at": began_at, "ended_at": time.time(), "cpu_s": cpu_s, "took_s": took}))
 
 
 if __name__ == "__main__":

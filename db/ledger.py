@@ -62,9 +62,10 @@ def _enter() -> str:
 
 
 def insertion(ended: str, now: str | None = None) -> str:
-    """The text that enters the jobs of a source of rows, as of `jobs`, which it calls `j`.
+    """The text of a statement that enters ended jobs. `ended` is the source of their rows, with the columns of `jobs`.
 
-    `now` selects how, since when and until when an attempt of j's ran which the same statement writes down.
+    A statement that writes down a job's last attempt itself can't read it in `job_attempts` yet: its `now` selects
+    `how`, `started_at` and `ended_at` of that attempt, from the job's row `j`.
     """
     runs = "SELECT how, started_at, ended_at FROM job_attempts WHERE job_id = j.id"
     if now is not None:

@@ -30,20 +30,9 @@ def submit(send: Send, values: Values, room: str | None) -> str:
 
 
 _SUBMITTED = (
-    *("id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed"),
-    *(
-        "metadata",
-        "webhook",
-        "created_at",
-        "run_at",
-        "expires_at",
-        "deadline_s",
-        "retry_of",
-        "chances",
-        "input",
-        "params",
-    ),
-)
+    "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed",
+    "metadata", "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
+)  # fmt: skip
 
 
 @cache
@@ -61,7 +50,7 @@ FROM look RETURNING status
 """
 
 
-# What PostgreSQL couldn't know of a parameter that may be NULL, or that is JSON.
+# The types of parameters which PostgreSQL can't infer: those that may be NULL, and JSON.
 _CASTS = {
     **dict.fromkeys(("metadata", "webhook", "input", "params"), "::json"),
     **dict.fromkeys(("run_at", "expires_at"), "::timestamptz"),
@@ -101,7 +90,10 @@ RETURNING id, tenant_id, type, stage, model, lane, attempt, crashes, seed, input
 
 
 def _one_of(column: str, number: int) -> str:
-    """The condition that it is one of `id_0`, `id_1` …; of several, one that nobody holds, who might hold up all."""
+    """The condition that a job is one of `id_0`, `id_1` …
+
+    One job's row is waited for. Of several, a row that another transaction holds is left out: all would wait for it.
+    """
     if number == 1:
         return f"{column} = %(id_0)s"
     ids = ", ".join(f"%(id_{n})s" for n in range(number))
@@ -119,13 +111,17 @@ def finish(send: Send, ends: Sequence[Values], *, untold: bool) -> Sequence[Row]
 
     `ends` have what `_END` names: `first_token_s` is counted from the attempt's beginning, tokens are added to what the
     job has spent. Returned are the rows of those that could be ended: of an attempt that is the newest of a job that
-    runs, or that waits since its worker's lease ran out. With `untold`, only where nobody is to be told of the end. Of
-    several, those that others hold at this moment are left out.
+    runs, or that waits since its worker's lease ran out, and so still names the worker: one that was given away, to its
+    next stage or its queue, names none. With `untold`, only where nobody is to be told of the end. Of several, those
+    that others hold at this moment are left out.
+
+    It drops the checkpoints that were committed before it began: the caller lets none be written meanwhile.
     """
     text = _finish(len(ends), untold, any(end["vectors"] is not None for end in ends))
     return send(text, {f"{name}_{n}": _typed(end[name]) for n, end in enumerate(ends) for name in _END})
 
 
+# What each end has, and its type in PostgreSQL.
 _END = {
     "id": "uuid",
     "attempt": "int",
@@ -145,6 +141,7 @@ _END = {
     "dimensions": "int",
     "vectors": "bytea",
 }
+# What is made into a view of the ended job, and told of it: all but what went in.
 _SHOWN = """id, tenant_id, parent_id, type, model, queue, status, lane, priority, attempt, created_at, started_at,
     finished_at, progress_done, progress_total, prompt_tokens, completion_tokens, embedding_tokens, cached_tokens,
     error_code, error_message, metadata, webhook, run_at, expires_at, deadline_s, retry_of"""
@@ -169,7 +166,7 @@ j AS (
         cached_tokens = coalesce(cached_tokens, 0) + e.cached,
         first_token_at = coalesce(first_token_at, attempt_started_at + make_interval(secs => e.first_token_s))
     FROM e WHERE jobs.id = e.id AND {_one_of("jobs.id", number)} AND jobs.attempt = e.attempt
-        AND jobs.status IN ('running', 'dispatched')
+        AND (jobs.status = 'running' OR jobs.status = 'dispatched' AND jobs.worker_id IS NOT NULL)
         {f"AND NOT {_TOLD}" if untold else ""}
     RETURNING jobs.*
 ),
@@ -195,5 +192,8 @@ def _format(type: str) -> str:
 
 
 def _typed(value: Any) -> Any:
-    """One type for integers of any size: a statement is prepared for each combination of types."""
-    return Int4(value) if type(value) is int else value
+    """One type for integers large and small: a statement is prepared for each combination of types.
+
+    What has no room in four bytes is left to PostgreSQL to refuse: psycopg would cut it off.
+    """
+    return Int4(value) if type(value) is int and -(2**31) <= value < 2**31 else value

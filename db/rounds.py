@@ -19,14 +19,13 @@ class Round(Table):
     began_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
 
 
-def look(session: Session, *, lease_s: float, every_s: float, hurried_s: float | None) -> tuple[float, bool]:
+def look(session: Session, *, lease_s: float, every_s: float, hurry: bool) -> tuple[float, bool]:
     """PostgreSQL's clock in seconds, and whether the next round is the caller's, who has begun it then.
 
-    It is when the last one began `every_s` ago; with `hurried_s`, so long ago, where a worker's lease ran out. One
-    statement, which commits itself. It names the tables of jobs and workers, so it fails while either is locked.
+    It is when the last one began `every_s` ago; in a `hurry` also where a worker's lease ran out. One statement, which
+    commits itself. It names the tables of jobs and workers, so it fails while either is locked.
     """
-    values = {"every_s": every_s, "hurried_s": every_s if hurried_s is None else hurried_s}
-    [row] = alone(session)(_look(lease_s), values)
+    [row] = alone(session)(_look(lease_s), {"every_s": every_s, "hurry": hurry})
     return row["clock_s"], row["begun"]
 
 
@@ -43,8 +42,8 @@ WITH last AS (SELECT began_at FROM rounds WHERE name = 'sweep'), begun AS (
     SELECT 'sweep', clock_timestamp()
     WHERE NOT EXISTS (
         SELECT FROM last WHERE began_at <= clock_timestamp() AND began_at > clock_timestamp()
-            - make_interval(secs => CASE WHEN EXISTS {orphans} THEN %(hurried_s)s ELSE %(every_s)s END)
-    )
+            - make_interval(secs => %(every_s)s)
+    ) OR (%(hurry)s AND EXISTS {orphans})
     ON CONFLICT (name) DO UPDATE SET began_at = excluded.began_at WHERE r.began_at = (SELECT began_at FROM last)
     RETURNING name
 )

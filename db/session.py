@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import psycopg
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import dict_row
-from sqlalchemy import ClauseElement, Engine, create_engine, event
+from sqlalchemy import ClauseElement, Engine, SelectBase, create_engine, event, literal_column, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -20,7 +20,7 @@ class Sessions(sessionmaker[Session]):
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A session whose transaction begins with its first statement. It is committed at the block's end, and undone
-        where the block raises. So a block that only sends statements which are `alone` costs none.
+        where the block raises. A block that sends all its statements by `alone` never begins one.
         """
         with self() as session:
             yield session
@@ -153,8 +153,12 @@ def _as_sqlalchemy(engine: Engine, statement: str, error: psycopg.Error) -> Base
     return DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost)
 
 
-def as_sql(condition: ClauseElement) -> str:
-    """The text of a condition or a query, for a statement that is written out: the rule stays where it is said."""
+def as_sql(what: ClauseElement) -> str:
+    """The text of a condition or a query, for a statement that is written out: the rule stays where it is said.
+
+    A condition is one on the rows of its tables, as they are named: what it looks up for a row is for that row.
+    """
+    whole = what if isinstance(what, SelectBase) else select(literal_column("1")).where(what)  # type: ignore[arg-type]
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    compiled = condition.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    return f"({compiled})"
+    text = str(whole.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    return f"({text if whole is what else text.partition('WHERE ')[2]})"

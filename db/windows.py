@@ -92,8 +92,7 @@ def _look(lease_s: float, long_stages: tuple[str, ...]) -> Select[Any]:
     queue: BindParameter[Any] = bindparam("queue")
     alive = and_(Worker.queue == queue, workers.beats(lease_s))
     in_redis = and_(Job.queue == queue, _waits_for_a_worker())
-    running = and_(Job.queue == queue, Job.status == "running")
-    moving = or_(in_redis, running)
+    moving = and_(Job.queue == queue, _moves())
     return select(
         select(func.coalesce(func.sum(Worker.slots), 0)).where(alive).scalar_subquery(),
         select(func.count()).where(in_redis).scalar_subquery(),
@@ -107,6 +106,11 @@ def _look(lease_s: float, long_stages: tuple[str, ...]) -> Select[Any]:
 def _waits_for_a_worker() -> ColumnElement[bool]:
     """The condition that a job is dispatched; what is late takes no room, since nobody starts it."""
     return and_(Job.status == "dispatched", jobs.may_start())
+
+
+def _moves() -> ColumnElement[bool]:
+    """The condition that a job waits for a worker or has one."""
+    return or_(_waits_for_a_worker(), Job.status == "running")
 
 
 def _anyone_waits(queue: BindParameter[Any], lane: str) -> ColumnElement[bool]:
@@ -126,7 +130,7 @@ def room(lease_s: float, long_stages: tuple[str, ...]) -> str:
             WHERE queue = %(queue)s AND lane = 'interactive' AND status = 'queued' AND id <> %(id)s)
         AND ({here} AND {as_sql(_waits_for_a_worker())}) < 2 * w.slots
         AND (%(stage)s::text <> ALL ({long})
-            OR ({here} AND status IN ('dispatched', 'running') AND stage = ANY ({long}))
+            OR ({here} AND {as_sql(_moves())} AND stage = ANY ({long}))
                 < w.slots - greatest((w.slots > 1)::int, w.slots / 4))
     FROM (SELECT coalesce(sum(slots), 0) AS slots FROM workers
         WHERE queue = %(queue)s AND {as_sql(workers.beats(lease_s))}) AS w

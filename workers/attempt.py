@@ -35,6 +35,9 @@ class Attempt:
         self.progress = (0, 0)  # prompt tokens evaluated, of how many
         self._kept = (self.transcript, 0)  # how many of whose entries this attempt has written to PostgreSQL
         self.proven = False  # it has come past where earlier attempts crashed
+        # Held by whoever writes to PostgreSQL what was streamed, a checkpoint or the end: the end drops the checkpoints
+        # that it finds, and a transaction that isn't over isn't found.
+        self.writing = threading.Lock()
         self.first_token_s: float | None = None  # after the claim; None where an earlier attempt had the first
         self._lock = threading.Lock()
         self._held: Held | None = None

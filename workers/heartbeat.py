@@ -102,24 +102,31 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
 
     Doesn't wait for whoever is ending the job: the next heartbeat must not be late.
     """
+    if not attempt.writing.acquire(blocking=False):
+        return
+    try:
+        _keep(worker, attempt)
+    except OperationalError as error:
+        log.warning("not_checkpointed", job_id=ids.show(attempt.claim.job_id), error=str(error))
+    finally:
+        attempt.writing.release()
+
+
+def _keep(worker: Worker, attempt: Attempt) -> None:
     transcript, kept = attempt.unkept()
     news, claim = transcript.entries[kept:], attempt.claim
     if not news:
         return
     cleared = attempt.proven and claim.crashes > 0
-    try:
-        with worker.sessions.begin() as session:
-            session.execute(text("SET LOCAL lock_timeout = '200ms'"))
-            attempts.checkpoint(
-                session,
-                claim.job_id,
-                claim.attempt,
-                news,
-                attempt.progress,
-                cleared=cleared,
-                first_token_s=attempt.first_token_s,
-            )
-    except OperationalError as error:
-        log.warning("not_checkpointed", job_id=ids.show(claim.job_id), error=str(error))
-        return
+    with worker.sessions.begin() as session:
+        session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        attempts.checkpoint(
+            session,
+            claim.job_id,
+            claim.attempt,
+            news,
+            attempt.progress,
+            cleared=cleared,
+            first_token_s=attempt.first_token_s,
+        )
     attempt.keep(transcript, kept + len(news))

@@ -228,14 +228,14 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     without an end its job would be claimed again and again, and no crash counted.
     """
     try:
-        ended = keep_trying(worker, attempt, partial(_finish, worker, attempt, outcome))
+        ended = keep_trying(worker, attempt, partial(_written, worker, attempt, outcome))
     except Exception as error:  # the run boundary is here too
         log.exception("end_refused")
         code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
         known = outcome if isinstance(error, SQLAlchemyError | ValueError) else failed(attempt, code, message)
         attempt.transcript = Transcript()
         outcome = replace(known, status=Status.FAILED, result=None, vectors=None, error=(code, message))
-        ended = keep_trying(worker, attempt, partial(_finish, worker, attempt, outcome))
+        ended = keep_trying(worker, attempt, partial(_written, worker, attempt, outcome))
     if ended is None:
         abandon(worker, attempt)
         return None
@@ -243,6 +243,12 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
     if ended.wakes:
         worker.refiller.ask(ended.wakes)
     return ended.view
+
+
+def _written(worker: Worker, attempt: Attempt, outcome: Outcome) -> Closing:
+    """`_finish`, while no checkpoint of the attempt is written."""
+    with attempt.writing:
+        return _finish(worker, attempt, outcome)
 
 
 def _finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> Closing:

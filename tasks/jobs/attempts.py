@@ -223,8 +223,10 @@ def backoff_s(failures: int) -> float:
 def shown(session: Session, job_id: uuid.UUID) -> list[AttemptObject]:
     """The job's attempts as clients see them, the first first, the last one perhaps running."""
     job = session.get_one(Job, job_id, populate_existing=True)
+    told = list(attempts.of_job(session, job_id))
     runs = attempts.of_row(job) if job.status == Status.RUNNING else None
-    ended = attempts.of_job(session, job_id)
+    if runs and all(row.number != runs.number for row in told):  # it may have ended between the two looks
+        told.append(runs)
     return [
         {
             "number": row.number,
@@ -236,5 +238,5 @@ def shown(session: Session, job_id: uuid.UUID) -> list[AttemptObject]:
             "how": row.how,
             "error_code": row.error_code,
         }
-        for row in (*ended, *([runs] if runs else []))
+        for row in told
     ]

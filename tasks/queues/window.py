@@ -86,8 +86,9 @@ def refill(session: Session, queue: str, lease_s: float) -> list[WakeUp]:
     """Moves what has room into the window; the caller commits, then sends the wake-ups.
 
     Call it after each commit that made work, or that made room while jobs wait. It looks without the lock first, and
-    leaves it at that when there is no room: the claim that makes room finds that somebody waits, since it is later than
-    this caller's commit, and looks again (docs/adr/0005).
+    leaves it at that when there is no room. No job is forgotten by that: without room more jobs are in the window than
+    there are slots, so one of them is claimed only after this look, and whoever claims it is told that jobs wait, and
+    asks for another refill (docs/adr/0005).
     """
     if not _look(session, queue, lease_s).worth_a_refill:
         return []

@@ -39,8 +39,6 @@ CHORES: tuple[Chore, ...] = (
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),
 )
-# After a lease has run out the next round waits no longer than this, whoever looks next.
-_HURRIED_S = 0.2
 _UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 
 
@@ -77,8 +75,7 @@ class Sweeper:
         steady_since, self._steady_since = self._steady_since, None
         steady = began_at - steady_since > self.lease_s
         with self.sessions.begin() as session:
-            hurried_s = min(_HURRIED_S, self.every_s) if steady else None
-            clock_s, ours = rounds.look(session, lease_s=self.lease_s, every_s=self.every_s, hurried_s=hurried_s)
+            clock_s, ours = rounds.look(session, lease_s=self.lease_s, every_s=self.every_s, hurry=steady)
         jumped = self._jumped(clock_s)
         if ours:
             self._round(steady=steady and not jumped)

@@ -132,7 +132,8 @@ def goes_on(data: Path, asked: Asked, file: Path) -> None:
         assert [model["id"] for model in ask(stack, "GET", "/v1/models").json()["data"]] == ["my-model", "echo", "old"]
         assert [finished(stack, job)["result"]["text"] for job in (asked.killed, asked.kept)] == [WORDS, WORDS]
         assert status(stack, asked.forsaken) == "failed"
-        assert finished(stack, submit(stack, input={"prompt": "one"}))["model"] == "my-model"
+        story = submit(stack, input={"prompt": "One day"}, params={"temperature": 0, "max_tokens": 4})
+        assert finished(stack, story)["model"] == "my-model"
         everyone = family(stack)
         stack.process.kill()
         until(lambda: all_gone(everyone))

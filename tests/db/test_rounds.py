@@ -14,9 +14,9 @@ from tests import tables
 HOUR = 3600.0
 
 
-def begins(sessions: Sessions, *, every_s: float = HOUR, hurried_s: float | None = None) -> bool:
+def begins(sessions: Sessions, *, hurry: bool = False) -> bool:
     with sessions.begin() as session:
-        _, begun = rounds.look(session, lease_s=tables.LEASE_S, every_s=every_s, hurried_s=hurried_s)
+        _, begun = rounds.look(session, lease_s=tables.LEASE_S, every_s=HOUR, hurry=hurry)
     return begun
 
 
@@ -46,11 +46,10 @@ def test_round_comes_early_where_a_lease_has_run_out(sessions: Sessions, caller:
     tables.worker(sessions)
     tables.running(sessions, caller)
     begins(sessions)
-    assert not begins(sessions, hurried_s=0)
+    assert not begins(sessions, hurry=True)
     tables.silence(sessions, "w1", tables.LEASE_S + 1)
     assert not begins(sessions)
-    assert not begins(sessions, hurried_s=HOUR)
-    assert begins(sessions, hurried_s=0)
+    assert begins(sessions, hurry=True)
 
 
 def test_of_many_that_look_at_once_one_has_the_round(sessions: Sessions) -> None:

@@ -4,9 +4,10 @@ import time
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
-from db.session import Sessions
+from db import session as db_session
+from db.session import Sessions, alone
 
 
 def test_transaction_that_stood_still_too_long_is_a_lost_connection(sessions: Sessions) -> None:
@@ -18,3 +19,29 @@ def test_transaction_that_stood_still_too_long_is_a_lost_connection(sessions: Se
             session.execute(text("SELECT 1"))
     with sessions.begin() as session:
         assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_statement_alone_that_is_refused_leaves_the_pool_as_it_was(postgres_url: str) -> None:
+    """The error is SQLAlchemy's, and the one connection that there is commits nothing by itself afterwards."""
+    engine = db_session.open_engine(postgres_url, pool_size=1)
+    with db_session.open_sessions(engine)() as session:
+        with pytest.raises(DataError):
+            alone(session)("SELECT 1 / 0", {})
+        assert alone(session)("SELECT 1 AS one", {}) == [{"one": 1}]
+        session.execute(text("CREATE TABLE undone (id int)"))
+        session.rollback()
+        assert session.scalar(text("SELECT to_regclass('undone')")) is None
+    engine.dispose()
+
+
+def test_statement_alone_on_a_connection_that_was_ended_says_so(postgres_url: str, sessions: Sessions) -> None:
+    """The next one has another."""
+    engine = db_session.open_engine(postgres_url, pool_size=1)
+    with db_session.open_sessions(engine)() as session, sessions() as other:
+        [backend] = alone(session)("SELECT pg_backend_pid() AS pid", {})
+        other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), dict(backend))
+        with pytest.raises(OperationalError) as lost:
+            alone(session)("SELECT 1 AS one", {})
+        assert lost.value.connection_invalidated
+        assert alone(session)("SELECT 1 AS one", {}) == [{"one": 1}]
+    engine.dispose()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import redis
 
 from tests.flow.conftest import Walled
 from tests.support.waiting import until
@@ -19,9 +20,18 @@ def asked(words: int, **more: Any) -> dict[str, Any]:
 
 def test_interactive_job_overtakes_batch_work_that_was_dispatched_before_it(walled: Walled) -> None:
     """Both wait in Redis behind a busy slot: the interactive lane is emptied first."""
-    busy = walled.accepted(**asked(200))
-    batch = [walled.accepted(**asked(2), lane="batch") for _ in range(2)]
-    interactive = walled.accepted(**asked(2))
+    with redis.Redis.from_url(walled.setting("FOREBAY_REDIS_URL")) as client:
+
+        def waiting_workers() -> int:
+            return sum(one["cmd"] == "brpop" and "b" in one["flags"] for one in client.client_list())
+
+        busy = walled.accepted(**asked(2000))
+        until(lambda: walled.http.get(busy["links"]["self"]).json()["status"] == "running")
+        until(lambda: waiting_workers() == 3)  # kombu asks for another message before it knows that it is busy
+        batch = [walled.accepted(**asked(2), lane="batch") for _ in range(2)]
+        until(lambda: client.llen("forebay:one.batch"))
+        interactive = walled.accepted(**asked(2))
+        until(lambda: client.llen("forebay:one.interactive"))
     assert walled.http.post(busy["links"]["cancel"]).json()["status"] == "cancelled"
     started = {job["id"]: walled.wait(job)["started_at"] for job in (*batch, interactive)}
     assert min(started, key=lambda job_id: started[job_id]) == interactive["id"]

@@ -17,6 +17,7 @@ from tasks.models.engine import Engine
 from tasks.streams import stream, transcript
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
+from tests import tables
 from tests.support import workers
 from tests.support.post import Post
 from workers.attempt import Attempt
@@ -114,9 +115,9 @@ def make_worker(
 ) -> Iterator[MakeWorker]:
     """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
     made: list[Worker] = []
-    shared = workers.settings(postgres_url, redis_url)
 
-    def make(model: str = "alpha", engine: Engine | None = None) -> Worker:
+    def make(model: str = "alpha", engine: Engine | None = None, lease_s: float = tables.LEASE_S) -> Worker:
+        shared = workers.settings(postgres_url, redis_url, lease_s=lease_s)
         made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
         return made[-1]
 

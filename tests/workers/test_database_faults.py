@@ -19,6 +19,7 @@ from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tests import severed, tables
 from tests.support.waiting import until
+from tests.workers.conftest import MakeWorker
 from workers import run, threads
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
@@ -78,8 +79,9 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
     assert tables.column(sessions, job_id, "status") == "succeeded"
 
 
-def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
     """No heartbeat gets through meanwhile, for longer than a lease: the run goes on, and is written when it can be."""
+    worker = make_worker(lease_s=4)
     assert isinstance(worker.engine, Echo)
     worker.engine.token_s = 0.1
     job_id = tables.submit(sessions, caller).id
@@ -90,7 +92,7 @@ def test_locked_jobs_table_costs_nobody_an_attempt(sessions: Sessions, caller: C
     until(lambda: len(stream.read(worker.client, job_id)) >= 2)
     with sessions.begin() as session:
         session.execute(text("LOCK TABLE jobs"))
-        session.execute(text("SELECT pg_sleep(:s)"), {"s": tables.LEASE_S + 1})
+        session.execute(text("SELECT pg_sleep(:s)"), {"s": 5})
     running.join()
     worker.gone.set()
     worker.refiller.wake()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import redis
 import structlog
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from db import workers
@@ -16,6 +16,7 @@ from db.session import Sessions
 from tasks import ids
 from tasks.jobs import attempts, endings, jobs
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
@@ -101,6 +102,26 @@ def test_beat_keeps_what_came_since_the_last(sessions: Sessions, caller: Caller,
     attempt.transcript.add(entries.said("zwei "), (2,))
     heartbeat.checkpoint(worker, attempt)
     assert kept_pieces(sessions) == [(1, ["started", "one ", "zwei "])]
+
+
+def test_checkpoint_and_end_are_written_one_after_the_other(sessions: Sessions, caller: Caller, worker: Worker) -> None:
+    """An end drops the checkpoints that it finds: one that was about to be committed would stay for ever."""
+    attempt, held = Attempt(tables.running(sessions, caller)), []
+    attempt.transcript.add(entries.said("one ", 1))
+    event.listen(worker.sessions, "before_commit", lambda _: held.append(attempt.writing.locked()))
+    heartbeat.checkpoint(worker, attempt)
+    attempt.transcript.add(entries.said("two ", 2))
+
+    def ends(_: object) -> None:
+        held.append(attempt.writing.locked())
+        heartbeat.checkpoint(worker, attempt)
+
+    worker.finish_untold = ends  # type: ignore[assignment]
+    assert run.finish(worker, attempt, Outcome(Status.SUCCEEDED))
+    assert held == [True, True, True]
+    assert kept_pieces(sessions) == []
+    heartbeat.checkpoint(worker, attempt)
+    assert kept_pieces(sessions) == []
 
 
 def kept_pieces(sessions: Sessions) -> list[tuple[int, list[str]]]:

@@ -49,7 +49,7 @@ class Crowd:
 
 def crowd(asked: Asked, number: int, most: int = 16) -> Crowd:
     """One asks; while it does, so many others come, one after the other; then it is answered, and they are."""
-    made = Crowd(Together(asked, most))
+    made = Crowd(Together(asked, most, patience_s=60))
     made.ask(0)
     until(lambda: asked.questions == [[0]])
     for what in range(1, number + 1):
@@ -92,6 +92,21 @@ def test_one_that_is_refused_takes_no_other_with_it() -> None:
     assert crowd(asked, 3).heard == {0: 0, 1: 10, 2: "refused", 3: 30}
     assert asked.questions[:2] == [[0], [1, 2, 3]]
     assert sorted(asked.questions[2:]) == [[1], [2], [3]]
+
+
+def test_question_that_waits_holds_up_no_other() -> None:
+    """The first is held until those that came after it have their answers."""
+    asked = Asked()
+    made = Crowd(Together(asked, patience_s=0.01))
+    made.ask(0)
+    until(lambda: asked.questions == [[0]])
+    made.ask(1)
+    made.ask(2)
+    until(lambda: made.heard == {1: 10, 2: 20})
+    asked.go.set()
+    for thread in made.threads:
+        thread.join()
+    assert made.heard == {0: 0, 1: 10, 2: 20}
 
 
 @pytest.mark.parametrize("refused", [True, False])

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.orm import ORMExecuteState
 
 from db.session import Sessions
 from tasks import errors, ids
@@ -233,3 +234,17 @@ def test_attempt_that_came_past_the_crash_has_all_its_chances_again(sessions: Se
         with sessions.begin() as session:
             attempts.checkpoint(session, job_id, claim.attempt, [], (1, 2), cleared=cleared)
         assert tables.column(sessions, job_id, "crashes") == crashes
+
+
+def test_attempt_that_ends_while_it_is_looked_at_is_shown_once(sessions: Sessions, caller: Caller) -> None:
+    """Its job's row still said that it ran, and then its own said how it had ended."""
+    job_id = tables.running(sessions, caller).job_id
+
+    def ends_first(state: ORMExecuteState) -> None:
+        if "FROM job_attempts" in str(state.statement):
+            with sessions.begin() as other:
+                tables.finish(other, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED))
+
+    with sessions() as session:
+        event.listen(session, "do_orm_execute", ends_first)
+        assert [attempt["how"] for attempt in attempts.shown(session, job_id)] == ["succeeded"]

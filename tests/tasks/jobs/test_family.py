@@ -1,5 +1,6 @@
 """Parents and children: adopted, waited for, ended with their parent; and the parent goes on exactly once."""
 
+import datetime as dt
 import threading
 import uuid
 from collections import Counter
@@ -190,6 +191,19 @@ def test_children_of_an_ended_parent_cannot_start_and_the_sweep_ends_them(
         assert window.refill(session, "alpha", tables.LEASE_S) == []
     sweep(made(sessions, client, Post(client)))
     assert statuses(sessions, dispatched, running, queued) == ["cancelled"] * 3
+
+
+def test_children_start_whichever_other_parents_have_ended(sessions: Sessions, caller: Caller) -> None:
+    """Of its own parent a child asks whether that has ended."""
+    ended, going = (tables.parent(sessions, caller, children=2, goes_on_in="beta") for _ in range(2))
+    with sessions.begin() as session:
+        tables.put(session, ended, Status.FAILED, finished_at=dt.datetime.now(dt.UTC))
+    theirs, own = tables.children(sessions, ended), tables.children(sessions, going)
+    tables.dispatch(sessions, *theirs, *own)
+    with sessions.begin() as session:
+        several = attempts.claim(session, [theirs[0], own[0]], queue="alpha", worker_id="w1")
+    assert [claim is not None for claim in several] == [False, True]
+    assert [tables.claim(sessions, child) is not None for child in (theirs[1], own[1])] == [False, True]
 
 
 def test_parent_past_its_deadline_ends_with_its_children(

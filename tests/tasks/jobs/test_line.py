@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import func, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db import attempts as attempt_rows
@@ -15,9 +16,9 @@ from db import ledger
 from db.jobs import Job
 from db.session import Sessions
 from tasks import errors
-from tasks.jobs import fence, jobs, lifecycle
+from tasks.jobs import attempts, fence, jobs, lifecycle, stages
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Outcome
+from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.queues import window
@@ -165,3 +166,41 @@ def test_attempt_that_is_over_finishes_nothing(sessions: Sessions, caller: Calle
     with pytest.raises(errors.Fenced), sessions.begin() as session:
         tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED), told=told)
     assert rows(sessions, claim.job_id) == before
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_attempt_that_gave_its_job_away_finishes_nothing(sessions: Sessions, caller: Caller, told: bool) -> None:
+    """Its next stage may be in the window already, under the number of the attempt that passed it on."""
+    claim = tables.running(sessions, caller)
+    with sessions.begin() as session:
+        assert attempts.advance(session, claim.job_id, 1, said(), Onward(stages.GENERATE, "beta"))
+    tables.dispatch(sessions, claim.job_id)
+    before = rows(sessions, claim.job_id)
+    with pytest.raises(errors.Fenced), sessions.begin() as session:
+        tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED), told=told)
+    assert rows(sessions, claim.job_id) == before
+
+
+@pytest.mark.parametrize("prompt", [2**31, 2**40, 2**70])
+@pytest.mark.parametrize("told", [False, True])
+def test_number_too_large_for_its_column_is_refused(
+    sessions: Sessions, caller: Caller, prompt: int, told: bool
+) -> None:
+    """psycopg's four bytes would hold what is left of it: nothing, of 2**40."""
+    claim = tables.running(sessions, caller)
+    with pytest.raises(DBAPIError, match=r"out of range|cannot cast"), sessions.begin() as session:
+        tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED, Spent(prompt)), told=told)
+    assert tables.column(sessions, claim.job_id, "status") == "running"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_first_token_stays_the_first(sessions: Sessions, caller: Caller, told: bool) -> None:
+    """An end tells when its attempt's first token came, which another may have come before."""
+    claim = tables.running(sessions, caller)
+    with sessions.begin() as session:
+        attempts.checkpoint(session, claim.job_id, 1, said().entries, (1, 1), first_token_s=0.5)
+    first = tables.column(sessions, claim.job_id, "first_token_at")
+    assert first is not None
+    with sessions.begin() as session:
+        tables.finish(session, claim.job_id, 1, said(), Outcome(Status.SUCCEEDED), first_token_s=7, told=told)
+    assert tables.column(sessions, claim.job_id, "first_token_at") == first

@@ -99,6 +99,19 @@ def test_job_that_takes_long_is_not_let_straight_in_beside_as_many(sessions: Ses
         assert window.admit(session, second, *where)
 
 
+def test_job_that_is_too_late_takes_no_room_from_one_that_takes_long(sessions: Sessions, caller: Caller) -> None:
+    """Nobody starts it any more, so a new one goes straight in, as a refill would let it."""
+    tables.worker(sessions, model="embedder", slots=2)
+    asked = tables.submission(type="embed", model="embedder", input={"texts": ["a text"] * 100})
+    with sessions.begin() as session:
+        late = tables.accept(session, caller, asked).id
+        tables.put(session, late, Status.DISPATCHED)
+        session.execute(text("UPDATE jobs SET expires_at = now()"))
+    with sessions.begin() as session:
+        plan = tables.plan(session, caller, asked)
+        assert jobs.insert(session, caller, plan, window.room(tables.LEASE_S))[1]
+
+
 def test_running_batch_work_counts_against_its_share(sessions: Sessions, caller: Caller) -> None:
     """A batch job that runs takes the place that the next one would need."""
     tables.worker(sessions, slots=2)
