@@ -94,11 +94,10 @@ def bare(stack: Stack, worker: psutil.Process, jobs: int) -> Run:
 
 @contextmanager
 def bare_worker(stack: Stack, slots: int) -> Iterator[psutil.Process]:
-    """A Celery worker started with the command line of ours."""
-    argv = next(role for name, role in stack.roles().items() if name == "worker-echo")[0].cmdline()
-    changed = {"workers.app": "benchmarks.bare", "echo.interactive,echo.batch": "bare", "echo@%h": "bare@%h"}
-    argv = [changed.get(word, word) for word in argv]
-    argv[argv.index("--concurrency") + 1] = str(slots)
+    """A Celery worker set up like ours."""
+    argv = [sys.executable, "-m", "celery", "-A", "benchmarks.bare", "worker", "-Q", "bare", "-n", "bare@%h"]
+    argv += ["--pool", "threads", "--concurrency", str(slots), "--heartbeat-interval", "10", "--loglevel", "INFO"]
+    argv += ["--without-mingle", "--without-gossip"]
     env = {**os.environ, "FOREBAY_REDIS_URL": stack.environment("FOREBAY_REDIS_URL")}
     with subprocess.Popen(
         argv, cwd=stacks.ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -15,6 +15,7 @@ LOADED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sy
         ("workers.engines.llamacpp_host", ["numpy", "structlog", "httpcore"]),
         ("workers.engines.tokenizer_host", ["numpy", "structlog", "httpcore"]),
         ("cli.launcher.up", ["structlog", "rich", "httpx"]),
+        ("workers.serve", ["flower", "tornado", "prompt_toolkit"]),
         ("workers.flower", ["numpy", "sqlalchemy", "psycopg"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""The worker's composition root: `celery -A workers.app worker -Q <model>.interactive,<model>.batch …`.
+"""The worker's composition root, which `workers.serve` starts.
 
 The model is read from the queues, its slots from `--concurrency`. Everything is made when the worker starts, in a
 step of Celery's own start-up that comes before anything is consumed; importing this module does nothing.

@@ -50,14 +50,14 @@ def api(port: int, env: Env) -> processes.Spec:
 def worker(model: str, slots: int, threads: int, env: Env) -> processes.Spec:
     """The worker of one model."""
     queues = f"{model}.interactive,{model}.batch"
-    argv = _celery_worker(queues, slots, f"{model}@%h")
+    argv = _serve(queues, slots, f"{model}@%h")
     own = {**_without(env, API_ONLY + FLOWER_ONLY + WEBHOOK_KEY), "FOREBAY_THREADS": str(threads)}
     return _spec(worker_name(model), argv, own, stop_limit_s=_worker_limit_s(env))
 
 
 def control(env: Env) -> processes.Spec:
     """The worker without a model."""
-    argv = _celery_worker("control.interactive,control.batch", CONTROL_SLOTS, "control@%h")
+    argv = _serve("control.interactive,control.batch", CONTROL_SLOTS, "control@%h")
     own = _without(env, API_ONLY + FLOWER_ONLY)
     return _spec(CONTROL, argv, own, stop_limit_s=_worker_limit_s(env))
 
@@ -76,12 +76,8 @@ def threads_each(models: Sequence[catalog.Model]) -> int:
     return max(1, (os.cpu_count() or 1) // max(1, len(computing)))
 
 
-def _celery_worker(queues: str, slots: int, node: str) -> list[str]:
-    pool = ["--pool", "threads", "--concurrency", str(slots)]
-    # What workers tell each other at a start takes a second, and we keep nothing of it: the database knows.
-    apart = ["--without-mingle", "--without-gossip", "--heartbeat-interval", "10"]
-    argv = ["celery", "-A", "workers.app", "worker", "-Q", queues, *pool, "-n", node, *apart]
-    return [*argv, "--loglevel", "INFO"]
+def _serve(queues: str, slots: int, node: str) -> list[str]:
+    return ["workers.serve", "-Q", queues, "--concurrency", str(slots), "-n", node]
 
 
 def _spec(

@@ -1,6 +1,6 @@
 """A kind of job that exists in this test only: one made of others. And the worker that knows it.
 
-`celery -A tests.faults.family worker …` is a worker as it ships that knows the kind's stages too. `adopt` makes a child
+`python -m tests.faults.family …` starts a worker as it ships that knows the kind's stages too. `adopt` makes a child
 of each line and waits for them, `collect` counts how they ended.
 """
 
@@ -19,13 +19,11 @@ from tasks.keys import Caller
 from tasks.kinds import KINDS
 from tasks.kinds.kind import Kind
 from tasks.models.catalog import Catalog
-from workers.app import app
+from workers import serve
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import STAGES
-
-__all__ = ["app"]
 
 NAME, ADOPT, COLLECT = "family", "adopt", "collect"
 _LOT = 3  # children written down in one transaction
@@ -84,3 +82,7 @@ def _child(prompt: str, place: int, model: str) -> Child:
 KINDS[NAME] = FamilyKind()
 STAGES[ADOPT] = adopt
 STAGES[COLLECT] = collect
+
+
+if __name__ == "__main__":
+    serve.main()

@@ -24,7 +24,7 @@ from tests.support.platform import RECEIVERS_HERE, free_port
 
 LIMIT_S = 120.0
 POLL_S = 0.02
-_APP = "workers.app"
+_SERVE = "workers.serve"
 DEMO, ECHO, FAST, EMBED = "demo", "echo", "fast", "embed"  # DEMO is the subject, whichever it is
 ECHO_SLOTS, FAST_SLOTS, RANDOM_SLOTS, EMBED_SLOTS = 4, 8, 4, 16
 # Models of random weights, by the way each cuts a text before it looks for tokens.
@@ -110,13 +110,13 @@ class Rig:
 
         self.until(answers)
 
-    def worker(self, name: str, model: str, links: Links | None = None, *, app: str = _APP, **env: str) -> None:
+    def worker(self, name: str, model: str, links: Links | None = None, *, serve: str = _SERVE, **env: str) -> None:
         """A worker of the model; returns at its first heartbeat. Call it again after its end to have it back.
 
-        `app` is the module of a worker that knows more than the one that ships.
+        `serve` is the module that starts a worker which knows more than the one that ships.
         """
         spec = lineup.worker(model, self._slots(model), 1, self.env)
-        argv = tuple(part.replace(f"{model}@%h", f"{name}@%h").replace(_APP, app) for part in spec.argv)
+        argv = tuple(part.replace(f"{model}@%h", f"{name}@%h").replace(_SERVE, serve) for part in spec.argv)
         self.specs[name] = replace(spec, name=name, argv=argv)
         own = env | (self.through(links) if links else {})
         self._launch(replace(self.specs[name], env={**spec.env, **own}), disturbed=bool(own))

@@ -40,9 +40,9 @@ def control(shared: Shared, sessions: Sessions, client: redis.Redis) -> Iterator
         "FOREBAY_WEBHOOK_KEY": tables.WEBHOOK_KEY,
         "FOREBAY_GRACE_S": "1",
     }
-    queues = ["-Q", "control.interactive,control.batch", "--pool", "threads", "-c", "2"]
-    argv = [sys.executable, "-m", "celery", "-A", "tests.flow.reverse.worker", "worker", *queues]
-    with subprocess.Popen([*argv, "--without-mingle", "--without-gossip"], cwd=ROOT, env=env) as worker:
+    options = ["-Q", "control.interactive,control.batch", "-c", "2", "-n", "control@%h"]
+    argv = [sys.executable, "-m", "tests.flow.reverse.worker", *options]
+    with subprocess.Popen(argv, cwd=ROOT, env=env) as worker:
         yield
         worker.terminate()
 

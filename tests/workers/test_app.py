@@ -35,7 +35,7 @@ def test_worker_that_cannot_serve_says_why_and_goes(
     catalog.write_text(BROKEN)
     urls = {"FOREBAY_DATABASE_URL": postgres_url, "FOREBAY_REDIS_URL": redis_url, "FOREBAY_CATALOG": str(catalog)}
     ended = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", queues, "--pool", "threads", "-c", "1"],
+        [sys.executable, "-m", "workers.serve", "-Q", queues, "-c", "1", "-n", "one@%h"],
         cwd=ROOT,
         env={**os.environ, **urls},
         capture_output=True,
@@ -50,7 +50,8 @@ def test_worker_that_cannot_serve_says_why_and_goes(
 def test_missing_settings_are_all_named(tmp_path: Path) -> None:
     """A worker started without its environment says what it lacks."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "control.interactive,control.batch"]
+    queues = "control.interactive,control.batch"
+    command = [sys.executable, "-m", "workers.serve", "-Q", queues, "-c", "1", "-n", "one@%h"]
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert "DATABASE_URL" in ended.stderr

@@ -27,7 +27,7 @@ def worker_among_the_children(ground: Ground) -> Tally:
     """
     tally, rig = Tally(), ground.rig
     rig.heal({})  # a worker that doesn't know the kind would fail it
-    rig.worker(_WORKER, ECHO, app="tests.faults.family")
+    rig.worker(_WORKER, ECHO, serve="tests.faults.family")
     for _ in range(ground.size(8, 2)):
         tally.injections += 1
         lines = tuple(" ".join(f"line{place}word{n}" for n in range(_WORDS)) for place in range(_LINES))

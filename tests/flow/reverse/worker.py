@@ -1,11 +1,12 @@
-"""`celery -A tests.flow.reverse.worker`: a worker that knows the kind `reverse`, too."""
+"""`python -m tests.flow.reverse.worker …` starts a worker that knows the kind `reverse`, too."""
 
 from tasks.kinds import KINDS
 from tests.flow.reverse import kind, stage
-from workers.app import app
+from workers import serve
 from workers.stages import STAGES
-
-__all__ = ["app"]
 
 KINDS["reverse"] = kind.ReverseKind()
 STAGES[kind.STAGE] = stage.reverse
+
+if __name__ == "__main__":
+    serve.main()
