@@ -23,8 +23,12 @@ class Sessions(sessionmaker[Session]):
         where the block raises. A block that sends all its statements by `alone` never begins one.
         """
         with self() as session:
-            yield session
-            session.commit()
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.rollback()  # a commit that was refused leaves a transaction, which closing doesn't end
+                raise
 
 
 Values = Mapping[str, Any]

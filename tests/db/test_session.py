@@ -2,6 +2,7 @@
 
 import time
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, OperationalError
@@ -19,6 +20,25 @@ def test_transaction_that_stood_still_too_long_is_a_lost_connection(sessions: Se
             session.execute(text("SELECT 1"))
     with sessions.begin() as session:
         assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_commit_that_is_refused_leaves_no_transaction_behind(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it is cancelled at that moment: the connection's next user finds it as if it were new."""
+    engine = db_session.open_engine(postgres_url, pool_size=1)
+    sessions = db_session.open_sessions(engine)
+
+    def write() -> None:
+        with sessions.begin() as session:
+            session.execute(text("SELECT 1"))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(psycopg.Connection, "commit", lambda self: self.execute("SELECT 1 / 0"))
+        with pytest.raises(DataError):
+            write()
+    write()
+    engine.dispose()
 
 
 def test_statement_alone_that_is_refused_leaves_the_pool_as_it_was(postgres_url: str) -> None:

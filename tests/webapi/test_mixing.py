@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import keys
+from tests.support.waiting import until
 from tests.webapi import byhand
 from tests.webapi.conftest import new_key
 from tests.webapi.serving import Served
@@ -122,7 +123,8 @@ def test_cut_connections_give_nobody_anothers_answer(
     assert seen[503] > 0
     assert seen[200] > CALLS / 10
     with asking(served) as asker:
-        assert [asker.get("/v1/jobs", key)[0] for key, _, _ in owners] == [200] * TENANTS
+        for key, _, _ in owners:
+            until(lambda own=key: asker.get("/v1/jobs", own)[0] == 200)  # type: ignore[misc] # the last cut is told once
 
 
 def test_revoked_key_ends_within_five_seconds_under_load(served: Served, sessions: Sessions) -> None:

@@ -69,6 +69,7 @@ def test_deadlock_at_the_end_is_waited_out(sessions: Sessions, caller: Caller, w
     ending = threading.Thread(target=finished, args=(worker, attempt))
     with capture_logs() as logs:
         with sessions.begin() as session:
+            session.execute(text("SET LOCAL deadlock_timeout = '1 min'"))  # so it is the worker that finds it
             session.execute(text("SELECT 1 FROM job_outputs WHERE job_id = :id FOR UPDATE"), {"id": job_id})
             ending.start()
             until(lambda: _waits(sessions))
