@@ -26,9 +26,8 @@ class Sessions(sessionmaker[Session]):
             try:
                 yield session
                 session.commit()
-            except BaseException:
+            finally:
                 session.rollback()  # a commit that was refused leaves a transaction, which closing doesn't end
-                raise
 
 
 Values = Mapping[str, Any]

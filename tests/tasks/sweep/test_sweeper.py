@@ -23,17 +23,7 @@ from tasks.telemetry import Fact, SweepRound
 from tests import hooks, tables
 from tests.support import entries
 from tests.support.post import Post
-from tests.tasks.sweep.sweeping import made, sweep
-
-
-@pytest.fixture
-def post(client: redis.Redis) -> Post:
-    return Post(client)
-
-
-@pytest.fixture
-def sweeper(upkeep: Sessions, client: redis.Redis, post: Post) -> Sweeper:
-    return made(upkeep, client, post)
+from tests.tasks.sweep.sweeping import age, made, sweep
 
 
 def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.UUID:
@@ -43,18 +33,6 @@ def running(sessions: Sessions, caller: Caller, worker_id: str = "w1") -> uuid.U
 def always(_: float) -> Select[int]:
     """Finds something to do in every round."""
     return select(literal(1))
-
-
-def age(sessions: Sessions, job_id: uuid.UUID, at: str = "2020-01-01T00:00:00Z") -> None:
-    """Makes the job's message old enough to be missed, or as old as is said."""
-    with sessions.begin() as session:
-        tables.put(session, job_id, Status.DISPATCHED, dispatched_at=at)
-
-
-def stay_young(sessions: Sessions, job_id: uuid.UUID) -> None:
-    """Keeps the job's message too young to be missed, however long the test takes."""
-    with sessions.begin() as session:
-        tables.put(session, job_id, Status.DISPATCHED, dispatched_at="2999-01-01T00:00:00Z")
 
 
 def test_living_workers_jobs_stay_with_it(sessions: Sessions, caller: Caller, sweeper: Sweeper) -> None:
@@ -304,88 +282,6 @@ def test_waiting_jobs_are_dispatched_and_sent(
     told = facts[-1]
     assert isinstance(told, SweepRound)
     assert (told.sent, told.refilled, told.ended) == (0, 1, 0)
-
-
-def test_message_that_redis_lost_is_sent_again(
-    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, client: redis.Redis
-) -> None:
-    """Fewer messages than were dispatched, and no slot free: what is old enough goes again, once."""
-    tables.worker(sessions, slots=2)
-    lost, young = (tables.submit(sessions, caller).id for _ in range(2))
-    sweep(sweeper)
-    age(sessions, young, at="2100-01-01T00:00:00Z")  # however slow this is
-    with sessions.begin() as session:
-        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
-    client.flushall()
-    post.sent.clear()
-    age(sessions, lost)
-    stay_young(sessions, young)
-    sweep(sweeper)
-    assert post.sent == [(str(lost), "alpha.interactive")]
-    stay_young(sessions, lost)
-    sweep(sweeper)
-    assert len(post.sent) == 1
-
-
-def test_long_queue_behind_busy_slots_is_not_flooded(
-    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
-) -> None:
-    """Messages that wait in Redis because every slot is busy are not sent again, however old."""
-    tables.worker(sessions, slots=2)
-    waiting = [tables.submit(sessions, caller).id for _ in range(3)]
-    sweep(sweeper)
-    with sessions.begin() as session:
-        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
-    post.sent.clear()
-    for job_id in waiting:
-        age(sessions, job_id)
-    sweep(sweeper)
-    assert post.sent == []
-
-
-def test_free_slot_beside_a_dispatched_job_means_its_message_is_gone(
-    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
-) -> None:
-    """Redis pops a message before anyone owns it: the sweep trusts the free slot, not the broker."""
-    tables.worker(sessions, slots=2)
-    job_id = tables.submit(sessions, caller).id
-    sweep(sweeper)
-    post.sent.clear()
-    age(sessions, job_id)
-    sweep(sweeper)
-    assert post.sent == [(str(job_id), "alpha.interactive")]
-
-
-def test_lost_message_of_a_job_that_is_being_cancelled_holds_up_no_round(
-    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
-) -> None:
-    """Whoever cancels many holds many of them for a moment: the round goes on without them."""
-    tables.worker(sessions, slots=2)
-    held, lost, waiting = (tables.submit(sessions, caller).id for _ in range(3))
-    for job_id in (held, lost):
-        age(sessions, job_id)
-    with sessions.begin() as session:
-        session.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": held})
-        sweep(sweeper)
-    assert {job_id for job_id, _ in post.sent} == {str(held), str(lost), str(waiting)}
-    assert tables.column(sessions, waiting, "status") == "dispatched"
-
-
-def test_queues_on_another_redis_are_counted_there(
-    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, redis_url: str
-) -> None:
-    """The broker may be another Redis than the streams': messages that wait there aren't taken for lost."""
-    tables.worker(sessions, slots=2)
-    sweeper.client = stream.connect(f"{redis_url}?db=7", timeout_s=5, max_connections=2)
-    job_id = tables.submit(sessions, caller).id
-    sweep(sweeper)
-    with sessions.begin() as session:
-        session.connection().exec_driver_sql("UPDATE workers SET free = 0")
-    age(sessions, job_id)
-    post.sent.clear()
-    sweep(sweeper)
-    assert post.sent == []
-    sweeper.client.close()
 
 
 def test_broken_broker_leaves_the_job_for_the_next_round(
