@@ -33,6 +33,12 @@ class ModelUnknown(InvalidField):
     code = "model_not_found"
 
 
+class Unsupported(InvalidField):
+    """The model that is asked, or its engine, can't do this."""
+
+    code = "unsupported_parameter"
+
+
 class PromptTooLong(InvalidField):
     """The prompt can't fit into the model's context, judged by its bytes."""
 

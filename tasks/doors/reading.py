@@ -127,23 +127,31 @@ class Reader:
         if job.status in lifecycle.TERMINAL:
             left = _replay(job, output, had)
             return iter(left) if left else None
+        return self._live(caller, view.of(job, None), had)
+
+    def follow(self, caller: Caller, job: JobView, had: Cursor = START) -> Iterator[StreamStep]:
+        """`events` of a job that hadn't ended a moment ago, without asking PostgreSQL for it."""
         return self._live(caller, job, had)
 
-    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
+    def wait_for_end(
+        self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]
+    ) -> StreamedEntry | None:
         """Returns when the job has ended, after `timeout_s`, when the process stops, or when the client is gone.
 
-        `has_left` says that, and is asked once a second.
+        `has_left` says that, and is asked once a second. What it returns is the job's last event; None where that
+        didn't come, or only PostgreSQL has it.
         """
         deadline = time.monotonic() + timeout_s
         subscription = self._started_follower().subscribe_to_end(job_id)
         try:
             while (left_s := deadline - time.monotonic()) > 0:
-                if subscription.next(min(left_s, _TICK_S)) or has_left():
-                    return
+                if (last := subscription.next(min(left_s, _TICK_S))) or has_left():
+                    return last
         except (follow.EndUntold, follow.Stopped):
-            return
+            pass
         finally:
             self._follower.unsubscribe(subscription)
+        return None
 
     def _started_follower(self) -> Follower:
         with self._starting:
@@ -152,7 +160,7 @@ class Reader:
                 self._started = True
         return self._follower
 
-    def _live(self, caller: Caller, job: Job, had: Cursor) -> Iterator[StreamStep]:
+    def _live(self, caller: Caller, job: JobView, had: Cursor) -> Iterator[StreamStep]:
         """First what Redis holds already, read here page by page; then what comes, through the follower."""
         since = START
         for streamed in self._held(job.id):
@@ -175,14 +183,14 @@ class Reader:
         finally:
             self._follower.unsubscribe(subscription)
 
-    def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[StreamStep]:
+    def _anew(self, caller: Caller, job: JobView, attempt: int) -> Iterator[StreamStep]:
         yield _restarted(job, attempt)
         yield from self._live(caller, job, Cursor(attempt, 0))
 
-    def _follow(self, subscription: Subscription, job: Job) -> Iterator[StreamStep]:
+    def _follow(self, subscription: Subscription, job: JobView) -> Iterator[StreamStep]:
         """Events as they come, to the last; while it waits for its turn, the job's position whenever it changed."""
         shown: int | None = None
-        waiting = lifecycle.shown(job.status) == Status.QUEUED
+        waiting = job.status == Status.QUEUED
         look_at = time.monotonic() + max(_FIRST_LOOK_S, _due_in_s(job))
         while True:
             if waiting and time.monotonic() >= look_at:
@@ -236,25 +244,25 @@ class Reader:
             return jobs_table.ended(session, job_ids)
 
 
-def _due_in_s(job: Job) -> float:
+def _due_in_s(job: JobView) -> float:
     """Seconds until a scheduled job is due, by this machine's clock. Before that it has no position to look for.
 
     A look that comes a little early or late does no harm.
     """
-    if job.status != Status.SCHEDULED or job.due_at is None:
+    if job.status != Status.SCHEDULED or job.run_at is None:
         return 0.0
-    return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
+    return (job.run_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
-def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | LastStep:
+def _step(job: JobView, streamed: StreamedEntry) -> StreamedEntry | LastStep:
     """The entry; a job's end with the job: what was found of it before, and what the event says of its end."""
     event = streamed.entry.event
     if not isinstance(event, Ended):
         return streamed
-    return LastStep(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
+    return LastStep(streamed.id, job.ended_by(streamed.attempt, event))
 
 
-def _restarted(job: Job, attempt: int) -> StreamedEntry:
+def _restarted(job: Job | JobView, attempt: int) -> StreamedEntry:
     """Tells a reader to forget what it has. Its number is 0, so that resuming after it gives everything."""
     telemetry.emit(StreamRestarted(job.id, attempt))
     return StreamedEntry(attempt, Entry(0, Restarted(attempt)))
