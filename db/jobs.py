@@ -137,7 +137,9 @@ class Job(Table):
             "parent_id",
             postgresql_where=text("parent_id IS NOT NULL AND finished_at IS NULL"),
         ),
-        Index("jobs_to_erase", "finished_at", postgresql_where=text("NOT store AND finished_at IS NOT NULL")),  # `erasing`
+        Index(
+            "jobs_to_erase", "finished_at", postgresql_where=text("store IS FALSE AND finished_at IS NOT NULL")
+        ),  # `erasing`
         Index("jobs_stored", "tenant_id", "id", postgresql_where=text("store")),  # `listing.stored`
         Index("jobs_waiting", "id", postgresql_where=status == "waiting"),  # `families.ready`
         Index("jobs_scheduled", "tenant_id", "due_at", postgresql_where=status == "scheduled"),

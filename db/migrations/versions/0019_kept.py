@@ -10,7 +10,7 @@ down_revision = "0017"
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("store", sa.Boolean()))
     op.create_index(
-        "jobs_to_erase", "jobs", ["finished_at"], postgresql_where=sa.text("NOT store AND finished_at IS NOT NULL")
+        "jobs_to_erase", "jobs", ["finished_at"], postgresql_where=sa.text("store IS FALSE AND finished_at IS NOT NULL")
     )
     op.create_index("jobs_stored", "jobs", ["tenant_id", "id"], postgresql_where=sa.text("store"))
 
