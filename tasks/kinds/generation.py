@@ -115,10 +115,15 @@ class Generation:
         return replace(self, choices=1, keep=None, logprobs=logprobs, seed=seed)
 
     def params(self, seed: int, room: int) -> Params:
-        """How an engine samples the answer, of which the context holds at most `room` tokens."""
+        """How an engine samples the answer, of which the context holds at most `room` tokens.
+
+        The grammar is for who knows what has been said already to add.
+        """
         drawn: dict[str, Any] = {**DEFAULTS, **self.sampling.to_json()}
         most = room if self.max_tokens is None else min(self.max_tokens, room)
-        return Params(max_tokens=most, stop=self.stop, seed=seed, **drawn)
+        return Params(
+            max_tokens=most, stop=self.stop, seed=seed, logit_bias=self.logit_bias, logprobs=self.logprobs, **drawn
+        )
 
     def given(self) -> list[str]:
         """The paths of all that is given, as a client of `/v1/jobs` writes them."""

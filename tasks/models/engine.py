@@ -5,18 +5,25 @@ are today. An engine has the methods of the ports that it claims, and what else 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.models.capabilities import Capability
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """How to sample. `max_tokens` counts the whole answer, also the part an earlier run gave."""
+    """How to sample. `max_tokens` counts the whole answer, also the part an earlier run gave.
+
+    `frequency_penalty` and `presence_penalty` look at the answer's own tokens (OpenAI, API reference). `logit_bias` is
+    added to the numbers of the tokens with these ids. `logprobs` is how many likeliest tokens are told beside each of
+    the answer's: 0 tells only its own, None nothing. `grammar` is GBNF (llama.cpp, grammars/README.md) of what may
+    follow now: of the rest alone, where an earlier run gave a part.
+    """
 
     max_tokens: int
     temperature: float
@@ -26,6 +33,11 @@ class Params:
     repetition_penalty: float
     stop: tuple[str, ...]
     seed: int
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
+    grammar: str | None = None
 
     @property
     def greedy(self) -> bool:
@@ -63,12 +75,14 @@ class Delta:
     """A piece of the answer: never empty text, whole characters, nothing that could become a stop string.
 
     `tokens` is how many tokens it came from, `token_ids` their ids, or none where the engine didn't tell them all. The
-    ids' text goes on after the piece's only where a stop string cut it.
+    ids' text goes on after the piece's only where a stop string cut it. `logprobs` has one for each of its tokens,
+    where they were asked for.
     """
 
     text: str
     tokens: int
     token_ids: tuple[int, ...]
+    logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """What can happen to a job, as its stream tells it: one frozen type for each event, one `encode`, one `decode`."""
 
 import datetime as dt
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tasks import errors
 from tasks.limits.spent import NOTHING, Spent
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +43,6 @@ class Progress:
     done: int
     total: int
     spent: Spent = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Logprob:
-    """A token of the answer, its logarithmic probability, and those of the likeliest in its place.
-
-    All are finite, since JSON has no other numbers. Raises `EngineError` for one that isn't.
-    """
-
-    token: str
-    logprob: float
-    top: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (self.logprob, *(logprob for _, logprob in self.top)))):
-            raise errors.EngineError("the engine told a logarithmic probability that isn't a finite number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +101,7 @@ def encode(event: Event) -> dict[str, Any]:
             if event.item:
                 plain["item"] = event.item
             if event.logprobs:
-                plain["logprobs"] = [[each.token, each.logprob, each.top] for each in event.logprobs]
+                plain["logprobs"] = [_encode_logprob(each) for each in event.logprobs]
         case Progress():
             plain = {"done": event.done, "total": event.total}
         case Started():
@@ -175,11 +158,23 @@ def _decode_end(told: Mapping[str, Any]) -> Ended:
     )
 
 
+def _encode_logprob(told: Logprob) -> list[Any]:
+    """Token, number, those beside it, bytes; what is last and has its usual value is left out."""
+    beside = [_encode_logprob(each) for each in told.top]
+    if told.raw is not None:
+        return [told.token, told.logprob, beside, list(told.raw)]
+    return [told.token, told.logprob, beside] if beside else [told.token, told.logprob]
+
+
+def _decode_logprob(
+    token: str, logprob: float, top: Sequence[Sequence[Any]] = (), raw: Sequence[int] | None = None
+) -> Logprob:
+    beside = tuple(_decode_logprob(*each) for each in top)
+    return Logprob(token, logprob, beside, None if raw is None else bytes(raw))
+
+
 def _decode_delta(told: Mapping[str, Any]) -> Delta:
-    logprobs = tuple(
-        Logprob(token, logprob, tuple((other, its) for other, its in top))
-        for token, logprob, top in told.get("logprobs", ())
-    )
+    logprobs = tuple(_decode_logprob(*each) for each in told.get("logprobs", ()))
     return Delta(told["text"], _spent(told), told.get("item", 0), logprobs)
 
 

@@ -228,7 +228,7 @@ class Generation:
         if self._group:
             delta = joined(self._group)
             self._group = []
-            said = events.Delta(delta.text, Spent(completion=delta.tokens))
+            said = events.Delta(delta.text, Spent(completion=delta.tokens), logprobs=delta.logprobs)
             self._publisher.transcript.add(said, delta.token_ids)
         self._publisher.flush()
         self._flushed_at = time.monotonic()
