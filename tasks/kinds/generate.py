@@ -36,7 +36,7 @@ class GenerateKind(Answering[Generation]):
         return Composed(request)
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        return {"text": answers[0].text, "finish_reason": answers[0].finish_reason}
+        return {"text": answers[0].text, **answers[0].ending()}
 
 
 def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:

@@ -8,6 +8,7 @@ from tasks.jobs.requests import Stored
 from tasks.kinds import sampling
 from tasks.kinds.sampling import DEFAULTS, Sampling
 from tasks.models.engine import Params
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,19 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer to a generation: its text, why it ended, and the passages it was made from, if it was."""
+    """One answer to a generation: its text, the functions it wants called, why it ended, how likely its tokens were if
+    that was asked, and the passages it was made from if it was."""
 
     text: str
     finish_reason: str
     passages: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
+
+    def ending(self) -> dict[str, Any]:
+        """What every result says of the answer's end."""
+        told = {"logprobs": [each.plain() for each in self.logprobs]} if self.logprobs else {}
+        return {"finish_reason": self.finish_reason, **told}
 
 
 def from_json(stored: Stored) -> Generation:

@@ -1,8 +1,9 @@
 """How likely a model found a token."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from tasks import errors
 
@@ -36,3 +37,17 @@ class Logprob:
     def piece(self) -> bytes:
         """What the token writes."""
         return self.token.encode() if self.raw is None else self.raw
+
+    def plain(self) -> list[Any]:
+        """Token, number, those beside it, bytes, as JSON has it; what is last and has its usual value is left out."""
+        beside = [each.plain() for each in self.top]
+        if self.raw is not None:
+            return [self.token, self.logprob, beside, list(self.raw)]
+        return [self.token, self.logprob, beside] if beside else [self.token, self.logprob]
+
+    @classmethod
+    def parse(cls, plain: Sequence[Any]) -> Self:
+        """The inverse of `plain`."""
+        token, logprob, *more = plain
+        beside = tuple(map(cls.parse, more[0])) if more else ()
+        return cls(token, logprob, beside, bytes(more[1]) if len(more) > 1 else None)

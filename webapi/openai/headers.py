@@ -63,7 +63,7 @@ def wishes(headers: dict[str, Any], service_tier: str | None = None) -> Wishes:
 
 def _preferred(header: str) -> tuple[float | None, bool]:
     """Seconds to wait, where they are said, and whether the job is answered after them."""
-    named = {}
+    named: dict[str, str] = {}
     for preference in parse_list_header(header):
         name, _, value = preference.partition(";")[0].partition("=")
         named.setdefault(name.strip().lower(), value.strip().strip('"'))

@@ -83,8 +83,10 @@ def _tool(function: Mapping[str, Any]) -> Tool:
 
 
 def _choice(choice: Any, field: str, among: Sequence[Tool]) -> str | None:
-    if choice is None or choice in ("auto", "none"):
-        return choice
+    if choice is None:
+        return None
+    if choice in ("auto", "none"):
+        return str(choice)
     if choice == "required" and field == "tool_choice":
         _require_some(among, field)
         return "required"
