@@ -27,7 +27,7 @@ class GenerateKind(Answering[Generation]):
         model = choosing.model_for(models, self.serves, asked.model)
         _refuse_what_cannot_fit(model, asked.request)
         choosing.refuse_what_it_lacks(model, asked.request.given())
-        if not asked.request.single:
+        if asked.request.children:
             return Plan(asked, stages.SPREAD, catalog.CONTROL, model.name)
         return Plan(asked, stages.GENERATE, model.name, model.name)
 
@@ -46,5 +46,13 @@ def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:
     if asked.turns is not None:
         choosing.refuse_what_cannot_fit(model, "input.messages", *(turn.text for turn in asked.turns))
     for number, prompt in enumerate(asked.prompts or ()):
-        if isinstance(prompt, str):
-            choosing.refuse_what_cannot_fit(model, f"input.prompts.{number}", prompt)
+        _refuse_prompt(model, f"input.prompts.{number}", prompt)
+    if asked.prompt_ids is not None:
+        _refuse_prompt(model, "input.prompt_ids", asked.prompt_ids)
+
+
+def _refuse_prompt(model: Model, field: str, prompt: str | tuple[int, ...]) -> None:
+    if isinstance(prompt, str):
+        choosing.refuse_what_cannot_fit(model, field, prompt)
+    else:
+        choosing.refuse_too_many_tokens(model, field, len(prompt))

@@ -92,9 +92,11 @@ class Generation:
     parallel_tool_calls: bool = True
 
     @property
-    def single(self) -> bool:
-        """One prompt and one answer: what a model is asked at a time."""
-        return self.prompts is None and self.choices == 1
+    def children(self) -> int:
+        """How many jobs give an answer each; 0 where there is one prompt and one answer, which the job itself gives."""
+        if self.prompts is None and self.choices == 1:
+            return 0
+        return self.choices * (1 if self.prompts is None else len(self.prompts))
 
     def singles(self) -> "list[Generation]":
         """What is to be asked of the model one by one, each prompt's choices beside each other.
