@@ -76,7 +76,7 @@ class Delta:
 
     `tokens` is how many tokens it came from, `token_ids` their ids, or none where the engine didn't tell them all. The
     ids' text goes on after the piece's only where a stop string cut it. `logprobs` has one for each of its tokens,
-    where they were asked for.
+    where they were asked for; a character of several tokens may have one for them all, their last one's.
     """
 
     text: str
@@ -166,6 +166,12 @@ class Generator(Hosted, Protocol):
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
 
         Raises `ContextLengthExceeded`, and `Poison` for a text that the tokenizer dies of.
+        """
+
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """The token ids as they stand, special ones too, with nothing put before them.
+
+        Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
     def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:

@@ -1,8 +1,9 @@
 """How likely a model found a token."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from tasks import errors
 
@@ -31,6 +32,20 @@ class Logprob:
         """The token that writes these bytes; minus infinity becomes `NEVER`."""
         text = piece.decode("utf-8", "replace")
         return cls(text, max(logprob, NEVER), top, None if text.encode() == piece else piece)
+
+    @classmethod
+    def from_plain(
+        cls, token: str, logprob: float, top: Sequence[Sequence[Any]] = (), raw: Sequence[int] | None = None
+    ) -> Self:
+        """The inverse of `plain`, whose items these are."""
+        return cls(token, logprob, tuple(cls.from_plain(*each) for each in top), None if raw is None else bytes(raw))
+
+    def plain(self) -> list[Any]:
+        """It as JSON has it; what is last and has its usual value is left out."""
+        beside = [each.plain() for each in self.top]
+        if self.raw is not None:
+            return [self.token, self.logprob, beside, list(self.raw)]
+        return [self.token, self.logprob, beside] if beside else [self.token, self.logprob]
 
     @property
     def piece(self) -> bytes:

@@ -101,7 +101,7 @@ def encode(event: Event) -> dict[str, Any]:
             if event.item:
                 plain["item"] = event.item
             if event.logprobs:
-                plain["logprobs"] = [_encode_logprob(each) for each in event.logprobs]
+                plain["logprobs"] = [each.plain() for each in event.logprobs]
         case Progress():
             plain = {"done": event.done, "total": event.total}
         case Started():
@@ -158,23 +158,8 @@ def _decode_end(told: Mapping[str, Any]) -> Ended:
     )
 
 
-def _encode_logprob(told: Logprob) -> list[Any]:
-    """Token, number, those beside it, bytes; what is last and has its usual value is left out."""
-    beside = [_encode_logprob(each) for each in told.top]
-    if told.raw is not None:
-        return [told.token, told.logprob, beside, list(told.raw)]
-    return [told.token, told.logprob, beside] if beside else [told.token, told.logprob]
-
-
-def _decode_logprob(
-    token: str, logprob: float, top: Sequence[Sequence[Any]] = (), raw: Sequence[int] | None = None
-) -> Logprob:
-    beside = tuple(_decode_logprob(*each) for each in top)
-    return Logprob(token, logprob, beside, None if raw is None else bytes(raw))
-
-
 def _decode_delta(told: Mapping[str, Any]) -> Delta:
-    logprobs = tuple(_decode_logprob(*each) for each in told.get("logprobs", ()))
+    logprobs = tuple(Logprob.from_plain(*each) for each in told.get("logprobs", ()))
     return Delta(told["text"], _spent(told), told.get("item", 0), logprobs)
 
 
