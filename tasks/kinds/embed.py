@@ -41,6 +41,8 @@ class EmbedKind(Kind[Embedding]):
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Embedding]) -> Plan:
         del session, caller
         model, texts = choosing.model_for(models, self.serves, asked.model), asked.request.texts
+        if not all(isinstance(text, str) for text in texts):
+            choosing.refuse_what_it_lacks(model, ["input.prompt_ids"])
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 choosing.refuse_too_many_tokens(model, f"input.texts.{number}", len(text))

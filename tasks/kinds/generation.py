@@ -131,6 +131,8 @@ class Generation:
     def given(self) -> list[str]:
         """The paths of all that is given, as a client of `/v1/jobs` writes them."""
         stored = self.to_json()
+        if any(not isinstance(prompt, str) for prompt in self.prompts or ()):
+            return ["input.prompt_ids", *replace(self, prompts=None).given()]
         return [f"input.{name}" for name in stored.input] + [f"params.{name}" for name in stored.params]
 
     def to_json(self) -> Stored:

@@ -20,10 +20,12 @@ class Capability(enum.StrEnum):
 
 _PLAIN = frozenset({Capability.CONTINUES_BY_IDS, Capability.STOP, Capability.SEED})
 
+_SHAPED = frozenset({Capability.READS_IDS, Capability.SHAPES, Capability.LOGPROBS, Capability.LOGIT_BIAS})
+
 ENGINES: dict[str, frozenset[Capability]] = {
-    "llamacpp": _PLAIN | {Capability.EMBEDS},
-    "ctransformers": _PLAIN,
-    "echo": _PLAIN | {Capability.EMBEDS},
+    "llamacpp": _PLAIN | _SHAPED | {Capability.EMBEDS},
+    "ctransformers": _PLAIN | _SHAPED,
+    "echo": _PLAIN | {Capability.EMBEDS, Capability.LOGPROBS},
 }
 
 # What a job asks for by giving a parameter. The other parameters are every generator's.

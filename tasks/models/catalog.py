@@ -51,7 +51,7 @@ class Model:
     def capabilities(self) -> frozenset[Capability]:
         """What it can do on its engine."""
         able = ENGINES.get(self.engine, frozenset())
-        return able & {Capability.EMBEDS} if self.embeds else able - {Capability.EMBEDS}
+        return able & {Capability.EMBEDS, Capability.READS_IDS} if self.embeds else able - {Capability.EMBEDS}
 
 
 Catalog = Mapping[str, Model]

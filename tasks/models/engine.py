@@ -76,7 +76,7 @@ class Delta:
 
     `tokens` is how many tokens it came from, `token_ids` their ids, or none where the engine didn't tell them all. The
     ids' text goes on after the piece's only where a stop string cut it. `logprobs` has one for each of its tokens,
-    where they were asked for.
+    where they were asked for; a character of several tokens may have one for them all, their last one's.
     """
 
     text: str
@@ -168,6 +168,12 @@ class Generator(Hosted, Protocol):
         Raises `ContextLengthExceeded`, and `Poison` for a text that the tokenizer dies of.
         """
 
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """The token ids as they stand, special ones too, with nothing put before them.
+
+        Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
+        """
+
     def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
         """The conversation by the model's chat template. The names of special tokens in the contents are plain text.
 
@@ -192,6 +198,12 @@ class Embedder(Hosted, Protocol):
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
+
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """A text given by its token ids, with nothing put around them.
+
+        Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
+        """
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""

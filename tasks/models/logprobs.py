@@ -33,21 +33,21 @@ class Logprob:
         text = piece.decode("utf-8", "replace")
         return cls(text, max(logprob, NEVER), top, None if text.encode() == piece else piece)
 
-    @property
-    def piece(self) -> bytes:
-        """What the token writes."""
-        return self.token.encode() if self.raw is None else self.raw
+    @classmethod
+    def from_plain(
+        cls, token: str, logprob: float, top: Sequence[Sequence[Any]] = (), raw: Sequence[int] | None = None
+    ) -> Self:
+        """The inverse of `plain`, whose items these are."""
+        return cls(token, logprob, tuple(cls.from_plain(*each) for each in top), None if raw is None else bytes(raw))
 
     def plain(self) -> list[Any]:
-        """Token, number, those beside it, bytes, as JSON has it; what is last and has its usual value is left out."""
+        """It as JSON has it; what is last and has its usual value is left out."""
         beside = [each.plain() for each in self.top]
         if self.raw is not None:
             return [self.token, self.logprob, beside, list(self.raw)]
         return [self.token, self.logprob, beside] if beside else [self.token, self.logprob]
 
-    @classmethod
-    def parse(cls, plain: Sequence[Any]) -> Self:
-        """The inverse of `plain`."""
-        token, logprob, *more = plain
-        beside = tuple(map(cls.parse, more[0])) if more else ()
-        return cls(token, logprob, beside, bytes(more[1]) if len(more) > 1 else None)
+    @property
+    def piece(self) -> bytes:
+        """What the token writes."""
+        return self.token.encode() if self.raw is None else self.raw

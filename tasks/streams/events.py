@@ -159,7 +159,7 @@ def _decode_end(told: Mapping[str, Any]) -> Ended:
 
 
 def _decode_delta(told: Mapping[str, Any]) -> Delta:
-    logprobs = tuple(map(Logprob.parse, told.get("logprobs", ())))
+    logprobs = tuple(Logprob.from_plain(*each) for each in told.get("logprobs", ()))
     return Delta(told["text"], _spent(told), told.get("item", 0), logprobs)
 
 

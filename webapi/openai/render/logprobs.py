@@ -9,7 +9,7 @@ from webapi.openai.answers import ChoiceLogprobs, CompletionLogprobs, TokenLogpr
 
 def of(result: dict[str, Any]) -> list[Logprob]:
     """Those that a job's result has."""
-    return [Logprob.parse(plain) for plain in result.get("logprobs", ())]
+    return [Logprob.from_plain(*plain) for plain in result.get("logprobs", ())]
 
 
 def chat(told: Sequence[Logprob]) -> ChoiceLogprobs | None:
