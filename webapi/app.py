@@ -7,7 +7,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
-from webapi.openai import chat, completions, embeddings, stored
+from webapi.openai import chat, completions, embeddings, moderations, stored
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
@@ -33,6 +33,7 @@ _ROUTES = (
     stored,
     completions,
     embeddings,
+    moderations,
     health,
 )
 
