@@ -85,6 +85,7 @@ def costs(postgres_url: str) -> dict[str, Cost]:
             with sessions.begin() as session:
                 owners = crowd.fill(session, ended=10_000, waiting=5_000)
                 session.execute(text("ANALYZE jobs, ledger"))
+                session.execute(text("SELECT brin_summarize_new_values('ledger_ended')"))  # as autovacuum does
             return growth.asked(engine, owners)
 
 
@@ -107,5 +108,5 @@ def test_positions_are_counted_to_the_cap_and_no_further(costs: dict[str, Cost])
 def test_usage_reads_sums_and_what_has_not_been_added(costs: dict[str, Cost]) -> None:
     """As many rows as days, where the ledger has thousands."""
     month = costs["a month's usage, the big tenant's"]
-    assert month.rows < 200 < costs["a month's usage, the big tenant's, from the ledger"].rows
+    assert month.rows < 300 < costs["a month's usage, the big tenant's, from the ledger"].rows
     assert month.indexes <= {"ledger_ended", "usage_days_pkey"}
