@@ -18,6 +18,7 @@ from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
 from webapi.v1.models import views as models
 from webapi.v1.search import views as search
+from webapi.v1.usage import views as usage
 from webapi.v1.webhooks import views as webhooks
 
 # In the order of the page.
@@ -34,6 +35,7 @@ _ROUTES = (
     completions,
     embeddings,
     moderations,
+    usage,
     health,
 )
 
