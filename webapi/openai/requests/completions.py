@@ -25,16 +25,16 @@ class Prompts(fields.Field[list[Prompt]]):
     """A text, token ids, or several of either; always a list inside."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Prompt]:  # noqa: ARG002
-        several = value if isinstance(value, list) and not _are_ids(value) else [value]
+        several = value if isinstance(value, list) and not is_ids(value) else [value]
         if not 1 <= len(several) <= MAX_PROMPTS:
             raise ma.ValidationError(f"1 to {MAX_PROMPTS} prompts")
         for number, prompt in enumerate(several):
-            if not (isinstance(prompt, str) and prompt) and not (isinstance(prompt, list) and _are_ids(prompt)):
+            if not (isinstance(prompt, str) and prompt) and not (isinstance(prompt, list) and is_ids(prompt)):
                 raise ma.ValidationError({str(number): ["must be a text or a list of token ids, and not empty"]})
         return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in several]
 
 
-def _are_ids(value: list[Any]) -> bool:
+def is_ids(value: list[Any]) -> bool:
     return 0 < len(value) <= _MAX_IDS and all(type(one) is int and 0 <= one < 2**31 for one in value)
 
 
