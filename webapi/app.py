@@ -8,6 +8,8 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.openai import chat, completions, embeddings, stored
+from webapi.plain import generate, rag
+from webapi.plain import health as probe
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
@@ -33,6 +35,9 @@ _ROUTES = (
     stored,
     completions,
     embeddings,
+    generate,
+    rag,
+    probe,
     health,
 )
 
