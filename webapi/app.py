@@ -7,6 +7,8 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
+from webapi.ollama import models as ollama_models
+from webapi.ollama import views as ollama
 from webapi.openai import chat, completions, embeddings, stored
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
@@ -37,6 +39,8 @@ _ROUTES = (
     embeddings,
     generate,
     rag,
+    ollama,
+    ollama_models,
     probe,
     health,
 )

@@ -50,7 +50,7 @@ def _result(job: JobView) -> dict[str, Any]:
     return job.result
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pieces:
     """`calls.Rendering`: each piece as an object with one member of this name, an empty object at the end."""
 
