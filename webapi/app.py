@@ -7,7 +7,11 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
+from webapi.ollama import models as ollama_models
+from webapi.ollama import views as ollama
 from webapi.openai import chat, completions, embeddings, moderations, stored
+from webapi.plain import generate, rag
+from webapi.plain import health as probe
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
@@ -36,6 +40,11 @@ _ROUTES = (
     embeddings,
     moderations,
     usage,
+    generate,
+    rag,
+    ollama,
+    ollama_models,
+    probe,
     health,
 )
 
