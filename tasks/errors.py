@@ -27,10 +27,26 @@ class Malformed(InvalidField):
     code = "malformed_body"
 
 
+class SchemaRefused(ForebayError):
+    """The JSON Schema can't be honoured, or would take too much; `path` is where in the request, for people."""
+
+    code = "invalid_value"
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class ModelUnknown(InvalidField):
     """The catalogue has no such model, or none for this type of job."""
 
     code = "model_not_found"
+
+
+class Unsupported(InvalidField):
+    """The model that is asked, or its engine, can't do this."""
+
+    code = "unsupported_parameter"
 
 
 class PromptTooLong(InvalidField):

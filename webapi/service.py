@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.session import Sessions
+from tasks.doors.calls import Calls
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
 from tasks.models.catalog import Catalog
@@ -20,6 +21,7 @@ from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
 from tasks.streams import stream
 from webapi.capacity import Shares, Turns
+from webapi.forsaking import Forsaking
 from webapi.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -85,6 +87,8 @@ class Service:
             reader=self.reader,
             before_waiting=self.rest,
         )
+        self.calls = Calls(self.redis)
+        self.forsaking = Forsaking(self.desk, self.redis)
         # What holds a thread for long: each of these leaves threads for the rest.
         self.readers = Shares(settings.max_readers, "streams and waits")
         self.searches = Shares(_SEARCHES, "searches")
@@ -151,6 +155,7 @@ class Service:
     def close(self) -> None:
         """Gives everything back; for tests, since a process just ends."""
         self._gone.set()
+        self.forsaking.stop()
         if self._refiller_thread:
             self._refiller.wake()
             self._refiller_thread.join()

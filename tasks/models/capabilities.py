@@ -16,7 +16,6 @@ class Capability(enum.StrEnum):
     SHAPES = "shapes"  # it gives nothing but what a grammar allows, as calls of tools need too
     LOGPROBS = "logprobs"  # it tells how likely its tokens were, and which others were
     LOGIT_BIAS = "logit_bias"  # it makes tokens more or less likely
-    CHOICES = "choices"  # it gives several answers to one prompt
 
 
 _PLAIN = frozenset({Capability.CONTINUES_BY_IDS, Capability.STOP, Capability.SEED})
@@ -39,5 +38,4 @@ PARAMS: Mapping[str, Capability] = {
     "shape": Capability.SHAPES,
     "logprobs": Capability.LOGPROBS,
     "logit_bias": Capability.LOGIT_BIAS,
-    "choices": Capability.CHOICES,
 }

@@ -199,5 +199,11 @@ class Embedder(Hosted, Protocol):
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
 
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """A text given by its token ids, with nothing put around them.
+
+        Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
+        """
+
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""

@@ -17,5 +17,6 @@ def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     ending = Generation(attempt, publisher, engine, *worker).run()
     kind, so_far = KINDS[attempt.claim.type], attempt.transcript
     assert isinstance(kind, Answering)
-    result = kind.result([Answer(so_far.text, ending.reason, so_far.passages)])
+    logprobs = tuple(each for delta, _ in so_far.deltas for each in delta.logprobs)
+    result = kind.result([Answer(so_far.text, ending.reason, so_far.passages, logprobs=logprobs)])
     return Outcome(Status.SUCCEEDED, ending.spent, result)
