@@ -84,6 +84,7 @@ def models() -> str:
         CHAT_MODEL: {**demo, "types": ["generate", "chat"], "default": True},
         COMPLETION_MODEL: {**demo, "types": ["generate"]},
         EMBEDDING_MODEL: {**embeds, "types": ["embed"]},
+        MODERATION_MODEL: {**demo, "types": ["moderate"]},
     }
     return "\n".join(_table(name, entry) for name, entry in served.items())
 
