@@ -38,8 +38,8 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     asked = submission(given, wishes)
     shaping.refuse_bad_schemas(asked.request, "response_format.json_schema.schema", "tools")
     call = creating.begin(asked, given, once, wishes, asked.request.children)
-    older = "functions" in given
+    older, made_by = "functions" in given, creating.made_by(call)
     if creating.streams(given, wishes):
         usage = given.get("stream_options", {}).get("include_usage", False)
-        return calls.streamed(call, chat.Chunks(call.job, include_usage=usage, older=older))
-    return creating.answered(call, wishes, lambda job: chat.completion(job, older=older))
+        return calls.streamed(call, chat.Chunks(call.job, include_usage=usage, older=older, made_by=made_by))
+    return creating.answered(call, wishes, lambda job: chat.completion(job, older=older, made_by=made_by))
