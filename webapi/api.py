@@ -48,6 +48,7 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(_describe_limits)
         self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
+        self.tells: errors.Told | None = None  # how its dialect tells errors, where it has another than ours
 
     def arguments(self, schema: Any, **options: Any) -> Any:
         """Of a schema's class one is made for all requests: webargs would make one for each."""

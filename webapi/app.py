@@ -7,6 +7,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
+from webapi.openai import chat, completions, embeddings, stored
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
@@ -20,7 +21,20 @@ from webapi.v1.search import views as search
 from webapi.v1.webhooks import views as webhooks
 
 # In the order of the page.
-_ROUTES = (jobs, streams, documents, collections, search, webhooks, models, health)
+_ROUTES = (
+    jobs,
+    streams,
+    documents,
+    collections,
+    search,
+    webhooks,
+    models,
+    chat,
+    stored,
+    completions,
+    embeddings,
+    health,
+)
 
 DOCS_PATH = "/docs"
 
