@@ -54,6 +54,22 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class CallFormat:
+    """How a model writes calls of tools: literal texts around the name and the arguments, which are JSON.
+
+    `before` NAME `between` ARGUMENTS, for each further call `separator` NAME `between` ARGUMENTS, and `after`. White
+    space before it all is of no account. Special tokens that leave no text in an answer are left out. Without
+    `parallel` an answer has one call at most.
+    """
+
+    before: str
+    between: str
+    after: str
+    separator: str
+    parallel: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One generation, or the rest of one.
 
@@ -174,8 +190,15 @@ class Generator(Hosted, Protocol):
         Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
-        """The conversation by the model's chat template. The names of special tokens in the contents are plain text.
+    @property
+    def call_format(self) -> CallFormat:
+        """How the model is told to call the tools that `chat` is given, and is to be read when it does."""
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
+        """The conversation by the model's chat template, or what of it ours had to say in plain words.
+
+        `messages` and `tools` are OpenAI's, but that a call's arguments are a dictionary where they can be one. The
+        names of special tokens in what clients give are plain text.
 
         Raises `EngineRefused` with the template's reason, and what `prompt` raises.
         """

@@ -16,7 +16,7 @@ import orjson
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.engine import CallFormat, Delta, Finish, Handle, Progress, Prompt, Request, Step
 from tasks.models.logprobs import Logprob
 from workers.engines import tokenizer
 from workers.engines.hosting import Host
@@ -67,8 +67,12 @@ class CTransformers:
     def prompt_of(self, ids: Sequence[int]) -> Prompt:
         return Prompt(str(self._ask("prompt_of", list(ids))), tuple(ids))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
-        text, ids = self._ask("chat", list(messages))
+    @property
+    def call_format(self) -> CallFormat:
+        return CallFormat(**self.host.ready["call_format"])
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
+        text, ids = self._ask("chat", [list(messages), list(tools)])
         return Prompt(text, tuple(ids))
 
     def reread(self, text: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Handle, Request
+from tasks.models.engine import CallFormat, Handle, Request
 from workers.engines import hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
@@ -111,6 +111,10 @@ class LlamaCpp:
         limit_s = _CALL_LIMIT_S + sum(map(len, inputs)) / _SLOWEST_TOKENS_A_SECOND
         rows = self._call("/v1/embeddings", body, limit_s)["data"]
         return np.stack([np.frombuffer(base64.b64decode(row["embedding"]), dtype="<f4") for row in rows])
+
+    @property
+    def call_format(self) -> CallFormat:
+        return self.tokenizer.call_format
 
     @property
     def incarnation(self) -> int:

@@ -21,7 +21,7 @@ def compose(claim: Claim, engine: Generator) -> tuple[Prompt, Composed]:
 
 def _prompt(asked: Generation, engine: Generator) -> Prompt:
     if asked.turns is not None:
-        return engine.chat([turn.message() for turn in asked.turns])
+        return engine.chat(asked.messages(), asked.described())
     if asked.prompt_ids is not None:
         return engine.prompt_of(asked.prompt_ids)
     assert asked.prompt is not None
