@@ -39,6 +39,11 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def described(self) -> dict[str, Any]:
+        """The tool as chat templates read it."""
+        told = {"name": self.name, "description": self.description or "", "parameters": dict(self.parameters)}
+        return {"type": "function", "function": told}
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -139,11 +144,6 @@ class Generation:
         names = {call.id: call.name for turn in self.turns or () for call in turn.tool_calls}
         told = [turn.message() for turn in self.turns or ()]
         return [message | _known({"name": names.get(message.get("tool_call_id", ""))}) for message in told]
-
-    def described(self) -> list[dict[str, Any]]:
-        """The tools as chat templates read them; none where none may be called."""
-        tools = () if self.tool_choice == "none" else self.tools
-        return [{"type": "function", "function": _known(_tool(tool))} for tool in tools]
 
     def given(self) -> list[str]:
         """The paths of all that is given, as a client of `/v1/jobs` writes them."""

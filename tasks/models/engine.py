@@ -54,22 +54,6 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class CallFormat:
-    """How a model writes calls of tools: literal texts around the name and the arguments, which are JSON.
-
-    `before` NAME `between` ARGUMENTS, for each further call `separator` NAME `between` ARGUMENTS, and `after`. White
-    space before it all is of no account. Special tokens that leave no text in an answer are left out. Without
-    `parallel` an answer has one call at most.
-    """
-
-    before: str
-    between: str
-    after: str
-    separator: str
-    parallel: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """One generation, or the rest of one.
 
@@ -174,9 +158,29 @@ class Hosted(Engine, Protocol):
         """Ends a hung engine host for certain; running generations raise `EngineLost`."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """How a model writes that it wants a function called: these texts stand around the name and the arguments' JSON.
+
+    `before` NAME `between` ARGUMENTS `after`; several calls follow each other with `separator` between them, where the
+    model writes several (`parallel`) in such a way. Special tokens that leave no text in an answer aren't in it.
+    """
+
+    before: str
+    between: str
+    after: str
+    separator: str = ""
+    parallel: bool = True
+
+
+OUR_CALLS = CallFormat('<tool_call>{"name": "', '", "arguments": ', "}</tool_call>")
+
+
 @runtime_checkable
 class Generator(Hosted, Protocol):
     """A model that answers in words."""
+
+    call_format: CallFormat
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
@@ -190,17 +194,13 @@ class Generator(Hosted, Protocol):
         Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
-    @property
-    def call_format(self) -> CallFormat:
-        """How the model is told to call the tools that `chat` is given, and is to be read when it does."""
-
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
-        """The conversation by the model's chat template, or what of it ours had to say in plain words.
+        """The conversation by the model's chat template, with the tools that it may want called (OpenAI's `tools`).
 
-        `messages` and `tools` are OpenAI's, but that a call's arguments are a dictionary where they can be one. The
-        names of special tokens in what clients give are plain text.
-
-        Raises `EngineRefused` with the template's reason, and what `prompt` raises.
+        A template that knows of no tools has them, and calls and what came of them, in words of ours. A call's
+        arguments are a dictionary where they can be one. The names of special tokens in what clients give are plain
+        text. Raises `EngineRefused` with the template's reason,
+        and what `prompt` raises.
         """
 
     def reread(self, text: str) -> tuple[int, ...]:

@@ -24,6 +24,4 @@ HERMES = """
 {% endif %}{% endfor %}
 {%- if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
-HERMES_CALLS = CallFormat(
-    '<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>", '}\n</tool_call>\n<tool_call>\n{"name": "', True
-)
+HERMES_CALLS = CallFormat('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>", "\n", parallel=True)

@@ -14,18 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
-from tasks.models.engine import CallFormat
+from tasks.models.engine import OUR_CALLS, CallFormat
 from workers.engines import templates
 from workers.engines.marks import ENDS, Marks
 from workers.engines.templates import Render
-
-OURS = CallFormat(
-    before='<tool_call>{"name": "',
-    between='", "arguments": ',
-    after="}</tool_call>",
-    separator='}</tool_call>\n<tool_call>{"name": "',
-    parallel=True,
-)
 
 _SOURCE = Path(__file__).with_name("tools.jinja")
 # What is looked for in what a template writes; ids of nine letters and digits are the only ones that Mistral's takes.
@@ -55,7 +47,7 @@ def learn(render: Render | None, eos: str, marks: Marks) -> Written:
             continue
         if found:
             return Written(_spoken(found, marks), native=True, text=text)
-    return Written(OURS)
+    return Written(OUR_CALLS)
 
 
 def rendered(render: Render, written: Written, messages: Sequence[Message], tools: Sequence[Message]) -> str:
@@ -66,10 +58,16 @@ def rendered(render: Render, written: Written, messages: Sequence[Message], tool
 
 
 def _spoken(found: CallFormat, marks: Marks) -> CallFormat:
-    """The format as answers have it."""
+    """The format as answers have it. The `separator` found is all that stands between the arguments and the next name.
+
+    Where that isn't the end of one call and the beginning of another, as in a list, an answer has but one.
+    """
     texts = (found.before, found.between, found.after, found.separator)
     before, between, after, separator = map(marks.spoken, texts)
-    return CallFormat(before.lstrip(), between, after, separator, found.parallel)
+    before = before.lstrip()
+    apart = separator.removeprefix(after).removesuffix(before)
+    parallel = found.parallel and after + apart + before == separator
+    return CallFormat(before, between, after, apart if parallel else "", parallel)
 
 
 def _derived(render: Render, text: bool, eos: str) -> CallFormat | None:

@@ -60,16 +60,13 @@ class CTransformers:
     def __init__(self, model: Model, slots: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities, self._key = model.capabilities, key
+        self.call_format = CallFormat(**host.ready["call_format"])
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(self._ask("prompt", text)))
 
     def prompt_of(self, ids: Sequence[int]) -> Prompt:
         return Prompt(str(self._ask("prompt_of", list(ids))), tuple(ids))
-
-    @property
-    def call_format(self) -> CallFormat:
-        return CallFormat(**self.host.ready["call_format"])
 
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         text, ids = self._ask("chat", [list(messages), list(tools)])

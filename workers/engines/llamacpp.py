@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import CallFormat, Handle, Request
+from tasks.models.engine import Handle, Request
 from workers.engines import hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
@@ -71,6 +71,7 @@ class LlamaCpp:
     def __init__(self, model: Model, slots: int, batch: int, host: Host, key: str, tokenizer: Tokenizer) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
+        self.call_format = tokenizer.call_format
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))
@@ -111,10 +112,6 @@ class LlamaCpp:
         limit_s = _CALL_LIMIT_S + sum(map(len, inputs)) / _SLOWEST_TOKENS_A_SECOND
         rows = self._call("/v1/embeddings", body, limit_s)["data"]
         return np.stack([np.frombuffer(base64.b64decode(row["embedding"]), dtype="<f4") for row in rows])
-
-    @property
-    def call_format(self) -> CallFormat:
-        return self.tokenizer.call_format
 
     @property
     def incarnation(self) -> int:

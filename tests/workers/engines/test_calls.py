@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tasks import errors
-from tasks.models.engine import CallFormat
+from tasks.models.engine import OUR_CALLS, CallFormat
 from tests.workers.chats import HERMES, HERMES_CALLS
 from workers.engines import calls, templates
-from workers.engines.calls import OURS, Written
+from workers.engines.calls import Written
 from workers.engines.marks import Marks
 
 MARKS = Marks.named(
@@ -75,7 +75,7 @@ def text(source: str, messages: list[dict[str, Any]] = CONVERSATION, *tools: dic
         (HERMES, HERMES_CALLS),
         (TEXT, HERMES_CALLS),
         (LLAMA, CallFormat('{"name": "', '", "parameters": ', "}", "", parallel=False)),
-        (MISTRAL, CallFormat('[{"name": "', '", "arguments": ', "}]", '}, {"name": "', parallel=True)),
+        (MISTRAL, CallFormat('[{"name": "', '", "arguments": ', "}]", "", parallel=False)),
     ],
     ids=["Hermes", "text", "Llama", "Mistral"],
 )
@@ -100,8 +100,8 @@ def test_template_tells_how_its_model_writes_calls(source: str, format: CallForm
 )
 def test_template_that_leaves_anything_out_has_tools_in_our_words(source: str) -> None:
     """What can't be told for certain isn't guessed."""
-    assert learnt(source)[1] == Written(OURS)
-    assert calls.learn(None, "</s>", MARKS) == Written(OURS)
+    assert learnt(source)[1] == Written(OUR_CALLS)
+    assert calls.learn(None, "</s>", MARKS) == Written(OUR_CALLS)
 
 
 def test_conversation_with_calls_is_the_templates_to_write() -> None:
@@ -125,7 +125,7 @@ def test_template_without_tools_has_them_in_turns() -> None:
         '{"name": "weather", "description": "How it is.", "parameters": {"properties": {"city": {}}}}\n'
         "To call one, answer with its name and its arguments and nothing else, in this form:\n"
         '<tool_call>{"name": "the function\'s name", "arguments": {"an argument": "its value"}}</tool_call>\n'
-        "For several calls write one such line for each. What a function answers comes between <tool_response> and"
+        "Several calls follow each other. What a function answers comes between <tool_response> and"
         " </tool_response>.\n"
         "user: How is it?\n"
         'assistant: <tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>\n'
@@ -139,8 +139,8 @@ def test_call_of_ours_is_written_as_its_format_says() -> None:
     """By which answers are read again."""
     both = {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]}
     arguments = '{"city": "Köln"}'
-    again = f"{OURS.separator}weather{OURS.between}{arguments}"
-    assert f"{OURS.before}weather{OURS.between}{arguments}{again}{OURS.after}" in text(PLAIN, [CONVERSATION[0], both])
+    call = f"{OUR_CALLS.before}weather{OUR_CALLS.between}{arguments}{OUR_CALLS.after}"
+    assert f"assistant: {call}{OUR_CALLS.separator}{call}\n" in text(PLAIN, [CONVERSATION[0], both])
 
 
 @pytest.mark.parametrize("source", [HERMES, LLAMA, MISTRAL, PLAIN], ids=["Hermes", "Llama", "Mistral", "plain"])

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from tasks import errors
-from tasks.models.engine import Delta, Finish, Request
+from tasks.models.engine import OUR_CALLS, Delta, Finish, Request
 from tasks.models.logprobs import Logprob
 from tests.workers.chats import HERMES, HERMES_CALLS
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, text
 from workers.engines import loading
-from workers.engines.calls import OURS
 from workers.engines.ctransformers import CTransformers
 from workers.engines.llamacpp import LlamaCpp
 
@@ -172,9 +171,9 @@ def test_model_whose_template_knows_no_tools_is_told_of_them_in_words(engines: d
     """Both engines come to one prompt, in which no special token is a client's."""
     one, other = (engine.chat(CONVERSATION, [TOOL]) for engine in engines.values())
     assert one == other
-    assert f'{OURS.before}weather{OURS.between}{{"<s>city": "Bern</s>"}}{OURS.after}' in one.text
+    assert f'{OUR_CALLS.before}weather{OUR_CALLS.between}{{"<s>city": "Bern</s>"}}{OUR_CALLS.after}' in one.text
     assert (one.ids.count(1), one.ids.count(2)) == (1, 1)
-    assert {engine.call_format for engine in engines.values()} == {OURS}
+    assert {engine.call_format for engine in engines.values()} == {OUR_CALLS}
 
 
 def test_model_whose_template_knows_tools_has_its_own_calls(tmp_path: Path) -> None:
