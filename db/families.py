@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, sel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from db.jobs import Job
+from db.jobs import Job, JobOutput
 
 
 def add(session: Session, children: Sequence[Mapping[str, Any]]) -> None:
@@ -66,6 +66,13 @@ def bereft_parents(limit: int) -> Select[uuid.UUID]:
     query = select(steps.c.parent_id).outerjoin(parent, parent.id == steps.c.parent_id)
     over = or_(parent.id.is_(None), parent.finished_at.is_not(None))
     return query.where(steps.c.parent_id.is_not(None), over).limit(limit)
+
+
+def outcomes(session: Session, parent_id: uuid.UUID) -> Sequence[tuple[Job, dict[str, Any] | None]]:
+    """A job's children, each with its result, in the order of their places."""
+    query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    rows = session.execute(query.where(Job.parent_id == parent_id).order_by(Job.place))
+    return [(job, result) for job, result in rows]
 
 
 def counts(session: Session, parent_id: uuid.UUID) -> dict[str, int]:

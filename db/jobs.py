@@ -55,7 +55,8 @@ class Job(Table):
     the request. `webhook` is where its end is to be told, beside the tenant's endpoints: `url` and `events`.
     `input` and `params` are what the client asked for, as it was accepted; `stage_input` is what an earlier stage left
     for the next. These three are loaded only when they are read. `attempt_started_at` is when the newest attempt began:
-    until that ends, nothing else says so.
+    until that ends, nothing else says so. `store` False has what went in and what came out erased once it has been
+    answered, True lists it among the stored completions; None is for all who look at jobs.
     """
 
     __tablename__ = "jobs"
@@ -100,6 +101,7 @@ class Job(Table):
     retry_of: Mapped[uuid.UUID | None]
     chances: Mapped[int] = mapped_column(SmallInteger, server_default="3")
     attempt_started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    store: Mapped[bool | None]
     input: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
     params: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
     stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
@@ -135,6 +137,10 @@ class Job(Table):
             "parent_id",
             postgresql_where=text("parent_id IS NOT NULL AND finished_at IS NULL"),
         ),
+        Index(
+            "jobs_to_erase", "finished_at", postgresql_where=text("store IS FALSE AND finished_at IS NOT NULL")
+        ),  # `erasing`
+        Index("jobs_stored", "tenant_id", "id", postgresql_where=text("store")),  # `listing.stored`
         Index("jobs_waiting", "id", postgresql_where=status == "waiting"),  # `families.ready`
         Index("jobs_scheduled", "tenant_id", "due_at", postgresql_where=status == "scheduled"),
         Index(

@@ -32,6 +32,7 @@ def submit(send: Send, values: Values, room: str | None) -> str:
 _SUBMITTED = (
     "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed",
     "metadata", "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
+    "store",
 )  # fmt: skip
 
 
@@ -56,6 +57,7 @@ _CASTS = {
     **dict.fromkeys(("run_at", "expires_at"), "::timestamptz"),
     **dict.fromkeys(("deadline_s", "priority", "seed", "chances"), "::int"),
     "retry_of": "::uuid",
+    "store": "::bool",
 }
 
 

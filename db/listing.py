@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -19,13 +20,14 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    cast,
     literal,
     or_,
     select,
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session, load_only
 
 from db.jobs import MOVING, Job, JobOutput
@@ -61,6 +63,33 @@ def page(
     asked = {"tenant_id": tenant_id, "limit": limit, "before": before or _NEWEST, "after": after or _OLDEST}
     filters = {"statuses": list(statuses) if statuses else None, "type": type, "model": model, "since": since or _EVER}
     return [(job, output) for job, output in session.execute(_page(), asked | filters)]
+
+
+def stored(
+    session: Session,
+    tenant_id: uuid.UUID,
+    *,
+    limit: int,
+    after: uuid.UUID | None = None,
+    newest_first: bool = False,
+    model: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> list[tuple[Job, JobOutput | None]]:
+    """The tenant's chats that are to be kept among the stored completions and have succeeded, at most `limit`.
+
+    By `jobs_stored`. A model or a note that few have is looked for through all of them.
+    """
+    query = select(Job, JobOutput).join(JobOutput, JobOutput.job_id == Job.id)
+    query = query.where(Job.tenant_id == tenant_id, Job.store.is_(True), Job.type == "chat", Job.parent_id.is_(None))
+    query = query.where(Job.status == "succeeded")
+    if model is not None:
+        query = query.where(Job.model == model)
+    if metadata:
+        query = query.where(cast(Job.labels, JSONB).contains(dict(metadata)))
+    if after is not None:
+        query = query.where(Job.id < after if newest_first else Job.id > after)
+    rows = session.execute(query.order_by(Job.id.desc() if newest_first else Job.id).limit(limit))
+    return [(job, output) for job, output in rows]
 
 
 @cache

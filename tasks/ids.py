@@ -1,5 +1,6 @@
 """Ids: UUIDv7 inside, with a prefix outside."""
 
+import hashlib
 import uuid
 
 from uuid_utils.compat import uuid7
@@ -15,6 +16,14 @@ REQUEST = "req_"
 def new() -> uuid.UUID:
     """A UUIDv7 (RFC 9562): ids sort by the time they were made."""
     return uuid7()
+
+
+def derived(parent: uuid.UUID, place: int) -> uuid.UUID:
+    """The id of a job's child in that place: equal for all who ask, and as old as its parent's."""
+    drawn = hashlib.sha256(parent.bytes + place.to_bytes(4)).digest()
+    return uuid.UUID(
+        bytes=parent.bytes[:6] + bytes((0x70 | drawn[0] & 0x0F, drawn[1], 0x80 | drawn[2] & 0x3F)) + drawn[3:10]
+    )
 
 
 def before_all_since(at_s: float) -> uuid.UUID:

@@ -7,6 +7,11 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
+from webapi.ollama import models as ollama_models
+from webapi.ollama import views as ollama
+from webapi.openai import chat, completions, embeddings, moderations, stored
+from webapi.plain import generate, rag
+from webapi.plain import health as probe
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
@@ -21,7 +26,27 @@ from webapi.v1.usage import views as usage
 from webapi.v1.webhooks import views as webhooks
 
 # In the order of the page.
-_ROUTES = (jobs, streams, documents, collections, search, webhooks, usage, models, health)
+_ROUTES = (
+    jobs,
+    streams,
+    documents,
+    collections,
+    search,
+    webhooks,
+    models,
+    chat,
+    stored,
+    completions,
+    embeddings,
+    moderations,
+    usage,
+    generate,
+    rag,
+    ollama,
+    ollama_models,
+    probe,
+    health,
+)
 
 DOCS_PATH = "/docs"
 

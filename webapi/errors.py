@@ -2,10 +2,11 @@
 {"error": {"message", "type", "param", "code"}}, with "details" where there is more to tell."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -65,11 +66,25 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
+# An error in a dialect's words: status, code, message, param, details.
+Told = Callable[[int, str, str, str | None, dict[str, Any] | None], Response]
+
+
+def tell(
+    status: int, code: str, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
+) -> Response:
+    """The error in the dialect of the route that is asked."""
+    tells: Told | None = getattr(current_app.blueprints.get(request.blueprint or ""), "tells", None)
+    if tells is not None:
+        return tells(status, code, message, param, details)
+    return answer(status, code, message, param=param, details=details)
+
+
 def answer(
     status: int, code: str, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
 ) -> Response:
     """The error as clients are told it; `param` is the path of what is wrong, as in `params.top_p`."""
-    error: ErrorDetail = {"message": message, "type": _type(status), "param": param, "code": code}
+    error: ErrorDetail = {"message": message, "type": type_of(status), "param": param, "code": code}
     if details is not None:
         error["details"] = details
     body: Error = {"error": error}
@@ -87,14 +102,15 @@ def http(error: HTTPException) -> Response:
     if status == 413 and request.max_content_length:
         message = f"the body has more than {request.max_content_length} bytes"
         details = {"max_bytes": request.max_content_length}
-    response = answer(status, code, message, details=details)
+    response = tell(status, code, message, details=details)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
     return response
 
 
-def _type(status: int) -> str:
+def type_of(status: int) -> str:
+    """What kind of error a status is, in OpenAI's words."""
     return _TYPES.get(status, _REQUEST_TYPE if status < 500 else _SERVER_TYPE)
 
 
@@ -102,7 +118,7 @@ def _ours(error: ForebayError) -> Response:
     status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
     if status == 500:
         return _unforeseen(error)
-    response = answer(status, error.code, str(error), param=getattr(error, "field", None))
+    response = tell(status, error.code, str(error), param=getattr(error, "field", None))
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
@@ -122,7 +138,7 @@ def _no_connection(error: Exception) -> Response:
 def _unforeseen(error: Exception) -> Response:
     """The last resort: whatever nobody foresaw is logged here and told to nobody."""
     log.error("unforeseen", kind=type(error).__name__, where=_where(error))
-    return answer(500, _CODES[500], _MESSAGES[500])
+    return tell(500, _CODES[500], _MESSAGES[500])
 
 
 def _where(error: Exception) -> list[str]:

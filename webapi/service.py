@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.session import Sessions
+from tasks.doors.calls import Calls
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
 from tasks.models.catalog import Catalog
@@ -18,8 +19,10 @@ from tasks.models.registry import Models
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
+from tasks.shapes.parent import Shaper
 from tasks.streams import stream
 from webapi.capacity import Shares, Turns
+from webapi.forsaking import Forsaking
 from webapi.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -85,6 +88,9 @@ class Service:
             reader=self.reader,
             before_waiting=self.rest,
         )
+        self.calls = Calls(self.redis)
+        self.forsaking = Forsaking(self.desk, self.redis)
+        self.shaper = Shaper()
         # What holds a thread for long: each of these leaves threads for the rest.
         self.readers = Shares(settings.max_readers, "streams and waits")
         self.searches = Shares(_SEARCHES, "searches")
@@ -151,6 +157,8 @@ class Service:
     def close(self) -> None:
         """Gives everything back; for tests, since a process just ends."""
         self._gone.set()
+        self.forsaking.stop()
+        self.shaper.close()
         if self._refiller_thread:
             self._refiller.wake()
             self._refiller_thread.join()

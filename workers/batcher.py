@@ -122,6 +122,10 @@ class Batcher:
         """The token ids of each text, with what the model puts around one. Raises what the engine raises."""
         return self._engine.tokenize(texts)
 
+    def known(self, ids: Tokens) -> Tokens:
+        """The ids of a text that is given by them. Raises `EngineRefused` for one that the vocabulary doesn't have."""
+        return self._engine.prompt_of(ids).ids
+
     @property
     def context(self) -> int:
         """How many tokens a text may have, with what the model puts around one."""

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import redis
 import structlog
@@ -48,6 +48,12 @@ class LastStep:
 
     id: str
     job: JobView
+
+    @classmethod
+    def of(cls, job: JobView, last: StreamedEntry) -> Self:
+        """What was found of the job before, and what the event says of its end."""
+        assert isinstance(last.entry.event, Ended)
+        return cls(last.id, job.ended_by(last.attempt, last.entry.event))
 
 
 StreamStep = StreamedEntry | LastStep | Wait | None
@@ -113,37 +119,46 @@ class Reader:
         if self._started:
             self._follower.stop()
 
-    def events(self, caller: Caller, job_id: uuid.UUID, had: Cursor = START) -> Iterator[StreamStep] | None:
+    def events(
+        self, caller: Caller, job_id: uuid.UUID, had: Cursor = START, bell: threading.Event | None = None
+    ) -> Iterator[StreamStep] | None:
         """The job's events after the last that the reader had, to the end; its position while it waits for its turn.
 
         None when the job has ended and the reader has exactly all of its events: asking again can give it nothing.
         Where what the reader has was lost and told differently, it is given `Restarted` and everything anew.
 
-        Yields None when a second went by without news. Raises `NotFound` at once; while iterating `follow.Overflow`
-        (resume), `follow.Stopped` (resume elsewhere), and SQLAlchemy's errors where only PostgreSQL can tell the end.
+        Yields None when a second went by without news; with a `bell`, which rings when there are, at once. Raises
+        `NotFound` at once; while iterating `follow.Overflow` (resume), `follow.Stopped` (resume elsewhere), and
+        SQLAlchemy's errors where only PostgreSQL can tell the end.
         """
         with self._sessions.begin() as session:
             job, output = jobs.find(session, caller, job_id)
         if job.status in lifecycle.TERMINAL:
             left = _replay(job, output, had)
             return iter(left) if left else None
+        return self._live(caller, view.of(job, None), had, bell)
+
+    def follow(self, caller: Caller, job: JobView, had: Cursor = START) -> Iterator[StreamStep]:
+        """`events` of a job that hadn't ended a moment ago, without asking PostgreSQL for it."""
         return self._live(caller, job, had)
 
-    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> None:
+    def wait_for_end(self, job_id: uuid.UUID, timeout_s: float, has_left: Callable[[], bool]) -> StreamedEntry | None:
         """Returns when the job has ended, after `timeout_s`, when the process stops, or when the client is gone.
 
-        `has_left` says that, and is asked once a second.
+        `has_left` says that, and is asked once a second. What it returns is the job's last event; None where that
+        didn't come, or only PostgreSQL has it.
         """
         deadline = time.monotonic() + timeout_s
         subscription = self._started_follower().subscribe_to_end(job_id)
         try:
             while (left_s := deadline - time.monotonic()) > 0:
-                if subscription.next(min(left_s, _TICK_S)) or has_left():
-                    return
+                if (last := subscription.next(min(left_s, _TICK_S))) or has_left():
+                    return last
         except (follow.EndUntold, follow.Stopped):
-            return
+            pass
         finally:
             self._follower.unsubscribe(subscription)
+        return None
 
     def _started_follower(self) -> Follower:
         with self._starting:
@@ -152,12 +167,14 @@ class Reader:
                 self._started = True
         return self._follower
 
-    def _live(self, caller: Caller, job: Job, had: Cursor) -> Iterator[StreamStep]:
+    def _live(
+        self, caller: Caller, job: JobView, had: Cursor, bell: threading.Event | None = None
+    ) -> Iterator[StreamStep]:
         """First what Redis holds already, read here page by page; then what comes, through the follower."""
         since = START
         for streamed in self._held(job.id):
             if stream.misleads(streamed, had):
-                yield from self._anew(caller, job, streamed.attempt)
+                yield from self._anew(caller, job, streamed.attempt, bell)
                 return
             if streamed.entry.seq == had.seq + 1:
                 had = since = streamed.cursor
@@ -165,24 +182,24 @@ class Reader:
                 yield step
                 if isinstance(step, LastStep):
                     return
-        subscription = self._started_follower().subscribe(job.id, had, since=since)
+        subscription = self._started_follower().subscribe(job.id, had, since=since, bell=bell)
         try:
             yield from self._follow(subscription, job)
         except follow.EndUntold:
             yield from self._rest(caller, job.id, subscription.had)
         except follow.Misled:
-            yield from self._anew(caller, job, subscription.had.attempt)
+            yield from self._anew(caller, job, subscription.had.attempt, bell)
         finally:
             self._follower.unsubscribe(subscription)
 
-    def _anew(self, caller: Caller, job: Job, attempt: int) -> Iterator[StreamStep]:
+    def _anew(self, caller: Caller, job: JobView, attempt: int, bell: threading.Event | None) -> Iterator[StreamStep]:
         yield _restarted(job, attempt)
-        yield from self._live(caller, job, Cursor(attempt, 0))
+        yield from self._live(caller, job, Cursor(attempt, 0), bell)
 
-    def _follow(self, subscription: Subscription, job: Job) -> Iterator[StreamStep]:
+    def _follow(self, subscription: Subscription, job: JobView) -> Iterator[StreamStep]:
         """Events as they come, to the last; while it waits for its turn, the job's position whenever it changed."""
         shown: int | None = None
-        waiting = lifecycle.shown(job.status) == Status.QUEUED
+        waiting = job.status == Status.QUEUED
         look_at = time.monotonic() + max(_FIRST_LOOK_S, _due_in_s(job))
         while True:
             if waiting and time.monotonic() >= look_at:
@@ -192,7 +209,7 @@ class Reader:
                     yield wait
                 look_at = time.monotonic() + (_EARLIER_S if shown is None else _TICK_S)
             until_look_s = look_at - time.monotonic() if waiting else _TICK_S
-            streamed = subscription.next(min(_TICK_S, max(0.0, until_look_s)))
+            streamed = subscription.next(0 if subscription.bell else min(_TICK_S, max(0.0, until_look_s)))
             step = _step(job, streamed) if streamed else None
             yield step
             if step:
@@ -236,25 +253,22 @@ class Reader:
             return jobs_table.ended(session, job_ids)
 
 
-def _due_in_s(job: Job) -> float:
+def _due_in_s(job: JobView) -> float:
     """Seconds until a scheduled job is due, by this machine's clock. Before that it has no position to look for.
 
     A look that comes a little early or late does no harm.
     """
-    if job.status != Status.SCHEDULED or job.due_at is None:
+    if job.status != Status.SCHEDULED or job.run_at is None:
         return 0.0
-    return (job.due_at - dt.datetime.now(dt.UTC)).total_seconds()
+    return (job.run_at - dt.datetime.now(dt.UTC)).total_seconds()
 
 
-def _step(job: Job, streamed: StreamedEntry) -> StreamedEntry | LastStep:
-    """The entry; a job's end with the job: what was found of it before, and what the event says of its end."""
-    event = streamed.entry.event
-    if not isinstance(event, Ended):
-        return streamed
-    return LastStep(streamed.id, view.of(job, None).ended_by(streamed.attempt, event))
+def _step(job: JobView, streamed: StreamedEntry) -> StreamedEntry | LastStep:
+    """The entry; a job's end with the job."""
+    return LastStep.of(job, streamed) if isinstance(streamed.entry.event, Ended) else streamed
 
 
-def _restarted(job: Job, attempt: int) -> StreamedEntry:
+def _restarted(job: Job | JobView, attempt: int) -> StreamedEntry:
     """Tells a reader to forget what it has. Its number is 0, so that resuming after it gives everything."""
     telemetry.emit(StreamRestarted(job.id, attempt))
     return StreamedEntry(attempt, Entry(0, Restarted(attempt)))

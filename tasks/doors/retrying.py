@@ -29,6 +29,8 @@ def plan(session: Session, models: Catalog, caller: Caller, job_id: uuid.UUID) -
     old, _ = jobs.find(session, caller, job_id)
     if old.status not in lifecycle.TERMINAL:
         raise errors.Conflict(f"{ids.show(job_id)} hasn't ended")
+    if not old.input:
+        raise errors.Conflict(f"{ids.show(job_id)} wasn't kept: what it was asked is erased")
     kind = KINDS[old.type]
     asked = Submission(
         type=old.type,

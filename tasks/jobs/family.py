@@ -13,21 +13,24 @@ transactions. Until they have ended, nobody can claim them.
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db import families
 from db.jobs import Job
-from tasks.jobs import fence, jobs, lifecycle
+from tasks.jobs import fence, jobs, lifecycle, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan
+from tasks.jobs.view import JobView
+from tasks.limits.spent import Spent
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
     """A child to be written down: its plan, its place among its parent's children, and the client's name for it.
 
-    Of the plan's times only `deadline_s` counts, and its lane is the parent's.
+    Of the plan's times only `deadline_s` counts; its lane and priority are the parent's.
     """
 
     plan: Plan
@@ -38,8 +41,8 @@ class Child:
 def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequence[Child]) -> set[str]:
     """Writes down children of the job that this attempt runs. After the commit: a refill for the queues it returns.
 
-    They are the tenant's whose job it is, and have its key, request and lane. A place that has its child keeps it: an
-    attempt that begins again adopts nobody twice. Raises `Fenced`.
+    They are the tenant's whose job it is, have its key, request, lane and priority, and are kept as long. A place that
+    has its child keeps it: an attempt that begins again adopts nobody twice. Raises `Fenced`.
     """
     fence.guard(session, parent_id, attempt)
     parent = session.get_one(Job, parent_id)
@@ -49,6 +52,8 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
         "key_id": parent.key_id,
         "request_id": parent.request_id,
         "lane": parent.lane,
+        "priority": parent.priority,
+        "store": parent.store,
         "status": Status.QUEUED,
     }
     families.add(
@@ -59,6 +64,31 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
         ],
     )
     return {child.plan.queue for child in children}
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A child that has ended: its place, how it ended, and what it spent."""
+
+    place: int
+    result: dict[str, Any] | None
+    error: tuple[str, str] | None
+    spent: Spent
+
+
+def grown(session: Session, parent_id: uuid.UUID) -> list[Grown]:
+    """The children of a job that was moved on, in the order of their places. One without a result has an error."""
+    return [_grown(job, result) for job, result in families.outcomes(session, parent_id)]
+
+
+def _grown(job: Job, result: dict[str, Any] | None) -> Grown:
+    error = None if result is not None else (job.error_code or job.status, job.error_message or f"it was {job.status}")
+    return Grown(job.place or 0, result, error, view.spent(job))
+
+
+def places(session: Session, parent_id: uuid.UUID) -> dict[int, JobView]:
+    """The children that a job has by now, by their places."""
+    return {job.place or 0: view.of(job, result) for job, result in families.outcomes(session, parent_id)}
 
 
 def move_on(session: Session, parent_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:

@@ -74,6 +74,7 @@ def planned(plan: Plan) -> dict[str, Any]:
         "deadline_s": asked.timing.deadline_s,
         "retry_of": plan.retry_of,
         "chances": plan.chances or USUAL_CHANCES,
+        "store": asked.store,
         "input": dict(stored.input),
         "params": dict(stored.params),
     }

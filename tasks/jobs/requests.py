@@ -32,7 +32,8 @@ R = TypeVar("R", bound=Request, covariant=True)
 class Submission(Generic[R]):
     """What a client asks for, its shape already checked. `model` None takes the catalogue's default for the kind.
 
-    `webhook` is where this job's end is to be told: `url`, checked, and `events`.
+    `webhook` is where this job's end is to be told: `url`, checked, and `events`. `store` False has the job's words
+    erased once it has been answered; True keeps it among the stored completions.
     """
 
     type: str
@@ -43,6 +44,7 @@ class Submission(Generic[R]):
     metadata: Mapping[str, str] = field(default_factory=dict)
     timing: Timing = ANY_TIME
     webhook: Mapping[str, Any] | None = None
+    store: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

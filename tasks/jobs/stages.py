@@ -5,6 +5,8 @@ EMBED = "embed"  # a few texts, on a model that embeds
 EMBED_MANY = "embed_many"  # and more of them
 EXTRACT = "extract"  # text out of files, on the control worker
 EMBED_DOCUMENTS = "embed_documents"  # cut into chunks, embedded, stored; on a model that embeds
+SPREAD = "spread"  # a request for several answers made into a job for each, on the control worker
+GATHER = "gather"  # and their answers put together
 RETRIEVE = "retrieve"  # the passages for a question, on a model that embeds
 
 # Stages that may hold a slot for minutes: some slots of a model are kept free of them for those that don't.

@@ -1,6 +1,7 @@
 """`chat`: a conversation answered, put to the model by its chat template."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tasks.kinds.generate import GenerateKind
@@ -12,5 +13,8 @@ class ChatKind(GenerateKind):
     serves = "chat"
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        message = {"role": "assistant", "content": answers[0].text}
-        return {"message": message, "finish_reason": answers[0].finish_reason}
+        [answer] = answers
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+        if answer.tool_calls:
+            message["tool_calls"] = [asdict(call) for call in answer.tool_calls]
+        return {"message": message, **answer.ending()}

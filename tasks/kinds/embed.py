@@ -23,12 +23,12 @@ _FEW_TEXTS = 16  # one batch of an engine's
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Texts to embed, in order."""
+    """Texts to embed, in order; one may be given by its token ids."""
 
-    texts: tuple[str, ...]
+    texts: tuple[str | tuple[int, ...], ...]
 
     def to_json(self) -> Stored:
-        return Stored({"texts": list(self.texts)}, {})
+        return Stored({"texts": [text if isinstance(text, str) else list(text) for text in self.texts]}, {})
 
 
 class EmbedKind(Kind[Embedding]):
@@ -36,12 +36,17 @@ class EmbedKind(Kind[Embedding]):
     serves = "embed"
 
     def parse(self, stored: Stored) -> Embedding:
-        return Embedding(tuple(stored.input["texts"]))
+        return Embedding(tuple(text if isinstance(text, str) else tuple(text) for text in stored.input["texts"]))
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Embedding]) -> Plan:
         del session, caller
         model, texts = choosing.model_for(models, self.serves, asked.model), asked.request.texts
+        if not all(isinstance(text, str) for text in texts):
+            choosing.refuse_what_it_lacks(model, ["input.prompt_ids"])
         for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                choosing.refuse_too_many_tokens(model, f"input.texts.{number}", len(text))
+                continue
             choosing.refuse_what_cannot_fit(model, f"input.texts.{number}", text)
         stage = stages.EMBED if len(texts) <= _FEW_TEXTS else stages.EMBED_MANY
         return Plan(asked, stage, model.name, model.name)

@@ -11,7 +11,7 @@ from tasks.keys import Caller
 from tasks.kinds import generation
 from tasks.kinds.generation import Answer, Generation
 from tasks.kinds.kind import Answering, Composed, Measure
-from tasks.models import choosing
+from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog, Model
 
 
@@ -27,14 +27,22 @@ class GenerateKind(Answering[Generation]):
         model = choosing.model_for(models, self.serves, asked.model)
         _refuse_what_cannot_fit(model, asked.request)
         choosing.refuse_what_it_lacks(model, asked.request.given())
+        if asked.request.children:
+            return Plan(asked, stages.SPREAD, catalog.CONTROL, model.name)
         return Plan(asked, stages.GENERATE, model.name, model.name)
 
     def compose(self, request: Generation, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         del stage_input, context, measure
         return Composed(request)
 
+    def singles(self, request: Generation) -> Sequence[Generation]:
+        return request.singles()
+
+    def choices(self, request: Generation) -> tuple[int, int | None]:
+        return request.choices, request.keep
+
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        return {"text": answers[0].text, "finish_reason": answers[0].finish_reason}
+        return {"text": answers[0].text, **answers[0].ending()}
 
 
 def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:
@@ -43,3 +51,14 @@ def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:
         choosing.refuse_what_cannot_fit(model, "input.prompt", asked.prompt)
     if asked.turns is not None:
         choosing.refuse_what_cannot_fit(model, "input.messages", *(turn.text for turn in asked.turns))
+    for number, prompt in enumerate(asked.prompts or ()):
+        _refuse_prompt(model, f"input.prompts.{number}", prompt)
+    if asked.prompt_ids is not None:
+        _refuse_prompt(model, "input.prompt_ids", asked.prompt_ids)
+
+
+def _refuse_prompt(model: Model, field: str, prompt: str | tuple[int, ...]) -> None:
+    if isinstance(prompt, str):
+        choosing.refuse_what_cannot_fit(model, field, prompt)
+    else:
+        choosing.refuse_too_many_tokens(model, field, len(prompt))

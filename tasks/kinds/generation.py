@@ -1,13 +1,14 @@
 """A request for text, whichever dialect it came in: a conversation, or a prompt to be continued."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.jobs.requests import Stored
 from tasks.kinds import sampling
 from tasks.kinds.sampling import DEFAULTS, Sampling
 from tasks.models.engine import Params
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def described(self) -> dict[str, Any]:
+        """The tool as chat templates read it."""
+        told = {"name": self.name, "description": self.description or "", "parameters": dict(self.parameters)}
+        return {"type": "function", "function": told}
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -65,16 +71,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is to be answered, and how. Exactly one of `turns`, `prompt` and `prompt_ids` is given.
+    """What is to be answered, and how. Exactly one of `turns`, `prompt`, `prompt_ids` and `prompts` is given.
 
     None, or nothing, is left to the defaults: `max_tokens` to the room that the context has, `seed` to chance.
     `tool_choice` is `auto`, `none`, `required` or a tool's name; `logprobs` how many likeliest tokens are told beside
-    each; `logit_bias` is by token id; `choices` how many answers are wanted.
+    each; `logit_bias` is by token id; `choices` how many answers are wanted to each of the prompts, and `keep` how many
+    of them, the likeliest, are the answer. Without `parallel_tool_calls` the model wants one tool at a time.
     """
 
     turns: tuple[Turn, ...] | None = None
     prompt: str | None = None
     prompt_ids: tuple[int, ...] | None = None
+    prompts: tuple[str | tuple[int, ...], ...] | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     seed: int | None = None
@@ -85,16 +93,51 @@ class Generation:
     logprobs: int | None = None
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     choices: int = 1
+    keep: int | None = None
+    parallel_tool_calls: bool = True
+
+    @property
+    def children(self) -> int:
+        """How many jobs give an answer each; 0 where there is one prompt and one answer, which the job itself gives."""
+        if self.prompts is None and self.choices == 1:
+            return 0
+        return self.choices * (1 if self.prompts is None else len(self.prompts))
+
+    def singles(self) -> "list[Generation]":
+        """What is to be asked of the model one by one, each prompt's choices beside each other.
+
+        Where a seed is given, each has its own, made of it.
+        """
+        asked = [self] if self.prompts is None else [self._of(prompt) for prompt in self.prompts]
+        return [each._choice(number) for each in asked for number in range(self.choices)]
+
+    def _of(self, prompt: str | tuple[int, ...]) -> "Generation":
+        if isinstance(prompt, str):
+            return replace(self, prompts=None, prompt=prompt)
+        return replace(self, prompts=None, prompt_ids=prompt)
+
+    def _choice(self, number: int) -> "Generation":
+        # Of several the likeliest are kept by the likelihood of their tokens.
+        logprobs = 0 if self.keep is not None and self.logprobs is None else self.logprobs
+        seed = None if self.seed is None else (self.seed + number) % 2**31
+        return replace(self, choices=1, keep=None, logprobs=logprobs, seed=seed)
 
     def params(self, seed: int, room: int) -> Params:
-        """How an engine samples the answer, of which the context holds at most `room` tokens."""
+        """How an engine samples the answer, of which the context holds at most `room` tokens.
+
+        The grammar is for who knows what has been said already to add.
+        """
         drawn: dict[str, Any] = {**DEFAULTS, **self.sampling.to_json()}
         most = room if self.max_tokens is None else min(self.max_tokens, room)
-        return Params(max_tokens=most, stop=self.stop, seed=seed, **drawn)
+        return Params(
+            max_tokens=most, stop=self.stop, seed=seed, logit_bias=self.logit_bias, logprobs=self.logprobs, **drawn
+        )
 
     def given(self) -> list[str]:
         """The paths of all that is given, as a client of `/v1/jobs` writes them."""
         stored = self.to_json()
+        if any(not isinstance(prompt, str) for prompt in self.prompts or ()):
+            return ["input.prompt_ids", *replace(self, prompts=None).given()]
         return [f"input.{name}" for name in stored.input] + [f"params.{name}" for name in stored.params]
 
     def to_json(self) -> Stored:
@@ -104,11 +147,19 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer to a generation: its text, why it ended, and the passages it was made from, if it was."""
+    """One answer to a generation: its text, the functions it wants called, why it ended, how likely its tokens were if
+    that was asked, and the passages it was made from if it was."""
 
     text: str
     finish_reason: str
     passages: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
+
+    def ending(self) -> dict[str, Any]:
+        """What every result says of the answer's end."""
+        told = {"logprobs": [each.plain() for each in self.logprobs]} if self.logprobs else {}
+        return {"finish_reason": self.finish_reason, **told}
 
 
 def from_json(stored: Stored) -> Generation:
@@ -118,6 +169,7 @@ def from_json(stored: Stored) -> Generation:
         turns=tuple(map(_turn, given["messages"])) if "messages" in given else None,
         prompt=given.get("prompt"),
         prompt_ids=tuple(given["prompt_ids"]) if "prompt_ids" in given else None,
+        prompts=tuple(map(_prompt, given["prompts"])) if "prompts" in given else None,
         sampling=sampling.from_json(params),
         stop=tuple(params.get("stop", ())),
         seed=params.get("seed"),
@@ -128,6 +180,8 @@ def from_json(stored: Stored) -> Generation:
         logprobs=params.get("logprobs"),
         logit_bias={int(token): bias for token, bias in params.get("logit_bias", {}).items()},
         choices=params.get("choices", 1),
+        keep=params.get("keep"),
+        parallel_tool_calls=params.get("parallel_tool_calls", True),
     )
 
 
@@ -136,6 +190,7 @@ def _input(asked: Generation) -> dict[str, Any]:
         "messages": None if asked.turns is None else [_message(turn) for turn in asked.turns],
         "prompt": asked.prompt,
         "prompt_ids": None if asked.prompt_ids is None else list(asked.prompt_ids),
+        "prompts": None if asked.prompts is None else [_plain(prompt) for prompt in asked.prompts],
         "tools": [_tool(tool) for tool in asked.tools] or None,
         "tool_choice": asked.tool_choice,
     }
@@ -151,6 +206,8 @@ def _params(asked: Generation) -> dict[str, Any]:
         "logprobs": asked.logprobs,
         "logit_bias": {str(token): bias for token, bias in asked.logit_bias.items()} or None,
         "choices": None if asked.choices == 1 else asked.choices,
+        "keep": asked.keep,
+        "parallel_tool_calls": None if asked.parallel_tool_calls else False,
     }
 
 
@@ -185,6 +242,14 @@ def _parts(content: str | Sequence[Mapping[str, Any]]) -> Iterator[Part]:
         yield Text(content)
     else:
         yield from (Text(part["text"]) for part in content)
+
+
+def _prompt(stored: str | Sequence[int]) -> str | tuple[int, ...]:
+    return stored if isinstance(stored, str) else tuple(stored)
+
+
+def _plain(prompt: str | tuple[int, ...]) -> str | list[int]:
+    return prompt if isinstance(prompt, str) else list(prompt)
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

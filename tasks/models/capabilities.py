@@ -16,15 +16,16 @@ class Capability(enum.StrEnum):
     SHAPES = "shapes"  # it gives nothing but what a grammar allows, as calls of tools need too
     LOGPROBS = "logprobs"  # it tells how likely its tokens were, and which others were
     LOGIT_BIAS = "logit_bias"  # it makes tokens more or less likely
-    CHOICES = "choices"  # it gives several answers to one prompt
 
 
 _PLAIN = frozenset({Capability.CONTINUES_BY_IDS, Capability.STOP, Capability.SEED})
 
+_SHAPED = frozenset({Capability.READS_IDS, Capability.SHAPES, Capability.LOGPROBS, Capability.LOGIT_BIAS})
+
 ENGINES: dict[str, frozenset[Capability]] = {
-    "llamacpp": _PLAIN | {Capability.EMBEDS},
-    "ctransformers": _PLAIN,
-    "echo": _PLAIN | {Capability.EMBEDS},
+    "llamacpp": _PLAIN | _SHAPED | {Capability.EMBEDS},
+    "ctransformers": _PLAIN | _SHAPED,
+    "echo": _PLAIN | {Capability.EMBEDS, Capability.LOGPROBS},
 }
 
 # What a job asks for by giving a parameter. The other parameters are every generator's.
@@ -37,5 +38,4 @@ PARAMS: Mapping[str, Capability] = {
     "shape": Capability.SHAPES,
     "logprobs": Capability.LOGPROBS,
     "logit_bias": Capability.LOGIT_BIAS,
-    "choices": Capability.CHOICES,
 }

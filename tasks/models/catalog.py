@@ -12,7 +12,7 @@ from tasks.models.capabilities import ENGINES, Capability
 # What stands where a model's name would, for work that needs none.
 CONTROL = "control"
 
-TYPES = ("generate", "chat", "embed")
+TYPES = ("generate", "chat", "embed", "moderate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Model:
     """One entry. `context` is in tokens, for each slot; `options` are the engine's own, as written.
 
     `template` is a Jinja file that takes the place of the model's own chat template.
-    Of an `optional` model nothing is started where its file is missing.
+    Of an `optional` model nothing is started where its file is missing. `dimensions` are the sizes that its vectors may
+    have: their own, and those to which they may be cut, where the model was made for it (Matryoshka, arXiv 2205.13147).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Model:
     template: Path | None = None
     default: bool = False
     optional: bool = False
+    dimensions: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,7 +53,7 @@ class Model:
     def capabilities(self) -> frozenset[Capability]:
         """What it can do on its engine."""
         able = ENGINES.get(self.engine, frozenset())
-        return able & {Capability.EMBEDS} if self.embeds else able - {Capability.EMBEDS}
+        return able & {Capability.EMBEDS, Capability.READS_IDS} if self.embeds else able - {Capability.EMBEDS}
 
 
 Catalog = Mapping[str, Model]
@@ -88,6 +90,9 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong += [
         f"{key} must be true or false" for key in ("default", "optional") if not isinstance(entry.get(key, False), bool)
     ]
+    sizes = entry.get("dimensions", [])
+    if not isinstance(sizes, list) or not all(map(_counts, sizes)):
+        wrong.append("dimensions must be a list of whole numbers above 0")
     wrong += ["options must be a table"] * (not isinstance(entry.get("options", {}), dict))
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
         wrong.append("a name has letters, digits, '-', '_' and '.' only")
@@ -99,8 +104,8 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
         paths = {key: (path.parent / entry[key]).resolve() for key in ("file", "template") if entry.get(key)}
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a name too long, a loop of links
         raise errors.CatalogError(f"{path}: {name}: {error}") from error
-    others = {key: value for key, value in entry.items() if key not in ("types", "file", "template")}
-    return Model(name=name, types=tuple(entry["types"]), **paths, **others)
+    others = {key: value for key, value in entry.items() if key not in ("types", "file", "template", "dimensions")}
+    return Model(name=name, types=tuple(entry["types"]), dimensions=tuple(sizes), **paths, **others)
 
 
 def _wrong_engine(engine: Any) -> list[str]:

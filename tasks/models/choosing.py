@@ -34,10 +34,16 @@ def refuse_what_cannot_fit(model: Model, field: str, *texts: str) -> None:
         raise errors.PromptTooLong(field, message)
 
 
+def refuse_too_many_tokens(model: Model, field: str, tokens: int) -> None:
+    """Raises `PromptTooLong` for more tokens than the model's context."""
+    if tokens > model.context:
+        raise errors.PromptTooLong(field, f"{tokens} tokens can't fit into the {model.context} of {model.name}")
+
+
 def refuse_what_it_lacks(model: Model, given: Iterable[str]) -> None:
-    """Raises `InvalidField` for the first of these parameters, by their paths, that the model can't heed."""
+    """Raises `Unsupported` for the first of these parameters, by their paths, that the model can't heed."""
     for path in given:
         name = path.rpartition(".")[2]
         wanted = PARAMS.get(name)
         if wanted and wanted not in model.capabilities:
-            raise errors.InvalidField(path, f"{model.name} can't heed it: its engine has no {name}")
+            raise errors.Unsupported(path, f"{model.name} can't heed it: its engine has no {name}")

@@ -5,18 +5,25 @@ are today. An engine has the methods of the ports that it claims, and what else 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.models.capabilities import Capability
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """How to sample. `max_tokens` counts the whole answer, also the part an earlier run gave."""
+    """How to sample. `max_tokens` counts the whole answer, also the part an earlier run gave.
+
+    `frequency_penalty` and `presence_penalty` look at the answer's own tokens (OpenAI, API reference). `logit_bias` is
+    added to the numbers of the tokens with these ids. `logprobs` is how many likeliest tokens are told beside each of
+    the answer's: 0 tells only its own, None nothing. `grammar` is GBNF (llama.cpp, grammars/README.md) of what may
+    follow now: of the rest alone, where an earlier run gave a part.
+    """
 
     max_tokens: int
     temperature: float
@@ -26,6 +33,11 @@ class Params:
     repetition_penalty: float
     stop: tuple[str, ...]
     seed: int
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
+    grammar: str | None = None
 
     @property
     def greedy(self) -> bool:
@@ -63,12 +75,14 @@ class Delta:
     """A piece of the answer: never empty text, whole characters, nothing that could become a stop string.
 
     `tokens` is how many tokens it came from, `token_ids` their ids, or none where the engine didn't tell them all. The
-    ids' text goes on after the piece's only where a stop string cut it.
+    ids' text goes on after the piece's only where a stop string cut it. `logprobs` has one for each of its tokens,
+    where they were asked for; a character of several tokens may have one for them all, their last one's.
     """
 
     text: str
     tokens: int
     token_ids: tuple[int, ...]
+    logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +158,29 @@ class Hosted(Engine, Protocol):
         """Ends a hung engine host for certain; running generations raise `EngineLost`."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """How a model writes that it wants a function called: these texts stand around the name and the arguments' JSON.
+
+    `before` NAME `between` ARGUMENTS `after`; several calls follow each other with `separator` between them, where the
+    model writes several (`parallel`).
+    """
+
+    before: str
+    between: str
+    after: str
+    separator: str = ""
+    parallel: bool = True
+
+
+OUR_CALLS = CallFormat('<tool_call>{"name": "', '", "arguments": ', "}</tool_call>")
+
+
 @runtime_checkable
 class Generator(Hosted, Protocol):
     """A model that answers in words."""
+
+    call_format: CallFormat
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
@@ -154,10 +188,17 @@ class Generator(Hosted, Protocol):
         Raises `ContextLengthExceeded`, and `Poison` for a text that the tokenizer dies of.
         """
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
-        """The conversation by the model's chat template. The names of special tokens in the contents are plain text.
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """The token ids as they stand, special ones too, with nothing put before them.
 
-        Raises `EngineRefused` with the template's reason, and what `prompt` raises.
+        Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
+        """
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
+        """The conversation by the model's chat template, with the tools that it may want called (OpenAI's `tools`).
+
+        The names of special tokens in the contents are plain text. Raises `EngineRefused` with the template's reason,
+        and what `prompt` raises.
         """
 
     def reread(self, text: str) -> tuple[int, ...]:
@@ -178,6 +219,12 @@ class Embedder(Hosted, Protocol):
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
+
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """A text given by its token ids, with nothing put around them.
+
+        Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
+        """
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""

@@ -1,13 +1,12 @@
 """What can happen to a job, as its stream tells it: one frozen type for each event, one `encode`, one `decode`."""
 
 import datetime as dt
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tasks import errors
 from tasks.limits.spent import NOTHING, Spent
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +46,6 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Logprob:
-    """A token of the answer, its logarithmic probability, and those of the likeliest in its place.
-
-    All are finite, since JSON has no other numbers. Raises `EngineError` for one that isn't.
-    """
-
-    token: str
-    logprob: float
-    top: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (self.logprob, *(logprob for _, logprob in self.top)))):
-            raise errors.EngineError("the engine told a logarithmic probability that isn't a finite number")
-
-
-@dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of the answer. `spent` is its own; `item` counts the pieces of an answer between tools' calls."""
 
@@ -83,6 +66,17 @@ class ToolCall:
     name: str
     arguments: str
     spent: Spent = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a function of the server answered to the call with this id, as a text; `ok` False where it failed."""
+
+    type: ClassVar[str] = "tool_result"
+    id: str
+    name: str
+    content: str
+    ok: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +101,7 @@ class Ended:
     finished_at: dt.datetime | None = None
 
 
-Event = Started | Resumed | Restarted | Progress | Delta | ToolCall | Passages | Ended
+Event = Started | Resumed | Restarted | Progress | Delta | ToolCall | ToolResult | Passages | Ended
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -118,7 +112,7 @@ def encode(event: Event) -> dict[str, Any]:
             if event.item:
                 plain["item"] = event.item
             if event.logprobs:
-                plain["logprobs"] = [[each.token, each.logprob, each.top] for each in event.logprobs]
+                plain["logprobs"] = [each.plain() for each in event.logprobs]
         case Progress():
             plain = {"done": event.done, "total": event.total}
         case Started():
@@ -129,6 +123,8 @@ def encode(event: Event) -> dict[str, Any]:
             plain = {"passages": event.passages}
         case ToolCall():
             plain = {"item": event.item, "id": event.id, "name": event.name, "arguments": event.arguments}
+        case ToolResult():
+            plain = {"id": event.id, "name": event.name, "content": event.content, "ok": event.ok}
         case Ended():
             plain = _encode_end(event)
     if isinstance(event, Delta | Progress | ToolCall | Ended) and event.spent != NOTHING:
@@ -176,10 +172,7 @@ def _decode_end(told: Mapping[str, Any]) -> Ended:
 
 
 def _decode_delta(told: Mapping[str, Any]) -> Delta:
-    logprobs = tuple(
-        Logprob(token, logprob, tuple((other, its) for other, its in top))
-        for token, logprob, top in told.get("logprobs", ())
-    )
+    logprobs = tuple(Logprob.from_plain(*each) for each in told.get("logprobs", ()))
     return Delta(told["text"], _spent(told), told.get("item", 0), logprobs)
 
 
@@ -190,6 +183,7 @@ _DECODERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     Progress.type: lambda told: Progress(told["done"], told["total"], _spent(told)),
     Delta.type: _decode_delta,
     ToolCall.type: lambda told: ToolCall(told["item"], told["id"], told["name"], told["arguments"], _spent(told)),
+    ToolResult.type: lambda told: ToolResult(told["id"], told["name"], told["content"], told["ok"]),
     Passages.type: lambda told: Passages(told["passages"]),
     Ended.type: _decode_end,
 }

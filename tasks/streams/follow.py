@@ -48,12 +48,14 @@ class Subscription:
     """One reader of one stream: a bounded buffer between the follower's thread and the reader's.
 
     `had` is the last event it was given. After `Misled` its attempt is the one from which to replay. With `end_only`
-    the reader is given the job's last event and no other.
+    the reader is given the job's last event and no other. `bell` is rung whenever there is something for `next`:
+    for who reads several streams at once.
     """
 
     job_id: uuid.UUID
     had: Cursor
     end_only: bool = False
+    bell: threading.Event | None = None
     _buffer: collections.deque[StreamedEntry] = field(default_factory=collections.deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _outcome: type[Exception] | None = None
@@ -79,13 +81,18 @@ class Subscription:
                 if self._outcome is None:
                     self._take(streamed)
             if self._buffer or self._outcome:
-                self._changed.notify()
+                self._tell()
 
     def finish(self, outcome: type[Exception]) -> None:
         """Makes `next` raise `outcome` when the buffer is empty, unless something else ended it before."""
         with self._changed:
             self._outcome = self._outcome or outcome
-            self._changed.notify()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed.notify()
+        if self.bell:
+            self.bell.set()
 
     def _take(self, streamed: StreamedEntry) -> None:
         last = isinstance(streamed.entry.event, Ended)
@@ -148,12 +155,14 @@ class Follower:
         self.release()
         self._thread.join()
 
-    def subscribe(self, job_id: uuid.UUID, had: Cursor, *, since: Cursor = START) -> Subscription:
+    def subscribe(
+        self, job_id: uuid.UUID, had: Cursor, *, since: Cursor = START, bell: threading.Event | None = None
+    ) -> Subscription:
         """The job's events after the last that the reader had: first those already there, then as they come.
 
         `since` spares reading again what the caller has read: the place of an entry whose number isn't above `had`'s.
         """
-        return self._add(Subscription(job_id, had), since)
+        return self._add(Subscription(job_id, had, bell=bell), since)
 
     def subscribe_to_end(self, job_id: uuid.UUID) -> Subscription:
         """The job's last event and no other."""

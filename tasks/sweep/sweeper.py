@@ -17,7 +17,19 @@ from db.session import Sessions, alone, as_sql
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
-from tasks.sweep import bookkeeping, due, families, forgetting, late, lost_messages, orphans, starved, strays, waiting
+from tasks.sweep import (
+    bookkeeping,
+    due,
+    erasing,
+    families,
+    forgetting,
+    late,
+    lost_messages,
+    orphans,
+    starved,
+    strays,
+    waiting,
+)
 from tasks.sweep.chore import Chore, FollowUp, Sweep
 from tasks.telemetry import SweepRound
 
@@ -36,6 +48,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(starved.promote, starved.wanted),
     Chore(forgetting.silent_workers, forgetting.long_silent),
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
+    Chore(erasing.erase, erasing.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),
     Chore(bookkeeping.add_up, bookkeeping.wanted),

@@ -12,23 +12,37 @@ import orjson
 
 from tasks import errors
 from tasks.models.engine import Delta, Finish, Progress, Step
+from tasks.models.logprobs import NEVER, Logprob
 
 _GATHERED_BYTES = 2048  # some fifteen tokens; the last event has as many
 
 
 class Completion:
-    """One streamed completion: a `Handle`. `release` is called once, when the slot is given back."""
+    """One streamed completion: a `Handle`.
+
+    `release` is called once, when the slot is given back. `piece` tells a token's bytes, `logprobs` how many are told
+    beside each, where the body asks for any.
+    """
 
     def __init__(
-        self, address: tuple[str, int], key: str, body: Mapping[str, Any], release: Callable[[], None]
+        self,
+        address: tuple[str, int],
+        key: str,
+        body: Mapping[str, Any],
+        release: Callable[[], None],
+        piece: Callable[[int], bytes] = lambda _: b"",
+        logprobs: int | None = None,
     ) -> None:
+        self._piece, self._logprobs = piece, logprobs
         self._release: Callable[[], None] | None = release
         self._cancelled = False
         self._raw, self._text = bytearray(), bytearray()
         self._headers_read = False
         self._wakes_at = 1
         self._counted = 0  # tokens that steps have accounted for
+        self._told = 0  # tokens that events have told of, or passed over
         self._held: list[int] = []  # ids of tokens whose text the server still holds back
+        self._likely: list[Logprob] = []  # of the held ones
         try:
             self._socket = socket.create_connection(address, timeout=5)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,7 +144,7 @@ class Completion:
                 "length" if event["stop_type"] == "limit" else "stop", event["tokens_predicted"] - self._counted
             )
         else:
-            self._held += event["tokens"]
+            self._hold(event)
             if event["content"]:
                 yield self._delta(event)
 
@@ -138,7 +152,33 @@ class Completion:
         """The tokens since the last delta. The server doesn't tell the ids that begin a character of several tokens."""
         tokens, self._counted = event["tokens_predicted"] - self._counted, event["tokens_predicted"]
         ids, self._held = tuple(self._held), []
-        return Delta(event["content"], tokens, ids if len(ids) == tokens else ())
+        likely, self._likely = tuple(self._likely), []
+        return Delta(event["content"], tokens, ids if len(ids) == tokens else (), likely)
+
+    def _hold(self, event: dict[str, Any]) -> None:
+        """The event's token. Others before it, without an event, begin the character that it ends: of several tokens
+        that make one, the server tells the last one's id and probability only.
+        """
+        passed_over = event["tokens_predicted"] - self._told > len(event["tokens"])
+        whole = event["content"].encode() if passed_over and not self._held else None
+        self._told = event["tokens_predicted"]
+        self._held += event["tokens"]
+        if self._logprobs is not None:
+            told = event.get("completion_probabilities", ())
+            self._likely += [self._likelihood(one, whole) for one in told]
+
+    def _likelihood(self, told: Mapping[str, Any], whole: bytes | None) -> Logprob:
+        """Of a token, or of the last one of a whole character. What the server calls a token's text is its event's."""
+        beside = told["top_logprobs"]
+        pieces = {one["id"]: bytes(one["bytes"]) for one in beside}
+        piece = whole or pieces.get(told["id"]) or self._piece(told["id"])
+        top = [Logprob.of(bytes(one["bytes"]), _number(one["logprob"])) for one in beside[: self._logprobs]]
+        return Logprob.of(piece, _number(told["logprob"]), tuple(top))
+
+
+def _number(told: float | None) -> float:
+    """JSON has a null for minus infinity."""
+    return NEVER if told is None else told
 
 
 def _request(key: str, body: Mapping[str, Any]) -> bytes:

@@ -17,6 +17,7 @@ import orjson
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.logprobs import Logprob
 from workers.engines import tokenizer
 from workers.engines.hosting import Host
 
@@ -63,7 +64,10 @@ class CTransformers:
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(self._ask("prompt", text)))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        return Prompt(str(self._ask("prompt_of", list(ids))), tuple(ids))
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         text, ids = self._ask("chat", list(messages))
         return Prompt(text, tuple(ids))
 
@@ -171,7 +175,8 @@ class Generating:
 
 def _step(told: Mapping[str, Any]) -> Step:
     if "text" in told:
-        return Delta(told["text"], told["tokens"], tuple(told["ids"]))
+        likely = tuple(Logprob.from_plain(*each) for each in told.get("logprobs", ()))
+        return Delta(told["text"], told["tokens"], tuple(told["ids"]), likely)
     if "total" in told:
         return Progress(told["done"], told["total"])
     if "finish" in told:

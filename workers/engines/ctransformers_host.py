@@ -157,10 +157,14 @@ class Loop:
                 return model.reread(given)
             case "detokenize":
                 return model.detokenize(given)
+            case "prompt_of":
+                return model.prompt_of(given)
         return model.prompt(given)
 
     def _queue(self, client: _Client, asked: Mapping[str, Any]) -> None:
-        params = Params(**{**asked["params"], "stop": tuple(asked["params"]["stop"])})
+        given = asked["params"]
+        bias = {int(token): number for token, number in given["logit_bias"].items()}
+        params = Params(**{**given, "stop": tuple(given["stop"]), "logit_bias": bias})
         client.ids = [*asked["ids"], *asked["emitted"]]
         prompt = Prompt("", tuple(asked["ids"]))
         client.request = Request(prompt, params, tuple(asked["emitted"]), asked["number"], asked["scope"])
@@ -243,7 +247,8 @@ class Loop:
 
 def _line(step: Step) -> dict[str, Any]:
     if isinstance(step, Delta):
-        return {"text": step.text, "tokens": step.tokens, "ids": step.token_ids}
+        told = {"text": step.text, "tokens": step.tokens, "ids": step.token_ids}
+        return told | {"logprobs": [each.plain() for each in step.logprobs]} if step.logprobs else told
     if isinstance(step, Progress):
         return {"done": step.done, "total": step.total}
     return {"finish": step.reason, "tokens": step.tokens}

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from tasks import errors
-from tasks.models.engine import Finish, Progress, Request, Step
-from workers.engines import ctransformers_fit, gguf, sampling, templates
+from tasks.models.engine import Finish, Params, Progress, Request, Step
+from workers.engines import ctransformers_fit, gguf, sampling, templates, vocabulary
 from workers.engines.marks import Piece
 from workers.engines.pieces import Pieces
+from workers.engines.shapes import Shapes
 from workers.engines.vocabulary import Vocabulary
 
 
@@ -74,6 +75,11 @@ class Model:
         pieces = marks.split(self._render(marks.guarded_messages(messages)))
         return marks.text(pieces), self._encode(pieces)
 
+    def prompt_of(self, ids: Sequence[int]) -> str:
+        """The text of a prompt given as ids. Raises `EngineRefused` for one that the vocabulary doesn't have."""
+        vocabulary.require_known(ids, self._vocabulary.size)
+        return self.detokenize(ids)
+
     def reread(self, text: str) -> list[int]:
         """The token ids of a text in the middle of an answer. A line break keeps the space before a text away."""
         start, whole = self._plain("\n"), self._vocabulary.within(["\n" + text], self._plain)
@@ -87,17 +93,25 @@ class Model:
 
         `ids` are the prompt's and the emitted ones. Raises `ContextLengthExceeded`, `EngineRefused`, `EngineError`.
         """
-        self._check(ids)
+        self._check(ids, request.params)
+        params, pieces = request.params, Pieces(request.params.stop)
+        shape = None if params.grammar is None else self._shapes.follow(params.grammar)
         self._begin(slot, ids, request)
         yield from self._evaluate_prompt(slot, ids)
-        params, pieces = request.params, Pieces(request.params.stop)
+        prompted = len(request.prompt.ids)
         numbers = range(request.number, min(params.max_tokens, request.number + self.context - len(ids)))
         for number in numbers:
-            token = sampling.choose(_logits(slot), params, slot.tokens, number)
+            logits, said = _logits(slot), slot.tokens[prompted:]
+            allowed = None if shape is None else shape.allowed()
+            token = sampling.choose(logits, params, slot.tokens, number, said, allowed)
             if token in self._vocabulary.ends:
                 yield _ended(pieces, "stop", 1)
                 return
-            delta = pieces.feed(token, self._vocabulary.piece(token))
+            piece, beside = self._vocabulary.piece(token), params.logprobs
+            likely = None if beside is None else sampling.likelihood(logits, token, beside, self._vocabulary.piece)
+            delta = pieces.feed(token, piece, likely)
+            if shape is not None:
+                shape.take(piece)
             yield [delta] if delta else []
             if pieces.stopped:
                 yield _ended(pieces, "stop", 0)
@@ -106,12 +120,19 @@ class Model:
                 self._evaluate(slot, [token])
         yield _ended(pieces, "length", 0)
 
-    def _check(self, ids: Sequence[int]) -> None:
+    def _check(self, ids: Sequence[int], params: Params) -> None:
         """What the library doesn't: it would write where it mustn't, or answer with nonsense."""
         if len(ids) >= self.context:
             raise errors.ContextLengthExceeded(f"{len(ids)} tokens leave no room for an answer in {self.context}")
         if not ids or not all(0 <= token < self._vocabulary.size for token in ids):
             raise errors.EngineRefused("the prompt is empty, or has tokens that the model doesn't know")
+        vocabulary.require_known(params.logit_bias, self._vocabulary.size)
+
+    @functools.cached_property
+    def _shapes(self) -> Shapes:
+        """Made when a grammar first asks for it: most jobs have none."""
+        tokens = self._vocabulary
+        return Shapes([tokens.piece(token) for token in range(tokens.size)], tokens.ends)
 
     @staticmethod
     def _begin(slot: Slot, ids: Sequence[int], request: Request) -> None:

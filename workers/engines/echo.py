@@ -4,7 +4,7 @@ A text's vector counts its words, by a hash, in sixteen places.
 
 Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed, each as likely as another;
 token k's id is the index of its word in the prompt. A run ends after the prompt's number of words, before a stop
-string, or at `max_tokens` when that is given.
+string, or at `max_tokens` when that is given. The logarithmic probability of every word it says is 0.
 """
 
 import random
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
-from tasks.models.engine import Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.engine import OUR_CALLS, CallFormat, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.logprobs import Logprob
 from workers.engines.pieces import Pieces
 
 _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
@@ -54,11 +55,15 @@ class Echo:
     incarnation: int = 0
     batch_tokens: int = 512
     capabilities: frozenset[Capability] = ENGINES["echo"]
+    call_format: CallFormat = OUR_CALLS
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:  # noqa: ARG002 it has none
+        raise errors.EngineRefused("the echo engine has no vocabulary")
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         return self.prompt("\n".join(message["content"] for message in messages))
 
     def reread(self, text: str) -> tuple[int, ...]:
@@ -112,7 +117,7 @@ class _Echoing:
             raise errors.EngineLost("the echo engine lost its host, as it was told to")
         index = self._index(self._next)
         self._next += 1
-        delta = self._pieces.feed(index, self._words[index].encode())
+        delta = self._pieces.feed(index, self._words[index].encode(), self._likelihood(self._words[index]))
         last = self._pieces.stopped or self._next >= self._last
         return [*([delta] if delta else []), *(self._finish() if last else [])]
 
@@ -132,6 +137,10 @@ class _Echoing:
         self._sleep(self._engine.prompt_token_s * some)
         self._evaluated += some
         return [Progress(self._evaluated, len(self._words))]
+
+    def _likelihood(self, word: str) -> Logprob | None:
+        beside = self._params.logprobs
+        return None if beside is None else Logprob(word, 0.0, (Logprob(word, 0.0),) if beside else ())
 
     def _index(self, number: int) -> int:
         if self._params.greedy:

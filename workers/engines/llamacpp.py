@@ -6,6 +6,7 @@ made into ids by a process of their own (`tokenizer`), so that none can end a ge
 """
 
 import base64
+import collections
 import functools
 import http.client
 import json
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Handle, Request
-from workers.engines import hosting, sampling, tokenizer
+from tasks.models.engine import OUR_CALLS, Handle, Request
+from workers.engines import hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
 from workers.engines.tokenizer import Tokenizer
@@ -70,16 +71,19 @@ class LlamaCpp:
     def __init__(self, model: Model, slots: int, batch: int, host: Host, key: str, tokenizer: Tokenizer) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
+        self.call_format = OUR_CALLS
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}
         self.tokenizer = tokenizer
         self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
+        self.prompt_of = tokenizer.prompt_of
         self.reread, self.detokenize = tokenizer.reread, tokenizer.detokenize
 
     def generate(self, request: Request) -> Handle:
         ids = [*request.prompt.ids, *request.emitted]
+        vocabulary.require_known(request.params.logit_bias, self.tokenizer.size)
         slot, cached = self._take_slot(request.scope, keeps=not request.emitted)
         params = request.params
         body = {
@@ -98,8 +102,10 @@ class LlamaCpp:
             "repeat_penalty": params.repetition_penalty,
             "stop": list(params.stop),
             "seed": sampling.seed(params.seed, request.number),
+            **self._asked(request),
         }
-        return Completion(self._address(), self._key, body, functools.partial(self._give_back, slot))
+        give_back = functools.partial(self._give_back, slot)
+        return Completion(self._address(), self._key, body, give_back, self.tokenizer.piece, params.logprobs)
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         body = {"input": [list(ids) for ids in inputs], "encoding_format": "base64"}
@@ -120,6 +126,23 @@ class LlamaCpp:
     def close(self) -> None:
         self.host.close()
         self.tokenizer.close()
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """What few requests ask for."""
+        params, asked = request.params, dict[str, Any]()
+        bias = dict(params.logit_bias)
+        if params.frequency_penalty or params.presence_penalty:
+            asked["frequency_penalty"], asked["presence_penalty"] = params.frequency_penalty, params.presence_penalty
+            asked["repeat_last_n"] = self.context
+            for token, back in _given_back(request).items():
+                bias[token] = bias.get(token, 0.0) + back
+        if bias:
+            asked["logit_bias"] = list(bias.items())
+        if params.logprobs is not None:
+            asked["n_probs"] = max(params.logprobs, 1)
+        if params.grammar is not None:
+            asked["grammar"] = params.grammar
+        return asked
 
     def _take_slot(self, scope: str, *, keeps: bool = True) -> tuple[int, bool]:
         """A free slot, the tenant's own last one if there is one, and whether its cached prompt is the tenant's.
@@ -167,3 +190,15 @@ class LlamaCpp:
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)
+
+
+def _given_back(request: Request) -> dict[int, float]:
+    """What the prompt's tokens lose by llama.cpp's penalties, which look at the prompt too, as OpenAI's don't.
+
+    Of `presence_penalty` it is given back for good: a token of the prompt isn't penalised by it once this run says it.
+    """
+    params, said = request.params, frozenset(request.emitted)
+    return {
+        token: count * params.frequency_penalty + params.presence_penalty * (token not in said)
+        for token, count in collections.Counter(request.prompt.ids).items()
+    }

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tasks.models.engine import Delta
+from tasks.models.logprobs import Logprob
 
 
 @dataclass(slots=True)
@@ -17,14 +18,16 @@ class Pieces:
     stopped: bool = False
     _text: str = ""  # held back
     _ids: list[int] = field(default_factory=list)  # those it came from, and of a character that isn't whole yet
+    _likely: list[Logprob] = field(default_factory=list)  # of all tokens, where any is told
     _bounds: list[tuple[int, int]] = field(default_factory=list)  # characters and ids up to where tokens end
     _decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
     )
 
-    def feed(self, token: int, piece: bytes) -> Delta | None:
+    def feed(self, token: int, piece: bytes, likely: Logprob | None = None) -> Delta | None:
         """What can be told now. Sets `stopped` when a stop string has come."""
         self._ids.append(token)
+        self._likely += [] if likely is None else [likely]
         self._text += self._decoder.decode(piece)
         if not self._decoder.getstate()[0]:
             self._bounds.append((len(self._text), len(self._ids)))
@@ -48,8 +51,8 @@ class Pieces:
         characters, ids = max((bound for bound in self._bounds if bound[0] <= safe), default=(0, 0))
         if not characters:
             return None
-        delta = Delta(self._text[:characters], ids, tuple(self._ids[:ids]))
-        self._text, self._ids = self._text[characters:], self._ids[ids:]
+        delta = self._delta(characters, ids)
+        self._text = self._text[characters:]
         self._bounds = [(end - characters, count - ids) for end, count in self._bounds if count > ids]
         return delta
 
@@ -60,8 +63,13 @@ class Pieces:
         if any(reached == end for reached, _ in self._bounds):
             return self._take(end)
         count = next((count for reached, count in self._bounds if reached > end), len(self._ids))
-        ids, self._ids = tuple(self._ids[:count]), self._ids[count:]
-        return Delta(self._text[:end], count, ids)
+        return self._delta(end, count)
+
+    def _delta(self, characters: int, count: int) -> Delta:
+        """So much of the text, from so many tokens, which aren't held any more."""
+        delta = Delta(self._text[:characters], count, tuple(self._ids[:count]), tuple(self._likely[:count]))
+        self._ids, self._likely = self._ids[count:], self._likely[count:]
+        return delta
 
 
 def _beginning(text: str, stop: Iterable[str]) -> int:

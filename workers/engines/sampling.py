@@ -1,35 +1,49 @@
 """Which token comes next, from the model's raw numbers: llama.cpp's default chain, drawn by a seed of our own.
 
-Order (llama.cpp, common/sampling.cpp): repetition penalty over the last 64 tokens of prompt and answer, top-k,
-top-p, min-p, temperature, draw. The draw depends on the seed and the token's number in the answer and on nothing
-else, so a run comes out the same however often it is repeated and wherever it is taken up.
+Order (llama.cpp, common/sampling.cpp): biases, what a grammar allows, repetition penalty over the last 64 tokens of
+prompt and answer, the other penalties over the answer, top-k, top-p, min-p, temperature, draw. The draw depends on the
+seed and the token's number in the answer and on nothing else, so a run comes out the same however often it is repeated
+and wherever it is taken up.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.engine import Params
+from tasks.models.logprobs import Logprob
 
 PENALTY_TOKENS = 64
 
 Floats = NDArray[np.float32]
 
 
-def choose(logits: Floats, params: Params, before: Sequence[int], number: int) -> int:
+def choose(
+    logits: Floats,
+    params: Params,
+    before: Sequence[int],
+    number: int,
+    said: Sequence[int] = (),
+    allowed: NDArray[np.bool_] | None = None,
+) -> int:
     """The id of the answer's token with that number. `logits` has one number a token, and is left as it is.
 
-    Raises `EngineError` when they are no numbers, as damaged weights make them.
+    `before` are the tokens of prompt and answer, `said` the answer's alone; of `allowed` at least one is true.
+    Raises `EngineError` when the logits are no numbers, as damaged weights make them.
     """
     if not np.isfinite(logits).all():
         raise errors.EngineError("the model's output isn't finite: its weights are damaged")
-    scores = _penalize(logits, params.repetition_penalty, before)
+    scores = _biased(logits, params.logit_bias)
+    scores = scores if allowed is None else np.where(allowed, scores, -np.inf).astype(np.float32)
+    scores = _penalize(scores, params.repetition_penalty, before)
+    scores = _penalize_said(scores, params, said)
     if params.greedy:
         return int(scores.argmax())
     ids = _likeliest(scores, params.top_k)
+    ids = ids[np.isfinite(scores[ids])]
     ids = ids[: _enough(scores[ids], params)]
     chances = _softmax(scores[ids] / params.temperature)
     drawn = random.Random(f"{params.seed}.{number}").random()  # noqa: S311 not a secret
@@ -43,6 +57,34 @@ def seed(given: int, number: int) -> int:
     back to where it was, so the rest of an interrupted answer is drawn anew, and always in the same way.
     """
     return random.Random(f"{given}.{number}").getrandbits(31) if number else given  # noqa: S311 not a secret
+
+
+def likelihood(logits: Floats, token: int, beside: int, piece: Callable[[int], bytes]) -> Logprob:
+    """What the model itself thought of a token, and of so many likeliest; `piece` tells what a token writes."""
+    whole = logits.astype(np.float64)
+    whole -= whole.max()
+    whole -= np.log(np.exp(whole).sum())
+    top = _likeliest(logits, beside)[:beside]
+    others = tuple(Logprob.of(piece(int(other)), float(whole[other])) for other in top)
+    return Logprob.of(piece(token), float(whole[token]), others)
+
+
+def _biased(logits: Floats, bias: Mapping[int, float]) -> Floats:
+    if not bias:
+        return logits
+    scores = logits.copy()
+    scores[list(bias)] += np.array(list(bias.values()), np.float32)
+    return scores
+
+
+def _penalize_said(logits: Floats, params: Params, said: Sequence[int]) -> Floats:
+    """OpenAI's penalties: for each time that a token has been said, and for that it has been."""
+    if not said or not (params.frequency_penalty or params.presence_penalty):
+        return logits
+    tokens, counts = np.unique(np.asarray(said, dtype=np.int64), return_counts=True)
+    scores = logits.copy()
+    scores[tokens] -= (counts * params.frequency_penalty + params.presence_penalty).astype(np.float32)
+    return scores
 
 
 def _penalize(logits: Floats, penalty: float, before: Sequence[int]) -> Floats:

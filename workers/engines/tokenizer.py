@@ -10,6 +10,7 @@ import structlog
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Engine, Prompt
+from workers.engines import vocabulary
 from workers.engines.hosting import Host
 
 log = structlog.get_logger(__name__)
@@ -27,13 +28,19 @@ class Tokenizer:
     def __init__(self, host: Host, context: int) -> None:
         self.host, self._context = host, context
         self._lock = threading.Lock()
+        self._pieces: dict[int, bytes] = {}
 
     def prompt(self, text: str) -> Prompt:
         """See `Generator.prompt`."""
         self._refuse_too_long(text)
         return Prompt(text, tuple(self._ask("prompt", text)))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def prompt_of(self, ids: Sequence[int]) -> Prompt:
+        """See `Generator.prompt_of`."""
+        vocabulary.require_known(ids, self.size)
+        return Prompt(self.detokenize(ids), tuple(ids))
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         """See `Generator.chat`."""
         self._refuse_too_long("\n".join(message["content"] for message in messages))
         text, ids = self._ask("chat", list(messages))
@@ -46,6 +53,18 @@ class Tokenizer:
     def detokenize(self, ids: Sequence[int]) -> str:
         """See `Generator.detokenize`."""
         return str(self._ask("detokenize", list(ids)))
+
+    def piece(self, token: int) -> bytes:
+        """What the token adds to an answer: bytes, perhaps a part of a character."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = bytes(self._ask("pieces", [token])[0])
+        return known
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are; ids are below."""
+        return int(self.host.ready["tokens"])
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """See `Embedder.tokenize`."""

@@ -41,7 +41,7 @@ def main() -> None:
     except (errors.EngineUnusable, LoadError) as error:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)
-    told = {"template_problem": texts.template_problem, "has_template": texts.has_template}
+    told = {"template_problem": texts.template_problem, "has_template": texts.has_template, "tokens": texts.size}
     print(json.dumps(told), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(texts.answer(json.loads(line))), file=answers, flush=True)
@@ -81,6 +81,7 @@ class Texts:
         self._address = urllib.parse.urlsplit(address)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         source = template or header.template
+        self.size = len(header.items("tokenizer.ggml.tokens", bytes))
         self.has_template = source is not None
         try:
             self._marks = Marks.of(header, source)
@@ -98,6 +99,7 @@ class Texts:
             "tokenize": self.tokenize,
             "reread": self.reread,
             "detokenize": self.detokenize,
+            "pieces": self.pieces,
         }
 
     def answer(self, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +145,13 @@ class Texts:
 
     def detokenize(self, ids: Sequence[int]) -> str:
         return str(self._call("/detokenize", {"tokens": list(ids)})["content"])
+
+    def pieces(self, ids: Sequence[int]) -> list[list[int]]:
+        """The bytes that each token adds to an answer: special ones add none."""
+        told = self._call("/tokenize", {"content": list(ids), "with_pieces": True})["tokens"]
+        silent = self._marks.names.keys() - {self._marks.ids[name] for name in self._marks.stubborn}
+        pieces = ("" if one["id"] in silent else one["piece"] for one in told)
+        return [list(piece.encode() if isinstance(piece, str) else piece) for piece in pieces]
 
     def _around(self) -> tuple[list[int], list[int]]:
         """What the model puts before a text and after it."""

@@ -1,8 +1,9 @@
 """A SentencePiece vocabulary as its GGUF header has it: what each token writes, and where special ones stand."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from tasks import errors
 from workers.engines.gguf import Header
 from workers.engines.marks import CONTROL, ENDS, UNKNOWN, USER_DEFINED, Marks, Piece
 
@@ -50,6 +51,13 @@ class Vocabulary:
             part for piece in pieces for part in (self._defined.split(piece) if isinstance(piece, str) else [piece])
         ]
         return [number for part in parts for number in (plain(part) if isinstance(part, str) else [part])]
+
+
+def require_known(ids: Iterable[int], size: int) -> None:
+    """Raises `EngineRefused` for the first id that a vocabulary of that size doesn't have."""
+    for token in ids:
+        if not 0 <= token < size:
+            raise errors.EngineRefused(f"the model has no token {token}: its vocabulary has {size}")
 
 
 def _piece(text: bytes, kind: int) -> bytes:

@@ -7,7 +7,7 @@ from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
-from workers.stages import embed, embed_documents, extract, generate, retrieve
+from workers.stages import embed, embed_documents, extract, gather, generate, retrieve, spread
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
@@ -17,5 +17,7 @@ STAGES: Mapping[str, Stage] = {
     stages.EMBED_MANY: embed.embed,
     stages.EXTRACT: extract.extract,
     stages.EMBED_DOCUMENTS: embed_documents.embed_documents,
+    stages.SPREAD: spread.spread,
+    stages.GATHER: gather.gather,
     stages.RETRIEVE: retrieve.retrieve,
 }

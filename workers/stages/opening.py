@@ -34,4 +34,5 @@ def joined(deltas: Sequence[Delta]) -> Delta:
     """Several deltas as one; its ids are known only if all are."""
     tokens = sum(delta.tokens for delta in deltas)
     ids = tuple(token_id for delta in deltas for token_id in delta.token_ids)
-    return Delta("".join(delta.text for delta in deltas), tokens, ids if len(ids) == tokens else ())
+    logprobs = tuple(each for delta in deltas for each in delta.logprobs)
+    return Delta("".join(delta.text for delta in deltas), tokens, ids if len(ids) == tokens else (), logprobs)

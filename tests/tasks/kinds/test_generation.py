@@ -18,7 +18,14 @@ SCHEMAS = st.dictionaries(NAMES, st.booleans() | NAMES | st.integers(), max_size
 FRACTIONS = st.none() | st.floats(0, 1)
 
 SAMPLINGS = st.builds(
-    Sampling, FRACTIONS, FRACTIONS, st.none() | st.integers(0, 1000), FRACTIONS, st.none() | st.floats(0.1, 2)
+    Sampling,
+    FRACTIONS,
+    FRACTIONS,
+    st.none() | st.integers(0, 1000),
+    FRACTIONS,
+    st.none() | st.floats(0.1, 2),
+    st.none() | st.floats(-2, 2),
+    st.none() | st.floats(-2, 2),
 )
 CALLS = st.builds(ToolCall, NAMES, NAMES, TEXTS)
 TURNS = st.builds(
@@ -106,3 +113,13 @@ def test_params_fill_in_defaults_within_the_room() -> None:
     params = open_end.params(9, 50)
     assert (params.max_tokens, params.temperature, params.top_p, params.stop) == (50, 0, 0.95, ())
     assert (short.params(9, 50).max_tokens, short.params(9, 2).max_tokens, short.params(9, 2).seed) == (3, 2, 9)
+
+
+def test_params_carry_what_was_asked_of_the_sampler() -> None:
+    """Penalties, biases by token id, probabilities; what isn't asked for changes nothing."""
+    asked = Generation(
+        prompt="x", sampling=Sampling(presence_penalty=0.5), logprobs=0, logit_bias={3: -100.0}, stop=("a",)
+    ).params(9, 50)
+    assert (asked.presence_penalty, asked.frequency_penalty) == (0.5, 0.0)
+    assert (asked.logprobs, asked.logit_bias, asked.stop, asked.grammar) == (0, {3: -100.0}, ("a",), None)
+    assert stored({"prompt": "x"}).params(9, 50).logprobs is None

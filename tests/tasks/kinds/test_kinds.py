@@ -124,7 +124,6 @@ def test_what_can_never_fit_is_refused(
         ({"shape": Shape()}, "params.shape"),
         ({"logprobs": 0}, "params.logprobs"),
         ({"logit_bias": {1: -100.0}}, "params.logit_bias"),
-        ({"choices": 2}, "params.choices"),
     ],
 )
 def test_what_the_engine_cannot_do_is_refused_by_name(

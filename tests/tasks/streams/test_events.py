@@ -31,7 +31,14 @@ ALL: list[Event] = [
     Progress(3, 9, Spent(prompt=3)),
     Delta("é日本🙂\x00", Spent(completion=2)),
     Delta(
-        "b", Spent(completion=1), item=1, logprobs=(Logprob("b", -0.5, (("b", -0.5), ("c", -1.25))), Logprob("!", -2))
+        "b",
+        Spent(completion=1),
+        item=1,
+        logprobs=(
+            Logprob("b", -0.5, (Logprob("b", -0.5), Logprob("\ufffd", -1.25, raw=b"\xe6"))),
+            Logprob("!", -2),
+            Logprob.of(b"\x97\xa5", -3.5),
+        ),
     ),
     ToolCall(1, "call_1", "weather", '{"city": "Bern"}', Spent(completion=9)),
     Passages([{"text": "a lamp", "metadata": {}}]),
@@ -52,7 +59,7 @@ def test_probability_that_json_has_not_is_refused(number: float) -> None:
     with pytest.raises(errors.EngineError, match="finite"):
         Logprob("b", number)
     with pytest.raises(errors.EngineError, match="finite"):
-        Logprob("b", -0.5, (("b", -0.5), ("c", number)))
+        Logprob("b", -0.5, (Logprob("b", -0.5), Logprob("c", number)))
 
 
 def test_every_event_is_tested_here() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import orjson
 import structlog
 from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +17,7 @@ from tasks.queues.places import Wait
 from tasks.streams import follow
 from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started
 from tasks.streams.stream import START, Cursor, StreamedEntry
-from webapi import auth, presence, service
+from webapi import auth, presence, service, sse
 from webapi.api import Blueprint, reply
 from webapi.v1.jobs import answers, requests
 from webapi.v1.named import JOB
@@ -26,11 +25,6 @@ from webapi.v1.named import JOB
 log = structlog.get_logger(__name__)
 
 blueprint = Blueprint("streams", __name__, description="What happens to a job, as it happens.")
-
-HEARTBEAT_S = 10.0
-# What some clients take for a line's end though the standard doesn't: JSON may have it as it is, within a string.
-_LINE_ENDS = {"\x85": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2029"}
-HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 @blueprint.route("/v1/jobs/<job_id>/events", methods=["GET"], parameters=[JOB.in_path])
@@ -58,11 +52,11 @@ def events(query: dict[str, Any], headers: dict[str, Cursor], job_id: str) -> Re
         serving.readers.give_back(caller.tenant_id)
         raise
     if steps is None:
-        response = Response(status=204, headers=HEADERS)
+        response = Response(status=204, headers=sse.HEADERS)
     else:
         # Within the request, so that what is asked of PostgreSQL on the way takes its tenant's turns.
         response = Response(
-            stream_with_context(render(steps, presence.has_left)), mimetype="text/event-stream", headers=HEADERS
+            stream_with_context(render(steps, presence.has_left)), mimetype="text/event-stream", headers=sse.HEADERS
         )
     serving.rest()
     response.call_on_close(partial(serving.readers.give_back, caller.tenant_id))
@@ -95,7 +89,7 @@ def render(steps: Iterator[StreamStep], has_left: Callable[[], bool]) -> Iterato
                 yield _frame(step)
             elif has_left():
                 return
-            elif time.monotonic() - sent_at < HEARTBEAT_S:
+            elif time.monotonic() - sent_at < sse.HEARTBEAT_S:
                 continue
             else:
                 yield b": hb\n\n"
@@ -112,11 +106,11 @@ def render(steps: Iterator[StreamStep], has_left: Callable[[], bool]) -> Iterato
 def _frame(step: StreamedEntry | LastStep | Wait) -> bytes:
     if isinstance(step, Wait):
         wait = {"position": step.position, "estimated_start_s": step.estimated_start_s}
-        return b"event: queued\ndata: " + _data(wait) + b"\n\n"
+        return b"event: queued\ndata: " + sse.data(wait) + b"\n\n"
     if isinstance(step, LastStep):
-        return f"id: {step.id}\nevent: {step.job.status}\ndata: ".encode() + _data(step.job.as_json()) + b"\n\n"
+        return f"id: {step.id}\nevent: {step.job.status}\ndata: ".encode() + sse.data(step.job.as_json()) + b"\n\n"
     event = step.entry.event
-    return f"id: {step.id}\nevent: {event.type}\ndata: ".encode() + _data(_shown(event)) + b"\n\n"
+    return f"id: {step.id}\nevent: {event.type}\ndata: ".encode() + sse.data(_shown(event)) + b"\n\n"
 
 
 def _shown(event: Event) -> dict[str, Any]:
@@ -133,12 +127,3 @@ def _shown(event: Event) -> dict[str, Any]:
         case Passages():
             return {"passages": event.passages}
     raise NotImplementedError(event.type)  # nobody writes it yet
-
-
-def _data(value: Any) -> bytes:
-    """The value as JSON on one line, whatever a client takes for a line's end."""
-    data = orjson.dumps(value)
-    if not data.isascii():
-        for end, escaped in _LINE_ENDS.items():
-            data = data.replace(end.encode(), escaped)
-    return data

@@ -1,0 +1,46 @@
+"""What is kept of a job that nobody is to read again: its row, without what went in and what came out."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, null, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.jobs import Job, JobOutput
+from db.vectors import JobVectors
+
+_KEPT: tuple[type[JobOutput] | type[JobVectors], ...] = (JobOutput, JobVectors)
+_NOTHING: dict[str, Any] = {
+    "input": literal({}, Job.input.type),
+    "params": literal({}, Job.params.type),
+    "stage_input": null(),
+    "store": None,
+}
+
+
+def is_due(ttl_s: float) -> ColumnElement[bool]:
+    """The condition that a job isn't to be kept, and ended so long ago."""
+    age = func.make_interval(0, 0, 0, 0, 0, 0, ttl_s)
+    return and_(Job.store.is_(False), Job.finished_at.is_not(None), Job.finished_at < func.now() - age)
+
+
+def due(ttl_s: float, limit: int) -> Select[uuid.UUID]:
+    """The query for such jobs, the longest ended first."""
+    return select(Job.id).where(is_due(ttl_s)).order_by(Job.finished_at).limit(limit)
+
+
+def erase(session: Session, ttl_s: float, limit: int) -> int:
+    """Erases what went into such jobs, at most `limit`, and what came out; how many. Idempotent."""
+    return _erase(session, due(ttl_s, limit).with_for_update(skip_locked=True))
+
+
+def erase_one(session: Session, job: Job) -> None:
+    """Erases what went into an ended job and its children, and what came out. Idempotent."""
+    _erase(session, select(Job.id).where(or_(Job.id == job.id, Job.parent_id == job.id)))
+
+
+def _erase(session: Session, which: Select[uuid.UUID]) -> int:
+    chosen = which.cte("chosen")
+    emptied = update(Job).where(Job.id.in_(select(chosen.c.id))).values(_NOTHING).returning(Job.id)
+    dropped = [delete(table).where(table.job_id.in_(select(chosen.c.id))).cte(table.__tablename__) for table in _KEPT]
+    return len(session.execute(emptied.add_cte(*dropped), execution_options={"synchronize_session": False}).all())

@@ -1,0 +1,45 @@
+"""`/v1/chat/completions`."""
+
+from typing import Any
+
+from flask import Response
+
+from webapi import calls, shaping
+from webapi.api import Blueprint
+from webapi.body import Limits
+from webapi.fields import IdempotencyHeader
+from webapi.openai import answers, creating, errors, headers
+from webapi.openai.headers import Headers
+from webapi.openai.render import chat
+from webapi.openai.requests.chat import ChatCompletionRequest, submission
+
+blueprint = Blueprint("chat", __name__, description="OpenAI's chat completions, each a job.")
+errors.register(blueprint)
+
+LIMITS = Limits(lambda own: own.max_body_bytes, values=50_000)
+
+
+@blueprint.route("/v1/chat/completions", methods=["POST"])
+@blueprint.takes(LIMITS)
+@blueprint.arguments(ChatCompletionRequest)
+@blueprint.arguments(Headers, location="headers")
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.response(200, answers.ChatCompletion, description="The answer; with `stream`, chunks of it.")
+@creating.documented(blueprint)
+@blueprint.alt_response(200, answers.ChatCompletionChunk, content_type="text/event-stream")
+@blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
+def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
+    """Have a conversation answered
+
+    As OpenAI's clients ask it. The answer is a job's: it waits its turn, survives what dies, and is worth a status of
+    its own with `Prefer: respond-async`.
+    """
+    wishes = headers.wishes(said, given.get("service_tier"))
+    asked = submission(given, wishes)
+    shaping.refuse_bad_schemas(asked.request, "response_format.json_schema.schema", "tools")
+    call = creating.begin(asked, given, once, wishes, asked.request.children)
+    older = "functions" in given
+    if creating.streams(given, wishes):
+        usage = given.get("stream_options", {}).get("include_usage", False)
+        return calls.streamed(call, chat.Chunks(call.job, include_usage=usage, older=older))
+    return creating.answered(call, wishes, lambda job: chat.completion(job, older=older))

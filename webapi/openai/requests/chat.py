@@ -1,0 +1,104 @@
+"""`POST /v1/chat/completions`, read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import fields, validate
+
+from tasks import errors
+from tasks.jobs.requests import Submission
+from tasks.kinds.generation import Generation
+from webapi.fields import Flag, Some, Whole, within
+from webapi.openai.headers import Wishes
+from webapi.openai.requests import messages, tools
+from webapi.openai.requests.fields import Sampled, refuse, sampling
+from webapi.openai.requests.messages import MAX_MESSAGES, Message
+from webapi.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, Choice, Function, FunctionTool
+
+_UNHEEDED = {"description": "Read and not heeded."}
+_OBJECT = {"type": "object", "description": "Refused: models here read and write text."}
+
+# Fields of OpenAI's for what no model here can do, each with the values that ask for nothing of it.
+_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "audio": (),
+    "modalities": (["text"],),
+    "web_search_options": (),
+    "moderation": (),
+    "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
+}
+
+
+class ChatCompletionRequest(Sampled):
+    """A conversation to be answered."""
+
+    messages = Some(Message, MAX_MESSAGES, required=True)
+    max_completion_tokens = Whole(
+        allow_none=True, validate=within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
+    )
+    max_tokens = Whole(
+        allow_none=True, validate=within(1, 1_000_000), metadata={"description": "The older `max_completion_tokens`."}
+    )
+    logprobs = Flag(allow_none=True, metadata={"description": "How likely each token was."})
+    top_logprobs = Whole(allow_none=True, validate=within(0, 20), metadata={"description": "Needs `logprobs`."})
+    response_format = Choice(allow_none=True, metadata=FORMAT)
+    tools = fields.List(fields.Nested(FunctionTool), allow_none=True, validate=validate.Length(max=MAX_TOOLS))
+    tool_choice = Choice(allow_none=True, metadata=CHOICE)
+    parallel_tool_calls = Flag(allow_none=True, metadata={"description": "False has at most one function called."})
+    functions = fields.List(
+        fields.Nested(Function),
+        allow_none=True,
+        validate=validate.Length(max=MAX_TOOLS),
+        metadata={"description": "The older `tools`."},
+    )
+    function_call = Choice(allow_none=True, metadata=CHOICE | {"description": "The older `tool_choice`."})
+    store = Flag(allow_none=True, metadata={"description": "Keeps it among the stored completions."})
+    modalities = fields.List(fields.String(), allow_none=True, metadata={"description": "Only `text`."})
+    audio = fields.Raw(allow_none=True, metadata=_OBJECT)
+    web_search_options = fields.Raw(allow_none=True, metadata=_OBJECT)
+    moderation = fields.Raw(allow_none=True, metadata=_OBJECT)
+    reasoning_effort = fields.String(allow_none=True, metadata={"description": "Only `none`."})
+    verbosity = fields.String(allow_none=True, metadata={"description": "Only `medium`."})
+    prediction = fields.Raw(allow_none=True, metadata={"type": "object", **_UNHEEDED})
+    prompt_cache_key = fields.String(allow_none=True, metadata=_UNHEEDED)
+    prompt_cache_retention = fields.String(allow_none=True, metadata=_UNHEEDED)
+    prompt_cache_options = fields.Raw(allow_none=True, metadata={"type": "object", **_UNHEEDED})
+    safety_identifier = fields.String(allow_none=True, metadata=_UNHEEDED)
+
+
+def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generation]:
+    """The job that is asked for. Raises `InvalidField`, and `Unsupported` for what no model here can do."""
+    refuse(given, _UNSUPPORTED)
+    return Submission(
+        type="chat",
+        model=given["model"],
+        request=_generation(given),
+        lane=wishes.lane_or,
+        priority=wishes.priority,
+        metadata=given.get("metadata", {}),
+        timing=wishes.timing,
+        store=given.get("store", False),
+    )
+
+
+def _generation(given: Mapping[str, Any]) -> Generation:
+    offered, choice = tools.tools(given)
+    return Generation(
+        turns=messages.turns(given["messages"]),
+        max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
+        tools=offered,
+        tool_choice=choice,
+        shape=tools.shape(given.get("response_format")),
+        logprobs=_logprobs(given),
+        parallel_tool_calls=given.get("parallel_tool_calls", True),
+        **sampling(given),
+    )
+
+
+def _logprobs(given: Mapping[str, Any]) -> int | None:
+    """How many of the likeliest tokens are told beside each. Raises `InvalidField`."""
+    if given.get("logprobs"):
+        return int(given.get("top_logprobs", 0))
+    if "top_logprobs" in given:
+        raise errors.InvalidField("top_logprobs", "needs `logprobs: true`")
+    return None
