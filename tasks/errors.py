@@ -27,16 +27,6 @@ class Malformed(InvalidField):
     code = "malformed_body"
 
 
-class SchemaRefused(ForebayError):
-    """The JSON Schema can't be honoured, or would take too much; `path` is where in the request, for people."""
-
-    code = "invalid_value"
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 class ModelUnknown(InvalidField):
     """The catalogue has no such model, or none for this type of job."""
 
@@ -145,10 +135,26 @@ class CollectionGone(JobError):
     code = "collection_not_found"
 
 
+class SchemaRefused(JobError):
+    """The JSON Schema can't be honoured, or would take too much; `path` is where in the request, for people."""
+
+    code = "schema_refused"
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class EngineRefused(JobError):
     """The engine understood the request and refused it."""
 
     code = "engine_refused"
+
+
+class AnswerUnfit(JobError):
+    """The model said, more than once, what doesn't fit the schema that its answer must have."""
+
+    code = "answer_unfit"
 
 
 class DimensionsDiffer(JobError):
