@@ -16,6 +16,7 @@ from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
 from webapi.v1.documents.requests import IngestRequest
+from webapi.v1.functions import views as functions
 from webapi.v1.jobs import streams
 from webapi.v1.jobs import views as jobs
 from webapi.v1.jobs.conversation import TextPart
@@ -33,6 +34,7 @@ _ROUTES = (
     collections,
     search,
     webhooks,
+    functions,
     models,
     chat,
     stored,
@@ -72,10 +74,14 @@ _CONFIGURATION: dict[str, Any] = {
 def create_app(given: Settings | None = None) -> Flask:
     """The API; reads the environment only when called without settings. Connects when first asked something.
 
+    Looks whether an operator's modules of functions can be used, where there are any.
+
     Raises `SettingsError` or `CatalogError`.
     """
     own = given or settings.read()
     serving = service.Service(own)
+    if own.functions.modules:
+        serving.toolbox.check()
     app = Flask(__name__, static_folder=None)
     app.config.update(_CONFIGURATION)
     equip(app, serving)
