@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "cli.client.status:status",
     "submit": "cli.client.submit:submit",
     "up": "cli.launcher.up:up",
+    "usage": "cli.operator.usage:usage",
     "watch": "cli.client.watch:watch",
 }
 

@@ -135,10 +135,26 @@ class CollectionGone(JobError):
     code = "collection_not_found"
 
 
+class SchemaRefused(JobError):
+    """The JSON Schema can't be honoured, or would take too much; `path` is where in the request, for people."""
+
+    code = "schema_refused"
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class EngineRefused(JobError):
     """The engine understood the request and refused it."""
 
     code = "engine_refused"
+
+
+class AnswerUnfit(JobError):
+    """The model said, more than once, what doesn't fit the schema that its answer must have."""
+
+    code = "answer_unfit"
 
 
 class DimensionsDiffer(JobError):
@@ -161,6 +177,12 @@ class DocumentTooLarge(JobError):
     """The document has more text or pages than one may have."""
 
     code = "document_too_large"
+
+
+class ToolFailed(ForebayError):
+    """A function of the server failed, hangs or is gone; the text is for the model and the client."""
+
+    code = "tool_failed"
 
 
 class Poison(JobError):

@@ -9,7 +9,7 @@ from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
-from webapi.openai import chat, completions, embeddings, stored
+from webapi.openai import chat, completions, embeddings, moderations, stored
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
 from webapi.replicate import streams as prediction_streams
@@ -24,6 +24,7 @@ from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
 from webapi.v1.models import views as models
 from webapi.v1.search import views as search
+from webapi.v1.usage import views as usage
 from webapi.v1.webhooks import views as webhooks
 
 # In the order of the page.
@@ -39,6 +40,8 @@ _ROUTES = (
     stored,
     completions,
     embeddings,
+    moderations,
+    usage,
     generate,
     rag,
     ollama,

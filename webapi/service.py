@@ -19,6 +19,7 @@ from tasks.models.registry import Models
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
+from tasks.shapes.parent import Shaper
 from tasks.streams import stream
 from webapi.capacity import Shares, Turns
 from webapi.forsaking import Forsaking
@@ -89,6 +90,7 @@ class Service:
         )
         self.calls = Calls(self.redis)
         self.forsaking = Forsaking(self.desk, self.redis)
+        self.shaper = Shaper()
         # What holds a thread for long: each of these leaves threads for the rest.
         self.readers = Shares(settings.max_readers, "streams and waits")
         self.searches = Shares(_SEARCHES, "searches")
@@ -156,6 +158,7 @@ class Service:
         """Gives everything back; for tests, since a process just ends."""
         self._gone.set()
         self.forsaking.stop()
+        self.shaper.close()
         if self._refiller_thread:
             self._refiller.wake()
             self._refiller_thread.join()

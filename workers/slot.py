@@ -10,6 +10,7 @@ from tasks import errors
 from tasks.jobs.outcomes import Onward
 from tasks.models.engine import Engine, Generator
 from tasks.queues import places
+from tasks.shapes.parent import Shaper
 from workers.attempt import Attempt
 from workers.batcher import Batcher
 from workers.cutting.parent import Cutter
@@ -35,6 +36,7 @@ class Slot:
     quarantine: Quarantine
     speaking: Speaking
     cutter: Cutter
+    shaper: Shaper
     turns: Turns
     plain_turns: Turns
     full: Callable[[], bool]

@@ -15,6 +15,7 @@ from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
 from tasks.models.engine import Embedder, Engine
 from tasks.queues.dispatch import Dispatcher, Refiller
+from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
@@ -67,6 +68,7 @@ class Worker:
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
     plain_turns: Turns = field(default_factory=lambda: Turns(PLAIN_TEXTS_AT_ONCE))  # which other files never hold up
     cutter: Cutter = field(default_factory=Cutter)
+    shaper: Shaper = field(default_factory=Shaper)
     patience: Patience = field(default_factory=Patience)
     refiller: Refiller = field(init=False)
     claim: Together[uuid.UUID, Claim] = field(init=False)
@@ -96,6 +98,7 @@ class Worker:
             quarantine=self.quarantine,
             speaking=self.speaking,
             cutter=self.cutter,
+            shaper=self.shaper,
             turns=self.turns,
             plain_turns=self.plain_turns,
             full=lambda: len(self.held()) >= self.slots,
@@ -151,6 +154,7 @@ class Worker:
     def close(self) -> None:
         """Frees the model. Idempotent."""
         self.cutter.close()
+        self.shaper.close()
         if self._batcher:
             self._batcher.close()
         if self.engine:

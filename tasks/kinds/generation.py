@@ -38,6 +38,11 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def described(self) -> dict[str, Any]:
+        """The tool as chat templates read it."""
+        told = {"name": self.name, "description": self.description or "", "parameters": dict(self.parameters)}
+        return {"type": "function", "function": told}
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:

@@ -158,9 +158,29 @@ class Hosted(Engine, Protocol):
         """Ends a hung engine host for certain; running generations raise `EngineLost`."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """How a model writes that it wants a function called: these texts stand around the name and the arguments' JSON.
+
+    `before` NAME `between` ARGUMENTS `after`; several calls follow each other with `separator` between them, where the
+    model writes several (`parallel`).
+    """
+
+    before: str
+    between: str
+    after: str
+    separator: str = ""
+    parallel: bool = True
+
+
+OUR_CALLS = CallFormat('<tool_call>{"name": "', '", "arguments": ', "}</tool_call>")
+
+
 @runtime_checkable
 class Generator(Hosted, Protocol):
     """A model that answers in words."""
+
+    call_format: CallFormat
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
@@ -174,10 +194,11 @@ class Generator(Hosted, Protocol):
         Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
-        """The conversation by the model's chat template. The names of special tokens in the contents are plain text.
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
+        """The conversation by the model's chat template, with the tools that it may want called (OpenAI's `tools`).
 
-        Raises `EngineRefused` with the template's reason, and what `prompt` raises.
+        The names of special tokens in the contents are plain text. Raises `EngineRefused` with the template's reason,
+        and what `prompt` raises.
         """
 
     def reread(self, text: str) -> tuple[int, ...]:

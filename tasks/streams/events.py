@@ -69,6 +69,17 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a function of the server answered to the call with this id, as a text; `ok` False where it failed."""
+
+    type: ClassVar[str] = "tool_result"
+    id: str
+    name: str
+    content: str
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Passages:
     """What a question's answer rests on, each passage as JSON has it."""
 
@@ -90,7 +101,7 @@ class Ended:
     finished_at: dt.datetime | None = None
 
 
-Event = Started | Resumed | Restarted | Progress | Delta | ToolCall | Passages | Ended
+Event = Started | Resumed | Restarted | Progress | Delta | ToolCall | ToolResult | Passages | Ended
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -112,6 +123,8 @@ def encode(event: Event) -> dict[str, Any]:
             plain = {"passages": event.passages}
         case ToolCall():
             plain = {"item": event.item, "id": event.id, "name": event.name, "arguments": event.arguments}
+        case ToolResult():
+            plain = {"id": event.id, "name": event.name, "content": event.content, "ok": event.ok}
         case Ended():
             plain = _encode_end(event)
     if isinstance(event, Delta | Progress | ToolCall | Ended) and event.spent != NOTHING:
@@ -170,6 +183,7 @@ _DECODERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     Progress.type: lambda told: Progress(told["done"], told["total"], _spent(told)),
     Delta.type: _decode_delta,
     ToolCall.type: lambda told: ToolCall(told["item"], told["id"], told["name"], told["arguments"], _spent(told)),
+    ToolResult.type: lambda told: ToolResult(told["id"], told["name"], told["content"], told["ok"]),
     Passages.type: lambda told: Passages(told["passages"]),
     Ended.type: _decode_end,
 }

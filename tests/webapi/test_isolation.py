@@ -119,7 +119,7 @@ WITHIN = {
 }
 
 # What names nothing that anyone has.
-QUERY = "limit status type model since wait encoding_format"
+QUERY = "limit status type model since wait encoding_format from to group_by"
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
 input.prompt input.messages.role input.messages.content.type input.messages.content.text

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from webapi import calls
+from webapi import calls, shaping
 from webapi.api import Blueprint
 from webapi.body import Limits
 from webapi.fields import IdempotencyHeader
@@ -36,6 +36,7 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     """
     wishes = headers.wishes(said, given.get("service_tier"))
     asked = submission(given, wishes)
+    shaping.refuse_bad_schemas(asked.request, "response_format.json_schema.schema", "tools")
     call = creating.begin(asked, given, once, wishes, asked.request.children)
     older = "functions" in given
     if creating.streams(given, wishes):

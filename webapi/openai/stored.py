@@ -13,7 +13,7 @@ from tasks.jobs import stored
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import Given, within
+from webapi.fields import Given, Strict, within
 from webapi.openai import answers, errors
 from webapi.openai.render import chat
 from webapi.v1.jobs.requests import Labels
@@ -56,10 +56,7 @@ class ChatCompletionMessageList(TypedDict):
     has_more: bool
 
 
-class PageQuery(ma.Schema):
-    class Meta:
-        unknown = ma.EXCLUDE  # `metadata[key]=value`, which is no name a schema can have
-
+class PageQuery(Strict):
     after = fields.String(metadata={"description": "The last `id` of the page before."})
     limit = fields.Integer(load_default=20, validate=within(1, 100))
     order = fields.String(load_default="asc", validate=validate.OneOf(("asc", "desc")))
@@ -75,7 +72,7 @@ class Update(Given):
 
 
 @blueprint.route("/v1/chat/completions", methods=["GET"])
-@blueprint.arguments(ListQuery, location="query")
+@blueprint.arguments(ListQuery, location="query", unknown=ma.EXCLUDE)  # `metadata[key]=value` is no field's name
 @blueprint.response(200, ChatCompletionList)
 @blueprint.answers(400, 401, 404, 500, 503)
 def browse(query: dict[str, Any]) -> Response:

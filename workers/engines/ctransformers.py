@@ -67,7 +67,7 @@ class CTransformers:
     def prompt_of(self, ids: Sequence[int]) -> Prompt:
         return Prompt(str(self._ask("prompt_of", list(ids))), tuple(ids))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         text, ids = self._ask("chat", list(messages))
         return Prompt(text, tuple(ids))
 

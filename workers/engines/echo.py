@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
 from tasks.models.catalog import Model
-from tasks.models.engine import Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.engine import OUR_CALLS, CallFormat, Finish, Handle, Progress, Prompt, Request, Step
 from tasks.models.logprobs import Logprob
 from workers.engines.pieces import Pieces
 
@@ -55,6 +55,7 @@ class Echo:
     incarnation: int = 0
     batch_tokens: int = 512
     capabilities: frozenset[Capability] = ENGINES["echo"]
+    call_format: CallFormat = OUR_CALLS
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))
@@ -62,7 +63,7 @@ class Echo:
     def prompt_of(self, ids: Sequence[int]) -> Prompt:  # noqa: ARG002 it has none
         raise errors.EngineRefused("the echo engine has no vocabulary")
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         return self.prompt("\n".join(message["content"] for message in messages))
 
     def reread(self, text: str) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ class Tokenizer:
         vocabulary.require_known(ids, self.size)
         return Prompt(self.detokenize(ids), tuple(ids))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         """See `Generator.chat`."""
         self._refuse_too_long("\n".join(message["content"] for message in messages))
         text, ids = self._ask("chat", list(messages))

@@ -3,8 +3,9 @@
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
-from tasks.kinds.generation import Answer
+from tasks.kinds.generation import Answer, ToolCall
 from tasks.kinds.kind import Answering
+from tasks.streams.transcript import Transcript
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -13,10 +14,13 @@ from workers.stages.generation import Generation
 
 def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """An answer, to its end. Raises what `Generation.run` does."""
-    engine, worker = slot.generator, (slot.quarantine, slot.speaking, slot.worker_id, slot.stall_s)
-    ending = Generation(attempt, publisher, engine, *worker).run()
-    kind, so_far = KINDS[attempt.claim.type], attempt.transcript
+    ending = Generation(slot, attempt, publisher, slot.generator).run()
+    kind = KINDS[attempt.claim.type]
     assert isinstance(kind, Answering)
+    return Outcome(Status.SUCCEEDED, ending.spent, kind.result([_answer(attempt.transcript, ending.reason)]))
+
+
+def _answer(so_far: Transcript, reason: str) -> Answer:
+    calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in so_far.rounds[-1].calls)
     logprobs = tuple(each for delta, _ in so_far.deltas for each in delta.logprobs)
-    result = kind.result([Answer(so_far.text, ending.reason, so_far.passages, logprobs=logprobs)])
-    return Outcome(Status.SUCCEEDED, ending.spent, result)
+    return Answer(so_far.text, reason, so_far.passages, calls, logprobs)

@@ -6,7 +6,8 @@ it is greedy or sampled (ADR 13).
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -17,54 +18,53 @@ from tasks.limits.spent import Spent
 from tasks.models.capabilities import Capability
 from tasks.models.engine import Delta, Finish, Generator, Handle, Params, Progress, Request, Step
 from tasks.streams import events
-from tasks.telemetry import EngineLost, FirstToken
+from tasks.streams.transcript import Round
+from tasks.telemetry import EngineLost
 from workers.attempt import Attempt
 from workers.publisher import Publisher
-from workers.quarantine import Quarantine, Run
-from workers.speaking import Speaking
-from workers.stages import prompts
-from workers.stages.opening import Opening, joined
+from workers.quarantine import Run
+from workers.slot import Slot
+from workers.stages import prompts, speech
+from workers.stages.hearing import Hearing
+from workers.stages.opening import Opening
+from workers.stages.speech import Speech
+from workers.stages.telling import Telling
 
 log = structlog.get_logger(__name__)
 
-FLUSH_TOKENS = 8
 _PROGRESS_S = 0.25
 _POLL_S = 0.5
 _TRUST_TOKENS = 16  # so many new tokens after the place of a crash clear a suspect
+_TRIES = 2  # at an answer that fits its schema, where the grammar alone can't see to it
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a generation ended: `stop` or `length`, and what it spent, over all attempts."""
+    """How a generation ended: `stop`, `length` or `tool_calls`, and what it spent, over all attempts."""
 
     reason: str
     spent: Spent
 
 
+class _Unfit(Exception):
+    """What the model said doesn't fit its schema."""
+
+
 class Generation:
     """One attempt's run on an engine. Used by one thread; `attempt.stop` ends it from another."""
 
-    def __init__(
-        self,
-        attempt: Attempt,
-        publisher: Publisher,
-        engine: Generator,
-        quarantine: Quarantine,
-        speaking: Speaking,
-        worker_id: str,
-        stall_s: float,
-    ) -> None:
-        self._attempt, self._publisher, self._engine = attempt, publisher, engine
-        self._claim, self._quarantine, self._speaking = attempt.claim, quarantine, speaking
-        self._worker_id, self._stall_s = worker_id, stall_s
-        self._opened = self._answered = False
+    def __init__(self, slot: Slot, attempt: Attempt, publisher: Publisher, engine: Generator) -> None:
+        self._slot, self._attempt, self._publisher, self._engine = slot, attempt, publisher, engine
+        self._claim, self._quarantine = attempt.claim, slot.quarantine
+        self._telling = Telling(attempt, publisher, slot.speaking, self._trust)
+        self._opened = False
         self._run = Run()
         self._news_tokens = 0
-        self._group: list[Delta] = []  # deltas that aren't an entry yet
-        self._flushed_at = self._reported_at = self._heard_at = 0.0
+        self._tries, self._wasted_tokens = 0, 0  # at an answer that fits, and what those that didn't have cost
+        self._reported_at = self._heard_at = 0.0
 
     def run(self) -> Ending:
-        """Streams the answer to its end.
+        """Streams what the model says to its end: the answer, or calls of functions, after which it may go on.
 
         Raises a `JobError` when the job is at fault, `Cancelled` when the attempt is stopped, `Fenced` when it is
         shut out, `EngineUnusable` when the engine can't be brought back.
@@ -74,6 +74,9 @@ class Generation:
             incarnation = self._engine.incarnation
             try:
                 return self._run_once()
+            except _Unfit as error:
+                self._try_again(error)
+                continue
             except errors.EngineLost as error:
                 self._note_loss(error)
             finally:
@@ -90,56 +93,102 @@ class Generation:
         telemetry.emit(EngineLost(self._engine.name, str(error)))
         self._attempt.check()
 
+    def _try_again(self, error: _Unfit) -> None:
+        """Raises `AnswerUnfit` when it was tried often enough."""
+        self._tries += 1
+        if self._tries >= _TRIES:
+            raise errors.AnswerUnfit(f"the model's answer doesn't fit its schema: {error}") from error
+
     def _run_once(self) -> Ending:
         self._news_tokens = 0
-        prompt, composed = prompts.compose(self._claim, self._engine)
+        prompt, composed = prompts.compose(self._claim, self._engine, self._publisher.transcript)
         prompt_tokens = len(prompt.ids)
-        params = self._params(composed, prompt_tokens)
         self._open(prompt_tokens, composed.passages)
-        so_far, scope = self._publisher.transcript, self._claim.tenant_id.hex
-        number = so_far.spent.completion
-        if params.stop and self._stopped():
-            return Ending("stop", Spent(prompt_tokens, number))
-        if number >= params.max_tokens:
-            return Ending("length", Spent(prompt_tokens, number))
-        handle = self._engine.generate(Request(prompt, params, self._said(), number, scope))
-        opening = Opening(trims=composed.generation.turns is not None and not so_far.text)
+        allowed = speech.of(composed.generation, self._engine.call_format, self._slot.shaper)
+        so_far = self._publisher.transcript.rounds[-1]
+        params = self._params(composed, prompt_tokens, allowed, so_far)
+        if (params.stop and self._stopped()) or (so_far.said and params.grammar == speech.OVER):
+            return self._ending("stop", prompt_tokens)
+        if so_far.tokens >= params.max_tokens:
+            return self._ending("length", prompt_tokens)
+        scope = self._claim.tenant_id.hex
+        handle = self._engine.generate(Request(prompt, params, self._said(allowed, so_far), so_far.tokens, scope))
+        opening = Opening(trims=composed.generation.turns is not None and not so_far.said)
+        hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls))
         try:
             self._attempt.hold(handle)
-            self._publisher.flush()  # while the prompt is evaluated
-            finish = self._follow(handle, opening)
+            self._telling.begin()  # while the prompt is evaluated
+            finish = self._follow(handle, opening, hearing)
+        except _Unfit:
+            self._wasted_tokens += hearing.withheld_tokens
+            raise
         finally:
             self._attempt.release()
-            self._speaking.end(self)
-            self._group = []
-        unseen_tokens = finish.tokens + opening.withheld_tokens
-        return Ending(finish.reason, Spent(prompt_tokens, so_far.spent.completion + unseen_tokens))
+            self._telling.end()
+        unseen_tokens = finish.tokens + opening.withheld_tokens + hearing.withheld_tokens
+        return self._ending(finish.reason, prompt_tokens, unseen_tokens)
 
-    def _said(self) -> tuple[int, ...]:
-        """The token ids of all that was streamed. Where the engine didn't tell them, those that the text has now.
+    def _ending(self, reason: str, prompt_tokens: int, unseen_tokens: int = 0) -> Ending:
+        so_far = self._publisher.transcript
+        if reason == "stop" and so_far.rounds[-1].calls:
+            reason = "tool_calls"
+        said = so_far.spent.completion + unseen_tokens + self._wasted_tokens
+        return Ending(reason, Spent(prompt_tokens, said))
+
+    def _check_call(self, allowed: Speech, name: str, arguments: str) -> None:
+        """Raises `_Unfit` for arguments that don't fit the function's schema."""
+        schema = (allowed.tools or {}).get(name)
+        if schema is None:
+            raise _Unfit(f"there is no function {name[:64]}")
+        if fault := self._slot.shaper.faults(schema, arguments):
+            raise _Unfit(f"{name}: {fault}")
+
+    def _check_text(self, allowed: Speech, text: str) -> None:
+        """Raises `_Unfit` for a whole text that doesn't fit its schema, `AnswerUnfit` when it was told already."""
+        if allowed.schema is None or not (fault := self._slot.shaper.faults(allowed.schema, text)):
+            return
+        if allowed.held:
+            raise _Unfit(fault)
+        raise errors.AnswerUnfit(f"the model's answer doesn't fit its schema: {fault}")
+
+    def _said(self, allowed: Speech, so_far: Round) -> tuple[int, ...]:
+        """The token ids of all that was streamed in this round. Where the engine didn't tell them, those that the text
+        has now.
 
         Raises `EngineRefused` when the engine can't go on with them: what was streamed is never withdrawn.
         """
-        so_far = self._publisher.transcript
-        if so_far.text and Capability.CONTINUES_BY_IDS not in self._engine.capabilities:
+        if so_far.said and Capability.CONTINUES_BY_IDS not in self._engine.capabilities:
             raise errors.EngineRefused("interrupted: the engine can't go on with an answer that it has begun")
-        ids, text = so_far.exact()
-        rest = so_far.text[len(text) :]
-        return (*ids, *self._engine.reread(rest)) if rest else ids
+        ids: list[int] = []
+        events_so_far = [event for event, _ in so_far.said]
+        for known, (event, token_ids) in enumerate(so_far.said):
+            if len(token_ids) != event.spent.completion:
+                read = allowed.raw(events_so_far[:known])
+                return (*ids, *self._engine.reread(allowed.raw(events_so_far)[len(read) :]))
+            ids += token_ids
+        return tuple(ids)
 
     def _stopped(self) -> bool:
         """Whether an earlier attempt came to a stop string: then its last delta has less text than its tokens."""
-        for last, token_ids in self._publisher.transcript.deltas[-1:]:
+        for last, token_ids in self._publisher.transcript.rounds[-1].said[-1:]:
+            if not isinstance(last, events.Delta):
+                return False
             shown, whole = last.text.lstrip(), self._engine.detokenize(token_ids).lstrip()
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
-    def _params(self, composed: Composed, prompt_tokens: int) -> Params:
+    def _params(self, composed: Composed, prompt_tokens: int, allowed: Speech, so_far: Round) -> Params:
         room = self._engine.context - prompt_tokens
         if room < 1:
             context = self._engine.context
             raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
-        return composed.generation.params(self._claim.seed, room)
+        earlier_tokens = self._publisher.transcript.spent.completion - so_far.tokens
+        # The same seed would say the same again.
+        params = composed.generation.params((self._claim.seed + self._tries) % 2**31, room)
+        grammar = allowed.left(allowed.raw([event for event, _ in so_far.said]))
+        most = params.max_tokens if composed.generation.max_tokens is None else params.max_tokens - earlier_tokens
+        params = replace(params, grammar=grammar, max_tokens=most)
+        return replace(params, temperature=1.0, top_k=40) if self._tries and params.greedy else params
 
     def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
         """The attempt's first events, once: that the job starts, from which passages, or that it goes on."""
@@ -150,34 +199,47 @@ class Generation:
         if self._publisher.transcript.entries:
             self._publisher.transcript.add(events.Resumed(self._claim.attempt))
         else:
-            self._publisher.transcript.add(events.Started(self._claim.attempt, self._worker_id, prompt_tokens))
+            self._publisher.transcript.add(events.Started(self._claim.attempt, self._slot.worker_id, prompt_tokens))
             if passages is not None:
                 self._publisher.transcript.add(events.Passages(passages))
 
-    def _follow(self, handle: Handle, opening: Opening) -> Finish:
+    def _follow(self, handle: Handle, opening: Opening, hearing: Hearing) -> Finish:
         """Reads the engine until it finishes."""
         self._heard_at = self._reported_at = time.monotonic()
         while True:
             for step in self._read(handle):
                 if isinstance(step, Finish):
-                    self._write_group()
-                    return step
+                    return self._finish(step, hearing)
                 if isinstance(step, Delta):
                     failpoints.passed("worker.mid_generation")
                     self._attempt.evaluated()
-                    self._write(opening.feed(step))
+                    self._hear(opening.feed(step), hearing)
                 else:
                     self._report(step)
-            self._write_group_if_due()
+            self._telling.flush_if_due()
+
+    def _hear(self, delta: Delta | None, hearing: Hearing) -> None:
+        for heard in hearing.feed(delta) if delta is not None else ():
+            self._telling.say(heard)
+
+    def _finish(self, finish: Finish, hearing: Hearing) -> Finish:
+        """Tells what was held back, once it has been checked."""
+        if finish.reason == "stop" and not hearing.calls:
+            self._telling.flush()
+            self._check_text(hearing.speech, self._publisher.transcript.rounds[-1].text + hearing.text)
+        for heard in hearing.finish():
+            self._telling.say(heard)
+        self._telling.flush()
+        return finish
 
     def _read(self, handle: Handle) -> Sequence[Step]:
         """The engine's next steps. An engine that says nothing for too long is taken for hung and ended."""
-        due_s = self._due_in_s()  # until then nothing would be sent
-        steps = handle.read(due_s, gather=True) if due_s > 0 else handle.read(0 if self._group else _POLL_S)
+        due_s = self._telling.due_in_s  # until then nothing would be sent
+        steps = handle.read(due_s, gather=True) if due_s > 0 else handle.read(0 if self._telling.waits else _POLL_S)
         now = time.monotonic()
         if steps:
             self._heard_at = now
-        elif now - self._heard_at > self._stall_s:
+        elif now - self._heard_at > self._slot.stall_s:
             log.error("engine_stalled", silent_s=round(now - self._heard_at, 1))
             self._engine.hang_up()
         return steps
@@ -192,43 +254,10 @@ class Generation:
             self._publisher.transcript.add(events.Progress(step.done, step.total, Spent(prompt=step.done)))
             self._publisher.flush()
 
-    def _write(self, news: Delta | None) -> None:
-        if news is None:
-            return
-        self._tell_first()
-        self._speaking.begin(self)
-        self._group.append(news)
-        self._news_tokens += news.tokens
+    def _trust(self, tokens: int) -> None:
+        """Counts new tokens: after some the place of a crash lies behind."""
+        self._news_tokens += tokens
         if self._news_tokens >= _TRUST_TOKENS:
             self._attempt.proven = True
             if self._run.suspect:
                 self._quarantine.proven(self._run)
-        if sum(delta.tokens for delta in self._group) >= FLUSH_TOKENS:
-            self._write_group()
-
-    def _tell_first(self) -> None:
-        """Tells of the answer's first piece, where no earlier attempt had it."""
-        if not (self._answered or self._publisher.transcript.deltas):
-            claim, after_s = self._claim, time.monotonic() - self._attempt.claimed_at
-            self._attempt.first_token_s = after_s
-            telemetry.emit(FirstToken(claim.job_id, claim.attempt, claim.model, after_s))
-        self._answered = True
-
-    def _write_group_if_due(self) -> None:
-        """A group waits for company for a while after the last one went out; the answer's first waits not at all."""
-        if self._group and self._due_in_s() <= 0:
-            self._write_group()
-        elif not self._group:
-            self._publisher.flush()
-
-    def _due_in_s(self) -> float:
-        return self._flushed_at + self._speaking.wait_s - time.monotonic()
-
-    def _write_group(self) -> None:
-        if self._group:
-            delta = joined(self._group)
-            self._group = []
-            said = events.Delta(delta.text, Spent(completion=delta.tokens), logprobs=delta.logprobs)
-            self._publisher.transcript.add(said, delta.token_ids)
-        self._publisher.flush()
-        self._flushed_at = time.monotonic()

@@ -15,7 +15,7 @@ def embeddings(job: JobView, vectors: NDArray[np.float32], encoding_format: str,
         vectors = vectors[:, :size]
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     rows = np.ascontiguousarray(vectors, dtype="<f4")
-    used = job.spent.embedding
+    used = job.spent.prompt + job.spent.embedding
     return {
         "object": "list",
         "data": [_row(index, row, encoding_format) for index, row in enumerate(rows)],

@@ -1,0 +1,146 @@
+"""Objects: named properties in their order, then others where there may be any."""
+
+from dataclasses import dataclass
+
+from tasks import errors
+from tasks.shapes import json_text
+from tasks.shapes.building import Building, Inner, Schema, count, listed, table
+from tasks.shapes.grammar import EMPTY, NEVER, Node, choice, literal, optional, repeat, sequence
+from tasks.shapes.json_text import COLON, COMMA, STRING
+from tasks.shapes.strings import MAX_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    node: Node
+    required: bool
+
+
+def node(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
+    """The objects that the schema allows. Raises `SchemaRefused`.
+
+    Properties come in the order in which the schema names them; then those that `required` adds. Others are allowed
+    only where `additionalProperties` is true or a schema, or `patternProperties` has them. A schema that names none
+    and says nothing of others allows any.
+    """
+    members = _members(schema, path, inner)
+    if any(member.required and member.node == NEVER for member in members):
+        return NEVER
+    members = [member for member in members if member.node != NEVER]
+    other = _other(building, schema, path, inner)
+    bounds = _bounds(building, schema, path, len(members), sum(member.required for member in members))
+    if bounds is None:
+        return NEVER
+    return sequence(literal("{"), _inside(building, members, other, bounds, path), literal("}"))
+
+
+def _members(schema: Schema, path: str, inner: Inner) -> list[_Member]:
+    properties, required = table(schema, "properties", path), listed(schema, "required", path)
+    if not all(isinstance(name, str) for name in required):
+        raise errors.SchemaRefused(f"{path}.required", "must be an array of strings")
+    wanted = set(required)
+    others = schema.get("additionalProperties", True)
+    named = {name: (one, f"{path}.properties.{name}") for name, one in properties.items()}
+    added = {name: (others, f"{path}.additionalProperties") for name in required if name not in properties}
+    return [
+        _Member(sequence(json_text.string(name), COLON, inner(one, place)), name in wanted)
+        for name, (one, place) in {**named, **added}.items()
+    ]
+
+
+def _other(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
+    """A member with a name that isn't among the properties; `NEVER` when there is none."""
+    names = [*table(schema, "properties", path), *listed(schema, "required", path)]
+    patterns, value = table(schema, "patternProperties", path), schema.get("additionalProperties")
+    if value is None:
+        value = not names and not patterns
+    arms = []
+    for pattern, one in patterns.items():
+        key = inner({"type": "string", "pattern": pattern}, f"{path}.patternProperties")
+        arms.append(sequence(key, COLON, inner(one, f"{path}.patternProperties.{pattern}")))
+    if value is not False:
+        arms.append(
+            sequence(_key(building, schema, names, path, inner), COLON, inner(value, f"{path}.additionalProperties"))
+        )
+    if patterns and (names or len(arms) > 1):
+        building.exact = False  # one name may fall under several
+    return choice(*(arm for arm in arms if arm != NEVER))
+
+
+def _key(building: Building, schema: Schema, names: list[str], path: str, inner: Inner) -> Node:
+    rule = schema.get("propertyNames", True)
+    if rule is not True:
+        building.exact &= not names
+        return inner({"allOf": [{"type": "string"}, rule]}, f"{path}.propertyNames")
+    if not names:
+        return STRING
+    building.spend(path, sum(map(len, names)) // 10)
+    return building.include(
+        repr(("key", sorted(set(names)))), lambda: json_text.key_other_than(names, building.name() + "-key")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How many members an object may have."""
+
+    least: int
+    most: int | None
+
+
+def _bounds(building: Building, schema: Schema, path: str, named: int, required: int) -> _Bounds | None:
+    """The bounds that the grammar can count, which are those of objects without named members; None: no object fits."""
+    least, most = count(schema, "minProperties", path) or 0, count(schema, "maxProperties", path)
+    if least > MAX_COUNTED:
+        raise errors.SchemaRefused(f"{path}.minProperties", f"must be at most {MAX_COUNTED}")
+    if most is not None and (most < least or most < required):
+        return None
+    if named or (most or 0) > MAX_COUNTED:
+        building.exact &= least <= required and (most is None or (most >= named > 0 and _closed(schema)))
+        return _Bounds(0, None)
+    building.exact &= least <= 1  # one name may come twice
+    return _Bounds(least, most)
+
+
+def _closed(schema: Schema) -> bool:
+    return not schema.get("additionalProperties") and not schema.get("patternProperties")
+
+
+def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bounds, path: str) -> Node:
+    """What stands between the braces."""
+    if not members:
+        most = None if bounds.most is None else bounds.most - 1
+        if other == NEVER or bounds.most == 0:
+            return NEVER if bounds.least else EMPTY
+        one = building.rule(other, path)
+        some = sequence(one, repeat(sequence(COMMA, one), max(0, bounds.least - 1), most))
+        return some if bounds.least else optional(some)
+    others = repeat(sequence(COMMA, other))
+    first = next((at for at, member in enumerate(members) if member.required), len(members))
+    if first:  # each of them may be the first, and is followed by what follows it elsewhere
+        other = building.rule(other, path) if other != NEVER else NEVER
+        others = building.rule(repeat(sequence(COMMA, other)), path) if other != NEVER else EMPTY
+    tail = sequence(*(_later(member) for member in members[first + 1 :]), others)
+    if not first:
+        return sequence(members[0].node, tail)
+    return _begun(building, members[: first + 1], other, tail, path)
+
+
+def _later(member: _Member) -> Node:
+    here = sequence(COMMA, member.node)
+    return here if member.required else optional(here)
+
+
+def _begun(building: Building, members: list[_Member], other: Node, tail: Node, path: str) -> Node:
+    """Members of which only the last may be required, then the tail; whichever comes first has no comma before it."""
+    required = members[-1].required
+    after = building.rule(tail, path) if tail != EMPTY else EMPTY
+    arms: list[Node] = [] if required else [EMPTY]
+    if not required and other != NEVER:
+        arms.append(sequence(other, repeat(sequence(COMMA, other))))
+    for member in reversed(members):
+        one = building.rule(member.node, path)
+        arms.append(sequence(one, after))
+        later = sequence(COMMA, one)
+        after = building.rule(sequence(later if member.required else optional(later), after), path)
+    return choice(*reversed(arms))

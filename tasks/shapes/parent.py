@@ -1,0 +1,200 @@
+"""Schemas are read by a child process, which hostile ones may take down without harm."""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tasks import errors, strictjson
+from tasks.shapes.grammar import Grammar
+from tasks.shapes.schema import Compiled
+
+log = structlog.get_logger(__name__)
+
+MAX_BYTES = 512 << 10
+MAX_DEPTH = 200
+
+_READY_S = 30.0
+_TOO_MUCH = "the schema takes too much time or memory to be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one question may cost."""
+
+    wall_s: float = 5.0
+    cpu_s: float = 2.0
+    memory_bytes: int = 512 << 20  # of address space, the interpreter's too
+    kept: int = 300  # compiled schemas
+    kept_bytes: int = 64 << 20  # of their grammars in JSON, which take some ten times as much as objects
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    compiled: Compiled
+    size: int
+
+
+class Shaper:
+    """Compiles schemas and checks answers, in a child that is started by the first question and replaced when it dies.
+
+    For all threads of a process; one question at a time. After a fork each process needs its own.
+    """
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self._limits = limits
+        self._asking, self._keeping = threading.Lock(), threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept_bytes = 0
+
+    def compile(self, schema: Any, path: str = "schema") -> Compiled:
+        """The schema's grammar; a schema that was asked for lately costs nothing.
+
+        Raises `SchemaRefused`, also when reading it takes too much; `Unavailable` when no child can be started.
+        """
+        key = _bounded(schema, path)
+        with self._keeping:
+            if (known := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return known.compiled
+        line = self._ask({"compile": schema, "path": path}, path)
+        answer = _read(line, path)
+        compiled = Compiled(Grammar.from_json(answer["grammar"]), answer["exact"])
+        self._keep(key, _Kept(compiled, len(line)))
+        return compiled
+
+    def faults(self, schema: Any, text: str, path: str = "schema") -> str | None:
+        """What is wrong with the answer, which is JSON in a text; None when it satisfies the schema.
+
+        Raises `SchemaRefused` when checking it takes too much; `Unavailable` when no child can be started.
+        """
+        _bounded(schema, path)
+        fault: str | None = _read(self._ask({"faults": schema, "text": text}, path), path)["fault"]
+        return fault
+
+    def close(self) -> None:
+        """Ends the child. Idempotent; another question starts another."""
+        with self._asking:
+            self._end()
+
+    def _keep(self, key: bytes, kept: _Kept) -> None:
+        with self._keeping:
+            if (old := self._kept.pop(key, None)) is not None:
+                self._kept_bytes -= old.size
+            self._kept[key] = kept
+            self._kept_bytes += kept.size
+            while len(self._kept) > self._limits.kept or self._kept_bytes > self._limits.kept_bytes:
+                self._kept_bytes -= self._kept.popitem(last=False)[1].size
+
+    def _ask(self, question: dict[str, Any], path: str) -> bytes:
+        told = json.dumps(question).encode() + b"\n"
+        with self._asking:
+            child = self._started()
+            try:
+                return _exchanged(child, told, time.monotonic() + self._limits.wall_s)
+            except OSError as error:
+                self._end()
+                log.warning("shaper_ended", exit_code=child.returncode, reason=str(error), path=path)
+                raise errors.SchemaRefused(path, _TOO_MUCH) from error
+            except BaseException:  # what it answers now would be taken for the answer to the next question
+                self._end()
+                raise
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        """The child that answers; another when it has died since, as of a lack of memory."""
+        if self._child is not None and self._child.poll() is None:
+            return self._child
+        self._end()
+        command = [sys.executable, "-B", "-m", "tasks.shapes.child"]
+        limits = {"memory_bytes": self._limits.memory_bytes, "cpu_s": self._limits.cpu_s}
+        try:
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
+            _exchanged(self._child, json.dumps(limits).encode() + b"\n", time.monotonic() + _READY_S)
+        except OSError as error:
+            self._end()
+            raise errors.Unavailable(f"what reads schemas can't be started: {error}") from error
+        return self._child
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def _environment() -> dict[str, str]:
+    """How to run, and no secrets."""
+    known = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    return {**known, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _bounded(schema: Any, path: str) -> bytes:
+    """The schema's bytes, in which the order of properties counts. Raises `SchemaRefused` for too many or too deep."""
+    _refuse_depth(schema, path)
+    try:
+        told = strictjson.dumps(schema).encode()
+    except ValueError as error:
+        raise errors.SchemaRefused(path, f"isn't JSON: {error}") from error
+    if len(told) > MAX_BYTES:
+        raise errors.SchemaRefused(path, f"the schema has more than {MAX_BYTES >> 10} KiB")
+    return told
+
+
+def _refuse_depth(schema: Any, path: str) -> None:
+    level = [schema]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        if not inner:
+            return
+        level = inner
+    raise errors.SchemaRefused(path, f"the schema is nested deeper than {MAX_DEPTH}")
+
+
+def _read(line: bytes, path: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(line)
+    if "refused" in answer:
+        raise errors.SchemaRefused(answer["path"] or path, answer["refused"])
+    return answer
+
+
+def _exchanged(child: "subprocess.Popen[bytes]", told: bytes, deadline: float) -> bytes:
+    """The line that the child answers with. Raises `OSError` when it ends, or doesn't until the deadline."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    source, sink = child.stdout.fileno(), child.stdin.fileno()
+    os.set_blocking(sink, False)
+    left, came = memoryview(told), bytearray()
+    while not came.endswith(b"\n"):
+        readable, writable, _ = select.select(
+            [source], [sink] if left else [], [], max(0.0, deadline - time.monotonic())
+        )
+        if writable:
+            left = left[os.write(sink, left) :]
+        elif not readable:
+            raise TimeoutError("it took too long")
+        if readable:
+            part = os.read(source, 1 << 20)
+            if not part:
+                raise ConnectionResetError("it has ended")
+            came += part
+    return bytes(came)
