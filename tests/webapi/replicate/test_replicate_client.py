@@ -1,6 +1,7 @@
 """The client library `replicate`, as it is, against a whole platform."""
 
 import warnings
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,8 +17,10 @@ GIVEN = {"prompt": "Tell me a story about Anna.", "max_tokens": 12, "temperature
 
 
 @pytest.fixture
-def client(stack: Stack) -> replicate.Client:
-    return replicate.Client(api_token=stack.key, base_url=stack.url)
+def client(stack: Stack) -> Iterator[replicate.Client]:
+    client = replicate.Client(api_token=stack.key, base_url=stack.url)
+    yield client
+    client._client.close()  # it has no other way
 
 
 def test_model_is_run_and_its_output_awaited(client: replicate.Client) -> None:
