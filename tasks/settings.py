@@ -60,6 +60,9 @@ class FunctionSettings:
     geocoding_url: str = "https://geocoding-api.open-meteo.com"
 
 
+OUR_FUNCTIONS = FunctionSettings()
+
+
 def read() -> Settings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
     env = Env(eager=False, prefix="FOREBAY_")
@@ -90,7 +93,7 @@ def read_webhooks(env: Env) -> WebhookSettings:
 
 def read_functions(env: Env) -> FunctionSettings:
     """The settings of functions. As with `read_shared`, mistakes are collected; then call `seal`."""
-    usual = FunctionSettings()
+    usual = OUR_FUNCTIONS
     return FunctionSettings(
         modules=_names(env.str("FUNCTIONS", "", validate=_refuse_odd_modules)),
         variables=_names(env.str("FUNCTIONS_ENV", "", validate=_refuse_odd_variables)),

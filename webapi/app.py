@@ -12,10 +12,13 @@ from webapi.ollama import views as ollama
 from webapi.openai import chat, completions, embeddings, moderations, stored
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
+from webapi.replicate import streams as prediction_streams
+from webapi.replicate import views as predictions
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
 from webapi.v1.documents.requests import IngestRequest
+from webapi.v1.functions import views as functions
 from webapi.v1.jobs import streams
 from webapi.v1.jobs import views as jobs
 from webapi.v1.jobs.conversation import TextPart
@@ -33,6 +36,7 @@ _ROUTES = (
     collections,
     search,
     webhooks,
+    functions,
     models,
     chat,
     stored,
@@ -44,6 +48,8 @@ _ROUTES = (
     rag,
     ollama,
     ollama_models,
+    predictions,
+    prediction_streams,
     probe,
     health,
 )
@@ -72,10 +78,14 @@ _CONFIGURATION: dict[str, Any] = {
 def create_app(given: Settings | None = None) -> Flask:
     """The API; reads the environment only when called without settings. Connects when first asked something.
 
+    Looks whether an operator's modules of functions can be used, where there are any.
+
     Raises `SettingsError` or `CatalogError`.
     """
     own = given or settings.read()
     serving = service.Service(own)
+    if own.functions.modules:
+        serving.toolbox.check()
     app = Flask(__name__, static_folder=None)
     app.config.update(_CONFIGURATION)
     equip(app, serving)

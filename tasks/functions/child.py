@@ -106,7 +106,7 @@ def _result(name: str, returned: Any, most: int) -> Told:
         result = strictjson.dumps(returned)
     except (ValueError, MemoryError, RecursionError) as error:
         return _failed(f"{name} returned what isn't JSON", error)
-    if len(result.encode()) > most:
+    if len(result) > most or len(result.encode()) > most:
         return {"failed": f"{name} returned more than {most >> 10} KiB", "kind": "TooLarge", "where": []}
     if _NUL.search(result):
         return {"failed": f"{name} returned a text with a NUL", "kind": "NUL", "where": []}

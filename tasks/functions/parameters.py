@@ -54,11 +54,8 @@ def of(function: Callable[..., Any], descriptions: Mapping[str, str]) -> Paramet
     hints = typing.get_type_hints(function, include_extras=True)
     taken = [_named(function, parameter, hints) for parameter in inspect.signature(function).parameters.values()]
 
-    def given(**arguments: Any) -> dict[str, Any]:
-        return arguments
-
-    by_name = inspect.Signature([each.replace(kind=each.KEYWORD_ONLY) for each in taken])
-    given.__signature__ = by_name  # type: ignore[attr-defined]
+    given: Any = lambda **arguments: arguments  # noqa: E731 - called in the function's place with what fits
+    given.__signature__ = inspect.Signature([each.replace(kind=each.KEYWORD_ONLY) for each in taken])
     given.__annotations__ = {each.name: hints[each.name] for each in taken}
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(given, config=_STRICT)

@@ -9,6 +9,8 @@ from pydantic import Field
 from tasks.errors import ToolFailed
 from tasks.functions.registry import Function, function
 
+_Query = Mapping[str, str | int | float]
+
 _TIMEOUT_S = 5.0
 _MAX_BYTES = 256 * 1024
 _PLACE = ("name", "admin1", "country", "latitude", "longitude", "timezone", "population")
@@ -62,19 +64,16 @@ def functions(weather_url: str, geocoding_url: str) -> list[Function]:
         Args:
             name: The name alone, as in Berlin, or a postal code.
         """
-        asked = {"name": name, "count": 5, "language": "en", "format": "json"}
+        asked: _Query = {"name": name, "count": 5, "language": "en", "format": "json"}
         return _places(_asked(geocoding_url, "/v1/search", asked))
 
     return [weather, find_place]
 
 
 def _weather(address: str, latitude: float, longitude: float, days: int) -> dict[str, Any]:
-    where = {"latitude": latitude, "longitude": longitude, "timezone": "auto"}
-    told = _asked(
-        address,
-        "/v1/forecast",
-        where | {"current": ",".join([*_NOW, _CODE]), "daily": ",".join([*_DAY, _CODE]), "forecast_days": max(days, 1)},
-    )
+    where: _Query = {"latitude": latitude, "longitude": longitude, "timezone": "auto"}
+    wanted = {"current": ",".join([*_NOW, _CODE]), "daily": ",".join([*_DAY, _CODE])}
+    told = _asked(address, "/v1/forecast", {**where, **wanted, "forecast_days": max(days, 1)})
     try:
         now = told["current"]
         current = {"time": now["time"], "sky": _sky(now), **{name: now[key] for key, name in _NOW.items()}}
@@ -101,7 +100,7 @@ def _sky(told: Mapping[str, Any]) -> str:
     return _SKIES.get(told[_CODE], "unknown")
 
 
-def _asked(address: str, path: str, asked: Mapping[str, str | int | float]) -> dict[str, Any]:
+def _asked(address: str, path: str, asked: _Query) -> dict[str, Any]:
     """The service's answer. Raises `ToolFailed`, which tells neither its address nor what a proxy of ours said."""
     try:
         with httpx.stream("GET", address.rstrip("/") + path, params=asked, timeout=_TIMEOUT_S) as response:
