@@ -92,13 +92,16 @@ def due(every_s: float) -> Select[int]:
 
 def locked(session: Session) -> Mark:
     """The mark, kept from others until the transaction ends."""
-    first = {"added_until": _NEVER, "closing": _NEVER, "noted_at": _NEVER, "horizon": 0}
-    session.execute(insert(UsageMark).values(id=_ID, **first).on_conflict_do_nothing(index_elements=["id"]))
     snapshot = func.pg_current_snapshot()
     settled = UsageMark.horizon <= _number(func.pg_snapshot_xmin(snapshot))
     foreign = UsageMark.horizon >= _number(func.pg_snapshot_xmax(snapshot))
     columns = (UsageMark.added_until, UsageMark.closing, settled, foreign, func.clock_timestamp())
-    return Mark(*session.execute(select(*columns).with_for_update()).one())
+    found = session.execute(select(*columns).with_for_update()).one_or_none()
+    if found is None:
+        first = {"added_until": _NEVER, "closing": _NEVER, "noted_at": _NEVER, "horizon": 0}
+        session.execute(insert(UsageMark).values(id=_ID, **first).on_conflict_do_nothing(index_elements=["id"]))
+        return locked(session)
+    return Mark(*found)
 
 
 def add(session: Session, since: dt.datetime, until: dt.datetime) -> bool:

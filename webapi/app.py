@@ -12,6 +12,8 @@ from webapi.ollama import views as ollama
 from webapi.openai import chat, completions, embeddings, moderations, stored
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
+from webapi.replicate import streams as prediction_streams
+from webapi.replicate import views as predictions
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
@@ -46,6 +48,8 @@ _ROUTES = (
     rag,
     ollama,
     ollama_models,
+    predictions,
+    prediction_streams,
     probe,
     health,
 )

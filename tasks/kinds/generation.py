@@ -1,5 +1,6 @@
 """A request for text, whichever dialect it came in: a conversation, or a prompt to be continued."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -65,8 +66,13 @@ class Turn:
         return "\n".join(part.text for part in self.parts)
 
     def message(self) -> dict[str, Any]:
-        """The turn as chat templates read it."""
-        return {"role": self.role, "content": self.text}
+        """The turn as chat templates read it: of a call that is one, the arguments are a dictionary."""
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _read(call.arguments)}}
+            for call in self.tool_calls
+        ]
+        known = _known({"tool_calls": calls or None, "tool_call_id": self.tool_call_id})
+        return {"role": self.role, "content": self.text, **known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,12 @@ class Generation:
         return Params(
             max_tokens=most, stop=self.stop, seed=seed, logit_bias=self.logit_bias, logprobs=self.logprobs, **drawn
         )
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as chat templates read it. What a tool gave has the tool's name where its call is there."""
+        names = {call.id: call.name for turn in self.turns or () for call in turn.tool_calls}
+        told = [turn.message() for turn in self.turns or ()]
+        return [message | _known({"name": names.get(message.get("tool_call_id", ""))}) for message in told]
 
     def given(self) -> list[str]:
         """The paths of all that is given, as a client of `/v1/jobs` writes them."""
@@ -250,6 +262,15 @@ def _prompt(stored: str | Sequence[int]) -> str | tuple[int, ...]:
 
 def _plain(prompt: str | tuple[int, ...]) -> str | list[int]:
     return prompt if isinstance(prompt, str) else list(prompt)
+
+
+def _read(arguments: str) -> dict[str, Any] | str:
+    """The arguments as a dictionary; as they are where they are none."""
+    try:
+        read = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return read if isinstance(read, dict) else arguments
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

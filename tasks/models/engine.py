@@ -163,7 +163,7 @@ class CallFormat:
     """How a model writes that it wants a function called: these texts stand around the name and the arguments' JSON.
 
     `before` NAME `between` ARGUMENTS `after`; several calls follow each other with `separator` between them, where the
-    model writes several (`parallel`).
+    model writes several (`parallel`) in such a way. Special tokens that leave no text in an answer aren't in it.
     """
 
     before: str
@@ -197,7 +197,9 @@ class Generator(Hosted, Protocol):
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """The conversation by the model's chat template, with the tools that it may want called (OpenAI's `tools`).
 
-        The names of special tokens in the contents are plain text. Raises `EngineRefused` with the template's reason,
+        A template that knows of no tools has them, and calls and what came of them, in words of ours. A call's
+        arguments are a dictionary where they can be one. The names of special tokens in what clients give are plain
+        text. Raises `EngineRefused` with the template's reason,
         and what `prompt` raises.
         """
 

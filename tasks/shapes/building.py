@@ -42,6 +42,7 @@ class Building:
         self.paths: dict[str, str] = {}
         self.waiting: list[tuple[str, Callable[[], Node]]] = []
         self._known: dict[str, str] = {}
+        self._by_node: dict[Node, str] = {}
         self._parts = self._values = self._value_bytes = 0
 
     def later(self, key: str, path: str, make: Callable[[], Node]) -> Reference:
@@ -54,9 +55,11 @@ class Building:
         return Reference(name)
 
     def rule(self, node: Node, path: str) -> Reference:
-        """A rule of its own for the node."""
-        name = self.name()
-        self.rules[name], self.paths[name] = node, path
+        """A rule for the node; the same one for equal nodes."""
+        name = self._by_node.get(node)
+        if name is None:
+            name = self._by_node[node] = self.name()
+            self.rules[name], self.paths[name] = node, path
         return Reference(name)
 
     def include(self, key: str, make: Callable[[], Grammar]) -> Node:

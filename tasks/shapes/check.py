@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import referencing
-from jsonschema import protocols, validators
+from jsonschema import exceptions, protocols, validators
 
 from tasks import errors
 from tasks.shapes import formats, regex
@@ -24,7 +24,7 @@ class _Formats(jsonschema.FormatChecker):
     def check(self, instance: object, format: str) -> None:
         pattern = formats.PATTERNS.get(format)
         if pattern and isinstance(instance, str) and not regex.python(pattern).search(instance):
-            raise jsonschema.FormatError(f"{instance!r} is not a {format!r}")
+            raise exceptions.FormatError(f"{instance!r} is not a {format!r}")
 
 
 def usable(schema: Any, path: str) -> None:

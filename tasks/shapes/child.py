@@ -49,7 +49,9 @@ def _answered(line: bytes) -> Told:
         return {"fault": _fault(told["faults"], told["text"])}
     except errors.SchemaRefused as error:
         return {"path": error.path, "refused": str(error)}
-    except (RecursionError, re.error) as error:
+    except RecursionError:
+        return {"path": "", "refused": "the schema is nested too deeply"}
+    except re.error as error:
         return {"path": "", "refused": f"the schema can't be read: {error}"}
 
 

@@ -84,12 +84,28 @@ class Follower:
             if here is None or isinstance(here.node, Literal | Characters):
                 found[here] = None
                 continue
-            for inner in self._opened(here):
+            alone = here.below is None or isinstance(here.node, Repeat)
+            for inner in self._opened(here) if alone else self._opened_once(here):
                 if inner not in seen:
                     seen[inner] = None
                     waiting.append(inner)
         self._tops[stack] = tuple(found)
         return self._tops[stack]
+
+    def _opened_once(self, stack: Stack) -> Iterable[Stack | None]:
+        """As `_opened`, all the way: by what the top alone stands for, which is the same wherever it stands."""
+        alone = self._push(stack.node, None, stack.done)
+        assert alone is not None
+        return [self._put_on(top, stack.below) for top in self._tops_of(alone)]
+
+    def _put_on(self, stack: Stack | None, below: Stack | None) -> Stack | None:
+        frames = []
+        while stack is not None:
+            frames.append(stack)
+            stack = stack.below
+        for frame in reversed(frames):
+            below = self._push(frame.node, below, frame.done)
+        return below
 
     def _opened(self, stack: Stack) -> Iterable[Stack | None]:
         """The stacks that a stack with something else on top stands for."""

@@ -118,9 +118,7 @@ def _quoted(text: str) -> str:
 
 
 def _set(ranges: charsets.Ranges) -> str:
-    """`[…]`, or `[^…]` when all but a few are in it."""
-    if ranges[-1][1] == charsets.LAST:
-        return f"[^{_ranges(charsets.without(((0, charsets.LAST),), charsets.union((*ranges, (0xD800, 0xDFFF)))))}]"
+    """`[…]`, never `[^…]`: that would allow codes beyond Unicode's, of which a vocabulary of bytes can make texts."""
     return f"[{_ranges(ranges)}]"
 
 

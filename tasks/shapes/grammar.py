@@ -185,11 +185,20 @@ def _adopted(part: Grammar | Node | str, rules: dict[str, Node]) -> Node:
         return literal(part)
     if not isinstance(part, Grammar):
         return part
-    names = {name: name for name in part.rules}
-    if any(rules.get(name, node) != node for name, node in part.rules.items()):
-        names = {name: _unused(name, rules, part.rules) for name in part.rules}
-    rules.update({names[name]: renamed(node, names) for name, node in part.rules.items()})
+    names = {name: _unused(name, rules, part.rules) for name in _other(part.rules, rules)}
+    rules.update({names.get(name, name): renamed(node, names) for name, node in part.rules.items()})
     return renamed(part.root, names)
+
+
+def _other(ours: Mapping[str, Node], theirs: Mapping[str, Node]) -> list[str]:
+    """Our rules whose names mean something else there, or that refer to such a rule."""
+    found = {name for name, node in ours.items() if theirs.get(name, node) != node}
+    used = {name: {one.rule for one in walk(node) if isinstance(one, Reference)} for name, node in ours.items()}
+    more = found
+    while more:
+        more = {name for name, those in used.items() if name not in found and not those.isdisjoint(found)}
+        found |= more
+    return [name for name in ours if name in found]
 
 
 def _unused(name: str, *taken: Mapping[str, Node]) -> str:
@@ -201,7 +210,7 @@ def _unused(name: str, *taken: Mapping[str, Node]) -> str:
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:
     """The node with its references' names changed; one that isn't in the table stays."""
-    if all(old == new for old, new in names.items()):
+    if not names:
         return node
     match node:
         case Sequence(parts):

@@ -3,7 +3,7 @@
 A space or a line's end wherever JSON allows it would let a model write nothing else until its tokens are used up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from tasks.shapes import charsets, regular
 from tasks.shapes.grammar import (
     EMPTY,
     Grammar,
+    Literal,
     Node,
     Reference,
     characters,
@@ -27,6 +28,8 @@ from tasks.shapes.grammar import (
 COMMA = sequence(literal(","), optional(literal(" ")))
 COLON = sequence(literal(":"), optional(literal(" ")))
 QUOTE = literal('"')
+
+_BRANCHES = 40  # within each other; texts that need more aren't taken apart further
 
 _DIGIT = characters((0x30, 0x39))
 _HEX = characters((0x30, 0x39), (0x41, 0x46), (0x61, 0x66))
@@ -100,9 +103,9 @@ def any_value() -> Grammar:
     return Grammar(VALUE, RULES)
 
 
-def string(value: str) -> Node:
+def string(value: str) -> Literal:
     """This string: escaped only where it must be."""
-    return literal(orjson.dumps(value).decode())
+    return Literal(orjson.dumps(value).decode())
 
 
 def value(one: Any) -> Node:
@@ -122,25 +125,29 @@ def _between(nodes: Iterable[Node]) -> list[Node]:
     return found
 
 
-def one_of(texts: Iterable[str]) -> Node:
-    """Any of these texts: what they begin with in common is there once, so that each character leaves one way."""
-    return _branch(sorted(set(texts)), 0)
+def one_of(texts: Iterable[str], then: Callable[[str], Node] = lambda _: EMPTY) -> Node:
+    """Any of these texts, and `then` what follows that one.
+
+    What they begin with in common is there once, so that each character leaves one way.
+    """
+    return _branch(sorted(set(texts)), 0, 0, then)
 
 
-def _branch(texts: list[str], start: int) -> Node:
+def _branch(texts: list[str], start: int, depth: int, then: Callable[[str], Node]) -> Node:
     """The texts, sorted, from that character on; all of them agree before it."""
-    if len(texts) == 1:
-        return literal(texts[0][start:])
+    if len(texts) == 1 or depth == _BRANCHES:
+        return choice(*(sequence(literal(text[start:]), then(text)) for text in texts))
     common = _common(texts[0], texts[-1], start)
+    head = literal(texts[0][start:common])
     arms: list[Node] = []
     if len(texts[0]) == common:
-        texts, arms = texts[1:], [EMPTY]
+        arms.append(then(texts[0]))
+        texts = texts[1:]
     at = 0
     for end in range(1, len(texts) + 1):
         if end == len(texts) or texts[end][common] != texts[at][common]:
-            arms.append(_branch(texts[at:end], common))
+            arms.append(_branch(texts[at:end], common, depth + 1, then))
             at = end
-    head = literal(texts[0][start:common])
     return sequence(head, choice(*arms))
 
 
@@ -153,26 +160,23 @@ def _common(first: str, last: str, start: int) -> int:
 
 def key_other_than(names: Iterable[str], rule: str) -> Grammar:
     """Any string in quotes but these, spelled without needless escapes; the names of the rules begin with `rule`."""
-    rules: dict[str, Node] = {f"{rule}-any": repeat(regular.in_json(_ANY))}
-    start = _other(sorted(set(names)), 0, rule, rules)
-    return Grammar(sequence(QUOTE, start, QUOTE), rules)
+    anything = Reference(f"{rule}-any")
+    rules: dict[str, Node] = {anything.rule: repeat(regular.in_json(_ANY))}
+    waiting = [(f"{rule}-0", sorted(set(names)), 0)]
+    for here, those, start in waiting:  # the names, which agree before `start`, that what was said may become
+        by_next: dict[str, list[str]] = {}
+        for name in those:
+            if len(name) > start:
+                by_next.setdefault(name[start], []).append(name)
+        others = characters_in(charsets.without(charsets.ALL, charsets.of("".join(by_next))))
+        arms = [sequence(regular.in_json(others), anything)]
+        for one, same in by_next.items():
+            inner = f"{rule}-{len(waiting)}"
+            waiting.append((inner, same, start + 1))
+            arms.append(sequence(regular.in_json(literal(one)), Reference(inner)))
+        ends = [] if those and len(those[0]) == start else [EMPTY]
+        rules[here] = choice(*arms, *ends)
+    return Grammar(sequence(QUOTE, Reference(f"{rule}-0"), QUOTE), rules)
 
 
 _ANY = characters_in(charsets.ALL)
-
-
-def _other(names: list[str], start: int, rule: str, rules: dict[str, Node]) -> Node:
-    """What goes on after the character before `start` and ends as none of the names, sorted, which agree before it."""
-    ends = bool(names) and len(names[0]) == start
-    going = names[1:] if ends else names
-    by_next: dict[str, list[str]] = {}
-    for name in going:
-        by_next.setdefault(name[start], []).append(name)
-    anything_else = charsets.without(charsets.ALL, charsets.of("".join(by_next)))
-    arms = [sequence(regular.in_json(characters_in(anything_else)), Reference(f"{rule}-any"))]
-    for one, those in by_next.items():
-        inner = f"{rule}-{len(rules)}"
-        rules[inner] = EMPTY  # keeps the name
-        rules[inner] = _other(those, start + 1, rule, rules)
-        arms.append(sequence(regular.in_json(literal(one)), Reference(inner)))
-    return choice(*arms) if ends else choice(*arms, EMPTY)

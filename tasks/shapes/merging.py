@@ -42,6 +42,8 @@ def merged(building: Building, document: Any, schema: Schema, path: str) -> Sche
     for conjunct in conjuncts[1:]:
         building.spend(path, 1 + len(conjunct))
         made = _of_two(building, made, conjunct, path)
+        if made.get("type") == []:
+            return False
     return made
 
 

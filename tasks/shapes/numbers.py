@@ -15,6 +15,8 @@ from tasks.shapes.grammar import (
 )
 from tasks.shapes.json_text import INTEGER, NUMBER
 
+LARGEST = 10**18  # of the bounds that are followed
+
 _DIGITS = 18  # of an integer without a bound
 _FRACTION_DIGITS = 24
 _FLOAT_DIGITS = 15  # which a float tells apart

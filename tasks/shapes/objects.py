@@ -1,6 +1,6 @@
 """Objects: named properties in their order, then others where there may be any."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks import errors
 from tasks.shapes import json_text
@@ -9,10 +9,13 @@ from tasks.shapes.grammar import EMPTY, NEVER, Node, choice, literal, optional, 
 from tasks.shapes.json_text import COLON, COMMA, STRING
 from tasks.shapes.strings import MAX_COUNTED
 
+_APART = 40  # names to choose from; each choice has all those after it as well
+
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    node: Node
+    name: str  # as it stands in JSON
+    value: Node
     required: bool
 
 
@@ -24,9 +27,9 @@ def node(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
     and says nothing of others allows any.
     """
     members = _members(schema, path, inner)
-    if any(member.required and member.node == NEVER for member in members):
+    if any(member.required and member.value == NEVER for member in members):
         return NEVER
-    members = [member for member in members if member.node != NEVER]
+    members = [member for member in members if member.value != NEVER]
     other = _other(building, schema, path, inner)
     bounds = _bounds(building, schema, path, len(members), sum(member.required for member in members))
     if bounds is None:
@@ -43,7 +46,7 @@ def _members(schema: Schema, path: str, inner: Inner) -> list[_Member]:
     named = {name: (one, f"{path}.properties.{name}") for name, one in properties.items()}
     added = {name: (others, f"{path}.additionalProperties") for name in required if name not in properties}
     return [
-        _Member(sequence(json_text.string(name), COLON, inner(one, place)), name in wanted)
+        _Member(json_text.string(name).text, inner(one, place), name in wanted)
         for name, (one, place) in {**named, **added}.items()
     ]
 
@@ -115,32 +118,43 @@ def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bo
         one = building.rule(other, path)
         some = sequence(one, repeat(sequence(COMMA, one), max(0, bounds.least - 1), most))
         return some if bounds.least else optional(some)
-    others = repeat(sequence(COMMA, other))
-    first = next((at for at, member in enumerate(members) if member.required), len(members))
-    if first:  # each of them may be the first, and is followed by what follows it elsewhere
-        other = building.rule(other, path) if other != NEVER else NEVER
-        others = building.rule(repeat(sequence(COMMA, other)), path) if other != NEVER else EMPTY
-    tail = sequence(*(_later(member) for member in members[first + 1 :]), others)
+    first = next((at for at, member in enumerate(members) if not member.required), len(members))
+    if first < len(members):  # then what follows is reached in several ways
+        members = [replace(member, value=building.rule(member.value, path)) for member in members]
+        other = other if other == NEVER else building.rule(other, path)
+    after = _after(building, members, first, other, path)
     if not first:
-        return sequence(members[0].node, tail)
-    return _begun(building, members[: first + 1], other, tail, path)
+        begun = EMPTY if other == NEVER else optional(sequence(other, repeat(sequence(COMMA, other))))
+        return _next(members, 0, EMPTY, after, begun)
+    parts: list[Node] = []
+    for member in members[:first]:
+        parts += [COMMA] if parts else []
+        parts += [literal(member.name), COLON, member.value]
+    return sequence(*parts, after[first])
 
 
-def _later(member: _Member) -> Node:
-    here = sequence(COMMA, member.node)
-    return here if member.required else optional(here)
+def _after(building: Building, members: list[_Member], first: int, other: Node, path: str) -> dict[int, Node]:
+    """What may stand before each member, from the first optional one on, after others; and after the last."""
+    others = EMPTY if other == NEVER else repeat(sequence(COMMA, other))
+    after = {len(members): building.rule(others, path) if others != EMPTY else EMPTY}
+    for at in range(len(members) - 1, first - 1, -1):
+        after[at] = building.rule(_next(members, at, COMMA, after, after[len(members)]), path)
+    return after
 
 
-def _begun(building: Building, members: list[_Member], other: Node, tail: Node, path: str) -> Node:
-    """Members of which only the last may be required, then the tail; whichever comes first has no comma before it."""
-    required = members[-1].required
-    after = building.rule(tail, path) if tail != EMPTY else EMPTY
-    arms: list[Node] = [] if required else [EMPTY]
-    if not required and other != NEVER:
-        arms.append(sequence(other, repeat(sequence(COMMA, other))))
-    for member in reversed(members):
-        one = building.rule(member.node, path)
-        arms.append(sequence(one, after))
-        later = sequence(COMMA, one)
-        after = building.rule(sequence(later if member.required else optional(later), after), path)
-    return choice(*reversed(arms))
+def _next(members: list[_Member], at: int, lead: Node, after: dict[int, Node], end: Node) -> Node:
+    """One of the members up to the first required one, or, if there is none, the end.
+
+    Names are told apart letter by letter where there are few: else the sampler has as many ways to follow as names.
+    """
+    last = next((place for place in range(at, len(members)) if members[place].required), None)
+    places = {members[place].name: place for place in range(at, len(members) if last is None else last + 1)}
+
+    def then(name: str) -> Node:
+        return sequence(COLON, members[places[name]].value, after[places[name] + 1])
+
+    if len(places) > _APART and lead != EMPTY:
+        member = sequence(lead, literal(members[at].name), COLON, members[at].value)
+        return sequence(optional(member), after[at + 1])
+    here = sequence(lead, json_text.one_of(places, then))
+    return here if last is not None else choice(here, end)

@@ -40,8 +40,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    compiled: Compiled
+    compiled: Compiled | None  # None for one that took too much, which needn't be seen again
     size: int
+
+
+class _TookTooMuch(errors.SchemaRefused):
+    """The child was ended at one of its limits."""
 
 
 class Shaper:
@@ -66,8 +70,14 @@ class Shaper:
         with self._keeping:
             if (known := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
+                if known.compiled is None:
+                    raise errors.SchemaRefused(path, _TOO_MUCH)
                 return known.compiled
-        line = self._ask({"compile": schema, "path": path}, path)
+        try:
+            line = self._ask({"compile": schema, "path": path}, path)
+        except _TookTooMuch:
+            self._keep(key, _Kept(None, len(key)))
+            raise
         answer = _read(line, path)
         compiled = Compiled(Grammar.from_json(answer["grammar"]), answer["exact"])
         self._keep(key, _Kept(compiled, len(line)))
@@ -105,7 +115,7 @@ class Shaper:
             except OSError as error:
                 self._end()
                 log.warning("shaper_ended", exit_code=child.returncode, reason=str(error), path=path)
-                raise errors.SchemaRefused(path, _TOO_MUCH) from error
+                raise _TookTooMuch(path, _TOO_MUCH) from error
             except BaseException:  # what it answers now would be taken for the answer to the next question
                 self._end()
                 raise

@@ -1,6 +1,6 @@
 """Grammars without what can't be brought to an end, where a model would be stuck, and without what isn't reached."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tasks.shapes.grammar import (
     EMPTY,
@@ -37,18 +37,23 @@ def pruned(grammar: Grammar) -> Grammar:
 
 def _ending(rules: Mapping[str, Node]) -> set[str]:
     """The rules of which some text is finite."""
+    return _all_that(rules, _ends)
+
+
+def _all_that(rules: Mapping[str, Node], holds: Callable[[Node, set[str]], bool]) -> set[str]:
+    """The rules for which it holds, given those for which it is known to; fewest passes where rules come in order."""
     found: set[str] = set()
-    waiting = list(reversed(rules.items()))
+    left = list(rules.items())
     while True:
-        left = []
-        for name, node in waiting:
-            if _ends(node, found):
+        still = []
+        for name, node in reversed(left):  # and the next time the other way round
+            if holds(node, found):
                 found.add(name)
             else:
-                left.append((name, node))
-        if len(left) == len(waiting):
+                still.append((name, node))
+        if len(still) == len(left):
             return found
-        waiting = left
+        left = still
 
 
 def _ends(node: Node, ending: set[str]) -> bool:
@@ -79,7 +84,7 @@ def _kept(node: Node, ending: set[str]) -> Node:
 
 def circular(grammar: Grammar) -> str | None:
     """A rule that can begin with itself before any character has been said; None when there is none."""
-    empty = _empty(grammar.rules)
+    empty = _all_that(grammar.rules, _may_be_empty)
     first = {name: set(_first(node, empty)) for name, node in grammar.rules.items()}
     done: set[str] = set()
     for start in first:
@@ -95,14 +100,6 @@ def circular(grammar: Grammar) -> str | None:
                 path[name] = None
                 waiting.append(iter(first[name]))
     return None
-
-
-def _empty(rules: Mapping[str, Node]) -> set[str]:
-    """The rules that allow the empty text."""
-    found: set[str] = set()
-    while more := [name for name, node in rules.items() if name not in found and _may_be_empty(node, found)]:
-        found.update(more)
-    return found
 
 
 def _may_be_empty(node: Node, empty: set[str]) -> bool:

@@ -6,6 +6,7 @@ the next character is made a finite automaton, of which each state is a rule.
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Listed
+from functools import lru_cache
 
 from tasks.shapes import charsets
 from tasks.shapes.following import Follower, State
@@ -57,6 +58,7 @@ def in_json(node: Node) -> Node:
     return node
 
 
+@lru_cache(2_000)
 def _character(ranges: charsets.Ranges) -> Node:
     """One character of the set: as itself, by its short escape, or by its code."""
     plain = characters_in(charsets.both(ranges, _PLAIN))

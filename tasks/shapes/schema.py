@@ -74,8 +74,9 @@ class _Compiler:
             name, make = building.waiting.pop()
             building.rules[name] = make()
         grammar = Grammar(root, building.rules)
-        if name := pruning.circular(grammar):
-            raise errors.SchemaRefused(building.paths.get(name, self._path), "it refers to itself without end")
+        circular = pruning.circular(grammar)
+        if circular is not None:
+            raise errors.SchemaRefused(building.paths.get(circular, self._path), "it refers to itself without end")
         grammar = pruning.pruned(grammar)
         if grammar.root == NEVER:
             raise errors.SchemaRefused(self._path, "no value satisfies the schema")
@@ -191,6 +192,10 @@ class _Compiler:
     def _number(self, schema: Schema, path: str, *, whole: bool) -> Node:
         least = numbers.least(number(schema, "minimum", path), number(schema, "exclusiveMinimum", path))
         most = numbers.most(number(schema, "maximum", path), number(schema, "exclusiveMaximum", path))
+        if least and abs(least.at) > numbers.LARGEST:
+            least, self._building.exact = None, False
+        if most and abs(most.at) > numbers.LARGEST:
+            most, self._building.exact = None, False
         if whole:
             return numbers.whole(least, most)
         node, exact = numbers.numbers(least, most)

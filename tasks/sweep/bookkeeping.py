@@ -12,7 +12,7 @@ from tasks.sweep.chore import NOTHING, FollowUp, Sweep
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 10.0
+EVERY_S = 20.0
 MARGIN_S = 10.0
 _AT_ONCE = dt.timedelta(hours=6)  # of the busiest ledger as much as a statement adds up in a few seconds
 
@@ -22,7 +22,7 @@ def wanted(_: float) -> Select[int]:
 
 
 def add_up(sweep: Sweep) -> FollowUp:
-    """A step every ten seconds; every round, while there is more to be added than a step does."""
+    """A step every twenty seconds; every round, while there is more to be added than a step does."""
     with sweep.begin() as session:
         add(session, MARGIN_S)
     return NOTHING

@@ -24,9 +24,9 @@ LIMITS = Limits(lambda own: own.max_body_bytes, values=50_000)
 @blueprint.arguments(ChatCompletionRequest)
 @blueprint.arguments(Headers, location="headers")
 @blueprint.arguments(IdempotencyHeader, location="headers")
-@blueprint.response(200, answers.ChatCompletion, description="The answer; with `stream`, chunks of it.")
+@blueprint.response(200, answers.ChatCompletion)
+@creating.streamed(blueprint, answers.ChatCompletionChunk)
 @creating.documented(blueprint)
-@blueprint.alt_response(200, answers.ChatCompletionChunk, content_type="text/event-stream")
 @blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
 def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
     """Have a conversation answered

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import OUR_CALLS, Handle, Request
+from tasks.models.engine import Handle, Request
 from workers.engines import hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
@@ -71,7 +71,7 @@ class LlamaCpp:
     def __init__(self, model: Model, slots: int, batch: int, host: Host, key: str, tokenizer: Tokenizer) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
-        self.call_format = OUR_CALLS
+        self.call_format = tokenizer.call_format
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))

@@ -17,7 +17,7 @@ from workers.engines import gbnf
 from workers.engines.gbnf import Rules, Symbol
 
 _KEPT_GRAMMARS = 4
-_MOST_STACKS, _MOST_STATES = 200_000, 20_000
+_MOST_STACKS, _MOST_STATES = 200_000, 50_000
 _DEAD = -1
 
 Allowed = NDArray[np.bool_]

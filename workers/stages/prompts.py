@@ -38,7 +38,7 @@ def _turns(of: Round) -> Iterator[Turn]:
 def _prompt(asked: Generation, engine: Generator) -> Prompt:
     if asked.turns is not None:
         tools = () if asked.tool_choice == "none" else asked.tools
-        return engine.chat([turn.message() for turn in asked.turns], [tool.described() for tool in tools])
+        return engine.chat(asked.messages(), [tool.described() for tool in tools])
     if asked.prompt_ids is not None:
         return engine.prompt_of(asked.prompt_ids)
     assert asked.prompt is not None

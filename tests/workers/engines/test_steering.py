@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks import errors
-from tasks.models.engine import Delta, Finish, Request
+from tasks.models.engine import OUR_CALLS, Delta, Finish, Request
 from tasks.models.logprobs import Logprob
+from tests.workers.chats import HERMES, HERMES_CALLS
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, text
 from workers.engines import loading
 from workers.engines.ctransformers import CTransformers
@@ -154,3 +156,36 @@ def test_what_is_no_grammar_is_refused(engine: Hosted, grammar: str) -> None:
     with pytest.raises(errors.EngineRefused):
         said(engine, grammar=grammar)
     assert text(said(engine, max_tokens=3))
+
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"<s>city": {}}}}}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": {"<s>city": "Bern</s>"}}}
+CONVERSATION = [
+    {"role": "user", "content": "How is it?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]},
+    {"role": "tool", "content": "rain</s>", "tool_call_id": "call_1", "name": "weather"},
+]
+
+
+def test_model_whose_template_knows_no_tools_is_told_of_them_in_words(engines: dict[str, Hosted]) -> None:
+    """Both engines come to one prompt, in which no special token is a client's."""
+    one, other = (engine.chat(CONVERSATION, [TOOL]) for engine in engines.values())
+    assert one == other
+    assert f'{OUR_CALLS.before}weather{OUR_CALLS.between}{{"<s>city": "Bern</s>"}}{OUR_CALLS.after}' in one.text
+    assert (one.ids.count(1), one.ids.count(2)) == (1, 1)
+    assert {engine.call_format for engine in engines.values()} == {OUR_CALLS}
+
+
+def test_model_whose_template_knows_tools_has_its_own_calls(tmp_path: Path) -> None:
+    """The template of the catalogue tells how they are written."""
+    template = tmp_path / "hermes.jinja"
+    template.write_text(HERMES)
+    told = []
+    for name in NAMES:
+        loaded = loading.load(replace(MODEL, engine=name, template=template), slots=1, threads=1)
+        assert isinstance(loaded, Hosted)
+        told.append((loaded.call_format, loaded.chat(CONVERSATION, [TOOL])))
+        loaded.close()
+    assert told[0] == told[1]
+    assert told[0][0] == HERMES_CALLS
+    assert told[0][1].ids.count(2) == 0

@@ -294,7 +294,7 @@ class Scripted(Echo):
     def hang_up(self) -> None:
         self.hung_up = True
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         return Prompt("prompt", (1,))
 
 

@@ -12,7 +12,7 @@ from webapi.fields import Flag, Some, Whole, within
 from webapi.openai.headers import Wishes
 from webapi.openai.requests import messages, tools
 from webapi.openai.requests.fields import Sampled, refuse, sampling
-from webapi.openai.requests.messages import MAX_MESSAGES, Message
+from webapi.openai.requests.messages import MAX_MESSAGES, RequestMessage
 from webapi.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, Choice, Function, FunctionTool
 
 _UNHEEDED = {"description": "Read and not heeded."}
@@ -32,7 +32,7 @@ _UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 class ChatCompletionRequest(Sampled):
     """A conversation to be answered."""
 
-    messages = Some(Message, MAX_MESSAGES, required=True)
+    messages = Some(RequestMessage, MAX_MESSAGES, required=True)
     max_completion_tokens = Whole(
         allow_none=True, validate=within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
     )
