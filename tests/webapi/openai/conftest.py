@@ -45,6 +45,10 @@ class Jobs:
         newest = self._ask("/v1/jobs?limit=100")["data"]
         return [job for job in newest if job["metadata"].get("test") == note]
 
+    def cancel(self, job_id: str) -> None:
+        response = httpx.post(f"{self.stack.url}/v1/jobs/{job_id}/cancel", headers=self.stack.headers, timeout=30)
+        assert response.status_code == 200, response.text
+
     def row(self, job_id: str, statement: str) -> Any:
         """The first row of a statement about the job, run on the platform's PostgreSQL."""
         with psycopg.connect(embedded.postgres_url(self.stack.data)) as connection:

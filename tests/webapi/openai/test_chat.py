@@ -80,13 +80,10 @@ def test_sampling_changes_what_is_drawn(sdk: OpenAI, changed: dict[str, float]) 
 
 
 def test_a_bias_bans_a_token(sdk: OpenAI) -> None:
-    """What was the likeliest beginning isn't said any more."""
-    greedy = asked(sdk, temperature=0, logprobs=True, max_completion_tokens=1)
-    begun = sdk.completions.create(model=CHAT, prompt=text(greedy), max_tokens=1)
-    assert begun.usage is not None
-    ids = range(begun.usage.prompt_tokens, 2000)
-    biased = asked(sdk, temperature=0, max_completion_tokens=1, logit_bias={str(id): -100 for id in list(ids)[:1000]})
-    assert text(biased) != text(greedy)
+    """What was the likeliest beginning isn't said any more, whichever token of the vocabulary it was."""
+    greedy: Any = {"temperature": 0, "max_completion_tokens": 1}
+    bans = ({str(token): -100 for token in range(first, first + 1000)} for first in range(0, 32_000, 1000))
+    assert any(text(asked(sdk, **greedy, logit_bias=ban)) != text(asked(sdk, **greedy)) for ban in bans)
 
 
 def test_an_answer_ends_before_a_stop(sdk: OpenAI) -> None:
@@ -108,7 +105,7 @@ def test_several_answers_are_choices_of_one(sdk: OpenAI, jobs: Jobs) -> None:
     assert made.usage.completion_tokens == 36
     chunks = streamed(sdk, n=3, temperature=1)
     assert [told(chunks, choice) for choice in range(3)] == texts
-    assert [part.index for chunk in chunks for part in chunk.choices if part.finish_reason].sort() is None
+    assert sorted(part.index for chunk in chunks for part in chunk.choices if part.finish_reason) == [0, 1, 2]
     assert jobs.of(made.id)["status"] == "succeeded"
 
 
@@ -148,7 +145,7 @@ def test_a_flexible_call_is_in_the_batch_lane(sdk: OpenAI, jobs: Jobs) -> None:
     """And its answer says so."""
     made = asked(sdk, service_tier="flex", metadata={"test": "flex"}, user="somebody")
     assert (made.service_tier, jobs.of(made.id)["lane"]) == ("flex", "batch")
-    assert (made.model_extra or {})["metadata"] == {"test": "flex"}
+    assert made.to_dict()["metadata"] == {"test": "flex"}
 
 
 @pytest.mark.parametrize(
