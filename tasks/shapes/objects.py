@@ -42,7 +42,7 @@ def _members(schema: Schema, path: str, inner: Inner) -> list[_Member]:
     if not all(isinstance(name, str) for name in required):
         raise errors.SchemaRefused(f"{path}.required", "must be an array of strings")
     wanted = set(required)
-    others = schema.get("additionalProperties", True)
+    others = schema.get("additionalProperties", schema.get("unevaluatedProperties") is not False)
     named = {name: (one, f"{path}.properties.{name}") for name, one in properties.items()}
     added = {name: (others, f"{path}.additionalProperties") for name in required if name not in properties}
     return [
@@ -56,7 +56,8 @@ def _other(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
     names = [*table(schema, "properties", path), *listed(schema, "required", path)]
     patterns, value = table(schema, "patternProperties", path), schema.get("additionalProperties")
     if value is None:
-        value = not names and not patterns
+        value = not names and not patterns and "unevaluatedProperties" not in schema
+    building.exact &= "propertyNames" not in schema or not (names or patterns)
     arms = []
     for pattern, one in patterns.items():
         key = inner({"type": "string", "pattern": pattern}, f"{path}.patternProperties")
@@ -73,7 +74,6 @@ def _other(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
 def _key(building: Building, schema: Schema, names: list[str], path: str, inner: Inner) -> Node:
     rule = schema.get("propertyNames", True)
     if rule is not True:
-        building.exact &= not names
         return inner({"allOf": [{"type": "string"}, rule]}, f"{path}.propertyNames")
     if not names:
         return STRING
