@@ -1,9 +1,11 @@
 """Texts embedded per second, through the platform and by the bare engine host: `python -m benchmarks.embed`.
 
-Both sides get the same texts, as text, in batches of the same size, and give float32 back; they take turns.
+Both sides get the same texts, as text, and give float32 back; they take turns. The host gets them in batches of the
+size that the platform makes; and once more one text a request, over as many connections as the platform's clients have.
 """
 
 import asyncio
+import itertools
 import os
 import random
 import tempfile
@@ -34,6 +36,7 @@ types = ["embed"]
 """
 TEXTS = 1000
 CONNECTIONS = 8
+HOSTS_PATIENCE = 25  # requests on a connection: after a hundred the host closes it
 TENANTS = 10
 WORDS = ("river", "stone", "window", "garden", "letter", "engine", "morning", "silver", "harbour", "paper", "candle")
 
@@ -75,18 +78,24 @@ def main(rounds: int) -> None:
 def _compare(stack: Stack, direct: Direct, callers: Sequence[str], rounds: int) -> Table:
     rows = []
     for load in LOADS:
-        through, beside, cpu = [], [], []
+        through, beside, singly, cpu = [], [], [], []
         for _ in range(rounds):
             texts = _texts(TEXTS)
             before = stacks.cpu_s(stack.roles())
             through.append(asyncio.run(_through(stack, callers, load, texts)))
             after = stacks.cpu_s(stack.roles())
-            beside.append(asyncio.run(_beside(direct, texts)))
+            beside.append(asyncio.run(_beside(direct, texts, TEXTS_OF_A_BATCH, BATCHES_IN_FLIGHT)))
+            singly.append(asyncio.run(_beside(direct, texts, 1, CONNECTIONS)))
             ours = [role for role in after if not role.startswith("engine host")]
             cpu.append(1000 * sum(after[role] - before[role] for role in ours) / len(texts))
-        ratio = median([ours / theirs for ours, theirs in zip(through, beside, strict=True)])
-        rows.append((load.title, median(through), median(beside), ratio, median(cpu)))
-    columns = ("", "texts/s platform", "texts/s host", "ratio", "CPU ms/text beside the host")
+        ratios = [
+            median([ours / theirs for ours, theirs in zip(through, other, strict=True)]) for other in (beside, singly)
+        ]
+        rows.append((load.title, *map(median, (through, beside, singly)), *ratios, median(cpu)))
+    columns = (
+        *("", "texts/s platform", "texts/s host", "host, one a request", "of the host", "of it, one a request"),
+        "CPU ms/text beside the host",
+    )
     note = (
         f"{rounds} rounds, medians; texts of about 20 tokens; batches of {TEXTS_OF_A_BATCH}, {BATCHES_IN_FLIGHT} in"
         f" flight; {os.cpu_count()} cores, shared with the client"
@@ -120,22 +129,22 @@ async def _through(stack: Stack, callers: Sequence[str], load: Load, texts: Sequ
     return len(texts) / (row[1] - began_at)
 
 
-async def _beside(direct: Direct, texts: Sequence[str]) -> float:
-    """Texts per second of the host called directly, as many requests in flight as the platform has."""
-    batches = iter([list(texts[at : at + TEXTS_OF_A_BATCH]) for at in range(0, len(texts), TEXTS_OF_A_BATCH)])
+async def _beside(direct: Direct, texts: Sequence[str], size: int, in_flight: int) -> float:
+    """Texts per second of the host called directly, so many of them a request and so many requests in flight."""
+    batches = iter([list(texts[at : at + size]) for at in range(0, len(texts), size)])
     began_at = time.time()
 
     async def ask() -> None:
-        reader, writer = await asyncio.open_connection(*direct.address)
-        for batch in batches:
-            body = {"input": batch, "encoding_format": "base64"}
-            status, answer = await wire.exchange(
-                reader, writer, wire.request("POST", "/v1/embeddings", direct.key, body)
-            )
-            assert status == 200, answer
-        writer.close()
+        while some := list(itertools.islice(batches, HOSTS_PATIENCE)):
+            reader, writer = await asyncio.open_connection(*direct.address)
+            for batch in some:
+                body = {"input": batch, "encoding_format": "base64"}
+                sent = wire.request("POST", "/v1/embeddings", direct.key, body)
+                status, answer = await wire.exchange(reader, writer, sent)
+                assert status == 200, answer
+            writer.close()
 
-    await asyncio.gather(*[ask() for _ in range(BATCHES_IN_FLIGHT)])
+    await asyncio.gather(*[ask() for _ in range(in_flight)])
     return len(texts) / (time.time() - began_at)
 
 

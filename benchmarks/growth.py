@@ -20,12 +20,20 @@ from benchmarks import crowd, plans, stacks, tables
 from benchmarks.plans import Cost
 from benchmarks.tables import Table
 from db import session as db_session
+from db.session import Sessions
 from tasks.jobs import jobs
 from tasks.keys import Caller
+from tasks.limits import usage
 from tasks.queues import places
+from tasks.sweep import bookkeeping
 
 LEASE_S = 36000.0
 _TRIES = 3
+_LEDGERS = """
+SELECT (ended_at AT TIME ZONE 'UTC')::date, count(*), sum(prompt_tokens), sum(completion_tokens), sum(embedding_tokens),
+       sum(cached_tokens)
+FROM ledger WHERE tenant_id = :tenant AND ended_at >= :since GROUP BY 1 ORDER BY 1
+"""
 
 Question = Callable[[Session], object]
 
@@ -45,8 +53,7 @@ def main(sizes: tuple[int, ...]) -> None:
 def _grown(size: int) -> dict[str, Cost]:
     """The costs in a database of its own with so many jobs, a twentieth of them waiting."""
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as folder, stacks.postgres(Path(folder)) as engine:
-        sessions = db_session.open_sessions(engine)
-        with sessions.begin() as session:
+        with db_session.open_sessions(engine).begin() as session:
             session.execute(text("SET LOCAL synchronous_commit = off"))
             owners = crowd.fill(session, ended=size, waiting=size // 20)
         with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -57,13 +64,24 @@ def _grown(size: int) -> dict[str, Cost]:
 
 def asked(engine: Engine, owners: Sequence[uuid.UUID]) -> dict[str, Cost]:
     """What each question costs in tables that `crowd.fill` has made, for these tenants."""
+    _add_up(db_session.open_sessions(engine))
     with db_session.open_sessions(engine)() as session:
         questions = _questions(session, Caller(owners[0], "k"), Caller(owners[3], "k"))
         return {name: _least(engine, session, ask) for name, ask in questions.items()}
 
 
+def _add_up(sessions: Sessions) -> None:
+    """Has the chore add up the ledger, as it does in the rounds of a sweep."""
+    for _ in range(2):
+        done = False
+        while not done:
+            with sessions.begin() as session:
+                done = bookkeeping.add(session, margin_s=0)
+
+
 def _questions(session: Session, big: Caller, small: Caller) -> dict[str, Question]:
     """What a tenant with half of all jobs asks, or one with a fortieth."""
+    today = dt.datetime.now(dt.UTC).date()
     hour_ago = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
     deep = session.scalar(
         text("SELECT id FROM jobs WHERE tenant_id = :tenant ORDER BY id LIMIT 1 OFFSET 1000"), {"tenant": big.tenant_id}
@@ -75,6 +93,15 @@ def _questions(session: Session, big: Caller, small: Caller) -> dict[str, Questi
     def position(caller: Caller, lane: str) -> Question:
         job_id = _last_waiting(session, caller, lane)
         return lambda session: places.wait(session, job_id, LEASE_S)
+
+    def month(ask: Callable[[Session, dt.date], object]) -> Question:
+        """Of thirty days, the last of them over; in a transaction of its own."""
+
+        def asked(session: Session) -> None:
+            session.rollback()
+            ask(session, today - dt.timedelta(days=30))
+
+        return asked
 
     return {
         "list": listed(big),
@@ -96,6 +123,12 @@ def _questions(session: Session, big: Caller, small: Caller) -> dict[str, Questi
         "position of a small one's last, batch": position(small, "batch"),
         "position of the big tenant's last, interactive": position(big, "interactive"),
         "position of a small one's last, interactive": position(small, "interactive"),
+        "a month's usage, the big tenant's, from the ledger": month(
+            lambda session, since: session.execute(text(_LEDGERS), {"tenant": big.tenant_id, "since": since}).all()
+        ),
+        "a month's usage, the big tenant's": month(lambda session, since: usage.of(session, big, since, today, "day")),
+        "a month's usage, a small one's": month(lambda session, since: usage.of(session, small, since, today, "day")),
+        "a month's usage, everybody's": month(lambda session, since: usage.of_tenants(session, since, today, "day")),
     }
 
 

@@ -9,6 +9,7 @@ import click
 COMMANDS = {
     "ask": "cli.client.ask:ask",
     "cancel": "cli.client.cancel:cancel",
+    "conformance": "cli.conformance.command:conformance",
     "demo": "cli.launcher.tour.demo:demo",
     "ingest": "cli.client.ingest:ingest",
     "jobs": "cli.client.jobs:jobs",
@@ -21,6 +22,7 @@ COMMANDS = {
     "status": "cli.client.status:status",
     "submit": "cli.client.submit:submit",
     "up": "cli.launcher.up:up",
+    "usage": "cli.operator.usage:usage",
     "watch": "cli.client.watch:watch",
 }
 

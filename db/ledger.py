@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 from functools import cache
 
-from sqlalchemy import Date, DateTime, Float, Integer, Numeric, Text
+from sqlalchemy import Date, DateTime, Float, Index, Integer, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -23,6 +23,15 @@ class LedgerRow(Table):
     """
 
     __tablename__ = "ledger"
+    __table_args__ = (
+        # Finds what has ended since a moment (`db.usage`); an end writes next to nothing for it.
+        Index(
+            "ledger_ended",
+            "ended_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 32, "autosummarize": True},
+        ),
+    )
 
     job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     parent_id: Mapped[uuid.UUID | None]

@@ -22,3 +22,8 @@ def named(session: Session, name: str, new_id: uuid.UUID) -> Tenant:
     """The tenant called `name`, made with `new_id` when there is none. Idempotent, safe beside itself."""
     session.execute(insert(Tenant).values(id=new_id, name=name).on_conflict_do_nothing(index_elements=["name"]))
     return session.scalars(select(Tenant).where(Tenant.name == name)).one()
+
+
+def names(session: Session) -> dict[uuid.UUID, str]:
+    """Of all tenants."""
+    return {tenant.id: tenant.name for tenant in session.scalars(select(Tenant))}

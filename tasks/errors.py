@@ -179,6 +179,12 @@ class DocumentTooLarge(JobError):
     code = "document_too_large"
 
 
+class ToolFailed(ForebayError):
+    """A function of the server failed, hangs or is gone; the text is for the model and the client."""
+
+    code = "tool_failed"
+
+
 class Poison(JobError):
     """The job takes workers or engine hosts down with it."""
 

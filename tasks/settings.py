@@ -1,11 +1,13 @@
 """Settings that more than one kind of process reads, from the environment, once, all mistakes told together."""
 
 import ipaddress
+import os
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from environs import Env, EnvError, ValidationError
+from environs import Env, EnvError, ValidationError, validate
 
 from tasks import errors, failpoints
 
@@ -46,6 +48,21 @@ class WebhookSettings:
     policy: WebhookPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionSettings:
+    """Functions of the server: which modules have more of them, which variables those may see (names only), how long a
+    call may take in seconds, and where the services are that ours ask."""
+
+    modules: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    limit_s: float = 10.0
+    weather_url: str = "https://api.open-meteo.com"
+    geocoding_url: str = "https://geocoding-api.open-meteo.com"
+
+
+OUR_FUNCTIONS = FunctionSettings()
+
+
 def read() -> Settings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
     env = Env(eager=False, prefix="FOREBAY_")
@@ -74,6 +91,18 @@ def read_webhooks(env: Env) -> WebhookSettings:
     return WebhookSettings(read_secret(env, "WEBHOOK_KEY"), policy)
 
 
+def read_functions(env: Env) -> FunctionSettings:
+    """The settings of functions. As with `read_shared`, mistakes are collected; then call `seal`."""
+    usual = OUR_FUNCTIONS
+    return FunctionSettings(
+        modules=_names(env.str("FUNCTIONS", "", validate=_refuse_odd_modules)),
+        variables=_names(env.str("FUNCTIONS_ENV", "", validate=_refuse_odd_variables)),
+        limit_s=env.float("FUNCTION_S", usual.limit_s, validate=validate.Range(0.1, 300)),
+        weather_url=env.str("WEATHER_URL", usual.weather_url, validate=_refuse_odd_address),
+        geocoding_url=env.str("GEOCODING_URL", usual.geocoding_url, validate=_refuse_odd_address),
+    )
+
+
 def read_secret(env: Env, name: str) -> str:
     """A secret; one that is empty or too short is a mistake, collected like the others."""
     return env.str(name, validate=_refuse_short)
@@ -91,6 +120,30 @@ def seal(env: Env) -> None:
 def _refuse_short(secret: str) -> None:
     if len(secret.strip()) < _SECRET_CHARACTERS:
         raise ValidationError(f"must be a random text of at least {_SECRET_CHARACTERS} characters")
+
+
+def _names(listed: str | None) -> tuple[str, ...]:  # None for one that is wrong
+    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+
+
+def _refuse_odd_modules(listed: str) -> None:
+    for name in _names(listed):
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValidationError(f"{name!r} must be a module's name, as in mypackage.tools")
+
+
+def _refuse_odd_variables(listed: str) -> None:
+    for name in _names(listed):
+        if name.startswith(("FOREBAY_", "FLOWER_")):
+            raise ValidationError(f"{name} is ours, and no function's affair")
+        if name not in os.environ:
+            raise ValidationError(f"{name} isn't set")
+
+
+def _refuse_odd_address(address: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValidationError("must be an address, as in https://api.example.com")
 
 
 def _networks(named: str) -> tuple[Network, ...]:

@@ -15,7 +15,8 @@ LOADED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sy
         ("workers.engines.llamacpp_host", ["numpy", "structlog", "httpcore"]),
         ("workers.engines.tokenizer_host", ["numpy", "structlog", "httpcore"]),
         ("cli.launcher.up", ["structlog", "rich", "httpx"]),
-        ("workers.serve", ["flower", "tornado", "prompt_toolkit"]),
+        ("workers.serve", ["flower", "tornado", "prompt_toolkit", "pydantic"]),
+        ("webapi.app", ["pydantic", "tasks.functions.registry"]),
         ("workers.flower", ["numpy", "sqlalchemy", "psycopg"]),
     ],
 )

@@ -49,6 +49,7 @@ class Blueprint(flask_smorest.Blueprint):
         self._prepare_doc_cbks.append(_describe_limits)
         self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
         self.tells: errors.Told | None = None  # how its dialect tells errors, where it has another than ours
+        self.error: tuple[Any, str] = (errors.Error, "application/json")  # the shape of those, and their content type
 
     def arguments(self, schema: Any, **options: Any) -> Any:
         """Of a schema's class one is made for all requests: webargs would make one for each."""
@@ -88,8 +89,10 @@ class Blueprint(flask_smorest.Blueprint):
             if 414 in statuses:  # gunicorn's own, before any of us is asked
                 view = self.alt_response(414, schema={"type": "string"}, content_type="text/html")(view)
             own = {429} if 401 in statuses else set()
+            shape, content_type = self.error
             for status in sorted({*statuses} - {414} | own):
-                view = self.alt_response(status, errors.Error, headers=_ERROR_HEADERS.get(status))(view)
+                headers = _ERROR_HEADERS.get(status)
+                view = self.alt_response(status, shape, headers=headers, content_type=content_type)(view)
             return view
 
         return decorate

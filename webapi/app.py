@@ -7,17 +7,25 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
-from webapi.openai import chat, completions, embeddings, stored
+from webapi.ollama import models as ollama_models
+from webapi.ollama import views as ollama
+from webapi.openai import chat, completions, embeddings, moderations, stored
+from webapi.plain import generate, rag
+from webapi.plain import health as probe
+from webapi.replicate import streams as prediction_streams
+from webapi.replicate import views as predictions
 from webapi.settings import Settings
 from webapi.v1.documents import collections
 from webapi.v1.documents import views as documents
 from webapi.v1.documents.requests import IngestRequest
+from webapi.v1.functions import views as functions
 from webapi.v1.jobs import streams
 from webapi.v1.jobs import views as jobs
 from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
 from webapi.v1.models import views as models
 from webapi.v1.search import views as search
+from webapi.v1.usage import views as usage
 from webapi.v1.webhooks import views as webhooks
 
 # In the order of the page.
@@ -28,11 +36,21 @@ _ROUTES = (
     collections,
     search,
     webhooks,
+    functions,
     models,
     chat,
     stored,
     completions,
     embeddings,
+    moderations,
+    usage,
+    generate,
+    rag,
+    ollama,
+    ollama_models,
+    predictions,
+    prediction_streams,
+    probe,
     health,
 )
 
@@ -60,10 +78,14 @@ _CONFIGURATION: dict[str, Any] = {
 def create_app(given: Settings | None = None) -> Flask:
     """The API; reads the environment only when called without settings. Connects when first asked something.
 
+    Looks whether an operator's modules of functions can be used, where there are any.
+
     Raises `SettingsError` or `CatalogError`.
     """
     own = given or settings.read()
     serving = service.Service(own)
+    if own.functions.modules:
+        serving.toolbox.check()
     app = Flask(__name__, static_folder=None)
     app.config.update(_CONFIGURATION)
     equip(app, serving)

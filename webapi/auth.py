@@ -13,7 +13,18 @@ from webapi.capacity import Turns
 from webapi.service import Service, current
 
 # Endpoints that want no key: health, and the page that says how to use the rest.
-OPEN = frozenset({"root", "health.healthz", "health.readyz", "api-docs.openapi_json", "swagger_ui.show"})
+OPEN = frozenset(
+    {
+        "root",
+        "health.healthz",
+        "health.readyz",
+        "probe.show",
+        "api-docs.openapi_json",
+        "swagger_ui.show",
+    }
+)
+# How the header calls what it carries: the second is what Replicate's older clients say.
+_SCHEMES = ("bearer", "token")
 # The one that takes a ticket instead.
 TICKETED = "streams.events"
 
@@ -94,7 +105,7 @@ def _require_key(service: Service, known: KnownKeys) -> None:
         found = _admitted(service, known, request.args["ticket"])
     else:
         scheme, _, key = header.partition(" ")
-        if scheme.lower() != "bearer":
+        if scheme.lower() not in _SCHEMES:
             raise errors.Unauthorized("this needs the header Authorization: Bearer fb_…")
         found = _check(service, known, key.strip())
     g.caller = replace(found, request_id=requestlog.request_id())

@@ -32,10 +32,14 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the bodies of one route may have: so many bytes, by the settings, and so many values where they are JSON."""
+    """What the bodies of one route may have: so many bytes, by the settings, and so many values where they are JSON.
+
+    `any_type` reads JSON whatever the header says that it is: some dialects' clients say nothing, or what curl says.
+    """
 
     bytes: Callable[[Settings], int]
     values: int
+    any_type: bool = False
 
     def impose(self) -> None:
         """Bounds the body of the request that is handled now."""
@@ -52,7 +56,7 @@ def imposed() -> Limits:
 
 def read(request: Request) -> dict[str, Any]:
     """The request's JSON object. Raises `Malformed`, and werkzeug's errors for its type (415) and size (413)."""
-    if not is_json(request):
+    if not imposed().any_type and not is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
     with spooled(request) as spool:
         return parse(spool.read(), imposed().values)

@@ -129,12 +129,22 @@ def readyz() -> Response:
 
     Ready means that jobs are accepted: that takes PostgreSQL and nothing else.
     """
+    parts = found()
+    if parts["postgres"] == "ok":
+        return reply({"status": "ready", "parts": parts})
+    response = reply({"status": "unavailable", "parts": parts}, 503)
+    response.headers["Retry-After"] = str(errors.Unavailable.retry_after_s)
+    return response
+
+
+def found() -> Parts:
+    """Which parts are there, within a second."""
     serving, probes = service.current(), current_app.extensions["forebay_probes"]
     asked = (probes.postgres, probes.redis, probes.unserved, probes.disk)
     pending = [probe.begin() for probe in asked]
     futures.wait(pending, _LIMIT_S)
     alive, pong, unserved, written = (answer.result() if answer.done() else None for answer in pending)
-    parts: Parts = {
+    return {
         "postgres": "down" if alive is None else "ok" if written or not pending[-1].done() else _NO_WRITE,
         "redis": "ok" if pong else "down",
         "workers": {
@@ -142,8 +152,3 @@ def readyz() -> Response:
         },
         "unserved": unserved,
     }
-    if parts["postgres"] == "ok":
-        return reply({"status": "ready", "parts": parts})
-    response = reply({"status": "unavailable", "parts": parts}, 503)
-    response.headers["Retry-After"] = str(errors.Unavailable.retry_after_s)
-    return response

@@ -14,6 +14,7 @@ from db.session import Sessions
 from tasks.doors.calls import Calls
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
+from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
 from tasks.queues import broker
@@ -32,6 +33,7 @@ _POOL_SIZE = _REQUEST_CONNECTIONS + 8  # for keys that aren't known yet, probes,
 _SEND_LIMIT_S = 0.5
 _LOCK_LIMIT_S = 2.0  # then a client is better told to come again
 _SEARCHES = 64
+_FUNCTIONS = 8  # each in a process of its own
 _BODIES_ON_THE_WAY = 128
 _LARGE_BODIES = 2  # reading JSON is computing: more at a time would only be slower together
 _SMALL_BODY_BYTES = 64 * 1024
@@ -94,6 +96,8 @@ class Service:
         # What holds a thread for long: each of these leaves threads for the rest.
         self.readers = Shares(settings.max_readers, "streams and waits")
         self.searches = Shares(_SEARCHES, "searches")
+        self.toolbox = Toolbox(settings.functions, places=_FUNCTIONS)
+        self.calling = Shares(_FUNCTIONS, "calls of functions")
         self.receiving = Shares(_BODIES_ON_THE_WAY, "bodies on the way")
         self._large = Turns(_LARGE_BODIES, "large bodies", line=_LARGE_LINE, patience_s=_PATIENCE_S)
 
@@ -163,6 +167,7 @@ class Service:
             self._refiller.wake()
             self._refiller_thread.join()
         self.reader.stop()
+        self.toolbox.close()
         self.engine.dispose()
         self.redis.close()
         self._sender.close()

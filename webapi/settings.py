@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from environs import Env, ValidationError, validate
 
 from tasks import settings
+from tasks.settings import OUR_FUNCTIONS, FunctionSettings, WebhookSettings
 from tasks.settings import Settings as Shared
-from tasks.settings import WebhookSettings
 
 MAX_READERS = 1024
 KEPT_FREE = 976  # threads of a process that streams and waits may never take
@@ -33,6 +33,7 @@ class Settings:
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_readers: int = MAX_READERS
     cors_origins: frozenset[str] = frozenset()
+    functions: FunctionSettings = OUR_FUNCTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,10 @@ def read() -> Settings:
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
     max_readers = _max_readers(env)
-    webhooks = settings.read_webhooks(env)
+    webhooks, functions = settings.read_webhooks(env), settings.read_functions(env)
     origins = _origins(env.str("CORS_ORIGINS", "", validate=_refuse_odd_origins) or "")  # None for one that is wrong
     settings.seal(env)
-    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes, max_readers, origins)
+    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes, max_readers, origins, functions)
 
 
 def _max_readers(env: Env) -> int:

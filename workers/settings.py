@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from environs import Env
 
 from tasks import settings, stopping
-from tasks.settings import Settings, WebhookSettings
+from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class WorkerSettings:
     grace_s: float
     stall_s: float
     webhooks: WebhookSettings | None = None
+    functions: FunctionSettings = OUR_FUNCTIONS
 
 
 def read(*, control: bool = False) -> WorkerSettings:
@@ -33,6 +34,7 @@ def read(*, control: bool = False) -> WorkerSettings:
         grace_s=env.float("GRACE_S", stopping.GRACE_S),
         stall_s=env.float("STALL_S", 60.0),
         webhooks=settings.read_webhooks(env) if control else None,
+        functions=settings.read_functions(env),
     )
     settings.seal(env)
     return found

@@ -6,6 +6,7 @@ courier.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 
 import redis
@@ -64,10 +65,15 @@ def vital(worker: Worker, loop: Callable[[], None]) -> None:
 
 
 def every(worker: Worker, seconds: float, act: Callable[[], None]) -> None:
-    """Calls `act` again and again, whatever goes wrong in it, until the worker is gone."""
+    """Calls `act` again and again, whatever goes wrong in it, until the worker is gone.
+
+    Loops of as many seconds act at the same moments: threads that wake together cost a process less than one after the
+    other. Other processes have other moments, so that not all look at once for a round of the sweep.
+    """
+    phase = seconds * (hash(worker.id) % 1000) / 1000
     while not worker.gone.is_set():
         _guarded(act)
-        worker.gone.wait(seconds)
+        worker.gone.wait(seconds - (time.monotonic() + phase) % seconds)
 
 
 def _guarded(act: Callable[[], None]) -> bool:

@@ -71,7 +71,9 @@ class Supervisor:
     record: Path
     say: Callable[[str], None]
     log_limit_bytes: int = rotation.LIMIT_BYTES
+    trim_every_s: float = 1.0
     _children: dict[str, Child] = field(default_factory=dict)
+    _trim_at: float = 0.0
 
     def start(self, spec: Spec) -> None:
         """Starts a process and keeps it alive until `stop`."""
@@ -80,12 +82,20 @@ class Supervisor:
 
     def tend(self) -> None:
         """Notices deaths and starts again what is due, and cuts what is too long of logs. Call it every POLL_S."""
+        self._trim()
         for child in list(self._children.values()):
-            rotation.trim(self.log(child.spec.name), self.log_limit_bytes)
             if child.due is None and child.process.poll() is not None:
                 self._bury(child)
             if child.due is not None and time.monotonic() >= child.due:
                 self._revive(child)
+
+    def _trim(self) -> None:
+        now = time.monotonic()
+        if now < self._trim_at:
+            return
+        self._trim_at = now + self.trim_every_s
+        for name in self._children:
+            rotation.trim(self.log(name), self.log_limit_bytes)
 
     def end(self, name: str) -> None:
         """Ends the process with all it started, at once; it is started again like one that died by itself."""

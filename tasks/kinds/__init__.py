@@ -11,10 +11,11 @@ from tasks.kinds.embed import EmbedKind
 from tasks.kinds.generate import GenerateKind
 from tasks.kinds.ingest import IngestKind
 from tasks.kinds.kind import Kind
+from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
 from tasks.models.catalog import Catalog
 
-_ALL: tuple[Kind[Any], ...] = (GenerateKind(), ChatKind(), EmbedKind(), RagKind(), IngestKind())
+_ALL: tuple[Kind[Any], ...] = (GenerateKind(), ChatKind(), EmbedKind(), RagKind(), IngestKind(), ModerateKind())
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
 

@@ -35,6 +35,12 @@ class GenerateKind(Answering[Generation]):
         del stage_input, context, measure
         return Composed(request)
 
+    def singles(self, request: Generation) -> Sequence[Generation]:
+        return request.singles()
+
+    def choices(self, request: Generation) -> tuple[int, int | None]:
+        return request.choices, request.keep
+
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         return {"text": answers[0].text, **answers[0].ending()}
 

@@ -1,5 +1,6 @@
 """A request for text, whichever dialect it came in: a conversation, or a prompt to be continued."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -65,8 +66,13 @@ class Turn:
         return "\n".join(part.text for part in self.parts)
 
     def message(self) -> dict[str, Any]:
-        """The turn as chat templates read it."""
-        return {"role": self.role, "content": self.text}
+        """The turn as chat templates read it: of a call that is one, the arguments are a dictionary."""
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _read(call.arguments)}}
+            for call in self.tool_calls
+        ]
+        known = _known({"tool_calls": calls or None, "tool_call_id": self.tool_call_id})
+        return {"role": self.role, "content": self.text, **known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Generation:
     `tool_choice` is `auto`, `none`, `required` or a tool's name; `logprobs` how many likeliest tokens are told beside
     each; `logit_bias` is by token id; `choices` how many answers are wanted to each of the prompts, and `keep` how many
     of them, the likeliest, are the answer. Without `parallel_tool_calls` the model wants one tool at a time.
+    `server_functions` names those of the tools that are functions of the server: their calls are made here.
     """
 
     turns: tuple[Turn, ...] | None = None
@@ -95,6 +102,7 @@ class Generation:
     choices: int = 1
     keep: int | None = None
     parallel_tool_calls: bool = True
+    server_functions: tuple[str, ...] = ()
 
     @property
     def children(self) -> int:
@@ -133,6 +141,12 @@ class Generation:
             max_tokens=most, stop=self.stop, seed=seed, logit_bias=self.logit_bias, logprobs=self.logprobs, **drawn
         )
 
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as chat templates read it. What a tool gave has the tool's name where its call is there."""
+        names = {call.id: call.name for turn in self.turns or () for call in turn.tool_calls}
+        told = [turn.message() for turn in self.turns or ()]
+        return [message | _known({"name": names.get(message.get("tool_call_id", ""))}) for message in told]
+
     def given(self) -> list[str]:
         """The paths of all that is given, as a client of `/v1/jobs` writes them."""
         stored = self.to_json()
@@ -143,6 +157,9 @@ class Generation:
     def to_json(self) -> Stored:
         """The request as it is stored; what isn't given isn't there."""
         return Stored(input=_known(_input(self)), params=_known(_params(self)))
+
+
+NOTHING = Generation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +199,7 @@ def from_json(stored: Stored) -> Generation:
         choices=params.get("choices", 1),
         keep=params.get("keep"),
         parallel_tool_calls=params.get("parallel_tool_calls", True),
+        server_functions=tuple(params.get("server_functions", ())),
     )
 
 
@@ -208,6 +226,7 @@ def _params(asked: Generation) -> dict[str, Any]:
         "choices": None if asked.choices == 1 else asked.choices,
         "keep": asked.keep,
         "parallel_tool_calls": None if asked.parallel_tool_calls else False,
+        "server_functions": list(asked.server_functions) or None,
     }
 
 
@@ -250,6 +269,15 @@ def _prompt(stored: str | Sequence[int]) -> str | tuple[int, ...]:
 
 def _plain(prompt: str | tuple[int, ...]) -> str | list[int]:
     return prompt if isinstance(prompt, str) else list(prompt)
+
+
+def _read(arguments: str) -> dict[str, Any] | str:
+    """The arguments as a dictionary; as they are where they are none."""
+    try:
+        read = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return read if isinstance(read, dict) else arguments
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -63,6 +63,15 @@ class Answering(Kind[R]):
         `stage_input` is what an earlier stage left. Raises what `measure` raises, and `ContextLengthExceeded`.
         """
 
+    def singles(self, request: R) -> Sequence[R]:
+        """A request for several answers, one for one: each becomes a job, in this order."""
+        return [request]
+
+    def choices(self, request: R) -> tuple[int, int | None]:
+        """How many of these answer one prompt, and how many of them, the likeliest, are kept; None for all."""
+        del request
+        return 1, None
+
     @abstractmethod
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The job's result, as clients are shown it."""

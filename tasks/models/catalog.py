@@ -12,7 +12,7 @@ from tasks.models.capabilities import ENGINES, Capability
 # What stands where a model's name would, for work that needs none.
 CONTROL = "control"
 
-TYPES = ("generate", "chat", "embed")
+TYPES = ("generate", "chat", "embed", "moderate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ are today. An engine has the methods of the ports that it claims, and what else 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tasks.models.capabilities import Capability
 from tasks.models.logprobs import Logprob
+
+if TYPE_CHECKING:  # numpy is spared those who have no vectors
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class CallFormat:
     """How a model writes that it wants a function called: these texts stand around the name and the arguments' JSON.
 
     `before` NAME `between` ARGUMENTS `after`; several calls follow each other with `separator` between them, where the
-    model writes several (`parallel`).
+    model writes several (`parallel`) in such a way. Special tokens that leave no text in an answer aren't in it.
     """
 
     before: str
@@ -197,7 +198,9 @@ class Generator(Hosted, Protocol):
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """The conversation by the model's chat template, with the tools that it may want called (OpenAI's `tools`).
 
-        The names of special tokens in the contents are plain text. Raises `EngineRefused` with the template's reason,
+        A template that knows of no tools has them, and calls and what came of them, in words of ours. A call's
+        arguments are a dictionary where they can be one. The names of special tokens in what clients give are plain
+        text. Raises `EngineRefused` with the template's reason,
         and what `prompt` raises.
         """
 
@@ -226,5 +229,5 @@ class Embedder(Hosted, Protocol):
         Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":
         """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""

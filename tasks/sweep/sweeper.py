@@ -17,7 +17,19 @@ from db.session import Sessions, alone, as_sql
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues.dispatch import Dispatcher
-from tasks.sweep import due, erasing, families, forgetting, late, lost_messages, orphans, starved, strays, waiting
+from tasks.sweep import (
+    bookkeeping,
+    due,
+    erasing,
+    families,
+    forgetting,
+    late,
+    lost_messages,
+    orphans,
+    starved,
+    strays,
+    waiting,
+)
 from tasks.sweep.chore import Chore, FollowUp, Sweep
 from tasks.telemetry import SweepRound
 
@@ -39,6 +51,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(erasing.erase, erasing.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),
+    Chore(bookkeeping.add_up, bookkeeping.wanted),
 )
 _UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 

@@ -23,7 +23,7 @@ def everything(log: Path) -> list[str]:
 
 def test_process_that_keeps_writing_goes_on_in_the_emptied_log(tmp_path: Path) -> None:
     """Its log stays short, three older parts are kept, and no line is torn or out of order."""
-    supervisor = processes.Supervisor(tmp_path, tmp_path / "run.json", print, log_limit_bytes=4000)
+    supervisor = processes.Supervisor(tmp_path, tmp_path / "run.json", print, log_limit_bytes=4000, trim_every_s=0)
     supervisor.start(spec(tmp_path, WRITER))
     log = supervisor.log("one")
     try:

@@ -84,7 +84,8 @@ def costs(postgres_url: str) -> dict[str, Cost]:
             sessions = db_session.open_sessions(engine)
             with sessions.begin() as session:
                 owners = crowd.fill(session, ended=10_000, waiting=5_000)
-                session.execute(text("ANALYZE jobs"))
+                session.execute(text("ANALYZE jobs, ledger"))
+                session.execute(text("SELECT brin_summarize_new_values('ledger_ended')"))  # as autovacuum does
             return growth.asked(engine, owners)
 
 
@@ -102,3 +103,10 @@ def test_positions_are_counted_to_the_cap_and_no_further(costs: dict[str, Cost])
     positions = {name: cost.rows for name, cost in costs.items() if name.startswith("position")}
     assert len(positions) == 4
     assert {name: rows for name, rows in positions.items() if rows > 2.1 * POSITION_CAP} == {}
+
+
+def test_usage_reads_sums_and_what_has_not_been_added(costs: dict[str, Cost]) -> None:
+    """As many rows as days, where the ledger has thousands."""
+    month = costs["a month's usage, the big tenant's"]
+    assert month.rows < 300 < costs["a month's usage, the big tenant's, from the ledger"].rows
+    assert month.indexes <= {"ledger_ended", "usage_days_pkey"}

@@ -60,3 +60,21 @@ def test_ids_are_shown_and_parsed_back() -> None:
         "job_" + "١" * 32,
     ]
     assert [ids.parse(text) for text in odd] == [None] * len(odd)
+
+
+def test_mistakes_in_the_settings_of_functions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours are no function's affair, and what isn't set can't be seen."""
+    for name, value in (("DATABASE_URL", "postgresql://x/y"), ("REDIS_URL", "redis://h"), ("FUNCTIONS", "a.b, c,")):
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    monkeypatch.setenv("FOREBAY_FUNCTIONS_ENV", "CITY_KEY")
+    monkeypatch.setenv("CITY_KEY", "x")
+    found = worker_settings.read().functions
+    assert (found.modules, found.variables, found.limit_s) == (("a.b", "c"), ("CITY_KEY",), 10)
+    wrong = {"FUNCTIONS": "a-b", "FUNCTION_S": "0", "WEATHER_URL": "file:///etc", "GEOCODING_URL": "https://"}
+    for name, value in wrong.items():
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    for variable in ("FOREBAY_KEY_PEPPER", "NOT_SET_ANYWHERE"):
+        monkeypatch.setenv("FOREBAY_FUNCTIONS_ENV", variable)
+        with pytest.raises(errors.SettingsError) as refused:
+            worker_settings.read()
+        assert all(name in str(refused.value) for name in (*wrong, variable))

@@ -1,10 +1,16 @@
 """A worker's part, done by hand: one job run step by step."""
 
+import threading
 import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import redis
+from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
+from db.jobs import Job
 from db.session import Sessions
 from tasks import ids
 from tasks.jobs import attempts
@@ -47,6 +53,9 @@ class Run:
     def succeed(self, *, announce: bool = True) -> None:
         """Writes the end, and tells the stream unless a crash came between."""
         outcome = Outcome(Status.SUCCEEDED, Spent(2, len(self.so_far.deltas)), {"text": self.so_far.text})
+        self.end(outcome, announce=announce)
+
+    def end(self, outcome: Outcome, *, announce: bool = True) -> None:
         with self.sessions.begin() as session:
             ended = tables.finish(session, self.job_id, self.attempt, self.so_far, outcome).view
         if announce:
@@ -69,3 +78,35 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
     if not streamed.entries:
         running.event(Started(claim.attempt, "w1"))
     return running
+
+
+# What a worker says of a job, and how it ends it.
+Answer = Callable[[Job], tuple[Sequence[Event], Outcome]]
+
+
+@contextmanager
+def working(sessions: Sessions, client: redis.Redis, answer: Answer) -> Iterator[list[Job]]:
+    """Takes jobs as they come, each run so, for as long as the block lasts; gives the list of those that were run."""
+    gone, done = threading.Event(), list[Job]()
+    whole = undefer(Job.input), undefer(Job.params), undefer(Job.webhook)
+    waits = select(Job).where(Job.finished_at.is_(None)).order_by(Job.id).options(*whole)
+
+    def work() -> None:
+        while not gone.wait(0.005):
+            with sessions() as session:
+                waiting = session.scalars(waits).all()
+            for job in waiting:
+                done.append(job)
+                events, outcome = answer(job)
+                attempt = run(sessions, client, ids.show(job.id), model=job.queue)
+                for event in events:
+                    attempt.event(event)
+                attempt.end(outcome)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield done
+    finally:
+        gone.set()
+        thread.join()

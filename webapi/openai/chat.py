@@ -4,7 +4,9 @@ from typing import Any
 
 from flask import Response
 
-from webapi import calls, shaping
+from tasks.errors import InvalidField, NotFound
+from tasks.kinds.generation import Tool
+from webapi import calls, service, shaping
 from webapi.api import Blueprint
 from webapi.body import Limits
 from webapi.fields import IdempotencyHeader
@@ -24,9 +26,9 @@ LIMITS = Limits(lambda own: own.max_body_bytes, values=50_000)
 @blueprint.arguments(ChatCompletionRequest)
 @blueprint.arguments(Headers, location="headers")
 @blueprint.arguments(IdempotencyHeader, location="headers")
-@blueprint.response(200, answers.ChatCompletion, description="The answer; with `stream`, chunks of it.")
+@blueprint.response(200, answers.ChatCompletion)
+@creating.streamed(blueprint, answers.ChatCompletionChunk)
 @creating.documented(blueprint)
-@blueprint.alt_response(200, answers.ChatCompletionChunk, content_type="text/event-stream")
 @blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
 def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
     """Have a conversation answered
@@ -35,11 +37,25 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     its own with `Prefer: respond-async`.
     """
     wishes = headers.wishes(said, given.get("service_tier"))
-    asked = submission(given, wishes)
+    asked = submission(given, wishes, _served(given))
     shaping.refuse_bad_schemas(asked.request, "response_format.json_schema.schema", "tools")
     call = creating.begin(asked, given, once, wishes, asked.request.children)
     older = "functions" in given
     if creating.streams(given, wishes):
         usage = given.get("stream_options", {}).get("include_usage", False)
-        return calls.streamed(call, chat.Chunks(call.job, include_usage=usage, older=older))
+        return calls.streamed(
+            call, chat.Chunks(call.job, asked.request.server_functions, include_usage=usage, older=older)
+        )
     return creating.answered(call, wishes, lambda job: chat.completion(job, older=older))
+
+
+def _served(given: dict[str, Any]) -> list[Tool]:
+    """The functions of the server that the request names. Raises `InvalidField`."""
+    served = []
+    for place, name in enumerate(given.get("server_functions", ())):
+        try:
+            found = service.current().toolbox.find(name)
+        except NotFound as error:
+            raise InvalidField(f"server_functions.{place}", f"{error}; GET /v1/functions lists them") from error
+        served.append(Tool(found.name, found.description, found.parameters))
+    return served

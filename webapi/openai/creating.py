@@ -29,6 +29,15 @@ def documented(blueprint: Blueprint) -> Callable[[Any], Any]:
     return decorate
 
 
+def streamed(blueprint: Blueprint, chunk: Any) -> Callable[[Any], Any]:
+    """Says on the page that a route may answer with events, each a `chunk`. Below `response`, whose word it has."""
+    said = "The answer; with `stream`, its chunks as server-sent events, the last of which is `[DONE]`."
+    decorate: Callable[[Any], Any] = blueprint.alt_response(
+        200, chunk, content_type="text/event-stream", description=said
+    )
+    return decorate
+
+
 def begin(
     asked: Submission[Any], given: dict[str, Any], once: dict[str, str], wishes: Wishes, choices: int = 0
 ) -> Call:

@@ -58,7 +58,7 @@ class ChatCompletionMessageList(TypedDict):
 
 class PageQuery(Strict):
     after = fields.String(metadata={"description": "The last `id` of the page before."})
-    limit = fields.Integer(load_default=20, validate=within(1, 100))
+    limit = fields.Integer(load_default=20, validate=within(0, 100))
     order = fields.String(load_default="asc", validate=validate.OneOf(("asc", "desc")))
 
 

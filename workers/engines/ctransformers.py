@@ -16,7 +16,7 @@ import orjson
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.engine import CallFormat, Delta, Finish, Handle, Progress, Prompt, Request, Step
 from tasks.models.logprobs import Logprob
 from workers.engines import tokenizer
 from workers.engines.hosting import Host
@@ -60,6 +60,7 @@ class CTransformers:
     def __init__(self, model: Model, slots: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities, self._key = model.capabilities, key
+        self.call_format = CallFormat(**host.ready["call_format"])
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(self._ask("prompt", text)))
@@ -67,8 +68,8 @@ class CTransformers:
     def prompt_of(self, ids: Sequence[int]) -> Prompt:
         return Prompt(str(self._ask("prompt_of", list(ids))), tuple(ids))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
-        text, ids = self._ask("chat", list(messages))
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
+        text, ids = self._ask("chat", [list(messages), list(tools)])
         return Prompt(text, tuple(ids))
 
     def reread(self, text: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ answer, lines of JSON. Who closes it cancels. Between two tokens the loop looks 
 are answered and cancellations heard while others generate; the library is never entered by two threads.
 """
 
+import dataclasses
 import hmac
 import json
 import os
@@ -48,7 +49,8 @@ def main() -> None:
         print(json.dumps({"error": str(error) or "there isn't enough memory"}), file=answers, flush=True)
         sys.exit(1)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    chat = {"template_problem": model.template_problem, "has_template": model.has_template}
+    chat: dict[str, Any] = {"template_problem": model.template_problem, "has_template": model.has_template}
+    chat["call_format"] = dataclasses.asdict(model.call_format)
     print(json.dumps({"address": listener.getsockname(), **chat}), file=answers, flush=True)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     Loop(model, listener, told["key"]).serve()
@@ -152,7 +154,7 @@ class Loop:
         given, model = asked["given"], self._model
         match asked["do"]:
             case "chat":
-                return model.chat(given)
+                return model.chat(*given)
             case "reread":
                 return model.reread(given)
             case "detokenize":

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from tasks import errors
 from tasks.models.engine import Finish, Params, Progress, Request, Step
-from workers.engines import ctransformers_fit, gguf, sampling, templates, vocabulary
+from workers.engines import calls, ctransformers_fit, gguf, sampling, templates, vocabulary
 from workers.engines.marks import Piece
 from workers.engines.pieces import Pieces
 from workers.engines.shapes import Shapes
@@ -55,8 +55,10 @@ class Model:
         self.slots = [Slot(_open(path, context, self._threads)) for _ in range(slots)]
         if self.slots[0].llm.vocab_size != self._vocabulary.size:
             raise errors.EngineUnusable(f"{path}: the library counts other tokens than the header has")
-        names = (self._vocabulary.name(token) for token in (self._vocabulary.bos, self._vocabulary.eos))
-        self._render, self.template_problem = templates.compiled(source, *names)
+        bos, eos = (self._vocabulary.name(token) for token in (self._vocabulary.bos, self._vocabulary.eos))
+        self._render, self.template_problem = templates.compiled(source, bos, eos)
+        self._written = calls.learn(self._render, eos, self._vocabulary.marks)
+        self.call_format = self._written.format
 
     def prompt(self, text: str) -> list[int]:
         """The token ids of a text, special ones where their names stand. Raises `EngineRefused` for what is no text."""
@@ -64,7 +66,7 @@ class Model:
             raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
         return self._encode(self._vocabulary.marks.split(text))
 
-    def chat(self, messages: Sequence[dict[str, Any]]) -> tuple[str, list[int]]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> tuple[str, list[int]]:
         """The conversation by the chat template, as text and as ids: names of special tokens in contents are words.
 
         Raises `EngineRefused` when that can't be.
@@ -72,7 +74,8 @@ class Model:
         if self._render is None:
             raise errors.EngineRefused(self.template_problem or "the model has no chat template")
         marks = self._vocabulary.marks
-        pieces = marks.split(self._render(marks.guarded_messages(messages)))
+        given = marks.guarded_messages(messages), marks.guarded_values(tools)
+        pieces = marks.split(calls.rendered(self._render, self._written, *given))
         return marks.text(pieces), self._encode(pieces)
 
     def prompt_of(self, ids: Sequence[int]) -> str:

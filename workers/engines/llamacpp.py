@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import OUR_CALLS, Handle, Request
+from tasks.models.engine import Handle, Request
 from workers.engines import hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
@@ -71,7 +71,7 @@ class LlamaCpp:
     def __init__(self, model: Model, slots: int, batch: int, host: Host, key: str, tokenizer: Tokenizer) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
-        self.call_format = OUR_CALLS
+        self.call_format = tokenizer.call_format
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))
@@ -195,10 +195,8 @@ class LlamaCpp:
 def _given_back(request: Request) -> dict[int, float]:
     """What the prompt's tokens lose by llama.cpp's penalties, which look at the prompt too, as OpenAI's don't.
 
-    Of `presence_penalty` it is given back for good: a token of the prompt isn't penalised by it once this run says it.
+    It is given back for good: by `presence_penalty`, which is once for all, a token of the prompt loses nothing when
+    the answer says it too, whether the answer is taken up or not.
     """
-    params, said = request.params, frozenset(request.emitted)
-    return {
-        token: count * params.frequency_penalty + params.presence_penalty * (token not in said)
-        for token, count in collections.Counter(request.prompt.ids).items()
-    }
+    counts, params = collections.Counter(request.prompt.ids), request.params
+    return {token: count * params.frequency_penalty + params.presence_penalty for token, count in counts.items()}

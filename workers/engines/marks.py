@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tasks import errors
 from workers.engines.gguf import Header
 
 # Types of tokens: llama.cpp, include/llama.h, `llama_token_type`.
@@ -72,7 +73,30 @@ class Marks:
         return "".join([*parts, content[done:]])
 
     def guarded_messages(self, messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [{**message, "content": self.guarded(message["content"])} for message in messages]
+        """The messages with all that clients are free to write guarded. Raises what `guarded_values` does."""
+        return [{**self.guarded_values(message), "role": message["role"]} for message in messages]
+
+    def guarded_values(self, value: Any) -> Any:
+        """JSON of which every text is guarded, the names in objects too.
+
+        Raises `EngineRefused` when it is nested too deeply.
+        """
+        try:
+            return self._guarded(value)
+        except RecursionError as error:
+            raise errors.EngineRefused("the tools or the calls are nested too deeply") from error
+
+    def _guarded(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.guarded(value)
+        if isinstance(value, Mapping):
+            return {self.guarded(name): self._guarded(one) for name, one in value.items()}
+        return [self._guarded(one) for one in value] if isinstance(value, Sequence) else value
+
+    def spoken(self, text: str) -> str:
+        """What of a template's text an answer has: no tokens that write nothing."""
+        silent = Marks.named({name: id for name, id in self.ids.items() if name not in self.stubborn})
+        return silent.pattern.sub("", text)
 
     def split(self, text: str) -> list[Piece]:
         """A text whose contents were guarded, as token ids and the texts between them, without guards."""

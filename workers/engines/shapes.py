@@ -17,7 +17,7 @@ from workers.engines import gbnf
 from workers.engines.gbnf import Rules, Symbol
 
 _KEPT_GRAMMARS = 4
-_MOST_STACKS, _MOST_STATES = 200_000, 20_000
+_MOST_STACKS, _MOST_STATES = 200_000, 50_000
 _DEAD = -1
 
 Allowed = NDArray[np.bool_]
@@ -64,6 +64,12 @@ class _Automaton:
                 self._learn(int(state))
         found: NDArray[np.int32] = self._table[states, bytes]
         return found
+
+    def move(self, state: int, byte: int) -> int:
+        """Where one state leads; less than 0 where it isn't allowed."""
+        if not self._known[state]:
+            self._learn(state)
+        return int(self._table[state, byte])
 
     def _learn(self, state: int) -> None:
         """Fills in the state's row. Bytes that the same stacks take lead to the same state."""
@@ -198,4 +204,4 @@ class Shape:
     def take(self, piece: bytes) -> None:
         """Goes on with an allowed token, which writes that."""
         for byte in piece:
-            self._state = int(self._automaton.moves(np.array([self._state], np.int32), np.array([byte], np.uint8))[0])
+            self._state = self._automaton.move(self._state, byte)

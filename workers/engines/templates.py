@@ -5,13 +5,14 @@ The conventions are those of Hugging Face's `apply_chat_template`, which templat
 
 import datetime as dt
 import json
+import re
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import jinja2
 import jinja2.sandbox
@@ -26,9 +27,17 @@ _LONGEST_REASON = 300
 # They make a text as long as they are told.
 _PADDING = ("ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map")
 
+_ESCAPED_GUARD = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
 NONE = "the model has no chat template: name one in the catalogue (`template`), or ask for `generate`"
 
-Render = Callable[[Sequence[Mapping[str, Any]]], str]
+
+class Render(Protocol):
+    """The text of a conversation, up to where the model `answers`. Not every template does something with `tools`."""
+
+    def __call__(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, answers: bool = True
+    ) -> str: ...
 
 
 class TooLong(Exception):
@@ -75,19 +84,27 @@ def compile(source: str, bos: str, eos: str) -> Render:
     """
     try:
         with _Limit():
-            template = _environment().from_string(source)
+            template = environment().from_string(source)
     except (jinja2.TemplateError, TooLong, RecursionError, MemoryError) as error:
         raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
-    def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
-        values = {"messages": list(messages), "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
+    def rendered(
+        messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, answers: bool = True
+    ) -> str:
+        values = {"messages": list(messages), "add_generation_prompt": answers, "bos_token": bos, "eos_token": eos}
+        values["tools"] = list(tools) or None
         try:
             with _Limit():
                 return _within(template.generate(values))
         except Exception as error:  # a foreign program may raise anything
             raise errors.EngineRefused(f"the model's chat template: {_reason(error)}") from error
 
-    return rendered if _takes_system(rendered) else lambda messages: rendered(_without_system(messages))
+    def without_system(
+        messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, answers: bool = True
+    ) -> str:
+        return rendered(_without_system(messages), tools, answers=answers)
+
+    return rendered if _takes_system(rendered) else without_system
 
 
 def _reason(error: Exception) -> str:
@@ -133,18 +150,28 @@ def _within(pieces: Any) -> str:
     return "".join(parts)
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The sandbox, with what templates expect."""
     extensions = ["jinja2.ext.loopcontrols"]
     sandbox = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=extensions, autoescape=False)
-    sandbox.filters["tojson"] = _to_json
+    sandbox.filters["tojson"] = to_json
     for name in ("center", "format", "indent", "filesizeformat", "wordwrap"):
         del sandbox.filters[name]
     sandbox.globals |= {"raise_exception": _refuse, "strftime_now": _now}
     return sandbox
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=min(indent, 8) if indent else None)
+def to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON as Hugging Face's templates expect it. The guards of special tokens' names (`marks`) stay what they are."""
+    most = min(indent, 8) if indent else None
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=most, separators=separators, sort_keys=sort_keys)
+    return _ESCAPED_GUARD.sub("\\1\0", text)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """This side of the tokenizer process of a llama.cpp model: questions one at a time, and who is to blame for a death."""
 
+import json
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ import structlog
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Engine, Prompt
+from tasks.models.engine import CallFormat, Engine, Prompt
 from workers.engines import vocabulary
 from workers.engines.hosting import Host
 
@@ -40,10 +41,11 @@ class Tokenizer:
         vocabulary.require_known(ids, self.size)
         return Prompt(self.detokenize(ids), tuple(ids))
 
-    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """See `Generator.chat`."""
-        self._refuse_too_long("\n".join(message["content"] for message in messages))
-        text, ids = self._ask("chat", list(messages))
+        described = [json.dumps(tools)] if tools else []
+        self._refuse_too_long("\n".join([*described, *(message["content"] for message in messages)]))
+        text, ids = self._ask("chat", [list(messages), list(tools)])
         return Prompt(text, tuple(ids))
 
     def reread(self, text: str) -> tuple[int, ...]:
@@ -60,6 +62,11 @@ class Tokenizer:
         if known is None:
             known = self._pieces[token] = bytes(self._ask("pieces", [token])[0])
         return known
+
+    @property
+    def call_format(self) -> CallFormat:
+        """See `Generator.call_format`."""
+        return CallFormat(**self.host.ready["call_format"])
 
     @property
     def size(self) -> int:

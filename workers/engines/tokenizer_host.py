@@ -11,6 +11,7 @@ threads get a stack for four million. A text that kills this process all the sam
 
 import contextlib
 import ctypes
+import dataclasses
 import http.client
 import json
 import resource
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
-from workers.engines import llamacpp_fit, llamacpp_host, templates
+from workers.engines import calls, llamacpp_fit, llamacpp_host, templates
 from workers.engines.gguf import Header
 from workers.engines.llamacpp_host import LoadError
 from workers.engines.marks import Marks, Piece
@@ -42,6 +43,7 @@ def main() -> None:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)
     told = {"template_problem": texts.template_problem, "has_template": texts.has_template, "tokens": texts.size}
+    told["call_format"] = dataclasses.asdict(texts.call_format)
     print(json.dumps(told), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(texts.answer(json.loads(line))), file=answers, flush=True)
@@ -90,12 +92,15 @@ class Texts:
         self._before, self._after = self._around()
         # A SentencePiece vocabulary that puts a space before each text.
         self._spaces = header.tokenizer == "llama" and header.flag("tokenizer.ggml.add_space_prefix", True)
-        self._render, self.template_problem = templates.compiled(source, *_names(header))
+        bos, eos = _names(header)
+        self._render, self.template_problem = templates.compiled(source, bos, eos)
+        self._written = calls.learn(self._render, eos, self._marks)
+        self.call_format = self._written.format
         self._stripping = {number for name, number in self._marks.ids.items() if name in (source or "")}
         self._stripping = {number for number in self._stripping if self._strips(number)}
         self._does: Mapping[str, Callable[[Any], Any]] = {
             "prompt": self.prompt,
-            "chat": self.chat,
+            "chat": lambda given: self.chat(*given),
             "tokenize": self.tokenize,
             "reread": self.reread,
             "detokenize": self.detokenize,
@@ -112,11 +117,12 @@ class Texts:
     def prompt(self, text: str) -> list[int]:
         return self._ids(text, add_special=True, parse_special=True)
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[int]]:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> tuple[str, list[int]]:
         """The rendered text, and its ids: the template's special tokens are special, those in contents are words."""
         if self._render is None:
             raise errors.EngineRefused(self.template_problem or "the model has no chat template")
-        text = self._render(self._marks.guarded_messages(messages))
+        given = self._marks.guarded_messages(messages), self._marks.guarded_values(tools)
+        text = calls.rendered(self._render, self._written, *given)
         pieces = self._marks.split(text)
         if pieces[:1] == self._before[:1]:  # it comes from us: not twice
             del pieces[:1]

@@ -8,7 +8,7 @@ from tasks.jobs.family import Grown
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
-from tasks.kinds.generation import Generation
+from tasks.kinds.kind import Answering
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -17,17 +17,17 @@ from workers.slot import Slot
 def gather(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:  # noqa: ARG001 its readers read the children
     """All answers, or the error of the first that has none. What they spent is charged with the children."""
     claim = attempt.claim
-    asked: Generation = KINDS[claim.type].parse(claim.asked)
+    kind = KINDS[claim.type]
+    assert isinstance(kind, Answering)
+    choices, keep = kind.choices(kind.parse(claim.asked))
     with slot.sessions.begin() as session:
         answers = family.grown(session, claim.job_id)
     progress = (len(answers), len(answers))
     failed = next((each.error for each in answers if each.error), None)
     if failed:
         return Outcome(Status.FAILED, error=failed, progress=progress)
-    choices = [choice for one in _by_prompt(answers, asked.choices) for choice in _kept(one, asked.keep)]
-    return Outcome(
-        Status.SUCCEEDED, result={"choices": choices, "usage": _usage(answers, asked.choices)}, progress=progress
-    )
+    kept = [answer for one in _by_prompt(answers, choices) for answer in _kept(one, keep)]
+    return Outcome(Status.SUCCEEDED, result={"choices": kept, "usage": _usage(answers, choices)}, progress=progress)
 
 
 def _by_prompt(answers: Sequence[Grown], choices: int) -> list[Sequence[Grown]]:

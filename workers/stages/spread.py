@@ -8,7 +8,7 @@ from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
 from tasks.jobs.requests import Plan, Submission
 from tasks.kinds import KINDS
-from tasks.kinds.generation import Generation
+from tasks.kinds.kind import Answering
 from tasks.models import catalog
 from tasks.streams.events import Started
 from workers.attempt import Attempt
@@ -24,11 +24,13 @@ def spread(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
     Raises `Fenced`.
     """
     claim = attempt.claim
-    asked: Generation = KINDS[claim.type].parse(claim.asked)
+    kind = KINDS[claim.type]
+    assert isinstance(kind, Answering)
+    asked = kind.parse(claim.asked)
     plan = Plan(Submission(claim.type, claim.model, asked), stages.GENERATE, claim.model, claim.model)
     children = [
         Child(replace(plan, job_id=ids.derived(claim.job_id, place), asked=replace(plan.asked, request=single)), place)
-        for place, single in enumerate(asked.singles())
+        for place, single in enumerate(kind.singles(asked))
     ]
     for first in range(0, len(children), _LOT):
         attempt.check()

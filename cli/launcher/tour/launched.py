@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +32,12 @@ class Launched:
 
 
 @contextmanager
-def launched(data: Path, port: int, flower_port: int, say: Callable[[str], None]) -> Iterator[Launched]:
+def launched(
+    data: Path, port: int, flower_port: int, say: Callable[[str], None], env: Mapping[str, str] | None = None
+) -> Iterator[Launched]:
     """`forebay up` for as long as the block runs; stops it however that ends. Exits with its status if it can't.
 
-    What it says meanwhile goes to `say`, from a thread of its own.
+    What it says meanwhile goes to `say`, from a thread of its own. `env` is told it beside our own environment.
     """
     argv = [sys.executable, "-m", "cli", "up", "--data", str(data.absolute())]
     ports = ["--port", str(port), "--flower-port", str(flower_port)]
@@ -48,7 +50,7 @@ def launched(data: Path, port: int, flower_port: int, say: Callable[[str], None]
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ,
+        env={**os.environ, **(env or {})},
     ) as process:
         assert process.stderr is not None
         listener = threading.Thread(target=_pass_on, args=(process.stderr, say), daemon=True)

@@ -123,3 +123,18 @@ def test_params_carry_what_was_asked_of_the_sampler() -> None:
     assert (asked.presence_penalty, asked.frequency_penalty) == (0.5, 0.0)
     assert (asked.logprobs, asked.logit_bias, asked.stop, asked.grammar) == (0, {3: -100.0}, ("a",), None)
     assert stored({"prompt": "x"}).params(9, 50).logprobs is None
+
+
+def test_calls_are_as_templates_read_them() -> None:
+    """Arguments as a dictionary where they are one; a result with the name of what was called."""
+    calls = (ToolCall("a", "weather", '{"city": "Bern"}'), ToolCall("b", "weather", "Bern"))
+    turns = (Turn("assistant", (), calls), Turn("tool", (Text("rain"),), (), "a"), Turn("tool", (Text("?"),), (), "c"))
+    first, rain, unknown = Generation(turns=turns).messages()
+    assert first["tool_calls"][0] == {
+        "id": "a",
+        "type": "function",
+        "function": {"name": "weather", "arguments": {"city": "Bern"}},
+    }
+    assert first["tool_calls"][1]["function"]["arguments"] == "Bern"
+    assert rain == {"role": "tool", "content": "rain", "tool_call_id": "a", "name": "weather"}
+    assert "name" not in unknown

@@ -122,7 +122,6 @@ def test_what_can_never_fit_is_refused(
     [
         ({"tools": (Tool("look_up"),)}, "input.tools"),
         ({"shape": Shape()}, "params.shape"),
-        ({"logprobs": 0}, "params.logprobs"),
         ({"logit_bias": {1: -100.0}}, "params.logit_bias"),
     ],
 )

@@ -1,13 +1,16 @@
 """A completion as llama-server tells it, from a stand-in that says what it is told to."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from tasks import errors
 from tasks.models.engine import Delta, Finish, Step
+from tasks.models.logprobs import NEVER, Logprob
 from workers.engines.completions import Completion
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -19,7 +22,7 @@ def server() -> Iterator[socket.socket]:
         yield listener
 
 
-def asked(server: socket.socket, *lines: bytes, ends: bool = True) -> Completion:
+def asked(server: socket.socket, *lines: bytes, ends: bool = True, **how: Any) -> Completion:
     """A completion to which the server answers with these lines, each an event, and closes if it `ends`."""
 
     def answer() -> None:
@@ -33,7 +36,7 @@ def asked(server: socket.socket, *lines: bytes, ends: bool = True) -> Completion
             connection.recv(1)
 
     threading.Thread(target=answer, daemon=True).start()
-    return Completion(server.getsockname(), "key", {"prompt": [1]}, lambda: None)
+    return Completion(server.getsockname(), "key", {"prompt": [1]}, lambda: None, **how)
 
 
 def told(completion: Completion, *, gather: bool = False, timeout_s: float = 5) -> Sequence[Step]:
@@ -59,6 +62,44 @@ def test_tokens_of_a_character_come_with_it(server: socket.socket, gather: bool)
     """The server tells a token's id though its text isn't whole yet; the delta has the ids of both."""
     steps = told(asked(server, *TOLD), gather=gather)
     assert steps == [Delta("é\u2028", 2, (5, 6)), Finish("stop", 1)]
+
+
+def event(content: str, tokens: list[int], predicted: int, *likely: dict[str, Any]) -> bytes:
+    told = {"content": content, "tokens": tokens, "stop": False, "tokens_predicted": predicted}
+    return b"data: " + json.dumps(told | {"completion_probabilities": likely}).encode()
+
+
+def likely(token: int, logprob: float | None, *top: tuple[int, bytes, float | None]) -> dict[str, Any]:
+    """As the server tells it: what it calls the token's own text may be another's that was held back."""
+    beside = [{"id": id, "token": "?", "bytes": list(raw), "logprob": number} for id, raw, number in top]
+    return {"id": token, "token": "held back", "bytes": [63], "logprob": logprob, "top_logprobs": beside}
+
+
+def test_probabilities_come_with_their_tokens(server: socket.socket) -> None:
+    """Each with its own text, also where a stop string was in sight; none of the numbers is infinite."""
+    told_by_server = (
+        event("a", [5], 1, likely(5, -0.5, (5, b"a", -0.5), (6, b"\xe6", None))),
+        event("", [6], 2, likely(6, -1.0, (5, b"a", -0.5), (8, b"q", -3.0))),
+        event("bc", [7], 3, likely(7, None, (5, b"a", -0.5), (8, b"q", -3.0))),
+        b'data: {"content":"","tokens":[],"stop":true,"stop_type":"limit","tokens_predicted":3}',
+    )
+    pieces = {6: b"b", 7: b"c"}
+    first, second, _ = told(asked(server, *told_by_server, piece=pieces.__getitem__, logprobs=1))
+    assert isinstance(first, Delta)
+    assert isinstance(second, Delta)
+    assert first.logprobs == (Logprob("a", -0.5, (Logprob("a", -0.5),)),)
+    assert [(each.token, each.logprob) for each in second.logprobs] == [("b", -1.0), ("c", NEVER)]
+
+
+def test_character_of_several_tokens_has_one_probability(server: socket.socket) -> None:
+    """The server's stream passes over the tokens that begin it."""
+    told_by_server = (
+        event("é", [6], 2, likely(6, -1.5, (5, b"\xe6", -0.5))),
+        b'data: {"content":"","tokens":[],"stop":true,"stop_type":"limit","tokens_predicted":2}',
+    )
+    steps = told(asked(server, *told_by_server, logprobs=1))
+    top = (Logprob("\ufffd", -0.5, raw=b"\xe6"),)
+    assert steps == [Delta("é", 2, (), (Logprob("é", -1.5, top),)), Finish("length", 0)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.models.engine import Delta
+from tasks.models.logprobs import Logprob
 from workers.engines.pieces import Pieces
 
 
@@ -45,6 +46,15 @@ def test_character_that_never_becomes_whole_is_counted_only() -> None:
     pieces = Pieces(())
     assert told(pieces, [b"a", "日".encode()[:2]]) == [Delta("a", 1, (0,))]
     assert pieces.untold == 1
+
+
+def test_probabilities_go_with_their_tokens() -> None:
+    """However they are held back, and with the token that a stop string cut."""
+    pieces, tokens = Pieces(("END",)), [b"a", b" E", b"N", b"x", b" E", b"ND."]
+    likely = [Logprob.of(piece, -1.0) for piece in tokens]
+    fed = [pieces.feed(number, piece, one) for number, (piece, one) in enumerate(zip(tokens, likely, strict=True))]
+    deltas = [delta for delta in fed if delta]
+    assert [delta.logprobs for delta in deltas] == [tuple(likely[:1]), tuple(likely[1:4]), tuple(likely[4:5])]
 
 
 def test_tokens_without_text_go_with_the_next() -> None:

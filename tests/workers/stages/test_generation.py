@@ -10,6 +10,7 @@ import pytest
 from tasks import errors, ids
 from tasks.limits.spent import Spent
 from tasks.models.engine import Delta, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.logprobs import Logprob
 from tasks.streams import events
 from tests.workers.conftest import Bench
 from workers.attempt import Stop
@@ -33,6 +34,22 @@ def test_answer_is_streamed_whole_and_counted(bench: Bench, echo: Echo) -> None:
     assert [token for entry in entries for token in entry.token_ids] == list(range(10))
     spent = [entry.event.spent.completion for entry in entries if isinstance(entry.event, events.Delta)]
     assert max(spent) <= generation.FLUSH_TOKENS
+
+
+def test_probabilities_are_streamed_with_their_tokens(bench: Bench, echo: Echo) -> None:
+    """One for each token, in groups as the tokens are; read again from the stream they are as they were."""
+    bench.run(bench.attempt(params={"temperature": 0, "logprobs": 1}), echo)
+    deltas = [entry.event for entry in bench.entries() if isinstance(entry.event, events.Delta)]
+    assert all(len(delta.logprobs) == delta.spent.completion for delta in deltas)
+    told = [each for delta in deltas for each in delta.logprobs]
+    assert "".join(each.token for each in told) == PROMPT
+    assert {each.top for each in told[:1]} == {(Logprob("one ", 0.0),)}
+
+
+def test_prompt_of_ids_is_the_engines_to_read(bench: Bench, echo: Echo) -> None:
+    """The echo engine has no vocabulary, and says so."""
+    with pytest.raises(errors.EngineRefused, match="no vocabulary"):
+        bench.run(bench.attempt(input={"prompt_ids": [1, 2]}), echo)
 
 
 class Patient(Speaking):
@@ -277,7 +294,7 @@ class Scripted(Echo):
     def hang_up(self) -> None:
         self.hung_up = True
 
-    def chat(self, messages: Sequence[Mapping[str, Any]]) -> Prompt:
+    def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         return Prompt("prompt", (1,))
 
 

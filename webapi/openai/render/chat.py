@@ -8,7 +8,7 @@ from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.queues.places import Wait
-from tasks.streams.events import Delta, Event, Started, ToolCall
+from tasks.streams.events import Delta, Event, Started, ToolCall, ToolResult
 from webapi import sse
 from webapi.openai import errors
 from webapi.openai.answers import (
@@ -86,14 +86,17 @@ def _reason(reason: str, older: bool) -> Any:
 
 @dataclass(slots=True)
 class Chunks:
-    """`calls.Rendering`: `job` is as it was when it was accepted."""
+    """`calls.Rendering`: `job` is as it was when it was accepted. Calls of functions that are `served` here are told
+    only where they turn out to be the client's to answer, since others were called with them."""
 
     job: JobView
+    served: Sequence[str] = ()
     include_usage: bool = False
     older: bool = False
     mimetype: str = "text/event-stream"
     _calls: dict[int, int] = field(default_factory=dict)  # how many tools each choice has called
     _begun: set[int] = field(default_factory=set)
+    _unsettled: dict[int, list[ToolCall]] = field(default_factory=dict)
 
     def event(self, choice: int, event: Event) -> bytes:
         match event:
@@ -102,16 +105,23 @@ class Chunks:
             case Delta():
                 delta: ChatDelta = {"content": event.text}
                 return self._begin(choice) + self._chunk(self._part(choice, delta, event.logprobs))
+            case ToolCall() if event.name in self.served:
+                self._unsettled.setdefault(choice, []).append(event)
             case ToolCall():
                 return self._begin(choice) + self._chunk(self._part(choice, self._called(choice, event)))
+            case ToolResult():
+                self._unsettled.pop(choice, None)
         return b""
 
     def choice_ended(self, choice: int, job: JobView) -> bytes:
         if job.status != Status.SUCCEEDED or job.result is None:
             return b""
+        calls = b"".join(
+            self._chunk(self._part(choice, self._called(choice, call))) for call in self._unsettled.pop(choice, ())
+        )
         part = self._part(choice, {})
         part["finish_reason"] = _reason(job.result["finish_reason"], self.older)
-        return self._begin(choice) + self._chunk(part)
+        return self._begin(choice) + calls + self._chunk(part)
 
     def ended(self, job: JobView) -> bytes:
         if job.status != Status.SUCCEEDED:

@@ -1,18 +1,18 @@
 """`POST /v1/chat/completions`, read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import fields, validate
 
 from tasks import errors
 from tasks.jobs.requests import Submission
-from tasks.kinds.generation import Generation
+from tasks.kinds.generation import Generation, Tool
 from webapi.fields import Flag, Some, Whole, within
 from webapi.openai.headers import Wishes
 from webapi.openai.requests import messages, tools
 from webapi.openai.requests.fields import Sampled, refuse, sampling
-from webapi.openai.requests.messages import MAX_MESSAGES, Message
+from webapi.openai.requests.messages import MAX_MESSAGES, RequestMessage
 from webapi.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, Choice, Function, FunctionTool
 
 _UNHEEDED = {"description": "Read and not heeded."}
@@ -32,7 +32,7 @@ _UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 class ChatCompletionRequest(Sampled):
     """A conversation to be answered."""
 
-    messages = Some(Message, MAX_MESSAGES, required=True)
+    messages = Some(RequestMessage, MAX_MESSAGES, required=True)
     max_completion_tokens = Whole(
         allow_none=True, validate=within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
     )
@@ -52,6 +52,15 @@ class ChatCompletionRequest(Sampled):
         metadata={"description": "The older `tools`."},
     )
     function_call = Choice(allow_none=True, metadata=CHOICE | {"description": "The older `tool_choice`."})
+    server_functions = fields.List(
+        fields.String(validate=validate.Length(1, 64)),
+        allow_none=True,
+        validate=validate.Length(max=MAX_TOOLS),
+        metadata={
+            "description": "Not OpenAI's. Functions of `GET /v1/functions` that the model may have called: the calls are"
+            " made here, and it goes on with their results, at most eight times."
+        },
+    )
     store = Flag(allow_none=True, metadata={"description": "Keeps it among the stored completions."})
     modalities = fields.List(fields.String(), allow_none=True, metadata={"description": "Only `text`."})
     audio = fields.Raw(allow_none=True, metadata=_OBJECT)
@@ -66,13 +75,16 @@ class ChatCompletionRequest(Sampled):
     safety_identifier = fields.String(allow_none=True, metadata=_UNHEEDED)
 
 
-def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generation]:
-    """The job that is asked for. Raises `InvalidField`, and `Unsupported` for what no model here can do."""
+def submission(given: Mapping[str, Any], wishes: Wishes, served: Sequence[Tool] = ()) -> Submission[Generation]:
+    """The job that is asked for. `served` are the functions of the server that the request names.
+
+    Raises `InvalidField`, and `Unsupported` for what no model here can do.
+    """
     refuse(given, _UNSUPPORTED)
     return Submission(
         type="chat",
         model=given["model"],
-        request=_generation(given),
+        request=_generation(given, served),
         lane=wishes.lane_or,
         priority=wishes.priority,
         metadata=given.get("metadata", {}),
@@ -81,12 +93,13 @@ def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generatio
     )
 
 
-def _generation(given: Mapping[str, Any]) -> Generation:
-    offered, choice = tools.tools(given)
+def _generation(given: Mapping[str, Any], served: Sequence[Tool]) -> Generation:
+    offered, choice = tools.tools(given, served)
     return Generation(
         turns=messages.turns(given["messages"]),
         max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
         tools=offered,
+        server_functions=tuple(tool.name for tool in served),
         tool_choice=choice,
         shape=tools.shape(given.get("response_format")),
         logprobs=_logprobs(given),

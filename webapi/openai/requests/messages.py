@@ -30,7 +30,7 @@ class _Lenient(ma.Schema):
         unknown = ma.EXCLUDE
 
 
-class CalledFunction(_Lenient):
+class RequestedFunction(_Lenient):
     name = fields.String(required=True, validate=validate.Length(1, 64), metadata=STORABLE)
     arguments = fields.String(required=True, metadata={"description": "JSON.", **STORABLE})
 
@@ -38,17 +38,19 @@ class CalledFunction(_Lenient):
 class MadeCall(_Lenient):
     id = fields.String(required=True, validate=validate.Length(1, 200), metadata=STORABLE)
     type = fields.String(load_default="function", validate=validate.OneOf(("function", "custom")))
-    function = fields.Nested(CalledFunction)
+    function = fields.Nested(RequestedFunction)
 
 
-class Message(_Lenient):
+class RequestMessage(_Lenient):
     role = fields.String(required=True, validate=validate.OneOf(ROLES))
     content = fields.Raw(allow_none=True, metadata=_CONTENT)
     name = fields.String(allow_none=True, metadata=STORABLE)
     refusal = fields.String(allow_none=True, metadata=STORABLE)
     tool_calls = fields.List(fields.Nested(MadeCall), allow_none=True, validate=validate.Length(max=_MAX_CALLS))
     tool_call_id = fields.String(allow_none=True, metadata=STORABLE)
-    function_call = fields.Nested(CalledFunction, allow_none=True, metadata={"description": "The older `tool_calls`."})
+    function_call = fields.Nested(
+        RequestedFunction, allow_none=True, metadata={"description": "The older `tool_calls`."}
+    )
     audio = fields.Raw(allow_none=True, metadata={"type": "object", "description": "Refused: models here read text."})
 
 

@@ -55,11 +55,15 @@ FORMAT = {
 }
 
 
-def tools(given: Mapping[str, Any]) -> tuple[tuple[Tool, ...], str | None]:
-    """The tools, and `auto`, `none`, `required` or a tool's name. Raises `InvalidField`, `Unsupported`."""
+def tools(given: Mapping[str, Any], served: Sequence[Tool] = ()) -> tuple[tuple[Tool, ...], str | None]:
+    """The tools, those that are `served` here among them, and `auto`, `none`, `required` or a tool's name.
+
+    Raises `InvalidField`, `Unsupported`.
+    """
     if "functions" in given and "tools" in given:
         raise errors.InvalidField("functions", "give `tools` or the older `functions`, not both")
     named = [_tool(function) for function in given.get("functions", ())] or _tools(given.get("tools", ()))
+    named += served
     field = "function_call" if "function_call" in given else "tool_choice"
     choice = given.get(field)
     if len({tool.name for tool in named}) < len(named):

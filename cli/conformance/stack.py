@@ -1,0 +1,94 @@
+"""The platform that the tests are run against, and what they need to be there."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cli.conformance import rewriting
+from cli.launcher import lineup
+from cli.launcher.tour.launched import launched
+
+# What OpenAI's tests call models, in one place: its newest suite decides.
+CHAT_MODEL = "gpt-6-astra"
+COMPLETION_MODEL = "gpt-3.5-turbo-instruct"
+EMBEDDING_MODEL = "text-embedding-3-small"
+MODERATION_MODEL = "omni-moderation-2024-09-26"
+
+_MODELS = lineup.ROOT / "models"
+_PAGE = 100
+
+
+@dataclass(slots=True)
+class Platform:
+    """A platform that runs. `seeded` counts the jobs that were made to have something there."""
+
+    url: str
+    key: str
+    seeded: int = field(default=0)
+
+    def store(self) -> str:
+        """Makes a stored completion; its id.
+
+        It was asked with a message of the assistant: the client's type for what was asked knows no other role.
+        """
+        asked = {
+            "model": CHAT_MODEL,
+            "messages": [{"role": "assistant", "content": "string"}],
+            "max_tokens": 2,
+            "store": True,
+            "metadata": {"foo": "string"},
+        }
+        made = self._ask("POST", rewriting.CHAT, asked)
+        self.seeded += 1
+        return str(made["id"])
+
+    def jobs(self) -> int:
+        """How many jobs there are, as their tenant is told."""
+        count, page = 0, self._ask("GET", f"/v1/jobs?limit={_PAGE}")
+        while page["data"]:
+            count += len(page["data"])
+            if page["next"] is None:
+                break
+            page = self._ask("GET", f"/v1/jobs?limit={_PAGE}&after={page['next']}")
+        return count
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        response = httpx.request(method, self.url + path, json=body, headers=headers, timeout=120)
+        response.raise_for_status()
+        return dict(response.json())
+
+
+@contextmanager
+def running(folder: Path, port: int, say: Callable[[str], None]) -> Iterator[Platform]:
+    """A platform with its data in the folder, whose models have the names that the tests use."""
+    catalog = folder / "models.toml"
+    catalog.write_text(models())
+    with launched(folder / "data", port, 0, say, {"FOREBAY_CATALOG": str(catalog)}) as platform:
+        yield Platform(platform.url, platform.key)
+
+
+def models() -> str:
+    """The catalogue: the demo model under OpenAI's names, and what it has no model for by the echo."""
+    demo = {"engine": "llamacpp", "file": str(_MODELS / "demo-Q8_0.gguf"), "context": 512, "slots": 4}
+    embedder = _MODELS / "demo-embed-Q8_0.gguf"
+    embeds: dict[str, Any] = {"engine": "echo", "context": 512, "slots": 4}
+    if embedder.is_file():
+        embeds |= {"engine": "llamacpp", "file": str(embedder), "dimensions": [384]}
+    served: dict[str, dict[str, Any]] = {
+        CHAT_MODEL: {**demo, "types": ["generate", "chat"], "default": True},
+        COMPLETION_MODEL: {**demo, "types": ["generate"]},
+        EMBEDDING_MODEL: {**embeds, "types": ["embed"]},
+        MODERATION_MODEL: {**demo, "types": ["moderate"]},
+    }
+    return "\n".join(_table(name, entry) for name, entry in served.items())
+
+
+def _table(name: str, entry: dict[str, Any]) -> str:
+    """One model's part; strings, numbers, lists and true are written alike in TOML and in JSON."""
+    return "\n".join((f'["{name}"]', *(f"{key} = {json.dumps(value)}" for key, value in entry.items()), ""))

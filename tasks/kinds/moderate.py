@@ -1,0 +1,133 @@
+"""`moderate`: texts judged by a model, harm by harm, as OpenAI's moderations name them.
+
+The model answers with a JSON object that has a truth value for each; the score of one is how likely the model found
+`true` where it could say `true` or `false`.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tasks import errors
+from tasks.jobs import stages
+from tasks.jobs.requests import Plan, Stored, Submission
+from tasks.keys import Caller
+from tasks.kinds.generation import Answer, Generation, Shape, Text, Turn
+from tasks.kinds.kind import Answering, Composed, Measure
+from tasks.kinds.sampling import Sampling
+from tasks.models import catalog, choosing
+from tasks.models.catalog import Catalog
+from tasks.models.logprobs import Logprob
+
+CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+
+_TEMPLATE = Path(__file__).parent / "templates" / "moderate.txt"
+_BESIDE = 5  # likeliest tokens looked at beside the one that was drawn
+_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "boolean"} for name in CATEGORIES},
+    "required": list(CATEGORIES),
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moderation:
+    """Texts to be judged, each by itself."""
+
+    texts: tuple[str, ...]
+
+    def to_json(self) -> Stored:
+        return Stored({"texts": list(self.texts)}, {})
+
+
+class ModerateKind(Answering[Moderation]):
+    name = "moderate"
+    serves = "moderate"
+
+    def parse(self, stored: Stored) -> Moderation:
+        return Moderation(tuple(stored.input["texts"]))
+
+    def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Moderation]) -> Plan:
+        del session, caller
+        model = choosing.model_for(models, self.serves, asked.model)
+        choosing.refuse_what_it_lacks(model, ["shape", "logprobs"])
+        for number, text in enumerate(asked.request.texts):
+            choosing.refuse_what_cannot_fit(model, f"input.texts.{number}", text)
+        if len(asked.request.texts) > 1:
+            return Plan(asked, stages.SPREAD, catalog.CONTROL, model.name)
+        return Plan(asked, stages.GENERATE, model.name, model.name)
+
+    def singles(self, request: Moderation) -> Sequence[Moderation]:
+        return [Moderation((text,)) for text in request.texts]
+
+    def compose(self, request: Moderation, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
+        del stage_input, context, measure
+        [text] = request.texts
+        turns = (Turn("system", (Text(_instruction()),)), Turn("user", (Text(text),)))
+        greedy = Sampling(temperature=0)
+        return Composed(Generation(turns=turns, sampling=greedy, shape=Shape(_SCHEMA), logprobs=_BESIDE))
+
+    def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """Raises `AnswerUnfit` for an answer that had no room."""
+        [answer] = answers
+        if answer.finish_reason != "stop":
+            raise errors.AnswerUnfit("the model's context has no room for the judgement")
+        said: dict[str, bool] = json.loads(answer.text)
+        scores = dict(_scores(answer.text, answer.logprobs))
+        return {"categories": said, "scores": {name: scores.get(name, float(said[name])) for name in CATEGORIES}}
+
+
+@cache
+def _instruction() -> str:
+    return _TEMPLATE.read_text(encoding="utf-8").format(categories=", ".join(CATEGORIES)).strip()
+
+
+def _scores(text: str, told: Sequence[Logprob]) -> Iterator[tuple[str, float]]:
+    """How likely each `true` was, where the tokens tell."""
+    ends = list(_ends(told))
+    for name in CATEGORIES:
+        place = text.find(f'"{name}":') + len(name) + 3
+        place += text[place : place + 1] == " "
+        token = next((each for each, end in zip(told, ends, strict=True) if end > place), None)
+        if token is not None and (score := _share_of_true(token)) is not None:
+            yield name, score
+
+
+def _ends(told: Sequence[Logprob]) -> Iterator[int]:
+    """Where each token ends in the text."""
+    end = 0
+    for each in told:
+        end += len(each.token)
+        yield end
+
+
+def _share_of_true(token: Logprob) -> float | None:
+    """Of the chances that the token begins with `true` or `false`, the share of `true`."""
+    chances = {"t": 0.0, "f": 0.0}
+    for each in {other.token: other for other in (token, *token.top)}.values():
+        word = each.token.lstrip(' ":')
+        if word and ("true".startswith(word) or "false".startswith(word) or word.startswith(("true", "false"))):
+            chances[word[0]] += math.exp(each.logprob)
+    total = sum(chances.values())
+    return chances["t"] / total if total else None

@@ -1,0 +1,1 @@
+"""Ollama's dialect: NDJSON, options, and times in nanoseconds."""

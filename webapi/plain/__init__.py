@@ -1,0 +1,1 @@
+"""The plainest dialect: a prompt in, a text out; texts in, an answer from them out."""

@@ -1,0 +1,1 @@
+"""Replicate's dialect: predictions, which are jobs by another name."""
