@@ -53,7 +53,8 @@ def _draft(schema: Any) -> Any:
 def _checking(draft: Any) -> Any:
     """The draft's validator, which reads `nullable` and patterns as the grammar does."""
     nullable = {key: _unless_null(draft.VALIDATORS[key]) for key in ("type", "enum") if key in draft.VALIDATORS}
-    return validators.extend(draft, {**nullable, "pattern": _pattern, "patternProperties": _pattern_properties})
+    extend: Any = validators.extend
+    return extend(draft, {**nullable, "pattern": _pattern, "patternProperties": _pattern_properties})
 
 
 def _unless_null(check: Any) -> Any:

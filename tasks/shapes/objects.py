@@ -34,7 +34,7 @@ def node(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
     bounds = _bounds(building, schema, path, len(members), sum(member.required for member in members))
     if bounds is None:
         return NEVER
-    return sequence(literal("{"), _inside(building, members, other, bounds, path), literal("}"))
+    return sequence(literal("{"), _inside(building, members, other, bounds), literal("}"))
 
 
 def _members(schema: Schema, path: str, inner: Inner) -> list[_Member]:
@@ -109,20 +109,20 @@ def _closed(schema: Schema) -> bool:
     return not schema.get("additionalProperties") and not schema.get("patternProperties")
 
 
-def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bounds, path: str) -> Node:
+def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bounds) -> Node:
     """What stands between the braces."""
     if not members:
         most = None if bounds.most is None else bounds.most - 1
         if other == NEVER or bounds.most == 0:
             return NEVER if bounds.least else EMPTY
-        one = building.rule(other, path)
+        one = building.rule(other)
         some = sequence(one, repeat(sequence(COMMA, one), max(0, bounds.least - 1), most))
         return some if bounds.least else optional(some)
     first = next((at for at, member in enumerate(members) if not member.required), len(members))
     if first < len(members):  # then what follows is reached in several ways
-        members = [replace(member, value=building.rule(member.value, path)) for member in members]
-        other = other if other == NEVER else building.rule(other, path)
-    after = _after(building, members, first, other, path)
+        members = [replace(member, value=building.rule(member.value)) for member in members]
+        other = other if other == NEVER else building.rule(other)
+    after = _after(building, members, first, other)
     if not first:
         begun = EMPTY if other == NEVER else optional(sequence(other, repeat(sequence(COMMA, other))))
         return _next(members, 0, EMPTY, after, begun)
@@ -133,12 +133,12 @@ def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bo
     return sequence(*parts, after[first])
 
 
-def _after(building: Building, members: list[_Member], first: int, other: Node, path: str) -> dict[int, Node]:
+def _after(building: Building, members: list[_Member], first: int, other: Node) -> dict[int, Node]:
     """What may stand before each member, from the first optional one on, after others; and after the last."""
     others = EMPTY if other == NEVER else repeat(sequence(COMMA, other))
-    after = {len(members): building.rule(others, path) if others != EMPTY else EMPTY}
+    after: dict[int, Node] = {len(members): building.rule(others) if others != EMPTY else EMPTY}
     for at in range(len(members) - 1, first - 1, -1):
-        after[at] = building.rule(_next(members, at, COMMA, after, after[len(members)]), path)
+        after[at] = building.rule(_next(members, at, COMMA, after, after[len(members)]))
     return after
 
 

@@ -70,7 +70,7 @@ class _Compiler:
     def compiled(self) -> Compiled:
         building = self._building
         references.refuse_circles(self._document, self._path)
-        root = building.later(canonical(["$ref", "#"]), self._path, partial(self._node, self._document, self._path))
+        root = building.later(canonical(["$ref", "#"]), partial(self._node, self._document, self._path))
         while building.waiting:
             name, make = building.waiting.pop()
             building.rules[name] = make()
@@ -114,7 +114,7 @@ class _Compiler:
             known = canonical(["allOf", *sorted(map(canonical, listed(key, "allOf", path)))])
         else:
             known = canonical(key)
-        return self._building.later(known, path, make)
+        return self._building.later(known, make)
 
     def _refuse(self, schema: Schema, path: str) -> None:
         for key in _REFUSED:
