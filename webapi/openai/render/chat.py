@@ -20,16 +20,18 @@ from webapi.openai.answers import (
     ChatMessage,
     ChunkChoice,
     MessageToolCall,
+    ServiceTier,
 )
 from webapi.openai.render import logprobs, usage
 
 PREFIX = "chatcmpl-"
 
 
-def completion(job: JobView, *, older: bool = False) -> ChatCompletion:
-    """The answer of a job that succeeded. `older` calls functions as OpenAI did before there were tools."""
+def completion(job: JobView, *, older: bool = False, made_by: str | None = None) -> ChatCompletion:
+    """The answer of a job that succeeded. `older` calls functions as OpenAI did before there were tools; `made_by` is
+    the model's fingerprint, where it is known."""
     result = job.result or {}
-    return {
+    told: ChatCompletion = {
         "id": ids.show(job.id, PREFIX),
         "object": "chat.completion",
         "created": created(job),
@@ -37,16 +39,18 @@ def completion(job: JobView, *, older: bool = False) -> ChatCompletion:
         "choices": [_choice(place, one, older) for place, one in enumerate(result.get("choices", [result]))],
         "usage": usage.of(job),
         "service_tier": tier(job),
-        "system_fingerprint": None,
         "metadata": job.metadata,
     }
+    if made_by is not None:
+        told["system_fingerprint"] = made_by
+    return told
 
 
 def created(job: JobView) -> int:
     return int(job.created_at.timestamp())
 
 
-def tier(job: JobView) -> str:
+def tier(job: JobView) -> ServiceTier:
     return "flex" if job.lane == "batch" else "default"
 
 
@@ -60,7 +64,7 @@ def _choice(index: int, result: Mapping[str, Any], older: bool) -> ChatChoice:
 
 
 def _message(told: Mapping[str, Any], older: bool) -> ChatMessage:
-    calls = [_call(call) for call in told.get("tool_calls", ())]
+    calls = [call(each) for each in told.get("tool_calls", ())]
     text: str | None = told["content"]
     message: ChatMessage = {
         "role": "assistant",
@@ -75,9 +79,10 @@ def _message(told: Mapping[str, Any], older: bool) -> ChatMessage:
     return message
 
 
-def _call(call: Mapping[str, Any]) -> MessageToolCall:
-    function: CalledFunction = {"name": call["name"], "arguments": call["arguments"]}
-    return {"id": call["id"], "type": "function", "function": function}
+def call(made: Mapping[str, Any]) -> MessageToolCall:
+    """A call of a function, as it is stored."""
+    function: CalledFunction = {"name": made["name"], "arguments": made["arguments"]}
+    return {"id": made["id"], "type": "function", "function": function}
 
 
 def _reason(reason: str, older: bool) -> Any:
@@ -93,6 +98,7 @@ class Chunks:
     served: Sequence[str] = ()
     include_usage: bool = False
     older: bool = False
+    made_by: str | None = None
     mimetype: str = "text/event-stream"
     _calls: dict[int, int] = field(default_factory=dict)  # how many tools each choice has called
     _begun: set[int] = field(default_factory=set)
@@ -169,8 +175,9 @@ class Chunks:
             "model": self.job.model,
             "choices": choices,
             "service_tier": tier(self.job),
-            "system_fingerprint": None,
         }
+        if self.made_by is not None:
+            chunk["system_fingerprint"] = self.made_by
         if self.include_usage:
             chunk["usage"] = None
         return chunk
