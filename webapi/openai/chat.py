@@ -4,8 +4,7 @@ from typing import Any
 
 from flask import Response
 
-from tasks.errors import InvalidField, NotFound
-from tasks.kinds.generation import Tool
+from tasks.kinds import toolset
 from webapi import calls, service, shaping
 from webapi.api import Blueprint
 from webapi.body import Limits
@@ -37,26 +36,13 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     its own with `Prefer: respond-async`.
     """
     wishes = headers.wishes(said, given.get("service_tier"))
-    asked = submission(given, wishes, _served(given))
+    served = toolset.tools(service.current().toolbox, given.get("server_functions", ()))
+    asked = submission(given, wishes, served)
     shaping.refuse_bad_schemas(asked.request, "response_format.json_schema.schema", "tools")
     call = creating.begin(asked, given, once, wishes, asked.request.children)
     older, made_by = "functions" in given, creating.made_by(call)
     if creating.streams(given, wishes):
         usage = given.get("stream_options", {}).get("include_usage", False)
-        chunks = chat.Chunks(
-            call.job, asked.request.server_functions, include_usage=usage, older=older, made_by=made_by
-        )
-        return calls.streamed(call, chunks)
+        names = asked.request.server_functions
+        return calls.streamed(call, chat.Chunks(call.job, names, include_usage=usage, older=older, made_by=made_by))
     return creating.answered(call, wishes, lambda job: chat.completion(job, older=older, made_by=made_by))
-
-
-def _served(given: dict[str, Any]) -> list[Tool]:
-    """The functions of the server that the request names. Raises `InvalidField`."""
-    served = []
-    for place, name in enumerate(given.get("server_functions", ())):
-        try:
-            found = service.current().toolbox.find(name)
-        except NotFound as error:
-            raise InvalidField(f"server_functions.{place}", f"{error}; GET /v1/functions lists them") from error
-        served.append(Tool(found.name, found.description, found.parameters))
-    return served

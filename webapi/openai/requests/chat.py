@@ -56,8 +56,8 @@ class ChatCompletionRequest(Sampled):
         allow_none=True,
         validate=validate.Length(max=MAX_TOOLS),
         metadata={
-            "description": "Not OpenAI's. Functions of `GET /v1/functions` that the model may have called: the calls are"
-            " made here, and it goes on with their results, at most eight times."
+            "description": "Not OpenAI's. Functions of `GET /v1/functions` that the model may have called: the calls"
+            " are made here, and it goes on with their results, at most eight times."
         },
     )
     store = Flag(allow_none=True, metadata={"description": "Keeps it among the stored completions."})
