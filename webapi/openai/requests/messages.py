@@ -48,7 +48,9 @@ class RequestMessage(_Lenient):
     refusal = fields.String(allow_none=True, metadata=STORABLE)
     tool_calls = fields.List(fields.Nested(MadeCall), allow_none=True, validate=validate.Length(max=_MAX_CALLS))
     tool_call_id = fields.String(allow_none=True, metadata=STORABLE)
-    function_call = fields.Nested(RequestedFunction, allow_none=True, metadata={"description": "The older `tool_calls`."})
+    function_call = fields.Nested(
+        RequestedFunction, allow_none=True, metadata={"description": "The older `tool_calls`."}
+    )
     audio = fields.Raw(allow_none=True, metadata={"type": "object", "description": "Refused: models here read text."})
 
 
