@@ -16,6 +16,9 @@ from werkzeug.test import TestResponse
 
 from db.session import Sessions
 from tasks import keys
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
 from tests.webapi import byhand, page
 from tests.webapi.conftest import Api, new_key
 from tests.webapi.page import Operation
@@ -61,6 +64,22 @@ def make_job(side: Side) -> str:
     return str(job["id"])
 
 
+def make_completion(side: Side) -> str:
+    """A stored one."""
+    given = {"model": "alpha", "messages": [{"role": "user", "content": side.word}], "store": True}
+    headers = {"Prefer": "respond-async"}
+    job = side.api.post("/v1/chat/completions", json=given | {"metadata": {"note": side.word}}, headers=headers).json
+    run = byhand.run(side.world.sessions, side.world.client, job["id"])
+    run.say(side.word)
+    result = {"message": {"role": "assistant", "content": side.word}, "finish_reason": "stop"}
+    run.end(Outcome(Status.SUCCEEDED, Spent(2, 1), result))
+    return f"chatcmpl-{job['id'].removeprefix('job_')}"
+
+
+def make_prediction(side: Side) -> str:
+    return make_job(side).removeprefix("job_")
+
+
 def make_document(side: Side) -> str:
     text = {"text": side.word, "title": side.word, "metadata": {"note": side.word}}
     return str(side.api.bring(collection=f"{side.word}-books", documents=[text])["id"])
@@ -84,6 +103,8 @@ def make_delivery(side: Side) -> str:
 # By the part of the path that stands before an id.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
+    "completions": make_completion,
+    "predictions": make_prediction,
     "documents": make_document,
     "collections": make_collection,
     "webhooks": make_webhook,
@@ -91,7 +112,7 @@ MAKERS: dict[str, Callable[[Side], str]] = {
 }
 
 # What is the server's own, and everybody's.
-COMMON = {"functions"}
+COMMON = {"functions", "models", "{owner}"}
 
 # Where else something is named, and what.
 MENTIONS = {
@@ -106,23 +127,30 @@ MENTIONS = {
     "GET /v1/deliveries ?after": "deliveries",
     "GET /v1/deliveries ?webhook": "webhooks",
     "GET /v1/deliveries ?job": "jobs",
+    "GET /v1/chat/completions ?after": "completions",
+    "GET /v1/predictions ?cursor": "predictions",
+    "POST /v1/rag/documents json collection": "collections",
+    "POST /v1/rag/chat json collection": "collections",
 }
 
 # Requests that the page's example doesn't show.
 BASES: dict[str, Callable[[], Any]] = {
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
+    "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what
 }
 
-# Numbers of events mean something only within the job in the path, and so do tickets, which `test_tickets.py` tries.
+# What means something only within what is in the path: numbers of events, and tickets, which `test_tickets.py` tries.
 WITHIN = {
     "GET /v1/jobs/{job_id}/events ?after",
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
+    "GET /v1/predictions/{prediction_id}/stream header Last-Event-ID",
+    "GET /v1/chat/completions/{completion_id}/messages ?after",
 }
 
 # What names nothing that anyone has.
-QUERY = "limit status type model since wait encoding_format from to group_by"
+QUERY = "limit status type model since wait encoding_format from to group_by order metadata"
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
 input.prompt input.messages.role input.messages.content.type input.messages.content.text
@@ -131,12 +159,43 @@ params.max_tokens params.temperature params.top_p params.top_k params.min_p para
 params.seed documents.text documents.title documents.metadata
 url events description disabled webhook.url webhook.events arguments
 """
+# How an answer is drawn, in each dialect; what OpenAI's requests, Ollama's and Replicate's have beside that.
+DRAWN = """
+temperature top_p min_p seed stop frequency_penalty presence_penalty repetition_penalty max_tokens
+options.temperature options.top_p options.top_k options.min_p options.seed options.stop options.frequency_penalty
+options.presence_penalty options.repeat_penalty options.repeat_last_n options.num_predict options.num_ctx options.tfs_z
+options.typical_p options.mirostat
+input.temperature input.top_p input.min_p input.seed input.stop input.stop_sequences input.frequency_penalty
+input.presence_penalty input.repetition_penalty input.length_penalty input.max_tokens input.max_new_tokens
+input.min_tokens
+"""
+DIALECTS = """
+prompt suffix echo best_of n logprobs top_logprobs logit_bias stream stream_options.include_usage
+stream_options.include_obfuscation max_completion_tokens service_tier store user
+messages.role messages.content messages.name messages.refusal messages.audio messages.tool_call_id
+messages.tool_calls.id messages.tool_calls.type messages.tool_calls.function.name
+messages.tool_calls.function.arguments messages.function_call.name messages.function_call.arguments
+functions.name functions.description functions.parameters functions.strict function_call
+tools.type tools.custom tools.function.name tools.function.description tools.function.parameters tools.function.strict
+tool_choice parallel_tool_calls response_format.type response_format.json_schema.name
+response_format.json_schema.description response_format.json_schema.schema response_format.json_schema.strict
+audio modalities moderation prediction prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort
+safety_identifier verbosity web_search_options input dimensions encoding_format
+raw system template context images format think truncate keep_alive name verbose messages.images messages.tool_name
+version webhook webhook_events_filter input.text input.system_prompt input.prompt_template
+input.log_performance_metrics
+texts num_context_docs
+"""
 FORM = "file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s"
 NAMELESS = {
     "header Prefer",
     "header Idempotency-Key",  # each tenant's own: test_idempotency.py
     *[f"?{name}" for name in QUERY.split()],
-    *[f"json {name}" for name in JSON.split()],
+    *[
+        f"header {name}"
+        for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
+    ],
+    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS).split()],
     *[f"form {name}" for name in FORM.split()],
 }
 
@@ -154,7 +213,7 @@ def operations(app: Flask) -> list[Operation]:
 def unlike(id: str) -> str:
     """One of the same kind that never was."""
     digits = "0" * 8
-    return id[:-8] + (digits if id[-8:] != digits else "1" * 8) if re.search("_[0-9a-f]{32}$", id) else id[:-1] + "z"
+    return id[:-8] + (digits if id[-8:] != digits else "1" * 8) if re.search("[0-9a-f]{32}$", id) else id[:-1] + "z"
 
 
 def seen(response: TestResponse, id: str) -> tuple[int, str, list[str]]:
@@ -163,7 +222,8 @@ def seen(response: TestResponse, id: str) -> tuple[int, str, list[str]]:
     def plain(text: str) -> str:
         return re.sub(r"[a-z]+_[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.+]+", "<own>", text.replace(id, "<id>"))
 
-    headers = sorted(f"{name}: {plain(value)}" for name, value in response.headers)
+    timeless = [(name, value) for name, value in response.headers if name != "openai-processing-ms"]
+    headers = sorted(f"{name}: {plain(value)}" for name, value in timeless)
     return response.status_code, plain(response.text), headers
 
 
