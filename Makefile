@@ -1,4 +1,4 @@
-# make setup | embedding | gemma | run | test | fuzz | check | format | bench | faults | faults-short | clean
+# make setup | embedding | gemma | run | test | fuzz | check | format | bench | coverage-openai | faults | faults-short | clean
 
 PYTHON ?= python3
 # What faults and benchmarks of a real model use: demo, or gemma once it is there.
@@ -8,7 +8,7 @@ STAMP = .venv/.made-from
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 PIP_LOG = .venv/pip.log
 
-.PHONY: setup embedding gemma run test fuzz check format bench faults faults-short clean
+.PHONY: setup embedding gemma run test fuzz check format bench coverage-openai faults faults-short clean
 
 setup: $(STAMP)
 
@@ -59,6 +59,13 @@ bench: embedding
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.asking --model $(MODEL)
 	$(BIN)/python -m benchmarks.streams
+
+# OpenAI's own document, which isn't part of this project.
+OPENAI ?= ../shared/openai-openapi/openapi.json
+
+# How much of OpenAI's API is on our page, and of how much of that a test shows an effect. ARGS=--missing lists the rest.
+coverage-openai: setup
+	@$(BIN)/python -m benchmarks.coverage_openai --document $(OPENAI) $(ARGS)
 
 faults: setup
 	$(BIN)/python -m tests.faults --model $(MODEL)

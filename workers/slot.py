@@ -7,6 +7,7 @@ from typing import Any
 
 from db.session import Sessions
 from tasks import errors
+from tasks.functions.toolbox import Toolbox
 from tasks.jobs.outcomes import Onward
 from tasks.models.engine import Engine, Generator
 from tasks.queues import places
@@ -37,6 +38,7 @@ class Slot:
     speaking: Speaking
     cutter: Cutter
     shaper: Shaper
+    toolbox: Toolbox
     turns: Turns
     plain_turns: Turns
     full: Callable[[], bool]

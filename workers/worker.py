@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import redis
 
 from db.session import Sessions
+from tasks.functions.toolbox import Toolbox
 from tasks.jobs import attempts, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
@@ -73,10 +74,12 @@ class Worker:
     refiller: Refiller = field(init=False)
     claim: Together[uuid.UUID, Claim] = field(init=False)
     finish_untold: Together[Finish, Closing] = field(init=False)
+    toolbox: Toolbox = field(init=False)
     _batcher: Batcher | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
+        self.toolbox = Toolbox(self.settings.functions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = Batcher(self.engine) if self.embeds and isinstance(self.engine, Embedder) else None
 
@@ -99,6 +102,7 @@ class Worker:
             speaking=self.speaking,
             cutter=self.cutter,
             shaper=self.shaper,
+            toolbox=self.toolbox,
             turns=self.turns,
             plain_turns=self.plain_turns,
             full=lambda: len(self.held()) >= self.slots,
@@ -155,6 +159,7 @@ class Worker:
         """Frees the model. Idempotent."""
         self.cutter.close()
         self.shaper.close()
+        self.toolbox.close()
         if self._batcher:
             self._batcher.close()
         if self.engine:

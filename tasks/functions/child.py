@@ -2,7 +2,8 @@
 
 On stdin comes a line of JSON, the configuration, and on stdout goes `{"functions": [...]}` or `{"error": text}`. Then
 each line `{"name", "arguments"}` is answered with one: `{"result": JSON as text}`, `{"wrong": text, "field"}` for the
-arguments, or `{"failed": text, "kind", "where"}`. The process ends when its stdin does, whatever it is doing.
+arguments, or `{"failed": text, "kind", "where"}`. Before an answer goes an empty line, at once: what was asked has been
+begun. The process ends when its stdin does, whatever it is doing.
 """
 
 import json
@@ -35,6 +36,7 @@ def main() -> None:
     """Answers until there is nobody who asks."""
     asked, answers = _pipes()
     told = json.loads(asked.readline())
+    _begin(answers)
     try:
         ours = builtin.functions(told["weather_url"], told["geocoding_url"])
         functions = registry.collect(ours, told["modules"])
@@ -47,6 +49,7 @@ def main() -> None:
     _say(answers, {"functions": [_described(each) for each in functions.values()]})
     while True:
         line = lines.get()
+        _begin(answers)
         # Whatever holds the interpreter, so that `_listen` isn't run: the kernel's clock ends us.
         signal.setitimer(signal.ITIMER_REAL, told["limit_s"] + _LATE_S)
         answer = _answer(functions, json.loads(line), told)
@@ -64,7 +67,8 @@ def _pipes() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _bound(told: Told) -> None:
-    """So much memory beside what is imported; no image of it on the disk when it dies."""
+    """The clock ends us; so much memory beside what is imported; no image of it on the disk when we die."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a parent may have had it ignored
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses any such limit (EINVAL)
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -123,6 +127,11 @@ def _failed(message: str, error: BaseException) -> Told:
 def _plain(text: str) -> str:
     """The text as it can be stored and sent."""
     return text[:_MAX_TEXT].encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _begin(answers: IO[bytes]) -> None:
+    answers.write(b"\n")
+    answers.flush()
 
 
 def _say(answers: IO[bytes], answer: Told) -> None:

@@ -34,6 +34,10 @@ class Died(Exception):
     """The child is gone."""
 
 
+class DiedIdle(Died):
+    """The child is gone, and nothing was done of what it was asked."""
+
+
 class Late(Exception):
     """The child didn't answer in time."""
 
@@ -79,16 +83,11 @@ class Child:
             raise SettingsError(f"settings: FUNCTIONS: {answer['error']}")
         return {each["name"]: Signature(**each) for each in answer["functions"]}
 
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def ask(self, question: dict[str, Any], limit_s: float, left: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-        """One line for one. Raises `Died`, `Late`, or `Left` once `left` says so; then the child must be ended."""
+        """One line for one. Raises `Died`, `DiedIdle`, `Late`, and `Left` once `left` says so.
+
+        After any of these the child must be ended.
+        """
         deadline = time.monotonic() + limit_s
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -97,9 +96,9 @@ class Child:
             # A thread of its reads what comes, also while a function runs: this waits for nobody.
             stdin.write(json.dumps(question).encode() + b"\n")
             stdin.flush()
-            return dict(json.loads(_line(stdout.fileno(), deadline, left)))
-        except (OSError, ValueError) as error:
-            raise Died from error
+        except OSError as error:
+            raise DiedIdle from error
+        return _answer(stdout.fileno(), deadline, left)
 
     def end(self) -> None:
         """Ends it and what it has started, for certain. Idempotent."""
@@ -118,11 +117,11 @@ def _environment(settings: FunctionSettings) -> dict[str, str]:
     return {**known, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def _line(descriptor: int, deadline: float, left: Callable[[], bool]) -> bytes:
-    """One line. Raises `Late`, `Left`, and `OSError` at its writer's end or for a line that has none."""
+def _answer(descriptor: int, deadline: float, left: Callable[[], bool]) -> dict[str, Any]:
+    """What comes after the empty line. Raises `Late`, `Left`, and `Died` at its writer's end or where none is to be."""
     poll, came = select.poll(), bytearray()
     poll.register(descriptor, select.POLLIN)
-    while not came.endswith(b"\n"):
+    while len(came) < 2 or not came.endswith(b"\n"):
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise Late
@@ -133,5 +132,5 @@ def _line(descriptor: int, deadline: float, left: Callable[[], bool]) -> bytes:
         part = os.read(descriptor, 1 << 16)
         came += part
         if not part or len(came) > _MAX_ANSWER_BYTES:
-            raise ConnectionResetError("it has ended, or doesn't know an end")
-    return bytes(came)
+            raise Died if came else DiedIdle
+    return dict(json.loads(came))

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
 
 from tasks.errors import InvalidField, NotFound, ToolFailed
-from tasks.functions.parent import Child, Died, Late, Left, Limits
+from tasks.functions.parent import Child, Died, DiedIdle, Late, Left, Limits
 from tasks.functions.signature import Signature
 from tasks.settings import FunctionSettings
 
@@ -91,14 +91,21 @@ class Toolbox:
             self._places.release()
 
     def _answer(self, name: str, arguments: str, left: Callable[[], bool]) -> dict[str, Any]:
-        child = self._taken()
+        question = {"name": name, "arguments": arguments}
         try:
-            answer = child.ask({"name": name, "arguments": arguments}, self._settings.limit_s, left)
-        except BaseException as error:
+            if idle := self._taken():
+                with suppress(DiedIdle):
+                    return self._asked(idle, question, left)
+            return self._asked(Child(self._settings, self._limits), question, left)
+        except (Died, Late, Left) as error:
+            log.warning("function_ended", function=name, how=type(error).__name__)
+            raise ToolFailed(_said(name, error, self._settings.limit_s)) from error
+
+    def _asked(self, child: Child, question: dict[str, Any], left: Callable[[], bool]) -> dict[str, Any]:
+        try:
+            answer = child.ask(question, self._settings.limit_s, left)
+        except BaseException:
             child.end()
-            if isinstance(error, Died | Late | Left):
-                log.warning("function_ended", function=name, how=type(error).__name__)
-                raise ToolFailed(_said(name, error, self._settings.limit_s)) from error
             raise
         if answer.get("kind") == MemoryError.__name__:
             child.end()  # of which nobody knows what is left whole
@@ -106,15 +113,9 @@ class Toolbox:
             self._keep(child)
         return answer
 
-    def _taken(self) -> Child:
-        while True:
-            with self._lock:
-                child = self._idle.pop() if self._idle else None
-            if child is None:
-                return Child(self._settings, self._limits)
-            if child.alive:
-                return child
-            child.end()
+    def _taken(self) -> Child | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
     def _keep(self, child: Child) -> None:
         with self._lock:
@@ -125,7 +126,7 @@ class Toolbox:
             child.end()
 
 
-def _said(name: str, error: BaseException, limit_s: float) -> str:
+def _said(name: str, error: Died | Late | Left, limit_s: float) -> str:
     if isinstance(error, Late):
         return f"{name} didn't answer within {limit_s:g} seconds"
     return f"{name} ended the process it ran in" if isinstance(error, Died) else f"{name} was stopped"

@@ -83,6 +83,7 @@ class Generation:
     `tool_choice` is `auto`, `none`, `required` or a tool's name; `logprobs` how many likeliest tokens are told beside
     each; `logit_bias` is by token id; `choices` how many answers are wanted to each of the prompts, and `keep` how many
     of them, the likeliest, are the answer. Without `parallel_tool_calls` the model wants one tool at a time.
+    `server_functions` names those of the tools that are functions of the server: their calls are made here.
     """
 
     turns: tuple[Turn, ...] | None = None
@@ -101,6 +102,7 @@ class Generation:
     choices: int = 1
     keep: int | None = None
     parallel_tool_calls: bool = True
+    server_functions: tuple[str, ...] = ()
 
     @property
     def children(self) -> int:
@@ -157,6 +159,9 @@ class Generation:
         return Stored(input=_known(_input(self)), params=_known(_params(self)))
 
 
+NOTHING = Generation()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer to a generation: its text, the functions it wants called, why it ended, how likely its tokens were if
@@ -194,6 +199,7 @@ def from_json(stored: Stored) -> Generation:
         choices=params.get("choices", 1),
         keep=params.get("keep"),
         parallel_tool_calls=params.get("parallel_tool_calls", True),
+        server_functions=tuple(params.get("server_functions", ())),
     )
 
 
@@ -220,6 +226,7 @@ def _params(asked: Generation) -> dict[str, Any]:
         "choices": None if asked.choices == 1 else asked.choices,
         "keep": asked.keep,
         "parallel_tool_calls": None if asked.parallel_tool_calls else False,
+        "server_functions": list(asked.server_functions) or None,
     }
 
 

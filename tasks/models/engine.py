@@ -6,13 +6,14 @@ are today. An engine has the methods of the ports that it claims, and what else 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tasks.models.capabilities import Capability
 from tasks.models.logprobs import Logprob
+
+if TYPE_CHECKING:  # numpy is spared those who have no vectors
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,5 +229,5 @@ class Embedder(Hosted, Protocol):
         Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":
         """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""

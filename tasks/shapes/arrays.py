@@ -25,7 +25,7 @@ def node(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
         return NEVER
     first = [inner(one, f"{path}.prefixItems.{at}") for at, one in enumerate(prefix[:most])]
     item = _further(prefix, further, least, path, inner)
-    return sequence(literal("["), _items(building, first, item, least, most, path), literal("]"))
+    return sequence(literal("["), _items(building, first, item, least, most), literal("]"))
 
 
 def _further(prefix: list[Any], further: Any, least: int, path: str, inner: Inner) -> Node:
@@ -34,10 +34,10 @@ def _further(prefix: list[Any], further: Any, least: int, path: str, inner: Inne
     return NEVER if further is False else inner(further, f"{path}.items")
 
 
-def _items(building: Building, first: list[Node], item: Node, least: int, most: int | None, path: str) -> Node:
+def _items(building: Building, first: list[Node], item: Node, least: int, most: int | None) -> Node:
     """What stands between the brackets."""
     if not first:
-        return _list(building, item, least, most, path)
+        return _list(building, item, least, most)
     after = max(0, least - len(first))
     more = repeat(sequence(COMMA, item), after, None if most is None else most - len(first))
     for at in range(len(first) - 1, 0, -1):
@@ -47,9 +47,9 @@ def _items(building: Building, first: list[Node], item: Node, least: int, most: 
     return here if least else optional(here)
 
 
-def _list(building: Building, item: Node, least: int, most: int | None, path: str) -> Node:
+def _list(building: Building, item: Node, least: int, most: int | None) -> Node:
     if most == 0:
         return EMPTY
-    item = building.rule(item, path)
+    item = building.rule(item)
     some = sequence(item, repeat(sequence(COMMA, item), max(0, least - 1), None if most is None else most - 1))
     return some if least else choice(some, EMPTY)

@@ -39,27 +39,25 @@ class Building:
     def __init__(self, path: str) -> None:
         self.path, self.exact = path, True
         self.rules: dict[str, Node] = dict(json_text.RULES)
-        self.paths: dict[str, str] = {}
         self.waiting: list[tuple[str, Callable[[], Node]]] = []
         self._known: dict[str, str] = {}
         self._by_node: dict[Node, str] = {}
-        self._parts = self._values = self._value_bytes = 0
+        self._names = self._parts = self._values = self._value_bytes = 0
 
-    def later(self, key: str, path: str, make: Callable[[], Node]) -> Reference:
+    def later(self, key: str, make: Callable[[], Node]) -> Reference:
         """A reference to the rule for that key; it will be made once, whoever asks."""
         name = self._known.get(key)
         if name is None:
             name = self._known[key] = self.name()
-            self.paths[name] = path
             self.waiting.append((name, make))
         return Reference(name)
 
-    def rule(self, node: Node, path: str) -> Reference:
+    def rule(self, node: Node) -> Reference:
         """A rule for the node; the same one for equal nodes."""
         name = self._by_node.get(node)
         if name is None:
             name = self._by_node[node] = self.name()
-            self.rules[name], self.paths[name] = node, path
+            self.rules[name] = node
         return Reference(name)
 
     def include(self, key: str, make: Callable[[], Grammar]) -> Node:
@@ -74,10 +72,8 @@ class Building:
 
     def name(self) -> str:
         """A name that no rule has."""
-        made = f"s{len(self._known) + len(self.paths)}"
-        while made in self.rules or made in self.paths:
-            made += "-x"
-        return made
+        self._names += 1
+        return f"s{self._names - 1}"
 
     def spend(self, path: str, parts: int = 1) -> None:
         """Counts parts of the schema. Raises `SchemaRefused` when there are too many of them."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import referencing
+import referencing.exceptions
 from jsonschema import exceptions, protocols, validators
 
 from tasks import errors
@@ -38,10 +39,14 @@ def usable(schema: Any, path: str) -> None:
 def faults(schema: Any, value: Any) -> str | None:
     """The first thing that is wrong with the value, and where; None when it satisfies the schema.
 
-    Formats count where the grammar knows them; patterns find what ECMA's do with classes of ASCII.
+    Formats count where the grammar knows them; patterns find what ECMA's do with classes of ASCII. Raises
+    `SchemaRefused` for a reference to nothing.
     """
     checker = _checking(_draft(schema))(schema, registry=referencing.Registry(), format_checker=_Formats())
-    fault = next(checker.iter_errors(value), None)
+    try:
+        fault = next(checker.iter_errors(value), None)
+    except referencing.exceptions.Unresolvable as error:  # in a part that the grammar leaves to this check
+        raise errors.SchemaRefused("", f"there is nothing at {error.ref[:200]}") from error
     return None if fault is None else f"{_place('$', fault)}: {_said(fault)}"
 
 
@@ -53,7 +58,8 @@ def _draft(schema: Any) -> Any:
 def _checking(draft: Any) -> Any:
     """The draft's validator, which reads `nullable` and patterns as the grammar does."""
     nullable = {key: _unless_null(draft.VALIDATORS[key]) for key in ("type", "enum") if key in draft.VALIDATORS}
-    return validators.extend(draft, {**nullable, "pattern": _pattern, "patternProperties": _pattern_properties})
+    extend: Any = validators.extend
+    return extend(draft, {**nullable, "pattern": _pattern, "patternProperties": _pattern_properties})
 
 
 def _unless_null(check: Any) -> Any:

@@ -21,6 +21,7 @@ Told = dict[str, Any]
 
 def main() -> None:
     """Answers until stdin ends. The first line are the limits: `memory_bytes`, `cpu_s`."""
+    sys.tracebacklimit = 10  # what may be a client's doing needn't fill the log
     limits = json.loads(sys.stdin.buffer.readline())
     check.usable({"type": "object"}, "")  # so that no question pays for what is loaded once
     _bound(limits)

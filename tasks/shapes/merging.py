@@ -67,13 +67,29 @@ def _gather(building: Building, document: Any, schema: Any, path: str, found: li
                 more = [(target, references.place(building.path, schema["$ref"]))]
         more += [(part, f"{here}.allOf.{at}") for at, part in enumerate(listed(schema, "allOf", here))]
         waiting += reversed(more)
-        own = {key: value for key, value in asserting(schema).items() if key not in ("$ref", "allOf")}
-        if "const" in own:  # two of which can be compared as two enums can
-            only = own.pop("const")
-            own["enum"] = [value for value in own.get("enum", [only]) if canonical(value) == canonical(only)]
+        own = _own(schema, here)
         if own:
             found.append(own)
     return True
+
+
+def _own(schema: Schema, path: str) -> Schema:
+    """What the schema says itself, with `const` as an `enum`, and null among the types where it is `nullable`."""
+    own = {key: value for key, value in asserting(schema).items() if key not in ("$ref", "allOf", "nullable", "const")}
+    if "enum" in own:
+        own["enum"] = given(schema, path)
+    if "const" in schema:
+        only = canonical(schema["const"])
+        own["enum"] = [value for value in own.get("enum", [schema["const"]]) if canonical(value) == only]
+    if "type" in own:
+        own["type"] = types(schema, path)
+    return own
+
+
+def given(schema: Schema, path: str) -> list[Any]:
+    """The values that `enum` gives, null among them where it is `nullable`."""
+    values = listed(schema, "enum", path)
+    return [*values, None] if schema.get("nullable") is True and None not in values else values
 
 
 def _of_two(building: Building, one: Schema, other: Schema, path: str) -> Schema:
@@ -84,7 +100,7 @@ def _of_two(building: Building, one: Schema, other: Schema, path: str) -> Schema
         made[key] = _joined(building, key, one[key], value, path) if key in one else value
     for part in (_types, _objects, _arrays, _alternatives):
         made.update(part(one, other, path))
-    if "oneOf" in one or "oneOf" in other:
+    if any(key in schema for schema in (one, other) for key in ("oneOf", "unevaluatedProperties")):
         building.exact = False
     return {key: value for key, value in made.items() if key not in _OWN or value is not None}
 
@@ -104,8 +120,6 @@ def _joined(building: Building, key: str, one: Any, other: Any, path: str) -> An
         return [value for value in _list(one, key, path) if canonical(value) in wanted]
     if key in ("pattern", "format"):
         return [*(one if isinstance(one, list) else [one]), *(other if isinstance(other, list) else [other])]
-    if key == "nullable":
-        return bool(one and other)
     if key == "propertyNames":
         return both(one, other)
     building.exact = False  # the first is followed; the check knows both
@@ -136,7 +150,7 @@ def _types(one: Schema, other: Schema, path: str) -> Schema:
         return {"type": said} if said is not None else {}
     common = [name for name in ours if name in theirs]
     integer = "integer" in {*ours, *theirs} - set(common) and "number" in {*ours, *theirs} - set(common)
-    return {"type": [*common, "integer"] if integer else common, "nullable": False}
+    return {"type": [*common, "integer"] if integer else common}
 
 
 def _objects(one: Schema, other: Schema, path: str) -> Schema:

@@ -34,7 +34,7 @@ def node(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
     bounds = _bounds(building, schema, path, len(members), sum(member.required for member in members))
     if bounds is None:
         return NEVER
-    return sequence(literal("{"), _inside(building, members, other, bounds, path), literal("}"))
+    return sequence(literal("{"), _inside(building, members, other, bounds), literal("}"))
 
 
 def _members(schema: Schema, path: str, inner: Inner) -> list[_Member]:
@@ -42,7 +42,7 @@ def _members(schema: Schema, path: str, inner: Inner) -> list[_Member]:
     if not all(isinstance(name, str) for name in required):
         raise errors.SchemaRefused(f"{path}.required", "must be an array of strings")
     wanted = set(required)
-    others = schema.get("additionalProperties", True)
+    others = schema.get("additionalProperties", schema.get("unevaluatedProperties") is not False)
     named = {name: (one, f"{path}.properties.{name}") for name, one in properties.items()}
     added = {name: (others, f"{path}.additionalProperties") for name in required if name not in properties}
     return [
@@ -56,7 +56,8 @@ def _other(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
     names = [*table(schema, "properties", path), *listed(schema, "required", path)]
     patterns, value = table(schema, "patternProperties", path), schema.get("additionalProperties")
     if value is None:
-        value = not names and not patterns
+        value = not names and not patterns and "unevaluatedProperties" not in schema
+    building.exact &= "propertyNames" not in schema or not (names or patterns)
     arms = []
     for pattern, one in patterns.items():
         key = inner({"type": "string", "pattern": pattern}, f"{path}.patternProperties")
@@ -73,7 +74,6 @@ def _other(building: Building, schema: Schema, path: str, inner: Inner) -> Node:
 def _key(building: Building, schema: Schema, names: list[str], path: str, inner: Inner) -> Node:
     rule = schema.get("propertyNames", True)
     if rule is not True:
-        building.exact &= not names
         return inner({"allOf": [{"type": "string"}, rule]}, f"{path}.propertyNames")
     if not names:
         return STRING
@@ -109,20 +109,20 @@ def _closed(schema: Schema) -> bool:
     return not schema.get("additionalProperties") and not schema.get("patternProperties")
 
 
-def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bounds, path: str) -> Node:
+def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bounds) -> Node:
     """What stands between the braces."""
     if not members:
         most = None if bounds.most is None else bounds.most - 1
         if other == NEVER or bounds.most == 0:
             return NEVER if bounds.least else EMPTY
-        one = building.rule(other, path)
+        one = building.rule(other)
         some = sequence(one, repeat(sequence(COMMA, one), max(0, bounds.least - 1), most))
         return some if bounds.least else optional(some)
     first = next((at for at, member in enumerate(members) if not member.required), len(members))
     if first < len(members):  # then what follows is reached in several ways
-        members = [replace(member, value=building.rule(member.value, path)) for member in members]
-        other = other if other == NEVER else building.rule(other, path)
-    after = _after(building, members, first, other, path)
+        members = [replace(member, value=building.rule(member.value)) for member in members]
+        other = other if other == NEVER else building.rule(other)
+    after = _after(building, members, first, other)
     if not first:
         begun = EMPTY if other == NEVER else optional(sequence(other, repeat(sequence(COMMA, other))))
         return _next(members, 0, EMPTY, after, begun)
@@ -133,12 +133,12 @@ def _inside(building: Building, members: list[_Member], other: Node, bounds: _Bo
     return sequence(*parts, after[first])
 
 
-def _after(building: Building, members: list[_Member], first: int, other: Node, path: str) -> dict[int, Node]:
+def _after(building: Building, members: list[_Member], first: int, other: Node) -> dict[int, Node]:
     """What may stand before each member, from the first optional one on, after others; and after the last."""
     others = EMPTY if other == NEVER else repeat(sequence(COMMA, other))
-    after = {len(members): building.rule(others, path) if others != EMPTY else EMPTY}
+    after: dict[int, Node] = {len(members): building.rule(others) if others != EMPTY else EMPTY}
     for at in range(len(members) - 1, first - 1, -1):
-        after[at] = building.rule(_next(members, at, COMMA, after, after[len(members)]), path)
+        after[at] = building.rule(_next(members, at, COMMA, after, after[len(members)]))
     return after
 
 

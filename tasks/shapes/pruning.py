@@ -1,14 +1,11 @@
 """Grammars without what can't be brought to an end, where a model would be stuck, and without what isn't reached."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 from tasks.shapes.grammar import (
-    EMPTY,
     NEVER,
-    Characters,
     Choice,
     Grammar,
-    Literal,
     Node,
     Reference,
     Repeat,
@@ -36,18 +33,13 @@ def pruned(grammar: Grammar) -> Grammar:
 
 
 def _ending(rules: Mapping[str, Node]) -> set[str]:
-    """The rules of which some text is finite."""
-    return _all_that(rules, _ends)
-
-
-def _all_that(rules: Mapping[str, Node], holds: Callable[[Node, set[str]], bool]) -> set[str]:
-    """The rules for which it holds, given those for which it is known to; fewest passes where rules come in order."""
+    """The rules of which some text is finite: in few passes, as rules mostly come in order, one way or the other."""
     found: set[str] = set()
     left = list(rules.items())
     while True:
         still = []
-        for name, node in reversed(left):  # and the next time the other way round
-            if holds(node, found):
+        for name, node in reversed(left):
+            if _ends(node, found):
                 found.add(name)
             else:
                 still.append((name, node))
@@ -80,52 +72,6 @@ def _kept(node: Node, ending: set[str]) -> Node:
         case Reference(rule):
             return node if rule in ending else NEVER
     return node
-
-
-def circular(grammar: Grammar) -> str | None:
-    """A rule that can begin with itself before any character has been said; None when there is none."""
-    empty = _all_that(grammar.rules, _may_be_empty)
-    first = {name: set(_first(node, empty)) for name, node in grammar.rules.items()}
-    done: set[str] = set()
-    for start in first:
-        path, waiting = dict.fromkeys([start]), [iter(first[start])]
-        while waiting and start not in done:
-            name = next(waiting[-1], None)
-            if name is None:
-                waiting.pop()
-                done.add(path.popitem()[0])
-            elif name in path:
-                return name
-            elif name not in done:
-                path[name] = None
-                waiting.append(iter(first[name]))
-    return None
-
-
-def _may_be_empty(node: Node, empty: set[str]) -> bool:
-    match node:
-        case Literal():
-            return node == EMPTY
-        case Characters():
-            return False
-        case Sequence(parts):
-            return all(_may_be_empty(part, empty) for part in parts)
-        case Choice(arms):
-            return any(_may_be_empty(arm, empty) for arm in arms)
-        case Repeat(inner, least, _):
-            return not least or _may_be_empty(inner, empty)
-        case Reference(rule):
-            return rule in empty
-
-
-def _first(node: Node, empty: set[str]) -> Iterator[str]:
-    """The rules with which it can begin."""
-    if isinstance(node, Reference):
-        yield node.rule
-    for inner in children(node):
-        yield from _first(inner, empty)
-        if isinstance(node, Sequence) and not _may_be_empty(inner, empty):
-            return
 
 
 def size(grammar: Grammar) -> tuple[int, int]:

@@ -69,14 +69,12 @@ class _Compiler:
 
     def compiled(self) -> Compiled:
         building = self._building
-        root = building.later(canonical(["$ref", "#"]), self._path, partial(self._node, self._document, self._path))
+        references.refuse_circles(self._document, self._path)
+        root = building.later(canonical(["$ref", "#"]), partial(self._node, self._document, self._path))
         while building.waiting:
             name, make = building.waiting.pop()
             building.rules[name] = make()
         grammar = Grammar(root, building.rules)
-        circular = pruning.circular(grammar)
-        if circular is not None:
-            raise errors.SchemaRefused(building.paths.get(circular, self._path), "it refers to itself without end")
         grammar = pruning.pruned(grammar)
         if grammar.root == NEVER:
             raise errors.SchemaRefused(self._path, "no value satisfies the schema")
@@ -116,7 +114,7 @@ class _Compiler:
             known = canonical(["allOf", *sorted(map(canonical, listed(key, "allOf", path)))])
         else:
             known = canonical(key)
-        return self._building.later(known, path, make)
+        return self._building.later(known, make)
 
     def _refuse(self, schema: Schema, path: str) -> None:
         for key in _REFUSED:
@@ -165,12 +163,10 @@ class _Compiler:
 
     def _given(self, schema: Schema, types: list[str] | None, path: str) -> Node:
         """The values that are given, as far as they are of the types."""
-        values = [schema["const"]] if "const" in schema else listed(schema, "enum", path)
+        values = [schema["const"]] if "const" in schema else merging.given(schema, path)
         if "const" in schema and "enum" in schema:
             self._building.exact = False
         self._building.spend_values(path, values)
-        if schema.get("nullable") is True and None not in values:
-            values = [*values, None]
         self._building.exact &= not any(key in schema for keys in _BY_TYPE.values() for key in keys)
         values = [value for value in values if types is None or any(_is(value, name) for name in types)]
         plain = [json_text.value(value) for value in values if not isinstance(value, dict | list)]

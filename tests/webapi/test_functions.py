@@ -175,7 +175,7 @@ def test_call_whose_client_is_gone_is_ended(
         monkeypatch.setenv(f"FOREBAY_{name}", value)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{MODULES}")
     with gunicorn(settings, new_key(sessions, "ours")) as served:
-        for number in range(8):  # more than there are places for one tenant
+        for number in range(5):  # more than there are places for one tenant
             file = tmp_path / str(number)
             with contextlib.closing(_asking(served, "hang", file)):
                 waiting.until(file.exists)

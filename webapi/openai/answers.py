@@ -2,10 +2,19 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from webapi.openai.elsewhere import Annotation, CustomCall, ModeratedChat, SpokenAnswer
+
+_MADE_BY = "Of the model's file, engine and settings: answers with one seed are alike where it is."
+_NEVER = "Never there: models here write text."
+_UNMODERATED = "Never there: `/v1/moderations` is asked by itself."
+
 
 class PromptTokensDetails(TypedDict):
     audio_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
+    image_tokens: int
+    text_tokens: int
 
 
 class CompletionTokensDetails(TypedDict):
@@ -13,6 +22,7 @@ class CompletionTokensDetails(TypedDict):
     audio_tokens: int
     reasoning_tokens: int
     rejected_prediction_tokens: int
+    text_tokens: int
 
 
 class CompletionUsage(TypedDict):
@@ -50,18 +60,20 @@ class MessageToolCall(TypedDict):
     id: str
     type: Literal["function"]
     function: CalledFunction
+    custom: NotRequired[Annotated[CustomCall, "Never there: only functions are called here."]]
 
 
 class ChatMessage(TypedDict):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
-    annotations: list[Any]
-    audio: NotRequired[Annotated[None, "Never there: models here write text."]]
+    annotations: Annotated[list[Annotation], "Empty: nothing here searches the web."]
+    audio: NotRequired[Annotated[SpokenAnswer | None, _NEVER]]
     tool_calls: NotRequired[list[MessageToolCall]]
     function_call: NotRequired[CalledFunction]
 
 
+ServiceTier = Literal["default", "flex"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 
@@ -79,10 +91,10 @@ class ChatCompletion(TypedDict):
     model: str
     choices: list[ChatChoice]
     usage: CompletionUsage
-    service_tier: Annotated[str, "`flex` where it waited in the batch lane, else `default`."]
-    system_fingerprint: str | None
+    service_tier: Annotated[ServiceTier, "`flex` where it waited in the batch lane."]
+    system_fingerprint: NotRequired[Annotated[str, _MADE_BY]]
     metadata: dict[str, str]
-    moderation: NotRequired[Annotated[None, "Never there."]]
+    moderation: NotRequired[Annotated[ModeratedChat | None, _UNMODERATED]]
 
 
 class DeltaFunction(TypedDict):
@@ -121,8 +133,9 @@ class ChatCompletionChunk(TypedDict):
     model: str
     choices: list[ChunkChoice]
     usage: NotRequired[CompletionUsage | None]
-    service_tier: str
-    system_fingerprint: str | None
+    service_tier: ServiceTier
+    system_fingerprint: NotRequired[Annotated[str, _MADE_BY]]
+    moderation: NotRequired[Annotated[ModeratedChat | None, _UNMODERATED]]
     obfuscation: NotRequired[Annotated[str, "Never there."]]
 
 
@@ -147,7 +160,7 @@ class Completion(TypedDict):
     model: str
     choices: list[CompletionChoice]
     usage: CompletionUsage
-    system_fingerprint: str | None
+    system_fingerprint: NotRequired[Annotated[str, _MADE_BY]]
 
 
 class EmbeddingRow(TypedDict):

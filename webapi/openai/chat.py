@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Response
 
-from webapi import calls, shaping
+from tasks.kinds import toolset
+from webapi import calls, service, shaping
 from webapi.api import Blueprint
 from webapi.body import Limits
 from webapi.fields import IdempotencyHeader
@@ -35,11 +36,13 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     its own with `Prefer: respond-async`.
     """
     wishes = headers.wishes(said, given.get("service_tier"))
-    asked = submission(given, wishes)
+    served = toolset.tools(service.current().toolbox, given.get("server_functions", ()))
+    asked = submission(given, wishes, served)
     shaping.refuse_bad_schemas(asked.request, "response_format.json_schema.schema", "tools")
     call = creating.begin(asked, given, once, wishes, asked.request.children)
-    older = "functions" in given
+    older, made_by = "functions" in given, creating.made_by(call)
     if creating.streams(given, wishes):
         usage = given.get("stream_options", {}).get("include_usage", False)
-        return calls.streamed(call, chat.Chunks(call.job, include_usage=usage, older=older))
-    return creating.answered(call, wishes, lambda job: chat.completion(job, older=older))
+        names = asked.request.server_functions
+        return calls.streamed(call, chat.Chunks(call.job, names, include_usage=usage, older=older, made_by=made_by))
+    return creating.answered(call, wishes, lambda job: chat.completion(job, older=older, made_by=made_by))

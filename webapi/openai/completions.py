@@ -36,7 +36,8 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     asked = submission(given, wishes)
     call = creating.begin(asked, given, once, wishes, asked.request.children)
     echo = Echo(given["prompt"], given.get("n", 1)) if given.get("echo") else Echo()
+    made_by = creating.made_by(call)
     if creating.streams(given, wishes):
         usage = given.get("stream_options", {}).get("include_usage", False)
-        return calls.streamed(call, Chunks(call.job, echo, include_usage=usage))
-    return creating.answered(call, wishes, lambda job: completions.completion(job, echo))
+        return calls.streamed(call, Chunks(call.job, echo, include_usage=usage, made_by=made_by))
+    return creating.answered(call, wishes, lambda job: completions.completion(job, echo, made_by))

@@ -14,6 +14,7 @@ from webapi.api import Blueprint, reply
 from webapi.calls import Call
 from webapi.openai import errors
 from webapi.openai.headers import Wishes
+from webapi.openai.render import fingerprint
 from webapi.v1.jobs.accepting import wanted_once
 
 _HEADERS = {
@@ -48,6 +49,11 @@ def begin(
     return calls.begin(
         lambda session: kinds.plan(session, models, caller, asked), given, wanted, choices=choices, patient=patient
     )
+
+
+def made_by(call: Call) -> str | None:
+    """The fingerprint of the model that the call waits for."""
+    return fingerprint.of(service.current().catalog.get(call.job.model))
 
 
 def answered(call: Call, wishes: Wishes, answer: Callable[[JobView], Any]) -> Response:

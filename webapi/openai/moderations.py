@@ -16,6 +16,7 @@ from webapi.fields import STORABLE, Given, IdempotencyHeader
 from webapi.openai import creating, errors, headers
 from webapi.openai.chat import LIMITS
 from webapi.openai.headers import Headers
+from webapi.openai.requests import elsewhere
 
 blueprint = Blueprint("moderations", __name__, description="OpenAI's moderations, by a model that the catalogue names.")
 errors.register(blueprint)
@@ -59,6 +60,15 @@ def _text(given: Any, number: int) -> str:
     return text
 
 
+_ONE = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"type": {"type": "string", "enum": ["text"]}, "text": {"type": "string"}}},
+        elsewhere.IMAGE_PART,
+    ]
+}
+
+
 class ModerationRequest(Given):
     """Texts to be judged."""
 
@@ -66,7 +76,7 @@ class ModerationRequest(Given):
         required=True,
         metadata={
             "description": "A text, several, or parts of the type `text`.",
-            "oneOf": [{"type": "string", **STORABLE}, {"type": "array", "items": {"type": ["string", "object"]}}],
+            "oneOf": [{"type": "string", **STORABLE}, {"type": "array", "items": _ONE}],
         },
     )
     model = fields.String(allow_none=True, metadata={"description": "The catalogue's for `moderate` if absent."})

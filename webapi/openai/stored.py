@@ -1,7 +1,6 @@
 """`/v1/chat/completions`, those that are stored: listed, looked at, noted on, erased."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 import marshmallow as ma
@@ -16,6 +15,8 @@ from webapi.body import Limits
 from webapi.fields import Given, Strict, within
 from webapi.openai import answers, errors
 from webapi.openai.render import chat
+from webapi.openai.render import messages as rendered
+from webapi.openai.render.messages import StoredMessage
 from webapi.v1.jobs.requests import Labels
 from webapi.v1.named import Named
 
@@ -24,14 +25,6 @@ errors.register(blueprint)
 
 COMPLETION = Named("completion", chat.PREFIX)
 _METADATA = re.compile(r"metadata\[(.{1,64})\]")
-
-
-class StoredMessage(TypedDict):
-    id: str
-    role: str
-    content: str | None
-    content_parts: None
-    name: str | None
 
 
 class Deleted(TypedDict):
@@ -96,7 +89,7 @@ def show(completion_id: str) -> Response:
 
 @blueprint.route("/v1/chat/completions/<completion_id>", methods=["POST"], parameters=[COMPLETION.in_path])
 @blueprint.takes(Limits(lambda own: 64 * 1024, values=200))  # noqa: ARG005 whatever the settings say
-@blueprint.arguments(Update)
+@blueprint.arguments(Update, example={"metadata": {"topic": "harbours"}})
 @blueprint.response(200, answers.ChatCompletion)
 @blueprint.answers(400, 401, 404, 413, 415, 500, 503)
 def update(given: dict[str, Any], completion_id: str) -> Response:
@@ -128,7 +121,7 @@ def messages(query: dict[str, Any], completion_id: str) -> Response:
     """List what a stored completion was asked"""
     with COMPLETION.sought(completion_id) as id, service.current().sessions.begin() as session:
         asked = stored.messages(session, auth.caller(), id)
-    told = [_message(completion_id, place, message) for place, message in enumerate(asked)]
+    told = rendered.messages(completion_id, asked)
     if query["order"] == "desc":
         told.reverse()
     if "after" in query:
@@ -139,18 +132,6 @@ def messages(query: dict[str, Any], completion_id: str) -> Response:
 def _list(data: Any, more: bool) -> Response:
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return reply({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more})
-
-
-def _message(completion_id: str, place: int, message: Mapping[str, Any]) -> StoredMessage:
-    content = message["content"]
-    text = content if isinstance(content, str) else "\n".join(part["text"] for part in content)
-    return {
-        "id": f"{completion_id}-{place}",
-        "role": message["role"],
-        "content": text,
-        "content_parts": None,
-        "name": None,
-    }
 
 
 def _place(told: list[StoredMessage], after: str) -> int:

@@ -195,10 +195,8 @@ class LlamaCpp:
 def _given_back(request: Request) -> dict[int, float]:
     """What the prompt's tokens lose by llama.cpp's penalties, which look at the prompt too, as OpenAI's don't.
 
-    Of `presence_penalty` it is given back for good: a token of the prompt isn't penalised by it once this run says it.
+    It is given back for good: by `presence_penalty`, which is once for all, a token of the prompt loses nothing when
+    the answer says it too, whether the answer is taken up or not.
     """
-    params, said = request.params, frozenset(request.emitted)
-    return {
-        token: count * params.frequency_penalty + params.presence_penalty * (token not in said)
-        for token, count in collections.Counter(request.prompt.ids).items()
-    }
+    counts, params = collections.Counter(request.prompt.ids), request.params
+    return {token: count * params.frequency_penalty + params.presence_penalty for token, count in counts.items()}

@@ -13,6 +13,7 @@ import structlog
 
 from tasks import errors, failpoints, telemetry
 from tasks.documents.questions import Passage
+from tasks.kinds import generation
 from tasks.kinds.kind import Composed
 from tasks.limits.spent import Spent
 from tasks.models.capabilities import Capability
@@ -57,6 +58,7 @@ class Generation:
         self._slot, self._attempt, self._publisher, self._engine = slot, attempt, publisher, engine
         self._claim, self._quarantine = attempt.claim, slot.quarantine
         self._telling = Telling(attempt, publisher, slot.speaking, self._trust)
+        self.asked = generation.NOTHING  # what is put to the model, once it has been
         self._opened = False
         self._run = Run()
         self._news_tokens = 0
@@ -102,6 +104,7 @@ class Generation:
     def _run_once(self) -> Ending:
         self._news_tokens = 0
         prompt, composed = prompts.compose(self._claim, self._engine, self._publisher.transcript)
+        self.asked = composed.generation
         prompt_tokens = len(prompt.ids)
         self._open(prompt_tokens, composed.passages)
         allowed = speech.of(composed.generation, self._engine.call_format, self._slot.shaper)

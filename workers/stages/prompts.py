@@ -1,6 +1,6 @@
 """What a job puts to the model that answers it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tasks.jobs.attempts import Claim
@@ -9,6 +9,7 @@ from tasks.kinds.generation import Generation, Text, ToolCall, Turn
 from tasks.kinds.kind import Answering, Composed
 from tasks.models.engine import Generator, Prompt
 from tasks.streams.transcript import Round, Transcript
+from workers.stages.functions import MOST_ROUNDS
 
 
 def compose(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt, Composed]:
@@ -21,10 +22,17 @@ def compose(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt
     assert isinstance(kind, Answering)
     asked, found = kind.parse(claim.asked), claim.stage_input or {}
     composed = kind.compose(asked, found, engine.context, lambda other: len(_prompt(other, engine).ids))
-    turns = tuple(turn for each in so_far.rounds[:-1] for turn in _turns(each))
-    if turns and composed.generation.turns is not None:
-        composed = replace(composed, generation=replace(composed.generation, turns=composed.generation.turns + turns))
-    return _prompt(composed.generation, engine), composed
+    going_on = _going_on(composed.generation, so_far.rounds[:-1])
+    return _prompt(going_on, engine), replace(composed, generation=going_on)
+
+
+def _going_on(asked: Generation, rounds: Sequence[Round]) -> Generation:
+    """What is asked after some rounds of calls: a tool that had to be called was, and after many none may be."""
+    if asked.turns is None or not rounds:
+        return asked
+    turns = tuple(turn for each in rounds for turn in _turns(each))
+    choice = "none" if len(rounds) >= MOST_ROUNDS or asked.tool_choice == "none" else "auto"
+    return replace(asked, turns=asked.turns + turns, tool_choice=choice)
 
 
 def _turns(of: Round) -> Iterator[Turn]:

@@ -12,6 +12,16 @@ from tasks.settings import FunctionSettings
 MODULES = str(Path(__file__).parent / "modules")
 
 
+@pytest.fixture(scope="module")
+def box() -> Iterator[Toolbox]:
+    """One with the odd functions for all tests that leave it as it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(MODULES)
+        made = Toolbox(FunctionSettings(modules=("odd_tools",), limit_s=60))
+        yield made
+        made.close()
+
+
 @pytest.fixture
 def toolbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Toolbox]]:
     """Makes a toolbox with the odd functions; all end with the test."""

@@ -56,3 +56,11 @@ def test_what_is_no_schema_is_refused_by_its_place(told: Any, path: str) -> None
     with pytest.raises(errors.SchemaRefused) as refused:
         check.usable(told, "s")
     assert refused.value.path == path
+
+
+def test_reference_to_nothing_is_refused() -> None:
+    """Also where only the check follows it."""
+    with pytest.raises(errors.SchemaRefused, match="nothing at /nowhere"):
+        check.faults({"not": {"$ref": "#/nowhere"}}, 1)
+    with pytest.raises(errors.SchemaRefused, match="nothing at http"):
+        check.faults({"not": {"$ref": "http://localhost:1/x"}}, 1)

@@ -5,8 +5,9 @@ import random
 
 import pytest
 
+from tasks import errors
 from tasks.shapes import check, following, gbnf, schema
-from tests.support import schemas
+from tests.support import schemas, wild_schemas
 
 SEEDS = range(1_000)
 _SHARE = 50
@@ -50,3 +51,22 @@ def test_what_follows_a_part_is_the_rest(first: int) -> None:
         assert gbnf.gbnf(rest).startswith("root ::= ")
         another = text[:at] + schemas.draw(rest, seed)
         assert following.accepts(compiled.grammar, another), (seed, another)
+
+
+@pytest.mark.parametrize("first", range(0, 500, _SHARE))
+def test_exact_grammar_of_keywords_thrown_together_is_exact(first: int) -> None:
+    """Either the schema is refused, or the check is asked for, or no text needs it."""
+    for seed in range(first, first + _SHARE):
+        told = wild_schemas.Wild(seed).schema()
+        try:
+            compiled = schema.compile(told)
+        except errors.SchemaRefused:
+            continue
+        for draw in range(3):
+            text = schemas.draw(compiled.grammar, draw, effort=40)
+            if compiled.exact:
+                assert check.faults(told, json.loads(text)) is None, (seed, text)
+            at = random.Random(draw).randint(0, len(text))
+            rest = following.rest(compiled.grammar, text[:at])
+            assert rest is not None, (seed, text[:at])
+            assert following.accepts(rest, text[at:]), (seed, text, at)

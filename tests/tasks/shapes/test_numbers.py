@@ -36,13 +36,13 @@ def test_what_is_no_integer_is_refused(text: str) -> None:
 @given(
     st.none() | st.builds(Bound, st.integers(-300, 300), st.booleans()),
     st.none() | st.builds(Bound, st.integers(-300, 300), st.booleans()),
-    st.lists(st.floats(-310, 310).map(lambda value: round(value, 3)), max_size=20),
+    st.lists(st.floats(-310, 310).map(lambda value: round(value, 3) + 0.0), max_size=20),
 )
 def test_numbers_are_those_between_integer_bounds(least: Bound | None, most: Bound | None, values: list[float]) -> None:
     """Exactly, with integers as bounds, as far as the numbers are written without exponents."""
     node, exact = numbers.numbers(least, most)
     assert exact
-    edges = [bound.at + by for bound in (least, most) if bound for by in (-0.5, -0.001, 0, 0.001, 0.5)]
+    edges = [bound.at + by + 0.0 for bound in (least, most) if bound for by in (-0.5, -0.001, 0, 0.001, 0.5)]
     for value in [*values, *edges]:
         text = json.dumps(value)
         if "e" not in text:

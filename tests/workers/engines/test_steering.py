@@ -1,5 +1,6 @@
 """What steers an answer and what is told of it: biases, penalties, grammars, probabilities, on both engines."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,13 +10,16 @@ from typing import Any
 import pytest
 
 from tasks import errors
+from tasks.kinds.generation import Generation, Tool
 from tasks.models.engine import OUR_CALLS, Delta, Finish, Request
 from tasks.models.logprobs import Logprob
+from tasks.shapes.parent import Shaper
 from tests.workers.chats import HERMES, HERMES_CALLS
 from tests.workers.runs import MODEL, QUESTION, STORY, deltas, drain, params, text
 from workers.engines import loading
 from workers.engines.ctransformers import CTransformers
 from workers.engines.llamacpp import LlamaCpp
+from workers.stages import speech
 
 Hosted = LlamaCpp | CTransformers
 JSON = r"""
@@ -148,6 +152,23 @@ def test_grammar_of_the_rest_is_followed_after_what_was_said(engine: Hosted) -> 
     whole = said(engine, grammar='root ::= " One dark" [a-z ]{4,12} "!"')
     emitted = [token for delta in deltas(whole)[:3] for token in delta.token_ids]
     assert text(said(engine, emitted, grammar='root ::= [a-z ]{4,12} "!"')) == text(whole).removeprefix(" One dark")
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_answer_that_may_be_a_call_is_taken_up_where_it_was_left(engine: Hosted, choice: str) -> None:
+    """The grammar of the rest gives the rest; where a call is only allowed, the answer is what it would have been."""
+    tool = Tool("weather", None, {"type": "object", "properties": {"city": {"enum": ["Bern", "Köln"]}}})
+    with contextlib.closing(Shaper()) as shaper:
+        allowed = speech.of(Generation(tools=(tool,), tool_choice=choice), engine.call_format, shaper)
+    whole = said(engine, grammar=allowed.left(""), max_tokens=100)
+    if choice == "auto":
+        assert text(whole) == text(said(engine, max_tokens=100))
+    else:
+        assert allowed.call(text(whole))
+    for cut in (1, 4, 9):
+        before = "".join(delta.text for delta in deltas(whole)[:cut])
+        emitted = [token for delta in deltas(whole)[:cut] for token in delta.token_ids]
+        assert before + text(said(engine, emitted, grammar=allowed.left(before), max_tokens=100)) == text(whole)
 
 
 @pytest.mark.parametrize("grammar", ["root ::= (", "root ::= foo", 'root ::= root "a" | "b"', 'root ::= "\\q"'])

@@ -8,7 +8,7 @@ from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.queues.places import Wait
-from tasks.streams.events import Delta, Event, Started, ToolCall
+from tasks.streams.events import Delta, Event, Started, ToolCall, ToolResult
 from webapi import sse
 from webapi.openai import errors
 from webapi.openai.answers import (
@@ -20,16 +20,18 @@ from webapi.openai.answers import (
     ChatMessage,
     ChunkChoice,
     MessageToolCall,
+    ServiceTier,
 )
 from webapi.openai.render import logprobs, usage
 
 PREFIX = "chatcmpl-"
 
 
-def completion(job: JobView, *, older: bool = False) -> ChatCompletion:
-    """The answer of a job that succeeded. `older` calls functions as OpenAI did before there were tools."""
+def completion(job: JobView, *, older: bool = False, made_by: str | None = None) -> ChatCompletion:
+    """The answer of a job that succeeded. `older` calls functions as OpenAI did before there were tools; `made_by` is
+    the model's fingerprint, where it is known."""
     result = job.result or {}
-    return {
+    told: ChatCompletion = {
         "id": ids.show(job.id, PREFIX),
         "object": "chat.completion",
         "created": created(job),
@@ -37,16 +39,18 @@ def completion(job: JobView, *, older: bool = False) -> ChatCompletion:
         "choices": [_choice(place, one, older) for place, one in enumerate(result.get("choices", [result]))],
         "usage": usage.of(job),
         "service_tier": tier(job),
-        "system_fingerprint": None,
         "metadata": job.metadata,
     }
+    if made_by is not None:
+        told["system_fingerprint"] = made_by
+    return told
 
 
 def created(job: JobView) -> int:
     return int(job.created_at.timestamp())
 
 
-def tier(job: JobView) -> str:
+def tier(job: JobView) -> ServiceTier:
     return "flex" if job.lane == "batch" else "default"
 
 
@@ -60,7 +64,7 @@ def _choice(index: int, result: Mapping[str, Any], older: bool) -> ChatChoice:
 
 
 def _message(told: Mapping[str, Any], older: bool) -> ChatMessage:
-    calls = [_call(call) for call in told.get("tool_calls", ())]
+    calls = [call(each) for each in told.get("tool_calls", ())]
     text: str | None = told["content"]
     message: ChatMessage = {
         "role": "assistant",
@@ -75,9 +79,10 @@ def _message(told: Mapping[str, Any], older: bool) -> ChatMessage:
     return message
 
 
-def _call(call: Mapping[str, Any]) -> MessageToolCall:
-    function: CalledFunction = {"name": call["name"], "arguments": call["arguments"]}
-    return {"id": call["id"], "type": "function", "function": function}
+def call(made: Mapping[str, Any]) -> MessageToolCall:
+    """A call of a function, as it is stored."""
+    function: CalledFunction = {"name": made["name"], "arguments": made["arguments"]}
+    return {"id": made["id"], "type": "function", "function": function}
 
 
 def _reason(reason: str, older: bool) -> Any:
@@ -86,14 +91,18 @@ def _reason(reason: str, older: bool) -> Any:
 
 @dataclass(slots=True)
 class Chunks:
-    """`calls.Rendering`: `job` is as it was when it was accepted."""
+    """`calls.Rendering`: `job` is as it was when it was accepted. Calls of functions that are `served` here are told
+    only where they turn out to be the client's to answer, since others were called with them."""
 
     job: JobView
+    served: Sequence[str] = ()
     include_usage: bool = False
     older: bool = False
+    made_by: str | None = None
     mimetype: str = "text/event-stream"
     _calls: dict[int, int] = field(default_factory=dict)  # how many tools each choice has called
     _begun: set[int] = field(default_factory=set)
+    _unsettled: dict[int, list[ToolCall]] = field(default_factory=dict)
 
     def event(self, choice: int, event: Event) -> bytes:
         match event:
@@ -102,16 +111,23 @@ class Chunks:
             case Delta():
                 delta: ChatDelta = {"content": event.text}
                 return self._begin(choice) + self._chunk(self._part(choice, delta, event.logprobs))
+            case ToolCall() if event.name in self.served:
+                self._unsettled.setdefault(choice, []).append(event)
             case ToolCall():
                 return self._begin(choice) + self._chunk(self._part(choice, self._called(choice, event)))
+            case ToolResult():
+                self._unsettled.pop(choice, None)
         return b""
 
     def choice_ended(self, choice: int, job: JobView) -> bytes:
         if job.status != Status.SUCCEEDED or job.result is None:
             return b""
+        calls = b"".join(
+            self._chunk(self._part(choice, self._called(choice, call))) for call in self._unsettled.pop(choice, ())
+        )
         part = self._part(choice, {})
         part["finish_reason"] = _reason(job.result["finish_reason"], self.older)
-        return self._begin(choice) + self._chunk(part)
+        return self._begin(choice) + calls + self._chunk(part)
 
     def ended(self, job: JobView) -> bytes:
         if job.status != Status.SUCCEEDED:
@@ -159,8 +175,9 @@ class Chunks:
             "model": self.job.model,
             "choices": choices,
             "service_tier": tier(self.job),
-            "system_fingerprint": None,
         }
+        if self.made_by is not None:
+            chunk["system_fingerprint"] = self.made_by
         if self.include_usage:
             chunk["usage"] = None
         return chunk

@@ -28,11 +28,11 @@ class Echo:
         return self.prompts[choice // self.n] if self.prompts else ""
 
 
-def completion(job: JobView, echo: Echo) -> Completion:
-    """The answer of a job that succeeded."""
+def completion(job: JobView, echo: Echo, made_by: str | None = None) -> Completion:
+    """The answer of a job that succeeded; `made_by` is the model's fingerprint, where it is known."""
     result = job.result or {}
     choices = [_choice(place, one, echo.before(place)) for place, one in enumerate(result.get("choices", [result]))]
-    return _body(job, choices) | {"usage": usage.of(job)}  # type: ignore[return-value]
+    return _body(job, choices, made_by) | {"usage": usage.of(job)}  # type: ignore[return-value]
 
 
 def _choice(index: int, result: Mapping[str, Any], before: str) -> CompletionChoice:
@@ -41,14 +41,14 @@ def _choice(index: int, result: Mapping[str, Any], before: str) -> CompletionCho
     return {"index": index, "text": text, "finish_reason": result["finish_reason"], "logprobs": told}
 
 
-def _body(job: JobView, choices: list[Any]) -> dict[str, Any]:
+def _body(job: JobView, choices: list[Any], made_by: str | None) -> dict[str, Any]:
     return {
         "id": ids.show(job.id, PREFIX),
         "object": "text_completion",
         "created": chat.created(job),
         "model": job.model,
         "choices": choices,
-        "system_fingerprint": None,
+        **({} if made_by is None else {"system_fingerprint": made_by}),
     }
 
 
@@ -59,6 +59,7 @@ class Chunks:
     job: JobView
     echo: Echo
     include_usage: bool = False
+    made_by: str | None = None
     mimetype: str = "text/event-stream"
     _told: dict[int, int] = field(default_factory=dict)  # how many characters each choice has by now
 
@@ -83,7 +84,7 @@ class Chunks:
         if job.status != Status.SUCCEEDED:
             failed = errors.Failed(job)
             return sse.event(errors.of(failed.code, str(failed), failed.status))
-        last = sse.event(_body(self.job, []) | {"usage": usage.of(job)}) if self.include_usage else b""
+        last = sse.event(_body(self.job, [], self.made_by) | {"usage": usage.of(job)}) if self.include_usage else b""
         return last + b"data: [DONE]\n\n"
 
     def waiting(self, wait: Wait | None) -> bytes:
@@ -102,5 +103,5 @@ class Chunks:
 
     def _chunk(self, choice: int, text: str, told: Any = None, finish_reason: str | None = None) -> bytes:
         part = {"index": choice, "text": text, "logprobs": told, "finish_reason": finish_reason}
-        body = _body(self.job, [part])
+        body = _body(self.job, [part], self.made_by)
         return sse.event(body | {"usage": None} if self.include_usage else body)

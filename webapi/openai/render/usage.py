@@ -21,11 +21,18 @@ def _usage(used: Mapping[str, int], cached: int) -> CompletionUsage:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": cached},
+        "prompt_tokens_details": {
+            "audio_tokens": 0,
+            "cached_tokens": cached,
+            "cache_write_tokens": 0,
+            "image_tokens": 0,
+            "text_tokens": prompt,
+        },
         "completion_tokens_details": {
             "accepted_prediction_tokens": 0,
             "audio_tokens": 0,
             "reasoning_tokens": 0,
             "rejected_prediction_tokens": 0,
+            "text_tokens": completion,
         },
     }

@@ -1,22 +1,21 @@
 """`POST /v1/chat/completions`, read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import fields, validate
 
 from tasks import errors
 from tasks.jobs.requests import Submission
-from tasks.kinds.generation import Generation
+from tasks.kinds.generation import Generation, Tool
 from webapi.fields import Flag, Some, Whole, within
 from webapi.openai.headers import Wishes
-from webapi.openai.requests import messages, tools
+from webapi.openai.requests import elsewhere, messages, tools
 from webapi.openai.requests.fields import Sampled, refuse, sampling
 from webapi.openai.requests.messages import MAX_MESSAGES, RequestMessage
-from webapi.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, Choice, Function, FunctionTool
+from webapi.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, OLDER_CHOICE, Choice, Function, FunctionTool
 
-_UNHEEDED = {"description": "Read and not heeded."}
-_OBJECT = {"type": "object", "description": "Refused: models here read and write text."}
+_UNHEEDED = {"description": elsewhere.UNHEEDED}
 
 # Fields of OpenAI's for what no model here can do, each with the values that ask for nothing of it.
 _UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
@@ -51,28 +50,40 @@ class ChatCompletionRequest(Sampled):
         validate=validate.Length(max=MAX_TOOLS),
         metadata={"description": "The older `tools`."},
     )
-    function_call = Choice(allow_none=True, metadata=CHOICE | {"description": "The older `tool_choice`."})
+    function_call = Choice(allow_none=True, metadata=OLDER_CHOICE)
+    server_functions = fields.List(
+        fields.String(validate=validate.Length(1, 64)),
+        allow_none=True,
+        validate=validate.Length(max=MAX_TOOLS),
+        metadata={
+            "description": "Not OpenAI's. Functions of `GET /v1/functions` that the model may have called: the calls"
+            " are made here, and it goes on with their results, at most eight times."
+        },
+    )
     store = Flag(allow_none=True, metadata={"description": "Keeps it among the stored completions."})
     modalities = fields.List(fields.String(), allow_none=True, metadata={"description": "Only `text`."})
-    audio = fields.Raw(allow_none=True, metadata=_OBJECT)
-    web_search_options = fields.Raw(allow_none=True, metadata=_OBJECT)
-    moderation = fields.Raw(allow_none=True, metadata=_OBJECT)
+    audio = fields.Raw(allow_none=True, metadata=elsewhere.AUDIO)
+    web_search_options = fields.Raw(allow_none=True, metadata=elsewhere.WEB_SEARCH)
+    moderation = fields.Raw(allow_none=True, metadata=elsewhere.MODERATION)
     reasoning_effort = fields.String(allow_none=True, metadata={"description": "Only `none`."})
     verbosity = fields.String(allow_none=True, metadata={"description": "Only `medium`."})
-    prediction = fields.Raw(allow_none=True, metadata={"type": "object", **_UNHEEDED})
+    prediction = fields.Dict(allow_none=True, metadata=elsewhere.PREDICTION)
     prompt_cache_key = fields.String(allow_none=True, metadata=_UNHEEDED)
     prompt_cache_retention = fields.String(allow_none=True, metadata=_UNHEEDED)
-    prompt_cache_options = fields.Raw(allow_none=True, metadata={"type": "object", **_UNHEEDED})
+    prompt_cache_options = fields.Dict(allow_none=True, metadata=elsewhere.CACHING)
     safety_identifier = fields.String(allow_none=True, metadata=_UNHEEDED)
 
 
-def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generation]:
-    """The job that is asked for. Raises `InvalidField`, and `Unsupported` for what no model here can do."""
+def submission(given: Mapping[str, Any], wishes: Wishes, served: Sequence[Tool] = ()) -> Submission[Generation]:
+    """The job that is asked for. `served` are the functions of the server that the request names.
+
+    Raises `InvalidField`, and `Unsupported` for what no model here can do.
+    """
     refuse(given, _UNSUPPORTED)
     return Submission(
         type="chat",
         model=given["model"],
-        request=_generation(given),
+        request=_generation(given, served),
         lane=wishes.lane_or,
         priority=wishes.priority,
         metadata=given.get("metadata", {}),
@@ -81,12 +92,13 @@ def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generatio
     )
 
 
-def _generation(given: Mapping[str, Any]) -> Generation:
-    offered, choice = tools.tools(given)
+def _generation(given: Mapping[str, Any], served: Sequence[Tool]) -> Generation:
+    offered, choice = tools.tools(given, served)
     return Generation(
         turns=messages.turns(given["messages"]),
         max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
         tools=offered,
+        server_functions=tuple(tool.name for tool in served),
         tool_choice=choice,
         shape=tools.shape(given.get("response_format")),
         logprobs=_logprobs(given),

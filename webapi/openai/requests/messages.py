@@ -9,6 +9,7 @@ from marshmallow import fields, validate
 from tasks import errors
 from tasks.kinds.generation import Text, ToolCall, Turn
 from webapi.fields import STORABLE
+from webapi.openai.requests import elsewhere
 
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 MAX_MESSAGES = 1000
@@ -17,9 +18,21 @@ _MAX_CALLS = 128
 # Parts of a message that are text, and where.
 _TEXTS = {"text": "text", "refusal": "refusal", "input_text": "text", "output_text": "text"}
 
+_PARTS = (
+    elsewhere.TEXT_PART,
+    elsewhere.REFUSAL_PART,
+    elsewhere.IMAGE_PART,
+    elsewhere.SOUND_PART,
+    elsewhere.FILE_PART,
+    {"type": "object", "description": "Of the types `input_text` and `output_text`, as `text`."},
+)
 _CONTENT = {
     "description": "A text, or parts of the type `text`, joined with newlines. Only an assistant's may be null.",
-    "oneOf": [{"type": "string", **STORABLE}, {"type": "array", "items": {"type": "object"}}, {"type": "null"}],
+    "oneOf": [
+        {"type": "string", **STORABLE},
+        {"type": "array", "items": {"anyOf": list(_PARTS)}},
+        {"type": "null"},
+    ],
 }
 
 
@@ -39,6 +52,7 @@ class MadeCall(_Lenient):
     id = fields.String(required=True, validate=validate.Length(1, 200), metadata=STORABLE)
     type = fields.String(load_default="function", validate=validate.OneOf(("function", "custom")))
     function = fields.Nested(RequestedFunction)
+    custom = fields.Raw(metadata=elsewhere.CUSTOM_CALL)
 
 
 class RequestMessage(_Lenient):
@@ -51,7 +65,7 @@ class RequestMessage(_Lenient):
     function_call = fields.Nested(
         RequestedFunction, allow_none=True, metadata={"description": "The older `tool_calls`."}
     )
-    audio = fields.Raw(allow_none=True, metadata={"type": "object", "description": "Refused: models here read text."})
+    audio = fields.Raw(allow_none=True, metadata=elsewhere.SPOKEN)
 
 
 def turns(messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:

@@ -9,10 +9,10 @@ from marshmallow import fields, validate
 from tasks import errors
 from tasks.kinds.generation import Shape, Tool
 from webapi.fields import STORABLE, Flag, Given
+from webapi.openai.requests import elsewhere
 
 MAX_TOOLS = 128
 _NAME = r"^[a-zA-Z0-9_-]{1,64}$"
-_OBJECT = {"type": "object"}
 _SCHEMA = {"type": "object", "description": "A JSON schema."}
 
 
@@ -26,16 +26,39 @@ class Function(Given):
 class FunctionTool(Given):
     type = fields.String(required=True, validate=validate.OneOf(("function", "custom")))
     function = fields.Nested(Function)
-    custom = fields.Raw(metadata=_OBJECT | {"description": "Refused: only functions can be called here."})
+    custom = fields.Raw(metadata=elsewhere.CUSTOM_TOOL)
 
 
 class Choice(fields.Field[Any]):
     """`tool_choice`, `function_call` and `response_format` are looked at when the rest is known."""
 
 
+_NAMED = {"type": "object", "properties": {"name": {"type": "string"}}}
 CHOICE = {
     "description": "`none`, `auto`, `required`, a function, or `allowed_tools`.",
-    "oneOf": [{"type": "string", "enum": ["none", "auto", "required"]}, _OBJECT, {"type": "null"}],
+    "oneOf": [
+        {"type": "string", "enum": ["none", "auto", "required"]},
+        {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string"},
+                "function": _NAMED,
+                "allowed_tools": {
+                    "type": "object",
+                    "properties": {
+                        "mode": {"type": "string", "enum": ["auto", "required"]},
+                        "tools": {"type": "array", "items": {"type": "object"}},
+                    },
+                },
+                "custom": _NAMED | {"description": elsewhere.CUSTOM_TOOL["description"]},
+            },
+        },
+        {"type": "null"},
+    ],
+}
+OLDER_CHOICE = {
+    "description": "The older `tool_choice`: `none`, `auto` or a function.",
+    "oneOf": [{"type": "string", "enum": ["none", "auto"]}, _NAMED, {"type": "null"}],
 }
 FORMAT = {
     "description": "`text`, `json_object`, or `json_schema` with a schema that the answer always fits.",
@@ -55,11 +78,15 @@ FORMAT = {
 }
 
 
-def tools(given: Mapping[str, Any]) -> tuple[tuple[Tool, ...], str | None]:
-    """The tools, and `auto`, `none`, `required` or a tool's name. Raises `InvalidField`, `Unsupported`."""
+def tools(given: Mapping[str, Any], served: Sequence[Tool] = ()) -> tuple[tuple[Tool, ...], str | None]:
+    """The tools, those that are `served` here among them, and `auto`, `none`, `required` or a tool's name.
+
+    Raises `InvalidField`, `Unsupported`.
+    """
     if "functions" in given and "tools" in given:
         raise errors.InvalidField("functions", "give `tools` or the older `functions`, not both")
     named = [_tool(function) for function in given.get("functions", ())] or _tools(given.get("tools", ()))
+    named += served
     field = "function_call" if "function_call" in given else "tool_choice"
     choice = given.get(field)
     if len({tool.name for tool in named}) < len(named):

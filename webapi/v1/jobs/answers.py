@@ -15,7 +15,16 @@ from webapi.v1.named import JOB
 # One server-sent event.
 _RUN_EVENTS = tuple(
     event.type
-    for event in (events.Started, events.Passages, events.Delta, events.Progress, events.Resumed, events.Restarted)
+    for event in (
+        events.Started,
+        events.Passages,
+        events.Delta,
+        events.ToolCall,
+        events.ToolResult,
+        events.Progress,
+        events.Resumed,
+        events.Restarted,
+    )
 )
 EVENT = {
     "type": "object",

@@ -15,7 +15,18 @@ from tasks.errors import ForebayError
 from tasks.jobs import jobs
 from tasks.queues.places import Wait
 from tasks.streams import follow
-from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started
+from tasks.streams.events import (
+    Delta,
+    Ended,
+    Event,
+    Passages,
+    Progress,
+    Restarted,
+    Resumed,
+    Started,
+    ToolCall,
+    ToolResult,
+)
 from tasks.streams.stream import START, Cursor, StreamedEntry
 from webapi import auth, presence, service, sse
 from webapi.api import Blueprint, reply
@@ -124,6 +135,11 @@ def _shown(event: Event) -> dict[str, Any]:
             return {"attempt": event.attempt, "worker": event.worker}
         case Resumed() | Restarted():
             return {"attempt": event.attempt}
+        case ToolCall():
+            return {"id": event.id, "name": event.name, "arguments": event.arguments}
+        case ToolResult():
+            return {"id": event.id, "name": event.name, "content": event.content, "ok": event.ok}
         case Passages():
             return {"passages": event.passages}
-    raise NotImplementedError(event.type)  # nobody writes it yet
+        case Ended():
+            raise AssertionError("an end is told with its job")

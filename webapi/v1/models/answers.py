@@ -15,7 +15,7 @@ class Model(TypedDict):
     object: Literal["model"]
     created: Annotated[int, "When its file was written; 0 where it has none."]
     owned_by: str
-    shutdown_date: Annotated[int | None, "Null: none is planned."]
+    shutdown_date: Annotated[str | None, {"format": "date"}, "Null: none is planned."]
     types: list[str]
     context: Annotated[int, "Tokens of prompt and answer together."]
     slots: Annotated[int, "Jobs a worker runs at the same time."]

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict, cast
 
 from tasks.jobs.requests import KindName
 from tasks.limits import usage
@@ -55,10 +55,7 @@ def report(first: dt.date, last: dt.date, by: str, used: Sequence[Used]) -> Usag
 
 
 def _row(by: str, used: Used) -> UsageRow:
-    sums = _sum(used)
-    if by == "day":
-        return {"day": used.of, **sums}
-    return {"model": used.of, **sums} if by == "model" else {"type": KindName(used.of), **sums}
+    return cast(UsageRow, {by: used.of, **_sum(used)})  # what it may be grouped by are members' names
 
 
 def _sum(used: Used) -> UsageSum:
