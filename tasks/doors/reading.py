@@ -258,7 +258,7 @@ def _due_in_s(job: JobView) -> float:
 
     A look that comes a little early or late does no harm.
     """
-    if job.status != Status.SCHEDULED or job.run_at is None:
+    if job.run_at is None:
         return 0.0
     return (job.run_at - dt.datetime.now(dt.UTC)).total_seconds()
 
