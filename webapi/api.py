@@ -46,7 +46,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._prepare_doc_cbks.append(_describe_limits)
+        self._prepare_doc_cbks += [_describe_limits, _leave_out_unsaid]
         self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
         self.tells: errors.Told | None = None  # how its dialect tells errors, where it has another than ours
         self.error: tuple[Any, str] = (errors.Error, "application/json")  # the shape of those, and their content type
@@ -104,6 +104,14 @@ def _describe_limits(doc: dict[str, Any], about: dict[str, Any], *, app: Flask, 
         most = limits.bytes(app.extensions["forebay"].settings)
         said = f"At most {most} bytes; as JSON, at most {limits.values} values, {body.MAX_DEPTH} levels deep."
         doc.setdefault("requestBody", {})["description"] = said
+    return doc
+
+
+def _leave_out_unsaid(doc: dict[str, Any], about: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """flask-smorest has whatever takes arguments answer 422; some dialects have another status for it."""
+    del about
+    said = doc.get("responses", {})
+    doc["responses"] = {status: response for status, response in said.items() if not isinstance(response, str)}
     return doc
 
 

@@ -10,8 +10,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.platform import ROOT
 
-# A test or a fixture that asks for a fixture which is a whole platform and lives for the session.
-_PLATFORM = re.compile(r"(?:def test|@pytest\.fixture.*\ndef )\w*\([^)]*?\b(?:(stack): Stack|(walled): Walled)\b")
+# A test or a fixture that asks for a fixture which is a whole platform and lives for the session, or a client of one.
+_PLATFORM = re.compile(
+    r"(?:def test|@pytest\.fixture.*\ndef )\w*\([^)]*?\b(?:(stack): Stack|(walled): Walled|sdk: OpenAI)\b"
+)
 
 T = TypeVar("T")
 _ends: dict[str, ExitStack] = {}
@@ -35,7 +37,7 @@ def end(name: str) -> None:
 def group(file: str) -> str:
     """The platform that tests of this file share with those of others; the file itself where there is none."""
     found = _PLATFORM.search((ROOT / file).read_text())
-    return str(found[1] or found[2]) if found else file
+    return str(found[1] or found[2] or "stack") if found else file
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc]

@@ -5,7 +5,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import redis
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
@@ -18,7 +20,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.limits.spent import Spent
 from tasks.streams import stream
-from tasks.streams.events import Event, Started
+from tasks.streams.events import Event, Passages, Started
 from tasks.streams.stream import AppendResult, Writer
 from tasks.streams.transcript import Entry, Transcript
 from tests import tables
@@ -82,6 +84,21 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
 
 # What a worker says of a job, and how it ends it.
 Answer = Callable[[Job], tuple[Sequence[Event], Outcome]]
+PASSAGE = {"document_id": "doc_1", "chunk": 0, "score": 0.5, "text": "one", "title": None, "metadata": {}}
+
+
+def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:
+    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts."""
+    if job.type == "embed":
+        rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
+        return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)
+    result: dict[str, Any] = {"text": "one two", "finish_reason": "length"}
+    if job.type == "chat":
+        result = {"message": {"role": "assistant", "content": "one two"}, "finish_reason": "length"}
+    if job.type == "rag":
+        result["passages"] = [PASSAGE]
+    said = [entries.said("one"), entries.said(" two")]
+    return [Passages([PASSAGE])] * (job.type == "rag") + said, Outcome(Status.SUCCEEDED, Spent(2, 2), result)
 
 
 @contextmanager

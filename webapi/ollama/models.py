@@ -49,7 +49,7 @@ def ps() -> Response:
 @blueprint.takes(Limits(lambda own: own.max_body_bytes, values=100, any_type=True))
 @blueprint.arguments(requests.OllamaShowRequest, unknown=EXCLUDE, example={"model": "alpha"})
 @blueprint.response(200, answers.OllamaShown)
-@blueprint.answers(400, 401, 404, 413, 414, 415, 500, 503)
+@blueprint.answers(400, 401, 404, 413, 415, 500, 503)
 def show(given: dict[str, Any]) -> Response:
     """Look at a model"""
     name = given.get("model") or given.get("name")

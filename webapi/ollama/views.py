@@ -26,7 +26,7 @@ errors.register(blueprint)
 
 PATIENCE_S = 600.0
 _LIMITS = Limits(lambda own: own.max_body_bytes, values=50_000, any_type=True)
-_STATUSES = (400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
+_STATUSES = (400, 401, 404, 408, 409, 413, 415, 500, 503)
 _LINES = {"type": "string", "description": "NDJSON: pieces, the last of them with `done`."}
 
 

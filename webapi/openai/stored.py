@@ -67,7 +67,7 @@ class Update(Given):
 @blueprint.route("/v1/chat/completions", methods=["GET"])
 @blueprint.arguments(ListQuery, location="query", unknown=ma.EXCLUDE)  # `metadata[key]=value` is no field's name
 @blueprint.response(200, ChatCompletionList)
-@blueprint.answers(400, 401, 404, 500, 503)
+@blueprint.answers(400, 401, 404, 414, 500, 503)
 def browse(query: dict[str, Any]) -> Response:
     """List stored completions"""
     wanted = {"model": query.get("model"), "metadata": _noted(), "newest_first": query["order"] == "desc"}
@@ -116,7 +116,7 @@ def delete(completion_id: str) -> Response:
 @blueprint.route("/v1/chat/completions/<completion_id>/messages", methods=["GET"], parameters=[COMPLETION.in_path])
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, ChatCompletionMessageList)
-@blueprint.answers(400, 401, 404, 500, 503)
+@blueprint.answers(400, 401, 404, 414, 500, 503)
 def messages(query: dict[str, Any], completion_id: str) -> Response:
     """List what a stored completion was asked"""
     with service.current().sessions.begin() as session:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import redis
 from flask import Flask
@@ -18,24 +17,12 @@ from tasks.limits.spent import Spent
 from tasks.models.logprobs import Logprob
 from tasks.streams.events import Delta, Event, ToolCall
 from tests import tables
-from tests.support import catalogs
+from tests.support import catalogs, entries
 from tests.webapi import byhand
 from tests.webapi.conftest import CATALOG, Api
 
-SAID: list[Event] = [Delta("one", Spent(completion=1)), Delta(" two", Spent(completion=1))]
 CALL = {"id": "call_1", "name": "add", "arguments": '{"a": 1}'}
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
-
-
-def answered(job: Job) -> tuple[list[Event], Outcome]:
-    """Says two words, or gives the first directions."""
-    if job.type == "embed":
-        rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
-        return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)
-    text: dict[str, Any] = {"text": "one two"}
-    if job.type == "chat":
-        text = {"message": {"role": "assistant", "content": "one two"}}
-    return SAID, Outcome(Status.SUCCEEDED, Spent(2, 2), {**text, "finish_reason": "length"})
 
 
 def calling(job: Job) -> tuple[list[Event], Outcome]:
@@ -56,7 +43,9 @@ def likely(job: Job) -> tuple[list[Event], Outcome]:
 
 def failed(job: Job) -> tuple[list[Event], Outcome]:
     del job
-    return SAID[:1], Outcome(Status.FAILED, Spent(2, 1), error=(errors.ContextLengthExceeded.code, "too long"))
+    return [entries.said("one")], Outcome(
+        Status.FAILED, Spent(2, 1), error=(errors.ContextLengthExceeded.code, "too long")
+    )
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -74,7 +63,7 @@ def test_prompt_is_put_to_the_chat_template(api: Api, sessions: Sessions, client
     """Whole: with what it took, in nanoseconds."""
     options = {"num_predict": 5, "temperature": 0, "repeat_penalty": 1.1, "seed": -1, "stop": ["x"], "num_ctx": 64}
     given = {"model": "alpha:latest", "prompt": "zero", "system": "Be brief.", "stream": False, "options": options}
-    with byhand.working(sessions, client, answered) as jobs:
+    with byhand.working(sessions, client, byhand.in_two_words) as jobs:
         answer = api.post("/api/generate", json=given)
     assert answer.status_code == 200, answer.text
     told = dict(answer.json)
@@ -100,7 +89,7 @@ def test_prompt_is_continued_as_it_stands(
     api: Api, sessions: Sessions, client: redis.Redis, model: str, raw: bool
 ) -> None:
     """Where that is asked for, or the model has no conversations; in lines unless that is refused."""
-    with byhand.working(sessions, client, answered) as jobs:
+    with byhand.working(sessions, client, byhand.in_two_words) as jobs:
         answer = api.post("/api/generate", json={"model": model, "prompt": "zero", "raw": raw})
         told = lines(answer.text)
     assert answer.mimetype == "application/x-ndjson"
@@ -111,7 +100,7 @@ def test_prompt_is_continued_as_it_stands(
 
 def test_conversation_is_answered(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     given = {"model": "alpha", "messages": [{"role": "user", "content": "zero", "images": []}], "keep_alive": "5m"}
-    with byhand.working(sessions, client, answered):
+    with byhand.working(sessions, client, byhand.in_two_words):
         told = lines(api.post("/api/chat", json=given).text)
         whole = api.post("/api/chat", json={**given, "stream": False}).json
     assert [line["message"]["content"] for line in told] == ["one", " two", ""]
@@ -144,7 +133,7 @@ def test_tools_are_called_with_objects(api: Api, sessions: Sessions, client: red
 def test_format_is_the_shape_of_the_answer(
     api: Api, sessions: Sessions, client: redis.Redis, format: Any, shape: Any
 ) -> None:
-    with byhand.working(sessions, client, answered) as jobs:
+    with byhand.working(sessions, client, byhand.in_two_words) as jobs:
         answer = api.post("/api/generate", json={"model": "gamma", "prompt": "x", "format": format})
         assert lines(answer.text)[-1]["done"]
     assert jobs[0].params == {"shape": {"schema": shape}}
@@ -161,7 +150,7 @@ def test_likelihoods_are_told(api: Api, sessions: Sessions, client: redis.Redis)
 
 
 def test_texts_are_embedded(api: Api, sessions: Sessions, client: redis.Redis) -> None:
-    with byhand.working(sessions, client, answered):
+    with byhand.working(sessions, client, byhand.in_two_words):
         two = api.post("/api/embed", json={"model": "embedder", "input": ["x", "y"], "truncate": True}).json
         one = api.post("/api/embeddings", json={"model": "embedder:latest", "prompt": "x"}).json
     assert two["embeddings"] == [[1, 0, 0, 0], [0, 1, 0, 0]]
@@ -231,7 +220,7 @@ def test_what_means_nothing_here_is_left_out(api: Api, sessions: Sessions, clien
     """Options of how a model is held, and fields that nobody knows."""
     options = {"num_gpu": 1, "num_thread": 4, "tfs_z": 1.0, "mirostat": 0, "repeat_last_n": 64, "wish": 1, "seed": None}
     given = {**GENERATE, "raw": True, "options": options, "wish": [1], "keep_alive": 0, "think": False, "suffix": ""}
-    with byhand.working(sessions, client, answered) as jobs:
+    with byhand.working(sessions, client, byhand.in_two_words) as jobs:
         answer = api.post("/api/generate", json={**given, "stream": False})
     assert answer.status_code == 200, answer.text
     assert jobs[0].params == {}

@@ -12,21 +12,9 @@ from db.session import Sessions
 from tasks import errors
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
-from tasks.limits.spent import Spent
-from tasks.streams.events import Delta, Event, Passages
+from tasks.streams.events import Event
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-
-PASSAGE = {"document_id": "doc_1", "chunk": 0, "score": 0.5, "text": "one", "title": None, "metadata": {}}
-
-
-def answered(job: Job) -> tuple[list[Event], Outcome]:
-    """Says two words, and from what it has them where it was asked a question."""
-    result: dict[str, Any] = {"text": "one two", "finish_reason": "stop"}
-    said: list[Event] = [Delta("one", Spent(completion=1)), Delta(" two", Spent(completion=1))]
-    if job.type == "rag":
-        return [Passages([PASSAGE]), *said], Outcome(Status.SUCCEEDED, Spent(2, 2), {**result, "passages": [PASSAGE]})
-    return said, Outcome(Status.SUCCEEDED, Spent(2, 2), result)
 
 
 def failed(job: Job) -> tuple[list[Event], Outcome]:
@@ -41,7 +29,7 @@ def pieces(text: str) -> list[Any]:
 
 def test_prompt_is_answered_as_it_stands(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     given = {"prompt": "zero", "max_tokens": 5, "temperature": 0, "stop": "x", "stream": False}
-    with byhand.working(sessions, client, answered) as jobs:
+    with byhand.working(sessions, client, byhand.in_two_words) as jobs:
         answer = api.post("/api/v1/generate", json=given)
     assert (answer.status_code, answer.json) == (200, {"response": "one two"})
     [job] = jobs
@@ -50,7 +38,7 @@ def test_prompt_is_answered_as_it_stands(api: Api, sessions: Sessions, client: r
 
 
 def test_stream_has_pieces_and_ends_with_an_empty_object(api: Api, sessions: Sessions, client: redis.Redis) -> None:
-    with byhand.working(sessions, client, answered):
+    with byhand.working(sessions, client, byhand.in_two_words):
         answer = api.post("/api/v1/generate", json={"prompt": "zero", "stream": True})
         assert pieces(answer.text) == [{"response": "one"}, {"response": " two"}, {}]
     assert answer.mimetype == "text/event-stream"
@@ -97,11 +85,11 @@ def test_texts_are_brought_and_asked_about(api: Api, sessions: Sessions, client:
     api.post(f"/v1/jobs/{brought.json['job_id']}/cancel")
 
     asked = {"query": "Who?", "max_tokens": 7, "num_context_docs": 3}
-    with byhand.working(sessions, client, answered) as jobs:
+    with byhand.working(sessions, client, byhand.in_two_words) as jobs:
         whole = api.post("/v1/rag/chat", json=asked)
         streamed = pieces(api.post("/v1/rag/chat", json={**asked, "stream": True}).text)
-    assert whole.json == {"answer": "one two", "sources": [PASSAGE]}
-    assert streamed == [{"sources": [PASSAGE]}, {"answer": "one"}, {"answer": " two"}, {}]
+    assert whole.json == {"answer": "one two", "sources": [byhand.PASSAGE]}
+    assert streamed == [{"sources": [byhand.PASSAGE]}, {"answer": "one"}, {"answer": " two"}, {}]
     assert jobs[0].input == {"question": "Who?", "collection": "default", "top_k": 3}
     assert jobs[0].params == {"max_tokens": 7}
 

@@ -3,7 +3,6 @@
 import uuid
 from typing import Any
 
-import numpy as np
 import pytest
 import redis
 
@@ -23,15 +22,10 @@ PROMPT = {"version": "alpha", "input": {"prompt": "zero"}}
 WAIT = {"Prefer": "wait=60"}
 
 
-def answered(job: Job) -> tuple[list[Event], Outcome]:
-    """Says two words, or gives the first directions."""
-    if job.type == "embed":
-        rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
-        return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)
-    text: dict[str, Any] = {"text": "one two"}
-    if job.type == "chat":
-        text = {"message": {"role": "assistant", "content": "one two"}}
-    return SAID, Outcome(Status.SUCCEEDED, Spent(2, 2), {**text, "finish_reason": "stop"})
+def in_lines(job: Job) -> tuple[list[Event], Outcome]:
+    """Ends lines in every way."""
+    _, outcome = byhand.in_two_words(job)
+    return SAID, outcome
 
 
 def failed(job: Job) -> tuple[list[Event], Outcome]:
@@ -101,7 +95,7 @@ def test_prompt_goes_as_it_stands_where_the_template_says_so(api: Api) -> None:
 
 
 def test_who_waits_is_answered_with_the_output(api: Api, sessions: Sessions, client: redis.Redis) -> None:
-    with byhand.working(sessions, client, answered):
+    with byhand.working(sessions, client, byhand.in_two_words):
         made = api.post("/v1/predictions", json=PROMPT, headers=WAIT)
     assert (made.status_code, made.json["status"], made.json["output"]) == (201, "succeeded", ["one two"])
     assert made.json["metrics"]["output_token_count"] == 2
@@ -110,7 +104,7 @@ def test_who_waits_is_answered_with_the_output(api: Api, sessions: Sessions, cli
 
 def test_texts_are_embedded(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     asked = {"version": "embedder", "input": {"texts": ["x", "y"]}}
-    with byhand.working(sessions, client, answered):
+    with byhand.working(sessions, client, byhand.in_two_words):
         made = api.post("/v1/predictions", json=asked, headers=WAIT).json
     assert made["output"] == [[1, 0, 0, 0], [0, 1, 0, 0]]
     assert api.get(f"/v1/predictions/{made['id']}").json["output"] == made["output"]
@@ -146,7 +140,7 @@ def test_prediction_is_cancelled(api: Api) -> None:
 
 def test_stream_is_resumed_after_any_event(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     """Every event has its id, and what a client would take for a line's end is one."""
-    with byhand.working(sessions, client, answered):
+    with byhand.working(sessions, client, in_lines):
         made = api.post("/v1/predictions", json=PROMPT, headers=WAIT).json
     path = f"/v1/predictions/{made['id']}/stream"
     told = events(api.get(path).text)
