@@ -29,8 +29,6 @@ _SENTENCES = {
     "system": "no such field: give a chat a message with the role system",
     "messages": f"{UNKNOWN}: messages are the input of a job of the type chat",
     "prompt": f"{UNKNOWN}: a prompt is the input of a job of the type generate",
-    "frequency_penalty": f"{UNKNOWN}: there is none but repetition_penalty",
-    "presence_penalty": f"{UNKNOWN}: there is none but repetition_penalty",
 }
 _MAX_CHARACTERS = 64  # comparing costs the square of it
 _NEAR = 0.75

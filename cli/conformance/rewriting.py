@@ -84,7 +84,7 @@ RELAXATIONS = (
     Relaxation(CHAT, "logit_bias", _STRANGE, _no_tokens),
     Relaxation(COMPLETIONS, "logit_bias", _STRANGE, _no_tokens),
     Relaxation(COMPLETIONS, "best_of", "the best of no answers", _none("best_of")),
-    Relaxation(COMPLETIONS, "suffix", "no model here can fill in", _always),
+    Relaxation(COMPLETIONS, "suffix", "the demo model can't fill in", _always),
     Relaxation(COMPLETIONS, "logprobs", "no model here tells how likely a prompt was", lambda body: "echo" in body),
     Relaxation(
         EMBEDDINGS,

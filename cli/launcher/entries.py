@@ -36,7 +36,7 @@ def types(header: Mapping[str, Any]) -> list[str]:
     """The types of jobs that a model with this header serves."""
     if header["embeds"]:
         return ["embed"]
-    return ["generate", "chat"] if header["template"] else ["generate"]
+    return ["generate", *["chat"] * header["template"], *["infill"] * header["infills"]]
 
 
 def table(name: str, entry: Mapping[str, Any]) -> str:

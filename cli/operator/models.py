@@ -73,6 +73,7 @@ def _tell(header: Mapping[str, Any], template: Path | None) -> None:
         "parameters": f"{header['parameters'] / 1e6:,.1f} million, most of them {header['quantization']}",
         "context": f"{header['context']} tokens at most" if header["context"] else "not told",
         "chat template": header["template_problem"] or (str(template) if template else "the file's own"),
+        "infill": "its vocabulary has the tokens" if header["infills"] else "no: its vocabulary has no tokens for it",
         "file": trial.size(header["file_bytes"]),
     }
     for name, value in rows.items():

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from tasks import errors
 from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.keys import Caller
@@ -27,6 +28,7 @@ class GenerateKind(Answering[Generation]):
         model = choosing.model_for(models, self.serves, asked.model)
         _refuse_what_cannot_fit(model, asked.request)
         choosing.refuse_what_it_lacks(model, asked.request.given())
+        _refuse_ids_between(asked.request)
         if asked.request.children:
             return Plan(asked, stages.SPREAD, catalog.CONTROL, model.name)
         return Plan(asked, stages.GENERATE, model.name, model.name)
@@ -47,18 +49,25 @@ class GenerateKind(Answering[Generation]):
 
 def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:
     """Raises `PromptTooLong` for what is too long, whatever the model's vocabulary."""
+    suffix = asked.suffix or ""
     if asked.prompt is not None:
-        choosing.refuse_what_cannot_fit(model, "input.prompt", asked.prompt)
+        choosing.refuse_what_cannot_fit(model, "input.prompt", asked.prompt, suffix)
     if asked.turns is not None:
         choosing.refuse_what_cannot_fit(model, "input.messages", *(turn.text for turn in asked.turns))
     for number, prompt in enumerate(asked.prompts or ()):
-        _refuse_prompt(model, f"input.prompts.{number}", prompt)
+        _refuse_prompt(model, f"input.prompts.{number}", prompt, suffix)
     if asked.prompt_ids is not None:
         _refuse_prompt(model, "input.prompt_ids", asked.prompt_ids)
 
 
-def _refuse_prompt(model: Model, field: str, prompt: str | tuple[int, ...]) -> None:
+def _refuse_prompt(model: Model, field: str, prompt: str | tuple[int, ...], suffix: str = "") -> None:
     if isinstance(prompt, str):
-        choosing.refuse_what_cannot_fit(model, field, prompt)
+        choosing.refuse_what_cannot_fit(model, field, prompt, suffix)
     else:
         choosing.refuse_too_many_tokens(model, field, len(prompt))
+
+
+def _refuse_ids_between(asked: Generation) -> None:
+    """Raises `Unsupported` for a suffix to token ids: the prompt must be a text."""
+    if asked.suffix is not None and not all(isinstance(prompt, str) for prompt in asked.prompts or (asked.prompt,)):
+        raise errors.Unsupported("input.suffix", "of token ids: give the prompt as a text")

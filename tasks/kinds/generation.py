@@ -84,12 +84,14 @@ class Generation:
     each; `logit_bias` is by token id; `choices` how many answers are wanted to each of the prompts, and `keep` how many
     of them, the likeliest, are the answer. Without `parallel_tool_calls` the model wants one tool at a time.
     `server_functions` names those of the tools that are functions of the server: their calls are made here.
+    With a `suffix` the answer is what stands between a prompt and it.
     """
 
     turns: tuple[Turn, ...] | None = None
     prompt: str | None = None
     prompt_ids: tuple[int, ...] | None = None
     prompts: tuple[str | tuple[int, ...], ...] | None = None
+    suffix: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     seed: int | None = None
@@ -187,6 +189,7 @@ def from_json(stored: Stored) -> Generation:
         prompt=given.get("prompt"),
         prompt_ids=tuple(given["prompt_ids"]) if "prompt_ids" in given else None,
         prompts=tuple(map(_prompt, given["prompts"])) if "prompts" in given else None,
+        suffix=given.get("suffix"),
         sampling=sampling.from_json(params),
         stop=tuple(params.get("stop", ())),
         seed=params.get("seed"),
@@ -209,6 +212,7 @@ def _input(asked: Generation) -> dict[str, Any]:
         "prompt": asked.prompt,
         "prompt_ids": None if asked.prompt_ids is None else list(asked.prompt_ids),
         "prompts": None if asked.prompts is None else [_plain(prompt) for prompt in asked.prompts],
+        "suffix": asked.suffix,
         "tools": [_tool(tool) for tool in asked.tools] or None,
         "tool_choice": asked.tool_choice,
     }

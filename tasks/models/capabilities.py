@@ -16,15 +16,22 @@ class Capability(enum.StrEnum):
     SHAPES = "shapes"  # it gives nothing but what a grammar allows, as calls of tools need too
     LOGPROBS = "logprobs"  # it tells how likely its tokens were, and which others were
     LOGIT_BIAS = "logit_bias"  # it makes tokens more or less likely
+    INFILLS = "infills"  # it writes what stands between two texts, where its model's vocabulary has tokens for it
 
 
 _PLAIN = frozenset({Capability.CONTINUES_BY_IDS, Capability.STOP, Capability.SEED})
 
-_SHAPED = frozenset({Capability.READS_IDS, Capability.SHAPES, Capability.LOGPROBS, Capability.LOGIT_BIAS})
+_WHOLE = _PLAIN | {
+    Capability.READS_IDS,
+    Capability.SHAPES,
+    Capability.LOGPROBS,
+    Capability.LOGIT_BIAS,
+    Capability.INFILLS,
+}
 
 ENGINES: dict[str, frozenset[Capability]] = {
-    "llamacpp": _PLAIN | _SHAPED | {Capability.EMBEDS},
-    "ctransformers": _PLAIN | _SHAPED,
+    "llamacpp": _WHOLE | {Capability.EMBEDS},
+    "ctransformers": _WHOLE,
     "echo": _PLAIN | {Capability.EMBEDS, Capability.LOGPROBS},
 }
 
@@ -33,6 +40,7 @@ PARAMS: Mapping[str, Capability] = {
     "stop": Capability.STOP,
     "seed": Capability.SEED,
     "prompt_ids": Capability.READS_IDS,
+    "suffix": Capability.INFILLS,
     "tools": Capability.SHAPES,
     "tool_choice": Capability.SHAPES,
     "shape": Capability.SHAPES,

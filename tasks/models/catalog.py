@@ -12,7 +12,9 @@ from tasks.models.capabilities import ENGINES, Capability
 # What stands where a model's name would, for work that needs none.
 CONTROL = "control"
 
-TYPES = ("generate", "chat", "embed", "moderate")
+# What a model serves: types of jobs, and beside `generate` also `infill`, where its vocabulary has tokens for what
+# stands between two texts.
+TYPES = ("generate", "chat", "embed", "moderate", "infill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ class Model:
     def capabilities(self) -> frozenset[Capability]:
         """What it can do on its engine."""
         able = ENGINES.get(self.engine, frozenset())
-        return able & {Capability.EMBEDS, Capability.READS_IDS} if self.embeds else able - {Capability.EMBEDS}
+        if self.embeds:
+            return able & {Capability.EMBEDS, Capability.READS_IDS}
+        lacking = {Capability.EMBEDS} if "infill" in self.types else {Capability.EMBEDS, Capability.INFILLS}
+        return able - lacking
 
 
 Catalog = Mapping[str, Model]
@@ -119,9 +124,11 @@ def _wrong_types(types: Any, engine: Any) -> list[str]:
         return ["types must be a list with at least one type"]
     unknown = [f"unknown type {type!r}" for type in types if type not in TYPES]
     together = ["a model of the type embed serves no other"] * ("embed" in types and len(types) > 1)
-    able = Capability.EMBEDS in ENGINES.get(engine, {Capability.EMBEDS}) if isinstance(engine, str) else True
-    unable = [f"{engine} gives no embeddings"] * ("embed" in types and not able)
-    return unknown + together + unable
+    alone = ["infill goes with generate"] * ("infill" in types and "generate" not in types)
+    able = ENGINES.get(engine, frozenset(Capability)) if isinstance(engine, str) else frozenset(Capability)
+    unable = [f"{engine} gives no embeddings"] * ("embed" in types and Capability.EMBEDS not in able)
+    unable += [f"{engine} can't infill"] * ("infill" in types and Capability.INFILLS not in able)
+    return unknown + together + alone + unable
 
 
 def _counts(value: Any) -> bool:

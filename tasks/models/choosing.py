@@ -46,4 +46,4 @@ def refuse_what_it_lacks(model: Model, given: Iterable[str]) -> None:
         name = path.rpartition(".")[2]
         wanted = PARAMS.get(name)
         if wanted and wanted not in model.capabilities:
-            raise errors.Unsupported(path, f"{model.name} can't heed it: its engine has no {name}")
+            raise errors.Unsupported(path, f"{model.name} can't heed it: it has no {name}")

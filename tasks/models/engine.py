@@ -195,6 +195,13 @@ class Generator(Hosted, Protocol):
         Where it `READS_IDS`. Raises `EngineRefused` for an id that the vocabulary doesn't have.
         """
 
+    def infill(self, prompt: str, suffix: str) -> Prompt:
+        """The two texts as they stand, so that the answer is what stands between them.
+
+        The names of special tokens in them are plain text. Where it `INFILLS`. Raises what `prompt` raises, and
+        `EngineRefused` where the vocabulary has no tokens for it.
+        """
+
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """The conversation by the model's chat template, with the tools that it may want called (OpenAI's `tools`).
 

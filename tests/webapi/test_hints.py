@@ -23,7 +23,7 @@ JOBS = [
     (GENERATE | {"params": {"max_completion_tokens": 1}}, "params.max_completion_tokens", "did you mean max_tokens?"),
     (GENERATE | {"params": {"stop_sequences": ["x"]}}, "params.stop_sequences", "did you mean stop?"),
     (GENERATE | {"params": {"temprature": 1}}, "params.temprature", "did you mean temperature?"),
-    (GENERATE | {"params": {"presence_penalty": 1}}, "params.presence_penalty", "none but repetition_penalty"),
+    (GENERATE | {"params": {"presence_penality": 1}}, "params.presence_penality", "did you mean presence_penalty?"),
     (GENERATE | {"temperature": 1}, "temperature", "did you mean params.temperature?"),
     (GENERATE | {"max_new_tokens": 1}, "max_new_tokens", "did you mean params.max_tokens?"),
     (GENERATE | {"stream": True}, "stream", "follow GET /v1/jobs/{id}/events"),

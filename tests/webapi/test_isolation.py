@@ -16,8 +16,12 @@ from werkzeug.test import TestResponse
 
 from db.session import Sessions
 from tasks import keys
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
 from tests.webapi import byhand, page
 from tests.webapi.conftest import Api, new_key
+from tests.webapi.nameless import NAMELESS
 from tests.webapi.page import Operation
 
 
@@ -61,6 +65,22 @@ def make_job(side: Side) -> str:
     return str(job["id"])
 
 
+def make_completion(side: Side) -> str:
+    """A stored one."""
+    given = {"model": "alpha", "messages": [{"role": "user", "content": side.word}], "store": True}
+    headers = {"Prefer": "respond-async"}
+    job = side.api.post("/v1/chat/completions", json=given | {"metadata": {"note": side.word}}, headers=headers).json
+    run = byhand.run(side.world.sessions, side.world.client, job["id"])
+    run.say(side.word)
+    result = {"message": {"role": "assistant", "content": side.word}, "finish_reason": "stop"}
+    run.end(Outcome(Status.SUCCEEDED, Spent(2, 1), result))
+    return f"chatcmpl-{job['id'].removeprefix('job_')}"
+
+
+def make_prediction(side: Side) -> str:
+    return make_job(side).removeprefix("job_")
+
+
 def make_document(side: Side) -> str:
     text = {"text": side.word, "title": side.word, "metadata": {"note": side.word}}
     return str(side.api.bring(collection=f"{side.word}-books", documents=[text])["id"])
@@ -84,6 +104,8 @@ def make_delivery(side: Side) -> str:
 # By the part of the path that stands before an id.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
+    "completions": make_completion,
+    "predictions": make_prediction,
     "documents": make_document,
     "collections": make_collection,
     "webhooks": make_webhook,
@@ -91,7 +113,7 @@ MAKERS: dict[str, Callable[[Side], str]] = {
 }
 
 # What is the server's own, and everybody's.
-COMMON = {"functions"}
+COMMON = {"functions", "models", "{owner}"}
 
 # Where else something is named, and what.
 MENTIONS = {
@@ -106,38 +128,26 @@ MENTIONS = {
     "GET /v1/deliveries ?after": "deliveries",
     "GET /v1/deliveries ?webhook": "webhooks",
     "GET /v1/deliveries ?job": "jobs",
+    "GET /v1/chat/completions ?after": "completions",
+    "GET /v1/predictions ?cursor": "predictions",
+    "POST /v1/rag/documents json collection": "collections",
+    "POST /v1/rag/chat json collection": "collections",
 }
 
 # Requests that the page's example doesn't show.
 BASES: dict[str, Callable[[], Any]] = {
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
+    "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what
 }
 
-# Numbers of events mean something only within the job in the path, and so do tickets, which `test_tickets.py` tries.
+# What means something only within what is in the path: numbers of events, and tickets, which `test_tickets.py` tries.
 WITHIN = {
     "GET /v1/jobs/{job_id}/events ?after",
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
-}
-
-# What names nothing that anyone has.
-QUERY = "limit status type model since wait encoding_format from to group_by"
-JSON = """
-type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
-input.prompt input.messages.role input.messages.content.type input.messages.content.text
-input.texts input.question input.top_k
-params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
-params.seed documents.text documents.title documents.metadata
-url events description disabled webhook.url webhook.events arguments
-"""
-FORM = "file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s"
-NAMELESS = {
-    "header Prefer",
-    "header Idempotency-Key",  # each tenant's own: test_idempotency.py
-    *[f"?{name}" for name in QUERY.split()],
-    *[f"json {name}" for name in JSON.split()],
-    *[f"form {name}" for name in FORM.split()],
+    "GET /v1/predictions/{prediction_id}/stream header Last-Event-ID",
+    "GET /v1/chat/completions/{completion_id}/messages ?after",
 }
 
 
@@ -154,7 +164,7 @@ def operations(app: Flask) -> list[Operation]:
 def unlike(id: str) -> str:
     """One of the same kind that never was."""
     digits = "0" * 8
-    return id[:-8] + (digits if id[-8:] != digits else "1" * 8) if re.search("_[0-9a-f]{32}$", id) else id[:-1] + "z"
+    return id[:-8] + (digits if id[-8:] != digits else "1" * 8) if re.search("[0-9a-f]{32}$", id) else id[:-1] + "z"
 
 
 def seen(response: TestResponse, id: str) -> tuple[int, str, list[str]]:
@@ -163,7 +173,8 @@ def seen(response: TestResponse, id: str) -> tuple[int, str, list[str]]:
     def plain(text: str) -> str:
         return re.sub(r"[a-z]+_[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.+]+", "<own>", text.replace(id, "<id>"))
 
-    headers = sorted(f"{name}: {plain(value)}" for name, value in response.headers)
+    timeless = [(name, value) for name, value in response.headers if name != "openai-processing-ms"]
+    headers = sorted(f"{name}: {plain(value)}" for name, value in timeless)
     return response.status_code, plain(response.text), headers
 
 

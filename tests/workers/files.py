@@ -63,3 +63,22 @@ def _describe(writer: library.GGUFWriter, tokenizer: str, tokens: Mapping[str, i
     writer.add_tokenizer_model(tokenizer)
     writer.add_token_list(list(tokens))
     writer.add_token_types(list(tokens.values()))
+
+
+def infilling(origin: Path, path: Path, **keys: int) -> Path:
+    """The model with these tokens named in its header, as in `prefix_token_id=5`."""
+    reader = library.GGUFReader(origin)
+    writer = library.GGUFWriter(path, reader.fields["general.architecture"].contents())
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            kind, *of = field.types
+            writer.add_key_value(name, field.contents(), kind, of[0] if of else None)
+    for name, token in keys.items():
+        writer.add_uint32(f"tokenizer.ggml.{name}", token)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -25,13 +25,14 @@ def model(models: Catalog, name: str) -> Model:
 
 def generation(given: Mapping[str, Any], asked: Model) -> Submission[Generation]:
     """A prompt becomes a conversation where the model has them, as Ollama puts it into a template."""
-    _refuse(given, ("suffix", "images", "template", "context", "think"))
-    raw, prompt, system = given.get("raw", False), given["prompt"], given.get("system", "")
-    if system and (raw or "chat" not in asked.types):
+    _refuse(given, ("images", "template", "context", "think"))
+    prompt, system, suffix = given["prompt"], given.get("system", ""), given.get("suffix") or None
+    raw = given.get("raw", False) or suffix is not None or "chat" not in asked.types
+    if system and raw:
         raise errors.Unsupported("system", "a prompt that is continued as it stands has no system message")
     how = _how(given, asked)
-    if raw or "chat" not in asked.types:
-        return _submission("generate", asked, replace(how, prompt=prompt))
+    if raw:
+        return _submission("generate", asked, replace(how, prompt=prompt, suffix=suffix))
     said = [("system", system)] * bool(system) + [("user", prompt)]
     return _submission("chat", asked, replace(how, turns=tuple(Turn(role, (Text(text),)) for role, text in said)))
 

@@ -110,7 +110,8 @@ def _shown(model: Model) -> answers.OllamaShown:
 def _capabilities(model: Model) -> list[str]:
     if model.embeds:
         return ["embedding"]
-    return ["completion", *["tools"] * (Capability.SHAPES in model.capabilities and "chat" in model.types)]
+    tools = Capability.SHAPES in model.capabilities and "chat" in model.types
+    return ["completion", *["tools"] * tools, *["insert"] * (Capability.INFILLS in model.capabilities)]
 
 
 def _details(model: Model) -> answers.OllamaDetails:

@@ -50,7 +50,10 @@ class OllamaGenerateRequest(_Answered):
     prompt = fields.String(allow_none=True, metadata=STORABLE)
     system = fields.String(allow_none=True, metadata=STORABLE)
     raw = Flag(allow_none=True)
-    suffix = _refused("no model here fills in")
+    suffix = fields.String(
+        allow_none=True,
+        metadata={"description": "What stands after the answer, of a model that can `insert`.", **STORABLE},
+    )
     images = _refused("models here read text")
     template = _refused("a model has the catalogue's")
     context = _refused("send the conversation to `/api/chat`")

@@ -18,7 +18,7 @@ from typing import Any
 from tasks import errors
 from tasks.models.catalog import Model
 from tasks.models.engine import Delta, Embedder, Engine, Finish, Generator, Params, Request
-from workers.engines import gguf, llamacpp_fit, loading, templates
+from workers.engines import gguf, llamacpp_fit, loading, templates, vocabulary
 
 _TOKENS = 16
 _PARAMS = Params(
@@ -52,6 +52,7 @@ def _header(path: Path, template: str | None = None) -> dict[str, Any]:
         "quantization": header.quantization,
         "context": header.size("context_length"),
         "embeds": _embeds(header),
+        "infills": vocabulary.between(header) is not None,
         "template": problem is None,
         "template_problem": problem,
         "cache_bytes_per_token": header.cache_bytes(1),

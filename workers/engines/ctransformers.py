@@ -51,6 +51,7 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
     host.start()
     engine = CTransformers(model, slots, host, told["key"])
     tokenizer.require_template(model, engine, host.ready)
+    tokenizer.require_infill(model, engine, host.ready)
     return engine
 
 
@@ -67,6 +68,9 @@ class CTransformers:
 
     def prompt_of(self, ids: Sequence[int]) -> Prompt:
         return Prompt(str(self._ask("prompt_of", list(ids))), tuple(ids))
+
+    def infill(self, prompt: str, suffix: str) -> Prompt:
+        return Prompt(prompt + suffix, tuple(self._ask("infill", [prompt, suffix])))
 
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         text, ids = self._ask("chat", [list(messages), list(tools)])

@@ -50,6 +50,7 @@ def main() -> None:
         sys.exit(1)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     chat: dict[str, Any] = {"template_problem": model.template_problem, "has_template": model.has_template}
+    chat["infills"] = model.infills
     chat["call_format"] = dataclasses.asdict(model.call_format)
     print(json.dumps({"address": listener.getsockname(), **chat}), file=answers, flush=True)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -155,6 +156,8 @@ class Loop:
         match asked["do"]:
             case "chat":
                 return model.chat(*given)
+            case "infill":
+                return model.infill(*given)
             case "reread":
                 return model.reread(given)
             case "detokenize":

@@ -4,6 +4,7 @@ Only here is ctransformers imported, and only in the engine host. Of its Python 
 `tokenize` writes past its buffer, `generate` draws every token with the same seed and warns where a context ends.
 """
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
@@ -52,6 +53,7 @@ class Model:
         source = template or header.template
         self.has_template = source is not None
         self._vocabulary = Vocabulary(header, source)
+        self.infills = self._vocabulary.between is not None
         self.slots = [Slot(_open(path, context, self._threads)) for _ in range(slots)]
         if self.slots[0].llm.vocab_size != self._vocabulary.size:
             raise errors.EngineUnusable(f"{path}: the library counts other tokens than the header has")
@@ -65,6 +67,13 @@ class Model:
         if "\0" in text:
             raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
         return self._encode(self._vocabulary.marks.split(text))
+
+    def infill(self, prompt: str, suffix: str) -> list[int]:
+        """The token ids of what is to be filled in. Raises `EngineRefused` for what is no text, or can't be."""
+        if "\0" in prompt + suffix:
+            raise errors.EngineRefused("the text has a NUL character, which ctransformers can't read")
+        with _texts():
+            return self._vocabulary.infilled(prompt, suffix, self._plain, self.reread)
 
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> tuple[str, list[int]]:
         """The conversation by the chat template, as text and as ids: names of special tokens in contents are words.
@@ -162,10 +171,8 @@ class Model:
         slot.tokens += ids
 
     def _encode(self, pieces: Sequence[Piece]) -> list[int]:
-        try:
+        with _texts():
             return self._vocabulary.encode(pieces, self._plain)
-        except UnicodeEncodeError as error:
-            raise errors.EngineRefused(f"it isn't text: {error}") from error
 
     def _plain(self, text: str) -> Sequence[int]:
         """The library's tokens of a text without special ones. Its own wrapper has one id of room a character, but
@@ -174,6 +181,15 @@ class Model:
         raw = text.encode()
         room = (ctypes.c_int * (3 * len(raw) + 8))()
         return list(room[: self.slots[0].llm.ctransformers_llm_tokenize(raw, False, room)])
+
+
+@contextlib.contextmanager
+def _texts() -> Iterator[None]:
+    """Raises `EngineRefused` for half a surrogate pair, which is no text."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise errors.EngineRefused(f"it isn't text: {error}") from error
 
 
 def _ended(pieces: Pieces, reason: str, further: int) -> Sequence[Step]:

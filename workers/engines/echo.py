@@ -63,6 +63,9 @@ class Echo:
     def prompt_of(self, ids: Sequence[int]) -> Prompt:  # noqa: ARG002 it has none
         raise errors.EngineRefused("the echo engine has no vocabulary")
 
+    def infill(self, prompt: str, suffix: str) -> Prompt:  # noqa: ARG002 it only says a prompt again
+        raise errors.EngineRefused("the echo engine has no vocabulary")
+
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:  # noqa: ARG002
         return self.prompt("\n".join(message["content"] for message in messages))
 

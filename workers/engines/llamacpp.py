@@ -62,6 +62,7 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
     hosting.start(host, texts.host)
     engine = LlamaCpp(model, slots, _EMBEDDING_BATCH if model.embeds else batch, host, key, texts)
     tokenizer.require_template(model, engine, texts.host.ready)
+    tokenizer.require_infill(model, engine, texts.host.ready)
     return engine
 
 
@@ -78,7 +79,7 @@ class LlamaCpp:
         self._scopes: dict[int, str] = {}
         self.tokenizer = tokenizer
         self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
-        self.prompt_of = tokenizer.prompt_of
+        self.prompt_of, self.infill = tokenizer.prompt_of, tokenizer.infill
         self.reread, self.detokenize = tokenizer.reread, tokenizer.detokenize
 
     def generate(self, request: Request) -> Handle:

@@ -41,6 +41,11 @@ class Tokenizer:
         vocabulary.require_known(ids, self.size)
         return Prompt(self.detokenize(ids), tuple(ids))
 
+    def infill(self, prompt: str, suffix: str) -> Prompt:
+        """See `Generator.infill`."""
+        self._refuse_too_long(prompt + suffix)
+        return Prompt(prompt + suffix, tuple(self._ask("infill", [prompt, suffix])))
+
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """See `Generator.chat`."""
         described = [json.dumps(tools)] if tools else []
@@ -155,3 +160,10 @@ def require_template(model: Model, engine: Engine, told: Mapping[str, Any]) -> N
         engine.close()
         raise errors.EngineUnusable(f"{model.name}: {problem}")
     log.warning("no_chat", model=model.name, reason=problem)
+
+
+def require_infill(model: Model, engine: Engine, told: Mapping[str, Any]) -> None:
+    """Raises `EngineUnusable`, the engine closed, when a model that is to fill in has no tokens for it."""
+    if "infill" in model.types and not told["infills"]:
+        engine.close()
+        raise errors.EngineUnusable(f"{model.name}: its vocabulary has no tokens to fill in by: take infill from types")

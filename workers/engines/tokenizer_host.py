@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
-from workers.engines import calls, llamacpp_fit, llamacpp_host, templates
+from workers.engines import calls, llamacpp_fit, llamacpp_host, templates, vocabulary
 from workers.engines.gguf import Header
 from workers.engines.llamacpp_host import LoadError
 from workers.engines.marks import Marks, Piece
@@ -43,6 +43,7 @@ def main() -> None:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)
     told = {"template_problem": texts.template_problem, "has_template": texts.has_template, "tokens": texts.size}
+    told["infills"] = texts.between is not None
     told["call_format"] = dataclasses.asdict(texts.call_format)
     print(json.dumps(told), file=answers, flush=True)
     for line in sys.stdin:
@@ -85,6 +86,7 @@ class Texts:
         source = template or header.template
         self.size = len(header.items("tokenizer.ggml.tokens", bytes))
         self.has_template = source is not None
+        self.between = vocabulary.between(header)
         try:
             self._marks = Marks.of(header, source)
         except RecursionError as error:
@@ -100,6 +102,7 @@ class Texts:
         self._stripping = {number for number in self._stripping if self._strips(number)}
         self._does: Mapping[str, Callable[[Any], Any]] = {
             "prompt": self.prompt,
+            "infill": lambda given: self.infill(*given),
             "chat": lambda given: self.chat(*given),
             "tokenize": self.tokenize,
             "reread": self.reread,
@@ -116,6 +119,9 @@ class Texts:
 
     def prompt(self, text: str) -> list[int]:
         return self._ids(text, add_special=True, parse_special=True)
+
+    def infill(self, prompt: str, suffix: str) -> list[int]:
+        return vocabulary.infilled(self.between, self._before, self._ids(prompt), self.reread(suffix))
 
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> tuple[str, list[int]]:
         """The rendered text, and its ids: the template's special tokens are special, those in contents are words."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from tasks import errors
 from workers.engines.gguf import Header
@@ -9,6 +10,18 @@ from workers.engines.marks import CONTROL, ENDS, UNKNOWN, USER_DEFINED, Marks, P
 
 _UNUSED, _BYTE = 5, 6
 _SPACE = "\u2581".encode()
+
+Between = tuple[int, int, int]
+
+_SPECIAL = (CONTROL, USER_DEFINED)
+_BETWEEN = (("fim_pre", "prefix"), ("fim_suf", "suffix"), ("fim_mid", "middle"))  # keys, newer and older
+_BETWEEN_NAMES = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen and others
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek
+    ("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"),  # Code Llama
+)
 
 
 class Vocabulary:
@@ -30,6 +43,7 @@ class Vocabulary:
         told = {number for number in told if types[number] != 1}
         self.ends = frozenset({self.eos, *told, *(end for end in named if end is not None)})
         defined = {self.name(number): number for number, kind in enumerate(types) if kind == USER_DEFINED}
+        self.between = between(header)
         self._defined = Marks.named({name: number for name, number in defined.items() if name})
 
     def name(self, token: int) -> str:
@@ -45,12 +59,41 @@ class Vocabulary:
         found = list(pieces[1:] if pieces[:1] == self._before else pieces)
         return [*self._before, *self.within(found, plain), *self._after]
 
+    def infilled(
+        self, prompt: str, suffix: str, plain: Callable[[str], Sequence[int]], reread: Callable[[str], Sequence[int]]
+    ) -> list[int]:
+        """The tokens of two texts, so that what stands between them follows. Raises `EngineRefused` without tokens."""
+        return infilled(self.between, self._before, self.within([prompt], plain), reread(suffix))
+
     def within(self, pieces: Sequence[Piece], plain: Callable[[str], Sequence[int]]) -> list[int]:
         """The tokens without what stands around them. Tokens that users defined are found in every text."""
         parts = [
             part for piece in pieces for part in (self._defined.split(piece) if isinstance(piece, str) else [piece])
         ]
         return [number for part in parts for number in (plain(part) if isinstance(part, str) else [part])]
+
+
+def between(header: Header) -> Between | None:
+    """The tokens that a model was taught to fill in by: before the prompt, before its suffix, before what stands
+    between them; None where it has none. As llama.cpp finds them (src/llama-vocab.cpp): by the header, or by names.
+    """
+    told = [[header.whole(f"tokenizer.ggml.{name}_token_id") for name in names] for names in _BETWEEN]
+    ids = tuple(next((id for id in pair if id is not None), -1) for pair in told)
+    names = header.items("tokenizer.ggml.tokens", bytes)
+    if min(ids) >= 0 and max(ids) < len(names) and len(set(ids)) == len(_BETWEEN):
+        return cast(Between, ids)
+    types = header.items("tokenizer.ggml.token_type", int)
+    special = {name: id for id, (name, kind) in enumerate(zip(names, types, strict=False)) if kind in _SPECIAL}
+    known = (tuple(special.get(name.encode(), -1) for name in three) for three in _BETWEEN_NAMES)
+    return next((cast(Between, three) for three in known if min(three) >= 0), None)
+
+
+def infilled(between: Between | None, start: Sequence[int], prompt: Sequence[int], suffix: Sequence[int]) -> list[int]:
+    """The order is that of llama.cpp's `/infill` (tools/server/server-common.cpp, `format_prompt_infill`), where its
+    `spm_infill` is off. Raises `EngineRefused` without tokens."""
+    if between is None:
+        raise errors.EngineRefused("the model's vocabulary has no tokens to fill in by")
+    return [*start, between[0], *prompt, between[1], *suffix, between[2]]
 
 
 def require_known(ids: Iterable[int], size: int) -> None:

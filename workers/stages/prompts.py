@@ -50,4 +50,4 @@ def _prompt(asked: Generation, engine: Generator) -> Prompt:
     if asked.prompt_ids is not None:
         return engine.prompt_of(asked.prompt_ids)
     assert asked.prompt is not None
-    return engine.prompt(asked.prompt)
+    return engine.prompt(asked.prompt) if asked.suffix is None else engine.infill(asked.prompt, asked.suffix)

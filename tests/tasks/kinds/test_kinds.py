@@ -40,6 +40,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {},
         Ingest("books", documents=DOCUMENTS),
     ),
+    "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
 }
 
 
@@ -153,7 +154,11 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     passages = [{"text": "one"}]
     shown = {}
     for name, each in KINDS.items():
+<<<<<<< HEAD
         if isinstance(each, kind.Answering) and name != "moderate":  # which wants a judgement
+=======
+        if isinstance(each, kind.Answering) and name != "moderate":  # whose answers are judgements
+>>>>>>> main
             shown[name] = each.result([Answer("Oscar.", "stop", passages)])
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},

@@ -20,7 +20,7 @@ def test_shipped_catalogue_loads_and_its_files_exist() -> None:
     """What is in the repository can be served."""
     models = catalog.load(Path(__file__).parents[3] / "models" / "catalog.toml")
     assert all(model.file is None or model.file.is_file() or model.missing for model in models.values())
-    assert all(catalog.for_type(models, type) for type in catalog.TYPES)
+    assert all(catalog.for_type(models, type) for type in ("generate", "chat", "embed"))
 
 
 def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
@@ -35,6 +35,8 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         ("[m", "catalog.toml"),
         ("m = 1", "m: is not a table"),
         (GOOD + "colour = 1\n", "m: unknown key 'colour'"),
+        (GOOD.replace('"chat"', '"generate", "infill"'), "m: echo can't infill"),
+        (GOOD.replace('"echo"', '"llamacpp"').replace('"chat"', '"chat", "infill"'), "m: infill goes with generate"),
         (GOOD.replace("slots = 1", "slots = 0"), "m: slots must be"),
         (GOOD.replace("slots = 1", "slots = true"), "m: slots must be"),
         (GOOD.replace("context = 8\n", ""), "m: context is missing"),

@@ -61,7 +61,13 @@ class CompletionRequest(Sampled):
         allow_none=True, validate=within(1, 32), metadata={"description": "So many are made, and the `n` best given."}
     )
     echo = Flag(allow_none=True, metadata={"description": "The prompt stands before its answer."})
-    suffix = fields.String(allow_none=True, metadata={"description": "Refused where the model can't fill in."})
+    suffix = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "What stands after the answer, of a model of the type `infill`; others refuse it.",
+            **STORABLE,
+        },
+    )
 
 
 def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generation]:
@@ -75,6 +81,7 @@ def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generatio
         **sampling(given),
         "choices": best_of,
         "keep": n if best_of > n else None,
+        "suffix": given.get("suffix") or None,
         "max_tokens": given.get("max_tokens", MAX_TOKENS),
         "logprobs": given.get("logprobs"),
     }
@@ -97,8 +104,6 @@ def _prompt(prompts: list[Prompt]) -> dict[str, Any]:
 
 
 def _refuse(given: Mapping[str, Any]) -> None:
-    if given.get("suffix"):
-        raise errors.Unsupported("suffix", "no model here can fill in")
     if given.get("best_of", given.get("n", 1)) < given.get("n", 1):
         raise errors.InvalidField("best_of", "must be at least `n`")
     if given.get("stream") and given.get("best_of", 1) > given.get("n", 1):

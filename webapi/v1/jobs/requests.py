@@ -50,6 +50,16 @@ class Params(Given):
         validate=within(0, 2, above=True),
         metadata={"description": "1 is none.", "exclusiveMinimum": 0},
     )
+    frequency_penalty = Real(
+        allow_none=True,
+        validate=within(-2, 2),
+        metadata={"description": "What a token of the answer loses each time it has been said; 0 is none."},
+    )
+    presence_penalty = Real(
+        allow_none=True,
+        validate=within(-2, 2),
+        metadata={"description": "What a token of the answer loses once it has been said; 0 is none."},
+    )
     stop = Stop(allow_none=True, metadata={**_STOPS, "description": "The answer ends before any of these."})
     seed = Whole(
         allow_none=True,
@@ -63,6 +73,13 @@ class Params(Given):
 
 class Prompt(Strict):
     prompt = fields.String(required=True, validate=filled("prompt"), metadata=STORABLE)
+    suffix = fields.String(
+        validate=filled("suffix"),
+        metadata={
+            "description": "What stands after the answer, of a model of the type `infill`; others refuse it.",
+            **STORABLE,
+        },
+    )
 
 
 class Labels(fields.Dict):
