@@ -34,7 +34,6 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {"max_tokens": 9},
         Question("Who?", "books", 5, Generation(max_tokens=9)),
     ),
-    "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
     "ingest": (
         {"collection": "books", "documents": [ids.show(id, ids.DOCUMENT) for id in DOCUMENTS]},
         {},
@@ -154,11 +153,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     passages = [{"text": "one"}]
     shown = {}
     for name, each in KINDS.items():
-<<<<<<< HEAD
-        if isinstance(each, kind.Answering) and name != "moderate":  # which wants a judgement
-=======
         if isinstance(each, kind.Answering) and name != "moderate":  # whose answers are judgements
->>>>>>> main
             shown[name] = each.result([Answer("Oscar.", "stop", passages)])
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},

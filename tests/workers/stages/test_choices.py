@@ -143,8 +143,9 @@ def test_control_worker_that_dies_while_it_adopts_is_followed_by_one_that_ends_i
     claim = control.claim(job_id)
     assert claim is not None
     plans = [Child(plan, place) for place, plan in enumerate(_plans(sessions, caller, job_id, 3))]
-    with sessions.begin() as session:
-        family.adopt(session, job_id, claim.attempt, plans[:adopted])
+    for plan in plans[:adopted]:
+        with sessions.begin() as session:
+            family.adopt(session, job_id, claim.attempt, [plan])
     with sessions.begin() as session:
         tables.lose(session, job_id, crashes=1)
     before = children(sessions, job_id)
