@@ -89,7 +89,7 @@ def show(completion_id: str) -> Response:
 
 @blueprint.route("/v1/chat/completions/<completion_id>", methods=["POST"], parameters=[COMPLETION.in_path])
 @blueprint.takes(Limits(lambda own: 64 * 1024, values=200))  # noqa: ARG005 whatever the settings say
-@blueprint.arguments(Update)
+@blueprint.arguments(Update, example={"metadata": {"topic": "harbours"}})
 @blueprint.response(200, answers.ChatCompletion)
 @blueprint.answers(400, 401, 404, 413, 415, 500, 503)
 def update(given: dict[str, Any], completion_id: str) -> Response:
