@@ -118,7 +118,8 @@ class Generation:
         self._open(self._prompt_tokens, composed.passages)
         allowed = speech.of(composed.generation, self._engine.call_format, self._slot.shaper)
         so_far = self._publisher.transcript.rounds[-1]
-        params = self._params(composed, allowed, so_far)
+        begun = self._begun(allowed, so_far)
+        params = self._params(composed, allowed, so_far, begun)
         if (params.stop and self._stopped()) or (so_far.said and params.grammar == speech.OVER):
             self._check(allowed, so_far, "")
             return self._ending("stop")
@@ -127,7 +128,7 @@ class Generation:
         scope = self._claim.tenant_id.hex
         handle = self._engine.generate(Request(prompt, params, self._said(allowed, so_far), so_far.tokens, scope))
         opening = Opening(trims=composed.generation.turns is not None and not so_far.said)
-        hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls), bool(so_far.text))
+        hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls), bool(so_far.text), begun)
         try:
             self._attempt.hold(handle)
             self._telling.begin()  # while the prompt is evaluated
@@ -189,7 +190,15 @@ class Generation:
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
-    def _params(self, composed: Composed, allowed: Speech, so_far: Round) -> Params:
+    def _begun(self, allowed: Speech, so_far: Round) -> str:
+        """What the tokens of the last call that was told hold of what follows it."""
+        for event, token_ids in so_far.said[-1:]:
+            if isinstance(event, events.ToolCall):
+                _, found, left = self._engine.detokenize(token_ids).rpartition(allowed.written(event))
+                return left if found else ""
+        return ""
+
+    def _params(self, composed: Composed, allowed: Speech, so_far: Round, begun: str) -> Params:
         room = self._engine.context - self._prompt_tokens
         if room < 1:
             said, context = self._prompt_tokens, self._engine.context
@@ -199,7 +208,7 @@ class Generation:
             asked = replace(asked, max_tokens=asked.max_tokens - earlier_tokens)
         # The same seed would say the same again.
         params = asked.params((self._claim.seed + self._tries) % 2**31, room)
-        params = replace(params, grammar=allowed.left(allowed.raw([event for event, _ in so_far.said])))
+        params = replace(params, grammar=allowed.left(allowed.raw([event for event, _ in so_far.said]) + begun))
         return replace(params, temperature=1.0, top_k=40) if self._tries and params.greedy else params
 
     def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:

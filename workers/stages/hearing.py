@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from tasks.models.engine import Delta
 from workers.stages.opening import joined
@@ -33,7 +33,11 @@ class Hearing:
     check: Callable[[str, str], None]
     calls: int = 0  # that were told, those of earlier attempts too
     spoken: bool = False  # text was told, by an earlier attempt or this one
+    begun: InitVar[str] = ""  # of another call, with the last token of one that an earlier attempt told
     _held: list[Delta] = field(default_factory=list)
+
+    def __post_init__(self, begun: str) -> None:
+        self._held = _left_over(begun)
 
     def feed(self, delta: Delta) -> Iterator[Heard]:
         """What can be told now."""
@@ -74,7 +78,7 @@ class Hearing:
         before = "" if self.calls else text[: called.start]  # else it separates the call from the one before
         call = Call(f"call_{secrets.token_hex(12)}", called.name, called.arguments, joined(self._held))
         self.calls += 1
-        self._held = [Delta(text[called.end :], 0, ())] if called.end < len(text) else []
+        self._held = _left_over(text[called.end :])
         return [Delta(before, 0, ()), call] if before else [call]
 
     def _released(self) -> Iterator[Delta]:
@@ -85,3 +89,8 @@ class Hearing:
         while self._held and sum(len(delta.text) for delta in self._held[1:]) >= kept:
             self.spoken = True
             yield self._held.pop(0)
+
+
+def _left_over(text: str) -> list[Delta]:
+    """What follows a call in its last token, which is the call's."""
+    return [Delta(text, 0, ())] if text else []
