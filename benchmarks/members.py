@@ -65,7 +65,10 @@ class Document:
 
     def _of(self, content: Mapping[str, Any], media_type: str) -> dict[str, Values]:
         found: dict[str, Values] = {}
-        for path, values in self._walk(content.get(media_type, {}).get("schema", {}), "", 0):
+        schema = content.get(media_type, {}).get("schema", {})
+        # Of a stream that is described by its events, what their data holds.
+        schema = schema.get("properties", {}).get("data", {}).get("contentSchema", schema)
+        for path, values in self._walk(schema, "", 0):
             found[path] = found[path].or_(values) if path in found else values
         return found
 

@@ -1,5 +1,6 @@
 """How a process reaches PostgreSQL."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+_INT_DIGITS = 19  # or 18 and a sign: they fit into 64 bits
 
 
 class Sessions(sessionmaker[Session]):
@@ -82,10 +85,24 @@ def open_engine(
         pool_timeout=pool_timeout_s,
         pool_use_lifo=True,
         connect_args=options,
+        json_deserializer=_read,
         hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
     event.listen(engine, "handle_error", _lost, retval=True)
     return engine
+
+
+def _number(digits: str) -> int | float:
+    """PostgreSQL keeps 1e25 as the twenty-six digits that it stands for, which no writer of JSON takes for a number of
+    64 bits; what is too long for one was written as a real."""
+    return int(digits) if len(digits) <= _INT_DIGITS else float(digits)
+
+
+_JSON = json.JSONDecoder(parse_int=_number)
+
+
+def _read(told: str | bytes) -> Any:
+    return _JSON.decode(told if isinstance(told, str) else told.decode())
 
 
 def _lost(context: ExceptionContext) -> OperationalError | None:

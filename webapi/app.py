@@ -23,6 +23,7 @@ from webapi.v1.jobs import streams
 from webapi.v1.jobs import views as jobs
 from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
+from webapi.v1.models import named
 from webapi.v1.models import views as models
 from webapi.v1.search import views as search
 from webapi.v1.usage import views as usage
@@ -94,6 +95,7 @@ def create_app(given: Settings | None = None) -> Flask:
     cors.register(app, own.cors_origins)
     errors.register(app)
     service.register(app)
+    app.url_map.converters["model"] = named.ModelName
     api = Api(app)
     _describe(api)
     for module in _ROUTES:

@@ -10,6 +10,13 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _LINE_ENDS = {"\x85": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2029"}
 
 
+def described(description: str, **data: Any) -> dict[str, Any]:
+    """How the page tells of such a stream: the schema of one event, whose data is JSON unless `data` says otherwise."""
+    content = {"type": "string", "contentMediaType": "application/json", "description": description, **data}
+    names = {"id": {"type": "string"}, "event": {"type": "string"}}
+    return {"type": "object", "properties": {**names, "data": content}, "required": ["data"]}
+
+
 def data(value: Any) -> bytes:
     """The value as JSON on one line, whatever a client takes for a line's end."""
     told = orjson.dumps(value)

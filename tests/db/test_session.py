@@ -1,5 +1,6 @@
 """How a process reaches PostgreSQL, and how it is told that it doesn't any more."""
 
+import json
 import time
 
 import psycopg
@@ -20,6 +21,14 @@ def test_transaction_that_stood_still_too_long_is_a_lost_connection(sessions: Se
             session.execute(text("SELECT 1"))
     with sessions.begin() as session:
         assert session.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize("number", [1e25, -1e25, 1.5e300, 5, 10**18 - 1, 1 - 10**18])
+def test_number_is_read_as_it_was_kept(sessions: Sessions, number: float) -> None:
+    """A large real isn't the whole number that PostgreSQL writes for it, which has more digits than others read."""
+    with sessions.begin() as session:
+        read = session.scalar(text("SELECT CAST(:kept AS jsonb)"), {"kept": json.dumps([number])})
+    assert (read, type(read[0])) == ([number], type(number))
 
 
 def test_commit_that_is_refused_leaves_no_transaction_behind(

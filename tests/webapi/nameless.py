@@ -6,7 +6,8 @@ type model lane priority metadata run_at expires_at max_queue_s deadline_s query
 input.prompt input.messages.role input.messages.content.type input.messages.content.text
 input.texts input.question input.top_k
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
-params.seed documents.text documents.title documents.metadata
+params.seed params.frequency_penalty params.presence_penalty input.suffix
+documents.text documents.title documents.metadata
 url events description disabled webhook.url webhook.events arguments
 """
 # How an answer is drawn, in each dialect; what OpenAI's requests, Ollama's and Replicate's have beside that.

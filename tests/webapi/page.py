@@ -29,7 +29,8 @@ class Operation:
     def nouns(self) -> list[str]:
         """What the ids in the path are of: `jobs` for `/v1/jobs/{job_id}`."""
         parts = self.path.split("/")
-        return [before for before, part in itertools.pairwise(parts) if part.startswith("{")]
+        pairs = itertools.pairwise(parts)
+        return [before for before, part in pairs if part.startswith("{") and not before.startswith("{")]
 
     def url(self, *ids: str) -> str:
         """The path with these ids in the places of its parameters."""

@@ -358,3 +358,10 @@ def test_documents_of_a_cancelled_job_have_failed(api: Api, sessions: Sessions, 
     assert (shown["status"], shown["error"]["code"]) == ("failed", "cancelled")
     with sessions.begin() as session:
         assert library.collection(session, caller, "books").chunks == 0
+
+
+def test_number_that_is_large_is_shown_as_it_was_given(api: Api) -> None:
+    """One with more digits than a whole number of 64 bits has; the list that it stands in can be read, too."""
+    document = api.bring(documents=[{"text": "one", "metadata": {"mass": 1.5e25}}])
+    assert document["metadata"] == {"mass": 1.5e25}
+    assert api.get(f"/v1/documents/{document['id']}").json["metadata"] == {"mass": 1.5e25}

@@ -66,7 +66,7 @@ def dialect(operation: dict[str, Any]) -> str:
 def test_every_route_is_documented(app: Flask, spec: dict[str, Any]) -> None:
     """What can be asked is on the page, and what is on the page can be asked."""
     served = {
-        (method.lower(), re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule))
+        (method.lower(), re.sub(r"<(?:model:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule != "/" and not rule.rule.startswith(("/docs", "/openapi.json"))

@@ -26,7 +26,7 @@ def model(models: Catalog, name: str) -> Model:
 def generation(given: Mapping[str, Any], asked: Model) -> Submission[Generation]:
     """A prompt becomes a conversation where the model has them, as Ollama puts it into a template."""
     _refuse(given, ("images", "template", "context", "think"))
-    prompt, system, suffix = given["prompt"], given.get("system", ""), given.get("suffix") or None
+    prompt, system, suffix = given.get("prompt", ""), given.get("system", ""), given.get("suffix") or None
     raw = given.get("raw", False) or suffix is not None or "chat" not in asked.types
     if system and raw:
         raise errors.Unsupported("system", "a prompt that is continued as it stands has no system message")

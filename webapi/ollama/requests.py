@@ -33,7 +33,7 @@ def _refused(what: str) -> fields.Raw:
 class _Asked(_Lenient):
     model = fields.String(required=True, validate=validate.Length(1, 200), metadata=_NAME)
     options = fields.Nested(OllamaOptions, allow_none=True)
-    keep_alive = fields.Raw(allow_none=True, metadata={"type": ["string", "number", "null"], **_UNHEEDED})
+    keep_alive = fields.Raw(allow_none=True, metadata=_UNHEEDED)
 
 
 class _Answered(_Asked):

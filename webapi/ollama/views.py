@@ -44,7 +44,7 @@ def generate(given: dict[str, Any]) -> Response:
     By the model's chat template, or, with `raw`, continued as it stands.
     """
     asked, lines = asking.model(service.current().catalog, given["model"]), Lines(given["model"], chats=False)
-    if not given.get("prompt"):
+    if not given.get("prompt") and not given.get("suffix"):
         return reply(lines.loaded())
     return _answered(asking.generation(given, asked), given, lines)
 

@@ -9,7 +9,7 @@ from tasks import ids, kinds
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobObject, JobView
-from webapi import auth, calls, service
+from webapi import auth, calls, service, shapes, sse
 from webapi.api import Blueprint, reply
 from webapi.calls import Call
 from webapi.openai import errors
@@ -33,8 +33,10 @@ def documented(blueprint: Blueprint) -> Callable[[Any], Any]:
 def streamed(blueprint: Blueprint, chunk: Any) -> Callable[[Any], Any]:
     """Says on the page that a route may answer with events, each a `chunk`. Below `response`, whose word it has."""
     said = "The answer; with `stream`, its chunks as server-sent events, the last of which is `[DONE]`."
+    blueprint.shapes.append(chunk)
+    event = sse.described("A chunk, or at the end `[DONE]`.", contentSchema=shapes.reference(chunk))
     decorate: Callable[[Any], Any] = blueprint.alt_response(
-        200, chunk, content_type="text/event-stream", description=said
+        200, event, content_type="text/event-stream", description=said
     )
     return decorate
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response
 
+from webapi import sse
 from webapi.api import Blueprint
 from webapi.body import Limits
 from webapi.fields import IdempotencyHeader
@@ -14,7 +15,7 @@ from webapi.plain.render import Pieces
 blueprint = Blueprint("plain", __name__, description="A prompt in, a text out.")
 errors.register(blueprint)
 
-_EVENT = {"type": "string", "description": 'Lines `data: {"response": "…"}`, the last `data: {}`.'}
+_EVENT = sse.described('`{"response": "…"}`, at the end `{}`.')
 
 
 @blueprint.route("/api/v1/generate", methods=["POST"])

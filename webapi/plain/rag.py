@@ -7,7 +7,7 @@ from flask import Response
 from tasks import ids, kinds
 from tasks.jobs import jobs
 from tasks.jobs.requests import Stored
-from webapi import auth, requestlog, service
+from webapi import auth, requestlog, service, sse
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
 from webapi.fields import IdempotencyHeader
@@ -20,10 +20,7 @@ blueprint = Blueprint("rag", __name__, description="Texts brought, and questions
 errors.register(blueprint)
 
 _LOCATION = {"Location": {"description": "The job that ingests them.", "schema": {"type": "string"}}}
-_EVENT = {
-    "type": "string",
-    "description": 'Lines `data: {"sources": […]}`, then `data: {"answer": "…"}`, the last `data: {}`.',
-}
+_EVENT = sse.described('`{"sources": […]}`, then `{"answer": "…"}`, at the end `{}`.')
 
 
 @blueprint.route("/v1/rag/documents", methods=["POST"])

@@ -27,7 +27,7 @@ def models() -> Response:
     return reply({"object": "list", "data": data})
 
 
-@blueprint.route("/v1/models/<path:name>", methods=["GET"])
+@blueprint.route("/v1/models/<model:name>", methods=["GET"])
 @blueprint.response(200, answers.Model)
 @blueprint.answers(401, 404, 500, 503)
 def model(name: str) -> Response:
