@@ -11,6 +11,7 @@ tests/webapi/openai/effects.toml lists; a refusal by name is one.
 
 import argparse
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -82,12 +83,22 @@ def page() -> Mapping[str, Any]:
     return dict(app.test_client().get("/openapi.json").json or {})
 
 
-def areas(theirs: Document, ours: Document, shown: Mapping[str, Mapping[str, str]]) -> list[Area]:
-    """Each area of OpenAI's that is compared. `shown` has the tests of properties, by `operation room`."""
-    return [_area(name, theirs, ours, shown) for name in OGX]
+def shown(file: Path) -> dict[str, str]:
+    """The test that shows the effect of a property, by `operation room path`."""
+    found = {}
+    for effect in tomllib.loads(file.read_text())["shown"]:
+        for where in effect["in"]:
+            operation, room, before = re.fullmatch(r"(\S+ \S+) (\S+) ?(\S*)", where).groups()  # type: ignore[union-attr]
+            found |= {f"{operation} {room} {before}{member}": effect["by"] for member in effect["members"]}
+    return found
 
 
-def _area(name: str, theirs: Document, ours: Document, shown: Mapping[str, Mapping[str, str]]) -> Area:
+def areas(theirs: Document, ours: Document, effects: Mapping[str, str]) -> list[Area]:
+    """Each area of OpenAI's that is compared. `effects` as `shown` gives them."""
+    return [_area(name, theirs, ours, effects) for name in OGX]
+
+
+def _area(name: str, theirs: Document, ours: Document, effects: Mapping[str, str]) -> Area:
     members: list[Member] = []
     unserved = []
     for method, path in _operations(theirs, name):
@@ -97,9 +108,14 @@ def _area(name: str, theirs: Document, ours: Document, shown: Mapping[str, Mappi
             continue
         wanted, given = theirs.members(method, path), ours.members(method, path)
         for room, properties in wanted.items():
-            effects = shown.get(f"{operation} {room}", {})
             members += (
-                Member(operation, room, at, _wrong(room, values, given[room].get(at)), at in effects)
+                Member(
+                    operation,
+                    room,
+                    at,
+                    _wrong(room, values, given[room].get(at)),
+                    f"{operation} {room} {at}" in effects,
+                )
                 for at, values in properties.items()
             )
     return Area(name, tuple(members), tuple(unserved))
@@ -131,8 +147,7 @@ def main() -> None:
     parser.add_argument("--missing", action="store_true", help="list what is missing, and what differs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    shown = tomllib.loads(EFFECTS.read_text())
-    found = areas(Document(json.loads(given.document.read_text())), Document(page(), PREFIX), shown)
+    found = areas(Document(json.loads(given.document.read_text())), Document(page(), PREFIX), shown(EFFECTS))
     print(json.dumps(_as_json(found), indent=2) if given.json else "\n".join(_lines(found, given.missing)))
 
 

@@ -15,20 +15,24 @@ from benchmarks import wire
 async def submit_all(address: wire.Address, key: str, jobs: int, connections: int) -> list[float]:
     """Submits so many one-token jobs for the model `echo`; the seconds each answer took. Raises on a refusal."""
     job = {"type": "generate", "model": "echo", "input": {"prompt": "hello"}, "params": {"max_tokens": 1}}
-    sent = wire.request("POST", "/v1/jobs", key, job)
-    turns = iter(range(jobs))
-    took = await asyncio.gather(*[_submit(address, sent, turns) for _ in range(connections)])
+    return await ask_all(address, wire.request("POST", "/v1/jobs", key, job), 202, jobs, connections)
+
+
+async def ask_all(address: wire.Address, sent: bytes, good: int, times: int, connections: int) -> list[float]:
+    """Asks the same so many times; the seconds each answer took. Raises on another status than the good one."""
+    turns = iter(range(times))
+    took = await asyncio.gather(*[_ask(address, sent, good, turns) for _ in range(connections)])
     return [seconds for own in took for seconds in own]
 
 
-async def _submit(address: wire.Address, sent: bytes, turns: Iterator[int]) -> list[float]:
+async def _ask(address: wire.Address, sent: bytes, good: int, turns: Iterator[int]) -> list[float]:
     reader, writer = await asyncio.open_connection(*address)
     took = []
     for _ in turns:
         began_at = time.perf_counter()
         status, body = await wire.exchange(reader, writer, sent)
         took.append(time.perf_counter() - began_at)
-        if status != 202:
+        if status != good:
             raise RuntimeError(f"{status} {body[:200]!r}")
     writer.close()
     return took

@@ -43,10 +43,11 @@ def logging_as_before() -> Iterator[None]:
     structlog.configure(**before)
 
 
-# demo-chat as it ships, the same by ctransformers, and a model whose every token is known and takes its time.
+# demo-chat as it ships, which judges texts too, the same by ctransformers, and a model whose every token is known and
+# takes its time.
 _CATALOG = "\n".join(
     (
-        catalogs.demo(default=True),
+        catalogs.demo(types="generate chat moderate", default=True),
         catalogs.demo("demo-ct", "ctransformers"),
         catalogs.echo(slots=4, options={"token_s": 0.02, "prompt_token_s": 0.001}),
         catalogs.embedder(slots=16),

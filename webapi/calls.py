@@ -34,6 +34,7 @@ from webapi.service import Service
 
 log = structlog.get_logger(__name__)
 
+_LOOK_S = 0.9  # it is asked once a second, or more often
 RETRIES = "X-Stainless-Retry-Count"  # how OpenAI's client libraries say that they ask again
 
 
@@ -66,10 +67,15 @@ class Call:
     serving: Service
     choices: int = 0  # how many children give an answer each; 0 where it is the job's own
     patient: bool = True  # the client waits to the end: nobody else knows of the job
-    _over: bool = field(default=False)
+    _over: bool = False
+    _looked_at: float = field(default_factory=time.monotonic)
 
     def gone(self) -> bool:
-        """Whether its client is; asked once a second. While it is there, the register is told."""
+        """Whether its client is, as it was seen within the last second. While it is there, the register is told."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_S:
+            return False
+        self._looked_at = now
         if presence.has_left():
             return True
         if self.patient:
@@ -171,7 +177,7 @@ def _told(call: Call, rendering: Rendering) -> Iterator[bytes]:
             if piece:
                 yield piece
                 sent_at = time.monotonic()
-            elif step is None and call.gone():
+            if call.gone():
                 return
         call.end(answered=True)
     except follow.Stopped:

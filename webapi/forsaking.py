@@ -58,6 +58,8 @@ class Forsaking:
             self.end_forsaken()
             if time.monotonic() > self._until:
                 self._called.clear()
+                if time.monotonic() <= self._until:  # a call came in between
+                    self._called.set()
             self._gone.wait(_EVERY_S)
 
     def end_forsaken(self) -> None:

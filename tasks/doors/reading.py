@@ -258,7 +258,7 @@ def _due_in_s(job: JobView) -> float:
 
     A look that comes a little early or late does no harm.
     """
-    if job.status != Status.SCHEDULED or job.run_at is None:
+    if job.status != Status.QUEUED or job.run_at is None:  # one that is scheduled is shown so too
         return 0.0
     return (job.run_at - dt.datetime.now(dt.UTC)).total_seconds()
 

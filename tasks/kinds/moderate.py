@@ -105,28 +105,30 @@ def _instruction() -> str:
 
 def _scores(text: str, told: Sequence[Logprob]) -> Iterator[tuple[str, float]]:
     """How likely each `true` was, where the tokens tell."""
-    ends = list(_ends(told))
+    if not told:
+        return
+    ends = list(_ends(text, told))
     for name in CATEGORIES:
         place = text.find(f'"{name}":') + len(name) + 3
         place += text[place : place + 1] == " "
-        token = next((each for each, end in zip(told, ends, strict=True) if end > place), None)
-        if token is not None and (score := _share_of_true(token)) is not None:
+        token, begins = next((each, end - len(each.token)) for each, end in zip(told, ends, strict=True) if end > place)
+        if (score := _share_of_true(token, place - begins)) is not None:
             yield name, score
 
 
-def _ends(told: Sequence[Logprob]) -> Iterator[int]:
-    """Where each token ends in the text."""
-    end = 0
+def _ends(text: str, told: Sequence[Logprob]) -> Iterator[int]:
+    """Where each token ends in the text, which may lack the white space that the first ones had."""
+    end = len(text) - sum(len(each.token) for each in told)
     for each in told:
         end += len(each.token)
         yield end
 
 
-def _share_of_true(token: Logprob) -> float | None:
-    """Of the chances that the token begins with `true` or `false`, the share of `true`."""
-    chances = {"t": 0.0, "f": 0.0}
+def _share_of_true(token: Logprob, at: int) -> float | None:
+    """Of the chances that the token has `true` or `false` there, or its beginning, the share of `true`."""
+    chances, before = {"t": 0.0, "f": 0.0}, token.token[:at].rstrip()
     for each in {other.token: other for other in (token, *token.top)}.values():
-        word = each.token.lstrip(' ":')
+        word = each.token.removeprefix(before).lstrip() if each.token.startswith(before) else ""
         if word and ("true".startswith(word) or "false".startswith(word) or word.startswith(("true", "false"))):
             chances[word[0]] += math.exp(each.logprob)
     total = sum(chances.values())

@@ -193,8 +193,10 @@ class Follower:
     def _wake(self) -> None:
         """Ends the read under way, so that the next one has the new stream too. One wake serves all new readers."""
         try:
-            self._client.xadd(self._wake_key, {"w": "1"}, maxlen=1)
-            self._client.expire(self._wake_key, 60)
+            with self._client.pipeline(transaction=False) as both:
+                both.xadd(self._wake_key, {"w": "1"}, maxlen=1)
+                both.expire(self._wake_key, 60)
+                both.execute()
         except redis.RedisError as error:
             log.warning("redis_unreachable", error=str(error))
 

@@ -27,9 +27,9 @@ def echo(name: str = "echo", types: str = "generate chat", *, slots: int, contex
     return model(name, "echo", types, context=context, slots=slots, **more)
 
 
-def demo(name: str = "demo-chat", engine: str = "llamacpp", **more: Any) -> str:
+def demo(name: str = "demo-chat", engine: str = "llamacpp", types: str = "generate chat", **more: Any) -> str:
     """The demo model as it ships, by whichever engine."""
-    return model(name, engine, "generate chat", context=512, slots=4, file=str(DEMO_FILE), **more)
+    return model(name, engine, types, context=512, slots=4, file=str(DEMO_FILE), **more)
 
 
 def embedder(name: str = "demo-embed", *, slots: int) -> str:

@@ -1,47 +1,68 @@
-"""What requests of the dialects have that names nothing which anyone has, by their places on the page."""
+"""The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
-OPENAI = """
-temperature top_p min_p repetition_penalty frequency_penalty presence_penalty seed stop logit_bias n stream
-stream_options.include_usage stream_options.include_obfuscation service_tier user messages.role
-messages.content.type messages.content.text messages.content.prompt_cache_breakpoint.mode messages.content.refusal
-messages.content.image_url.url messages.content.image_url.detail messages.content.input_audio.data
-messages.content.input_audio.format messages.content.file.filename messages.content.file.file_data
-messages.content.file.file_id messages.name messages.refusal messages.tool_calls.id messages.tool_calls.type
-messages.tool_calls.function.name messages.tool_calls.function.arguments messages.tool_calls.custom.name
-messages.tool_calls.custom.input messages.tool_call_id messages.function_call.name messages.function_call.arguments
-messages.audio.id max_completion_tokens max_tokens logprobs top_logprobs response_format.type
-response_format.json_schema.name response_format.json_schema.description response_format.json_schema.schema
-response_format.json_schema.strict tools.type tools.function.name tools.function.description
-tools.function.parameters tools.function.strict tools.custom.name tools.custom.description tools.custom.format.type
-tools.custom.format.grammar.definition tools.custom.format.grammar.syntax tool_choice.type tool_choice.function.name
-tool_choice.allowed_tools.mode tool_choice.allowed_tools.tools tool_choice.custom.name parallel_tool_calls
-functions.name functions.description functions.parameters functions.strict function_call.name server_functions store
-modalities audio.voice.id audio.format web_search_options.user_location.type
-web_search_options.user_location.approximate.country web_search_options.user_location.approximate.region
-web_search_options.user_location.approximate.city web_search_options.user_location.approximate.timezone
-web_search_options.search_context_size moderation.model moderation.policy.input.mode moderation.policy.output.mode
-reasoning_effort verbosity prediction.type prediction.content.type prediction.content.text
-prediction.content.prompt_cache_breakpoint.mode prompt_cache_key prompt_cache_retention prompt_cache_options.mode
-prompt_cache_options.ttl safety_identifier prompt best_of echo suffix input encoding_format dimensions input.type
-input.text input.image_url.url input.image_url.detail
+QUERY = "limit status type model since wait encoding_format from to group_by order metadata"
+JSON = """
+type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
+input.prompt input.messages.role input.messages.content.type input.messages.content.text
+input.texts input.question input.top_k
+params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
+params.seed params.frequency_penalty params.presence_penalty input.suffix
+documents.text documents.title documents.metadata
+url events description disabled webhook.url webhook.events arguments
 """
-
-PLAIN = """
+# How an answer is drawn, in each dialect; what OpenAI's requests, Ollama's and Replicate's have beside that.
+DRAWN = """
+temperature top_p min_p seed stop frequency_penalty presence_penalty repetition_penalty max_tokens
+options.temperature options.top_p options.top_k options.min_p options.seed options.stop options.frequency_penalty
+options.presence_penalty options.repeat_penalty options.repeat_last_n options.num_predict options.num_ctx options.tfs_z
+options.typical_p options.mirostat
+input.temperature input.top_p input.min_p input.seed input.stop input.stop_sequences input.frequency_penalty
+input.presence_penalty input.repetition_penalty input.length_penalty input.max_tokens input.max_new_tokens
+input.min_tokens
+"""
+DIALECTS = """
+prompt suffix echo best_of n logprobs top_logprobs logit_bias stream stream_options.include_usage
+stream_options.include_obfuscation max_completion_tokens service_tier store user server_functions
+messages.role messages.content messages.name messages.refusal messages.tool_call_id
+messages.content.type messages.content.text messages.content.refusal
+messages.tool_calls.id messages.tool_calls.type messages.tool_calls.function.name
+messages.tool_calls.function.arguments messages.function_call.name messages.function_call.arguments
+functions.name functions.description functions.parameters functions.strict function_call.name
+tools.type tools.function.name tools.function.description tools.function.parameters tools.function.strict
+tool_choice.type tool_choice.function.name tool_choice.allowed_tools.mode tool_choice.allowed_tools.tools
+parallel_tool_calls response_format.type response_format.json_schema.name
+response_format.json_schema.description response_format.json_schema.schema response_format.json_schema.strict
+modalities prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier verbosity
+input input.type dimensions encoding_format
+raw system template context images format think truncate keep_alive name verbose messages.images messages.tool_name
+version webhook webhook_events_filter input.text input.system_prompt input.prompt_template
+input.log_performance_metrics
 texts num_context_docs
 """
-
-OLLAMA = """
-options.temperature options.top_p options.top_k options.min_p options.repeat_penalty options.repeat_last_n
-options.frequency_penalty options.presence_penalty options.seed options.stop options.num_predict options.num_ctx
-options.tfs_z options.typical_p options.mirostat keep_alive format think system raw images template context
-messages.content messages.images messages.tool_name truncate name verbose
+# What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing before there are files.
+ELSEWHERE = """
+audio.format audio.voice.id messages.audio.id input.image_url.detail input.image_url.url
+messages.content.file.file_data messages.content.file.file_id messages.content.file.filename
+messages.content.image_url.detail messages.content.image_url.url messages.content.input_audio.data
+messages.content.input_audio.format messages.content.prompt_cache_breakpoint.mode
+messages.tool_calls.custom.input messages.tool_calls.custom.name tool_choice.custom.name
+tools.custom.name tools.custom.description tools.custom.format.type tools.custom.format.grammar.definition
+tools.custom.format.grammar.syntax moderation.model moderation.policy.input.mode moderation.policy.output.mode
+prediction.type prediction.content.type prediction.content.text prediction.content.prompt_cache_breakpoint.mode
+prompt_cache_options.mode prompt_cache_options.ttl web_search_options.search_context_size
+web_search_options.user_location.type web_search_options.user_location.approximate.city
+web_search_options.user_location.approximate.country web_search_options.user_location.approximate.region
+web_search_options.user_location.approximate.timezone
 """
-
-REPLICATE = """
-input.system_prompt input.prompt_template input.max_tokens input.max_new_tokens input.temperature input.top_p
-input.min_p input.repetition_penalty input.frequency_penalty input.presence_penalty input.seed input.stop
-input.stop_sequences input.min_tokens input.length_penalty input.log_performance_metrics webhook
-webhook_events_filter version
-"""
-
-JSON = tuple(name for told in (OPENAI, PLAIN, OLLAMA, REPLICATE) for name in told.split())
+FORM = "file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s"
+NAMELESS = {
+    "header Prefer",
+    "header Idempotency-Key",  # each tenant's own: test_idempotency.py
+    *[f"?{name}" for name in QUERY.split()],
+    *[
+        f"header {name}"
+        for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
+    ],
+    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ELSEWHERE).split()],
+    *[f"form {name}" for name in FORM.split()],
+}

@@ -286,5 +286,9 @@ def test_models_are_listed_with_their_workers(api: Api, sessions: Sessions) -> N
         "engine": "echo",
         "workers": 1,
         "default": True,
+        "created": 0,
+        "owned_by": "forebay",
+        "shutdown_date": None,
+        "capabilities": ["continues_by_ids", "logprobs", "seed", "stop"],
     }
     assert (beta["id"], beta["workers"], beta["default"]) == ("beta", 0, False)

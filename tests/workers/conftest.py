@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import fakeredis
 import pytest
@@ -11,9 +11,12 @@ import redis
 
 from db.session import Sessions
 from tasks import ids
+from tasks.functions.toolbox import Toolbox
 from tasks.jobs.attempts import Claim
 from tasks.jobs.requests import Stored
 from tasks.models.engine import Engine
+from tasks.settings import FunctionSettings
+from tasks.shapes.parent import Shaper
 from tasks.streams import stream, transcript
 from tasks.streams.stream import Writer
 from tasks.streams.transcript import Entry, Transcript
@@ -21,15 +24,21 @@ from tests import tables
 from tests.support import workers
 from tests.support.post import Post
 from workers.attempt import Attempt
+from workers.cutting.parent import Cutter
 from workers.engines.echo import Echo
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine
+from workers.slot import Slot
 from workers.speaking import Speaking
 from workers.stages.generation import Ending, Generation
+from workers.turns import Turns
 from workers.worker import Worker
 
 TEN_WORDS = {"prompt": "one two three four five six seven eight nine ten"}
 GREEDY = {"temperature": 0}
+# Their children start with the first question and end with this process.
+SHAPER = Shaper()
+TOOLBOX = Toolbox(FunctionSettings(modules=("tests.tasks.functions.modules.odd_tools",), limit_s=2.0))
 
 
 @dataclass(slots=True)
@@ -38,6 +47,8 @@ class Bench:
 
     client: fakeredis.FakeRedis
     job_id: uuid.UUID
+    shaper: Shaper = SHAPER
+    toolbox: Toolbox = TOOLBOX
 
     def attempt(
         self,
@@ -96,8 +107,34 @@ class Bench:
         quarantine: Quarantine | None = None,
         speaking: Speaking | None = None,
     ) -> Generation:
-        worker = quarantine or Quarantine(), speaking or Speaking(), "w", stall_s
-        return Generation(attempt, publisher or self.publisher(attempt), engine, *worker)
+        slot = self.slot(engine, stall_s, quarantine, speaking)
+        return Generation(slot, attempt, publisher or self.publisher(attempt), slot.generator)
+
+    def slot(
+        self,
+        engine: Engine,
+        stall_s: float = 60,
+        quarantine: Quarantine | None = None,
+        speaking: Speaking | None = None,
+    ) -> Slot:
+        """A slot of a worker that has no database."""
+        return Slot(
+            queue="echo",
+            worker_id="w",
+            sessions=cast(Sessions, None),
+            stall_s=stall_s,
+            quarantine=quarantine or Quarantine(),
+            speaking=speaking or Speaking(),
+            cutter=cast(Cutter, None),
+            shaper=self.shaper,
+            toolbox=self.toolbox,
+            turns=Turns(1),
+            plain_turns=Turns(1),
+            full=lambda: False,
+            wake=lambda queue: None,
+            engine=engine,
+            embedding=None,
+        )
 
     def entries(self) -> list[Entry]:
         return [event.entry for event in stream.read(self.client, self.job_id)]

@@ -72,9 +72,9 @@ def _told(status: int, code: str, message: str, param: str | None, details: dict
 
 
 def named(path: str) -> str:
-    """What OpenAI calls a field of ours, as in `params.top_p`."""
+    """What OpenAI calls a field of ours, as in `params.top_p`. Its own `input` is a list: `input.0` keeps its name."""
     for room in ("input.", "params."):
-        if path.startswith(room):
+        if path.startswith(room) and not path.removeprefix(room)[0].isdigit():
             first, dot, rest = path.removeprefix(room).partition(".")
             return _PARAMS.get(first, first) + dot + rest
     return path

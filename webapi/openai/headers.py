@@ -44,13 +44,14 @@ class Wishes:
 
     wait_s: float
     else_job: bool
-    lane: str | None = None
+    lane: str = "interactive"
     priority: int = 5
     timing: Timing = timing.ANY_TIME
 
     @property
-    def lane_or(self) -> str:
-        return self.lane or "interactive"
+    def store(self) -> bool | None:
+        """What isn't said to be stored is erased once it has been answered; a job that is the answer itself is kept."""
+        return None if self.else_job else False
 
 
 def wishes(headers: dict[str, Any], service_tier: str | None = None) -> Wishes:

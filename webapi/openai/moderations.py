@@ -101,10 +101,10 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
         "moderate",
         given.get("model"),
         Moderation(texts),
-        lane=wishes.lane_or,
+        lane=wishes.lane,
         priority=wishes.priority,
         timing=wishes.timing,
-        store=False,
+        store=wishes.store,
     )
     call = creating.begin(asked, given, once, wishes, len(texts) if len(texts) > 1 else 0)
     return creating.answered(call, wishes, _moderations)

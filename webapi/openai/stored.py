@@ -82,8 +82,8 @@ def browse(query: dict[str, Any]) -> Response:
 @blueprint.answers(401, 404, 500, 503)
 def show(completion_id: str) -> Response:
     """Look at a stored completion"""
-    with service.current().sessions.begin() as session:
-        found = stored.get(session, auth.caller(), COMPLETION.parse(completion_id))
+    with COMPLETION.sought(completion_id) as id, service.current().sessions.begin() as session:
+        found = stored.get(session, auth.caller(), id)
     return reply(chat.completion(found))
 
 
@@ -94,8 +94,8 @@ def show(completion_id: str) -> Response:
 @blueprint.answers(400, 401, 404, 413, 415, 500, 503)
 def update(given: dict[str, Any], completion_id: str) -> Response:
     """Note something on a stored completion"""
-    with service.current().sessions.begin() as session:
-        job = stored.note(session, auth.caller(), COMPLETION.parse(completion_id), given.get("metadata", {}))
+    with COMPLETION.sought(completion_id) as id, service.current().sessions.begin() as session:
+        job = stored.note(session, auth.caller(), id, given.get("metadata", {}))
     return reply(chat.completion(job))
 
 
@@ -107,8 +107,8 @@ def delete(completion_id: str) -> Response:
 
     What it cost stays in the ledger.
     """
-    with service.current().sessions.begin() as session:
-        stored.erase(session, auth.caller(), COMPLETION.parse(completion_id))
+    with COMPLETION.sought(completion_id) as id, service.current().sessions.begin() as session:
+        stored.erase(session, auth.caller(), id)
     answer: Deleted = {"id": completion_id, "object": "chat.completion.deleted", "deleted": True}
     return reply(answer)
 
@@ -119,8 +119,8 @@ def delete(completion_id: str) -> Response:
 @blueprint.answers(400, 401, 404, 414, 500, 503)
 def messages(query: dict[str, Any], completion_id: str) -> Response:
     """List what a stored completion was asked"""
-    with service.current().sessions.begin() as session:
-        asked = stored.messages(session, auth.caller(), COMPLETION.parse(completion_id))
+    with COMPLETION.sought(completion_id) as id, service.current().sessions.begin() as session:
+        asked = stored.messages(session, auth.caller(), id)
     told = rendered.messages(completion_id, asked)
     if query["order"] == "desc":
         told.reverse()

@@ -13,19 +13,19 @@ from tasks import errors
 from tasks.doors import answering
 from tasks.doors.answering import WHOLE
 from tasks.doors.reading import LastStep, StreamStep
+from tasks.jobs import jobs
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.queues.places import Wait
 from tasks.streams import follow
 from tasks.streams.events import Delta, Restarted
 from tasks.streams.stream import START, Cursor, StreamedEntry
-from webapi import auth, presence, service, sse
+from webapi import auth, presence, requestlog, service, sse
 from webapi.api import Blueprint
 from webapi.openai.render.chat import waits
 from webapi.replicate import errors as problems
 from webapi.replicate import requests
 from webapi.replicate.named import PREDICTION
-from webapi.replicate.views import found
 from webapi.service import Service
 
 log = structlog.get_logger(__name__)
@@ -47,8 +47,10 @@ def stream(headers: dict[str, Cursor], prediction_id: str) -> Response:
 
     Whoever loses the connection goes on after the last `id` it got.
     """
-    serving, caller, id = service.current(), auth.caller(), PREDICTION.parse(prediction_id)
-    job = found(serving, id)
+    serving, caller = service.current(), auth.caller()
+    with PREDICTION.sought(prediction_id) as id, serving.sessions.begin() as session:
+        job = jobs.get(session, caller, id)
+    requestlog.about_job(job.id)
     serving.readers.take(caller.tenant_id)
     told = stream_with_context(_told(_steps(serving, job, headers.get("after", START))))
     response = Response(told, mimetype="text/event-stream", headers=sse.HEADERS)

@@ -1,15 +1,14 @@
 """`/v1/predictions`: made, looked at, listed, cancelled."""
 
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 from flask import Response
 
-from tasks import errors, kinds
+from tasks import kinds
 from tasks.jobs import jobs, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
@@ -20,7 +19,6 @@ from webapi.fields import IdempotencyHeader
 from webapi.replicate import answers, asking, render, requests
 from webapi.replicate import errors as problems
 from webapi.replicate.named import PREDICTION
-from webapi.service import Service
 from webapi.v1.jobs.accepting import wanted_once
 
 blueprint = Blueprint("predictions", __name__, description="Jobs, as Replicate's clients ask for them.")
@@ -84,7 +82,8 @@ def browse(query: dict[str, Any]) -> Response:
 @blueprint.answers(401, 404, 500, 503)
 def show(prediction_id: str) -> Response:
     """Look at a prediction"""
-    return _shown(PREDICTION.parse(prediction_id))
+    with PREDICTION.sought(prediction_id) as id:
+        return _shown(id)
 
 
 @blueprint.route("/v1/predictions/<prediction_id>/cancel", methods=["POST"], parameters=[PREDICTION.in_path])
@@ -95,26 +94,9 @@ def cancel(prediction_id: str) -> Response:
 
     One that has ended stays as it is.
     """
-    id = PREDICTION.parse(prediction_id)
-    with _named(id):
+    with PREDICTION.sought(prediction_id) as id:
         service.current().desk.cancel(auth.caller(), id)
-    return _shown(id)
-
-
-def found(serving: Service, id: uuid.UUID) -> JobView:
-    """The prediction's job. Raises `NotFound`, in this dialect's words."""
-    requestlog.about_job(id)
-    with _named(id), serving.sessions.begin() as session:
-        return jobs.get(session, auth.caller(), id)
-
-
-@contextmanager
-def _named(id: uuid.UUID) -> Iterator[None]:
-    """What isn't there is a prediction here, and no job."""
-    try:
-        yield
-    except errors.NotFound as error:
-        raise errors.NotFound(f"no prediction {PREDICTION.show(id)}") from error
+        return _shown(id)
 
 
 def _created(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
@@ -141,7 +123,7 @@ def _created(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) 
 
 def _shown(id: uuid.UUID) -> Response:
     requestlog.about_job(id)
-    with _named(id), service.current().sessions.begin() as session:
+    with service.current().sessions.begin() as session:
         row, output = jobs.find(session, auth.caller(), id)
         job, given = view.with_output(row, output), {**(row.input or {}), **(row.params or {})}
     return _told(job, given, _whole(job))

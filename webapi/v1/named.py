@@ -1,6 +1,8 @@
 """What has an id of ours: how a path or a field names it, and what is said of one that can't be."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,15 @@ class Named:
         if parsed is None:
             raise errors.NotFound(f"no {self.noun} {shown[:64]}")
         return parsed
+
+    @contextmanager
+    def sought(self, shown: str) -> Iterator[uuid.UUID]:
+        """The id in a path, for a block that may not find it: `NotFound`, whoever raises it, is worded alike."""
+        parsed = self.parse(shown)
+        try:
+            yield parsed
+        except errors.NotFound as error:
+            raise errors.NotFound(f"no {self.noun} {shown[:64]}") from error
 
     def show(self, id: uuid.UUID) -> str:
         return ids.show(id, self.prefix)

@@ -33,5 +33,7 @@ def _result(call: ToolCall, toolbox: Toolbox, attempt: Attempt) -> ToolResult:
     try:
         answer = toolbox.call(call.name, call.arguments, lambda: attempt.stopped is not None)
     except (errors.ToolFailed, errors.InvalidField, errors.NotFound, errors.Unavailable) as error:
-        return ToolResult(call.id, call.name, f"error: {error}", ok=False)
+        attempt.check()  # a call that was stopped with its attempt didn't fail: another attempt makes it
+        where = f"{error.field}: " if isinstance(error, errors.InvalidField) else ""
+        return ToolResult(call.id, call.name, f"error: {where}{error}", ok=False)
     return ToolResult(call.id, call.name, answer)

@@ -1,5 +1,6 @@
 """The stage of every job that a model answers in words."""
 
+from tasks import errors
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
@@ -10,27 +11,35 @@ from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import functions
-from workers.stages.generation import Ending, Generation
+from workers.stages.generation import Generation
 
 
 def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
-    """An answer, to its end. Raises what `Generation.run` does."""
-    ending = _answered(slot, attempt, publisher)
+    """An answer, to its end; a failure where none fits that was tried. Raises what else `Generation.run` does."""
+    generation = Generation(slot, attempt, publisher, slot.generator)
     kind = KINDS[attempt.claim.type]
     assert isinstance(kind, Answering)
-    return Outcome(Status.SUCCEEDED, ending.spent, kind.result([_answer(attempt.transcript, ending.reason)]))
+    try:
+        reason = _answered(generation, slot, attempt, publisher)
+        result = kind.result([_answer(attempt.transcript, reason)])
+    except errors.AnswerUnfit as error:
+        failure = error.code, str(error)
+        return Outcome(Status.FAILED, generation.spent, error=failure, progress=attempt.progress)
+    return Outcome(Status.SUCCEEDED, generation.spent, result)
 
 
-def _answered(slot: Slot, attempt: Attempt, publisher: Publisher) -> Ending:
-    """Has the model speak, and the functions called that it wants, until it wants none of the server's any more."""
-    generation = Generation(slot, attempt, publisher, slot.generator)
+def _answered(generation: Generation, slot: Slot, attempt: Attempt, publisher: Publisher) -> str:
+    """Has the model speak, and the functions called that it wants, until it wants none of the server's any more.
+
+    Returns why the answer ended.
+    """
     while True:
         under_way = publisher.transcript.rounds[-1]
         if not under_way.results:  # else an earlier attempt was making the calls
-            ending = generation.run()
+            reason = generation.run().reason
             under_way = publisher.transcript.rounds[-1]
-            if ending.reason != "tool_calls" or not functions.are_wanted(under_way, generation.asked):
-                return ending
+            if reason != "tool_calls" or not functions.are_wanted(under_way, generation.asked):
+                return reason
         functions.make(under_way, slot.toolbox, attempt, publisher)
 
 

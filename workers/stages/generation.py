@@ -28,7 +28,7 @@ from workers.slot import Slot
 from workers.stages import prompts, speech
 from workers.stages.hearing import Hearing
 from workers.stages.opening import Opening
-from workers.stages.speech import Speech
+from workers.stages.speech import Calls, Speech
 from workers.stages.telling import Telling
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,10 @@ class Generation:
         self._opened = False
         self._run = Run()
         self._news_tokens = 0
-        self._tries, self._wasted_tokens = 0, 0  # at an answer that fits, and what those that didn't have cost
+        self._tries = 0  # at an answer that fits
+        self._prompt_tokens = 0
+        self._told_tokens, self._heard_tokens = 0, 0  # to readers before this run; of the engine in it
+        self._untold_tokens = 0  # of all runs that came to their ends: heard, and told to nobody
         self._reported_at = self._heard_at = 0.0
 
     def run(self) -> Ending:
@@ -96,63 +99,70 @@ class Generation:
         self._attempt.check()
 
     def _try_again(self, error: _Unfit) -> None:
-        """Raises `AnswerUnfit` when it was tried often enough."""
+        """Raises `AnswerUnfit` when it was tried often enough, also where nothing is left to be said otherwise."""
         self._tries += 1
         if self._tries >= _TRIES:
             raise errors.AnswerUnfit(f"the model's answer doesn't fit its schema: {error}") from error
 
+    @property
+    def spent(self) -> Spent:
+        """What was spent so far, over all attempts; also on what nobody was told, but for the deaths of hosts."""
+        return Spent(self._prompt_tokens, self._publisher.transcript.spent.completion + self._untold_tokens)
+
     def _run_once(self) -> Ending:
-        self._news_tokens = 0
+        self._news_tokens = self._heard_tokens = 0
+        self._told_tokens = self._publisher.transcript.spent.completion
         prompt, composed = prompts.compose(self._claim, self._engine, self._publisher.transcript)
         self.asked = composed.generation
-        prompt_tokens = len(prompt.ids)
-        self._open(prompt_tokens, composed.passages)
+        self._prompt_tokens = len(prompt.ids)
+        self._open(self._prompt_tokens, composed.passages)
         allowed = speech.of(composed.generation, self._engine.call_format, self._slot.shaper)
         so_far = self._publisher.transcript.rounds[-1]
-        params = self._params(composed, prompt_tokens, allowed, so_far)
+        begun = self._begun(allowed, so_far)
+        params = self._params(composed, allowed, so_far, begun)
         if (params.stop and self._stopped()) or (so_far.said and params.grammar == speech.OVER):
-            return self._ending("stop", prompt_tokens)
+            self._check(allowed, so_far, "")
+            return self._ending("stop")
         if so_far.tokens >= params.max_tokens:
-            return self._ending("length", prompt_tokens)
+            return self._ending("length")
         scope = self._claim.tenant_id.hex
         handle = self._engine.generate(Request(prompt, params, self._said(allowed, so_far), so_far.tokens, scope))
         opening = Opening(trims=composed.generation.turns is not None and not so_far.said)
-        hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls))
+        hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls), bool(so_far.text), begun)
         try:
             self._attempt.hold(handle)
             self._telling.begin()  # while the prompt is evaluated
-            finish = self._follow(handle, opening, hearing)
+            reason = self._follow(handle, opening, hearing)
         except _Unfit:
-            self._wasted_tokens += hearing.withheld_tokens
+            self._count_untold()
             raise
         finally:
             self._attempt.release()
             self._telling.end()
-        unseen_tokens = finish.tokens + opening.withheld_tokens + hearing.withheld_tokens
-        return self._ending(finish.reason, prompt_tokens, unseen_tokens)
+        self._count_untold()
+        return self._ending(reason)
 
-    def _ending(self, reason: str, prompt_tokens: int, unseen_tokens: int = 0) -> Ending:
-        so_far = self._publisher.transcript
-        if reason == "stop" and so_far.rounds[-1].calls:
+    def _ending(self, reason: str) -> Ending:
+        if reason == "stop" and self._publisher.transcript.rounds[-1].calls:
             reason = "tool_calls"
-        said = so_far.spent.completion + unseen_tokens + self._wasted_tokens
-        return Ending(reason, Spent(prompt_tokens, said))
+        return Ending(reason, self.spent)
 
     def _check_call(self, allowed: Speech, name: str, arguments: str) -> None:
         """Raises `_Unfit` for arguments that don't fit the function's schema."""
-        schema = (allowed.tools or {}).get(name)
+        schema = allowed.tools.get(name)
         if schema is None:
             raise _Unfit(f"there is no function {name[:64]}")
         if fault := self._slot.shaper.faults(schema, arguments):
             raise _Unfit(f"{name}: {fault}")
 
-    def _check_text(self, allowed: Speech, text: str) -> None:
-        """Raises `_Unfit` for a whole text that doesn't fit its schema, `AnswerUnfit` when it was told already."""
-        if allowed.schema is None or not (fault := self._slot.shaper.faults(allowed.schema, text)):
+    def _check(self, allowed: Speech, so_far: Round, held: str) -> None:
+        """Raises `_Unfit` for an answer that is neither calls nor a text that it may be; `held` is its untold end."""
+        if so_far.calls:
             return
-        if allowed.held:
+        if allowed.calls is Calls.ONLY or (allowed.calls is Calls.AFTER_TEXT and allowed.has_begun(held)):
+            raise _Unfit("it isn't a whole call")
+        if allowed.schema is not None and (fault := self._slot.shaper.faults(allowed.schema, so_far.text + held)):
             raise _Unfit(fault)
-        raise errors.AnswerUnfit(f"the model's answer doesn't fit its schema: {fault}")
 
     def _said(self, allowed: Speech, so_far: Round) -> tuple[int, ...]:
         """The token ids of all that was streamed in this round. Where the engine didn't tell them, those that the text
@@ -180,17 +190,25 @@ class Generation:
             return len(whole) > len(shown) and whole.startswith(shown)
         return False
 
-    def _params(self, composed: Composed, prompt_tokens: int, allowed: Speech, so_far: Round) -> Params:
-        room = self._engine.context - prompt_tokens
+    def _begun(self, allowed: Speech, so_far: Round) -> str:
+        """What the tokens of the last call that was told hold of what follows it."""
+        for event, token_ids in so_far.said[-1:]:
+            if isinstance(event, events.ToolCall):
+                _, found, left = self._engine.detokenize(token_ids).rpartition(allowed.written(event))
+                return left if found else ""
+        return ""
+
+    def _params(self, composed: Composed, allowed: Speech, so_far: Round, begun: str) -> Params:
+        room = self._engine.context - self._prompt_tokens
         if room < 1:
-            context = self._engine.context
-            raise errors.ContextLengthExceeded(f"{prompt_tokens} tokens leave no room for an answer in {context}")
-        earlier_tokens = self._publisher.transcript.spent.completion - so_far.tokens
+            said, context = self._prompt_tokens, self._engine.context
+            raise errors.ContextLengthExceeded(f"{said} tokens leave no room for an answer in {context}")
+        asked, earlier_tokens = composed.generation, self._publisher.transcript.spent.completion - so_far.tokens
+        if asked.max_tokens is not None:
+            asked = replace(asked, max_tokens=asked.max_tokens - earlier_tokens)
         # The same seed would say the same again.
-        params = composed.generation.params((self._claim.seed + self._tries) % 2**31, room)
-        grammar = allowed.left(allowed.raw([event for event, _ in so_far.said]))
-        most = params.max_tokens if composed.generation.max_tokens is None else params.max_tokens - earlier_tokens
-        params = replace(params, grammar=grammar, max_tokens=most)
+        params = asked.params((self._claim.seed + self._tries) % 2**31, room)
+        params = replace(params, grammar=allowed.left(allowed.raw([event for event, _ in so_far.said]) + begun))
         return replace(params, temperature=1.0, top_k=40) if self._tries and params.greedy else params
 
     def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
@@ -206,34 +224,40 @@ class Generation:
             if passages is not None:
                 self._publisher.transcript.add(events.Passages(passages))
 
-    def _follow(self, handle: Handle, opening: Opening, hearing: Hearing) -> Finish:
-        """Reads the engine until it finishes."""
+    def _follow(self, handle: Handle, opening: Opening, hearing: Hearing) -> str:
+        """Reads the engine until it finishes; returns why it did."""
         self._heard_at = self._reported_at = time.monotonic()
         while True:
             for step in self._read(handle):
-                if isinstance(step, Finish):
-                    return self._finish(step, hearing)
-                if isinstance(step, Delta):
-                    failpoints.passed("worker.mid_generation")
-                    self._attempt.evaluated()
-                    self._hear(opening.feed(step), hearing)
-                else:
+                if isinstance(step, Progress):
                     self._report(step)
+                    continue
+                self._heard_tokens += step.tokens
+                if isinstance(step, Finish):
+                    self._finish(step.reason, hearing)
+                    return step.reason
+                self._hear(opening.feed(step), hearing)
             self._telling.flush_if_due()
 
+    def _count_untold(self) -> None:
+        """What this run heard of the engine was spent, also where nobody was told."""
+        told_tokens = self._publisher.transcript.spent.completion - self._told_tokens
+        self._untold_tokens += self._heard_tokens - told_tokens
+
     def _hear(self, delta: Delta | None, hearing: Hearing) -> None:
+        failpoints.passed("worker.mid_generation")
+        self._attempt.evaluated()
         for heard in hearing.feed(delta) if delta is not None else ():
             self._telling.say(heard)
 
-    def _finish(self, finish: Finish, hearing: Hearing) -> Finish:
+    def _finish(self, reason: str, hearing: Hearing) -> None:
         """Tells what was held back, once it has been checked."""
-        if finish.reason == "stop" and not hearing.calls:
-            self._telling.flush()
-            self._check_text(hearing.speech, self._publisher.transcript.rounds[-1].text + hearing.text)
-        for heard in hearing.finish():
+        self._telling.flush()
+        if reason == "stop":
+            self._check(hearing.speech, self._publisher.transcript.rounds[-1], hearing.text)
+        for heard in hearing.finish(reason):
             self._telling.say(heard)
         self._telling.flush()
-        return finish
 
     def _read(self, handle: Handle) -> Sequence[Step]:
         """The engine's next steps. An engine that says nothing for too long is taken for hung and ended."""

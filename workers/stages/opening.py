@@ -24,11 +24,6 @@ class Opening:
         self.trims = False
         return replace(delta, text=delta.text.lstrip())
 
-    @property
-    def withheld_tokens(self) -> int:
-        """Tokens of white space that no word followed: nobody sees them, but they were spent."""
-        return sum(delta.tokens for delta in self._leading) if self.trims else 0
-
 
 def joined(deltas: Sequence[Delta]) -> Delta:
     """Several deltas as one; its ids are known only if all are."""

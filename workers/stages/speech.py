@@ -1,13 +1,14 @@
 """What a model may say in answer to a request: anything, a JSON text of a schema, calls of functions."""
 
+import enum
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks import errors
 from tasks.kinds.generation import Generation, Tool
-from tasks.models.engine import CallFormat
+from tasks.models.engine import OUR_CALLS, CallFormat
 from tasks.shapes import grammar as grammars
 from tasks.shapes import json_text
 from tasks.shapes.following import rest
@@ -17,6 +18,15 @@ from tasks.shapes.parent import Shaper
 from tasks.streams.events import Delta, ToolCall
 
 _DECODER = json.JSONDecoder()
+
+
+class Calls(enum.Enum):
+    """Where in what is said functions may be called."""
+
+    NOWHERE = "nowhere"
+    AFTER_TEXT = "after text"  # text that is anything, then calls if any
+    INSTEAD = "instead"  # calls, or a text that has a schema
+    ONLY = "only"  # calls, and nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +41,19 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What may be said, and how it is read. `grammar` None allows everything, `format` None no calls.
+    """What may be said, and how it is read. `grammar` None allows everything.
 
     `held` says that nothing may be told before all has been said and checked: the schema asks for more than a grammar
-    can hold a model to.
+    can hold a model to. `schema` is the whole text's, where it must have one; `tools` has those of the arguments, by
+    the functions' names.
     """
 
     grammar: Grammar | None = None
-    format: CallFormat | None = None
+    calls: Calls = Calls.NOWHERE
+    format: CallFormat = OUR_CALLS
     held: bool = False
-    schema: Mapping[str, Any] | None = None  # the whole text's, where it must have one
-    tools: Mapping[str, Mapping[str, Any]] | None = None  # the schemas of arguments, by the functions' names
+    schema: Mapping[str, Any] | None = None
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def left(self, said: str) -> str | None:
         """GBNF of what may follow; None for anything. Raises `EngineRefused` where nothing may: what was said before an
@@ -60,42 +72,47 @@ class Speech:
             if isinstance(event, Delta):
                 text += event.text
             else:
-                assert self.format is not None
                 text += (self.format.separator if calls else "") + self.written(event)
                 calls += 1
         return text
 
     def written(self, call: ToolCall) -> str:
-        assert self.format is not None
         return f"{self.format.before}{call.name}{self.format.between}{call.arguments}{self.format.after}"
 
-    def call(self, text: str) -> Called | None:
-        """The first call in the text, if it is whole."""
-        found = self.format
-        if found is None or (start := text.find(found.before)) < 0:
+    def opening(self, text: str) -> int:
+        """Where the first call begins in the text, or may turn out to have begun; the text's length where none does."""
+        if self.calls is Calls.ONLY:
+            return 0
+        places = range(len(text) if self.calls is Calls.AFTER_TEXT else min(len(text), 1))
+        return next((at for at in places if self._may_be_a_call(text[at:])), len(text))
+
+    def has_begun(self, text: str) -> bool:
+        """Whether the text has the whole beginning of a call."""
+        return self.calls is not Calls.NOWHERE and text.startswith(self.format.before, self.opening(text))
+
+    def call(self, text: str, *, first: bool = True) -> Called | None:
+        """The first call in the text, if it is whole; one that isn't the answer's `first` may begin anywhere."""
+        before, between, after = self.format.before, self.format.between, self.format.after
+        start = self.opening(text) if first else text.find(before)
+        name_at = start + len(before)
+        name_end = text.find(between, name_at)
+        if not text.startswith(before, max(start, 0)) or name_end < 0:
             return None
-        name_at = start + len(found.before)
-        name_end = text.find(found.between, name_at)
-        if name_end < 0:
-            return None
-        begin = name_end + len(found.between)
+        begin = name_end + len(between)
         try:
             _, end = _DECODER.raw_decode(text, begin)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
-        if not text.startswith(found.after, end):
+        if not text.startswith(after, end):
             return None
-        return Called(text[name_at:name_end], text[begin:end], start, end + len(found.after))
+        return Called(text[name_at:name_end], text[begin:end], start, end + len(after))
 
-    def beginning(self, text: str) -> int:
-        """How many characters at its end could be the beginning of a call; all from there, where one has begun."""
-        if self.format is None:
-            return 0
-        before = self.format.before
-        if (start := text.find(before)) >= 0:
-            return len(text) - start
-        longest = min(len(before) - 1, len(text))
-        return next((length for length in range(longest, 0, -1) if text.endswith(before[:length])), 0)
+    def _may_be_a_call(self, text: str) -> bool:
+        before, between = self.format.before, self.format.between
+        if not text.startswith(before):
+            return before.startswith(text)
+        name, named, _ = text[len(before) :].partition(between)
+        return name in self.tools if named else any(f"{tool}{between}".startswith(name) for tool in self.tools)
 
 
 ANYTHING = Speech()
@@ -115,12 +132,13 @@ def of(asked: Generation, format: CallFormat, shaper: Shaper) -> Speech:
         shape, exact, schema = _shape(asked.shape.schema, shaper)
     if not may_call:
         return Speech(shape, held=not exact, schema=schema)
-    tools = _offered(asked)
-    calls = _calls(tools, format, shaper, asked.parallel_tool_calls)
-    if asked.tool_choice in (None, "auto"):
-        calls = grammars.either(shape, calls) if shape else _text_then(format.before, _after(calls, format))
-    schemas = {tool.name: dict(tool.parameters) or _ANY for tool in tools}
-    return Speech(calls, format, not exact, schema, schemas)
+    calls = _calls(_offered(asked), format, shaper, asked.parallel_tool_calls)
+    tools = {tool.name: dict(tool.parameters) or _ANY for tool in _offered(asked)}
+    if asked.tool_choice not in (None, "auto"):
+        return Speech(calls, Calls.ONLY, format, tools=tools)
+    if shape is not None:
+        return Speech(grammars.either(shape, calls), Calls.INSTEAD, format, not exact, schema, tools)
+    return Speech(_text_then(format.before, _after(calls, format)), Calls.AFTER_TEXT, format, tools=tools)
 
 
 _ANY: Mapping[str, Any] = {"type": "object", "additionalProperties": True}

@@ -1,5 +1,6 @@
 """Telling what a model says: events of the job's stream, a few tokens at a time."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -18,16 +19,18 @@ FLUSH_TOKENS = 8
 
 
 class Telling:
-    """One attempt's. Used by one thread. `proven` is told how many tokens are new since the run began."""
+    """One attempt's. Used by one thread. `news` is told of the tokens that are said, as many as are new."""
 
     def __init__(self, attempt: Attempt, publisher: Publisher, speaking: Speaking, news: Callable[[int], None]) -> None:
         self._attempt, self._publisher, self._speaking, self._news = attempt, publisher, speaking, news
         self._answered = False
+        self._item = 0
         self._group: list[Delta] = []  # deltas that aren't an entry yet
-        self._flushed_at = 0.0
+        self._flushed_at = -math.inf
 
     def begin(self) -> None:
-        """Sends what the attempt has written so far."""
+        """Sends what the attempt has written so far; what is said from now on is of the round under way."""
+        self._item = len(self._publisher.transcript.rounds) - 1
         self._publisher.flush()
 
     def end(self) -> None:
@@ -80,10 +83,6 @@ class Telling:
             transcript.add(told, made_from.token_ids)
         self._publisher.flush()
         self._flushed_at = time.monotonic()
-
-    @property
-    def _item(self) -> int:
-        return len(self._publisher.transcript.rounds) - 1
 
     def _tell_first(self) -> None:
         """Tells of the answer's first piece, where no earlier attempt had it."""

@@ -12,6 +12,7 @@ from tasks.kinds import KINDS, kind
 from tasks.kinds.embed import Embedding
 from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, Turn
 from tasks.kinds.ingest import Ingest
+from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question
 from tasks.kinds.sampling import Sampling
 from tasks.models import catalog
@@ -38,6 +39,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {},
         Ingest("books", documents=DOCUMENTS),
     ),
+    "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
 }
 
 
@@ -151,7 +153,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     passages = [{"text": "one"}]
     shown = {}
     for name, each in KINDS.items():
-        if isinstance(each, kind.Answering):
+        if isinstance(each, kind.Answering) and name != "moderate":  # whose answers are judgements
             shown[name] = each.result([Answer("Oscar.", "stop", passages)])
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},

@@ -21,6 +21,7 @@ from tasks.streams.events import (
     Resumed,
     Started,
     ToolCall,
+    ToolResult,
 )
 
 NOON = dt.datetime(2026, 11, 26, 12, 0, 0, 250_000, dt.UTC)
@@ -41,6 +42,8 @@ ALL: list[Event] = [
         ),
     ),
     ToolCall(1, "call_1", "weather", '{"city": "Bern"}', Spent(completion=9)),
+    ToolResult("call_1", "weather", '{"sky": "clear"}'),
+    ToolResult("call_1", "weather", "error: it didn't answer", ok=False),
     Passages([{"text": "a lamp", "metadata": {}}]),
     Ended("succeeded", {"text": "ab"}, Spent(7, 3, 4, 1), None, (7, 7), NOON, NOON),
     Ended("failed", None, error=("poison", "workers died")),

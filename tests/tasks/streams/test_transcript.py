@@ -1,11 +1,13 @@
 """Transcripts: what can be known from a stream's entries alone."""
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.limits.spent import Spent
 from tasks.streams import transcript
-from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started
+from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Resumed, Started, ToolCall, ToolResult
 from tasks.streams.transcript import Entry, Transcript
 from tests.support.entries import said, started
 
@@ -99,3 +101,59 @@ def test_fold_takes_each_number_once() -> None:
     """Streams republished by a later attempt hold numbers twice; a reader counts each once."""
     whole = [Entry(seq, said(str(seq))) for seq in (1, 2, 3)]
     assert transcript.fold([*whole[:2], *whole]).entries == whole
+
+
+def call(id: str, tokens: int = 1) -> ToolCall:
+    return ToolCall(0, id, "weather", "{}", Spent(completion=tokens))
+
+
+def test_rounds_are_what_was_said_until_every_call_had_its_result() -> None:
+    """The last is under way: its calls may lack results, and after a whole one nothing has been said yet."""
+    whole = spoken(("Wait. ", 1, (1,)))
+    whole.add(call("a", 2), (2, 3))
+    whole.add(call("b"), (4,))
+    whole.add(ToolResult("a", "weather", "rain"))
+    [under_way] = whole.rounds
+    assert (under_way.text, [each.id for each in under_way.calls], under_way.tokens) == ("Wait. ", ["a", "b"], 4)
+    assert not under_way.answered
+    whole.add(ToolResult("b", "weather", "sun"))
+    assert [(each.text, len(each.results)) for each in whole.rounds] == [("Wait. ", 2), ("", 0)]
+    whole.add(said("Rain."), (5,))
+    assert [each.text for each in whole.rounds] == ["Wait. ", "Rain."]
+    assert (whole.text, whole.exact()) == ("Wait. Rain.", ((1, 2, 3, 4, 5), "Wait. Rain."))
+
+
+def test_restart_takes_back_the_rounds_before_it() -> None:
+    whole = spoken(("wrong", 1, (1,)))
+    whole.add(call("a"), (2,))
+    whole.add(ToolResult("a", "weather", "rain"))
+    whole.add(Restarted(2))
+    assert [(each.said, each.results) for each in whole.rounds] == [([], [])]
+
+
+known = st.booleans()
+rounds = st.lists(
+    st.one_of(
+        st.tuples(st.builds(said, st.text(min_size=1), st.integers(0, 9)), known),
+        st.tuples(st.builds(call, st.sampled_from("abc"), st.integers(0, 9)), known),
+        st.tuples(st.builds(ToolResult, st.sampled_from("abc"), st.just("weather"), st.text(), st.booleans()), known),
+        st.tuples(st.sampled_from([Resumed(2), Restarted(2)]), st.just(False)),
+    )
+)
+
+
+@given(rounds)
+def test_rounds_survive_the_ways_in_which_they_are_kept(parts: list[tuple[Event, bool]]) -> None:
+    """A checkpoint keeps everything, what is stored the events and the ids that can be used."""
+    whole = spoken()
+    for event, known in parts:
+        spends = isinstance(event, Delta | ToolCall)
+        whole.add(event, tuple(range(event.spent.completion)) if known and spends else ())
+    plain = json.loads(json.dumps([entry.plain() for entry in whole.entries]))
+    assert transcript.from_plain(plain).entries == whole.entries
+    back = transcript.from_stored(*whole.stored())
+    assert [entry.event for entry in back.entries] == [entry.event for entry in whole.entries]
+    assert (back.exact(), back.text, back.spent) == (whole.exact(), whole.text, whole.spent)
+    assert [(each.calls, each.text, each.results) for each in back.rounds] == [
+        (each.calls, each.text, each.results) for each in whole.rounds
+    ]

@@ -20,6 +20,7 @@ from tests import tables
 from tests.support import catalogs, entries
 from tests.webapi import byhand
 from tests.webapi.conftest import CATALOG, Api
+from webapi.ollama.render import Lines
 
 CALL = {"id": "call_1", "name": "add", "arguments": '{"a": 1}'}
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -164,6 +165,13 @@ def test_nothing_asked_is_answered_at_once(api: Api, path: str) -> None:
     told = api.post(path, json={"model": "alpha", "keep_alive": -1}).json
     assert (told["done"], told["done_reason"]) == (True, "load")
     assert api.get("/v1/jobs").json["data"] == []
+
+
+def test_what_keeps_a_connection_open_is_seen_by_no_reader() -> None:
+    """Not even where it stands before a line: JSON has spaces where it likes."""
+    told = Lines("alpha", chats=False)
+    text = (told.waiting(None) * 3 + told.event(0, entries.said("one"))).decode()
+    assert [line["response"] for line in lines(text)] == ["one"]
 
 
 def test_failure_is_a_status_or_a_line(api: Api, sessions: Sessions, client: redis.Redis) -> None:

@@ -9,6 +9,15 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.webapi.openai.conftest import CHAT, SLOW, Jobs
 
+PLACE: Any = {
+    "type": "approximate",
+    "approximate": {"city": "Bern", "country": "CH", "region": "Bern", "timezone": "Europe/Zurich"},
+}
+CUSTOM: Any = {
+    "name": "draw",
+    "description": "To draw.",
+    "format": {"type": "grammar", "grammar": {"definition": "a", "syntax": "regex"}},
+}
 STORY: Any = [{"role": "user", "content": "Tell me a story about Anna."}]
 DRAWN: Any = {"model": CHAT, "messages": STORY, "max_completion_tokens": 12, "temperature": 0.8, "seed": 7}
 
@@ -136,9 +145,14 @@ def test_a_conversation_is_read_in_all_its_shapes(sdk: OpenAI) -> None:
     ]  # fmt: skip
     said = sdk.chat.completions.create(model=SLOW, messages=messages, max_completion_tokens=200, temperature=0)
     assert all(word in text(said) for word in ("kind.", "Hello", "you", "seen"))
-    older: Any = [{"role": "function", "name": "look", "content": "found"}]
+    older: Any = [
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "Never."}]},
+        {"role": "assistant", "content": None, "function_call": {"name": "look", "arguments": "{}"}},
+        {"role": "function", "name": "look", "content": "found"},
+    ]
     said = sdk.chat.completions.create(model=SLOW, messages=messages[:2] + older, max_tokens=200, temperature=0)
     assert "found" in text(said)
+    assert "Never." in text(said)
 
 
 def test_a_flexible_call_is_in_the_batch_lane(sdk: OpenAI, jobs: Jobs) -> None:
@@ -151,13 +165,13 @@ def test_a_flexible_call_is_in_the_batch_lane(sdk: OpenAI, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("audio", {"voice": "alloy", "format": "wav"}),
+        ("audio", {"voice": {"id": "voice_1"}, "format": "wav"}),
         ("modalities", ["text", "audio"]),
-        ("moderation", {"model": "omni-moderation-latest"}),
+        ("moderation", {"model": "some", "policy": {"input": {"mode": "score"}, "output": {"mode": "block"}}}),
         ("reasoning_effort", "high"),
         ("verbosity", "low"),
-        ("web_search_options", {"search_context_size": "low"}),
-        ("tools", [{"type": "custom", "custom": {"name": "draw"}}]),
+        ("web_search_options", {"search_context_size": "low", "user_location": PLACE}),
+        ("tools", [{"type": "custom", "custom": CUSTOM}]),
     ],
 )
 def test_what_no_model_here_can_do_is_refused_by_name(sdk: OpenAI, field: str, value: Any) -> None:
@@ -181,6 +195,21 @@ def test_parts_that_are_no_text_are_refused_by_their_place(sdk: OpenAI, part: An
     with pytest.raises(BadRequestError) as refused:
         asked(sdk, messages=[*STORY, {"role": "user", "content": [part]}])
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "messages.1.content.0.type")
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"audio": {"id": "audio_1"}}, "messages.1.audio"),
+        ({"tool_calls": [{"id": "call_1", "type": "custom", "custom": {"name": "draw", "input": "a"}}]},
+         "messages.1.tool_calls.0"),
+    ],
+)  # fmt: skip
+def test_what_an_assistant_cant_have_said_here_is_refused_by_its_place(sdk: OpenAI, more: Any, path: str) -> None:
+    """As a client sends back what another service answered."""
+    with pytest.raises(BadRequestError) as refused:
+        asked(sdk, messages=[*STORY, {"role": "assistant", "content": "Hi", **more}, *STORY])
+    assert (refused.value.code, refused.value.param) == ("unsupported_parameter", path)
 
 
 def test_what_only_tunes_openais_own_service_is_read_and_not_heeded(sdk: OpenAI) -> None:

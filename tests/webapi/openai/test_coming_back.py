@@ -86,12 +86,32 @@ def test_a_job_nobody_comes_back_for_is_ended_after_a_while(stack: Stack, jobs: 
     waiting.until(lambda: jobs.get(job["id"])["status"] == "cancelled", look_s=0.2)
 
 
+def test_a_stream_that_never_pauses_is_waited_for(stack: Stack, sdk: OpenAI, jobs: Jobs) -> None:
+    """The register is told so while words come one after the other: else the job would be ended in mid-sentence."""
+    prompt = words(1500)
+    register = redis.Redis.from_url(embedded.redis_url(stack.data))
+    with sdk.chat.completions.create(**call(prompt), stream=True) as chunks:
+        next(chunks)
+        (job,) = jobs.noted(prompt[:32])
+        first = _waited_for(register, job["id"])
+        for _ in chunks:
+            if _waited_for(register, job["id"]) > first:
+                break
+        else:
+            pytest.fail("it came to its end, and the register wasn't told again")
+    jobs.cancel(job["id"])
+
+
 def _is_left(register: redis.Redis, job_id: str) -> bool:
     """Whether the register of calls says that nobody waits for this job."""
     seconds, microseconds = register.time()
-    waited_for = dict(register.zrange("forebay:calls", 0, -1, withscores=True))
-    until = next(until for call, until in waited_for.items() if call.decode().endswith(job_id.removeprefix("job_")))
-    return until <= seconds + microseconds / 1e6
+    return _waited_for(register, job_id) <= seconds + microseconds / 1e6
+
+
+def _waited_for(register: redis.Redis, job_id: str) -> float:
+    """Until when the job is known to be waited for, by Redis' clock."""
+    calls = dict(register.zrange("forebay:calls", 0, -1, withscores=True))
+    return float(next(until for call, until in calls.items() if call.decode().endswith(job_id.removeprefix("job_"))))
 
 
 def test_a_worker_that_dies_in_a_stream_is_noticed_by_nobody(stack: Stack, sdk: OpenAI, jobs: Jobs) -> None:

@@ -100,6 +100,23 @@ def test_usage_comes_as_one_chunk_more(sdk: OpenAI) -> None:
 
 
 @pytest.mark.parametrize(
+    "changed",
+    [
+        {"temperature": 0},
+        {"top_p": 0},
+        {"frequency_penalty": 2},
+        {"presence_penalty": -2},
+        {"seed": 8},
+        {"stop": "e"},
+        {"logit_bias": {str(token): -100 for token in range(1000)}},
+    ],
+)
+def test_each_parameter_makes_another_answer(sdk: OpenAI, changed: dict[str, Any]) -> None:
+    """Of what is otherwise the same."""
+    assert texts(asked(sdk, max_tokens=40, **changed)) != texts(asked(sdk, max_tokens=40))
+
+
+@pytest.mark.parametrize(
     ("changes", "param"),
     [
         ({"suffix": " The end."}, "suffix"),

@@ -66,3 +66,10 @@ def test_two_thousand_and_forty_eight_are_taken_and_no_more(sdk: OpenAI, jobs: J
     with pytest.raises(BadRequestError) as refused:
         sdk.embeddings.create(model=EMBEDDER, input=["a"] * 2049, extra_headers=asynchronously)
     assert refused.value.param == "input"
+
+
+def test_an_empty_text_is_told_by_its_place(sdk: OpenAI) -> None:
+    """As OpenAI calls the field."""
+    with pytest.raises(BadRequestError) as refused:
+        sdk.embeddings.create(model=EMBEDDER, input=["a", ""])
+    assert refused.value.param == "input.1"

@@ -99,3 +99,19 @@ def test_one_that_wasnt_to_be_kept_isnt_there(sdk: OpenAI) -> None:
     made = sdk.chat.completions.create(model=CHAT, messages=CONVERSATION, max_completion_tokens=1)
     with pytest.raises(NotFoundError):
         sdk.chat.completions.retrieve(made.id)
+
+
+def test_what_was_answered_is_told_again_in_every_way(sdk: OpenAI) -> None:
+    """Calls, probabilities and tokens too; but for what it was made by, which may change."""
+    look: Any = {"name": "look", "parameters": {"type": "object", "properties": {"far": {"type": "boolean"}}}}
+    asked = {"model": CHAT, "messages": CONVERSATION[:2], "store": True, "logprobs": True, "top_logprobs": 1}
+    tools: Any = {"tools": [{"type": "function", "function": look}], "tool_choice": "required"}
+    for more in ({"max_completion_tokens": 3}, {"max_completion_tokens": 120, **tools}):
+        made = sdk.chat.completions.create(**asked, **more, metadata={"test": "told"})  # type: ignore[call-overload]
+        told = made.to_dict()
+        del told["system_fingerprint"]
+        assert told["choices"][0]["logprobs"] or more.get("tools")
+        assert sdk.chat.completions.retrieve(made.id).to_dict() == told
+        assert sdk.chat.completions.update(made.id, metadata={"test": "told"}).to_dict() == told
+        assert sdk.chat.completions.list(metadata={"test": "told"}).data[-1].to_dict() == told
+        sdk.chat.completions.delete(made.id)

@@ -77,3 +77,13 @@ def test_a_queued_stream_says_where_it_stands(stack: Stack, jobs: Jobs) -> None:
     assert first.startswith(": queued, ")
     for job_id in ahead:
         jobs.cancel(job_id)
+
+
+def test_a_job_that_is_the_answer_is_kept(stack: Stack, jobs: Jobs) -> None:
+    """Its client comes for what it came to whenever it likes; of one that was answered nothing is kept."""
+    body: dict[str, object] = {"model": CHAT, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    kept = asked(stack, "chat/completions", body, Prefer="respond-async").json()["id"]
+    refused = asked(stack, "chat/completions", body | {"store": False}, Prefer="respond-async").json()["id"]
+    answered = jobs.of(asked(stack, "chat/completions", body).json()["id"])["id"]
+    stores = [jobs.row(job_id, "SELECT store FROM jobs WHERE id = %(id)s") for job_id in (kept, refused, answered)]
+    assert stores == [(None,), (False,), (False,)]

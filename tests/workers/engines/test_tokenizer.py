@@ -200,7 +200,8 @@ def test_special_tokens_in_passages_and_questions_are_words(engine: LlamaCpp, be
     def asked(mark: str) -> tuple[int, ...]:
         handed = {"passages": [{"text": f"The code {mark} is 19.", "score": 1.0}]}
         given = {"question": f"What {mark} is the code?", "collection": "facts"}
-        prompt, _ = prompts.compose(bench.attempt(type="rag", input=given, stage_input=handed).claim, engine)
+        attempt = bench.attempt(type="rag", input=given, stage_input=handed)
+        prompt, _ = prompts.compose(attempt.claim, engine, attempt.transcript)
         return prompt.ids
 
     assert MODEL.file is not None

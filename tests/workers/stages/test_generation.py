@@ -17,7 +17,7 @@ from workers.attempt import Stop
 from workers.engines.echo import Echo
 from workers.quarantine import Quarantine
 from workers.speaking import Speaking
-from workers.stages import generation
+from workers.stages import generation, telling
 from workers.stages.generation import Ending
 
 PROMPT = "one two three four five six seven eight nine ten"
@@ -33,7 +33,7 @@ def test_answer_is_streamed_whole_and_counted(bench: Bench, echo: Echo) -> None:
     assert bench.text() == PROMPT
     assert [token for entry in entries for token in entry.token_ids] == list(range(10))
     spent = [entry.event.spent.completion for entry in entries if isinstance(entry.event, events.Delta)]
-    assert max(spent) <= generation.FLUSH_TOKENS
+    assert max(spent) <= telling.FLUSH_TOKENS
 
 
 def test_probabilities_are_streamed_with_their_tokens(bench: Bench, echo: Echo) -> None:

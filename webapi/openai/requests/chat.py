@@ -84,11 +84,11 @@ def submission(given: Mapping[str, Any], wishes: Wishes, served: Sequence[Tool] 
         type="chat",
         model=given["model"],
         request=_generation(given, served),
-        lane=wishes.lane_or,
+        lane=wishes.lane,
         priority=wishes.priority,
         metadata=given.get("metadata", {}),
         timing=wishes.timing,
-        store=given.get("store", False),
+        store=given.get("store", wishes.store),
     )
 
 

@@ -89,11 +89,11 @@ def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generatio
         type="generate",
         model=given["model"],
         request=Generation(**_prompt(prompts), **shared),
-        lane=wishes.lane_or,
+        lane=wishes.lane,
         priority=wishes.priority,
         metadata=given.get("metadata", {}),
         timing=wishes.timing,
-        store=False,
+        store=wishes.store,
     )
 
 

@@ -57,8 +57,8 @@ def submission(given: Mapping[str, Any], wishes: Wishes, models: Catalog) -> Sub
         type="embed",
         model=given["model"],
         request=Embedding(tuple(given["input"])),
-        lane=wishes.lane_or,
+        lane=wishes.lane,
         priority=wishes.priority,
         timing=wishes.timing,
-        store=False,
+        store=wishes.store,
     )
