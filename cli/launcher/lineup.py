@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,8 +32,8 @@ Env = Mapping[str, str]
 
 
 def worker_name(model: str) -> str:
-    """What the worker of that model is called among the processes and in its log's name."""
-    return f"worker-{model}"
+    """What the worker of that model is called among the processes and in its log's name, which can't have a slash."""
+    return f"worker-{urllib.parse.quote(model, safe='')}"
 
 
 def prepare(secrets: Path, env: Env) -> processes.Spec:

@@ -1,5 +1,6 @@
 """The catalogue: which models there are and how each is run."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,8 @@ CONTROL = "control"
 
 # What a model serves: types of jobs, and beside `generate` also `infill`, where its vocabulary has tokens for what
 # stands between two texts.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
+
 TYPES = ("generate", "chat", "embed", "moderate", "infill")
 
 
@@ -99,8 +102,8 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     if not isinstance(sizes, list) or not all(map(_counts, sizes)):
         wrong.append("dimensions must be a list of whole numbers above 0")
     wrong += ["options must be a table"] * (not isinstance(entry.get("options", {}), dict))
-    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or not name.isascii():
-        wrong.append("a name has letters, digits, '-', '_' and '.' only")
+    if not _NAME.fullmatch(name):
+        wrong.append("a name begins with a letter or a digit, and has these, '-', '_', '.', '/' and ':' only")
     if name == CONTROL:
         wrong.append("the name is taken: it is the queue of work without a model")
     if wrong:

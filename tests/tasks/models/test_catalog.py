@@ -69,3 +69,9 @@ def test_missing_catalogue_is_named(tmp_path: Path) -> None:
     """The path that isn't there is in the message."""
     with pytest.raises(errors.CatalogError, match=r"nowhere\.toml"):
         catalog.load(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("name", ["llama3.2:1b", "acme/tiny_llama-2"])
+def test_names_are_those_that_models_have_elsewhere(tmp_path: Path, name: str) -> None:
+    """As clients of other servers know them."""
+    assert list(load(tmp_path, GOOD.replace("[m]", f'["{name}"]'))) == [name]
