@@ -46,7 +46,7 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD + "file = 5\n", "m: file must be"),
         (GOOD + 'default = "no"\n', "m: default must be"),
         (GOOD + "options = 1\n", "m: options must be"),
-        (GOOD.replace("[m]", '["a b"]'), "a name has"),
+        (GOOD.replace("[m]", '["a b"]'), "a name begins"),
         (GOOD.replace('"echo"', '"ecko"'), "m: unknown engine 'ecko'"),
         (GOOD.replace('"echo"', '["echo"]'), "m: unknown engine"),
         (GOOD + 'file = "x\\u0000y"\n', "m: "),
