@@ -67,7 +67,8 @@ class Document:
         found: dict[str, Values] = {}
         schema = content.get(media_type, {}).get("schema", {})
         # Of a stream that is described by its events, what their data holds.
-        schema = schema.get("properties", {}).get("data", {}).get("contentSchema", schema)
+        data = schema.get("properties", {}).get("data", {})
+        schema = next((one["contentSchema"] for one in data.get("anyOf", ()) if "contentSchema" in one), schema)
         for path, values in self._walk(schema, "", 0):
             found[path] = found[path].or_(values) if path in found else values
         return found

@@ -34,6 +34,8 @@ _SEND_LIMIT_S = 0.5
 _LOCK_LIMIT_S = 2.0  # then a client is better told to come again
 _SEARCHES = 64
 _FUNCTIONS = 8  # each in a process of its own
+_SHAPING = 3  # schemas read at a time: one tenant alone has two of them, and whoever comes finds the third
+_SHAPING_S = 12.0  # for one's turn, while others of the same tenant take the five seconds that each may
 _BODIES_ON_THE_WAY = 128
 _LARGE_BODIES = 2  # reading JSON is computing: more at a time would only be slower together
 _SMALL_BODY_BYTES = 64 * 1024
@@ -92,7 +94,8 @@ class Service:
         )
         self.calls = Calls(self.redis)
         self.forsaking = Forsaking(self.desk, self.redis)
-        self.shaper = Shaper()
+        self.shaper = Shaper(children=_SHAPING)
+        self.shaping = Turns(_SHAPING, "schemas that are read", line=_LINE, patience_s=_SHAPING_S)
         # What holds a thread for long: each of these leaves threads for the rest.
         self.readers = Shares(settings.max_readers, "streams and waits")
         self.searches = Shares(_SEARCHES, "searches")

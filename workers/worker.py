@@ -35,6 +35,7 @@ LOCKED_S = 0.5  # so long at most do statements of the heartbeat and the sweep w
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
 _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
+_SHAPING = 2  # schemas read at a time: a slow one of one job has others wait no longer than for the processor
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Worker:
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
     plain_turns: Turns = field(default_factory=lambda: Turns(PLAIN_TEXTS_AT_ONCE))  # which other files never hold up
     cutter: Cutter = field(default_factory=Cutter)
-    shaper: Shaper = field(default_factory=Shaper)
+    shaper: Shaper = field(default_factory=lambda: Shaper(children=_SHAPING))
     patience: Patience = field(default_factory=Patience)
     refiller: Refiller = field(init=False)
     claim: Together[uuid.UUID, Claim] = field(init=False)

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 3.0  # a request says once a second that it still waits
 GRACE_S = 10.0  # so long a job goes on that nobody waits for: client libraries come back within eight seconds
 _ALL = "forebay:calls"
-_TTL_S = 24 * 3600
+_KEPT_S = 60  # so long equal calls are remembered after the last word of them: whoever asks often fills no memory
 _LOOK_S = 0.2
 
 
@@ -42,7 +42,7 @@ class Asked:
 
     @property
     def key(self) -> str:
-        return f"forebay:call:{self.digest}"
+        return f"forebay:equal-calls:{self.digest}"
 
     def member(self, job_id: uuid.UUID) -> str:
         """How the register names a call: by its tenant and its job."""
@@ -57,15 +57,15 @@ class Calls:
 
     def open(self, asked: Asked, job_id: uuid.UUID) -> None:
         """Notes that a request waits for this job."""
-        self._do(asked, "open", asked.member(job_id), LEASE_S, _TTL_S)
+        self._do(asked, "open", asked.member(job_id), LEASE_S, _KEPT_S)
 
     def keep(self, asked: Asked, job_id: uuid.UUID) -> None:
         """Says, at least every `LEASE_S`, that the request still waits."""
-        self._do(asked, "keep", asked.member(job_id), LEASE_S)
+        self._do(asked, "keep", asked.member(job_id), LEASE_S, _KEPT_S)
 
     def leave(self, asked: Asked, job_id: uuid.UUID) -> None:
         """Notes that its client is gone: a retry may join it, and after `GRACE_S` it is ended."""
-        self._do(asked, "leave", asked.member(job_id))
+        self._do(asked, "leave", asked.member(job_id), _KEPT_S)
 
     def close(self, asked: Asked, job_id: uuid.UUID) -> None:
         """Forgets a call that has been answered. Idempotent."""
@@ -78,7 +78,7 @@ class Calls:
         """
         deadline = time.monotonic() + LEASE_S + 2 * _LOOK_S
         while True:
-            found = self._do(asked, "join", LEASE_S)
+            found = self._do(asked, "join", LEASE_S, _KEPT_S)
             if found:
                 return _parsed(found)[1]
             if found is None or time.monotonic() > deadline or has_left():

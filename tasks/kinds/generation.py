@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tasks import strictjson
 from tasks.jobs.requests import Stored
 from tasks.kinds import sampling
 from tasks.kinds.sampling import DEFAULTS, Sampling
@@ -276,10 +277,12 @@ def _plain(prompt: str | tuple[int, ...]) -> str | list[int]:
 
 
 def _read(arguments: str) -> dict[str, Any] | str:
-    """The arguments as a dictionary; as they are where they are none."""
+    """The arguments as a dictionary; as they are where they are none that JSON has for everybody: they may be a
+    client's, with numbers, halves of characters or a depth that others don't read."""
     try:
         read = json.loads(arguments)
-    except ValueError:
+        strictjson.dumps(read)
+    except (ValueError, RecursionError):
         return arguments
     return read if isinstance(read, dict) else arguments
 

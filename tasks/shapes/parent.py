@@ -1,14 +1,16 @@
-"""Schemas are read by a child process, which hostile ones may take down without harm."""
+"""Schemas are read by child processes, which hostile ones may take down without harm."""
 
 import contextlib
 import json
 import os
+import queue
 import select
 import subprocess
 import sys
 import threading
 import time
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ MAX_BYTES = 512 << 10
 MAX_DEPTH = 200
 
 _READY_S = 30.0
+_NO_TURN = contextlib.nullcontext()
 _TOO_MUCH = "the schema takes too much time or memory to be read"
 
 
@@ -49,20 +52,25 @@ class _TookTooMuch(errors.SchemaRefused):
 
 
 class Shaper:
-    """Compiles schemas and checks answers, in a child that is started by the first question and replaced when it dies.
+    """Compiles schemas and checks answers, in children, started when they are needed and replaced when they die.
 
-    For all threads of a process; one question at a time. After a fork each process needs its own.
+    For all threads of a process; as many questions at a time as there may be `children`. After a fork each process
+    needs its own.
     """
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits = Limits(), *, children: int = 1) -> None:
         self._limits = limits
-        self._asking, self._keeping = threading.Lock(), threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._keeping = threading.Lock()
+        # The last that was used is the next: others are started only where several questions come at once.
+        self._children: queue.LifoQueue[_Child] = queue.LifoQueue()
+        self._all = [_Child(limits) for _ in range(children)]
+        for child in self._all:
+            self._children.put(child)
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._kept_bytes = 0
 
-    def compile(self, schema: Any, path: str = "schema") -> Compiled:
-        """The schema's grammar; a schema that was asked for lately costs nothing.
+    def compile(self, schema: Any, path: str = "schema", turn: AbstractContextManager[Any] = _NO_TURN) -> Compiled:
+        """The schema's grammar; a schema that was asked for lately costs nothing, no `turn` either.
 
         Raises `SchemaRefused`, also when reading it takes too much; `Unavailable` when no child can be started.
         """
@@ -74,7 +82,8 @@ class Shaper:
                     raise errors.SchemaRefused(path, _TOO_MUCH)
                 return known.compiled
         try:
-            line = self._ask({"compile": schema, "path": path}, path)
+            with turn:
+                line = self._ask({"compile": schema, "path": path}, path)
         except _TookTooMuch:
             self._keep(key, _Kept(None, len(key)))
             raise
@@ -93,9 +102,11 @@ class Shaper:
         return fault
 
     def close(self) -> None:
-        """Ends the child. Idempotent; another question starts another."""
-        with self._asking:
-            self._end()
+        """Ends the children, when they have answered. Idempotent; another question starts another."""
+        held = [self._children.get() for _ in self._all]
+        for child in held:
+            child.end()
+            self._children.put(child)
 
     def _keep(self, key: bytes, kept: _Kept) -> None:
         with self._keeping:
@@ -108,35 +119,50 @@ class Shaper:
 
     def _ask(self, question: dict[str, Any], path: str) -> bytes:
         told = json.dumps(question).encode() + b"\n"
-        with self._asking:
-            child = self._started()
-            try:
-                return _exchanged(child, told, time.monotonic() + self._limits.wall_s)
-            except OSError as error:
-                self._end()
-                log.warning("shaper_ended", exit_code=child.returncode, reason=str(error), path=path)
-                raise _TookTooMuch(path, _TOO_MUCH) from error
-            except BaseException:  # what it answers now would be taken for the answer to the next question
-                self._end()
-                raise
+        child = self._children.get()
+        try:
+            return child.ask(told, path)
+        finally:
+            self._children.put(child)
+
+
+class _Child:
+    """One process, asked by one thread at a time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, told: bytes, path: str) -> bytes:
+        """Raises `_TookTooMuch` where it ended over the question, or had to be ended."""
+        child = self._started()
+        try:
+            return _exchanged(child, told, time.monotonic() + self._limits.wall_s)
+        except OSError as error:
+            self.end()
+            log.warning("shaper_ended", exit_code=child.returncode, reason=str(error), path=path)
+            raise _TookTooMuch(path, _TOO_MUCH) from error
+        except BaseException:  # what it answers now would be taken for the answer to the next question
+            self.end()
+            raise
 
     def _started(self) -> "subprocess.Popen[bytes]":
         """The child that answers; another when it has died since, as of a lack of memory."""
-        if self._child is not None and self._child.poll() is None:
-            return self._child
-        self._end()
+        if self.process is not None and self.process.poll() is None:
+            return self.process
+        self.end()
         command = [sys.executable, "-B", "-m", "tasks.shapes.child"]
         limits = {"memory_bytes": self._limits.memory_bytes, "cpu_s": self._limits.cpu_s}
         try:
-            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
-            _exchanged(self._child, json.dumps(limits).encode() + b"\n", time.monotonic() + _READY_S)
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
+            _exchanged(self.process, json.dumps(limits).encode() + b"\n", time.monotonic() + _READY_S)
         except OSError as error:
-            self._end()
+            self.end()
             raise errors.Unavailable(f"what reads schemas can't be started: {error}") from error
-        return self._child
+        return self.process
 
-    def _end(self) -> None:
-        child, self._child = self._child, None
+    def end(self) -> None:
+        child, self.process = self.process, None
         if child is None:
             return
         child.kill()

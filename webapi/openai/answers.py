@@ -163,6 +163,25 @@ class Completion(TypedDict):
     system_fingerprint: NotRequired[Annotated[str, _MADE_BY]]
 
 
+class CompletionChunkChoice(TypedDict):
+    index: int
+    text: str
+    finish_reason: Literal["stop", "length", "content_filter"] | None
+    logprobs: CompletionLogprobs | None
+
+
+class CompletionChunk(TypedDict):
+    """One server-sent event of a streamed completion; after the last comes `[DONE]`."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChunkChoice]
+    usage: NotRequired[CompletionUsage | None]
+    system_fingerprint: NotRequired[Annotated[str, _MADE_BY]]
+
+
 class EmbeddingRow(TypedDict):
     object: Literal["embedding"]
     index: int

@@ -24,7 +24,7 @@ errors.register(blueprint)
 @blueprint.arguments(Headers, location="headers")
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.response(200, answers.Completion)
-@creating.streamed(blueprint, answers.Completion)
+@creating.streamed(blueprint, answers.CompletionChunk)
 @creating.documented(blueprint)
 @blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
 def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:

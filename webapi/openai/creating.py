@@ -10,6 +10,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobObject, JobView
 from webapi import auth, calls, service, shapes, sse
+from webapi import errors as ours
 from webapi.api import Blueprint, reply
 from webapi.calls import Call
 from webapi.openai import errors
@@ -34,7 +35,9 @@ def streamed(blueprint: Blueprint, chunk: Any) -> Callable[[Any], Any]:
     """Says on the page that a route may answer with events, each a `chunk`. Below `response`, whose word it has."""
     said = "The answer; with `stream`, its chunks as server-sent events, the last of which is `[DONE]`."
     blueprint.shapes.append(chunk)
-    event = sse.described("A chunk, or at the end `[DONE]`.", contentSchema=shapes.reference(chunk))
+    told = {"anyOf": [shapes.reference(chunk), shapes.reference(ours.Error)]}
+    data = {"anyOf": [{**sse.JSON, "contentSchema": told}, {"enum": ["[DONE]"]}]}
+    event = sse.described("A chunk, or an error; at the end `[DONE]`.", data)
     decorate: Callable[[Any], Any] = blueprint.alt_response(
         200, event, content_type="text/event-stream", description=said
     )

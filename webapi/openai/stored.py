@@ -17,7 +17,7 @@ from webapi.openai import answers, errors
 from webapi.openai.render import chat
 from webapi.openai.render import messages as rendered
 from webapi.openai.render.messages import StoredMessage
-from webapi.v1.jobs.requests import Labels
+from webapi.v1.jobs.requests import NAME, Labels
 from webapi.v1.named import Named
 
 blueprint = Blueprint("stored", __name__, description="OpenAI's stored chat completions.")
@@ -56,7 +56,7 @@ class PageQuery(Strict):
 
 
 class ListQuery(PageQuery):
-    model = fields.String()
+    model = fields.String(validate=NAME)
     metadata = fields.String(metadata={"description": "As `metadata[key]=value`, any number of times."})
 
 
@@ -143,6 +143,9 @@ def _place(told: list[StoredMessage], after: str) -> int:
 
 
 def _noted() -> dict[str, str]:
-    """What `metadata[key]=value` in the query asks for."""
+    """What `metadata[key]=value` in the query asks for. Raises `InvalidField` for what no metadata can have."""
     pairs = ((_METADATA.fullmatch(name), value) for name, value in request.args.items())
-    return {match[1]: value for match, value in pairs if match}
+    noted = {match[1]: value for match, value in pairs if match}
+    if "\0" in "".join((*noted, *noted.values())):
+        raise domain.InvalidField("metadata", "NUL can't be in it")
+    return noted

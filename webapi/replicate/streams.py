@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 blueprint = Blueprint("prediction streams", __name__, description="What a prediction says, as it says it.")
 problems.register(blueprint)
 
-_EVENT = sse.described("Of `output` text as it stands, of `error` and `done` JSON.", contentMediaType="text/plain")
+_EVENT = sse.described("Of `output` text as it stands, of `error` and `done` JSON.", {})
 # What clients take for a line's end, though not all of it is one in the standard.
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 

@@ -29,7 +29,8 @@ def register(client: redis.Redis) -> Calls:
 def lapse(client: redis.Redis, asked: Asked, job_id: uuid.UUID, ago_s: float = 0.1) -> None:
     """Its request has said nothing for longer than its lease."""
     seconds, micros = client.time()
-    client.zadd(calls._ALL, {asked.member(job_id): seconds + micros / 1e6 - ago_s})
+    for key in (calls._ALL, asked.key):
+        client.zadd(key, {asked.member(job_id): seconds + micros / 1e6 - ago_s})
 
 
 def impatient() -> bool:
@@ -130,5 +131,8 @@ def test_without_redis_nothing_is_known(asked: Asked) -> None:
 
 
 def test_register_forgets_who_asked_what(client: redis.Redis, register: Calls, asked: Asked) -> None:
+    """However many a client has made: what it left long ago isn't there when it makes the next."""
+    client.zadd(asked.key, {asked.member(ids.new()): number for number in range(5000)})
     register.open(asked, ids.new())
-    assert 0 < client.ttl(asked.key) <= calls._TTL_S
+    assert client.zcard(asked.key) == 1
+    assert 0 < client.ttl(asked.key) <= calls._KEPT_S

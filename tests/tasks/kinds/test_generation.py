@@ -4,6 +4,7 @@ import json
 import string
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,3 +139,13 @@ def test_calls_are_as_templates_read_them() -> None:
     assert first["tool_calls"][1]["function"]["arguments"] == "Bern"
     assert rain == {"role": "tool", "content": "rain", "tool_call_id": "a", "name": "weather"}
     assert "name" not in unknown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["[" * 100_000, '{"a":' * 5000 + "1" + "}" * 5000, '{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', "1" * 5000],
+)
+def test_arguments_that_others_cannot_read_stay_a_text(arguments: str) -> None:
+    """A client may send as an earlier call what no model wrote: neither the worker nor its template chokes on it."""
+    turn = Turn("assistant", (), (ToolCall("a", "weather", arguments),))
+    assert Generation(turns=(turn,)).messages()[0]["tool_calls"][0]["function"]["arguments"] == arguments

@@ -32,8 +32,8 @@ def shaper() -> Iterator[Shaper]:
 
 
 def child(shaper: Shaper) -> subprocess.Popen[bytes]:
-    assert shaper._child is not None
-    return shaper._child
+    assert shaper._all[0].process is not None
+    return shaper._all[0].process
 
 
 def test_schema_is_compiled_and_an_answer_checked(shaper: Shaper) -> None:
@@ -56,7 +56,7 @@ def test_schema_asked_again_asks_no_child(shaper: Shaper) -> None:
     first = shaper.compile(TOLD)
     shaper.close()
     assert shaper.compile(json.loads(json.dumps(TOLD))) is first
-    assert shaper._child is None
+    assert shaper._all[0].process is None
     two = {"type": "object", "properties": {"a": {}, "b": {}}}
     turned = {"type": "object", "properties": {"b": {}, "a": {}}}
     assert shaper.compile(two) != shaper.compile(turned)
@@ -97,7 +97,7 @@ def test_schema_that_took_too_much_isnt_tried_again(shaper: Shaper) -> None:
     for _ in range(2):
         with pytest.raises(errors.SchemaRefused, match="too much"):
             shaper.compile(told)
-        assert shaper._child is None
+        assert shaper._all[0].process is None
 
 
 def test_memory_is_bounded() -> None:
@@ -118,7 +118,7 @@ def test_what_neednt_be_asked_isnt(shaper: Shaper, told: Any) -> None:
     """Too large, or no JSON."""
     with pytest.raises(errors.SchemaRefused):
         shaper.compile(told)
-    assert shaper._child is None
+    assert shaper._all[0].process is None
 
 
 def test_depth_that_would_break_readers_is_refused_before(shaper: Shaper) -> None:
@@ -162,7 +162,7 @@ def test_child_ends_with_its_parent() -> None:
     """Also when the parent is killed."""
     code = (
         "import time; from tasks.shapes.parent import Shaper; s = Shaper(); s.compile({});"
-        "print(s._child.pid, flush=True); time.sleep(600)"
+        "print(s._all[0].process.pid, flush=True); time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
@@ -188,4 +188,16 @@ def test_close_while_another_asks_waits_for_the_answer(shaper: Shaper) -> None:
     shaper.close()
     asking.join()
     shaper.close()
-    assert shaper._child is None
+    assert shaper._all[0].process is None
+
+
+def test_slow_schema_keeps_no_other_waiting_while_there_is_another_child() -> None:
+    """The second is read while the first still takes its time."""
+    shaper, came = Shaper(Limits(wall_s=60, cpu_s=60), children=2), threading.Event()
+    held = shaper._children.get()  # as by a question that takes long
+    thread = threading.Thread(target=lambda: (shaper.compile(TOLD), came.set()))
+    thread.start()
+    assert came.wait(60)
+    shaper._children.put(held)
+    thread.join()
+    shaper.close()

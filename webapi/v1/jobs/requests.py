@@ -192,14 +192,14 @@ class JobRequest(ma.Schema):
         return KINDS[kind].load(data, **kwargs)
 
 
-_NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
+NAME = validate.Regexp(r"^[^\x00]{1,200}$", error="must be 1 to 200 characters without NUL")
 
 
 class JobsQuery(PageQuery):
     after = JOB.field(AFTER, attribute="before")
     status = fields.String(validate=validate.OneOf(view.STATUSES))
     type = fields.String(validate=validate.OneOf(tuple(kinds.KINDS)))
-    model = fields.String(validate=_NAME)
+    model = fields.String(validate=NAME)
     since = fields.AwareDateTime(
         format="iso", default_timezone=dt.UTC, metadata={"description": "Created at this time (ISO 8601) or later."}
     )
