@@ -10,7 +10,7 @@ from tasks.jobs.requests import Plan, Submission
 from tasks.kinds import KINDS
 from tasks.kinds.kind import Answering
 from tasks.models import catalog
-from tasks.streams.events import Started
+from tasks.streams.events import Resumed, Started
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -38,6 +38,7 @@ def spread(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
             queues = family.adopt(session, claim.job_id, claim.attempt, children[first : first + _LOT])
         for queue in queues:
             slot.wake(queue)
-    publisher.transcript.add(Started(claim.attempt, slot.worker_id))
+    told = publisher.transcript.entries  # by an attempt that died before the job began to wait
+    publisher.transcript.add(Resumed(claim.attempt) if told else Started(claim.attempt, slot.worker_id))
     publisher.flush()
     return Onward(stages.GATHER, catalog.CONTROL, wait_for_children=True)

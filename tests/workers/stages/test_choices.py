@@ -21,6 +21,7 @@ from tests.support import entries
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import look, submitted
 from workers import run
+from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.stages import spread
 from workers.worker import Worker
@@ -157,6 +158,25 @@ def test_control_worker_that_dies_while_it_adopts_is_followed_by_one_that_ends_i
     gathered(sessions, control, job_id)
     assert look(sessions, caller, job_id).status == "succeeded"
     assert [tables.usage_rows(sessions, child) for child in made] == [[(4, 4)]] * 3
+
+
+def test_control_worker_that_dies_after_it_told_of_them_is_followed_by_one_that_goes_on(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """The stream has one start; the children are the same."""
+    control = make_worker(catalog.CONTROL)
+    job_id = asked(sessions, caller, choices=2)
+    claim = control.claim(job_id)
+    assert claim is not None
+    attempt = Attempt(claim)
+    spread.spread(control.slot(), attempt, run.open_stream(control, attempt))
+    before = children(sessions, job_id)
+    with sessions.begin() as session:
+        tables.lose(session, job_id, crashes=1)
+    grow(sessions, control, job_id)
+    assert children(sessions, job_id) == before
+    assert entries.told(stream.read(control.client, job_id)) == ["started", "resumed"]
+    assert tables.column(sessions, job_id, "status") == "waiting"
 
 
 def _plans(sessions: Sessions, caller: Caller, job_id: uuid.UUID, number: int) -> list[Any]:

@@ -131,6 +131,40 @@ def test_generated_schemas_survive_deaths(engine: Generator) -> None:
     assert ended > 2
 
 
+class Killed:
+    """An engine whose host is killed as soon as it has been asked, once."""
+
+    def __init__(self, engine: Generator) -> None:
+        self._engine, self.killed = engine, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def generate(self, request: Request) -> Handle:
+        handle = self._engine.generate(request)
+        if not self.killed:
+            self.killed = True
+            self._engine.hang_up()
+        return handle
+
+
+@pytest.mark.parametrize("case", ["schema", "calls"])
+def test_host_that_is_killed_is_replaced_and_the_answer_goes_on(engine: Generator, case: str) -> None:
+    """Broken off in its middle, by what stands for a worker's death; then the host dies for certain."""
+    given, params = CASES[case]
+    asked = {"temperature": 0.8, "max_tokens": _LONGEST, **params}
+    bench = Bench(fakeredis.FakeRedis(), ids.new())
+    with suppress(errors.EngineLost):
+        first = bench.attempt(type="chat", input=given, params=asked)
+        bench.generation(first, Mortal(engine, 20))._run_once()
+    read, host = bench.entries(), engine.incarnation
+    second = bench.attempt(2, type="chat", input=given, params=asked)
+    outcome = generate(bench.slot(Killed(engine)), second, bench.publisher(second))
+    assert engine.incarnation != host
+    assert bench.entries()[: len(read)] == read
+    _check(case, outcome, second.transcript)
+
+
 def _check(case: str, outcome: Outcome, transcript: Transcript) -> None:
     assert outcome.status is Status.SUCCEEDED, outcome
     assert outcome.result is not None
