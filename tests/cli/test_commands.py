@@ -118,7 +118,7 @@ def test_models_are_listed_with_their_workers(asked: dict[str, str]) -> None:
     head, *lines = forebay("models", "list", **asked).stdout.splitlines()
     assert head.split() == ["name", "engine", "types", "context", "slots", "workers"]
     shown = [line.split() for line in lines]
-    assert ["demo-chat", "*", "llamacpp", "generate,", "chat", "512", "4", "1"] in shown
+    assert ["demo-chat", "*", "llamacpp", "generate,", "chat,", "moderate", "512", "4", "1"] in shown
     assert ["echo", "echo", "generate,", "chat", "4096", "4", "1"] in shown
 
 

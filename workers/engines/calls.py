@@ -45,8 +45,9 @@ def learn(render: Render | None, eos: str, marks: Marks) -> Written:
             found = render and _derived(render, text, eos)
         except errors.EngineRefused:
             continue
-        if found:
-            return Written(_spoken(found, marks), native=True, text=text)
+        format = found and _spoken(found, marks)
+        if format and format.before and format.between:  # else special tokens alone say what is a call, and a name
+            return Written(format, native=True, text=text)
     return Written(OUR_CALLS)
 
 

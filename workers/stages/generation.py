@@ -37,6 +37,7 @@ _PROGRESS_S = 0.25
 _POLL_S = 0.5
 _TRUST_TOKENS = 16  # so many new tokens after the place of a crash clear a suspect
 _TRIES = 2  # at an answer that fits its schema, where the grammar alone can't see to it
+_UNFIT = "the model's answer doesn't fit its schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,10 @@ class Generation:
         self._attempt.check()
 
     def _try_again(self, error: _Unfit) -> None:
-        """Raises `AnswerUnfit` when it was tried often enough, also where nothing is left to be said otherwise."""
+        """Raises `AnswerUnfit` when it was tried often enough."""
         self._tries += 1
         if self._tries >= _TRIES:
-            raise errors.AnswerUnfit(f"the model's answer doesn't fit its schema: {error}") from error
+            raise errors.AnswerUnfit(f"{_UNFIT}: {error}") from error
 
     @property
     def spent(self) -> Spent:
@@ -133,7 +134,7 @@ class Generation:
             self._attempt.hold(handle)
             self._telling.begin()  # while the prompt is evaluated
             reason = self._follow(handle, opening, hearing)
-        except _Unfit:
+        except (_Unfit, errors.AnswerUnfit):
             self._count_untold()
             raise
         finally:
@@ -156,13 +157,16 @@ class Generation:
             raise _Unfit(f"{name}: {fault}")
 
     def _check(self, allowed: Speech, so_far: Round, held: str) -> None:
-        """Raises `_Unfit` for an answer that is neither calls nor a text that it may be; `held` is its untold end."""
+        """Raises `_Unfit` for an answer that is neither calls nor a text that it may be; `held` is its untold end.
+
+        `AnswerUnfit` where a part has been told: that can't be said otherwise.
+        """
         if so_far.calls:
             return
         if allowed.calls is Calls.ONLY or (allowed.calls is Calls.AFTER_TEXT and allowed.has_begun(held)):
             raise _Unfit("it isn't a whole call")
         if allowed.schema is not None and (fault := self._slot.shaper.faults(allowed.schema, so_far.text + held)):
-            raise _Unfit(fault)
+            raise errors.AnswerUnfit(f"{_UNFIT}: {fault}") if so_far.text else _Unfit(fault)
 
     def _said(self, allowed: Speech, so_far: Round) -> tuple[int, ...]:
         """The token ids of all that was streamed in this round. Where the engine didn't tell them, those that the text

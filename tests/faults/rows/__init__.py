@@ -2,6 +2,7 @@
 
 from tests.faults.ground import Row
 from tests.faults.rows import (
+    calls,
     clocks,
     databases,
     disks,
@@ -25,6 +26,7 @@ ALL: dict[str, Row] = {
     "F06": failpoints.every_failpoint,
     "F02": kills.worker_in_the_middle,
     "F03": kills.host_in_the_middle,
+    "OPENAI": calls.streams_with_schemas_and_tools,
     "QUEUE": waits.death_and_arrival,
     "TURNS": prompts.special_tokens_as_text,
     "TOKENISE": prompts.long_runs,

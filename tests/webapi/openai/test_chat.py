@@ -1,5 +1,6 @@
 """`/v1/chat/completions` as OpenAI's client asks it, answered by the demo model."""
 
+import datetime as dt
 import math
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_an_answer_is_its_jobs(sdk: OpenAI, jobs: Jobs) -> None:
     assert made.usage.completion_tokens == 12
     assert made.usage.total_tokens == made.usage.prompt_tokens + 12
     assert (made.choices[0].message.role, made.choices[0].message.refusal) == ("assistant", None)
+    assert made.created == int(dt.datetime.fromisoformat(job["created_at"]).timestamp())
 
 
 def test_a_stream_says_the_same_in_pieces(sdk: OpenAI, jobs: Jobs) -> None:
@@ -59,7 +61,7 @@ def test_a_stream_says_the_same_in_pieces(sdk: OpenAI, jobs: Jobs) -> None:
     chunks = streamed(sdk)
     assert told(chunks) == text(asked(sdk)) == jobs.of(chunks[0].id)["result"]["message"]["content"]
     assert len({(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks}) == 1
-    assert chunks[0].choices[0].delta.role == "assistant"
+    assert (chunks[0].choices[0].delta.role, chunks[0].choices[0].delta.refusal) == ("assistant", None)
     assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == [None, "length"]
     assert all(chunk.usage is None for chunk in chunks)
 
@@ -158,6 +160,7 @@ def test_a_conversation_is_read_in_all_its_shapes(sdk: OpenAI) -> None:
 def test_a_flexible_call_is_in_the_batch_lane(sdk: OpenAI, jobs: Jobs) -> None:
     """And its answer says so."""
     made = asked(sdk, service_tier="flex", metadata={"test": "flex"}, user="somebody")
+    assert {chunk.service_tier for chunk in streamed(sdk, service_tier="flex")} == {"flex"}
     assert (made.service_tier, jobs.of(made.id)["lane"]) == ("flex", "batch")
     assert made.to_dict()["metadata"] == {"test": "flex"}
 

@@ -38,6 +38,9 @@ def test_an_answer_is_its_jobs(sdk: OpenAI, jobs: Jobs) -> None:
     assert (made.object, made.choices[0].finish_reason) == ("text_completion", "length")
     assert made.usage is not None
     assert made.usage.completion_tokens == 8
+    assert made.usage.total_tokens == made.usage.prompt_tokens + 8
+    assert (made.model, made.created > 1_700_000_000) == (CHAT, True)
+    assert made.system_fingerprint == asked(sdk, seed=8).system_fingerprint is not None
 
 
 def test_sixteen_tokens_are_given_where_nothing_is_said(sdk: OpenAI) -> None:

@@ -23,7 +23,7 @@ def test_vectors_are_alike_however_they_are_sent(sdk: OpenAI, stack: Stack) -> N
     floats = sdk.embeddings.create(model=EMBEDDER, input=TEXTS, encoding_format="float")
     asked = {"model": EMBEDDER, "input": TEXTS, "encoding_format": "base64"}
     raw = httpx.post(f"{stack.url}/v1/embeddings", json=asked, headers=stack.headers, timeout=30).json()
-    assert [row.index for row in default.data] == [0, 1, 2]
+    assert [(row.index, row.object) for row in default.data] == [(place, "embedding") for place in range(3)]
     for sent, read, numbers in zip(raw["data"], default.data, floats.data, strict=True):
         vector = list(struct.unpack("<384f", base64.b64decode(sent["embedding"])))
         assert read.embedding == pytest.approx(vector)

@@ -11,7 +11,8 @@ def test_models_are_listed_and_looked_at(sdk: OpenAI) -> None:
     listed = {model.id: model for model in sdk.models.list()}
     shown = sdk.models.retrieve(CHAT)
     assert listed[CHAT] == shown
-    assert (shown.object, shown.owned_by) == ("model", "forebay")
+    assert (shown.object, shown.owned_by, shown.shutdown_date) == ("model", "forebay", None)
+    assert sdk.models.list().object == "list"
     assert shown.created > 1_700_000_000
     assert shown.to_dict()["context"] == 512
 

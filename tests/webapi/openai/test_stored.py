@@ -46,6 +46,7 @@ def test_those_that_are_to_be_kept_are_listed(sdk: OpenAI, stored: list[str]) ->
     assert list(kept.list(model="echo")) == []
     page = kept.list(limit=2, model=CHAT)
     assert (page.data[0].id, page.data[-1].id, page.has_more) == (stored[0], stored[1], True)
+    assert page.to_dict()["object"] == "list"
     assert kept.list(limit=0).data == []
 
 
@@ -63,6 +64,7 @@ def test_one_is_looked_at_and_noted_on(sdk: OpenAI, stored: list[str]) -> None:
 def test_what_it_was_asked_is_listed(sdk: OpenAI, stored: list[str]) -> None:
     """Message by message: parts as parts, calls as calls; in pages too."""
     messages = [message.to_dict() for message in sdk.chat.completions.messages.list(stored[0], limit=3)]
+    assert sdk.chat.completions.messages.list(stored[0]).to_dict()["object"] == "list"
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "tool"]
     assert [message["content"] for message in messages] == ["Be kind.", "Hello\nthere", None, "seen"]
     parts: Any = messages[1]["content_parts"]

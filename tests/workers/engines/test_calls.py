@@ -13,7 +13,16 @@ from workers.engines.calls import Written
 from workers.engines.marks import Marks
 
 MARKS = Marks.named(
-    {"<s>": 1, "</s>": 2, "<|im_start|>": 3, "<|im_end|>": 4, "[TOOL_CALLS]": 5, "[INST]": 6, "<tool_call>": 7},
+    {
+        "<s>": 1,
+        "</s>": 2,
+        "<|im_start|>": 3,
+        "<|im_end|>": 4,
+        "[TOOL_CALLS]": 5,
+        "[INST]": 6,
+        "<tool_call>": 7,
+        "[ARGS]": 8,
+    },
     frozenset({"<tool_call>"}),
 )
 LLAMA = """{{ bos_token }}
@@ -39,6 +48,12 @@ MISTRAL = """{{ bos_token }}
 {{- '{"name": "' + call.function.name + '", "arguments": ' + call.function.arguments | tojson }}
 {{- ', "id": "' + call.id + '"}' }}{{ ', ' if not loop.last }}{% endfor %}]{{ eos_token }}
 {%- else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"""
+# Of a call's marks nothing is left in an answer's text.
+SILENT = """{{ bos_token }}{% if tools %}{{ tools | tojson }}{% endif %}
+{%- for m in messages %}
+{%- if m.tool_calls %}{% for call in m.tool_calls %}[TOOL_CALLS]{{ call.function.name }}[ARGS]
+{{- call.function.arguments | tojson }}{% endfor %}{{ eos_token }}
+{%- else %}[INST]{{ m.content }}{% endif %}{% endfor %}"""
 TEXT = HERMES.replace("call.function.arguments | tojson", "call.function.arguments")
 PLAIN = """{% for m in messages %}{% if loop.index0 and messages[loop.index0 - 1].role == m.role %}
 {{ raise_exception('turns must alternate') }}{% endif %}{{ m.role }}: {{ m.content }}
@@ -102,6 +117,13 @@ def test_template_that_leaves_anything_out_has_tools_in_our_words(source: str) -
     """What can't be told for certain isn't guessed."""
     assert learnt(source)[1] == Written(OUR_CALLS)
     assert calls.learn(None, "</s>", MARKS) == Written(OUR_CALLS)
+
+
+def test_template_whose_marks_leave_no_text_has_tools_in_our_words() -> None:
+    """Else every text would be the beginning of a call."""
+    render, written = learnt(SILENT)
+    assert calls._derived(render, text=False, eos="</s>") is not None
+    assert written == Written(OUR_CALLS)
 
 
 def test_conversation_with_calls_is_the_templates_to_write() -> None:

@@ -292,7 +292,7 @@ def test_answer_that_never_fits_is_an_honest_error(bench: Bench) -> None:
 
 
 def test_arguments_that_do_not_fit_are_tried_once_more(bench: Bench) -> None:
-    """What was said before them stays, and the second try goes on after it."""
+    """What was told before them stays, and the second try goes on after it."""
     given = {"messages": [{"role": "user", "content": "hi"}]}
     tool = {"name": "pick", "description": None, "parameters": {"type": "object", "properties": {"n": SEVENS}}}
     attempt = bench.attempt(type="chat", input={**given, "tools": [tool]}, params={"temperature": 0})
@@ -302,7 +302,8 @@ def test_arguments_that_do_not_fit_are_tried_once_more(bench: Bench) -> None:
     outcome = run(bench, attempt, engine)
     assert [made.arguments for made in told(bench, events.ToolCall)] == ['{"n": 14}']
     assert bench.text() == "Well, "
-    assert outcome.spent.completion == len("Well, ") + len(bad) + len(good) + 1
+    said_again = len("Well, ") - len(engine.asked[1].emitted)  # what no reader had been told
+    assert outcome.spent.completion == len("Well, ") + len(bad) + said_again + len(good) + 1
 
 
 def _next_answer(engine: Scripted) -> Callable[[Request], Handle]:
@@ -324,10 +325,14 @@ def test_engine_that_calls_nothing_where_it_must_is_found_out(bench: Bench) -> N
     assert bench.text() == ""
 
 
-def test_answer_that_a_stop_string_cut_is_found_out(bench: Bench) -> None:
-    outcome = run(bench, shaped(bench, {"type": "object"}, stop=["b"]), Scripted('{"a', '{"a'))
+def test_answer_that_was_told_and_does_not_fit_is_not_tried_again(bench: Bench) -> None:
+    """As one that a stop string cut."""
+    engine = Scripted('{"a', letters=1)
+    outcome = run(bench, shaped(bench, {"type": "object"}, stop=["b"]), engine)
     assert outcome.error is not None
     assert outcome.error[0] == "answer_unfit"
+    assert len(engine.asked) == 1
+    assert outcome.spent.completion == 4
 
 
 def test_whole_answer_of_an_attempt_that_died_is_told_by_the_next(bench: Bench) -> None:
