@@ -77,6 +77,9 @@ def chat(given: dict[str, Any]) -> Response:
 def embed(given: dict[str, Any]) -> Response:
     """Have texts embedded"""
     asked, size = asking.model(service.current().catalog, given["model"]), given.get("dimensions")
+    if not given["input"]:  # as clients ask to have a model loaded
+        nothing = {"total_duration": 0, "load_duration": 0, "prompt_eval_count": 0}
+        return reply({"model": given["model"], "embeddings": [], **nothing})
     job = _ended(_begun(asking.embedding(given["input"], asked, size), given))
     return _numbers(
         {

@@ -224,6 +224,13 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert response.json["error"].startswith(named)
 
 
+def test_no_texts_have_no_vectors(api: Api) -> None:
+    """And are no job: a worker could make nothing of them."""
+    answer = api.post("/api/embed", json={"model": "embedder", "input": []})
+    assert (answer.status_code, answer.json["embeddings"]) == (200, [])
+    assert api.get("/v1/jobs").json["data"] == []
+
+
 def test_what_means_nothing_here_is_left_out(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     """Options of how a model is held, and fields that nobody knows."""
     options = {"num_gpu": 1, "num_thread": 4, "tfs_z": 1.0, "mirostat": 0, "repeat_last_n": 64, "wish": 1, "seed": None}
