@@ -41,6 +41,9 @@ def main() -> None:
     """Loads, says so, and stays until stdin closes."""
     told = json.loads(sys.stdin.readline())
     answers = take_stdout()
+    # Its threads meet hundreds of times for each token. On cores that others use too, the one that is there first had
+    # better sleep than wait for a core in a loop on the very core that the other needs (docs/adr/0021).
+    os.environ["GOMP_SPINCOUNT"] = "0"
     try:
         weights = llamacpp_fit.read(Path(told["file"]))
         # Other builds may map far more than the file and the cache: CUDA does.
