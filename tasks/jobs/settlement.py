@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import jobs as jobs_table
 from db import ledger
 from db.jobs import Job
-from tasks.jobs import family, view
+from tasks.jobs import family, prediction, view
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries
@@ -77,10 +77,27 @@ def _tell(session: Session, ended: Sequence[tuple[End, JobView]]) -> None:
     notices: defaultdict[tuple[uuid.UUID, str], list[Notice]] = defaultdict(list)
     for end, shown in ended:
         if end.job.parent_id is None:
-            notice = Notice(shown.id, shown.finished_at, partial(_message, shown), end.job.webhook)
+            notice = Notice(
+                shown.id, shown.finished_at, partial(_message, shown), end.job.webhook, _told_there(end.job, shown)
+            )
             notices[shown.tenant_id, f"job.{shown.status}"].append(notice)
     for (tenant_id, type), theirs in notices.items():
         deliveries.note(session, tenant_id, type, theirs)
+
+
+def _told_there(job: Job, ended: JobView) -> Callable[[], dict[str, Any]] | None:
+    """The message for the URL that a job names, where that was asked for in another shape."""
+    if not job.webhook or job.webhook.get("shape") != prediction.SHAPE:
+        return None
+    root = job.webhook["root"]
+
+    def told() -> dict[str, Any]:
+        whole: dict[str, Any] = {**prediction.prediction(ended, root)}
+        if len(deliveries.compact(whole)) > deliveries.MAX_BYTES:
+            whole["output"] = None  # it is at `urls.get`
+        return whole
+
+    return told
 
 
 def _message(ended: JobView) -> dict[str, Any]:

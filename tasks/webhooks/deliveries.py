@@ -50,13 +50,15 @@ class Notice:
     """Something that has happened to a job of a tenant's, as those are told who listen.
 
     `data` makes what the message says of it, and is called only where somebody listens. `named` is where else than to
-    the endpoints it is to be told: a `url`, and the types of `events` that are told there.
+    the endpoints it is to be told: a `url`, and the types of `events` that are told there; `told_there` makes the whole
+    message for that URL, where it isn't the one of all.
     """
 
     job_id: uuid.UUID
     happened_at: dt.datetime | None
     data: Callable[[], dict[str, Any]]
     named: Mapping[str, Any] | None = None
+    told_there: Callable[[], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,16 @@ def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[No
     made: list[dict[str, Any]] = []
     for notice in notices:
         targets: list[dict[str, Any]] = [{"endpoint_id": endpoint_id} for endpoint_id in listening]
+        message_id = ids.new()
         if notice.named and type in notice.named["events"]:
-            targets.append({"url": notice.named["url"]})
+            there: dict[str, Any] = {"url": notice.named["url"]}
+            if notice.told_there is None:
+                targets.append(there)
+            else:
+                payload = compact(notice.told_there())
+                made.append(_new(tenant_id, message_id, type, payload, job_id=notice.job_id, **there))
         if targets:
-            payload, message_id = _payload(type, notice.happened_at, notice.data()), ids.new()
+            payload = _payload(type, notice.happened_at, notice.data())
             made += [_new(tenant_id, message_id, type, payload, job_id=notice.job_id, **target) for target in targets]
     deliveries.add(session, made, _GIVE_UP_AFTER)
 

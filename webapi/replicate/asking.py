@@ -7,12 +7,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tasks import errors
+from tasks.jobs import prediction
 from tasks.jobs.requests import Request, Submission
 from tasks.jobs.timing import Timing
 from tasks.kinds.embed import Embedding
 from tasks.kinds.generation import Generation, Text, Turn
 from tasks.kinds.sampling import Sampling
 from tasks.models.catalog import Catalog, Model
+from webapi.replicate import render
 from webapi.replicate.requests import MOST_WAIT_S
 from webapi.v1.jobs.accepting import named_webhook
 
@@ -106,4 +108,5 @@ def _webhook(session: Session, given: Mapping[str, Any]) -> dict[str, Any] | Non
         return None
     if "completed" not in given.get("webhook_events_filter", ["completed"]):
         raise errors.Unsupported("webhook_events_filter", "only `completed` is told; the rest is in the stream")
-    return named_webhook(session, {"webhook": {"url": given["webhook"]}})
+    named = {"url": given["webhook"], "shape": prediction.SHAPE, "root": render.root()}
+    return named_webhook(session, {"webhook": named})

@@ -83,7 +83,7 @@ class ModelPredictionRequest(Given):
         allow_none=True,
         validate=characters(1, MAX_URL_LENGTH),
         metadata={
-            "description": "Told of the end, as every webhook of ours is: `job.succeeded` and its like with the job.",
+            "description": "Told of the end with the prediction, signed as every webhook of ours is.",
             "pattern": URL_PATTERN,
         },
     )

@@ -1,13 +1,16 @@
 """Replicate's dialect, with a worker's part done by hand."""
 
+import json
 import uuid
 from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import select
 
 from db.jobs import Job
 from db.session import Sessions
+from db.webhooks.deliveries import Delivery
 from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
@@ -183,12 +186,19 @@ def test_cancel_after_bounds_waiting_and_running(api: Api, sessions: Sessions) -
 
 
 def test_webhook_is_told_of_the_end(api: Api, sessions: Sessions) -> None:
+    """With the prediction itself; the tenant's own endpoints are told of the job."""
+    endpoint = api.post("/v1/webhooks", json={"url": "http://127.0.0.1:8080/own", "events": ["job.cancelled"]})
+    assert endpoint.status_code == 201, endpoint.text
     given = {**PROMPT, "webhook": "http://127.0.0.1:8080/x", "webhook_events_filter": ["start", "completed"]}
     made = api.post("/v1/predictions", json=given)
     assert made.status_code == 201, made.text
     api.post(f"/v1/predictions/{made.json['id']}/cancel")
-    [sent] = api.get(f"/v1/deliveries?job=job_{made.json['id']}").json["data"]
-    assert (sent["type"], sent["url"]) == ("job.cancelled", "http://127.0.0.1:8080/x")
+    with sessions.begin() as session:
+        sent = {each.url: json.loads(each.payload) for each in session.scalars(select(Delivery))}
+    there, here = sent["http://127.0.0.1:8080/x"], sent[None]
+    assert (there["id"], there["status"]) == (made.json["id"], "canceled")
+    assert there["urls"] == made.json["urls"]
+    assert (here["type"], here["data"]["id"]) == ("job.cancelled", f"job_{made.json['id']}")
 
 
 def test_equal_keys_are_one_prediction(api: Api) -> None:
