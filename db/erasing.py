@@ -3,8 +3,8 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal, null, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, not_, null, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from db.jobs import Job, JobOutput
 from db.vectors import JobVectors
@@ -19,9 +19,13 @@ _NOTHING: dict[str, Any] = {
 
 
 def is_due(ttl_s: float) -> ColumnElement[bool]:
-    """The condition that a job isn't to be kept, and ended so long ago."""
+    """The condition that a job isn't to be kept, and ended so long ago. A child is kept for as long as its parent waits
+    for others: its answer is a part of the parent's."""
     age = func.make_interval(0, 0, 0, 0, 0, 0, ttl_s)
-    return and_(Job.store.is_(False), Job.finished_at.is_not(None), Job.finished_at < func.now() - age)
+    ended = and_(Job.finished_at.is_not(None), Job.finished_at < func.now() - age)
+    parent = aliased(Job)
+    waits = exists().where(parent.id == Job.parent_id, parent.finished_at.is_(None)).correlate(Job)
+    return and_(Job.store.is_(False), ended, or_(Job.parent_id.is_(None), not_(waits)))
 
 
 def due(ttl_s: float, limit: int) -> Select[uuid.UUID]:

@@ -80,6 +80,7 @@ def stored(
     By `jobs_stored`. A model or a note that few have is looked for through all of them.
     """
     query = select(Job, JobOutput).join(JobOutput, JobOutput.job_id == Job.id)
+    query = query.options(load_only(JobOutput.result))  # the streams of a hundred would be megabytes
     query = query.where(Job.tenant_id == tenant_id, Job.store.is_(True), Job.type == "chat", Job.parent_id.is_(None))
     query = query.where(Job.status == "succeeded")
     if model is not None:

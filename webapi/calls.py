@@ -24,6 +24,7 @@ from tasks.doors.reading import LastStep, StreamStep
 from tasks.doors.submitting import Make
 from tasks.errors import ForebayError
 from tasks.jobs import jobs
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.queues.places import Wait
@@ -35,7 +36,7 @@ from webapi.service import Service
 log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.9  # it is asked once a second, or more often
-RETRIES = "X-Stainless-Retry-Count"  # how OpenAI's client libraries say that they ask again
+RETRIES = "X-Stainless-Retry-Count"  # how OpenAI's client libraries say that they ask again: anything but 0
 
 
 class Rendering(Protocol):
@@ -59,19 +60,21 @@ class Rendering(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """A job and the request that waits for it. It holds one of its tenant's places for waits until `end`."""
+    """A job and the request for it. Where that waits, it holds one of its tenant's places until `end`."""
 
-    job: JobView
-    asked: Asked
-    caller: Caller
     serving: Service
-    choices: int = 0  # how many children give an answer each; 0 where it is the job's own
-    patient: bool = True  # the client waits to the end: nobody else knows of the job
+    caller: Caller
+    asked: Asked
+    choices: int  # how many children give an answer each; 0 where it is the job's own
+    patient: bool  # the client waits to the end: nobody else knows of the job
+    waits: bool
+    job: JobView = field(init=False)
     _over: bool = False
     _looked_at: float = field(default_factory=time.monotonic)
 
     def gone(self) -> bool:
-        """Whether its client is, as it was seen within the last second. While it is there, the register is told."""
+        """True when its client has closed the connection. Looks once a second, however often it is asked, and tells the
+        register each time that the client is still there."""
         now = time.monotonic()
         if now - self._looked_at < _LOOK_S:
             return False
@@ -87,7 +90,8 @@ class Call:
         if self._over:
             return
         self._over = True
-        self.serving.readers.give_back(self.caller.tenant_id)
+        if self.waits:
+            self.serving.readers.give_back(self.caller.tenant_id)
         if not self.patient:
             return
         if answered:
@@ -97,27 +101,48 @@ class Call:
 
 
 def begin(
-    make: Make, given: object, once: IdempotencyClaim | None = None, *, choices: int = 0, patient: bool = True
+    make: Make,
+    given: object,
+    once: IdempotencyClaim | None = None,
+    *,
+    choices: int = 0,
+    patient: bool = True,
+    waits: bool = True,
 ) -> Call:
-    """Has the job accepted, or joins the one that an earlier try of this request left behind.
+    """Has the job accepted; or joins the one that an earlier try of this request left behind, where it is `patient`.
 
-    `given` is what makes requests equal. Raises what `Desk.accept` and `Shares.take` raise.
+    `given` is what makes requests equal; who doesn't wait at all takes no place. Raises what `Desk.accept` and
+    `Shares.take` raise, and `Conflict` for a key whose job's answer wasn't kept.
     """
     serving, caller = service.current(), auth.caller()
     asked = Asked.of(caller, request.path, idempotency.fingerprint(given))
-    serving.readers.take(caller.tenant_id)
+    if waits:
+        serving.readers.take(caller.tenant_id)
+    call = Call(serving, caller, asked, choices, patient, waits)
     try:
-        job = _joined(serving, caller, asked)
-        if job is None:
-            job, _ = serving.desk.accept(caller, make, once)
+        call.job = _job(call, make, once)
     except BaseException:
-        serving.readers.give_back(caller.tenant_id)
+        if waits:
+            serving.readers.give_back(caller.tenant_id)
         raise
-    requestlog.about_job(job.id)
-    if patient:
-        serving.calls.open(asked, job.id)
+    requestlog.about_job(call.job.id)
+    return call
+
+
+def _job(call: Call, make: Make, once: IdempotencyClaim | None) -> JobView:
+    """The job, and the register told who waits for it. One that was accepted before may be somebody else's answer: it
+    is waited for, and not ended when this client leaves."""
+    serving, replayed = call.serving, False
+    job = _joined(serving, call.caller, call.asked) if call.patient else None
+    if job is None:
+        job, replayed = serving.desk.accept(call.caller, make, once)
+    if replayed and job.status == Status.SUCCEEDED and job.result is None:
+        raise errors.Conflict("what this key's job came to wasn't kept; ask with another key")
+    if call.patient:
+        note = serving.calls.keep if replayed else serving.calls.open
+        note(call.asked, job.id)
         serving.forsaking.watch()
-    return Call(job, asked, caller, serving, choices, patient)
+    return job
 
 
 def _joined(serving: Service, caller: Caller, asked: Asked) -> JobView | None:
@@ -154,7 +179,7 @@ def ended(call: Call, wait_s: float) -> JobView:
     finally:
         call.end(answered=answered)
     if not job.ended:
-        raise errors.NotInTime(f"the job didn't end within {wait_s:g} seconds; ask again to go on waiting for it")
+        raise errors.NotInTime("the job hasn't ended yet; ask again to go on waiting for it")
     return job
 
 
@@ -183,7 +208,6 @@ def _told(call: Call, rendering: Rendering) -> Iterator[bytes]:
     except follow.Stopped:
         yield rendering.failed("server_shutting_down", "this process is about to end; ask again")
     except answering.StreamLost as error:
-        call.end(answered=True)
         yield rendering.failed(error.code, str(error))
     except (SQLAlchemyError, ForebayError) as error:
         log.warning("stream_interrupted", error=type(error).__name__)

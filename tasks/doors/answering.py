@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tasks import errors, ids
 from tasks.doors.reading import LastStep, Reader, StreamStep
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.queues.places import Wait
@@ -15,6 +16,7 @@ from tasks.streams.stream import START, Cursor
 
 WHOLE = -1  # stands for a choice where the step is the whole answer's
 _TICK_S = 1.0
+_DIFFERS = "a part of the answer was lost and came out differently; ask again"
 
 Step = tuple[int, StreamStep]  # the choice, counted from 0, and what happened to it
 
@@ -90,13 +92,18 @@ def _child(reader: Reader, caller: Caller, job: JobView, choice: int, bell: thre
 
 
 def _told_once(read: Callable[[Cursor], Iterator[StreamStep]]) -> Iterator[StreamStep]:
-    """A job's steps for a reader that can't be told to forget: resumed where it was too slow for them, and once more
-    from the beginning, what it has left out, where the stream was lost."""
+    """A job's steps for a reader that can't be told to forget.
+
+    Where the reader was too slow for them, they are read on from its place. Where the stream was lost they are read
+    again from the beginning, and those that the reader has are left out.
+    """
     had, telling = START, _Telling()
     while True:
         try:
             for step in read(had):
                 if step is None or isinstance(step, Wait | LastStep):
+                    if isinstance(step, LastStep):
+                        telling.require_whole(step.job)
                     yield step
                     continue
                 had = step.cursor
@@ -112,19 +119,29 @@ def _told_once(read: Callable[[Cursor], Iterator[StreamStep]]) -> Iterator[Strea
 class _Telling:
     """What of an answer was told, and how much of it is told again."""
 
-    told: list[Event] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # of the answer, as texts
+    others: list[Event] = field(default_factory=list)
     again: str = ""  # what was told and hasn't been repeated yet, as one text
 
     def news(self, event: Event) -> Event | None:
         """What of it the reader hasn't been told. Raises `StreamLost` where it was told something else."""
         if isinstance(event, Restarted):
-            self.again = "".join(map(_text, self.told))
+            self.again = "".join(self.told)
             return None
-        if not isinstance(event, Delta | ToolCall):
-            return None if self.again else event
-        if self.again:
-            return self._repeated(event)
-        self.told.append(event)
+        if isinstance(event, Delta | ToolCall):
+            return self._repeated(event) if self.again else self._new(event, _text(event))
+        if event in self.others:
+            return None
+        self.others.append(event)
+        return event
+
+    def require_whole(self, ended: JobView) -> None:
+        """Raises `StreamLost` for an answer that is shorter than what the reader was told of it."""
+        if self.again and ended.status == Status.SUCCEEDED:
+            raise StreamLost(_DIFFERS)
+
+    def _new(self, event: Event, text: str) -> Event:
+        self.told.append(text)
         return event
 
     def _repeated(self, event: Delta | ToolCall) -> Event | None:
@@ -133,11 +150,11 @@ class _Telling:
             self.again = self.again[len(text) :]
             return None
         if not isinstance(event, Delta) or not text.startswith(self.again):
-            raise StreamLost("a part of the answer was lost and came out differently; ask again")
-        rest = replace(event, text=text[len(self.again) :])
+            raise StreamLost(_DIFFERS)
+        left = text[len(self.again) :]
         self.again = ""
-        self.told.append(rest)
-        return rest
+        # How likely its tokens were isn't known of a part.
+        return self._new(replace(event, text=left, logprobs=()), left)
 
 
 def _text(event: Event) -> str:

@@ -1,16 +1,18 @@
 -- A register of calls: jobs that the request which asked for them waits for.
 --
 -- KEYS[1]  sorted set, job id -> the moment (Redis' clock, in seconds) until which its request is known to wait
--- KEYS[2]  the same of those calls that ask the same with the same key; `forsaken` doesn't have it
+-- KEYS[2]  the same of those calls that ask the same with the same key; for `forsaken` a hash with the moments of the
+--          last look at all calls, and of the first after a time without any
 -- ARGV     what to do, then what that wants
 --
 -- open   ID, LEASE_S, KEPT_S  the request waits; equal ones are forgotten after so long without a word -> 1
 -- keep   ID, LEASE_S, KEPT_S  it still does                                         -> 0 when the call isn't its any more
 -- leave  ID, KEPT_S           its client is gone                                    -> 0 when the call isn't its any more
 -- close  ID                   it has been answered                                  -> 1
--- join   LEASE_S, KEPT_S      takes over a call whose request waits no more         -> its id; "" when all still have one;
+-- join   LEASE_S, KEPT_S      takes over a call whose request waits no more         -> its id; "" when each still has its request;
 --                                                                                      nil when there is none
--- forsaken GRACE_S, LIMIT     takes out those that nobody has waited for in so long -> their ids
+-- forsaken GRACE_S, LIMIT, LEASE_S  takes out those that nobody has waited for in so long -> their ids; none where nobody
+--                             has looked for a lease: Redis may have been out of reach, and requests that wait say so first
 
 local function now()
   local time = redis.call('TIME')
@@ -67,8 +69,17 @@ function does.join(lease_s, kept_s)
   return redis.call('ZCARD', KEYS[2]) > 0 and '' or nil
 end
 
-function does.forsaken(grace_s, limit)
-  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now() - tonumber(grace_s), 'LIMIT', 0, limit)
+function does.forsaken(grace_s, limit, lease_s)
+  local at = now()
+  if at - tonumber(redis.call('HGET', KEYS[2], 'last') or 0) > tonumber(lease_s) then
+    redis.call('HSET', KEYS[2], 'since', at)
+  end
+  redis.call('HSET', KEYS[2], 'last', at)
+  redis.call('EXPIRE', KEYS[2], 60)
+  if at - tonumber(redis.call('HGET', KEYS[2], 'since')) < tonumber(lease_s) then
+    return {}
+  end
+  local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', at - tonumber(grace_s), 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
     redis.call('ZREM', KEYS[1], id)
   end

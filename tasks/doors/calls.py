@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 3.0  # a request says once a second that it still waits
 GRACE_S = 10.0  # so long a job goes on that nobody waits for: client libraries come back within eight seconds
 _ALL = "forebay:calls"
+_LOOKS = "forebay:calls:looks"
 _KEPT_S = 60  # so long equal calls are remembered after the last word of them: whoever asks often fills no memory
 _LOOK_S = 0.2
 
@@ -96,9 +97,10 @@ class Calls:
 def forsaken(client: redis.Redis, limit: int) -> list[tuple[uuid.UUID, uuid.UUID]]:
     """Takes out of the register the calls, at most `limit`, that nobody has waited for in `GRACE_S`: tenants and jobs.
 
-    Raises redis-py's errors.
+    To be asked every second: none are told where nobody has asked for a lease, since requests that wait may have had no
+    way to say so. Raises redis-py's errors.
     """
-    found = _script(client)(keys=[_ALL], args=["forsaken", GRACE_S, limit])
+    found = _script(client)(keys=[_ALL, _LOOKS], args=["forsaken", GRACE_S, limit, LEASE_S])
     return [_parsed(member) for member in found]
 
 

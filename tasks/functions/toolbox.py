@@ -1,6 +1,7 @@
 """The functions of the server for whoever wants one called: `Toolbox.call`."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,6 +16,7 @@ from tasks.settings import FunctionSettings
 log = structlog.get_logger(__name__)
 
 PLACES = 4
+_LOOK_S = 0.2
 MAX_ARGUMENTS_BYTES = 64 << 10
 
 _KEPT = 2  # idle children, of some 45 MB each; more only run while more is asked
@@ -71,7 +73,7 @@ class Toolbox:
         self.find(name)
         if len(arguments.encode(errors="replace")) > MAX_ARGUMENTS_BYTES:
             raise InvalidField("arguments", f"have more than {MAX_ARGUMENTS_BYTES >> 10} KiB")
-        with self._place():
+        with self._place(left):
             return _result(name, self._answer(name, arguments, left))
 
     def close(self) -> None:
@@ -82,9 +84,11 @@ class Toolbox:
             child.end()
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=self._settings.limit_s):
-            raise ToolFailed("too many functions are running; try again")
+    def _place(self, left: Callable[[], bool]) -> Iterator[None]:
+        deadline = time.monotonic() + self._settings.limit_s
+        while not self._places.acquire(timeout=_LOOK_S):
+            if left() or time.monotonic() > deadline:
+                raise ToolFailed("too many functions are running; try again")
         try:
             yield
         finally:

@@ -1,6 +1,6 @@
 """`generate`: a prompt continued as it stands, without a chat template."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.keys import Caller
 from tasks.kinds import generation
-from tasks.kinds.generation import Answer, Generation
+from tasks.kinds.generation import Answer, Generation, Turn
 from tasks.kinds.kind import Answering, Composed, Measure
 from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog, Model
@@ -53,11 +53,18 @@ def _refuse_what_cannot_fit(model: Model, asked: Generation) -> None:
     if asked.prompt is not None:
         choosing.refuse_what_cannot_fit(model, "input.prompt", asked.prompt, suffix)
     if asked.turns is not None:
-        choosing.refuse_what_cannot_fit(model, "input.messages", *(turn.text for turn in asked.turns))
+        choosing.refuse_what_cannot_fit(model, "input.messages", *_words(asked.turns))
     for number, prompt in enumerate(asked.prompts or ()):
         _refuse_prompt(model, f"input.prompts.{number}", prompt, suffix)
     if asked.prompt_ids is not None:
         _refuse_prompt(model, "input.prompt_ids", asked.prompt_ids)
+
+
+def _words(turns: Sequence[Turn]) -> Iterator[str]:
+    """All that is read of a conversation: what was said, and with what functions were called."""
+    for turn in turns:
+        yield turn.text
+        yield from (call.arguments for call in turn.tool_calls)
 
 
 def _refuse_prompt(model: Model, field: str, prompt: str | tuple[int, ...], suffix: str = "") -> None:

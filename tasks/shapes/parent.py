@@ -38,7 +38,7 @@ class Limits:
     cpu_s: float = 2.0
     memory_bytes: int = 512 << 20  # of address space, the interpreter's too
     kept: int = 300  # compiled schemas
-    kept_bytes: int = 64 << 20  # of their grammars in JSON, which take some ten times as much as objects
+    kept_bytes: int = 8 << 20  # of their grammars in JSON, which take some ten times as much as objects
 
 
 @dataclass(frozen=True, slots=True)

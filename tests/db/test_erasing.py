@@ -101,3 +101,18 @@ def test_one_that_is_stored_is_erased_with_its_children(sessions: Sessions, call
             erasing.erase_one(session, session.get_one(Job, parent))
     assert [words(sessions, job_id) for job_id in (parent, child, other)] == [GONE, GONE, THERE]
     assert tables.column(sessions, parent, "store") is None
+
+
+def test_answer_of_one_of_several_is_kept_until_all_are_there(sessions: Sessions, caller: Caller) -> None:
+    """Else its parent would have nothing to put together, however soon that answer came."""
+    parent_id, child_id = (
+        tables.running(sessions, caller, store=False).job_id,
+        ended(sessions, caller, store=False, ago_s=99),
+    )
+    with sessions.begin() as session:
+        session.execute(
+            text("UPDATE jobs SET parent_id = :p, place = 0 WHERE id = :c"), {"p": parent_id, "c": child_id}
+        )
+        assert erasing.erase(session, 60, 10) == 0
+        session.execute(text("UPDATE jobs SET finished_at = now() WHERE id = :p"), {"p": parent_id})
+        assert erasing.erase(session, 60, 10) == 1

@@ -27,6 +27,8 @@ class Deaf:
 @pytest.fixture
 def forsaking(sessions: Sessions, client: redis.Redis) -> Iterator[Forsaking]:
     made = Forsaking(Desk(sessions, tables.LEASE_S, waker=Deaf(), client=client), client)
+    now_s = client.time()[0]
+    client.hset(calls._LOOKS, mapping={"last": now_s, "since": now_s - 60})  # somebody has looked all the time
     yield made
     made.stop()
 
@@ -78,3 +80,17 @@ def test_call_sets_the_watch_going(
 def test_redis_out_of_reach_ends_nothing(forsaking: Forsaking) -> None:
     forsaking.client = redis.Redis(host="127.0.0.1", port=1)
     forsaking.end_forsaken()
+
+
+def test_calls_are_not_ended_for_what_they_could_not_say(
+    sessions: Sessions, client: redis.Redis, forsaking: Forsaking, called: Callable[[float], uuid.UUID]
+) -> None:
+    """After a time in which Redis was out of reach all calls look forsaken: those that wait say so within a lease."""
+    job_id = called(calls.GRACE_S + 1)
+    client.hset(calls._LOOKS, "last", client.time()[0] - 20)
+    forsaking.end_forsaken()
+    forsaking.end_forsaken()
+    assert tables.column(sessions, job_id, "status") == "queued"
+    client.hset(calls._LOOKS, "since", client.time()[0] - 20)  # a lease later it has still said nothing
+    forsaking.end_forsaken()
+    assert tables.column(sessions, job_id, "status") == "cancelled"

@@ -13,7 +13,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
 from tasks.kinds import embed as embed_kind
-from webapi import auth, calls, service
+from webapi import auth, calls, service, shaping
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
 from webapi.calls import Call
@@ -104,6 +104,7 @@ def embeddings(given: dict[str, Any]) -> Response:
 
 
 def _answered(asked: Submission[Any], given: Mapping[str, Any], lines: Lines) -> Response:
+    shaping.refuse_bad_schemas(asked.request, "format", "tools")
     call = _begun(asked, given)
     if given.get("stream", True):
         return calls.streamed(call, lines)

@@ -52,7 +52,12 @@ def begin(
     wanted = wanted_once(once, asked.type, given)
     patient = not wishes.else_job
     return calls.begin(
-        lambda session: kinds.plan(session, models, caller, asked), given, wanted, choices=choices, patient=patient
+        lambda session: kinds.plan(session, models, caller, asked),
+        given,
+        wanted,
+        choices=choices,
+        patient=patient,
+        waits=wishes.wait_s > 0,
     )
 
 

@@ -31,6 +31,7 @@ _PARAMS = {
 _FAILED = {
     errors.ContextLengthExceeded.code: (400, False),
     errors.EngineRefused.code: (400, False),
+    errors.SchemaRefused.code: (400, False),
     errors.DeadlineExceeded.code: (408, False),
     errors.ModelRemoved.code: (404, False),
     errors.Poison.code: (500, False),

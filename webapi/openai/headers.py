@@ -14,6 +14,7 @@ from tasks.jobs.requests import LANES
 from tasks.jobs.timing import Timing
 
 PATIENCE_S = 600.0  # OpenAI's client libraries wait as long, unless they say
+_LONGER_S = 5.0  # than the client: that it has given up is seen, and an error just before would only be asked again
 _DIGITS = re.compile(r"[0-9]{1,7}")
 
 
@@ -50,7 +51,7 @@ class Wishes:
 
     @property
     def store(self) -> bool | None:
-        """What isn't said to be stored is erased once it has been answered; a job that is the answer itself is kept."""
+        """What isn't said to be stored is erased when its stream expires; a job that is the answer itself is kept."""
         return None if self.else_job else False
 
 
@@ -75,6 +76,6 @@ def _preferred(header: str) -> tuple[float | None, bool]:
 
 
 def _patience_s() -> float:
-    """How long the client waits before it gives up."""
+    """A little longer than the client waits before it gives up."""
     said = request.headers.get("X-Stainless-Read-Timeout", "").partition(".")[0]
-    return min(float(said), PATIENCE_S) if _DIGITS.fullmatch(said) and int(said) else PATIENCE_S
+    return min(float(said) + _LONGER_S, PATIENCE_S) if _DIGITS.fullmatch(said) and int(said) else PATIENCE_S

@@ -1,7 +1,7 @@
 """Answers in the plain dialect, whole and in pieces."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from tasks import ids
 from tasks.documents.ranking import PassageObject
@@ -27,7 +27,7 @@ class RagAccepted(TypedDict):
     """Texts that are to be ingested: `GET /v1/jobs/{job_id}` says how far that is."""
 
     job_id: str
-    status: Literal["queued"]
+    status: Annotated[str, "`queued`; another where its key has a job already."]
     collection: str
     document_ids: Annotated[list[str], "In the order of the texts."]
 
@@ -42,7 +42,7 @@ def answered(job: JobView) -> RagAnswer:
 
 
 def accepted(job: JobView, collection: str, documents: list[str]) -> RagAccepted:
-    return {"job_id": ids.show(job.id), "status": "queued", "collection": collection, "document_ids": documents}
+    return {"job_id": ids.show(job.id), "status": job.status, "collection": collection, "document_ids": documents}
 
 
 def _result(job: JobView) -> dict[str, Any]:

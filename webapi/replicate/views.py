@@ -110,6 +110,7 @@ def _created(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) 
         given,
         wanted_once(once, "predictions", given, said.get("cancel_after_s")),
         patient=False,
+        waits=wait_s is not None and wait_s > 0,
     )
     try:
         job = calls.awaited(call, wait_s) if wait_s else call.job

@@ -36,6 +36,7 @@ class Marks:
     stubborn: frozenset[str]
     pattern: re.Pattern[str]
     beginnings: frozenset[str]  # of names, without their last letter at least
+    longest: int  # characters of one of these
 
     @classmethod
     def of(cls, header: Header, template: str | None) -> Self:
@@ -54,7 +55,8 @@ class Marks:
     def named(cls, ids: Mapping[str, int], stubborn: frozenset[str] = frozenset()) -> Self:
         names = {number: name for name, number in ids.items()}
         beginnings = frozenset(name[:end] for name in ids for end in range(1, len(name)))
-        return cls(ids, names, stubborn, re.compile(_alternatives(ids)), beginnings)
+        longest = max(map(len, beginnings), default=0)
+        return cls(ids, names, stubborn, re.compile(_alternatives(ids)), beginnings, longest)
 
     def guarded(self, content: str) -> str:
         """The content, its special tokens' names marked as words. Names that overlap are all marked.
@@ -62,8 +64,7 @@ class Marks:
         So is an end that could be the beginning of a name with what the template writes after it.
         """
         starts = {found.start(): found[1] for found in re.finditer(f"(?=({self.pattern.pattern}))", content)}
-        longest = max(map(len, self.beginnings), default=0)
-        ends = range(max(0, len(content) - longest), len(content))
+        ends = range(max(0, len(content) - self.longest), len(content))
         starts |= {at: "" for at in ends if at not in starts and content[at:] in self.beginnings}
         parts, done = [], 0
         for at, name in sorted(starts.items()):

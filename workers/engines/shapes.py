@@ -46,6 +46,7 @@ class _Automaton:
     def __init__(self, rules: Rules) -> None:
         self._starts = {name: [_places(one) for one in alternatives] for name, alternatives in rules.items()}
         self._stacks: dict[tuple[_Place, _Stack | None], _Stack] = {}
+        self.full = False  # it has met its limits: what follows the grammar next begins with another
         self._numbers: dict[_State, int] = {}
         self._states: list[_State] = []
         self._table = np.empty((16, 256), np.int32)
@@ -91,9 +92,11 @@ class _Automaton:
     def _number(self, tops: Iterable["_Stack | None"]) -> int:
         state = frozenset(tops)
         if state not in self._numbers:
-            number = self._numbers[state] = len(self._states)
+            number = len(self._states)
             if number >= _MOST_STATES:
+                self.full = True
                 raise errors.EngineRefused("the grammar has too many states")
+            self._numbers[state] = number
             self._states.append(state)
             if number >= len(self._known):
                 self._table = np.concatenate([self._table, np.empty_like(self._table)])
@@ -128,6 +131,7 @@ class _Automaton:
         made = self._stacks.get((place, below))
         if made is None:
             if len(self._stacks) >= _MOST_STACKS:
+                self.full = True
                 raise errors.EngineRefused("the grammar is too ambiguous, or a rule in it begins with itself")
             made = self._stacks[place, below] = _Stack(place, below)
         return made
@@ -159,7 +163,9 @@ class Shapes:
 
     def follow(self, grammar: str) -> "Shape":
         """An answer's way through a grammar, from its beginning. Raises `EngineRefused` for what is none."""
-        automaton = self._automata.pop(grammar, None) or _Automaton(gbnf.parse(grammar))
+        automaton = self._automata.pop(grammar, None)
+        if automaton is None or automaton.full:
+            automaton = _Automaton(gbnf.parse(grammar))
         self._automata[grammar] = automaton
         while len(self._automata) > _KEPT_GRAMMARS:
             self._automata.popitem(last=False)

@@ -49,6 +49,7 @@ class Tokenizer:
     def chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Prompt:
         """See `Generator.chat`."""
         described = [json.dumps(tools)] if tools else []
+        described += [json.dumps(message["tool_calls"]) for message in messages if message.get("tool_calls")]
         self._refuse_too_long("\n".join([*described, *(message["content"] for message in messages)]))
         text, ids = self._ask("chat", [list(messages), list(tools)])
         return Prompt(text, tuple(ids))

@@ -1,5 +1,6 @@
 """The answers of a request for several, put together once all have ended."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def _kept(answers: Sequence[Grown], keep: int | None) -> list[dict[str, Any]]:
 
 def _likelihood(result: dict[str, Any]) -> float:
     logprobs = [told[1] for told in result.get("logprobs", ())]
-    return sum(logprobs) / len(logprobs) if logprobs else 0.0
+    return sum(logprobs) / len(logprobs) if logprobs else -math.inf
 
 
 def _usage(answers: Sequence[Grown], choices: int) -> dict[str, int]:

@@ -22,8 +22,8 @@ def generate(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     try:
         reason = _answered(generation, slot, attempt, publisher)
         result = kind.result([_answer(attempt.transcript, reason)])
-    except errors.AnswerUnfit as error:
-        failure = error.code, str(error)
+    except errors.JobError as error:  # for all that was computed, also where nobody was told
+        failure = error.code, str(error).replace("\0", "")  # PostgreSQL's text has no NUL; a template may quote one
         return Outcome(Status.FAILED, generation.spent, error=failure, progress=attempt.progress)
     return Outcome(Status.SUCCEEDED, generation.spent, result)
 

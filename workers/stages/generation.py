@@ -79,7 +79,9 @@ class Generation:
             self._quarantine.enter(self._run, self._attempt.check)
             incarnation = self._engine.incarnation
             try:
-                return self._run_once()
+                ending = self._run_once()
+                self._tries = 0  # what comes after calls is another answer
+                return ending
             except _Unfit as error:
                 self._try_again(error)
                 continue
@@ -107,8 +109,14 @@ class Generation:
 
     @property
     def spent(self) -> Spent:
-        """What was spent so far, over all attempts; also on what nobody was told, but for the deaths of hosts."""
-        return Spent(self._prompt_tokens, self._publisher.transcript.spent.completion + self._untold_tokens)
+        """What was spent so far, over all attempts; also on what nobody was told, but for the deaths of hosts.
+
+        The prompt once an answer has begun: of several rounds the last one, which has the others in it.
+        """
+        told = self._publisher.transcript.spent
+        if not (told.completion or self._untold_tokens):
+            return told
+        return Spent(self._prompt_tokens, told.completion + self._untold_tokens)
 
     def _run_once(self) -> Ending:
         self._news_tokens = self._heard_tokens = 0
@@ -134,7 +142,7 @@ class Generation:
             self._attempt.hold(handle)
             self._telling.begin()  # while the prompt is evaluated
             reason = self._follow(handle, opening, hearing)
-        except (_Unfit, errors.AnswerUnfit):
+        except (_Unfit, errors.JobError):
             self._count_untold()
             raise
         finally:
@@ -179,7 +187,8 @@ class Generation:
         ids: list[int] = []
         events_so_far = [event for event, _ in so_far.said]
         for known, (event, token_ids) in enumerate(so_far.said):
-            if len(token_ids) != event.spent.completion:
+            last_words = isinstance(event, events.Delta) and not event.spent.completion  # of a call that was cut off
+            if len(token_ids) != event.spent.completion or (last_words and known == len(so_far.said) - 1):
                 read = allowed.raw(events_so_far[:known])
                 return (*ids, *self._engine.reread(allowed.raw(events_so_far)[len(read) :]))
             ids += token_ids

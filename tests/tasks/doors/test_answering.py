@@ -3,6 +3,8 @@
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import redis
@@ -67,6 +69,16 @@ def test_call_told_again_is_told_once() -> None:
 def test_answer_that_comes_out_differently_is_lost(again: list[Event]) -> None:
     with pytest.raises(StreamLost):
         told(stream_of(said("Wait."), Restarted(2), *again))
+
+
+@pytest.mark.parametrize(("status", "lost"), [("succeeded", True), ("failed", False)])
+def test_answer_that_comes_out_shorter_is_lost(sessions: Sessions, caller: Caller, status: str, lost: bool) -> None:
+    """It would be taken for whole; one that failed is told as that."""
+    end = LastStep("2-4", replace(tables.submit(sessions, caller), status=status))
+    steps = iter([*stream_of(said("Wait."), Restarted(2), said("Wa")), end])
+    with pytest.raises(StreamLost) if lost else nullcontext():
+        assert list(answering._told_once(lambda _: steps))[-1] == end
+    assert list(steps) == []
 
 
 def test_attempt_that_goes_on_is_no_news_to_who_has_all() -> None:

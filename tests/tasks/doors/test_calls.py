@@ -116,6 +116,8 @@ def test_forsaken_calls_are_given_out_once(client: redis.Redis, register: Calls,
         register.open(asked, job_id)
     lapse(client, asked, gone, calls.GRACE_S + 1)
     lapse(client, asked, left, calls.GRACE_S - 5)
+    assert calls.forsaken(client, 10) == []  # nobody has looked before: those that wait may have had no way to say so
+    client.hset(calls._LOOKS, "since", client.time()[0] - 60)
     assert calls.forsaken(client, 0) == []
     assert calls.forsaken(client, 10) == [(CALLER.tenant_id, gone)]
     assert calls.forsaken(client, 10) == []

@@ -209,7 +209,7 @@ def test_several_are_called_at_once(toolbox: Make, tmp_path: Path) -> None:
 def test_call_that_finds_no_place_in_time_has_failed(toolbox: Make) -> None:
     """It may be tried again."""
     box = toolbox(limit_s=0.5, places=1)
-    with box._place():
+    with box._place(lambda: False):
         assert failure(box, "greet", name="Anna") == "too many functions are running; try again"
 
 

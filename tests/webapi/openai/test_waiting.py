@@ -1,9 +1,13 @@
 """Calls that don't wait for their answers, or not for long."""
 
+import uuid
+
 import httpx
 import pytest
+import redis
 from openai import APIStatusError, OpenAI
 
+from cli.launcher import embedded
 from tests.support import waiting
 from tests.support.platform import Stack
 from tests.webapi.openai.conftest import CHAT, SLOW, Jobs
@@ -87,3 +91,27 @@ def test_a_job_that_is_the_answer_is_kept(stack: Stack, jobs: Jobs) -> None:
     answered = jobs.of(asked(stack, "chat/completions", body).json()["id"])["id"]
     stores = [jobs.row(job_id, "SELECT store FROM jobs WHERE id = %(id)s") for job_id in (kept, refused, answered)]
     assert stores == [(None,), (False,), (False,)]
+
+
+def test_key_of_an_answer_that_was_erased_is_a_conflict(stack: Stack, jobs: Jobs) -> None:
+    """Not an empty answer, and no second job."""
+    body: dict[str, object] = {"model": CHAT, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    once = {"Idempotency_Key": uuid.uuid4().hex}
+    job = jobs.of(asked(stack, "chat/completions", body, **once).json()["id"])["id"]
+    jobs.row(job, "DELETE FROM job_outputs WHERE job_id = %(id)s RETURNING 1")
+    refused = asked(stack, "chat/completions", body, **once)
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (409, "false")
+
+
+def test_job_that_was_handed_out_is_nobodys_to_forsake(stack: Stack, jobs: Jobs) -> None:
+    """Another request with its key may wait for it, and leave: the job goes on for whoever has its id."""
+    body: dict[str, object] = {"model": SLOW, "messages": [{"role": "user", "content": LONG * 4}]}
+    once = {"Idempotency_Key": uuid.uuid4().hex}
+    job = asked(stack, "chat/completions", body, Prefer="respond-async", **once).json()["id"]
+    register = redis.Redis.from_url(embedded.redis_url(stack.data))
+    headers = stack.headers | {"Idempotency-Key": once["Idempotency_Key"]}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers, timeout=0.5)
+    waited_for = register.zrange("forebay:calls", 0, -1)
+    assert not any(call.decode().endswith(job.removeprefix("job_")) for call in waited_for)
+    jobs.cancel(job)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks import errors
-from workers.engines import gbnf
+from workers.engines import gbnf, shapes
 from workers.engines.shapes import Shape, Shapes
 
 JSON = r"""
@@ -126,6 +126,17 @@ def test_ways_through_a_grammar_are_bounded(vocabulary: Shapes) -> None:
 
     with pytest.raises(errors.EngineRefused, match="too ambiguous"):
         follow()
+
+
+def test_grammar_that_met_a_limit_is_followed_anew(vocabulary: Shapes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next answer: what earlier ones have learnt of it must not be what it fails of."""
+    grammar = 'root ::= "a"{40}'
+    with monkeypatch.context() as tight:
+        tight.setattr(shapes, "_MOST_STATES", 12)
+        for _ in range(2):
+            with pytest.raises(errors.EngineRefused):
+                allows(vocabulary.follow(grammar), b"a" * 40)
+    assert allows(vocabulary.follow(grammar), b"a" * 40)
 
 
 def test_grammar_that_no_token_can_follow_is_refused() -> None:
