@@ -10,7 +10,7 @@ from openai import DefaultHttpx2Client, OpenAI, RateLimitError
 from tests.webapi.serving import Served
 from tests.webapi.test_shares import asking
 
-HELLO = {"model": "alpha", "prompt": "Hi", "extra_headers": {"Prefer": "respond-async"}}
+HELLO = {"model": "alpha", "prompt": "Hi", "extra_headers": {"Prefer": "wait=1"}}
 
 
 def client(served: Served, *, retries: int, freed: contextlib.ExitStack | None = None) -> OpenAI:
