@@ -10,7 +10,7 @@ from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.keys import Caller
 from tasks.kinds import KINDS, kind
 from tasks.kinds.embed import Embedding
-from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, Turn
+from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCall, Turn
 from tasks.kinds.ingest import Ingest
 from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question
@@ -107,6 +107,7 @@ LONG = "x" * (tables.MODELS["alpha"].context * 32 + 1)  # two of them can't fit
         ("generate", Generation(prompt=LONG + LONG), "input.prompt"),
         ("chat", Generation(turns=(Turn("user", (Text(LONG),)), Turn("user", (Text(LONG),)))), "input.messages"),
         ("chat", Generation(turns=(Turn("assistant", ()), Turn("user", (Text(LONG), Text(LONG))))), "input.messages"),
+        ("chat", Generation(turns=(Turn("assistant", (), (ToolCall("c", "f", LONG + LONG),)),)), "input.messages"),
         ("embed", Embedding(("one", LONG + LONG)), "input.texts.1"),
     ],
 )

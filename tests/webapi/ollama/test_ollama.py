@@ -200,6 +200,7 @@ CHAT = {"model": "alpha", "messages": [{"role": "user", "content": "x"}]}
         ("/api/generate", GENERATE | {"raw": True, "system": "Be."}, 400, "system: "),
         ("/api/generate", GENERATE | {"format": "xml"}, 400, "format: "),
         ("/api/generate", GENERATE | {"format": "json"}, 400, "format: "),
+        ("/api/generate", GENERATE | {"format": {"$ref": "#"}}, 400, "format: it refers to itself"),
         ("/api/generate", GENERATE | {"options": {"num_ctx": 65}}, 400, "options.num_ctx: "),
         ("/api/generate", GENERATE | {"options": {"mirostat": 2}}, 400, "options.mirostat: "),
         ("/api/generate", GENERATE | {"options": {"temperature": 9}}, 400, "options.temperature: "),

@@ -11,8 +11,9 @@ from db import families
 from db.session import Sessions
 from tasks import errors, ids
 from tasks.jobs import endings, family
-from tasks.jobs.family import Child
+from tasks.jobs.family import Child, Grown
 from tasks.keys import Caller
+from tasks.limits.spent import NOTHING
 from tasks.models import catalog
 from tasks.models.engine import Handle, Request
 from tasks.streams import stream
@@ -23,7 +24,7 @@ from tests.workers.staged import look, submitted
 from workers import run
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
-from workers.stages import spread
+from workers.stages import gather, spread
 from workers.worker import Worker
 
 PROMPT = "one two three four"
@@ -199,6 +200,13 @@ def test_of_several_the_likeliest_are_kept(sessions: Sessions, caller: Caller, m
     assert result is not None
     assert [each["logprobs"][0][1] for each in result["choices"]] == [-0.5, -1.0]
     assert result["usage"] == {"prompt_tokens": 4, "completion_tokens": 12}
+
+
+def test_answer_without_a_word_is_not_the_likeliest() -> None:
+    """Nothing says how likely it was, and nothing would be likelier than any word."""
+    said, nothing = {"text": "one", "logprobs": [["one", -3.0]]}, {"text": ""}
+    answers = [Grown(place, result, None, NOTHING) for place, result in enumerate((nothing, said))]
+    assert gather._kept(answers, 1) == [said]
 
 
 class Doubting(Echo):
