@@ -94,15 +94,6 @@ def _questions(session: Session, big: Caller, small: Caller) -> dict[str, Questi
         job_id = _last_waiting(session, caller, lane)
         return lambda session: places.wait(session, job_id, LEASE_S)
 
-    def month(ask: Callable[[Session, dt.date], object]) -> Question:
-        """Of thirty days, the last of them over; in a transaction of its own."""
-
-        def asked(session: Session) -> None:
-            session.rollback()
-            ask(session, today - dt.timedelta(days=30))
-
-        return asked
-
     return {
         "list": listed(big),
         "list, a page deep down": listed(big, before=deep),
@@ -123,13 +114,24 @@ def _questions(session: Session, big: Caller, small: Caller) -> dict[str, Questi
         "position of a small one's last, batch": position(small, "batch"),
         "position of the big tenant's last, interactive": position(big, "interactive"),
         "position of a small one's last, interactive": position(small, "interactive"),
-        "a month's usage, the big tenant's, from the ledger": month(
+        "a month's usage, the big tenant's, from the ledger": _month(
             lambda session, since: session.execute(text(_LEDGERS), {"tenant": big.tenant_id, "since": since}).all()
         ),
-        "a month's usage, the big tenant's": month(lambda session, since: usage.of(session, big, since, today, "day")),
-        "a month's usage, a small one's": month(lambda session, since: usage.of(session, small, since, today, "day")),
-        "a month's usage, everybody's": month(lambda session, since: usage.of_tenants(session, since, today, "day")),
+        "a month's usage, the big tenant's": _month(lambda session, since: usage.of(session, big, since, today, "day")),
+        "a month's usage, a small one's": _month(lambda session, since: usage.of(session, small, since, today, "day")),
+        "a month's usage, everybody's": _month(lambda session, since: usage.of_tenants(session, since, today, "day")),
     }
+
+
+def _month(ask: Callable[[Session, dt.date], object]) -> Question:
+    """What is asked of thirty days, the last of them over; in a transaction of its own."""
+    since = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=30)
+
+    def asked(session: Session) -> None:
+        session.rollback()
+        ask(session, since)
+
+    return asked
 
 
 def _last_waiting(session: Session, caller: Caller, lane: str) -> uuid.UUID:
