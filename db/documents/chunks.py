@@ -12,6 +12,7 @@ from typing import Any
 
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Computed,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     Row,
     Select,
     Text,
@@ -33,6 +35,7 @@ from sqlalchemy import (
     table,
     tuple_,
 )
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -47,7 +50,9 @@ _MAX_LEXEMES = 64  # of a question; each costs a look at every chunk
 class Chunk(Table):
     """A piece of a document with its vector, of whatever dimension its collection's model makes.
 
-    Its vectors have an index for each dimension, made by `index.ensure`.
+    Its vectors have an index for each dimension, made by `index.ensure`. It is what stands from `begins` up to but not
+    including `ends` in the document's text, on `page`, under the headings of `path`, in a table with this `header`.
+    `digest` is the SHA-256 of what was embedded.
     """
 
     __tablename__ = "chunks"
@@ -58,6 +63,12 @@ class Chunk(Table):
     collection_id: Mapped[uuid.UUID]
     text: Mapped[str] = mapped_column(Text)
     tokens: Mapped[int] = mapped_column(Integer)
+    begins: Mapped[int | None] = mapped_column(Integer)
+    ends: Mapped[int | None] = mapped_column(Integer)
+    page: Mapped[int | None] = mapped_column(Integer)
+    path: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql_text("'{}'"))
+    header: Mapped[str | None] = mapped_column(Text)
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     embedding: Mapped[Any] = mapped_column(VECTOR)
     words: Mapped[Any] = mapped_column(TSVECTOR, Computed("to_tsvector('english', text)", persisted=True))
 

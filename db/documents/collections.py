@@ -25,7 +25,11 @@ from db.session import Table
 
 
 class Collection(Table):
-    """A named set of documents, all embedded by one model. `dimensions` are known with the first vectors."""
+    """A named set of documents, all embedded by one model. `dimensions` are known with the first vectors.
+
+    `language` is whose words are stemmed. `chunk_tokens` and `chunk_overlap` say how documents are cut; None takes what
+    is usual.
+    """
 
     __tablename__ = "collections"
 
@@ -34,6 +38,9 @@ class Collection(Table):
     name: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
     dimensions: Mapped[int | None] = mapped_column(Integer)
+    language: Mapped[str | None] = mapped_column(Text)
+    chunk_tokens: Mapped[int | None] = mapped_column(Integer)
+    chunk_overlap: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (

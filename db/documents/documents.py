@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     DateTime,
     ForeignKeyConstraint,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     delete,
+    false,
     func,
     select,
     text,
@@ -36,7 +38,7 @@ Kind = Literal["text", "markdown", "html", "pdf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES = ("pending", "ready", "failed")
 
-Found = Row["Document", str]
+Found = Row["Document", str | None]  # and its collection's name
 T = TypeVar("T")
 Counted = Row[Collection, int, int | None]
 
@@ -44,19 +46,26 @@ Counted = Row[Collection, int, int | None]
 class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
-    While it is pending, `chunks` and `tokens` count what is stored of it so far.
+    While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
+    summary only. `digest` is the SHA-256 of what the client brought.
     """
 
     __tablename__ = "documents"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID]
-    collection_id: Mapped[uuid.UUID]
+    collection_id: Mapped[uuid.UUID | None]
     job_id: Mapped[uuid.UUID]
     title: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
     kind: Mapped[Kind] = mapped_column(Text)
     filename: Mapped[str | None] = mapped_column(Text)
+    external_id: Mapped[str | None] = mapped_column(Text)
+    replaces: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    charset: Mapped[str | None] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(Text)
+    warnings: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     bytes: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
@@ -71,7 +80,6 @@ class Document(Table):
             ["collection_id", "tenant_id"], ["collections.id", "collections.tenant_id"], ondelete="CASCADE"
         ),
         UniqueConstraint("id", "tenant_id", name="documents_and_tenant"),
-        CheckConstraint("kind IN ('text', 'markdown', 'html', 'pdf')", name="documents_kind"),
         CheckConstraint("status IN ('pending', 'ready', 'failed')", name="documents_status"),
         Index("documents_of_tenant", "tenant_id", "id"),
         Index("documents_of_collection", "collection_id", "id"),
@@ -85,7 +93,7 @@ class Document(Table):
 
 
 class DocumentText(Table):
-    """A document's contents: the file as it came until its text is known, then the text."""
+    """A document's contents: the file as it came until its text is known, then the text and the marks in it."""
 
     __tablename__ = "document_texts"
 
@@ -93,6 +101,7 @@ class DocumentText(Table):
     tenant_id: Mapped[uuid.UUID]
     raw: Mapped[bytes | None] = mapped_column(LargeBinary)
     text: Mapped[str | None] = mapped_column(Text)
+    marks: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
     __table_args__ = (
         ForeignKeyConstraint(["document_id", "tenant_id"], ["documents.id", "documents.tenant_id"], ondelete="CASCADE"),
@@ -180,10 +189,16 @@ def grow(
     return session.scalar(statement, execution_options={"synchronize_session": False})
 
 
-def set_text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, text: str | None) -> None:
-    """Keeps the text, and drops the file it was in."""
+def set_text(
+    session: Session,
+    tenant_id: uuid.UUID,
+    document_id: uuid.UUID,
+    text: str | None,
+    marks: Mapping[str, Any] | None = None,
+) -> None:
+    """Keeps the text and its marks, and drops the file it was in."""
     where = (DocumentText.tenant_id == tenant_id, DocumentText.document_id == document_id)
-    statement = update(DocumentText).where(*where).values(raw=None, text=text)
+    statement = update(DocumentText).where(*where).values(raw=None, text=text, marks=marks)
     session.execute(statement, execution_options={"synchronize_session": False})
 
 
@@ -206,7 +221,7 @@ def remove(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bo
     return session.scalar(statement.returning(Document.id)) is not None
 
 
-def _named(tenant_id: uuid.UUID) -> Select[Document, str]:
-    query = select(Document, Collection.name).join(Collection, Collection.id == Document.collection_id)
-    query = query.where(Document.tenant_id == tenant_id, Collection.tenant_id == tenant_id)
+def _named(tenant_id: uuid.UUID) -> Select[Document, str | None]:
+    query = select(Document, Collection.name).outerjoin(Collection, Collection.id == Document.collection_id)
+    query = query.where(Document.tenant_id == tenant_id)
     return query.execution_options(populate_existing=True)

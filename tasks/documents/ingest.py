@@ -19,6 +19,7 @@ from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents.chunking import Piece
+from tasks.documents.marks import Extracted
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 
@@ -129,10 +130,12 @@ def text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> str 
         return documents.contents(session, tenant_id, document_id, DocumentText.text)
 
 
-def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, text: str) -> None:
+def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, found: Extracted) -> None:
     """Keeps the text that was found, and drops the file. Idempotent; does nothing when the document is gone."""
     with scope(session, tenant_id):
-        documents.set_text(session, tenant_id, document_id, text)
+        documents.set_text(session, tenant_id, document_id, found.text, found.marks.to_json())
+        about = {"charset": found.charset, "warnings": list(found.warnings)}
+        documents.set_status(session, tenant_id, document_id, **about)
 
 
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
@@ -154,9 +157,10 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUI
         if found is None:
             return
         document, name = found
+        assert document.collection_id is not None, "what is embedded is in a collection"
         fixed = collections.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
         if fixed is not None and fixed != dimensions:
-            raise errors.DimensionsDiffer(name, dimensions, fixed)
+            raise errors.DimensionsDiffer(name or "", dimensions, fixed)
 
 
 def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:

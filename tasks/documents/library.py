@@ -39,10 +39,10 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as the world sees it. Times are UTC."""
+    """A document as the world sees it. Times are UTC. One that is kept for a summary only has no collection."""
 
     id: uuid.UUID
-    collection: str
+    collection: str | None
     job_id: uuid.UUID
     title: str | None
     filename: str | None
@@ -139,7 +139,7 @@ def _failed_with(value: Document, status: str, code: str | None, message: str | 
     return replace(value, status="failed", error=error)
 
 
-def _document(row: documents.Document, collection: str) -> Document:
+def _document(row: documents.Document, collection: str | None) -> Document:
     ready = row.status == "ready"
     return Document(
         id=row.id,

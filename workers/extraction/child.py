@@ -1,9 +1,9 @@
 """Reads one document in a process of its own: `python -m workers.extraction.child`.
 
 On stdin comes a line of JSON, the kind and the limits, then the document. On stdout goes a line of JSON, then the
-text in UTF-8: `{"left_out": pages}`, or `{"code", "message"}` of what is wrong with the document; `unwalled` beside
-either is what `wall.close` couldn't close. All that a reader may need is imported before the wall, which closes before
-the first byte of the document is read.
+text in UTF-8: `{"left_out": pages, "marks"}`, or `{"code", "message"}` of what is wrong with the document; `unwalled`
+beside either is what `wall.close` couldn't close. All that a reader may need is imported before the wall, which closes
+before the first byte of the document is read.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from importlib import machinery
 from typing import Any
 
 from tasks import errors
+from tasks.documents.marks import Marks
 from workers import wall
 from workers.extraction import plaintext
 
@@ -69,7 +70,7 @@ def _read(read: _Reader, told: Told) -> tuple[Told, str]:
         text, left_out = read(sys.stdin.buffer.read(), told)
         if len(text) > told["characters"]:
             raise errors.DocumentTooLarge(f"it has more than {told['characters']} characters of text")
-        return {"left_out": left_out}, plaintext.tidy(text)
+        return {"left_out": left_out, "marks": Marks().to_json()}, plaintext.tidy(text)
     except errors.JobError as error:
         return {"code": error.code, "message": str(error)}, ""
     except MemoryError:

@@ -17,6 +17,7 @@ import structlog
 
 from tasks import errors
 from tasks.documents import ingest
+from tasks.documents.marks import Extracted, Marks
 from workers.engines import hosting
 from workers.extraction import plaintext
 
@@ -47,16 +48,16 @@ class Limits:
 DEFAULT = Limits()
 
 
-def at_once(raw: bytes) -> str | None:
+def at_once(raw: bytes) -> Extracted | None:
     """The text of a plain text of at most `AT_ONCE_BYTES`; None when its charset has to be guessed.
 
     For that it takes `extract`, which it is like in all else. Raises `UnreadableDocument`.
     """
     text = plaintext.decode_unicode(raw)
-    return plaintext.tidy(text) if text is not None else None
+    return Extracted(plaintext.tidy(text)) if text is not None else None
 
 
-def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> str:
+def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> Extracted:
     """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
 
     It is read in a child process that knows no secret, reaches nothing outside, and is ended at the limits, or once
@@ -82,7 +83,7 @@ def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[
         child.wait()
     if time.monotonic() > deadline and child.returncode == -signal.SIGKILL:
         raise errors.UnreadableDocument(f"it couldn't be read within {limits.wall_s:g} s")
-    return _text(answer, child.returncode, limits)
+    return _extracted(answer, child.returncode, limits)
 
 
 def _ask(child: "subprocess.Popen[bytes]", raw: bytes, told: dict[str, Any]) -> bytes:
@@ -100,7 +101,7 @@ def _ask(child: "subprocess.Popen[bytes]", raw: bytes, told: dict[str, Any]) -> 
     return answer
 
 
-def _text(answer: bytes, status: int, limits: Limits) -> str:
+def _extracted(answer: bytes, status: int, limits: Limits) -> Extracted:
     head, _, text = answer.partition(b"\n")
     if status == 0 and head:
         told = json.loads(head)
@@ -109,7 +110,7 @@ def _text(answer: bytes, status: int, limits: Limits) -> str:
             raise _ERRORS[told["code"]](told["message"])
         if told["left_out"]:
             log.warning("pages_left_out", pages=told["left_out"])
-        return text.decode()
+        return Extracted(text.decode(), Marks.from_json(told["marks"]))
     if status == -signal.SIGXCPU:
         raise errors.UnreadableDocument(f"it couldn't be read with {limits.cpu_s} s of computing")
     if status < 0:

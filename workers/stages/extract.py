@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tasks import errors
 from tasks.documents import ingest
+from tasks.documents.marks import Extracted
 from tasks.jobs import fence, stages
 from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
@@ -69,21 +70,21 @@ def _extract_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Bu
     """Keeps the file's text, or why there is none. True when it has text, or needs none."""
     claim = attempt.claim
     try:
-        text = _text_at_once(slot, attempt, file)
-        if text is None:
-            text = _text_in_turn(slot, attempt, file, budget)
+        found = _read_at_once(slot, attempt, file)
+        if found is None:
+            found = _read_in_turn(slot, attempt, file, budget)
     except errors.JobError as error:
         attempt.check()
         ingesting.give_up(slot, attempt, file.id, error)
         return False
-    if text is not None:
+    if found is not None:
         with slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
-            ingest.extracted(session, claim.tenant_id, file.id, text)
+            ingest.extracted(session, claim.tenant_id, file.id, found)
     return True
 
 
-def _text_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> str | None:
+def _read_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> Extracted | None:
     """The text of a file that can be read without a child and without waiting for a turn; None for others."""
     if file.kind not in parent.PLAIN or file.bytes > parent.AT_ONCE_BYTES:
         return None
@@ -91,7 +92,7 @@ def _text_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> str | N
     return parent.at_once(raw) if raw is not None else None
 
 
-def _text_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Budget) -> str | None:
+def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Budget) -> Extracted | None:
     """What a child reads in the file, when it is the tenant's turn; None when the file is gone.
 
     Plain texts take turns among themselves: however slow others are, they don't wait behind them.

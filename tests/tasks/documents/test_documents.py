@@ -13,6 +13,7 @@ from tasks import errors, ids
 from tasks.documents import ingest, library, ranking
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
+from tasks.documents.marks import Extracted
 from tasks.documents.ranking import Passage
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
@@ -82,7 +83,7 @@ def test_files_go_to_the_control_worker_first(sessions: Sessions, caller: Caller
         _, file = ingest.work(session, caller.tenant_id, job.id).waiting
         assert ingest.raw(session, caller.tenant_id, file.id) == b"%PDF"
         assert ingest.text(session, caller.tenant_id, file.id) is None
-        ingest.extracted(session, caller.tenant_id, file.id, "found")
+        ingest.extracted(session, caller.tenant_id, file.id, Extracted("found"))
         assert ingest.raw(session, caller.tenant_id, file.id) is None
         assert ingest.text(session, caller.tenant_id, file.id) == "found"
 
@@ -187,7 +188,7 @@ def test_deleted_document_is_not_brought_back(sessions: Sessions, caller: Caller
         gone, left = ingest.work(session, caller.tenant_id, job.id).waiting
         library.delete(session, caller, gone.id)
         shelves.store(session, caller.tenant_id, gone.id, [Piece("one", 1)], np.eye(D, dtype=np.float32)[:1])
-        ingest.extracted(session, caller.tenant_id, gone.id, "one")
+        ingest.extracted(session, caller.tenant_id, gone.id, Extracted("one"))
         ingest.failed(session, caller.tenant_id, gone.id, "x", "y")
         assert [one.id for one in ingest.work(session, caller.tenant_id, job.id).waiting] == [left.id]
     assert search(sessions, caller) == []
@@ -287,7 +288,7 @@ def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) 
         [own] = ingest.work(session, caller.tenant_id, job.id).waiting
         assert ingest.work(session, theirs.tenant_id, job.id).waiting == []
         assert ingest.text(session, theirs.tenant_id, own.id) is None
-        ingest.extracted(session, theirs.tenant_id, own.id, "theirs")
+        ingest.extracted(session, theirs.tenant_id, own.id, Extracted("theirs"))
         ingest.failed(session, theirs.tenant_id, own.id, "x", "y")
         shelves.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
         assert ingest.outcome(session, theirs.tenant_id, job.id).result["documents"] == []

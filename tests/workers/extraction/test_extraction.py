@@ -1,5 +1,6 @@
 """Texts out of documents: what good ones give, and that no hostile one gives anything but a text or a named error."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 import structlog
 
 from tasks import errors
+from tasks.documents.marks import Marks
 from tests.support.waiting import until
 from tests.workers import papers
 from workers.engines import hosting
@@ -49,24 +51,24 @@ the end"""
 
 def test_html_is_its_title_and_what_can_be_seen() -> None:
     """Blocks are paragraphs, items and rows are lines, and nothing of scripts, styles or what is hidden comes along."""
-    assert parent.extract(PAGE.encode(), "html") == SEEN
+    assert parent.extract(PAGE.encode(), "html").text == SEEN
 
 
 def test_pdf_is_the_text_of_its_pages() -> None:
     """In their order, with a blank line between pages."""
     file = papers.pages(papers.shown("The code is 19.", "Clara is a nurse."), papers.shown("Oscar likes honey."))
-    assert parent.extract(file, "pdf") == "The code is 19.\nClara is a nurse.\n\nOscar likes honey."
+    assert parent.extract(file, "pdf").text == "The code is 19.\nClara is a nurse.\n\nOscar likes honey."
 
 
 def test_pdf_that_only_forbids_things_is_read() -> None:
     """Without a password for reading, encryption hides nothing."""
-    assert parent.extract(papers.encrypted(""), "pdf") == "The code is 19."
+    assert parent.extract(papers.encrypted(""), "pdf").text == "The code is 19."
 
 
 def test_pdf_with_a_damaged_page_gives_the_others() -> None:
     """One page in a filter that doesn't exist doesn't take the document with it."""
     damaged = papers.stream(b"x", b"/Filter/Nope")
-    assert parent.extract(papers.pages(papers.shown("whole"), damaged), "pdf") == "whole"
+    assert parent.extract(papers.pages(papers.shown("whole"), damaged), "pdf").text == "whole"
 
 
 GERMAN = "Für Gäste gibt es Brötchen, süßen Käse und Äpfel; später hören alle schöne Lieder über die Flöße."
@@ -127,20 +129,20 @@ def test_short_file_that_is_no_text_is_named_at_once(raw: bytes) -> None:
 
 def test_white_space_without_end_is_tidied_as_soon_as_any_text() -> None:
     """Each space is looked at once, however many follow; looked at from each of them, they would take an hour."""
-    assert parent.extract(b"a" + b" " * 3_000_000 + b"b", "text", TIGHT) == "a" + " " * 3_000_000 + "b"
+    assert parent.extract(b"a" + b" " * 3_000_000 + b"b", "text", TIGHT).text == "a" + " " * 3_000_000 + "b"
 
 
 def test_markdown_stays_as_it_is() -> None:
     """Marks of headings and lists are text, for people and for cutting."""
-    assert parent.extract(b"# One\n\n* two\n", "markdown") == "# One\n\n* two"
+    assert parent.extract(b"# One\n\n* two\n", "markdown").text == "# One\n\n* two"
 
 
 @pytest.mark.parametrize("declared", ["windows-1251", "utf-8", "rot13"])
 def test_html_in_another_charset_than_it_says_is_read_all_the_same(declared: str) -> None:
     """A declared charset is believed where the bytes aren't UTF-8; a false one costs characters, never an error."""
     page = f'<meta charset="{declared}"><p>{RUSSIAN * 3}'
-    assert parent.extract(page.encode(), "html") == RUSSIAN * 3
-    assert ("право" in parent.extract(page.encode("cp1251"), "html")) == (declared != "rot13")
+    assert parent.extract(page.encode(), "html").text == RUSSIAN * 3
+    assert ("право" in parent.extract(page.encode("cp1251"), "html").text) == (declared != "rot13")
 
 
 UNREADABLE: dict[str, tuple[str, Callable[[], bytes], str]] = {
@@ -213,7 +215,7 @@ def test_hostile_document_that_takes_for_ever_is_given_up() -> None:
 def test_hostile_document_with_text_is_read(name: str) -> None:
     """And what comes out can be stored: no NUL, no lone surrogate."""
     kind, make, beginning = READABLE[name]
-    text = parent.extract(make(), kind, TIGHT)
+    text = parent.extract(make(), kind, TIGHT).text
     assert text.startswith(beginning)
     assert "\0" not in text
     text.encode()
@@ -238,7 +240,7 @@ def test_document_with_too_much_text_is_refused(raw: bytes, kind: str, limits: L
 
 def test_single_long_line_is_a_text() -> None:
     """Thirty megabytes without a newline are unusual, not wrong."""
-    text = parent.extract(b"x" * 30_000_000, "text", Limits(characters=30_000_000))
+    text = parent.extract(b"x" * 30_000_000, "text", Limits(characters=30_000_000)).text
     assert text == "x" * 30_000_000
 
 
@@ -294,9 +296,10 @@ def test_broken_child_is_not_the_documents_fault() -> None:
 
 def test_what_the_system_cannot_wall_is_said_once() -> None:
     """However many documents are read."""
-    answer = b'{"left_out": 0, "unwalled": ["the kernel has no Landlock"]}\ntext'
+    head = {"left_out": 0, "marks": Marks().to_json(), "unwalled": ["the kernel has no Landlock"]}
+    answer = json.dumps(head).encode() + b"\ntext"
     with structlog.testing.capture_logs() as told:
-        assert {parent._text(answer, 0, Limits()) for _ in range(3)} == {"text"}
+        assert {parent._extracted(answer, 0, Limits()).text for _ in range(3)} == {"text"}
     assert [(line["event"], line["reasons"]) for line in told] == [("not_walled", ("the kernel has no Landlock",))]
 
 

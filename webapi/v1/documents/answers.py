@@ -20,7 +20,7 @@ class Document(TypedDict):
 
     id: str
     object: Literal["document"]
-    collection: str
+    collection: Annotated[str | None, "Null when it is kept for a summary only."]
     title: str | None
     filename: str | None
     kind: Annotated[str, {"enum": KINDS}]
