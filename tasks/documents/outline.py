@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from tasks.documents.marks import Grid, Heading, Marks
 
 TITLE_CHARACTERS = 200  # a heading is no longer; what is, is a paragraph
+HEADER_CHARACTERS = 1_000  # of a table's header are repeated
+MOST_MARKS = 10_000  # of each sort; what follows is text without marks
 
 _TITLE_LINES = 3
 _SHORTEST_RULE = 3
@@ -63,13 +65,13 @@ class _Found:
 
     def head(self, at: int, level: int, title: str, end: int) -> None:
         title = " ".join(title.split())
-        if title and len(title) <= TITLE_CHARACTERS:
+        if title and len(title) <= TITLE_CHARACTERS and len(self.headings) < MOST_MARKS:
             self.headings.append(Heading(at, level, title))
         self.floor = end
 
     def table(self, begins: int, ends: int, header: str) -> None:
-        if begins < ends:
-            self.tables.append(Grid(begins, ends, header))
+        if begins < ends and len(self.tables) < MOST_MARKS:
+            self.tables.append(Grid(begins, ends, header[:HEADER_CHARACTERS]))
         self.floor = ends
 
     def before(self, at: int) -> tuple[int, str] | None:
@@ -139,7 +141,7 @@ def _add_underlined(found: _Found, line: re.Match[str]) -> None:
         title.insert(0, above[1])
         if len(title) > _TITLE_LINES:
             return
-    if title and not _OTHER_BLOCK.match(title[0]):
+    if title and not _OTHER_BLOCK.match(title[0]) and not _MARKDOWN.fullmatch(title[-1]):
         found.head(at, 1 if line["under"][0] == "=" else 2, " ".join(title), line.end())
 
 

@@ -118,6 +118,7 @@ def test_rst_gives_its_sections_and_tables() -> None:
         ("markdown", "a | b\n--- | --- | ---\n1 | 2\n"),
         ("markdown", "~~~\n# code\n```\n# still\n"),
         ("markdown", "x" * 300 + "\n===\n"),
+        ("markdown", "---\n---\n\n===\n---\n"),
         ("text", "x = 1\n# a comment\ny = 2\n"),
         ("rst", "# One\n\nTwo lines\nof text\n-------\n\n----\n\na\n..\n"),
     ],
