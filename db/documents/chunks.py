@@ -90,8 +90,8 @@ class Hit:
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts chunks, their columns given by name."""
-    session.execute(insert(Chunk), rows)
+    """Inserts chunks, their columns given by name; `indexed` is what their words are made of."""
+    session.execute(insert(Chunk), [{name: row[name] for name in row.keys() - {"indexed"}} for row in rows])
 
 
 def clear(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> None:
@@ -99,9 +99,9 @@ def clear(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Non
     session.execute(delete(Chunk).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id))
 
 
-def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[int, str] | None:
-    """Number and text of the document's last chunk."""
-    query = select(Chunk.number, Chunk.text).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
+def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[int, bytes | None] | None:
+    """Number and digest of the document's last chunk."""
+    query = select(Chunk.number, Chunk.digest).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
     return session.execute(query.order_by(Chunk.number.desc()).limit(1)).one_or_none()
 
 

@@ -169,8 +169,8 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         last = chunks.last(session, tenant_id, document_id)
         if last is None:
             return 0
-        number, text = last
-        if number + 1 < len(pieces) and pieces[number].text == text:
+        number, digest = last
+        if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
         chunks.clear(session, tenant_id, document_id)
         documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
@@ -206,6 +206,13 @@ def store(
                 "collection_id": home,
                 "text": piece.text,
                 "tokens": piece.tokens,
+                "begins": piece.begins,
+                "ends": piece.ends,
+                "page": piece.page,
+                "path": list(piece.path),
+                "header": piece.header,
+                "digest": piece.digest,
+                "indexed": piece.embedded,
                 "embedding": vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
