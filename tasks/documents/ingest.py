@@ -18,6 +18,7 @@ from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
+from tasks.documents import wording
 from tasks.documents.chunking import Piece
 from tasks.documents.marks import Extracted
 from tasks.models import choosing
@@ -212,12 +213,13 @@ def store(
                 "path": list(piece.path),
                 "header": piece.header,
                 "digest": piece.digest,
-                "indexed": piece.embedded,
+                "indexed": wording.spaced(piece.embedded),
                 "embedding": vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.add(session, rows)
+        language = collections.language(session, tenant_id, home)
+        chunks.add(session, rows, config=wording.config(language))
     return True
 
 
