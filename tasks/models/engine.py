@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tasks.models.capabilities import Capability
+from tasks.models.catalog import Role
 from tasks.models.logprobs import Logprob
 
 if TYPE_CHECKING:  # numpy is spared those who have no vectors
@@ -226,6 +227,8 @@ class Embedder(Hosted, Protocol):
     """A model that answers with vectors."""
 
     batch_tokens: int  # how many tokens it embeds at a time
+    prefixes: Mapping[Role, str]  # what the model wants before a text, by what it is
+    unknown: int | None  # the id of what it can't read, where its vocabulary has one
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""

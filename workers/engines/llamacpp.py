@@ -74,6 +74,7 @@ class LlamaCpp:
         self.capabilities = model.capabilities
         self.call_format = tokenizer.call_format
         self.batch_tokens, self._key = batch, key
+        self.prefixes, self.unknown = model.prefixes, tokenizer.unknown
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}

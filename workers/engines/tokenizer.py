@@ -79,6 +79,12 @@ class Tokenizer:
         """How many tokens there are; ids are below."""
         return int(self.host.ready["tokens"])
 
+    @property
+    def unknown(self) -> int | None:
+        """See `Embedder.unknown`."""
+        found: int | None = self.host.ready["unknown"]
+        return found
+
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """See `Embedder.tokenize`."""
         found: list[tuple[int, ...]] = []
