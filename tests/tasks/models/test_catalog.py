@@ -51,6 +51,8 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD.replace('"echo"', '["echo"]'), "m: unknown engine"),
         (GOOD + 'file = "x\\u0000y"\n', "m: "),
         (GOOD.replace("echo", "ctransformers").replace('"chat"', '"embed"'), "ctransformers gives no embeddings"),
+        (GOOD.replace("echo", "ctransformers").replace('"chat"', '"rerank"'), "ctransformers can't rerank"),
+        (GOOD.replace('"chat"', '"rerank", "embed"'), "m: a model of the type embed serves no other; a model of the"),
     ],
 )
 def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
