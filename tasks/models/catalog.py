@@ -20,7 +20,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
 # What a text is to a model that embeds: some want to be told, by words before it.
 Role = Literal["query", "passage"]
 
-TYPES = ("generate", "chat", "embed", "moderate", "infill")
+TYPES = ("generate", "chat", "embed", "rerank", "moderate", "infill")
+
+# A model of one of these serves nothing else. What it must be able to do, and what is said where its engine can't.
+_ALONE = {
+    "embed": (Capability.EMBEDS, "gives no embeddings"),
+    "rerank": (Capability.RERANKS, "can't rerank"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +72,25 @@ class Model:
         return {"query": self.query_prefix, "passage": self.passage_prefix}
 
     @property
+    def reranks(self) -> bool:
+        """Whether it tells how well documents answer a query: then it gives nothing else."""
+        return self.types == ("rerank",)
+
+    @property
+    def pools(self) -> bool:
+        """Whether it reads a text in one go and answers with what it made of the whole, instead of writing."""
+        return self.embeds or self.reranks
+
+    @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do on its engine."""
         able = ENGINES.get(self.engine, frozenset())
         if self.embeds:
             return able & {Capability.EMBEDS, Capability.READS_IDS}
-        lacking = {Capability.EMBEDS} if "infill" in self.types else {Capability.EMBEDS, Capability.INFILLS}
-        return able - lacking
+        if self.reranks:
+            return able & {Capability.RERANKS}
+        lacking = {capability for capability, _ in _ALONE.values()}
+        return able - (lacking if "infill" in self.types else lacking | {Capability.INFILLS})
 
 
 Catalog = Mapping[str, Model]
@@ -138,10 +156,10 @@ def _wrong_types(types: Any, engine: Any) -> list[str]:
     if not isinstance(types, list) or not types:
         return ["types must be a list with at least one type"]
     unknown = [f"unknown type {type!r}" for type in types if type not in TYPES]
-    together = ["a model of the type embed serves no other"] * ("embed" in types and len(types) > 1)
+    together = [f"a model of the type {type} serves no other" for type in _ALONE if type in types and len(types) > 1]
     alone = ["infill goes with generate"] * ("infill" in types and "generate" not in types)
     able = ENGINES.get(engine, frozenset(Capability)) if isinstance(engine, str) else frozenset(Capability)
-    unable = [f"{engine} gives no embeddings"] * ("embed" in types and Capability.EMBEDS not in able)
+    unable = [f"{engine} {told}" for type, (wanted, told) in _ALONE.items() if type in types and wanted not in able]
     unable += [f"{engine} can't infill"] * ("infill" in types and Capability.INFILLS not in able)
     return unknown + together + alone + unable
 

@@ -140,7 +140,8 @@ def host(model: Model, binary: str, load_limit_s: float) -> Host:
     told = {
         "file": str(model.file),
         "binary": binary,
-        "embedding": model.embeds,
+        "embedding": model.pools,
+        "ranking": model.reranks,
         "template": template_of(model),
         "key": secrets.token_urlsafe(32),
     }

@@ -14,6 +14,7 @@ from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCa
 from tasks.kinds.ingest import Ingest
 from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question
+from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
 from tasks.models import catalog
 from tests import shelves, tables
@@ -29,6 +30,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         Generation(turns=(Turn("user", (Text("one"),)),)),
     ),
     "embed": ({"texts": ["one", "two"]}, {}, Embedding(("one", "two"))),
+    "rerank": ({"query": "Who?", "documents": ["one", "two"]}, {}, Reranking("Who?", ("one", "two"))),
     "rag": (
         {"question": "Who?", "collection": "books"},
         {"max_tokens": 9},

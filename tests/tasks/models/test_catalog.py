@@ -53,6 +53,8 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD.replace("echo", "ctransformers").replace('"chat"', '"embed"'), "ctransformers gives no embeddings"),
         (GOOD.replace('"chat"', '"embed"') + "query_prefix = 1\n", "m: query_prefix must be a text"),
         (GOOD + 'passage_prefix = "passage: "\n', "m: passage_prefix is of models of the type embed"),
+        (GOOD.replace("echo", "ctransformers").replace('"chat"', '"rerank"'), "ctransformers can't rerank"),
+        (GOOD.replace('"chat"', '"rerank", "embed"'), "m: a model of the type embed serves no other; a model of the"),
     ],
 )
 def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
