@@ -7,7 +7,7 @@ there to the letter, but for white space and the kind of marks. All in time prop
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 from tasks.documents import sentences, terms
 from tasks.documents.questions import Passage
@@ -177,7 +177,7 @@ def _source(place: int, passage: Passage, quotes: Iterable[_Sought]) -> Source:
     found = [_quote(passage, quote.text, quote.found[place]) for quote in quotes if place in quote.found]
     if found:
         shown["quotes"] = found
-    return Source(**shown)  # type: ignore[typeddict-item]  # of a stored passage, which was one of ours
+    return cast(Source, shown)
 
 
 def _quote(passage: Passage, text: str, at: Span) -> Quote:

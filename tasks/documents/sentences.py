@@ -4,6 +4,8 @@ import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 # What ends a sentence, and the closing marks that belong to it.
 _END = re.compile(r"""[.!?…]+["'”’»)\]]*|[。！？]+[」』"”’）]*|\n+""")
@@ -12,10 +14,7 @@ _MARKS = re.compile(rf"(?:[ \t]*{_MARK.pattern})+")
 _SPACE = re.compile(r"\s*")
 _WORD_BEFORE = re.compile(r"[^\W_]+(?:\.[^\W_]+)*\Z")
 _LONGEST_ABBREVIATION = 12
-_ABBREVIATIONS = frozenset(
-    ("approx", "art", "bzw", "ca", "cf", "ch", "dr", "e.g", "etc", "fig", "i.e", "inc", "jr", "mr", "mrs", "ms", "nr")
-    + ("no", "op", "p", "pp", "prof", "resp", "sr", "st", "usw", "vgl", "vol", "vs", "z.b")
-)
+_ABBREVIATIONS = Path(__file__).parent / "templates" / "abbreviations.txt"
 _CLOSING = {'"': '"', "“": "”", "„": '“”"', "«": "»", "「": "」", "『": "』"}
 _OPENING_OR_LINE = re.compile("[" + "".join(_CLOSING) + "\n]")
 _CLOSING_OR_LINE = {opening: re.compile(f"[{closing}\n]") for opening, closing in _CLOSING.items()}
@@ -92,7 +91,7 @@ def _ends_here(text: str, begins: int, end: re.Match[str]) -> bool:
     before = _WORD_BEFORE.search(text[max(begins, end.start() - _LONGEST_ABBREVIATION) : end.start()])
     word = before[0] if before else ""
     numbers_a_list = word.isdigit() and not text[begins : end.start() - len(word)].strip()
-    return not numbers_a_list and word.casefold() not in _ABBREVIATIONS and not (len(word) == 1 and word.isupper())
+    return not numbers_a_list and word.casefold() not in _abbreviations() and not (len(word) == 1 and word.isupper())
 
 
 def _quoted(text: str) -> list[Span]:
@@ -115,3 +114,8 @@ def _quoted(text: str) -> list[Span]:
 def _trimmed(text: str, begins: int, ends: int) -> Span:
     part = text[begins:ends]
     return Span(ends - len(part.lstrip()), begins + len(part.rstrip())) if part.strip() else Span(begins, begins)
+
+
+@cache
+def _abbreviations() -> frozenset[str]:
+    return frozenset(_ABBREVIATIONS.read_text(encoding="utf-8").split())
