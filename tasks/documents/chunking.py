@@ -1,6 +1,7 @@
 """Texts cut into pieces that an embedding model can take: by tokens, at the borders a reader would choose."""
 
 import bisect
+import hashlib
 import itertools
 import re
 from array import array
@@ -21,10 +22,30 @@ _SPACE_CHARACTERS_A_TOKEN = 8
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text as it stands there, without white space around it; `tokens` as `count` counts it."""
+    """A part of a text as it stands there, from `begins` up to but not including `ends`, without white space around it.
+
+    It is on `page`, under the headings of `path`, the highest first, and a continued table's `header` belongs to it.
+    `context` says so in few words before the text where it is embedded; `tokens` are of both, as `count` counts them.
+    """
 
     text: str
     tokens: int
+    begins: int = 0
+    ends: int = 0
+    page: int | None = None
+    path: tuple[str, ...] = ()
+    header: str | None = None
+    context: str = ""
+
+    @property
+    def embedded(self) -> str:
+        """What a vector and words are made of."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of what is embedded: where it is equal, so is the vector that a model makes."""
+        return hashlib.sha256(self.embedded.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,7 @@ class _Parts:
     def fit(self, span: _Span, tokens: int, overlap: int) -> Sequence[_Span | Piece]:
         """The span as a piece if it has few enough tokens, else cut again by what its parts really cost."""
         if tokens <= self._size:
-            return [Piece(self.text(span), tokens)]
+            return [Piece(self.text(span), tokens, self._starts[span.first], self._ends[span.end - 1])]
         if span.end - span.first == 1:
             raise ValueError(f"{self.text(span)!r} was counted once as {tokens} tokens and once as fewer")
         cost = self._cost(span.first, span.end)

@@ -18,6 +18,7 @@ from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
+from tasks.documents import wording
 from tasks.documents.chunking import Piece
 from tasks.documents.marks import Extracted
 from tasks.models import choosing
@@ -169,8 +170,8 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         last = chunks.last(session, tenant_id, document_id)
         if last is None:
             return 0
-        number, text = last
-        if number + 1 < len(pieces) and pieces[number].text == text:
+        number, digest = last
+        if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
         chunks.clear(session, tenant_id, document_id)
         documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
@@ -206,11 +207,19 @@ def store(
                 "collection_id": home,
                 "text": piece.text,
                 "tokens": piece.tokens,
+                "begins": piece.begins,
+                "ends": piece.ends,
+                "page": piece.page,
+                "path": list(piece.path),
+                "header": piece.header,
+                "digest": piece.digest,
+                "indexed": wording.spaced(piece.embedded),
                 "embedding": vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.add(session, rows)
+        language = collections.language(session, tenant_id, home)
+        chunks.add(session, rows, config=wording.config(language))
     return True
 
 

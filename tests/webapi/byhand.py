@@ -84,7 +84,10 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
 
 # What a worker says of a job, and how it ends it.
 Answer = Callable[[Job], tuple[Sequence[Event], Outcome]]
-PASSAGE = {"document_id": "doc_1", "chunk": 0, "score": 0.5, "text": "one", "title": None, "metadata": {}}
+PASSAGE = {
+    "document_id": "doc_1", "chunk": 0, "score": 0.5, "similarity": 0.5, "words": 0.0, "text": "one", "title": None,
+    "filename": None, "external_id": None, "metadata": {}, "path": [], "page": None, "begins": 0, "ends": 3,
+}  # fmt: skip
 
 
 def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:

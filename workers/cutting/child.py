@@ -1,10 +1,11 @@
 """Cuts texts into chunks in a process of its own: `python -m workers.cutting.child`.
 
-Each line on stdin is a question: `{"text", "size", "overlap"}`. It is answered by `{"pieces": [[text, tokens], …]}`, or
-by `{"refused": why}`. Before that may come any number of `{"count": texts}`, each of which wants a line `{"counts":
-tokens}`. When stdin closes, it ends.
+Each line on stdin is a question: `{"text", "size", "overlap"}`. It is answered by `{"pieces": …}`, each with the
+fields of `Piece` in their order, or by `{"refused": why}`. Before that may come any number of `{"count": texts}`, each
+of which wants a line `{"counts": tokens}`. When stdin closes, it ends.
 """
 
+import dataclasses
 import json
 import resource
 import sys
@@ -36,7 +37,7 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": str(error)}
     except MemoryError:
         return {"refused": f"it takes more than {MEMORY_BYTES >> 20} MiB of memory"}
-    return {"pieces": [(piece.text, piece.tokens) for piece in pieces]}
+    return {"pieces": [dataclasses.astuple(piece) for piece in pieces]}
 
 
 def _count(texts: Sequence[str]) -> list[int]:

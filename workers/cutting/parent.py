@@ -138,7 +138,12 @@ def _conversed(attempt: Attempt, child: Host, question: Mapping[str, Any], count
         attempt.release()
     if "refused" in told:
         raise errors.UnreadableDocument(f"it can't be cut into chunks: {told['refused']}")
-    return [Piece(text, tokens) for text, tokens in told["pieces"]]
+    return [_piece(*fields) for fields in told["pieces"]]
+
+
+def _piece(text: str, tokens: int, begins: int, ends: int, page: int | None, path: list[str], *told: Any) -> Piece:
+    """A piece as the child tells it, fields in their order."""
+    return Piece(text, tokens, begins, ends, page, tuple(path), *told)
 
 
 def _asked(child: Host, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _embed_lot(
 ) -> bool:
     """Stores the chunks of a lot; False when the document is deleted. `fix` fixes the collection's dimensions first."""
     claim, lot = attempt.claim, pieces[first : first + CHUNKS_OF_A_LOT]
-    texts = tokens.fitting(slot.batcher, attempt, [piece.text for piece in lot])
+    texts = tokens.fitting(slot.batcher, attempt, [piece.embedded for piece in lot])
     heard = _lot_of(tally, document.bytes, first, len(pieces))
     vectors = slot.batcher.embed(texts, attempt.check, heard, claim.tenant_id)
     if fix:

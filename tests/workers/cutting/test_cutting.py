@@ -63,7 +63,7 @@ def test_text_is_cut_in_another_process_as_it_would_be_here(cutter: Cutter, benc
     """Only the tokens are counted here; the process stays for the next text."""
     assert cut(cutter, attempt(bench), TEXT) == chunking.cut(TEXT, words, 32, 4)
     [child] = children()
-    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2)]
+    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2, 0, 8)]
     assert children() == [child]
 
 
@@ -84,7 +84,7 @@ def test_cancel_ends_the_cutting_at_once(cutter: Cutter, bench: Bench) -> None:
         with pytest.raises(errors.Cancelled):
             cutting.result(60)
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2)]
+    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2, 0, 8)]
 
 
 def test_cancel_while_waiting_for_a_turn_ends_the_wait(cutter: Cutter, bench: Bench) -> None:
@@ -108,7 +108,7 @@ def test_another_tenants_text_is_cut_beside_a_long_one(cutter: Cutter, bench: Be
         long = pool.submit(cut, cutter, attempt(bench), TEXT, held)
         assert held.asked.wait(60)
         more = pool.submit(cut, cutter, attempt(bench), TEXT)
-        assert cut(cutter, attempt(bench, tenant=2), "one word") == [Piece("one word", 2)]
+        assert cut(cutter, attempt(bench, tenant=2), "one word") == [Piece("one word", 2, 0, 8)]
         assert not more.done()
         held.go.set()
         assert long.result(60) == more.result(30)
