@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.jobs import Job, JobOutput
+from db.ledger import LedgerRow
 from db.session import Table
 
 
@@ -126,6 +127,15 @@ def spent(session: Session, parent_ids: Collection[uuid.UUID]) -> Mapping[uuid.U
     sums = (func.coalesce(func.sum(Job.prompt_tokens), 0), func.coalesce(func.sum(Job.completion_tokens), 0))
     query = select(Job.parent_id, *sums).where(Job.parent_id.in_(parent_ids)).group_by(Job.parent_id)
     return {row[0]: (int(row[1] or 0), int(row[2] or 0)) for row in session.execute(query) if row[0]}
+
+
+def tokens_a_second(session: Session, model: str) -> float | None:
+    """How many tokens, read and written, one slot of the model's did in a second lately; None where it did nothing."""
+    lately = (LedgerRow.ended_at > func.now() - dt.timedelta(days=1), LedgerRow.model == model, LedgerRow.ran_s > 0)
+    tokens = LedgerRow.prompt_tokens + LedgerRow.completion_tokens
+    recent = select(tokens.label("tokens"), LedgerRow.ran_s).where(*lately, tokens > 0)
+    rows = recent.order_by(LedgerRow.ended_at.desc()).limit(200).subquery()
+    return session.scalar(select(func.sum(rows.c.tokens) / func.nullif(func.sum(rows.c.ran_s), 0)))
 
 
 def spent_in_all(session: Session, summary_id: uuid.UUID) -> tuple[int, int]:

@@ -20,20 +20,20 @@ def ready(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, limi
     return list(session.scalars(select(Document.id).where(*own).order_by(Document.id).limit(limit)))
 
 
-def statuses(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Of each of these documents that is there its status."""
-    query = select(Document.id, Document.status)
+def statuses(
+    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, tuple[str, bool]]:
+    """Of each of these documents that is there its status, and whether it waits for no job yet."""
+    query = select(Document.id, Document.status, Document.job_id.is_(None))
     rows = session.execute(query.where(Document.tenant_id == tenant_id, Document.id.in_(document_ids)))
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def give_job(
-    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], job_id: uuid.UUID
-) -> set[uuid.UUID]:
-    """Makes those of these documents wait for the job that waited for none; which they are."""
+def give_job(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], job_id: uuid.UUID) -> None:
+    """Makes those of these documents wait for the job that waited for none."""
     own = (Document.tenant_id == tenant_id, Document.id.in_(document_ids), Document.job_id.is_(None))
-    statement = update(Document).where(*own).values(job_id=job_id).returning(Document.id)
-    return set(session.scalars(statement, execution_options={"synchronize_session": False}))
+    statement = update(Document).where(*own).values(job_id=job_id)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def whole(

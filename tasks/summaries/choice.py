@@ -32,10 +32,16 @@ def of_collection(session: Session, caller: Caller, name: str) -> tuple[uuid.UUI
 
 
 def take(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID], job_id: uuid.UUID) -> None:
-    """Has those that were brought and wait for a job wait for this one. Raises `InvalidField` for the first that isn't
-    there, isn't ready and waits for another, or is named twice."""
+    """`check`, and has those that wait for a job wait for this one."""
+    check(session, caller, document_ids)
     with scope(session, caller.tenant_id):
-        taken = chosen.give_job(session, caller.tenant_id, document_ids, job_id)
+        chosen.give_job(session, caller.tenant_id, document_ids, job_id)
+
+
+def check(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID]) -> None:
+    """Raises `InvalidField` for the first of these that isn't there, is named twice, or is neither ready nor waiting
+    for a summary that asks for it."""
+    with scope(session, caller.tenant_id):
         there = chosen.statuses(session, caller.tenant_id, document_ids)
     seen = set[uuid.UUID]()
     for number, document_id in enumerate(document_ids):
@@ -44,6 +50,7 @@ def take(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID], jo
             raise errors.InvalidField(field, f"no document {shown}")
         if document_id in seen:
             raise errors.InvalidField(field, f"{shown} is named twice")
-        if document_id not in taken and there[document_id] != "ready":
-            raise errors.InvalidField(field, f"{shown} isn't ready: it is {there[document_id]}")
+        status, free = there[document_id]
+        if status != "ready" and not free:
+            raise errors.InvalidField(field, f"{shown} isn't ready: it is {status}")
         seen.add(document_id)

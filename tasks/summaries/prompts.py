@@ -44,6 +44,11 @@ def notes_tokens(context: int) -> int:
     return max(least, min(most, context // _NOTES_SHARE))
 
 
+def most_tokens(manner: Manner, context: int) -> int:
+    """How many tokens a summary may have."""
+    return min(int(_TOKENS_A_WORD * manner.about_words) + _SLACK_TOKENS, context // 3)
+
+
 def notes(context: int) -> Manner:
     """How long a note may be."""
     return Manner(words=int(notes_tokens(context) / _TOKENS_A_WORD * 1.5))
@@ -51,10 +56,7 @@ def notes(context: int) -> Manner:
 
 def put(manner: Manner, purpose: Purpose, texts: Sequence[str], title: str | None, context: int, told: bool) -> Put:
     """A step over some texts, for a model of so many tokens' context; `told` says that it was trained to do as told."""
-    if purpose.last:
-        most = min(int(_TOKENS_A_WORD * manner.about_words) + _SLACK_TOKENS, context // 3)
-    else:
-        most = notes_tokens(context)
+    most = most_tokens(manner, context) if purpose.last else notes_tokens(context)
     joined = "\n\n".join(texts)
     if told:
         return Put(_message(manner, purpose, joined, title, most), True, (), most)
