@@ -14,6 +14,7 @@ from tasks.kinds.kind import Kind
 from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
 from tasks.kinds.rerank import RerankKind
+from tasks.kinds.summary import SummaryKind
 from tasks.models.catalog import Catalog
 
 _ALL: tuple[Kind[Any], ...] = (
@@ -24,6 +25,7 @@ _ALL: tuple[Kind[Any], ...] = (
     RagKind(),
     IngestKind(),
     ModerateKind(),
+    SummaryKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
