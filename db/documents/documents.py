@@ -47,7 +47,8 @@ class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
-    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought.
+    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `charset`
+    is the one that it is said to be in, and, once its text is known, the one that it was read in.
     """
 
     __tablename__ = "documents"
@@ -149,10 +150,12 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
-def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str, bool]]:
-    """Id, kind, size, status and whether it is a file still, of the job's documents, as they came."""
+def work(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID
+) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None]]:
+    """Id, kind, size, status, whether it is a file still, and the charset, of the job's documents, as they came."""
     is_file = DocumentText.raw.is_not(None)
-    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file)
+    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file, Document.charset)
     query = query.join(DocumentText, DocumentText.document_id == Document.id)
     query = query.where(Document.tenant_id == tenant_id, Document.job_id == job_id)
     return session.execute(query.order_by(Document.id)).all()

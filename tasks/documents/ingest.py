@@ -30,7 +30,10 @@ MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
+
+    `charset` is the one that the client says a file is in, by a name of `charsets.known`.
+    """
 
     text: str | None
     raw: bytes | None
@@ -38,19 +41,21 @@ class NewDocument:
     title: str | None
     filename: str | None
     metadata: dict[str, Any]
+    charset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A document that waits for its chunks; `bytes` is the size of what the client brought.
 
-    `is_file`: its text is still to be extracted.
+    `is_file`: its text is still to be extracted. `charset` is the one that it is said to be in.
     """
 
     id: uuid.UUID
     kind: Kind
     bytes: int
     is_file: bool
+    charset: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,10 @@ def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
     """What there is to do for the job, and what is done."""
     with scope(session, tenant_id):
         rows = documents.work(session, tenant_id, job_id)
-    waiting = [Pending(id, kind, size, is_file) for id, kind, size, status, is_file in rows if status == "pending"]
-    total = sum(size for _, _, size, _, _ in rows)
+    waiting = [
+        Pending(id, kind, size, file, said) for id, kind, size, status, file, said in rows if status == "pending"
+    ]
+    total = sum(size for _, _, size, *_ in rows)
     return Work(waiting, total - sum(document.bytes for document in waiting), total)
 
 
@@ -300,6 +307,7 @@ def _add(
         "labels": new.metadata,
         "kind": new.kind,
         "filename": new.filename,
+        "charset": new.charset,
         "bytes": size,
         "status": "pending",
     }
