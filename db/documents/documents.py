@@ -50,8 +50,8 @@ class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
-    summary only. `digest` is the SHA-256 of what the client brought. `unread` is the share of its text, 0 to 1, that the
-    collection's model can't read; None when that isn't known.
+    summary only. `digest` is the SHA-256 of what the client brought. `unread` is the share of its text, 0 to 1, that
+    the collection's model can't read; None when that isn't known.
     """
 
     __tablename__ = "documents"

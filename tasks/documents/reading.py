@@ -45,12 +45,9 @@ def _is_spelled(text: str, tokens: int) -> bool:
     """Whether most of the text are letters of alphabets, and a token has hardly more than one of them."""
     letters, others = 0, 0
     for character in text:
-        if character.isspace():
-            continue
-        if unicodedata.category(character)[0] in "LM" and unicodedata.name(character, "").startswith(
-            _SCRIPTS_OF_LETTERS
-        ):
+        sort = unicodedata.category(character)[0]
+        if sort in "LM" and unicodedata.name(character, "").startswith(_SCRIPTS_OF_LETTERS):
             letters += 1
-        elif unicodedata.category(character)[0] != "M":
+        elif sort != "M" and not character.isspace():
             others += 1
     return letters > others and letters < _SPELLED * max(1, tokens - others)
