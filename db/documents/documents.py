@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 from sqlalchemy import (
+    REAL,
     Boolean,
     CheckConstraint,
     DateTime,
@@ -21,9 +22,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    cast,
     delete,
     false,
     func,
+    not_,
     select,
     text,
     update,
@@ -48,7 +51,8 @@ class Document(Table):
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
     summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `charset`
-    is the one that it is said to be in, and, once its text is known, the one that it was read in.
+    is the one that it is said to be in, and, once its text is known, the one that it was read in. `unread` is the share
+    of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
     """
 
     __tablename__ = "documents"
@@ -67,6 +71,7 @@ class Document(Table):
     charset: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(Text)
     warnings: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    unread: Mapped[float | None] = mapped_column(REAL)
     bytes: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
@@ -150,6 +155,13 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
+def unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> float:
+    """The share of the collection's chunks, 0 to 1, that its model can't read, as far as that is known."""
+    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
+    missed = func.sum(Document.unread * Document.chunks) / func.nullif(func.sum(Document.chunks), 0)
+    return float(session.scalar(select(func.coalesce(missed, 0.0)).where(*where, Document.unread.is_not(None))) or 0.0)
+
+
 def work(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID
 ) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None]]:
@@ -228,6 +240,13 @@ def give_up(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code
     values = {"status": "failed", "chunks": None, "tokens": None, "error_code": code, "error_message": message}
     statement = update(Document).where(*where).values(**values).returning(Document.id)
     return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
+
+
+def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:
+    """Adds a warning, unless the document has it."""
+    where = (Document.tenant_id == tenant_id, Document.id == document_id, not_(Document.warnings.contains([sentence])))
+    statement = update(Document).where(*where).values(warnings=Document.warnings.concat(cast([sentence], JSONB)))
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def set_status(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, **values: Any) -> None:
