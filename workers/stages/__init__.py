@@ -7,7 +7,7 @@ from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
-from workers.stages import embed, embed_documents, extract, gather, generate, rerank, retrieve, spread
+from workers.stages import embed, embed_documents, extract, gather, generate, reembed, rerank, retrieve, spread
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
@@ -19,6 +19,7 @@ STAGES: Mapping[str, Stage] = {
     stages.RERANK_MANY: rerank.rerank,
     stages.EXTRACT: extract.extract,
     stages.EMBED_DOCUMENTS: embed_documents.embed_documents,
+    stages.REEMBED: reembed.reembed,
     stages.SPREAD: spread.spread,
     stages.GATHER: gather.gather,
     stages.RETRIEVE: retrieve.retrieve,
