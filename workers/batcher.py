@@ -4,7 +4,7 @@ import collections
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from tasks import errors, telemetry
+from tasks.models.catalog import Role
 from tasks.models.engine import Embedder, Pair, Reranker
 from tasks.telemetry import EngineLost
 from workers.quarantine import Quarantine, Run
@@ -150,6 +151,16 @@ class Batcher:
     def known(self, ids: Tokens) -> Tokens:
         """The ids of a text that is given by them. Raises `EngineRefused` for one that the vocabulary doesn't have."""
         return cast(Embedder, self._engine).prompt_of(ids).ids
+
+    @property
+    def prefixes(self) -> Mapping[Role, str]:
+        """What the model wants before a text, by what it is."""
+        return cast(Embedder, self._engine).prefixes
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of what the model can't read, where its vocabulary has one."""
+        return cast(Embedder, self._engine).unknown
 
     @property
     def context(self) -> int:

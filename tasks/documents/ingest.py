@@ -104,9 +104,13 @@ def home(
 
 
 def add(
-    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, job_id: uuid.UUID, new: Sequence[NewDocument]
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
+    new: Sequence[NewDocument],
 ) -> tuple[uuid.UUID, ...]:
-    """Writes documents down that wait for the job; their ids, in the same order."""
+    """Writes documents down that wait for the job, or for one to come; their ids, in the same order."""
     document_ids = tuple(ids.new() for _ in new)
     with scope(session, tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
@@ -169,6 +173,13 @@ def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, fo
             "title": func.coalesce(documents.Document.title, found.title),
         }
         documents.set_status(session, tenant_id, document_id, **about)
+
+
+def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID]) -> None:
+    """Makes documents ready whose texts are there and that are in no collection: so nothing of them is embedded."""
+    with scope(session, tenant_id):
+        for document_id in document_ids:
+            documents.set_status(session, tenant_id, document_id, status="ready")
 
 
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
@@ -289,8 +300,8 @@ def _home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model:
 def _add(
     session: Session,
     tenant_id: uuid.UUID,
-    collection_id: uuid.UUID,
-    job_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
     document_id: uuid.UUID,
     new: NewDocument,
 ) -> None:

@@ -43,7 +43,7 @@ class Document:
 
     id: uuid.UUID
     collection: str | None
-    job_id: uuid.UUID
+    job_id: uuid.UUID | None
     title: str | None
     filename: str | None
     kind: str
@@ -124,7 +124,7 @@ def _collection(row: documents.Counted) -> Collection:
 def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
     """The rows' values; a document that waits for a job which has ended otherwise has failed with it."""
     values = [_document(row, collection) for row, collection in rows]
-    waited_for = {value.job_id for value in values if value.status == "pending"}
+    waited_for = {value.job_id for value in values if value.status == "pending" and value.job_id}
     mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
     query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
     ended = {row[0]: row[1:] for row in session.execute(query)} if waited_for else {}

@@ -12,6 +12,10 @@ REEMBED = "reembed"  # a collection's chunks embedded by another model, which th
 SPREAD = "spread"  # a request for several answers made into a job for each, on the control worker
 GATHER = "gather"  # and their answers put together
 RETRIEVE = "retrieve"  # the passages for a question, on a model that embeds
+SHARE_OUT = "share_out"  # documents to be summarised read, and a job made for each, on the control worker
+SUMMARIZE = "summarize"  # a summary made of a document's parts or of other summaries, on a model that writes
+SUMMARIZE_PART = "summarize_part"  # one step of that
+TALLY = "tally"  # what became of the documents to be summarised, on the control worker
 
 # Stages that may hold a slot for minutes: some slots of a model are kept free of them for those that don't.
 LONG = (EMBED_MANY, RERANK_MANY, EMBED_DOCUMENTS, REEMBED)

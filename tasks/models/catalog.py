@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
@@ -16,6 +16,9 @@ CONTROL = "control"
 # What a model serves: types of jobs, and beside `generate` also `infill`, where its vocabulary has tokens for what
 # stands between two texts.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
+
+# What a text is to a model that embeds: some want to be told, by words before it.
+Role = Literal["query", "passage"]
 
 TYPES = ("generate", "chat", "embed", "rerank", "moderate", "infill")
 
@@ -33,6 +36,7 @@ class Model:
     `template` is a Jinja file that takes the place of the model's own chat template.
     Of an `optional` model nothing is started where its file is missing. `dimensions` are the sizes that its vectors may
     have: their own, and those to which they may be cut, where the model was made for it (Matryoshka, arXiv 2205.13147).
+    `query_prefix` and `passage_prefix` stand before what is embedded to search and to be found.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Model:
     default: bool = False
     optional: bool = False
     dimensions: tuple[int, ...] = ()
+    query_prefix: str = ""
+    passage_prefix: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,6 +65,11 @@ class Model:
     def embeds(self) -> bool:
         """Whether its answers are vectors: then it gives nothing else."""
         return self.types == ("embed",)
+
+    @property
+    def prefixes(self) -> Mapping[Role, str]:
+        """What stands before a text, by what it is."""
+        return {"query": self.query_prefix, "passage": self.passage_prefix}
 
     @property
     def reranks(self) -> bool:
@@ -116,6 +127,7 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong += [
         f"{key} must be true or false" for key in ("default", "optional") if not isinstance(entry.get(key, False), bool)
     ]
+    wrong += _wrong_prefixes(entry)
     sizes = entry.get("dimensions", [])
     if not isinstance(sizes, list) or not all(map(_counts, sizes)):
         wrong.append("dimensions must be a list of whole numbers above 0")
@@ -150,6 +162,12 @@ def _wrong_types(types: Any, engine: Any) -> list[str]:
     unable = [f"{engine} {told}" for type, (wanted, told) in _ALONE.items() if type in types and wanted not in able]
     unable += [f"{engine} can't infill"] * ("infill" in types and Capability.INFILLS not in able)
     return unknown + together + alone + unable
+
+
+def _wrong_prefixes(entry: Mapping[str, Any]) -> list[str]:
+    given = [key for key in ("query_prefix", "passage_prefix") if key in entry]
+    wrong = [f"{key} must be a text" for key in given if not isinstance(entry[key], str)]
+    return wrong + [f"{key} is of models of the type embed" for key in given if entry.get("types") != ["embed"]]
 
 
 def _counts(value: Any) -> bool:

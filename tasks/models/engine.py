@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tasks.models.capabilities import Capability
+from tasks.models.catalog import Role
 from tasks.models.logprobs import Logprob
 
 if TYPE_CHECKING:  # numpy is spared those who have no vectors
@@ -183,6 +184,11 @@ class Generator(Hosted, Protocol):
     """A model that answers in words."""
 
     call_format: CallFormat
+    instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
+    identity: str  # another for another file under the model's name
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The token ids of each text as it stands, with what the model puts around one."""
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
@@ -227,6 +233,8 @@ class Embedder(Hosted, Protocol):
     """A model that answers with vectors."""
 
     batch_tokens: int  # how many tokens it embeds at a time
+    prefixes: Mapping[Role, str]  # what the model wants before a text, by what it is
+    unknown: int | None  # the id of what it can't read, where its vocabulary has one
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""

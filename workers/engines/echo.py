@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
-from tasks.models.catalog import Model
+from tasks.models.catalog import Model, Role
 from tasks.models.engine import OUR_CALLS, CallFormat, Finish, Handle, Pair, Progress, Prompt, Request, Step
 from tasks.models.logprobs import Logprob
 from workers.engines.pieces import Pieces
@@ -41,7 +41,8 @@ def load(model: Model, slots: int, threads: int) -> "Echo":  # noqa: ARG001 it c
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
     options = {**_OPTIONS, **model.options}
     time.sleep(options["load_s"])
-    return Echo(model.name, slots, model.context, options["token_s"], options["prompt_token_s"])
+    timing = (options["token_s"], options["prompt_token_s"])
+    return Echo(model.name, slots, model.context, *timing, prefixes=model.prefixes)
 
 
 @dataclass(slots=True)
@@ -56,8 +57,12 @@ class Echo:
     lose_at: set[int] = field(default_factory=set)
     incarnation: int = 0
     batch_tokens: int = 512
+    prefixes: Mapping[Role, str] = field(default_factory=lambda: {"query": "", "passage": ""})
+    unknown: int | None = None
     capabilities: frozenset[Capability] = ENGINES["echo"]
     call_format: CallFormat = OUR_CALLS
+    instructed: bool = True
+    identity: str = ""
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))

@@ -7,7 +7,21 @@ from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
-from workers.stages import embed, embed_documents, extract, gather, generate, reembed, rerank, retrieve, spread
+from workers.stages import (
+    embed,
+    embed_documents,
+    extract,
+    gather,
+    generate,
+    reembed,
+    rerank,
+    retrieve,
+    share_out,
+    spread,
+    summarize,
+    summarize_part,
+    tally,
+)
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
@@ -23,4 +37,8 @@ STAGES: Mapping[str, Stage] = {
     stages.SPREAD: spread.spread,
     stages.GATHER: gather.gather,
     stages.RETRIEVE: retrieve.retrieve,
+    stages.SHARE_OUT: share_out.share_out,
+    stages.SUMMARIZE: summarize.summarize,
+    stages.SUMMARIZE_PART: summarize_part.summarize_part,
+    stages.TALLY: tally.tally,
 }

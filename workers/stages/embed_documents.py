@@ -116,7 +116,7 @@ def _embed_lot(
 ) -> bool:
     """Stores the chunks of a lot; False when the document is deleted. `fix` fixes the collection's dimensions first."""
     claim, lot = attempt.claim, pieces[first : first + CHUNKS_OF_A_LOT]
-    texts = tokens.fitting(slot.batcher, attempt, [piece.embedded for piece in lot])
+    texts = tokens.fitting(slot.batcher, attempt, [piece.embedded for piece in lot], "passage")
     heard = _lot_of(tally, document.bytes, first, len(pieces))
     vectors = slot.batcher.embed(texts, attempt.check, heard, claim.tenant_id)
     if fix:
@@ -137,10 +137,11 @@ def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int],
 def cut(slot: Slot, attempt: Attempt, source: Source) -> list[Piece]:
     """The text's chunks, measured by the model's own tokens. Raises what `Cutter.cut` does."""
     around = len(tokens.of(slot.batcher, attempt, [""])[0])  # what the model puts around every text
+    prefix = len(tokens.of(slot.batcher, attempt, [""], "passage")[0]) - around
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(text) - around for text in tokens.of(slot.batcher, attempt, texts)]
 
-    size = min(source.tokens, slot.batcher.context - around)
+    size = min(source.tokens, slot.batcher.context - around) - prefix
     overlap, check = min(source.overlap, size // 2), lambda: slot.check(attempt)
     return slot.cutter.cut(attempt, source.text, count, size, overlap, check, source.about)

@@ -62,6 +62,12 @@ def test_what_an_earlier_version_stored_is_read(name: str) -> None:
     assert KINDS[name].parse(read.to_json()) == meant
 
 
+def test_embedding_keeps_what_its_texts_are() -> None:
+    """A job that embeds a question for a search tells the worker so."""
+    asked = Embedding(("Who?",), "query")
+    assert KINDS["embed"].parse(asked.to_json()) == asked
+
+
 def test_question_keeps_how_many_passages_it_wants() -> None:
     """Five where it doesn't say."""
     given = {"question": "Who?", "collection": "books", "top_k": 2}
