@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.documents import chunks, collections, documents
+from db.documents import chunks, collections, documents, reembedding
+from db.documents.collections import Collection
 from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
@@ -196,21 +197,22 @@ def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code:
             documents.set_text(session, tenant_id, document_id, None)
 
 
-def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int) -> None:
+def fix_dimensions(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int, *, model: str
+) -> None:
     """Lets the document's collection have vectors of so many dimensions, if it has none yet. Idempotent.
 
-    Does nothing when the document is gone. Raises `DimensionsDiffer`. Others that ingest into the collection for the
-    first time wait for the end of the transaction: it should do nothing else.
+    Does nothing when the document is gone. Raises `CollectionSwitched` where another model than this makes its vectors,
+    and `DimensionsDiffer`. Others that ingest into the collection for the first time wait for the end of the
+    transaction: it should do nothing else.
     """
     with scope(session, tenant_id):
-        found = documents.find(session, tenant_id, document_id)
-        if found is None:
+        home = _home(session, tenant_id, document_id, model)
+        if home is None:
             return
-        document, name = found
-        assert document.collection_id is not None, "what is embedded is in a collection"
-        fixed = collections.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
+        fixed = collections.fix_dimensions(session, tenant_id, home.id, dimensions)
         if fixed is not None and fixed != dimensions:
-            raise errors.DimensionsDiffer(name or "", dimensions, fixed)
+            raise errors.DimensionsDiffer(home.name, dimensions, fixed)
 
 
 def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:
@@ -223,6 +225,7 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
         chunks.clear(session, tenant_id, document_id)
+        reembedding.forget(session, tenant_id, document_id)
         documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
     return 0
 
@@ -234,26 +237,29 @@ def store(
     pieces: Sequence[Piece],
     vectors: NDArray[np.float32],
     *,
+    model: str,
     first: int = 0,
     last: bool = True,
 ) -> bool:
     """Adds chunks, numbered from `first` on; the last ones make the document ready, and all can be found.
 
     `vectors` are (len(pieces), d), of length 1, and `fix_dimensions` has been asked about d. False when the document
-    doesn't wait any more, or is gone. It can't be deleted before the transaction ends, so that should be soon.
+    doesn't wait any more, or is gone. It can't be deleted before the transaction ends, so that should be soon. Raises
+    `CollectionSwitched` where another model than this makes the collection's vectors.
     """
     status = "ready" if last else "pending"
     tokens = sum(piece.tokens for piece in pieces)
     with scope(session, tenant_id):
-        home = documents.grow(session, tenant_id, document_id, chunks=len(pieces), tokens=tokens, status=status)
-        if home is None:
+        home = _home(session, tenant_id, document_id, model)
+        waiting = (tenant_id, document_id)
+        if home is None or not documents.grow(session, *waiting, chunks=len(pieces), tokens=tokens, status=status):
             return False
         rows = [
             {
                 "document_id": document_id,
                 "number": number,
                 "tenant_id": tenant_id,
-                "collection_id": home,
+                "collection_id": home.id,
                 "text": piece.text,
                 "tokens": piece.tokens,
                 "begins": piece.begins,
@@ -263,12 +269,12 @@ def store(
                 "header": piece.header,
                 "digest": piece.digest,
                 "indexed": wording.spaced(piece.embedded),
-                "embedding": vector,
+                "context": piece.context or None,
+                chunks.own_vector(home.second).key: vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        language = collections.language(session, tenant_id, home)
-        chunks.add(session, rows, config=wording.config(language))
+        chunks.add(session, rows, config=wording.config(home.language))
     return True
 
 
@@ -287,6 +293,15 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
             "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
         },
     )
+
+
+def _home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
+    """The document's collection, which has its vectors from this model until the transaction ends; None when either is
+    gone. Raises `CollectionSwitched`."""
+    home = documents.home(session, tenant_id, document_id)
+    if home is not None and home.model != model:
+        raise errors.CollectionSwitched(home.name, home.model)
+    return home
 
 
 def _add(
