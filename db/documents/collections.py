@@ -57,6 +57,12 @@ def find(session: Session, tenant_id: uuid.UUID, name: str, *, keep: bool = Fals
     return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
 
 
+def hold(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> None:
+    """Holds off the collection's deletion until the transaction ends; waits for one that is under way."""
+    query = select(Collection.id).where(Collection.tenant_id == tenant_id, Collection.id == collection_id)
+    session.execute(query.with_for_update(read=True, key_share=True))
+
+
 def add(session: Session, **values: Any) -> None:
     """Makes the collection unless the tenant has one of this name. Safe beside itself."""
     statement = insert(Collection).values(**values)

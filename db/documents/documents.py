@@ -21,9 +21,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    cast,
     delete,
     false,
     func,
+    not_,
     select,
     text,
     update,
@@ -84,6 +86,14 @@ class Document(Table):
         Index("documents_of_tenant", "tenant_id", "id"),
         Index("documents_of_collection", "collection_id", "id"),
         Index("documents_of_job", "job_id"),
+        Index("documents_of_contents", "collection_id", "digest", "id"),
+        Index(
+            "documents_of_external_id",
+            "collection_id",
+            "external_id",
+            postgresql_where=external_id.is_not(None),
+        ),
+        Index("documents_of_filename", "collection_id", "filename", postgresql_where=filename.is_not(None)),
         Index(
             "documents_in_part",
             "collection_id",
@@ -121,12 +131,11 @@ def find(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Foun
 
 
 def page(
-    session: Session, tenant_id: uuid.UUID, *, collection_id: uuid.UUID | None, before: uuid.UUID | None, limit: int
+    session: Session, tenant_id: uuid.UUID, wanted: Mapping[str, Any], *, before: uuid.UUID | None, limit: int
 ) -> Sequence[Found]:
-    """The tenant's documents, newest first, at most `limit`, older than `before`."""
-    query = _named(tenant_id)
-    if collection_id is not None:
-        query = query.where(Document.collection_id == collection_id)
+    """The tenant's documents whose columns have the values that are `wanted`, newest first, at most `limit`, older than
+    `before`."""
+    query = _named(tenant_id).where(*(getattr(Document, name) == value for name, value in wanted.items()))
     if before is not None:
         query = query.where(Document.id < before)
     return session.execute(query.order_by(Document.id.desc()).limit(limit)).all()
@@ -225,6 +234,13 @@ def give_up(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code
     values = {"status": "failed", "chunks": None, "tokens": None, "error_code": code, "error_message": message}
     statement = update(Document).where(*where).values(**values).returning(Document.id)
     return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
+
+
+def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:
+    """Adds a warning, unless the document has it."""
+    where = (Document.tenant_id == tenant_id, Document.id == document_id, not_(Document.warnings.contains([sentence])))
+    statement = update(Document).where(*where).values(warnings=Document.warnings.concat(cast([sentence], JSONB)))
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def set_status(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, **values: Any) -> None:

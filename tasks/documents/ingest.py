@@ -3,6 +3,7 @@
 A document is `pending` until its ingest job made it `ready`, or found that it can't be (`failed`).
 """
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +15,24 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.documents import chunks, collections, documents
+from db.documents import chunks, collections, documents, identities
 from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking
+from tasks.documents import chunking, homes
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
-from tasks.models import choosing
-from tasks.models.catalog import Catalog, Model
 
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
+
+    It replaces the documents of its `external_id`, or with `replaces` those of its file name.
+    """
 
     text: str | None
     raw: bytes | None
@@ -38,6 +40,12 @@ class NewDocument:
     title: str | None
     filename: str | None
     metadata: dict[str, Any]
+    external_id: str | None = None
+    replaces: bool = False
+
+    @property
+    def contents(self) -> bytes:
+        return self.raw if self.raw is not None else (self.text or "").encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +87,6 @@ class Ingested:
     ready: int
     failed: list[tuple[str, str]]
     result: dict[str, Any]
-
-
-def home(
-    session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, model: str | None
-) -> tuple[uuid.UUID, Model]:
-    """The collection, kept until the transaction ends, and its model; it is made when there is none of this name.
-
-    Its model is `model`, else the catalogue's default for embeddings. Raises `ModelUnknown`, and `InvalidField` when
-    the collection has another model.
-    """
-    with scope(session, tenant_id):
-        found = collections.find(session, tenant_id, name, keep=True)
-        if found is None:
-            embedder = choosing.model_for(models, "embed", model)
-            collections.add(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
-            found = collections.find(session, tenant_id, name, keep=True)
-    if found is None:
-        raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
-    if model is not None and model != found.model:
-        raise errors.InvalidField("model", f"the collection {name} has its vectors from {found.model}")
-    return found.id, choosing.model_for(models, "embed", found.model)
 
 
 def add(
@@ -149,7 +136,7 @@ def source(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> So
     if row is None or row.text is None:
         return None
     tokens = row.chunk_tokens or chunking.TOKENS
-    overlap = row.chunk_overlap if row.chunk_overlap is not None else min(chunking.OVERLAP, tokens // 4)
+    overlap = homes.overlap_of(row.chunk_overlap, tokens)
     marks = Marks.from_json(row.marks) if row.marks else Marks()
     called = row.title or (PurePath(row.filename).stem if row.filename else None)
     return Source(row.text, About(called, row.kind, marks), tokens, overlap)
@@ -176,6 +163,12 @@ def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code:
         if documents.give_up(session, tenant_id, document_id, code, message):
             chunks.clear(session, tenant_id, document_id)
             documents.set_text(session, tenant_id, document_id, None)
+
+
+def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:
+    """Tells who brought the document something about it. Idempotent; does nothing when the document is gone."""
+    with scope(session, tenant_id):
+        documents.warn(session, tenant_id, document_id, sentence)
 
 
 def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int) -> None:
@@ -209,6 +202,20 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
     return 0
 
 
+def alike(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> list[uuid.UUID]:
+    """The documents that may have chunks which this one has too: versions of it, and those with its contents."""
+    with scope(session, tenant_id):
+        return identities.sources(session, tenant_id, document_id)
+
+
+def vectors(
+    session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID], pieces: Sequence[Piece]
+) -> dict[bytes, NDArray[np.float32]]:
+    """The vectors of those of the pieces that are chunks of one of the documents, by their digests."""
+    with scope(session, tenant_id):
+        return identities.vectors(session, tenant_id, document_ids, [piece.digest for piece in pieces])
+
+
 def store(
     session: Session,
     tenant_id: uuid.UUID,
@@ -221,12 +228,15 @@ def store(
 ) -> bool:
     """Adds chunks, numbered from `first` on; the last ones make the document ready, and all can be found.
 
-    `vectors` are (len(pieces), d), of length 1, and `fix_dimensions` has been asked about d. False when the document
-    doesn't wait any more, or is gone. It can't be deleted before the transaction ends, so that should be soon.
+    At that moment its older versions are gone; it goes itself if a newer one is ready. `vectors` are (len(pieces), d),
+    of length 1, and `fix_dimensions` has been asked about d. False when the document doesn't wait any more, or is gone.
+    It can't be deleted before the transaction ends, so that should be soon.
     """
     status = "ready" if last else "pending"
     tokens = sum(piece.tokens for piece in pieces)
     with scope(session, tenant_id):
+        if last and not _prevails(session, tenant_id, document_id):
+            return False
         home = documents.grow(session, tenant_id, document_id, chunks=len(pieces), tokens=tokens, status=status)
         if home is None:
             return False
@@ -258,7 +268,8 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
     given = session.scalars(select(Job.input).where(Job.id == job_id)).one()
     with scope(session, tenant_id):
         rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
-    shown = [_summary(row) for row in rows]
+        firsts = identities.firsts(session, tenant_id, rows)
+    shown = [_summary(row, firsts.get(row.id)) for row in rows]
     return Ingested(
         ready=sum(row.status == "ready" for row in rows),
         failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
@@ -270,6 +281,18 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
     )
 
 
+def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:
+    """Whether the document waits and no newer version of it is ready. Deletes the older ones then, else itself."""
+    document = identities.hold(session, tenant_id, document_id)
+    if document is None:
+        return False
+    if identities.newer(session, document):
+        documents.remove(session, tenant_id, document_id)
+        return False
+    identities.remove_older(session, document)
+    return True
+
+
 def _add(
     session: Session,
     tenant_id: uuid.UUID,
@@ -278,7 +301,7 @@ def _add(
     document_id: uuid.UUID,
     new: NewDocument,
 ) -> None:
-    size = len(new.raw) if new.raw is not None else len((new.text or "").encode())
+    contents = new.contents
     values = {
         "id": document_id,
         "tenant_id": tenant_id,
@@ -288,20 +311,26 @@ def _add(
         "labels": new.metadata,
         "kind": new.kind,
         "filename": new.filename,
-        "bytes": size,
+        "external_id": new.external_id,
+        "replaces": new.replaces,
+        "digest": hashlib.sha256(contents).digest(),
+        "bytes": len(contents),
         "status": "pending",
     }
     documents.add(session, values, raw=new.raw, text=new.text)
 
 
-def _summary(row: documents.Document) -> dict[str, Any]:
+def _summary(row: documents.Document, first: uuid.UUID | None) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": ids.show(row.id, ids.DOCUMENT),
         "title": row.title,
         "filename": row.filename,
+        "external_id": row.external_id,
         "status": row.status,
         "chunks": row.chunks if row.status == "ready" else None,
     }
+    if first is not None:
+        shown["duplicate_of"] = ids.show(first, ids.DOCUMENT)
     if row.error_code:
         shown["error"] = {"code": row.error_code, "message": row.error_message or ""}
     return shown
