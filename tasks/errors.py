@@ -173,6 +173,20 @@ class UnreadableDocument(JobError):
     code = "unreadable_document"
 
 
+class DocumentGone(JobError):
+    """The document that the job is about doesn't exist any more."""
+
+    code = "document_not_found"
+
+
+class DocumentFailed(JobError):
+    """The document that the job is about could not be read; the code and the text are those it failed with."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class DocumentTooLarge(JobError):
     """The document has more text or pages than one may have."""
 

@@ -49,7 +49,7 @@ class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
-    summary only. `digest` is the SHA-256 of what the client brought.
+    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought.
     """
 
     __tablename__ = "documents"
@@ -57,7 +57,7 @@ class Document(Table):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID]
     collection_id: Mapped[uuid.UUID | None]
-    job_id: Mapped[uuid.UUID]
+    job_id: Mapped[uuid.UUID | None]
     title: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
     kind: Mapped[Kind] = mapped_column(Text)

@@ -20,7 +20,7 @@ from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking, homes
+from tasks.documents import chunking, homes, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
 
@@ -90,9 +90,13 @@ class Ingested:
 
 
 def add(
-    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, job_id: uuid.UUID, new: Sequence[NewDocument]
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
+    new: Sequence[NewDocument],
 ) -> tuple[uuid.UUID, ...]:
-    """Writes documents down that wait for the job; their ids, in the same order."""
+    """Writes documents down that wait for the job, or for one to come; their ids, in the same order."""
     document_ids = tuple(ids.new() for _ in new)
     with scope(session, tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
@@ -155,6 +159,13 @@ def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, fo
             "title": func.coalesce(documents.Document.title, found.title),
         }
         documents.set_status(session, tenant_id, document_id, **about)
+
+
+def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID]) -> None:
+    """Makes documents ready whose texts are there and that are in no collection: so nothing of them is embedded."""
+    with scope(session, tenant_id):
+        for document_id in document_ids:
+            documents.set_status(session, tenant_id, document_id, status="ready")
 
 
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
@@ -254,12 +265,13 @@ def store(
                 "path": list(piece.path),
                 "header": piece.header,
                 "digest": piece.digest,
-                "indexed": piece.embedded,
+                "indexed": wording.spaced(piece.embedded),
                 "embedding": vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.add(session, rows)
+        language = collections.language(session, tenant_id, home)
+        chunks.add(session, rows, config=wording.config(language))
     return True
 
 
@@ -296,8 +308,8 @@ def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) ->
 def _add(
     session: Session,
     tenant_id: uuid.UUID,
-    collection_id: uuid.UUID,
-    job_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
     document_id: uuid.UUID,
     new: NewDocument,
 ) -> None:

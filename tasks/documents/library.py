@@ -46,7 +46,7 @@ class Document:
 
     id: uuid.UUID
     collection: str | None
-    job_id: uuid.UUID
+    job_id: uuid.UUID | None
     title: str | None
     filename: str | None
     external_id: str | None
@@ -142,7 +142,7 @@ def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]
     with scope(session, caller.tenant_id):
         firsts = identities.firsts(session, caller.tenant_id, [row for row, _ in rows])
     values = [_document(row, collection, firsts.get(row.id)) for row, collection in rows]
-    waited_for = {value.job_id for value in values if value.status == "pending"}
+    waited_for = {value.job_id for value in values if value.status == "pending" and value.job_id}
     mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
     query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
     ended = {row[0]: row[1:] for row in session.execute(query)} if waited_for else {}

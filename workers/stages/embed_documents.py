@@ -141,7 +141,7 @@ def _embed_lot(
 
 def _read(slot: Slot, attempt: Attempt, pieces: Sequence[Piece]) -> list[Tokens]:
     """The chunks as the model reads them. Raises what `tokens.fitting` does."""
-    return tokens.fitting(slot.batcher, attempt, [piece.embedded for piece in pieces])
+    return tokens.fitting(slot.batcher, attempt, [piece.embedded for piece in pieces], "passage")
 
 
 def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int], None]:
@@ -152,10 +152,11 @@ def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int],
 def cut(slot: Slot, attempt: Attempt, source: Source) -> list[Piece]:
     """The text's chunks, measured by the model's own tokens. Raises what `Cutter.cut` does."""
     around = len(tokens.of(slot.batcher, attempt, [""])[0])  # what the model puts around every text
+    prefix = len(tokens.of(slot.batcher, attempt, [""], "passage")[0]) - around
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(text) - around for text in tokens.of(slot.batcher, attempt, texts)]
 
-    size = min(source.tokens, slot.batcher.context - around)
+    size = min(source.tokens, slot.batcher.context - around) - prefix
     overlap, check = min(source.overlap, size // 2), lambda: slot.check(attempt)
     return slot.cutter.cut(attempt, source.text, count, size, overlap, check, source.about)
