@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 from sqlalchemy import (
+    REAL,
     Boolean,
     CheckConstraint,
     DateTime,
@@ -49,7 +50,8 @@ class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
-    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought.
+    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `unread`
+    is the share of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
     """
 
     __tablename__ = "documents"
@@ -68,6 +70,7 @@ class Document(Table):
     charset: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(Text)
     warnings: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    unread: Mapped[float | None] = mapped_column(REAL)
     bytes: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
@@ -156,6 +159,13 @@ def counted(
 def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Found]:
     """The documents of an ingest job, in the order in which they came."""
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
+
+
+def unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> float:
+    """The share of the collection's chunks, 0 to 1, that its model can't read, as far as that is known."""
+    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
+    missed = func.sum(Document.unread * Document.chunks) / func.nullif(func.sum(Document.chunks), 0)
+    return float(session.scalar(select(func.coalesce(missed, 0.0)).where(*where, Document.unread.is_not(None))) or 0.0)
 
 
 def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str, bool]]:

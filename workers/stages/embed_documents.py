@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks import errors
-from tasks.documents import ingest
+from tasks.documents import ingest, reading
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import Pending, Source
 from tasks.jobs import fence
@@ -84,6 +84,8 @@ def _embed_document(slot: Slot, attempt: Attempt, document: Pending, tally: _Tal
         fence.guard(session, claim.job_id, claim.attempt)
         start = ingest.resume(session, claim.tenant_id, document.id, pieces)
         alike = ingest.alike(session, claim.tenant_id, document.id)
+    if not start:
+        _note_unread(slot, attempt, document, pieces)
     try:
         for first in range(start, len(pieces), CHUNKS_OF_A_LOT):
             if first > start:
@@ -94,6 +96,14 @@ def _embed_document(slot: Slot, attempt: Attempt, document: Pending, tally: _Tal
     except errors.GaveWay:
         slot.cutter.keep(document.id, pieces)
         raise
+
+
+def _note_unread(slot: Slot, attempt: Attempt, document: Pending, pieces: Sequence[Piece]) -> None:
+    """Writes down how much of the document the model can't read, where that can be told."""
+    share = tokens.unread(slot.batcher, attempt, [piece.text for piece in pieces])
+    if share is not None:
+        with slot.sessions.begin() as session:
+            reading.note(session, attempt.claim.tenant_id, document.id, share, slot.queue)
 
 
 def _pieces(slot: Slot, attempt: Attempt, document: Pending) -> list[Piece] | None:
