@@ -161,10 +161,10 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         with sessions.begin() as session:
             job_id = _brought(session, caller, name, new)
             [waiting] = ingest.work(session, caller.tenant_id, job_id).waiting
-            ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
+            ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS, model="random")
         began = time.perf_counter()
         with sessions.begin() as session:
-            ingest.store(session, caller.tenant_id, waiting.id, pieces, vectors)
+            ingest.store(session, caller.tenant_id, waiting.id, pieces, vectors, model="random")
         took_s += time.perf_counter() - began
     return took_s
 

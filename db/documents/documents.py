@@ -184,6 +184,14 @@ def take_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, new_job
     return sorted(session.scalars(statement, execution_options={"synchronize_session": False}))
 
 
+def home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Collection | None:
+    """The document's collection, which is neither deleted nor given another model before the transaction ends."""
+    query = select(Collection).join(Document, Document.collection_id == Collection.id)
+    query = query.where(Document.tenant_id == tenant_id, Document.id == document_id)
+    query = query.with_for_update(read=True, key_share=True, of=Collection)
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+
+
 def contents(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, what: InstrumentedAttribute[T]
 ) -> T | None:

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, delete, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from db.documents import collections
-from db.documents.chunks import Chunk
+from db.documents.chunks import Chunk, own_vector
+from db.documents.collections import Collection as Home
 from db.documents.documents import Document
 
 _SOURCES = 8  # documents whose vectors are taken over
@@ -22,20 +22,23 @@ _OLDEST = 8  # documents of the same contents that are looked at
 
 
 def hold(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:
-    """A document that waits, in a collection. Until the transaction ends nothing of it, and no version of it, moves.
+    """A document that waits. Until the transaction ends nothing of it moves, and no older version of it.
 
-    None when it doesn't wait, or is gone.
+    None when it doesn't wait, or is gone. Its collection is held already: who deletes that waits for us.
     """
     query = select(Document).where(Document.tenant_id == tenant_id, Document.id == document_id)
     query = query.where(Document.status == "pending").execution_options(populate_existing=True)
     document = session.scalars(query).one_or_none()
-    if document is None or document.collection_id is None:
+    if document is None:
         return None
-    # In this order: who deletes the collection or brings another version waits before it has anything that we want.
-    collections.hold(session, tenant_id, document.collection_id)
     if (name := _name(document)) is not None:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
-    return session.scalars(query.with_for_update(key_share=True)).one_or_none()
+    # In the order in which all lock several documents.
+    ours = or_(Document.id == document_id, _older(document))
+    session.execute(
+        select(Document.id).where(Document.tenant_id == tenant_id, ours).order_by(Document.id).with_for_update()
+    )
+    return session.scalars(query).one_or_none()
 
 
 def newer(session: Session, document: Document) -> bool:
@@ -48,11 +51,7 @@ def newer(session: Session, document: Document) -> bool:
 
 def remove_older(session: Session, document: Document) -> None:
     """Deletes the versions that were accepted earlier, whatever became of them."""
-    if document.external_id is not None or document.replaces:
-        session.execute(
-            delete(Document).where(_versions(document), Document.id < document.id),
-            execution_options={"synchronize_session": False},
-        )
+    session.execute(delete(Document).where(_older(document)), execution_options={"synchronize_session": False})
 
 
 def sources(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> list[uuid.UUID]:
@@ -74,10 +73,11 @@ def sources(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> l
 
 
 def vectors(
-    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], digests: Collection[bytes]
+    session: Session, home: Home, document_ids: Collection[uuid.UUID], digests: Collection[bytes]
 ) -> dict[bytes, Any]:
-    """The vectors of chunks of these documents, by the digests of what was embedded."""
-    query = select(Chunk.digest, Chunk.embedding).where(Chunk.tenant_id == tenant_id)
+    """The vectors of chunks of these documents of the collection, by the digests of what was embedded."""
+    vector = own_vector(home.second)
+    query = select(Chunk.digest, vector).where(Chunk.tenant_id == home.tenant_id, vector.is_not(None))
     query = query.where(Chunk.document_id.in_(document_ids), Chunk.digest.in_(digests))
     return {row[0]: row[1] for row in session.execute(query)}
 
@@ -114,6 +114,13 @@ def _name(document: Document) -> str | None:
     if document.external_id is not None:
         return f"{document.collection_id} external {document.external_id}"
     return f"{document.collection_id} file {document.filename}" if document.filename is not None else None
+
+
+def _older(document: Document) -> ColumnElement[bool]:
+    """The versions that it replaces."""
+    if document.external_id is None and not document.replaces:
+        return false()
+    return and_(_versions(document), Document.id < document.id)
 
 
 def _versions(document: Document) -> ColumnElement[bool]:

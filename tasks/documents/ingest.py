@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.documents import chunks, collections, documents, identities
+from db.documents import chunks, collections, documents, identities, reembedding
+from db.documents.collections import Collection
 from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
@@ -182,21 +183,22 @@ def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentenc
         documents.warn(session, tenant_id, document_id, sentence)
 
 
-def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int) -> None:
+def fix_dimensions(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int, *, model: str
+) -> None:
     """Lets the document's collection have vectors of so many dimensions, if it has none yet. Idempotent.
 
-    Does nothing when the document is gone. Raises `DimensionsDiffer`. Others that ingest into the collection for the
-    first time wait for the end of the transaction: it should do nothing else.
+    Does nothing when the document is gone. Raises `CollectionSwitched` where another model than this makes its vectors,
+    and `DimensionsDiffer`. Others that ingest into the collection for the first time wait for the end of the
+    transaction: it should do nothing else.
     """
     with scope(session, tenant_id):
-        found = documents.find(session, tenant_id, document_id)
-        if found is None:
+        home = _home(session, tenant_id, document_id, model)
+        if home is None:
             return
-        document, name = found
-        assert document.collection_id is not None, "what is embedded is in a collection"
-        fixed = collections.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
+        fixed = collections.fix_dimensions(session, tenant_id, home.id, dimensions)
         if fixed is not None and fixed != dimensions:
-            raise errors.DimensionsDiffer(name or "", dimensions, fixed)
+            raise errors.DimensionsDiffer(home.name, dimensions, fixed)
 
 
 def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:
@@ -209,6 +211,7 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
         chunks.clear(session, tenant_id, document_id)
+        reembedding.forget(session, tenant_id, document_id)
         documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
     return 0
 
@@ -220,11 +223,23 @@ def alike(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> lis
 
 
 def vectors(
-    session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID], pieces: Sequence[Piece]
+    session: Session,
+    tenant_id: uuid.UUID,
+    document_id: uuid.UUID,
+    alike: Sequence[uuid.UUID],
+    pieces: Sequence[Piece],
+    *,
+    model: str,
 ) -> dict[bytes, NDArray[np.float32]]:
-    """The vectors of those of the pieces that are chunks of one of the documents, by their digests."""
+    """The vectors by this model of those of the document's pieces that are chunks of one `alike`, by their digests.
+
+    Raises `CollectionSwitched` where another model makes the collection's vectors.
+    """
     with scope(session, tenant_id):
-        return identities.vectors(session, tenant_id, document_ids, [piece.digest for piece in pieces])
+        home = _home(session, tenant_id, document_id, model)
+        if home is None:
+            return {}
+        return identities.vectors(session, home, alike, [piece.digest for piece in pieces])
 
 
 def store(
@@ -234,6 +249,7 @@ def store(
     pieces: Sequence[Piece],
     vectors: NDArray[np.float32],
     *,
+    model: str,
     first: int = 0,
     last: bool = True,
 ) -> bool:
@@ -241,22 +257,24 @@ def store(
 
     At that moment its older versions are gone; it goes itself if a newer one is ready. `vectors` are (len(pieces), d),
     of length 1, and `fix_dimensions` has been asked about d. False when the document doesn't wait any more, or is gone.
-    It can't be deleted before the transaction ends, so that should be soon.
+    It can't be deleted before the transaction ends, so that should be soon. Raises `CollectionSwitched` where another
+    model than this makes the collection's vectors.
     """
     status = "ready" if last else "pending"
     tokens = sum(piece.tokens for piece in pieces)
     with scope(session, tenant_id):
-        if last and not _prevails(session, tenant_id, document_id):
+        home = _home(session, tenant_id, document_id, model)
+        waiting = (tenant_id, document_id)
+        if home is None or (last and not _prevails(session, *waiting)):
             return False
-        home = documents.grow(session, tenant_id, document_id, chunks=len(pieces), tokens=tokens, status=status)
-        if home is None:
+        if not documents.grow(session, *waiting, chunks=len(pieces), tokens=tokens, status=status):
             return False
         rows = [
             {
                 "document_id": document_id,
                 "number": number,
                 "tenant_id": tenant_id,
-                "collection_id": home,
+                "collection_id": home.id,
                 "text": piece.text,
                 "tokens": piece.tokens,
                 "begins": piece.begins,
@@ -266,12 +284,12 @@ def store(
                 "header": piece.header,
                 "digest": piece.digest,
                 "indexed": wording.spaced(piece.embedded),
-                "embedding": vector,
+                "context": piece.context or None,
+                chunks.own_vector(home.second).key: vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        language = collections.language(session, tenant_id, home)
-        chunks.add(session, rows, config=wording.config(language))
+        chunks.add(session, rows, config=wording.config(home.language))
     return True
 
 
@@ -291,6 +309,15 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
             "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
         },
     )
+
+
+def _home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
+    """The document's collection, which has its vectors from this model until the transaction ends; None when either is
+    gone. Raises `CollectionSwitched`."""
+    home = documents.home(session, tenant_id, document_id)
+    if home is not None and home.model != model:
+        raise errors.CollectionSwitched(home.name, home.model)
+    return home
 
 
 def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:

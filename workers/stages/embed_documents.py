@@ -28,7 +28,7 @@ def embed_documents(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outco
     """The documents of an ingest job, cut, embedded and stored one after the other; one that can't be fails alone.
 
     Chunks are stored lot by lot, so that another attempt goes on with the first lot that is missing. After each the
-    job gives its slot back if it is wanted.
+    job gives its slot back if it is wanted. Where the collection has got another model, the job goes on there.
     """
     claim = attempt.claim
     with slot.sessions.begin() as session:
@@ -43,6 +43,8 @@ def embed_documents(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outco
             tally.tell(0)
     except errors.GaveWay:
         return slot.back(attempt)
+    except errors.CollectionSwitched as switched:
+        return Onward(claim.stage, switched.model)
     return ingesting.outcome(slot, attempt, (work.total, work.total))
 
 
@@ -62,6 +64,8 @@ class _Tally:
 def _embed_or_give_up(slot: Slot, attempt: Attempt, document: Pending, tally: _Tally) -> None:
     try:
         _embed_document(slot, attempt, document, tally)
+    except errors.CollectionSwitched:
+        raise
     except errors.JobError as error:
         attempt.check()
         ingesting.give_up(slot, attempt, document.id, error)
@@ -132,7 +136,8 @@ def _embed_lot(
     """
     claim, lot = attempt.claim, pieces[first : first + CHUNKS_OF_A_LOT]
     with slot.sessions.begin() as session:
-        vectors = ingest.vectors(session, claim.tenant_id, alike, lot) if alike else {}
+        whose = (claim.tenant_id, document.id)
+        vectors = ingest.vectors(session, *whose, alike, lot, model=slot.queue) if alike else {}
     new = list({piece.digest: piece for piece in lot if piece.digest not in vectors}.values())
     texts = _read(slot, attempt, new)
     if new:
@@ -142,11 +147,12 @@ def _embed_lot(
     embedded = np.stack([vectors[piece.digest] for piece in lot])
     if fix:
         with slot.sessions.begin() as session:
-            ingest.fix_dimensions(session, claim.tenant_id, document.id, int(embedded.shape[1]))
+            ingest.fix_dimensions(session, claim.tenant_id, document.id, int(embedded.shape[1]), model=slot.queue)
     with slot.sessions.begin() as session:
         fence.charge(session, claim.job_id, claim.attempt, Spent(sum(map(len, texts))))
         last = first + len(lot) == len(pieces)
-        return ingest.store(session, claim.tenant_id, document.id, lot, embedded, first=first, last=last)
+        stored = (claim.tenant_id, document.id, lot, embedded)
+        return ingest.store(session, *stored, model=slot.queue, first=first, last=last)
 
 
 def _read(slot: Slot, attempt: Attempt, pieces: Sequence[Piece]) -> list[Tokens]:

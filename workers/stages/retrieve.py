@@ -14,7 +14,8 @@ from workers.stages import tokens
 
 
 def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # noqa: ARG001 nothing to tell yet
-    """The passages for a question, handed to the model that answers. Raises `CollectionGone`."""
+    """The passages for a question, handed to the model that answers. Where the collection has got another model, the
+    job goes on there. Raises `CollectionGone`."""
     claim = attempt.claim
     asked: Question = KINDS[claim.type].parse(claim.asked)
     read = tokens.fitting(slot.batcher, attempt, [asked.question], "query")
@@ -30,6 +31,8 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # n
                 model=slot.queue,
                 top_k=asked.top_k,
             )
+    except errors.CollectionSwitched as switched:
+        return Onward(claim.stage, switched.model, spent=Spent(embedding=len(read[0])))
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}

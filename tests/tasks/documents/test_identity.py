@@ -35,9 +35,10 @@ def bring(sessions: Sessions, caller: Caller, *given: NewDocument, name: str = "
 
 def store(sessions: Sessions, caller: Caller, document_id: uuid.UUID, *, first: int = 0, last: bool = True) -> bool:
     with sessions.begin() as session:
-        ingest.fix_dimensions(session, caller.tenant_id, document_id, 4)
+        ingest.fix_dimensions(session, caller.tenant_id, document_id, 4, model="embedder")
     with sessions.begin() as session:
-        return ingest.store(session, caller.tenant_id, document_id, [Piece("x", 1)], VECTOR, first=first, last=last)
+        pieces, where = [Piece("x", 1)], {"first": first, "last": last}
+        return ingest.store(session, caller.tenant_id, document_id, pieces, VECTOR, model="embedder", **where)
 
 
 def shown(sessions: Sessions, caller: Caller, name: str = "books") -> list[Document]:
