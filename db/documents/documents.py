@@ -90,6 +90,14 @@ class Document(Table):
         Index("documents_of_tenant", "tenant_id", "id"),
         Index("documents_of_collection", "collection_id", "id"),
         Index("documents_of_job", "job_id"),
+        Index("documents_of_contents", "collection_id", "digest", "id"),
+        Index(
+            "documents_of_external_id",
+            "collection_id",
+            "external_id",
+            postgresql_where=external_id.is_not(None),
+        ),
+        Index("documents_of_filename", "collection_id", "filename", postgresql_where=filename.is_not(None)),
         Index(
             "documents_in_part",
             "collection_id",
@@ -127,12 +135,11 @@ def find(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Foun
 
 
 def page(
-    session: Session, tenant_id: uuid.UUID, *, collection_id: uuid.UUID | None, before: uuid.UUID | None, limit: int
+    session: Session, tenant_id: uuid.UUID, wanted: Mapping[str, Any], *, before: uuid.UUID | None, limit: int
 ) -> Sequence[Found]:
-    """The tenant's documents, newest first, at most `limit`, older than `before`."""
-    query = _named(tenant_id)
-    if collection_id is not None:
-        query = query.where(Document.collection_id == collection_id)
+    """The tenant's documents whose columns have the values that are `wanted`, newest first, at most `limit`, older than
+    `before`."""
+    query = _named(tenant_id).where(*(getattr(Document, name) == value for name, value in wanted.items()))
     if before is not None:
         query = query.where(Document.id < before)
     return session.execute(query.order_by(Document.id.desc()).limit(limit)).all()
