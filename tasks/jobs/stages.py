@@ -7,6 +7,7 @@ EXTRACT = "extract"  # text out of files, on the control worker
 EMBED_DOCUMENTS = "embed_documents"  # cut into chunks, embedded, stored; on a model that embeds
 SPREAD = "spread"  # a request for several answers made into a job for each, on the control worker
 GATHER = "gather"  # and their answers put together
+REWRITE = "rewrite"  # a follow-up made a question of its own, on the model that answers it
 RETRIEVE = "retrieve"  # the passages for a question, on a model that embeds
 
 # Stages that may hold a slot for minutes: some slots of a model are kept free of them for those that don't.

@@ -182,6 +182,7 @@ class Generator(Hosted, Protocol):
     """A model that answers in words."""
 
     call_format: CallFormat
+    instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.

@@ -62,6 +62,7 @@ class CTransformers:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities, self._key = model.capabilities, key
         self.call_format = CallFormat(**host.ready["call_format"])
+        self.instructed = bool(host.ready["instructed"])
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(self._ask("prompt", text)))

@@ -56,6 +56,7 @@ class Echo:
     batch_tokens: int = 512
     capabilities: frozenset[Capability] = ENGINES["echo"]
     call_format: CallFormat = OUR_CALLS
+    instructed: bool = True
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))

@@ -73,6 +73,7 @@ class LlamaCpp:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
         self.call_format = tokenizer.call_format
+        self.instructed = tokenizer.instructed
         self.batch_tokens, self._key = batch, key
         self._lock = threading.Lock()
         self._free = list(range(slots))

@@ -75,6 +75,11 @@ class Tokenizer:
         return CallFormat(**self.host.ready["call_format"])
 
     @property
+    def instructed(self) -> bool:
+        """See `Generator.instructed`."""
+        return bool(self.host.ready["instructed"])
+
+    @property
     def size(self) -> int:
         """How many tokens there are; ids are below."""
         return int(self.host.ready["tokens"])

@@ -44,6 +44,7 @@ def main() -> None:
         sys.exit(1)
     told = {"template_problem": texts.template_problem, "has_template": texts.has_template, "tokens": texts.size}
     told["infills"] = texts.between is not None
+    told["instructed"] = texts.instructed
     told["call_format"] = dataclasses.asdict(texts.call_format)
     print(json.dumps(told), file=answers, flush=True)
     for line in sys.stdin:
@@ -86,6 +87,7 @@ class Texts:
         source = template or header.template
         self.size = len(header.items("tokenizer.ggml.tokens", bytes))
         self.has_template = source is not None
+        self.instructed = header.template is not None
         self.between = vocabulary.between(header)
         try:
             self._marks = Marks.of(header, source)

@@ -7,7 +7,7 @@ from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
-from workers.stages import embed, embed_documents, extract, gather, generate, retrieve, spread
+from workers.stages import embed, embed_documents, extract, gather, generate, retrieve, rewrite, spread
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
@@ -19,5 +19,6 @@ STAGES: Mapping[str, Stage] = {
     stages.EMBED_DOCUMENTS: embed_documents.embed_documents,
     stages.SPREAD: spread.spread,
     stages.GATHER: gather.gather,
+    stages.REWRITE: rewrite.rewrite,
     stages.RETRIEVE: retrieve.retrieve,
 }
