@@ -25,6 +25,7 @@ from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
 from webapi.v1.models import named
 from webapi.v1.models import views as models
+from webapi.v1.rerank import views as rerank
 from webapi.v1.search import views as search
 from webapi.v1.usage import views as usage
 from webapi.v1.webhooks import views as webhooks
@@ -36,6 +37,7 @@ _ROUTES = (
     documents,
     collections,
     search,
+    rerank,
     webhooks,
     functions,
     models,

@@ -13,9 +13,18 @@ from tasks.kinds.ingest import IngestKind
 from tasks.kinds.kind import Kind
 from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
+from tasks.kinds.rerank import RerankKind
 from tasks.models.catalog import Catalog
 
-_ALL: tuple[Kind[Any], ...] = (GenerateKind(), ChatKind(), EmbedKind(), RagKind(), IngestKind(), ModerateKind())
+_ALL: tuple[Kind[Any], ...] = (
+    GenerateKind(),
+    ChatKind(),
+    EmbedKind(),
+    RerankKind(),
+    RagKind(),
+    IngestKind(),
+    ModerateKind(),
+)
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
 

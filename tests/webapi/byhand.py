@@ -18,6 +18,7 @@ from tasks import ids
 from tasks.jobs import attempts
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.kinds import rerank
 from tasks.limits.spent import Spent
 from tasks.streams import stream
 from tasks.streams.events import Event, Passages, Started
@@ -91,10 +92,14 @@ PASSAGE = {
 
 
 def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:
-    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts."""
+    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts,
+    and all documents the same score."""
     if job.type == "embed":
         rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
         return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)
+    if job.type == "rerank":
+        result = rerank.result([0.0] * len(job.input["documents"]), None, 3)
+        return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), result)
     result: dict[str, Any] = {"text": "one two", "finish_reason": "length"}
     if job.type == "chat":
         result = {"message": {"role": "assistant", "content": "one two"}, "finish_reason": "length"}

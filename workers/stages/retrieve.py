@@ -39,10 +39,10 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward | Out
 
 def _read(slot: Slot, attempt: Attempt, made: str, asked: str) -> tuple[str, Tokens]:
     """What is looked for, and that as the model reads it: what was made of the question, unless that is too long."""
-    read = tokens.of(slot.batcher, attempt, [made])[0]
+    read = tokens.of(slot.batcher, attempt, [made], "query")[0]
     if len(read) <= slot.batcher.context:
         return made, read
-    return asked, tokens.fitting(slot.batcher, attempt, [asked])[0]
+    return asked, tokens.fitting(slot.batcher, attempt, [asked], "query")[0]
 
 
 def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: Tokens) -> list[Passage]:

@@ -16,6 +16,7 @@ from webapi.v1.documents.requests import facts
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
+from webapi.v1.rerank.requests import Candidates
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -148,6 +149,13 @@ class EmbedRequest(_Request):
     input = fields.Nested(Texts, required=True)
 
 
+class RerankRequest(_Request):
+    """Documents to be read with a query, the best first."""
+
+    type = fields.String(required=True, validate=validate.Equal("rerank"), metadata={"enum": ["rerank"]})
+    input = fields.Nested(Candidates, required=True)
+
+
 class SaidMessage(Strict):
     """A turn of the conversation before a question."""
 
@@ -182,6 +190,7 @@ KINDS: dict[str, ma.Schema] = {
     "generate": GenerateRequest(),
     "chat": ChatRequest(),
     "embed": EmbedRequest(),
+    "rerank": RerankRequest(),
     "rag": RagRequest(),
 }
 
