@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tasks.summaries import sentences
 from tasks.summaries.sources import terms
@@ -22,6 +21,7 @@ _LEANS = re.compile(  # on the sentence before it
     re.IGNORECASE,
 )
 _WORDS = (6, 40)  # of a sentence that tells something by itself
+_NAMES = 0.5  # of its words in capitals, a sentence is a list of names
 _BORNE_OUT = 0.65  # of a sentence's terms in the part of the text that it is from
 _ALIKE = 0.6  # so much of their terms in common makes two sentences one
 
@@ -72,19 +72,23 @@ def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
 
 
 def _borne_out(sentence: str, own: Sequence[str], weights: dict[str, float]) -> int | None:
-    """Which of the text's sentences this one is from: with the one behind it, it has most of its terms, all its
-    numbers, and denies something where this does. None where there is none."""
+    """Which of the text's sentences this one is from: with those beside it, it has most of its terms, all its numbers,
+    and denies something where this does. None where there is none."""
     wanted = set(terms(sentence))
     whole = sum(weights.get(term, 3.0) for term in wanted)
     if not whole:
         return None
     numbers, denies = set(_numbers(sentence)), bool(_NEGATION.search(sentence))
-    windows = [f"{one} {other}" for one, other in pairwise([*own, ""])]
-    shares = [sum(weights.get(term, 0.0) for term in wanted & set(terms(window))) / whole for window in windows]
-    at = max(range(len(windows)), key=lambda number: shares[number])
-    if shares[at] < _BORNE_OUT or not numbers <= set(_numbers(windows[at])):
+
+    def share(part: str) -> float:
+        return sum(weights.get(term, 0.0) for term in wanted & set(terms(part))) / whole
+
+    shares = [share(sentence) for sentence in own]
+    at = max(range(len(own)), key=lambda number: shares[number])
+    around = max((" ".join(own[max(0, at - 1) : at + 1]), " ".join(own[at : at + 2])), key=share)
+    if share(around) < _BORNE_OUT or not numbers <= set(_numbers(around)):
         return None
-    return at if denies == bool(_NEGATION.search(windows[at])) or not denies else None
+    return at if not denies or _NEGATION.search(around) else None
 
 
 def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
@@ -97,6 +101,8 @@ def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
         early = 1 + 0.6 * math.exp(-at / 3)
         standing = 0.6 if at and _LEANS.match(sentence) else 1.0
         ends = 1.0 if sentence.rstrip("\"')”’»").endswith((".", "!", "?", "。", "！", "？")) else 0.4
+        names = sum(word[:1].isupper() for word in sentence.split()) / max(1, words)
+        mass *= 1.0 if names < _NAMES else 0.5
         length = 1.0 if _WORDS[0] <= words <= _WORDS[1] else 0.4
         scored.append(_Candidate(sentence, at, has, mass * early * standing * ends * length))
     return scored
