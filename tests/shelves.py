@@ -77,13 +77,14 @@ def fill(
             "tenant_id": tenant_id,
             "collection_id": collection_id,
             "text": text,
+            "indexed": text,
             "tokens": 1,
             "embedding": vector,
         }
         for number, (text, vector) in enumerate(zip(texts, vectors, strict=True))
     ]
     with scope(session, tenant_id):
-        chunks.add(session, rows)
+        chunks.add(session, rows, config="english")
         documents.set_status(session, tenant_id, document_id, status="ready", chunks=len(rows), tokens=len(rows))
 
 

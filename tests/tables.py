@@ -41,6 +41,7 @@ MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),
     "embedder": Model("embedder", "echo", context=64, slots=2, types=("embed",)),
+    "reranker": Model("reranker", "echo", context=64, slots=2, types=("rerank",)),
 }
 _EMPTYING = """
 CREATE OR REPLACE FUNCTION tests_empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {deletes} END $$

@@ -25,6 +25,7 @@ from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
 from webapi.v1.models import named
 from webapi.v1.models import views as models
+from webapi.v1.rerank import views as rerank
 from webapi.v1.search import views as search
 from webapi.v1.summaries import streams as summary_streams
 from webapi.v1.summaries import views as summaries
@@ -39,6 +40,7 @@ _ROUTES = (
     documents,
     collections,
     search,
+    rerank,
     summaries,
     summary_streams,
     webhooks,

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    Computed,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -37,13 +36,12 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from db.documents import index
 from db.documents.documents import Document
 from db.session import Table
 
-_ENGLISH = literal_column("'english'", REGCONFIG)
 _MAX_LEXEMES = 64  # of a question; each costs a look at every chunk
 
 
@@ -70,7 +68,7 @@ class Chunk(Table):
     header: Mapped[str | None] = mapped_column(Text)
     digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     embedding: Mapped[Any] = mapped_column(VECTOR)
-    words: Mapped[Any] = mapped_column(TSVECTOR, Computed("to_tsvector('english', text)", persisted=True))
+    words: Mapped[Any] = mapped_column(TSVECTOR)
 
     __table_args__ = (
         ForeignKeyConstraint(["document_id", "tenant_id"], ["documents.id", "documents.tenant_id"], ondelete="CASCADE"),
@@ -83,15 +81,23 @@ Key = tuple[uuid.UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that a ranking found, by document and number, and the cosine similarity of its vector."""
+    """A chunk that a ranking found, by document and number.
+
+    `similarity` is the cosine of its vector with the question's, `words` what it scores by words.
+    """
 
     key: Key
     similarity: float = field(compare=False)
+    words: float = field(default=0.0, compare=False)
 
 
-def add(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts chunks, their columns given by name."""
-    session.execute(insert(Chunk), rows)
+def add(session: Session, rows: Sequence[Mapping[str, Any]], *, config: str) -> None:
+    """Inserts chunks, their columns given by name.
+
+    `indexed` is what their words are made of, by this text search configuration of PostgreSQL's.
+    """
+    words = func.to_tsvector(cast(config, REGCONFIG), bindparam("indexed"))
+    session.execute(insert(Chunk).values(words=words), rows)
 
 
 def clear(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> None:
@@ -99,9 +105,9 @@ def clear(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Non
     session.execute(delete(Chunk).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id))
 
 
-def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[int, str] | None:
-    """Number and text of the document's last chunk."""
-    query = select(Chunk.number, Chunk.text).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
+def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[int, bytes | None] | None:
+    """Number and digest of the document's last chunk."""
+    query = select(Chunk.number, Chunk.digest).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
     return session.execute(query.order_by(Chunk.number.desc()).limit(1)).one_or_none()
 
 
@@ -149,11 +155,14 @@ def worded(
     query: str,
     vector: Any,
     *,
+    config: str,
     depth: int,
     labels: Mapping[str, Any] | None = None,
 ) -> list[Hit]:
     """The chunks that have most of the question's words, the best first. None for a question of stop words."""
-    any_of = _any_of(session.scalars(select(func.unnest(func.tsvector_to_array(func.to_tsvector(_ENGLISH, query))))))
+    any_of = _any_of(
+        session.scalars(select(func.unnest(func.tsvector_to_array(func.to_tsvector(cast(config, REGCONFIG), query)))))
+    )
     if not any_of:
         return []
     asked = cast(any_of, TSQUERY)
@@ -161,18 +170,16 @@ def worded(
     ranked = _of(tenant_id, collection_id, labels).where(Chunk.words.op("@@")(asked))
     best = ranked.add_columns(Chunk.embedding, rank.label("rank"))
     found = best.order_by(rank.desc(), Chunk.document_id, Chunk.number).limit(depth).subquery()
-    similar = select(found.c.document_id, found.c.number, _distance(found.c.embedding, vector))
+    similar = select(found.c.document_id, found.c.number, _distance(found.c.embedding, vector), found.c.rank)
     return _hits(session, similar.order_by(found.c.rank.desc(), found.c.document_id, found.c.number))
 
 
-def texts(
-    session: Session, tenant_id: uuid.UUID, keys: Collection[Key]
-) -> dict[Key, tuple[str, dict[str, Any], str | None]]:
-    """Of each of these chunks its text, and its document's metadata and title."""
-    query = select(Chunk.document_id, Chunk.number, Chunk.text, Document.labels, Document.title)
-    query = query.join(Document, Document.id == Chunk.document_id)
+def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, tuple[Chunk, Document]]:
+    """Of each of these chunks its row without vector and words, and its document's."""
+    query = select(Chunk, Document).join(Document, Document.id == Chunk.document_id)
+    query = query.options(defer(Chunk.embedding), defer(Chunk.words))
     query = query.where(Chunk.tenant_id == tenant_id, tuple_(Chunk.document_id, Chunk.number).in_(keys))
-    return {(row[0], row[1]): (row[2], row[3], row[4]) for row in session.execute(query)}
+    return {(chunk.document_id, chunk.number): (chunk, document) for chunk, document in session.execute(query)}
 
 
 def _of(tenant_id: uuid.UUID, collection_id: uuid.UUID, labels: Mapping[str, Any] | None) -> Select[uuid.UUID, int]:
@@ -196,7 +203,9 @@ def _distance(embedding: Any, vector: Any) -> ColumnElement[float]:
 
 def _hits(session: Session, query: Select[Any]) -> list[Hit]:
     # A vector of zeros has no direction, and its distance is no number.
-    return [Hit((row[0], row[1]), 0.0 if math.isnan(row[2]) else 1.0 - row[2]) for row in session.execute(query)]
+    return [
+        Hit((row[0], row[1]), 0.0 if math.isnan(row[2]) else 1.0 - row[2], *row[3:]) for row in session.execute(query)
+    ]
 
 
 def _any_of(lexemes: Iterable[str]) -> str:

@@ -73,6 +73,13 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.U
     return session.scalar(select(Collection.dimensions).where(*where))
 
 
+def language(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> str | None:
+    """Whose words the collection's documents have."""
+    return session.scalar(
+        select(Collection.language).where(Collection.id == collection_id, Collection.tenant_id == tenant_id)
+    )
+
+
 def remove(session: Session, tenant_id: uuid.UUID, name: str) -> bool:
     """Deletes the collection with all that is in it. False when there is none."""
     statement = delete(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)

@@ -173,6 +173,23 @@ def contents(
     return session.scalar(select(what).where(*where))
 
 
+def source(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[Any] | None:
+    """What a document in a collection is cut by: its text, marks, title, file name and kind, and the collection's
+    `chunk_tokens` and `chunk_overlap`. None when it is gone."""
+    query = select(
+        DocumentText.text,
+        DocumentText.marks,
+        Document.title,
+        Document.filename,
+        Document.kind,
+        Collection.chunk_tokens,
+        Collection.chunk_overlap,
+    )
+    query = query.join(DocumentText, DocumentText.document_id == Document.id)
+    query = query.join(Collection, Collection.id == Document.collection_id)
+    return session.execute(query.where(Document.tenant_id == tenant_id, Document.id == document_id)).one_or_none()
+
+
 def grow(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, *, chunks: int, tokens: int, status: str
 ) -> uuid.UUID | None:

@@ -6,11 +6,12 @@ A document is `pending` until its ingest job made it `ready`, or found that it c
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.documents import chunks, collections, documents
@@ -18,8 +19,9 @@ from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents.chunking import Piece
-from tasks.documents.marks import Extracted
+from tasks.documents import chunking, wording
+from tasks.documents.chunking import About, Piece
+from tasks.documents.marks import Extracted, Marks
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 
@@ -58,6 +60,16 @@ class Work:
     waiting: list[Pending]
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text to be cut into pieces of at most `tokens` tokens, which overlap by about `overlap`."""
+
+    text: str
+    about: About
+    tokens: int
+    overlap: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +146,31 @@ def text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> str 
         return documents.contents(session, tenant_id, document_id, DocumentText.text)
 
 
+def source(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Source | None:
+    """The text and how it is to be cut; None when it wasn't found yet, or the document is gone."""
+    with scope(session, tenant_id):
+        row = documents.source(session, tenant_id, document_id)
+    if row is None or row.text is None:
+        return None
+    tokens = row.chunk_tokens or chunking.TOKENS
+    overlap = row.chunk_overlap if row.chunk_overlap is not None else min(chunking.OVERLAP, tokens // 4)
+    marks = Marks.from_json(row.marks) if row.marks else Marks()
+    called = row.title or (PurePath(row.filename).stem if row.filename else None)
+    return Source(row.text, About(called, row.kind, marks), tokens, overlap)
+
+
 def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, found: Extracted) -> None:
-    """Keeps the text that was found, and drops the file. Idempotent; does nothing when the document is gone."""
+    """Keeps the text that was found, and drops the file; its own title is kept where it was given none.
+
+    Idempotent; does nothing when the document is gone.
+    """
     with scope(session, tenant_id):
         documents.set_text(session, tenant_id, document_id, found.text, found.marks.to_json())
-        about = {"charset": found.charset, "warnings": list(found.warnings)}
+        about = {
+            "charset": found.charset,
+            "warnings": list(found.warnings),
+            "title": func.coalesce(documents.Document.title, found.title),
+        }
         documents.set_status(session, tenant_id, document_id, **about)
 
 
@@ -180,8 +212,8 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         last = chunks.last(session, tenant_id, document_id)
         if last is None:
             return 0
-        number, text = last
-        if number + 1 < len(pieces) and pieces[number].text == text:
+        number, digest = last
+        if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
         chunks.clear(session, tenant_id, document_id)
         documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
@@ -217,11 +249,19 @@ def store(
                 "collection_id": home,
                 "text": piece.text,
                 "tokens": piece.tokens,
+                "begins": piece.begins,
+                "ends": piece.ends,
+                "page": piece.page,
+                "path": list(piece.path),
+                "header": piece.header,
+                "digest": piece.digest,
+                "indexed": wording.spaced(piece.embedded),
                 "embedding": vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.add(session, rows)
+        language = collections.language(session, tenant_id, home)
+        chunks.add(session, rows, config=wording.config(language))
     return True
 
 

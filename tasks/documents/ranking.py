@@ -1,7 +1,7 @@
 """Searching a collection: by meaning and by words, both rankings fused. Functions take a session and never commit."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.documents import chunks, collections, index
-from db.documents.chunks import Hit
+from db.documents.chunks import Chunk, Hit
+from db.documents.documents import Document
 from db.scope import scope
 from tasks import errors, ids
+from tasks.documents import wording
 from tasks.documents.library import no_collection
 from tasks.keys import Caller
 
@@ -45,22 +47,38 @@ class PassageObject(TypedDict):
 
     document_id: str
     chunk: Annotated[int, "Its number in the document, from 0."]
-    score: Annotated[float, "Cosine similarity to the query, -1 to 1. The order also counts common words."]
+    score: Annotated[float, "What the order is by: how well it answers by meaning and by words together, 0 to 1."]
+    similarity: Annotated[float, "Cosine similarity to the query, -1 to 1."]
+    words: Annotated[float, "What it scores by the query's words."]
     text: str
     title: str | None
+    filename: str | None
+    external_id: str | None
     metadata: dict[str, Any]
+    path: Annotated[list[str], "The headings that it stands under, the highest first."]
+    page: Annotated[int | None, "Its page, from 1, where the document has pages."]
+    begins: Annotated[int | None, "Where it begins in the document's text, in characters."]
+    ends: Annotated[int | None, "Where it ends in the document's text: the character behind its last."]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that was found; `score` is the cosine similarity of its vector to the question's, -1 to 1."""
+    """A chunk that was found. `score` is what the order is by, `similarity` and `words` what it is made of."""
 
     document_id: uuid.UUID
     chunk: int
     score: float
+    similarity: float
+    words: float
     text: str
-    metadata: dict[str, Any]
     title: str | None
+    filename: str | None
+    external_id: str | None
+    metadata: dict[str, Any]
+    path: tuple[str, ...]
+    page: int | None
+    begins: int | None
+    ends: int | None
 
     def as_json(self) -> PassageObject:
         """The passage as answers, events and results show it."""
@@ -68,9 +86,17 @@ class Passage:
             "document_id": ids.show(self.document_id, ids.DOCUMENT),
             "chunk": self.chunk,
             "score": self.score,
+            "similarity": self.similarity,
+            "words": self.words,
             "text": self.text,
             "title": self.title,
+            "filename": self.filename,
+            "external_id": self.external_id,
             "metadata": self.metadata,
+            "path": list(self.path),
+            "page": self.page,
+            "begins": self.begins,
+            "ends": self.ends,
         }
 
 
@@ -113,28 +139,44 @@ def search(
             raise errors.DimensionsDiffer(collection, len(vector), home.dimensions)
         where = (session, tenant_id, home.id)
         depth = max(_DEPTH, 2 * top_k)
+        words = wording.spaced(query)
         rankings = (
             _nearest(*where, vector, depth, filter),
-            chunks.worded(*where, query, vector, depth=depth, labels=filter),
+            chunks.worded(*where, words, vector, config=wording.config(home.language), depth=depth, labels=filter),
         )
-        hits = [hit for hit in fuse(rankings) if threshold is None or hit.similarity >= threshold][:top_k]
-        texts = chunks.texts(session, tenant_id, [hit.key for hit in hits])
+        hits = fuse(rankings)
+        hits = [(hit, score) for hit, score in hits if threshold is None or score >= threshold][:top_k]
+        rows = chunks.told(session, tenant_id, [hit.key for hit, _ in hits])
     # What was deleted at this moment has no text any more.
-    return [_passage(hit, *texts[hit.key]) for hit in hits if hit.key in texts]
+    return [_passage(hit, score, *rows[hit.key]) for hit, score in hits if hit.key in rows]
 
 
-def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
-    """One ranking of all that is in these, by reciprocal rank fusion; equals by similarity."""
+def fuse(rankings: Sequence[Sequence[Hit]]) -> list[tuple[Hit, float]]:
+    """One ranking of all that is in these, by reciprocal rank fusion; equals by similarity. 1 is the first of all."""
     points: dict[Hit, float] = {}
-    for ranking in rankings:
+    for ranking in reversed(rankings):  # a hit of the words knows what it scores by them
         for place, hit in enumerate(ranking, start=1):
-            points[hit] = points.get(hit, 0.0) + 1 / (_FUSION_K + place)
-    return sorted(points, key=lambda hit: (-points[hit], -hit.similarity, hit.key))
+            points[hit] = points.get(hit, 0.0) + (_FUSION_K + 1) / (_FUSION_K + place) / len(rankings)
+    return sorted(points.items(), key=lambda one: (-one[1], -one[0].similarity, one[0].key))
 
 
-def _passage(hit: Hit, text: str, metadata: dict[str, Any], title: str | None) -> Passage:
-    document_id, number = hit.key
-    return Passage(document_id, number, round(hit.similarity, 6), text, metadata, title)
+def _passage(hit: Hit, score: float, chunk: Chunk, document: Document) -> Passage:
+    return Passage(
+        document_id=chunk.document_id,
+        chunk=chunk.number,
+        score=round(score, 6),
+        similarity=round(hit.similarity, 6),
+        words=round(hit.words, 6),
+        text=chunk.text,
+        title=document.title,
+        filename=document.filename,
+        external_id=document.external_id,
+        metadata=document.labels,
+        path=tuple(chunk.path),
+        page=chunk.page,
+        begins=chunk.begins,
+        ends=chunk.ends,
+    )
 
 
 def _nearest(

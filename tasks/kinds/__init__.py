@@ -13,6 +13,7 @@ from tasks.kinds.ingest import IngestKind
 from tasks.kinds.kind import Kind
 from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
+from tasks.kinds.rerank import RerankKind
 from tasks.kinds.summary import SummaryKind
 from tasks.models.catalog import Catalog
 
@@ -20,6 +21,7 @@ _ALL: tuple[Kind[Any], ...] = (
     GenerateKind(),
     ChatKind(),
     EmbedKind(),
+    RerankKind(),
     RagKind(),
     IngestKind(),
     ModerateKind(),

@@ -20,6 +20,7 @@ from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Plan, Stored, Submission
+from tasks.kinds import rerank
 from tasks.kinds.summary import OneDocument, Summary, SummaryKind
 from tasks.limits.spent import Spent
 from tasks.models import catalog
@@ -111,14 +112,21 @@ def _stored(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
 
 # What a worker says of a job, and how it ends it.
 Answer = Callable[[Job], tuple[Sequence[Event], Outcome]]
-PASSAGE = {"document_id": "doc_1", "chunk": 0, "score": 0.5, "text": "one", "title": None, "metadata": {}}
+PASSAGE = {
+    "document_id": "doc_1", "chunk": 0, "score": 0.5, "similarity": 0.5, "words": 0.0, "text": "one", "title": None,
+    "filename": None, "external_id": None, "metadata": {}, "path": [], "page": None, "begins": 0, "ends": 3,
+}  # fmt: skip
 
 
 def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:
-    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts."""
+    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts,
+    and all documents the same score."""
     if job.type == "embed":
         rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
         return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)
+    if job.type == "rerank":
+        result = rerank.result([0.0] * len(job.input["documents"]), None, 3)
+        return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), result)
     result: dict[str, Any] = {"text": "one two", "finish_reason": "length"}
     if job.type == "chat":
         result = {"message": {"role": "assistant", "content": "one two"}, "finish_reason": "length"}

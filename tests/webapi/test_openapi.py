@@ -12,6 +12,7 @@ import redis
 from flask import Flask
 
 from db.session import Sessions
+from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi import errors
@@ -190,11 +191,16 @@ def answered(api: Api) -> dict[str, Any]:
 
 
 def spoken(api: Api) -> dict[str, Any]:
-    """One answer of each kind of the smaller dialects."""
+    """One answer of each kind that a worker is waited for, and of the smaller dialects."""
     prompt, texts = {"model": "alpha", "prompt": "x", "stream": False}, {"model": "embedder", "input": ["x"]}
     messages = {"model": "alpha", "messages": [{"role": "user", "content": "x"}], "stream": False}
     prediction = {"version": "alpha", "input": {"prompt": "x"}}
+    reranked = api.post("/v1/rerank", json={"query": "x", "documents": ["y"], "return_documents": True}).json
     return {
+        "Reranked": reranked,
+        "RerankResult": reranked["results"][0],
+        "RerankUsage": reranked["usage"],
+        "RerankedDocument": reranked["results"][0]["document"],
         "PlainGenerated": api.post("/api/v1/generate", json={"prompt": "x"}).json,
         "RagAccepted": api.post("/v1/rag/documents", json={"texts": ["x"]}).json,
         "RagAnswer": api.post("/v1/rag/chat", json={"query": "x"}).json,
@@ -222,6 +228,7 @@ def test_answers_have_exactly_the_documented_members(
     """Whatever is answered is on the page, member for member; OpenAI's shapes are held to its client library's."""
     schemas = spec["components"]["schemas"]
     told = answered(api)
+    tables.worker(sessions, "w1", model="reranker")
     with byhand.working(sessions, client, byhand.in_two_words):
         told |= spoken(api)
     for name, answer in told.items():

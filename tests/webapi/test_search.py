@@ -45,7 +45,7 @@ REFUSED = [
     ({"top_k": "5"}, "top_k"),
     ({"top_k": True}, "top_k"),
     ({"top_k": 10**17}, "top_k"),
-    ({"threshold": -1.1}, "threshold"),
+    ({"threshold": -0.1}, "threshold"),
     ({"threshold": 1.1}, "threshold"),
     ({"threshold": "0"}, "threshold"),
     ({"filter": []}, "filter"),
@@ -118,13 +118,16 @@ def test_search_answers_with_passages(api: Api, sessions: Sessions, caller: Call
 
     response = api.post("/v1/search", json=ASKED)
     assert response.json["object"] == "list"
-    assert response.json["results"][0] == {
-        "document_id": document_id, "chunk": 0, "score": 1.0, "text": "one two", "title": "T",
-        "metadata": {"year": 2020},
+    first = response.json["results"][0]
+    assert first.pop("words") > 0
+    assert first == {
+        "document_id": document_id, "chunk": 0, "score": 1.0, "similarity": 1.0, "text": "one two", "title": "T",
+        "filename": None, "external_id": None, "metadata": {"year": 2020}, "path": [], "page": None, "begins": 0,
+        "ends": 0,
     }  # fmt: skip
     assert found() == ["one two", "four", "three"]
     assert found(top_k=1) == ["one two"]
-    assert found(threshold=0.5, top_k=None) == ["one two", "four"]
+    assert found(threshold=0.6, top_k=None) == ["one two"]
     assert found(filter={"year": 2021}) == ["four"]
     assert found(filter={"year": 2022}) == []
     assert found(query="' | !! \\") == ["one two", "four", "three"]

@@ -1,10 +1,11 @@
 """Cuts texts into chunks in a process of its own: `python -m workers.cutting.child`.
 
-Each line on stdin is a question: `{"text", "size", "overlap"}`. It is answered by `{"pieces": [[text, tokens], …]}`, or
-by `{"refused": why}`. Before that may come any number of `{"count": texts}`, each of which wants a line `{"counts":
-tokens}`. When stdin closes, it ends.
+Each line on stdin is a question: `{"text", "size", "overlap", "title", "kind", "marks"}`. It is answered by
+`{"pieces": …}`, each with the fields of `Piece` in their order, or by `{"refused": why}`. Before that may come any
+number of `{"count": texts}`, each of which wants a line `{"counts": tokens}`. When stdin closes, it ends.
 """
 
+import dataclasses
 import json
 import resource
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.documents import chunking
+from tasks.documents.chunking import About
+from tasks.documents.marks import Marks
 from workers import wall
 
 MEMORY_BYTES = 1 << 30  # of address space; four million characters took less than half of it at their worst
@@ -31,12 +34,13 @@ def main() -> None:
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        pieces = chunking.cut(question["text"], _count, question["size"], question["overlap"])
+        about = About(question["title"], question["kind"], Marks.from_json(question["marks"]))
+        pieces = chunking.cut(question["text"], _count, question["size"], question["overlap"], about)
     except ValueError as error:
         return {"refused": str(error)}
     except MemoryError:
         return {"refused": f"it takes more than {MEMORY_BYTES >> 20} MiB of memory"}
-    return {"pieces": [(piece.text, piece.tokens) for piece in pieces]}
+    return {"pieces": [dataclasses.astuple(piece) for piece in pieces]}
 
 
 def _count(texts: Sequence[str]) -> list[int]:

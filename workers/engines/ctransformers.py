@@ -36,8 +36,8 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
     if model.file is None or not model.file.is_file():
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
-    if model.embeds:
-        raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings")
+    if model.pools:
+        raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings, and can't rerank")
     told = {
         "file": str(model.file),
         "slots": slots,

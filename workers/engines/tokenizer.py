@@ -84,6 +84,12 @@ class Tokenizer:
         """How many tokens there are; ids are below."""
         return int(self.host.ready["tokens"])
 
+    @property
+    def unknown(self) -> int | None:
+        """See `Embedder.unknown`."""
+        found: int | None = self.host.ready["unknown"]
+        return found
+
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """See `Embedder.tokenize`."""
         found: list[tuple[int, ...]] = []
@@ -139,7 +145,8 @@ def host(model: Model, binary: str, load_limit_s: float) -> Host:
     told = {
         "file": str(model.file),
         "binary": binary,
-        "embedding": model.embeds,
+        "embedding": model.pools,
+        "ranking": model.reranks,
         "template": template_of(model),
         "key": secrets.token_urlsafe(32),
     }

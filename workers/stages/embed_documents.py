@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tasks import errors
 from tasks.documents import ingest
 from tasks.documents.chunking import Piece
-from tasks.documents.ingest import Pending
+from tasks.documents.ingest import Pending, Source
 from tasks.jobs import fence
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.limits.spent import Spent
@@ -15,9 +15,6 @@ from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import ingesting, tokens
 from workers.stages.progress import Reporter
-
-CHUNK_TOKENS = 128
-OVERLAP_TOKENS = 16
 
 # Stored in one transaction, of well under a second: others wait for it who delete the document, or end the job.
 CHUNKS_OF_A_LOT = 128
@@ -99,8 +96,8 @@ def _pieces(slot: Slot, attempt: Attempt, document: Pending) -> list[Piece] | No
     if kept := slot.cutter.taken(document.id):
         return kept
     with slot.sessions.begin() as session:
-        text = ingest.text(session, attempt.claim.tenant_id, document.id)
-    return cut(slot, attempt, text) if text is not None else None
+        source = ingest.source(session, attempt.claim.tenant_id, document.id)
+    return cut(slot, attempt, source) if source is not None else None
 
 
 def _embed_lot(
@@ -115,7 +112,7 @@ def _embed_lot(
 ) -> bool:
     """Stores the chunks of a lot; False when the document is deleted. `fix` fixes the collection's dimensions first."""
     claim, lot = attempt.claim, pieces[first : first + CHUNKS_OF_A_LOT]
-    texts = tokens.fitting(slot.batcher, attempt, [piece.text for piece in lot])
+    texts = tokens.fitting(slot.batcher, attempt, [piece.embedded for piece in lot], "passage")
     heard = _lot_of(tally, document.bytes, first, len(pieces))
     vectors = slot.batcher.embed(texts, attempt.check, heard, claim.tenant_id)
     if fix:
@@ -132,12 +129,14 @@ def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int],
     return lambda embedded: tally.tell(size * (first + embedded) / count)
 
 
-def cut(slot: Slot, attempt: Attempt, text: str) -> list[Piece]:
+def cut(slot: Slot, attempt: Attempt, source: Source) -> list[Piece]:
     """The text's chunks, measured by the model's own tokens. Raises what `Cutter.cut` does."""
     around = len(tokens.of(slot.batcher, attempt, [""])[0])  # what the model puts around every text
+    prefix = len(tokens.of(slot.batcher, attempt, [""], "passage")[0]) - around
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(text) - around for text in tokens.of(slot.batcher, attempt, texts)]
 
-    size = min(CHUNK_TOKENS, slot.batcher.context - around)
-    return slot.cutter.cut(attempt, text, count, size, min(OVERLAP_TOKENS, size // 4), lambda: slot.check(attempt))
+    size = min(source.tokens, slot.batcher.context - around) - prefix
+    overlap, check = min(source.overlap, size // 2), lambda: slot.check(attempt)
+    return slot.cutter.cut(attempt, source.text, count, size, overlap, check, source.about)

@@ -32,7 +32,7 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     with slot.sessions.begin() as session:
         work = ingest.work(session, claim.tenant_id, claim.job_id)
     files = [document for document in work.waiting if document.is_file]
-    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0))
+    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0), JOB_S)
     failed, done = 0, work.total - sum(file.bytes for file in files)
     reporter.report(done, work.total)
     try:
@@ -53,7 +53,7 @@ class Budget:
     """The seconds that children have read the job's files, over all attempts that gave their slot back."""
 
     spent_s: float
-    limit_s: float = JOB_S
+    limit_s: float
 
     @contextmanager
     def spending(self) -> Iterator[None]:

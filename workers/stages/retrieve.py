@@ -17,7 +17,7 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # n
     """The passages for a question, handed to the model that answers. Raises `CollectionGone`."""
     claim = attempt.claim
     asked: Question = KINDS[claim.type].parse(claim.asked)
-    read = tokens.fitting(slot.batcher, attempt, [asked.question])
+    read = tokens.fitting(slot.batcher, attempt, [asked.question], "query")
     vector = slot.batcher.embed(read, attempt.check, tenant_id=claim.tenant_id)[0]
     try:
         with slot.sessions.begin() as session:

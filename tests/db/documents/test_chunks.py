@@ -30,7 +30,13 @@ def test_worded_ranks_by_the_words_in_common(sessions: Sessions, caller: Caller)
     home = shelves.filled(sessions, caller, texts, shelves.units(3, 2))
     with sessions.begin() as session, scope(session, caller.tenant_id):
         hits = chunks.worded(
-            session, caller.tenant_id, home, "What does it cost to close a harbour?", shelves.units(1, 2)[0], depth=10
+            session,
+            caller.tenant_id,
+            home,
+            "What does it cost to close a harbour?",
+            shelves.units(1, 2)[0],
+            config="english",
+            depth=10,
         )
     assert numbers(hits) == [1, 0]
 
@@ -42,7 +48,10 @@ def test_question_of_nothing_but_signs_finds_no_words(sessions: Sessions, caller
     """What looks like PostgreSQL's own syntax is text like any other."""
     home = shelves.filled(sessions, caller, ["one"], shelves.units(1, 2))
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        assert chunks.worded(session, caller.tenant_id, home, query, shelves.units(1, 2)[0], depth=10) == []
+        assert (
+            chunks.worded(session, caller.tenant_id, home, query, shelves.units(1, 2)[0], config="english", depth=10)
+            == []
+        )
 
 
 def test_words_with_signs_in_them_are_found(sessions: Sessions, caller: Caller) -> None:
@@ -50,7 +59,9 @@ def test_words_with_signs_in_them_are_found(sessions: Sessions, caller: Caller) 
     home = shelves.filled(sessions, caller, [r"see C:\temp\new and o'neill at x.org/a&b|c?d='e'"], shelves.units(1, 2))
     with sessions.begin() as session, scope(session, caller.tenant_id):
         for query in (r"C:\temp\new", "o'neill", "x.org/a&b|c?d='e'"):
-            hits = chunks.worded(session, caller.tenant_id, home, query, shelves.units(1, 2)[0], depth=10)
+            hits = chunks.worded(
+                session, caller.tenant_id, home, query, shelves.units(1, 2)[0], config="english", depth=10
+            )
             assert numbers(hits) == [0], query
 
 
@@ -62,5 +73,7 @@ def test_labels_narrow_both_rankings(sessions: Sessions, caller: Caller) -> None
     for labels in [*matching, {"year": "2020"}, {"draft": 1}, {"by": "anna"}, {"by": "Anna", "year": 1}, {"x": 1}]:
         with sessions.begin() as session, scope(session, caller.tenant_id):
             near = chunks.nearest(session, caller.tenant_id, home, vector, depth=5, labels=labels)
-            worded = chunks.worded(session, caller.tenant_id, home, "one", vector, depth=5, labels=labels)
+            worded = chunks.worded(
+                session, caller.tenant_id, home, "one", vector, config="english", depth=5, labels=labels
+            )
         assert len(near) == len(worded) == (labels in matching), labels

@@ -218,17 +218,22 @@ def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> 
 
 
 def test_search_fuses_meaning_and_words(sessions: Sessions, caller: Caller) -> None:
-    """What both rankings have goes first, whatever the score; every passage tells its score."""
+    """What both rankings have goes first; every passage tells its score, which falls, and what it is made of."""
     document_id = shelve(
         sessions, caller, "A fox.", "The harbour code is 19.", "A harbour.",
         vectors=[[1, 0, 0, 0], [0.8, 0.6, 0, 0], [0, 0, 0, 1]], title="Facts", metadata={"year": 2020},
     )  # fmt: skip
     found = search(sessions, caller, "harbour code")
-    assert [(passage.chunk, passage.score) for passage in found] == [(1, 0.8), (2, 0.0), (0, 1.0)]
+    assert [(passage.chunk, passage.similarity) for passage in found] == [(1, 0.8), (2, 0.0), (0, 1.0)]
+    assert [passage.words > 0 for passage in found] == [True, True, False]
+    scores = [passage.score for passage in found]
+    assert scores == sorted(scores, reverse=True)
+    assert 0 <= scores[-1] < scores[0] <= 1
     shown = found[0].as_json()
     assert shown == {
-        "document_id": ids.show(document_id, ids.DOCUMENT), "chunk": 1, "score": 0.8,
-        "text": "The harbour code is 19.", "title": "Facts", "metadata": {"year": 2020},
+        "document_id": ids.show(document_id, ids.DOCUMENT), "chunk": 1, "score": scores[0], "similarity": 0.8,
+        "words": found[0].words, "text": "The harbour code is 19.", "title": "Facts", "filename": None,
+        "external_id": None, "metadata": {"year": 2020}, "path": [], "page": None, "begins": 0, "ends": 0,
     }  # fmt: skip
 
 
@@ -242,7 +247,7 @@ def test_search_is_bounded_by_count_score_and_filter(sessions: Sessions, caller:
 
     assert found() == ["a", "c", "b"]
     assert found(top_k=1) == ["a"]
-    assert found(threshold=0.7) == ["a", "c"]
+    assert found(threshold=0.495) == ["a"]
     assert found(filter={"kind": "x"}) == ["a", "b"]
     assert found(filter={"kind": "z"}) == []
     assert found(filter={}) == ["a", "c", "b"]
@@ -304,6 +309,6 @@ def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) 
 def test_fused_ranking_rewards_what_both_have() -> None:
     """Reciprocal rank fusion: 1 / (60 + place) each; equals by similarity."""
     a, b, c, d = (ranking.Hit((uuid.UUID(int=i), 0), similarity) for i, similarity in enumerate((0.1, 0.2, 0.3, 0.4)))
-    assert ranking.fuse([[a, b, c], [c, d]]) == [c, a, d, b]
-    assert ranking.fuse([[a], [b]]) == [b, a]
+    assert [hit for hit, _ in ranking.fuse([[a, b, c], [c, d]])] == [c, a, d, b]
+    assert [hit for hit, _ in ranking.fuse([[a], [b]])] == [b, a]
     assert ranking.fuse([[], []]) == []

@@ -14,6 +14,7 @@ from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCa
 from tasks.kinds.ingest import Ingest
 from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question
+from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
 from tasks.models import catalog
 from tests import shelves, tables
@@ -29,6 +30,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         Generation(turns=(Turn("user", (Text("one"),)),)),
     ),
     "embed": ({"texts": ["one", "two"]}, {}, Embedding(("one", "two"))),
+    "rerank": ({"query": "Who?", "documents": ["one", "two"]}, {}, Reranking("Who?", ("one", "two"))),
     "rag": (
         {"question": "Who?", "collection": "books"},
         {"max_tokens": 9},
@@ -55,6 +57,12 @@ def test_what_an_earlier_version_stored_is_read(name: str) -> None:
     read = KINDS[name].parse(Stored(given, params))
     assert read == meant
     assert KINDS[name].parse(read.to_json()) == meant
+
+
+def test_embedding_keeps_what_its_texts_are() -> None:
+    """A job that embeds a question for a search tells the worker so."""
+    asked = Embedding(("Who?",), "query")
+    assert KINDS["embed"].parse(asked.to_json()) == asked
 
 
 def test_question_keeps_how_many_passages_it_wants() -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from tasks import errors
 from tasks.documents import chunking
-from tasks.documents.chunking import Piece
+from tasks.documents.chunking import About, Piece
+from tasks.documents.costs import Count
+from tasks.documents.marks import Grid, Heading, Marks
 from tests.workers.conftest import Bench
 from tests.workers.stages.test_stages import until
 from workers.attempt import Attempt, Stop
@@ -34,7 +36,7 @@ def attempt(bench: Bench, tenant: int = 1) -> Attempt:
     return Attempt(replace(bench.attempt().claim, tenant_id=uuid.UUID(int=tenant), job_id=uuid.uuid4()))
 
 
-def cut(cutter: Cutter, attempt: Attempt, text: str, count: chunking.Count = words) -> list[Piece]:
+def cut(cutter: Cutter, attempt: Attempt, text: str, count: Count = words) -> list[Piece]:
     return cutter.cut(attempt, text, count, 32, 4, attempt.check)
 
 
@@ -63,8 +65,16 @@ def test_text_is_cut_in_another_process_as_it_would_be_here(cutter: Cutter, benc
     """Only the tokens are counted here; the process stays for the next text."""
     assert cut(cutter, attempt(bench), TEXT) == chunking.cut(TEXT, words, 32, 4)
     [child] = children()
-    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2)]
+    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2, 0, 8)]
     assert children() == [child]
+
+
+def test_marks_and_title_reach_the_other_process(cutter: Cutter, bench: Bench) -> None:
+    about = About("facts", "text", Marks((Heading(0, 1, "word0"),), (0, 20), (Grid(40, 400, "word5"),)))
+    task = attempt(bench)
+    pieces = cutter.cut(task, TEXT, words, 32, 4, task.check, about)
+    assert pieces == chunking.cut(TEXT, words, 32, 4, about)
+    assert {(piece.path, piece.page, piece.header) for piece in pieces[1:3]} == {(("word0",), 2, "word5")}
 
 
 def test_child_knows_no_secret(cutter: Cutter, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +94,7 @@ def test_cancel_ends_the_cutting_at_once(cutter: Cutter, bench: Bench) -> None:
         with pytest.raises(errors.Cancelled):
             cutting.result(60)
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2)]
+    assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2, 0, 8)]
 
 
 def test_cancel_while_waiting_for_a_turn_ends_the_wait(cutter: Cutter, bench: Bench) -> None:
@@ -108,7 +118,7 @@ def test_another_tenants_text_is_cut_beside_a_long_one(cutter: Cutter, bench: Be
         long = pool.submit(cut, cutter, attempt(bench), TEXT, held)
         assert held.asked.wait(60)
         more = pool.submit(cut, cutter, attempt(bench), TEXT)
-        assert cut(cutter, attempt(bench, tenant=2), "one word") == [Piece("one word", 2)]
+        assert cut(cutter, attempt(bench, tenant=2), "one word") == [Piece("one word", 2, 0, 8)]
         assert not more.done()
         held.go.set()
         assert long.result(60) == more.result(30)

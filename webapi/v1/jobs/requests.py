@@ -15,6 +15,7 @@ from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, cha
 from webapi.v1.jobs.conversation import Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
+from webapi.v1.rerank.requests import Candidates
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -147,6 +148,13 @@ class EmbedRequest(_Request):
     input = fields.Nested(Texts, required=True)
 
 
+class RerankRequest(_Request):
+    """Documents to be read with a query, the best first."""
+
+    type = fields.String(required=True, validate=validate.Equal("rerank"), metadata={"enum": ["rerank"]})
+    input = fields.Nested(Candidates, required=True)
+
+
 class Question(Given):
     question = fields.String(required=True, validate=filled("question"), metadata=STORABLE)
     collection = fields.String(required=True, validate=characters(1, 200), metadata=STORABLE)
@@ -164,6 +172,7 @@ KINDS: dict[str, ma.Schema] = {
     "generate": GenerateRequest(),
     "chat": ChatRequest(),
     "embed": EmbedRequest(),
+    "rerank": RerankRequest(),
     "rag": RagRequest(),
 }
 

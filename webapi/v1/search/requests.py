@@ -15,6 +15,6 @@ class SearchRequest(Given):
         allow_none=True, validate=validate.Range(1, 100), metadata={"description": "At most so many; 10 if absent."}
     )
     threshold = Real(
-        allow_none=True, validate=validate.Range(-1, 1), metadata={"description": "Only what scores this or more."}
+        allow_none=True, validate=validate.Range(0, 1), metadata={"description": "Only what has this `score` or more."}
     )
     filter = facts("Only documents whose metadata has all of these.")
