@@ -2,22 +2,47 @@
 
 import bisect
 import hashlib
-import itertools
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
-Count = Callable[[Sequence[str]], Sequence[int]]
+from tasks.documents.costs import PART, Costs, Count
+from tasks.documents.marks import Marks
+from tasks.documents.outline import outline
+from tasks.documents.sections import Contexts, Sections
 
-# The smallest parts: words, or parts of very long ones. Sentences of Chinese and Japanese end without a space.
-_PART = re.compile(r"[^\s。！？]{0,32}[。！？]{1,32}|[^\s。！？]{1,32}")
+# What a collection's documents are cut into where it says nothing else.
+TOKENS = 128
+OVERLAP = 16
+
 _SENTENCE_END = re.compile(r"""(?:[.!?…]["'”’»)\]]*|[。！？])$""")
+# Texts whose headings and tables are looked for where nobody has marked them.
+_OUTLINED = ("text", "markdown", "rst")
 _LIST_MARK = re.compile(r"[-*+|#>•]|\d+[.)]\s")
 _HEADING = re.compile(r"#{1,6}\s")
 _HEADING_CHARACTERS = 80
-_SPACE_CHARACTERS_A_TOKEN = 8
+_CONTEXT_SHARE = 3  # of a piece's tokens, a third at most are its context
+
+
+_NO_MARKS = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a text beside its words: what it is called, of which kind it is, and its marks."""
+
+    title: str | None = None
+    kind: str | None = None
+    marks: Marks = _NO_MARKS
+
+    def marks_of(self, text: str) -> Marks:
+        """The marks, or those that show in the text where there are none."""
+        return outline(text, self.kind) if self.kind in _OUTLINED and self.marks == _NO_MARKS else self.marks
+
+
+_NOTHING = About()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +65,7 @@ class Piece:
     @property
     def embedded(self) -> str:
         """What a vector and words are made of."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        return embedded(self.context, self.text)
 
     @property
     def digest(self) -> bytes:
@@ -48,30 +73,41 @@ class Piece:
         return hashlib.sha256(self.embedded.encode()).digest()
 
 
+def embedded(context: str, text: str) -> str:
+    """What a vector and words are made of, of a piece of this text in this context."""
+    return f"{context}\n{text}" if context else text
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Parts `first` up to but not including `end`."""
+    """Parts `first` up to but not including `end`, of which those from `new` on aren't in the span before.
+
+    `bare`: without their context, which left no room for them.
+    """
 
     first: int
     end: int
+    new: int
+    bare: bool = False
 
 
 class _Border(IntEnum):
     """What stands after a part: the higher, the better a place to cut."""
 
     INSIDE = 0
-    WORD = 1  # also after a heading, which belongs to what follows
+    WORD = 1  # also after a heading and a table's header, which belong to what follows
     LINE = 2
     SENTENCE = 3
     PARAGRAPH = 4
 
 
-def cut(text: str, count: Count, size: int, overlap: int) -> list[Piece]:
+def cut(text: str, count: Count, size: int, overlap: int, about: About = _NOTHING) -> list[Piece]:
     """The text as pieces of at most `size` tokens, none when it holds no word. Deterministic, in linear time.
 
-    Pieces end at a paragraph's end where that leaves them half full, else at a sentence's, a line's, a word's; only
-    words longer than `size` are cut inside. A piece begins with about `overlap` tokens that ended the one before:
-    whole sentences, or words where a sentence is too long or too short.
+    A heading begins a piece. Pieces end at a paragraph's end where that leaves them half full, else at a sentence's, a
+    line's, a word's; only words longer than `size` are cut inside. A piece that doesn't begin with a heading begins
+    with about `overlap` tokens that ended the one before: whole sentences, or words where a sentence is too long or too
+    short. What the text is called is in every piece's context.
 
     `count` tells the tokens of each of many texts; it is called three times, unless the tokens of a text are more
     than those of its words. Raises `ValueError` unless `0 <= overlap <= size / 2`, and when a single character has
@@ -79,10 +115,10 @@ def cut(text: str, count: Count, size: int, overlap: int) -> list[Piece]:
     """
     if not 0 <= overlap <= size / 2:
         raise ValueError(f"an overlap of {overlap} tokens doesn't go with pieces of {size}")
-    parts = _Parts(text, count, size)
-    found: list[_Span | Piece] = list(parts.plan(_Span(0, len(parts)), parts.budget, overlap))
+    parts = _Parts(text, Sections(text, about.marks_of(text), about.title), count, size)
+    found: list[_Span | Piece] = [span for whole in parts.sections() for span in parts.plan(whole, size, overlap)]
     while spans := [item for item in found if isinstance(item, _Span)]:
-        tokens = dict(zip(spans, count([parts.text(span) for span in spans]), strict=True))
+        tokens = dict(zip(spans, count([parts.piece(span, 0).embedded for span in spans]), strict=True))
         found = [
             fitted
             for item in found
@@ -92,23 +128,21 @@ def cut(text: str, count: Count, size: int, overlap: int) -> list[Piece]:
 
 
 class _Parts:
-    """A text's parts, what each costs in tokens with the white space before it, and the border after each.
+    """A text's parts, what each costs in tokens with the white space before it, and the border after each."""
 
-    The costs only plan: a tokenizer may take fewer tokens for a text than for its parts, or (rarely) more.
-    """
-
-    def __init__(self, text: str, count: Count, size: int) -> None:
-        self._text, self._size = text, size
+    def __init__(self, text: str, sections: Sections, count: Count, size: int) -> None:
+        self._text, self._sections, self._size = text, sections, size
         self._starts, self._ends = array("q"), array("q")
         self._borders = bytearray()
         self._totals = array("q", [0])  # what the parts before the i-th cost together
-        costs = _Costs(text, count, size)
-        self.overhead, self.budget = costs.overhead, size - costs.overhead
+        costs = Costs((text, *sections.said()), count, size)
+        self._room = size - costs.overhead
+        self._contexts = Contexts(sections, costs, self._room // _CONTEXT_SHARE)
         end = 0
-        for match in _PART.finditer(text):
+        for match in PART.finditer(text):
             if self._starts:
-                self._borders.append(_border(text, end, match.start()))
-            for start, stop, cost in costs.units(end, match):
+                self._borders.append(_border(text, end, match.start(), sections))
+            for start, stop, cost in costs.units(text, end, match):
                 self._starts.append(start)
                 self._ends.append(stop)
                 self._totals.append(self._totals[-1] + cost)
@@ -116,31 +150,61 @@ class _Parts:
             end = match.end()
         self._borders.append(_Border.PARAGRAPH)
 
-    def __len__(self) -> int:
-        return len(self._starts)
+    def sections(self) -> Iterator[_Span]:
+        """The text's sections, which together cover it."""
+        first = 0
+        for place in (*self._sections.begins, len(self._text)):
+            end = bisect.bisect_left(self._starts, place)
+            if end > first:
+                yield _Span(first, end, first)
+            first = end
 
-    def text(self, span: _Span) -> str:
-        return self._text[self._starts[span.first] : self._ends[span.end - 1]]
+    def piece(self, span: _Span, tokens: int) -> Piece:
+        begins, ends = self._starts[span.first], self._ends[span.end - 1]
+        return Piece(
+            self._text[begins:ends],
+            tokens,
+            begins,
+            ends,
+            self._sections.page(begins),
+            self._sections.path(ends - 1),
+            self._sections.header(begins),
+            "" if span.bare else self._contexts.at(begins)[0],
+        )
 
-    def plan(self, whole: _Span, budget: int, overlap: int) -> Iterator[_Span]:
-        """Spans that together cover the whole, each within the budget as far as the costs are right."""
-        first, done = whole.first, whole.first
+    def plan(self, whole: _Span, most: int, overlap: int) -> Iterator[_Span]:
+        """Spans that together cover the whole, each with its context within the size, as far as the costs are right.
+
+        `most` bounds what each costs without its context.
+        """
+        first, done = whole.first, whole.new
         while done < whole.end:
+            budget = min(most, self._budget(first))
             limit = bisect.bisect_right(self._totals, self._totals[first] + budget, done, whole.end + 1) - 1
             limit = max(limit, done + 1)
             end = whole.end if limit == whole.end else self._best_end(first, done, limit, budget)
-            yield _Span(first, end)
-            first, done = self._next_first(_Span(first, end), whole.end, budget, overlap), end
+            yield _Span(first, end, done)
+            first, done = self._next_first(first + 1, end, whole.end, budget, overlap), end
 
     def fit(self, span: _Span, tokens: int, overlap: int) -> Sequence[_Span | Piece]:
         """The span as a piece if it has few enough tokens, else cut again by what its parts really cost."""
         if tokens <= self._size:
-            return [Piece(self.text(span), tokens, self._starts[span.first], self._ends[span.end - 1])]
+            return [self.piece(span, tokens)]
         if span.end - span.first == 1:
-            raise ValueError(f"{self.text(span)!r} was counted once as {tokens} tokens and once as fewer")
-        cost = self._cost(span.first, span.end)
-        budget = min(cost * self.budget * 9 // (10 * (tokens - self.overhead)), cost - 1)
-        return list(self.plan(span, max(1, budget), min(overlap, budget // 2)))
+            if span.bare:
+                text = self.piece(span, tokens).text
+                raise ValueError(f"{text!r} was counted once as {tokens} tokens and once as fewer")
+            return [replace(span, bare=True)]
+        cost, budget = self._cost(span.first, span.end), self._budget(span.first)
+        over = tokens - self._size
+        most = max(1, min(cost * budget * 9 // (10 * (budget + over)), cost - 1))
+        overlap = min(overlap, most // 2)
+        first = self._next_first(span.first, span.new, span.end, most, overlap) if span.first < span.new else span.first
+        return list(self.plan(_Span(first, span.end, span.new), most, overlap))
+
+    def _budget(self, first: int) -> int:
+        """What the parts of a span that begins there may cost."""
+        return self._room - self._contexts.at(self._starts[first])[1]
 
     def _cost(self, first: int, end: int) -> int:
         return self._totals[end] - self._totals[first]
@@ -159,16 +223,18 @@ class _Parts:
                     return end
         return limit
 
-    def _next_first(self, span: _Span, end: int, budget: int, overlap: int) -> int:
-        """Where the span after this one begins: as early as the overlap, and room for what comes next, allow."""
-        done = span.end
+    def _next_first(self, least: int, done: int, end: int, budget: int, overlap: int) -> int:
+        """Where the span for what comes after `done` begins: as early as the overlap, and room for that, allow.
+
+        Not before `least`.
+        """
         if done == end:
             return done
         room = min(overlap, budget - self._next_cost(done, end, budget))
-        earliest = bisect.bisect_left(self._totals, self._totals[done] - room, span.first + 1, done)
-        for border, least in ((_Border.SENTENCE, room // 2), (_Border.WORD, 0)):
+        earliest = bisect.bisect_left(self._totals, self._totals[done] - room, least, done)
+        for border, cheapest in ((_Border.SENTENCE, room // 2), (_Border.WORD, 0)):
             for first in range(earliest, done):
-                if self._cost(first, done) < least:
+                if self._cost(first, done) < cheapest:
                     break
                 if self._borders[first - 1] >= border:
                     return first
@@ -184,52 +250,7 @@ class _Parts:
         return min(self._cost(done, after), budget)
 
 
-class _Costs:
-    """What each distinct word and each unusual white space of a text costs in tokens."""
-
-    def __init__(self, text: str, count: Count, size: int) -> None:
-        self._text = text
-        # Whatever a model puts around each text is counted with each word, but comes once in a piece.
-        self.overhead = count([""])[0]
-        if size <= self.overhead:
-            raise ValueError(f"pieces of {size} tokens have no room beside the {self.overhead} around each text")
-        words, spaces = set(), set()
-        end = 0
-        for match in _PART.finditer(text):
-            words.add(match.group())
-            spaces.add(text[end : match.start()])
-            end = match.end()
-        spaces -= {"", " "}
-        texts = sorted(words | spaces)
-        self._known = dict(zip(texts, self._counted(count, texts), strict=True))
-        self._break_up([word for word in words if self._known[word] > size - self.overhead], count, size)
-
-    def units(self, end: int, match: "re.Match[str]") -> Iterator[tuple[int, int, int]]:
-        """The part as (start, end, cost), or its characters if it is too long; `end` is where the last one ended."""
-        space = self._text[end : match.start()]
-        before = max(self._known.get(space, 0), len(space) // _SPACE_CHARACTERS_A_TOKEN)
-        if match.group() in self._known:
-            yield match.start(), match.end(), max(1, before + self._known[match.group()])
-            return
-        for place, character in enumerate(match.group(), match.start()):
-            yield place, place + 1, max(1, before + self._known[character])
-            before = 0
-
-    def _counted(self, count: Count, texts: Sequence[str]) -> Iterator[int]:
-        return (max(0, tokens - self.overhead) for tokens in count(texts))
-
-    def _break_up(self, long: Sequence[str], count: Count, size: int) -> None:
-        """Knows the characters of the words that no piece can hold instead of the words."""
-        for word in long:
-            del self._known[word]
-        characters = sorted(set(itertools.chain.from_iterable(long)))
-        for character, tokens in zip(characters, self._counted(count, characters) if characters else (), strict=True):
-            if tokens > size - self.overhead:
-                raise ValueError(f"{character!r} alone has more than {size} tokens")
-            self._known.setdefault(character, tokens)
-
-
-def _border(text: str, end: int, start: int) -> _Border:
+def _border(text: str, end: int, start: int, sections: Sections) -> _Border:
     """What stands between a part that ends there and the next one."""
     space = text[end:start]
     ends_sentence = _SENTENCE_END.search(text, max(0, end - 8), end) is not None
@@ -237,11 +258,13 @@ def _border(text: str, end: int, start: int) -> _Border:
         return _Border.SENTENCE if text[end - 1] in "。！？" else _Border.INSIDE
     if "\n" not in space:
         return _Border.SENTENCE if ends_sentence and not text[start].islower() else _Border.WORD
-    if _is_heading(text, end, blank_after=space.count("\n") > 1):
+    if text.find("\n", end) in sections.glued or _is_heading(text, end, blank_after=space.count("\n") > 1):
         return _Border.WORD
     if space.count("\n") > 1:
         return _Border.PARAGRAPH
-    return _Border.SENTENCE if ends_sentence or _LIST_MARK.match(text, start) else _Border.LINE
+    if ends_sentence or _LIST_MARK.match(text, start) or sections.table(end) is not None:
+        return _Border.SENTENCE
+    return _Border.LINE
 
 
 def _is_heading(text: str, end: int, *, blank_after: bool) -> bool:

@@ -1,8 +1,8 @@
 """Cuts texts into chunks in a process of its own: `python -m workers.cutting.child`.
 
-Each line on stdin is a question: `{"text", "size", "overlap"}`. It is answered by `{"pieces": …}`, each with the
-fields of `Piece` in their order, or by `{"refused": why}`. Before that may come any number of `{"count": texts}`, each
-of which wants a line `{"counts": tokens}`. When stdin closes, it ends.
+Each line on stdin is a question: `{"text", "size", "overlap", "title", "kind", "marks"}`. It is answered by
+`{"pieces": …}`, each with the fields of `Piece` in their order, or by `{"refused": why}`. Before that may come any
+number of `{"count": texts}`, each of which wants a line `{"counts": tokens}`. When stdin closes, it ends.
 """
 
 import dataclasses
@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.documents import chunking
+from tasks.documents.chunking import About
+from tasks.documents.marks import Marks
 from workers import wall
 
 MEMORY_BYTES = 1 << 30  # of address space; four million characters took less than half of it at their worst
@@ -32,7 +34,8 @@ def main() -> None:
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        pieces = chunking.cut(question["text"], _count, question["size"], question["overlap"])
+        about = About(question["title"], question["kind"], Marks.from_json(question["marks"]))
+        pieces = chunking.cut(question["text"], _count, question["size"], question["overlap"], about)
     except ValueError as error:
         return {"refused": str(error)}
     except MemoryError:

@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 
 from tasks import errors
-from tasks.documents.chunking import Count, Piece
+from tasks.documents.chunking import About, Piece
+from tasks.documents.costs import Count
 from workers.attempt import Attempt
 from workers.engines.hosting import Host
 from workers.turns import Turns
@@ -25,6 +26,7 @@ _LOAD_S = 30.0
 _LIMIT_S = 120.0  # of computing between two exchanges
 _DEATHS_ALLOWED = 2  # the first may have come from outside
 _KEPT_CHARACTERS = 16_000_000
+_NOTHING = About()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,22 @@ class Cutter:
         self._closed = False
 
     def cut(
-        self, attempt: Attempt, text: str, count: Count, size: int, overlap: int, check: Callable[[], None]
+        self,
+        attempt: Attempt,
+        text: str,
+        count: Count,
+        size: int,
+        overlap: int,
+        check: Callable[[], None],
+        about: About = _NOTHING,
     ) -> list[Piece]:
         """See `chunking.cut`; `check` is asked while it waits for its turn. A stop of the attempt ends it at once.
 
         Raises `Cancelled` and what `count` and `check` raise; `UnreadableDocument` for a text that can't be cut, and
         `Poison` for one that two children died of.
         """
-        question = {"text": text, "size": size, "overlap": overlap}
+        question = {"text": text, "size": size, "overlap": overlap, "title": about.title, "kind": about.kind}
+        question["marks"] = about.marks.to_json()
         with self._turns.taken(attempt.claim.tenant_id, attempt.claim.job_id, check):
             for _ in range(_DEATHS_ALLOWED):
                 try:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.documents.chunking import Count, Piece, cut
+from tasks.documents.chunking import Piece, cut
+from tasks.documents.costs import Count
 
 
 def by_words(texts: Sequence[str]) -> list[int]:

@@ -12,7 +12,9 @@ import pytest
 
 from tasks import errors
 from tasks.documents import chunking
-from tasks.documents.chunking import Piece
+from tasks.documents.chunking import About, Piece
+from tasks.documents.costs import Count
+from tasks.documents.marks import Grid, Heading, Marks
 from tests.workers.conftest import Bench
 from tests.workers.stages.test_stages import until
 from workers.attempt import Attempt, Stop
@@ -34,7 +36,7 @@ def attempt(bench: Bench, tenant: int = 1) -> Attempt:
     return Attempt(replace(bench.attempt().claim, tenant_id=uuid.UUID(int=tenant), job_id=uuid.uuid4()))
 
 
-def cut(cutter: Cutter, attempt: Attempt, text: str, count: chunking.Count = words) -> list[Piece]:
+def cut(cutter: Cutter, attempt: Attempt, text: str, count: Count = words) -> list[Piece]:
     return cutter.cut(attempt, text, count, 32, 4, attempt.check)
 
 
@@ -65,6 +67,14 @@ def test_text_is_cut_in_another_process_as_it_would_be_here(cutter: Cutter, benc
     [child] = children()
     assert cut(cutter, attempt(bench), "one word") == [Piece("one word", 2, 0, 8)]
     assert children() == [child]
+
+
+def test_marks_and_title_reach_the_other_process(cutter: Cutter, bench: Bench) -> None:
+    about = About("facts", "text", Marks((Heading(0, 1, "word0"),), (0, 20), (Grid(40, 400, "word5"),)))
+    task = attempt(bench)
+    pieces = cutter.cut(task, TEXT, words, 32, 4, task.check, about)
+    assert pieces == chunking.cut(TEXT, words, 32, 4, about)
+    assert {(piece.path, piece.page, piece.header) for piece in pieces[1:3]} == {(("word0",), 2, "word5")}
 
 
 def test_child_knows_no_secret(cutter: Cutter, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

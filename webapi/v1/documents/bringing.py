@@ -1,7 +1,7 @@
 """What a request brings into a collection: texts as JSON, or files as a form."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,19 +28,19 @@ def brought(request: Request) -> Iterator[Brought]:
     with body.spooled(request) as spool:
         if boundary is None:
             given = load(requests.IngestRequest(), body.parse(spool.read(), body.imposed().values))
-            yield given, [_text(document) for document in given["documents"]]
+            yield given, [text(document) for document in given["documents"]]
         else:
             form = multipart.read(spool, boundary, texts=requests.TEXTS, files="file", max_files=requests.MAX_FILES)
-            given = load(requests.UploadFields(), _fields(form.texts))
-            yield given, _files(form.files, given)
+            given = load(requests.UploadFields(), typed(form.texts, requests.OBJECTS, requests.NUMBERS))
+            yield given, files(form.files, given)
 
 
-def _text(given: dict[str, Any]) -> NewDocument:
+def text(given: dict[str, Any]) -> NewDocument:
     about = given.get("title"), None, given.get("metadata", {})
     return NewDocument(given["text"], None, "text", *about)
 
 
-def _files(uploads: list[multipart.Upload], given: dict[str, Any]) -> list[NewDocument]:
+def files(uploads: list[multipart.Upload], given: dict[str, Any]) -> list[NewDocument]:
     if not uploads:
         raise InvalidField("file", "Missing data for required field.")
     return [_file(upload, given) for upload in uploads]
@@ -66,12 +66,12 @@ def _charset(upload: multipart.Upload) -> str | None:
     return charset
 
 
-def _fields(texts: dict[str, str]) -> dict[str, Any]:
-    """The text fields as a JSON body would have them."""
+def typed(texts: dict[str, str], objects: Collection[str], numbers: Collection[str]) -> dict[str, Any]:
+    """The text fields as a JSON body would have them, of which these are objects and numbers."""
     given: dict[str, Any] = dict(texts)
-    for name in given.keys() & set(requests.OBJECTS):
+    for name in given.keys() & set(objects):
         given[name] = body.parse(texts[name].encode(), body.imposed().values, where=(name,))
-    for name in requests.NUMBERS:
+    for name in numbers:
         if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
             given[name] = int(texts[name])
     return given

@@ -97,12 +97,9 @@ class Text(_About):
     )
 
 
-class _Ingest(Timed):
-    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
-    model = fields.String(
-        allow_none=True,
-        metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
-    )
+class _Job(Timed):
+    """What a client may say of the job that its request makes."""
+
     lane = fields.String(
         allow_none=True,
         validate=validate.OneOf(LANES),
@@ -112,6 +109,20 @@ class _Ingest(Timed):
         allow_none=True, validate=validate.Range(0, 9), metadata={"description": "9 goes first; 5 when not given."}
     )
     webhook = job_webhook()
+
+
+class _Ingest(_Job):
+    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
+    model = fields.String(
+        allow_none=True,
+        metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
+    )
+
+
+class ModelChange(_Job):
+    """The model by which a collection's documents are to be embedded from now on."""
+
+    model = fields.String(required=True, metadata={"description": "One that embeds, of `GET /v1/models`."})
 
 
 class IngestRequest(_Ingest):

@@ -80,7 +80,7 @@ def _embedded(model: Model, query: str) -> NDArray[np.float32]:
     serving = service.current()
     serving.end_turn()
     with serving.searches.held(auth.caller().tenant_id):
-        asked = Submission("embed", model.name, Embedding((query,)), metadata={"for": "search"})
+        asked = Submission("embed", model.name, Embedding((query,), "query"), metadata={"for": "search"})
         try:
             ended = serving.desk.answer(
                 auth.caller(),
