@@ -1,5 +1,4 @@
-"""`python -m benchmarks.quality [--model gemma]`: sixty questions with known answers, asked of a platform of its own.
-"""
+"""`python -m benchmarks.quality [--model gemma]`: sixty questions with known answers, asked of a platform of its own."""
 
 import tempfile
 from pathlib import Path
