@@ -185,6 +185,10 @@ class Generator(Hosted, Protocol):
 
     call_format: CallFormat
     instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
+    identity: str  # another for another file under the model's name
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The token ids of each text as it stands, with what the model puts around one."""
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.

@@ -11,6 +11,7 @@ params.max_tokens params.temperature params.top_p params.top_k params.min_p para
 params.seed params.frequency_penalty params.presence_penalty input.suffix
 documents.text documents.title documents.metadata
 url events description disabled webhook.url webhook.events arguments
+style instruction words sentences language combine dry_run texts.text texts.title texts.metadata
 """
 # How an answer is drawn, in each dialect; what OpenAI's requests, Ollama's and Replicate's have beside that.
 DRAWN = """
@@ -56,7 +57,10 @@ web_search_options.user_location.type web_search_options.user_location.approxima
 web_search_options.user_location.approximate.country web_search_options.user_location.approximate.region
 web_search_options.user_location.approximate.timezone
 """
-FORM = "file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s"
+FORM = """
+file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
+style instruction words sentences language combine dry_run
+"""
 NAMELESS = {
     "header Prefer",
     "header Idempotency-Key",  # each tenant's own: test_idempotency.py

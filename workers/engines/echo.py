@@ -62,6 +62,7 @@ class Echo:
     capabilities: frozenset[Capability] = ENGINES["echo"]
     call_format: CallFormat = OUR_CALLS
     instructed: bool = True
+    identity: str = ""
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))

@@ -27,6 +27,7 @@ from workers.engines import gguf, hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
 from workers.engines.tokenizer import Tokenizer
+from workers.engines.tokenizer import identity as of_file
 
 _OPTIONS = {"batch": 0, "binary": ""}
 _BATCH = 64  # small, so that a long prompt neither stalls its neighbours nor outlives its cancellation
@@ -78,7 +79,7 @@ class LlamaCpp:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
         self.call_format = tokenizer.call_format
-        self.instructed = tokenizer.instructed
+        self.instructed, self.identity = tokenizer.instructed, of_file(model)
         self.batch_tokens, self._key = batch, key
         self.prefixes, self.unknown = model.prefixes, tokenizer.unknown
         self._lock = threading.Lock()

@@ -161,6 +161,12 @@ def template_of(model: Model) -> str | None:
         raise errors.EngineUnusable(f"{model.name}: the template {model.template}: {error}") from error
 
 
+def identity(model: Model) -> str:
+    """See `Generator.identity`: by size and time, since reading gigabytes takes too long."""
+    status = model.file.stat() if model.file else None
+    return f"{status.st_size}.{status.st_mtime_ns}" if status else ""
+
+
 def require_template(model: Model, engine: Engine, told: Mapping[str, Any]) -> None:
     """Raises `EngineUnusable`, the engine closed, when a model that is to chat has no template.
 

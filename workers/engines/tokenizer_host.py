@@ -43,8 +43,7 @@ def main() -> None:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)
     told = {"template_problem": texts.template_problem, "has_template": texts.has_template, "tokens": texts.size}
-    told |= {"infills": texts.between is not None, "unknown": texts.unknown}
-    told["instructed"] = texts.instructed
+    told |= {"infills": texts.between is not None, "unknown": texts.unknown, "instructed": texts.instructed}
     told["call_format"] = dataclasses.asdict(texts.call_format)
     print(json.dumps(told), file=answers, flush=True)
     for line in sys.stdin:

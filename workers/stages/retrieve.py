@@ -20,7 +20,7 @@ from workers.stages import tokens
 def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward | Outcome:
     """The passages for a question, handed to the model that answers; where none passes, the answer that says so.
 
-    Raises `CollectionGone`.
+    Where the collection has got another model, the job goes on there. Raises `CollectionGone`.
     """
     claim = attempt.claim
     asked: Question = KINDS[claim.type].parse(claim.asked)
@@ -28,7 +28,10 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward | Out
     question, read = _read(slot, attempt, question, asked.question)
     spent = Spent(embedding=len(read))
     # What an earlier attempt has told stays said, whatever would be found now.
-    found = [] if publisher.transcript.text else _found(slot, attempt, asked, question, read)
+    try:
+        found = [] if publisher.transcript.text else _found(slot, attempt, asked, question, read)
+    except errors.CollectionSwitched as switched:
+        return Onward(claim.stage, switched.model, dict(claim.stage_input or {}), spent=spent)
     if not found:
         text = publisher.transcript.text or questions.nothing_found(asked.question)
         _tell(slot, attempt, publisher, question, text)

@@ -16,12 +16,14 @@ from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCa
 from tasks.kinds.ingest import Ingest
 from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question, RagKind
+from tasks.kinds.reembed import Reembedding
 from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
 from tasks.models import catalog
 from tests import shelves, tables
 
 DOCUMENTS = (ids.new(), ids.new())
+BOOKS = ids.new()
 
 # What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
@@ -43,6 +45,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {},
         Ingest("books", documents=DOCUMENTS),
     ),
+    "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
 }
 
