@@ -27,9 +27,8 @@ class Terms:
     words: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
 
-    @property
-    def all(self) -> frozenset[str]:
-        return self.words | self.codes
+    def joined(self, other: "Terms") -> "Terms":
+        return Terms(self.words | other.words, self.codes | other.codes)
 
     def __len__(self) -> int:
         return len(self.words) + len(self.codes)
