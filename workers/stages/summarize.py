@@ -192,7 +192,7 @@ class _Climb:
         claim = self.attempt.claim
         with self.slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
-            steps.keep(session, claim.tenant_id, digest, said)
+            said = steps.keep(session, claim.tenant_id, digest, said)
         return self._outcome(level, said, spent)
 
     def _said(self, last: Step) -> tuple[str, Spent]:
