@@ -22,16 +22,21 @@ TOP_K = 5
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of which collection, from how many passages; `answer` is how, its turns come with the passages."""
+    """What is asked of which collection, from how many passages; `answer` is how, its turns come with the passages.
+
+    `rerank` names the model that puts the passages into order; True takes the catalogue's default.
+    """
 
     question: str
     collection: str
     top_k: int = TOP_K
     answer: Generation = field(default_factory=Generation)
+    rerank: bool | str = False
 
     def to_json(self) -> Stored:
         how = self.answer.to_json()
         asked = {"question": self.question, "collection": self.collection, "top_k": self.top_k}
+        asked |= {"rerank": self.rerank} if self.rerank else {}
         return Stored({**how.input, **asked}, how.params)
 
 
@@ -41,8 +46,8 @@ class RagKind(Answering[Question]):
 
     def parse(self, stored: Stored) -> Question:
         given = stored.input
-        top_k = given.get("top_k", TOP_K)
-        return Question(given["question"], given["collection"], top_k, generation.from_json(stored))
+        top_k, rerank = given.get("top_k", TOP_K), given.get("rerank", False)
+        return Question(given["question"], given["collection"], top_k, generation.from_json(stored), rerank)
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Question]) -> Plan:
         """The question is embedded by the collection's model first. Raises like every kind, `InvalidField` for a
@@ -52,6 +57,8 @@ class RagKind(Answering[Question]):
         choosing.refuse_what_it_lacks(chat, asked.request.answer.given())
         for model in (chat, embedder):
             choosing.refuse_what_cannot_fit(model, "input.question", asked.request.question)
+        if rerank := asked.request.rerank:
+            asked = replace(asked, request=replace(asked.request, rerank=_reranker(models, rerank).name))
         return Plan(asked, stages.RETRIEVE, embedder.name, chat.name)
 
     def compose(self, request: Question, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
@@ -69,6 +76,14 @@ class RagKind(Answering[Question]):
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         [answer] = answers
         return {"text": answer.text, "finish_reason": answer.finish_reason, "passages": answer.passages}
+
+
+def _reranker(models: Catalog, rerank: bool | str) -> Model:
+    """The model of that name, or the catalogue's default. Raises `ModelUnknown`."""
+    try:
+        return choosing.model_for(models, "rerank", None if rerank is True else str(rerank))
+    except errors.ModelUnknown as error:
+        raise errors.ModelUnknown("input.rerank", str(error)) from error
 
 
 def _embedder(session: Session, models: Catalog, caller: Caller, collection: str) -> Model:

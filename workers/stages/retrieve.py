@@ -1,7 +1,7 @@
 """The first stage of a question over documents: the passages that may hold its answer."""
 
 from tasks import errors
-from tasks.documents import ranking
+from tasks.documents import ranking, reranking
 from tasks.jobs import stages
 from tasks.jobs.outcomes import Onward
 from tasks.kinds import KINDS
@@ -29,11 +29,14 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # n
                 asked.question,
                 vector,
                 model=slot.queue,
-                top_k=asked.top_k,
+                top_k=reranking.candidates(asked.top_k) if asked.rerank else asked.top_k,
             )
     except errors.CollectionSwitched as switched:
         return Onward(claim.stage, switched.model, spent=Spent(embedding=len(read[0])))
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error
     handed = {"passages": [passage.as_json() for passage in found]}
-    return Onward(stages.GENERATE, claim.model, handed, spent=Spent(embedding=len(read[0])))
+    spent = Spent(embedding=len(read[0]))
+    if asked.rerank and found:
+        return Onward(stages.RERANK_PASSAGES, str(asked.rerank), handed, spent)
+    return Onward(stages.GENERATE, claim.model, handed, spent)

@@ -15,7 +15,7 @@ from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, cha
 from webapi.v1.jobs.conversation import Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
-from webapi.v1.rerank.requests import Candidates
+from webapi.v1.rerank.requests import Candidates, Rerank
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -159,6 +159,7 @@ class Question(Given):
     question = fields.String(required=True, validate=filled("question"), metadata=STORABLE)
     collection = fields.String(required=True, validate=characters(1, 200), metadata=STORABLE)
     top_k = Whole(allow_none=True, validate=within(1, 20), metadata={"description": "Passages to find; 5 if absent."})
+    rerank = Rerank("Has a model of the type `rerank`, of this name or the default, choose the passages among more.")
 
 
 class RagRequest(_SampledRequest):
