@@ -31,8 +31,9 @@ from db.documents import chunks, collections
 from db.scope import scope
 from db.session import Sessions
 from tasks import ids, keys
-from tasks.documents import ingest, ranking
+from tasks.documents import homes, ingest, ranking
 from tasks.documents.chunking import Piece
+from tasks.documents.homes import Shape
 from tasks.documents.ingest import NewDocument
 from tasks.keys import Caller
 from tasks.models.catalog import Model
@@ -170,7 +171,7 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
 
 def _brought(session: Session, caller: Caller, name: str, new: NewDocument) -> uuid.UUID:
     """The id of a job that would ingest the document."""
-    home, _ = ingest.home(session, MODELS, caller.tenant_id, name, None)
+    home, _ = homes.home(session, MODELS, caller.tenant_id, name, Shape())
     job_id = ids.new()
     ingest.add(session, caller.tenant_id, home, job_id, [new])
     return job_id

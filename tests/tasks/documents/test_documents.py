@@ -224,11 +224,13 @@ def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> 
     assert (ended.ready, ended.failed) == (1, [("unreadable_document", "no text")])
     first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
     error = {"code": "unreadable_document", "message": "no text"}
+    common = {"external_id": None}
     assert ended.result == {
         "collection": "books",
         "documents": [
-            {"id": first, "title": "One", "filename": None, "status": "ready", "chunks": 1},
-            {"id": second, "title": None, "filename": "b.pdf", "status": "failed", "chunks": None, "error": error},
+            {"id": first, "title": "One", "filename": None, "status": "ready", "chunks": 1} | common,
+            {"id": second, "title": None, "filename": "b.pdf", "status": "failed", "chunks": None, "error": error}
+            | common,
         ],
         "chunks": 1,
     }
