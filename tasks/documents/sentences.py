@@ -91,8 +91,8 @@ def _ends_here(text: str, begins: int, end: re.Match[str]) -> bool:
     if following and not following.isspace() and following != "[":
         return False
     next_at = _SPACE.match(text, end.end()).end()  # type: ignore[union-attr]  # it matches nothing too
-    if text[next_at : next_at + 1].islower():
-        return False
+    if text[next_at : next_at + 1].islower() and not text[end.start() - 1 : end.start()].isspace():
+        return False  # a full stop that stands apart is of a text in small letters only
     if end[0][0] != ".":
         return True
     before = _WORD_BEFORE.search(text[max(begins, end.start() - _LONGEST_ABBREVIATION) : end.start()])

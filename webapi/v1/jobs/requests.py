@@ -16,7 +16,7 @@ from webapi.v1.documents.requests import facts
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
-from webapi.v1.rerank.requests import Candidates
+from webapi.v1.rerank.requests import Candidates, Rerank
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -177,6 +177,7 @@ class Question(Given):
         allow_none=True, validate=within(0, 1), metadata={"description": "Only passages with this `score` or more."}
     )
     filter = facts("Only from documents whose metadata has all of these.")
+    rerank = Rerank("Has a model of the type `rerank`, of this name or the default, choose the passages among more.")
 
 
 class RagRequest(_SampledRequest):
