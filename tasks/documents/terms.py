@@ -27,6 +27,10 @@ class Terms:
     words: frozenset[str] = frozenset()
     codes: frozenset[str] = frozenset()
 
+    @property
+    def all(self) -> frozenset[str]:
+        return self.words | self.codes
+
     def joined(self, other: "Terms") -> "Terms":
         return Terms(self.words | other.words, self.codes | other.codes)
 
