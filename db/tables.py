@@ -16,7 +16,7 @@ from db import (
     windows,
     workers,
 )
-from db.documents import chunks, collections, documents
+from db.documents import chunks, collections, documents, reembedding
 from db.session import Table
 from db.webhooks import deliveries, endpoints, secrets
 
@@ -33,6 +33,7 @@ __all__ = [
     "keys",
     "ledger",
     "metadata",
+    "reembedding",
     "rounds",
     "secrets",
     "summaries",

@@ -135,6 +135,14 @@ class CollectionGone(JobError):
     code = "collection_not_found"
 
 
+class CollectionSwitched(CollectionGone):
+    """The collection has its vectors from another model than was thought, `model`: a job goes on there."""
+
+    def __init__(self, collection: str, model: str) -> None:
+        super().__init__(f"the collection {collection} has its vectors from {model} now")
+        self.model = model
+
+
 class SchemaRefused(JobError):
     """The JSON Schema can't be honoured, or would take too much; `path` is where in the request, for people."""
 

@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR
-from sqlalchemy.orm import Mapped, Session, defer, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, defer, mapped_column
 
 from db.documents import index
 from db.documents.documents import Document
@@ -50,7 +50,8 @@ class Chunk(Table):
 
     Its vectors have an index for each dimension, made by `index.ensure`. It is what stands from `begins` up to but not
     including `ends` in the document's text, on `page`, under the headings of `path`, in a table with this `header`.
-    `digest` is the SHA-256 of what was embedded.
+    `digest` is the SHA-256 of what was embedded: the `context`, where there is one, and the text. In which of the two
+    columns its vector is, its collection says.
     """
 
     __tablename__ = "chunks"
@@ -67,7 +68,9 @@ class Chunk(Table):
     path: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql_text("'{}'"))
     header: Mapped[str | None] = mapped_column(Text)
     digest: Mapped[bytes | None] = mapped_column(LargeBinary)
-    embedding: Mapped[Any] = mapped_column(VECTOR)
+    context: Mapped[str | None] = mapped_column(Text)
+    embedding: Mapped[Any] = mapped_column(VECTOR, nullable=True)
+    second_embedding: Mapped[Any] = mapped_column(VECTOR, nullable=True)
     words: Mapped[Any] = mapped_column(TSVECTOR)
 
     __table_args__ = (
@@ -77,6 +80,11 @@ class Chunk(Table):
 
 
 Key = tuple[uuid.UUID, int]
+
+
+def own_vector(second: bool) -> InstrumentedAttribute[Any]:
+    """Where the vectors of a collection are, which says whether it is searched by the second ones."""
+    return Chunk.second_embedding if second else Chunk.embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +136,11 @@ def nearest(
     vector: Any,
     *,
     depth: int,
+    second: bool = False,
     labels: Mapping[str, Any] | None = None,
 ) -> list[Hit]:
     """The chunks with the most similar vectors, the most similar first, by looking at every one of the collection."""
-    distance = _distance(Chunk.embedding, vector)
+    distance = _distance(own_vector(second), vector)
     return _hits(session, _of(tenant_id, collection_id, labels).add_columns(distance).order_by(distance).limit(depth))
 
 
@@ -157,6 +166,7 @@ def worded(
     *,
     config: str,
     depth: int,
+    second: bool = False,
     labels: Mapping[str, Any] | None = None,
 ) -> list[Hit]:
     """The chunks that have most of the question's words, the best first. None for a question of stop words."""
@@ -168,16 +178,16 @@ def worded(
     asked = cast(any_of, TSQUERY)
     rank = func.ts_rank(Chunk.words, asked)
     ranked = _of(tenant_id, collection_id, labels).where(Chunk.words.op("@@")(asked))
-    best = ranked.add_columns(Chunk.embedding, rank.label("rank"))
+    best = ranked.add_columns(own_vector(second).label("vector"), rank.label("rank"))
     found = best.order_by(rank.desc(), Chunk.document_id, Chunk.number).limit(depth).subquery()
-    similar = select(found.c.document_id, found.c.number, _distance(found.c.embedding, vector), found.c.rank)
+    similar = select(found.c.document_id, found.c.number, _distance(found.c.vector, vector), found.c.rank)
     return _hits(session, similar.order_by(found.c.rank.desc(), found.c.document_id, found.c.number))
 
 
 def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, tuple[Chunk, Document]]:
     """Of each of these chunks its row without vector and words, and its document's."""
     query = select(Chunk, Document).join(Document, Document.id == Chunk.document_id)
-    query = query.options(defer(Chunk.embedding), defer(Chunk.words))
+    query = query.options(defer(Chunk.embedding), defer(Chunk.second_embedding), defer(Chunk.words))
     query = query.where(Chunk.tenant_id == tenant_id, tuple_(Chunk.document_id, Chunk.number).in_(keys))
     return {(chunk.document_id, chunk.number): (chunk, document) for chunk, document in session.execute(query)}
 

@@ -102,8 +102,13 @@ class Passage:
 
 def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
     """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
-    with scope(session, caller.tenant_id):
-        found = collections.find(session, caller.tenant_id, name)
+    return home_of(session, caller.tenant_id, name)
+
+
+def home_of(session: Session, tenant_id: uuid.UUID, name: str) -> SearchTarget:
+    """`collection_of` where only the tenant is known."""
+    with scope(session, tenant_id):
+        found = collections.find(session, tenant_id, name)
     if found is None:
         raise no_collection(name)
     return SearchTarget(found.name, found.model, found.dimensions)
@@ -124,25 +129,25 @@ def search(
     """The `top_k` chunks that answer the query best, the best first: by meaning and by words, fused.
 
     `vector` is the query's, (d,), and `model` made it. Chunks whose `score` is under the threshold are left out, and so
-    are those of documents whose metadata hasn't all of the filter's pairs. Raises `NotFound`, `CollectionGone` when
-    there is another of this name, with another model's vectors, and `DimensionsDiffer`.
+    are those of documents whose metadata hasn't all of the filter's pairs. Raises `NotFound`, `CollectionSwitched` when
+    its vectors are another model's, or another's of this name are, and `DimensionsDiffer`.
     """
     with scope(session, tenant_id):
         home = collections.find(session, tenant_id, collection)
         if home is None:
             raise no_collection(collection)
         if home.model != model:
-            raise errors.CollectionGone(f"the collection {collection} was made anew, for vectors of {home.model}")
+            raise errors.CollectionSwitched(collection, home.model)
         if home.dimensions is None:
             return []
         if home.dimensions != len(vector):
             raise errors.DimensionsDiffer(collection, len(vector), home.dimensions)
         where = (session, tenant_id, home.id)
         depth = max(_DEPTH, 2 * top_k)
-        words = wording.spaced(query)
+        words, config = wording.spaced(query), wording.config(home.language)
         rankings = (
-            _nearest(*where, vector, depth, filter),
-            chunks.worded(*where, words, vector, config=wording.config(home.language), depth=depth, labels=filter),
+            _nearest(*where, vector, depth, filter, second=home.second),
+            chunks.worded(*where, words, vector, config=config, depth=depth, second=home.second, labels=filter),
         )
         hits = fuse(rankings)
         hits = [(hit, score) for hit, score in hits if threshold is None or score >= threshold][:top_k]
@@ -186,6 +191,8 @@ def _nearest(
     vector: NDArray[np.float32],
     depth: int,
     filter: Mapping[str, Scalar] | None,
+    *,
+    second: bool,
 ) -> list[Hit]:
     """The ranking by meaning, through the index where that costs less than looking at every chunk.
 
@@ -193,10 +200,10 @@ def _nearest(
     gives up early, or documents are filtered, every chunk is looked at.
     """
     where = (session, tenant_id, collection_id)
-    if not filter:
+    if not filter and not second:
         own, indexed = chunks.sizes(*where, len(vector))
         if indexed is not None and own > FEW_CHUNKS and own * own > WALK_COST * depth * max(own, indexed):
             hits = chunks.walk(*where, vector, dimensions=len(vector), depth=depth)
             if len(hits) == depth:
                 return hits
-    return chunks.nearest(*where, vector, depth=depth, labels=filter)
+    return chunks.nearest(*where, vector, depth=depth, second=second, labels=filter)

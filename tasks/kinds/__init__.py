@@ -13,6 +13,7 @@ from tasks.kinds.ingest import IngestKind
 from tasks.kinds.kind import Kind
 from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
+from tasks.kinds.reembed import ReembedKind
 from tasks.kinds.rerank import RerankKind
 from tasks.kinds.summary import SummaryKind
 from tasks.models.catalog import Catalog
@@ -24,6 +25,7 @@ _ALL: tuple[Kind[Any], ...] = (
     RerankKind(),
     RagKind(),
     IngestKind(),
+    ReembedKind(),
     ModerateKind(),
     SummaryKind(),
 )

@@ -34,7 +34,7 @@ def made(
         id=id,
         queue=model,
         slots=2,
-        embeds=model == "embedder",
+        embeds=model in ("embedder", "other", "third"),
         reranks=model == "reranker",
         engine=None if model == catalog.CONTROL else engine or Echo(model, slots=2, context=64),
         settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),

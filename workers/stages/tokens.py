@@ -1,8 +1,10 @@
 """Texts as the embedding model reads them: tokenised a lot at a time, so that a stopped attempt ends soon."""
 
+import math
 from collections.abc import Sequence
 
 from tasks import errors
+from tasks.documents import reading
 from tasks.models.catalog import Role
 from workers.attempt import Attempt
 from workers.batcher import Batcher, Tokens
@@ -10,6 +12,7 @@ from workers.batcher import Batcher, Tokens
 Text = str | Tokens
 
 _LOT = 256  # texts tokenised in one exchange
+_SAMPLE = 64
 
 
 def of(batcher: Batcher, attempt: Attempt, texts: Sequence[Text], role: Role | None = None) -> list[Tokens]:
@@ -24,6 +27,15 @@ def of(batcher: Batcher, attempt: Attempt, texts: Sequence[Text], role: Role | N
         lot = texts[start : start + _LOT]
         tokens += _read(batcher, [prefix + text if isinstance(text, str) else text for text in lot])
     return tokens
+
+
+def unread(batcher: Batcher, attempt: Attempt, texts: Sequence[str]) -> float | None:
+    """The share of the texts that the model can't read, of many by a sample; None where it doesn't tell."""
+    if batcher.unknown is None:
+        return None
+    sample = texts[:: math.ceil(len(texts) / _SAMPLE) or 1]
+    around, *found = of(batcher, attempt, ["", *sample])
+    return reading.unread(sample, found, batcher.unknown, len(around))
 
 
 def _read(batcher: Batcher, texts: Sequence[Text]) -> list[Tokens]:

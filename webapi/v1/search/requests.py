@@ -4,6 +4,7 @@ from marshmallow import fields, validate
 
 from webapi.fields import STORABLE, Given, Real, Whole
 from webapi.v1.documents.requests import Name, facts, not_blank
+from webapi.v1.rerank.requests import Rerank
 
 
 class SearchRequest(Given):
@@ -18,3 +19,4 @@ class SearchRequest(Given):
         allow_none=True, validate=validate.Range(0, 1), metadata={"description": "Only what has this `score` or more."}
     )
     filter = facts("Only documents whose metadata has all of these.")
+    rerank = Rerank("Has a model of the type `rerank`, of this name or the default, put the best into order.")

@@ -7,7 +7,7 @@ from flask import Response
 from numpy.typing import NDArray
 
 from tasks import errors, kinds
-from tasks.documents import ranking
+from tasks.documents import ranking, reranking
 from tasks.documents.ranking import SearchTarget
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
@@ -19,6 +19,7 @@ from tasks.queues import capacity
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
+from webapi.v1.rerank import asking
 from webapi.v1.search import answers, requests
 
 blueprint = Blueprint("search", __name__, description="What documents say about something.")
@@ -39,16 +40,20 @@ def search(given: dict[str, Any]) -> Response:
 
     Ranked by meaning and by words together, the best first; 503 when the embedding model takes longer than ten seconds.
     The query is embedded by a job of its own, listed and charged like any other, with the metadata `{"for": "search"}`.
+    With `rerank` another one has the best thirty, or `top_k` if that is more, read with the query, and `score` is how
+    well each answers it; 503 when that takes longer than ten seconds.
     """
     caller, name, query = auth.caller(), given["collection"], given["query"]
     with service.current().sessions.begin() as session:
         collection = ranking.collection_of(session, caller, name)
     if collection.dimensions is None:
         return reply({"object": "list", "results": []})
+    reranker = asking.wanted(given.get("rerank", False))
     vector = _embedded(_model(collection, query), query)
-    options = {
+    top_k = given.get("top_k", _TOP_K)
+    options: dict[str, Any] = {
         "model": collection.model,
-        "top_k": given.get("top_k", _TOP_K),
+        "top_k": reranking.candidates(top_k) if reranker else top_k,
         "threshold": given.get("threshold"),
         "filter": given.get("filter"),
     }
@@ -59,7 +64,10 @@ def search(given: dict[str, Any]) -> Response:
         raise errors.Unavailable(f"{error}; try again") from error
     except errors.DimensionsDiffer as error:
         raise errors.InvalidField("collection", f"{error}; it must be ingested anew") from error
-    return reply({"object": "list", "results": [passage.as_json() for passage in found]})
+    results = [passage.as_json() for passage in found]
+    if reranker and results:
+        results = asking.reordered(results, query, reranker, top_k, WAIT_S)
+    return reply({"object": "list", "results": results})
 
 
 def _model(collection: SearchTarget, query: str) -> Model:
