@@ -52,6 +52,7 @@ class Document(Table):
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
     summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `unread`
     is the share of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
+    `charset` is the one that it is said to be in, and, once its text is known, the one that it was read in.
     """
 
     __tablename__ = "documents"
@@ -168,10 +169,12 @@ def unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> 
     return float(session.scalar(select(func.coalesce(missed, 0.0)).where(*where, Document.unread.is_not(None))) or 0.0)
 
 
-def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str, bool]]:
-    """Id, kind, size, status and whether it is a file still, of the job's documents, as they came."""
+def work(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID
+) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None]]:
+    """Id, kind, size, status, whether it is a file still, and the charset, of the job's documents, as they came."""
     is_file = DocumentText.raw.is_not(None)
-    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file)
+    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file, Document.charset)
     query = query.join(DocumentText, DocumentText.document_id == Document.id)
     query = query.where(Document.tenant_id == tenant_id, Document.job_id == job_id)
     return session.execute(query.order_by(Document.id)).all()

@@ -33,6 +33,7 @@ class NewDocument:
     """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
 
     It replaces the documents of its `external_id`, or with `replaces` those of its file name.
+    `charset` is the one that the client says a file is in, by a name of `charsets.known`.
     """
 
     text: str | None
@@ -41,6 +42,7 @@ class NewDocument:
     title: str | None
     filename: str | None
     metadata: dict[str, Any]
+    charset: str | None = None
     external_id: str | None = None
     replaces: bool = False
 
@@ -53,13 +55,14 @@ class NewDocument:
 class Pending:
     """A document that waits for its chunks; `bytes` is the size of what the client brought.
 
-    `is_file`: its text is still to be extracted.
+    `is_file`: its text is still to be extracted. `charset` is the one that it is said to be in.
     """
 
     id: uuid.UUID
     kind: Kind
     bytes: int
     is_file: bool
+    charset: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,10 @@ def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
     """What there is to do for the job, and what is done."""
     with scope(session, tenant_id):
         rows = documents.work(session, tenant_id, job_id)
-    waiting = [Pending(id, kind, size, is_file) for id, kind, size, status, is_file in rows if status == "pending"]
-    total = sum(size for _, _, size, _, _ in rows)
+    waiting = [
+        Pending(id, kind, size, file, said) for id, kind, size, status, file, said in rows if status == "pending"
+    ]
+    total = sum(size for _, _, size, *_ in rows)
     return Work(waiting, total - sum(document.bytes for document in waiting), total)
 
 
@@ -354,6 +359,7 @@ def _add(
         "replaces": new.replaces,
         "digest": hashlib.sha256(contents).digest(),
         "bytes": len(contents),
+        "charset": new.charset,
         "status": "pending",
     }
     documents.add(session, values, raw=new.raw, text=new.text)

@@ -90,7 +90,7 @@ def _read_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> Extract
     if file.kind not in parent.PLAIN or file.bytes > parent.AT_ONCE_BYTES:
         return None
     raw = _raw(slot, attempt, file)
-    return parent.at_once(raw) if raw is not None else None
+    return parent.at_once(raw, file.kind, file.charset) if raw is not None else None
 
 
 def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> Extracted | None:
@@ -105,7 +105,8 @@ def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Bu
         if raw is None:
             return None
         with budget.spending():
-            return parent.extract(raw, file.kind, stopped=lambda: attempt.stopped is not None)
+            stopped = lambda: attempt.stopped is not None  # noqa: E731
+            return parent.extract(raw, file.kind, stopped=stopped, charset=file.charset)
 
 
 def _raw(slot: Slot, attempt: Attempt, file: ingest.Pending) -> bytes | None:

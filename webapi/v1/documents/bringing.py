@@ -8,6 +8,7 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from tasks.documents import charsets
 from tasks.documents.ingest import NewDocument
 from tasks.errors import InvalidField
 from webapi import body, multipart
@@ -52,7 +53,18 @@ def _file(upload: multipart.Upload, given: dict[str, Any]) -> NewDocument:
         raise InvalidField("file", f"{upload.filename!r}: must end in one of {' '.join(requests.SUFFIXES)}")
     if not upload.raw:
         raise InvalidField("file", f"{upload.filename!r}: must not be empty")
-    return NewDocument(None, upload.raw, kind, given.get("title"), upload.filename, given.get("metadata", {}))
+    about = given.get("title"), upload.filename, given.get("metadata", {})
+    return NewDocument(None, upload.raw, kind, *about, charset=given.get("charset") or _charset(upload))
+
+
+def _charset(upload: multipart.Upload) -> str | None:
+    """The charset that a file's part says it is in."""
+    if not upload.charset:
+        return None
+    charset = charsets.known(upload.charset)
+    if charset is None:
+        raise InvalidField("file", f"{upload.filename!r}: {requests.NO_CHARSET}")
+    return charset
 
 
 def typed(texts: dict[str, str], objects: Collection[str], numbers: Collection[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from tasks.documents import charsets
 from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.library import Kind
 from tasks.jobs.requests import LANES
@@ -18,6 +19,8 @@ from webapi.v1.webhooks.requests import job_webhook
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
 SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
+
+NO_CHARSET = "no charset that is known here; such are utf-8, windows-1252, shift_jis"
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _MAX_PAIRS = 16
@@ -129,8 +132,20 @@ class IngestRequest(_Ingest):
     documents = Some(Text, MAX_DOCUMENTS, required=True)
 
 
+class Charset(fields.String):
+    """The name of a charset that can be read here, as we call it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        charset = charsets.known(str(super()._deserialize(value, *args, **kwargs)))
+        if charset is None:
+            raise ma.ValidationError(NO_CHARSET)
+        return charset
+
+
 class UploadFields(_Ingest, _About):
-    """The text fields of an upload; title and metadata are every file's."""
+    """The text fields of an upload; title, metadata and charset are every file's."""
+
+    charset = Charset(allow_none=True)
 
 
 INGEST_EXAMPLE = {
@@ -168,6 +183,12 @@ UPLOAD = {
         **{name: _as_text(name) for name in TEXTS},
         "collection": {"type": "string", "pattern": f"^{_NAME}$"},
         "title": {"type": "string", **STORABLE, "minLength": 1, "maxLength": 512},
+        "charset": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$",
+            "example": "windows-1252",
+            "description": "Of all files that don't say it in bytes of their own; before what a part's header says.",
+        },
         "lane": {"type": "string", "enum": list(LANES)},
         "priority": {"type": "string", "pattern": "^[0-9]$"},
     },
