@@ -174,6 +174,12 @@ def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.
             documents.set_status(session, tenant_id, document_id, status="ready")
 
 
+def marked(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, marks: Marks) -> None:
+    """Keeps what shows in a text that came without marks. Idempotent; does nothing when the document is gone."""
+    with scope(session, tenant_id):
+        documents.set_marks(session, tenant_id, document_id, marks.to_json())
+
+
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
     """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
     with scope(session, tenant_id):

@@ -25,6 +25,7 @@ SUCCESS = {
     ("post", "/v1/jobs/{job_id}/retry"): 202,
     ("post", "/v1/jobs/{job_id}/ticket"): 201,
     ("post", "/v1/documents"): 202,
+    ("post", "/v1/collections"): 201,
     ("post", "/v1/summaries"): 202,
     ("post", "/v1/summaries/documents"): 201,
     ("post", "/v1/summaries/{summary_id}/retry"): 202,
@@ -48,6 +49,7 @@ CALLS = {
     *[f"/v1/{name}" for name in ("chat/completions", "completions", "embeddings", "moderations", "rag/chat")],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
+WANT_A_READY_DOCUMENT = {f"/v1/documents/{{document_id}}/{what}" for what in ("text", "chunks")}
 NAME_A_MODEL = {("post", "/api/show"), ("post", "/v1/predictions")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
@@ -94,7 +96,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {404} if named or (method, path) == ("get", "/v1/chat/completions") else set()
         expected |= {414, 422} if asked else set()
         expected |= {204} if path.endswith("/events") else set()
-        expected |= {409} if path.endswith("/retry") else set()
+        expected |= {409} if path.endswith("/retry") or path in WANT_A_READY_DOCUMENT else set()
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
