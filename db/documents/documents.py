@@ -54,9 +54,9 @@ class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
-    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `unread`
-    is the share of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
-    `charset` is the one that it is said to be in, and, once its text is known, the one that it was read in.
+    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `charset`
+    is the one that it is said to be in, and, once its text is known, the one that it was read in. `unread` is the share
+    of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
     """
 
     __tablename__ = "documents"

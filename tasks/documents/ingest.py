@@ -30,11 +30,7 @@ MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
-
-    It replaces the documents of its `external_id`, or with `replaces` those of its file name.
-    `charset` is the one that the client says a file is in, by a name of `charsets.known`.
-    """
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
 
     text: str | None
     raw: bytes | None
@@ -361,11 +357,11 @@ def _add(
         "labels": new.metadata,
         "kind": new.kind,
         "filename": new.filename,
+        "charset": new.charset,
         "external_id": new.external_id,
         "replaces": new.replaces,
         "digest": hashlib.sha256(contents).digest(),
         "bytes": len(contents),
-        "charset": new.charset,
         "status": "pending",
     }
     documents.add(session, values, raw=new.raw, text=new.text)

@@ -102,8 +102,13 @@ class Passage:
 
 def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
     """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
-    with scope(session, caller.tenant_id):
-        found = collections.find(session, caller.tenant_id, name)
+    return home_of(session, caller.tenant_id, name)
+
+
+def home_of(session: Session, tenant_id: uuid.UUID, name: str) -> SearchTarget:
+    """`collection_of` where only the tenant is known."""
+    with scope(session, tenant_id):
+        found = collections.find(session, tenant_id, name)
     if found is None:
         raise no_collection(name)
     return SearchTarget(found.name, found.model, found.dimensions)

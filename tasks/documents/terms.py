@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tasks.documents import wording
+
 _FOLDER = Path(__file__).parent / "templates"
 
 _TOKEN = re.compile(r"[^\W_]+(?:[.,:/_'’+-][^\W_]+)*")
-# Scripts whose words aren't separated by spaces, and Hangul, whose words have endings of their own.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _SEPARATORS = re.compile(r"[:/_'’+-]")
 _WITH_UNIT = re.compile(r"(\d[\d.,]*)([^\W\d_]+)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -42,9 +42,7 @@ def of(text: str, *, parts: bool = False) -> Terms:
     """
     words, codes = set[str](), set[str]()
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
-    for run in _UNSPACED.findall(plain):
-        words |= {run[at : at + 2] for at in range(max(1, len(run) - 1))}
-    for token in _TOKEN.findall(_UNSPACED.sub(" ", plain)):
+    for token in _TOKEN.findall(wording.spaced(plain)):
         for term in (token, *(_parts(token) if parts else ())):
             if any(map(str.isdigit, term)):
                 codes.add(_number(term))

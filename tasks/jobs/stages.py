@@ -11,6 +11,7 @@ EMBED_DOCUMENTS = "embed_documents"  # cut into chunks, embedded, stored; on a m
 REEMBED = "reembed"  # a collection's chunks embedded by another model, which then takes the place of its own
 SPREAD = "spread"  # a request for several answers made into a job for each, on the control worker
 GATHER = "gather"  # and their answers put together
+REWRITE = "rewrite"  # a follow-up made a question of its own, on the model that answers it
 RETRIEVE = "retrieve"  # the passages for a question, on a model that embeds
 SHARE_OUT = "share_out"  # documents to be summarised read, and a job made for each, on the control worker
 SUMMARIZE = "summarize"  # a summary made of a document's parts or of other summaries, on a model that writes

@@ -18,19 +18,18 @@ from tasks.documents.ingest import NewDocument
 from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.keys import Caller
-from tasks.kinds import generation
 from tasks.kinds.generation import Answer, Generation, Text, Turn
 from tasks.kinds.kind import Answering, Composed, Measure
 from tasks.kinds.sampling import Sampling
 from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog, Model
-from tasks.summaries import choice
+from tasks.summaries import choice, keeping, prompts
 from tasks.summaries.manner import Manner
-from tasks.summaries.prompts import Put
+from tasks.summaries.prompts import Purpose
 
 NAME = "summary"
 
-_SEED = 0  # equal for all, so that a step can be known again
+_SEED = 0  # of all steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +65,44 @@ class OneDocument:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a summary: what is put to the model. The manner says what of its answer is kept."""
+    """One step of a summary: what it is made from, and for what; `name` is the document's.
 
-    asked: Generation
+    `told` says that the model was trained to do as it is told.
+    """
+
+    purpose: Purpose
     manner: Manner
+    texts: tuple[str, ...]
+    name: str | None
+    told: bool
+
+    def asked(self, context: int) -> Generation:
+        """What is put to a model of so many tokens' context: greedily, so that an equal step is answered alike."""
+        put = prompts.put(self.manner, self.purpose, self.texts, self.name, context, self.told)
+        return Generation(
+            turns=(Turn("user", (Text(put.text),)),) if put.is_message else None,
+            prompt=None if put.is_message else put.text,
+            sampling=Sampling(temperature=0),
+            stop=put.stop,
+            seed=_SEED,
+            max_tokens=put.max_tokens,
+        )
+
+    def kept(self, said: str, context: int, *, finished: bool) -> str:
+        """What of the answer goes into the summary; empty where that is nothing."""
+        return keeping.kept(said, self.manner, self.purpose, self.texts, context, finished=finished, told=self.told)
 
     def to_json(self) -> Stored:
-        stored = self.asked.to_json()
-        return Stored(stored.input, {**stored.params, "manner": self.manner.to_json()})
+        given: dict[str, Any] = {"texts": list(self.texts)} | ({"name": self.name} if self.name else {})
+        how = {"subject": self.purpose.subject, "last": self.purpose.last, "told": self.told}
+        return Stored(given, {**how, "manner": self.manner.to_json()})
+
+    @classmethod
+    def from_json(cls, stored: Stored) -> "Step":
+        """What `to_json` gave."""
+        params = stored.params
+        purpose, manner = Purpose(params["subject"], params["last"]), Manner.from_json(params["manner"])
+        return cls(purpose, manner, tuple(stored.input["texts"]), stored.input.get("name"), params["told"])
 
 
 Asked = Summary | OneDocument | Step
@@ -94,7 +123,7 @@ class SummaryKind(Answering[Asked]):
             document = ids.parse(given["document"], ids.DOCUMENT)
             assert document is not None
             return OneDocument(document, Manner.from_json(params))
-        return Step(generation.from_json(stored), Manner.from_json(params["manner"]))
+        return Step.from_json(stored)
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
         """Writes down the documents that are brought. Raises `ModelUnknown`, and `InvalidField` for documents that
@@ -124,11 +153,11 @@ class SummaryKind(Answering[Asked]):
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         """A step's own prompt; of a document and of the whole, that of the last step, which its stage has left."""
-        del context, measure
-        if isinstance(request, Step):
-            return Composed(request.asked)
-        last = stage_input["step"]
-        return Composed(generation.from_json(Stored(last["input"], last["params"])))
+        del measure
+        if not isinstance(request, Step):
+            last = stage_input["step"]
+            request = Step.from_json(Stored(last["input"], last["params"]))
+        return Composed(request.asked(context))
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         return {"text": answers[0].text, "finish_reason": answers[0].finish_reason}
@@ -143,19 +172,6 @@ def model_for(models: Catalog, name: str | None) -> Model:
             if type == "generate":
                 raise
     raise AssertionError("one of the two was answered")
-
-
-def asked_of(put: Put) -> Generation:
-    """What is put to a model, greedily: so that an equal step is answered alike, and needn't be taken again."""
-    text = put.text
-    return Generation(
-        turns=(Turn("user", (Text(text),)),) if put.is_message else None,
-        prompt=None if put.is_message else text,
-        sampling=Sampling(temperature=0),
-        stop=put.stop,
-        seed=_SEED,
-        max_tokens=put.max_tokens,
-    )
 
 
 def _plan(asked: Submission[Asked], model: Model, job_id: uuid.UUID) -> Plan:

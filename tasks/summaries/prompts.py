@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tasks.summaries import telling
 from tasks.summaries.manner import Manner
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -55,12 +56,15 @@ def notes(context: int) -> Manner:
 
 
 def put(manner: Manner, purpose: Purpose, texts: Sequence[str], title: str | None, context: int, told: bool) -> Put:
-    """A step over some texts, for a model of so many tokens' context; `told` says that it was trained to do as told."""
+    """A step over some texts, for a model of so many tokens' context; `told` says that it was trained to do as told.
+
+    What others read is prose: without code and tables.
+    """
     most = most_tokens(manner, context) if purpose.last else notes_tokens(context)
     joined = "\n\n".join(texts)
     if told:
         return Put(_message(manner, purpose, joined, title, most), True, (), most)
-    text, stop = _continued(manner, purpose, joined)
+    text, stop = _continued(manner, purpose, telling.prose(joined))
     return Put(text, False, stop, most)
 
 

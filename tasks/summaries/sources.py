@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tasks.summaries import sentences
@@ -38,9 +40,9 @@ class Source:
 
 def of(said: Sequence[str], text: str, parts: Sequence[Part]) -> list[Source]:
     """Where in the text each of these sentences comes from; nowhere, where too few of its words are in any part."""
-    known = [Counter(_terms(text[part.begins : part.ends])) for part in parts]
+    known = [Counter(terms(text[part.begins : part.ends])) for part in parts]
     rare = _weights(known)
-    return [_source(set(_terms(sentence)), text, parts, known, rare) for sentence in said]
+    return [_source(set(terms(sentence)), text, parts, known, rare) for sentence in said]
 
 
 def shown(said: Sequence[str], text: str, parts: Sequence[Part], pages: Sequence[int]) -> list[dict[str, Any]]:
@@ -78,8 +80,8 @@ def _likeliest(wanted: set[str], text: str, part: Part, rare: dict[str, float]) 
     inside = text[part.begins : part.ends]
 
     def shared(span: tuple[int, int]) -> float:
-        terms = set(_terms(inside[span[0] : span[1]]))
-        return sum(rare.get(term, 0.0) for term in terms & wanted) / math.sqrt(len(terms) + 4)
+        has = set(terms(inside[span[0] : span[1]]))
+        return sum(rare.get(term, 0.0) for term in has & wanted) / math.sqrt(len(has) + 4)
 
     begins, ends = max(sentences.spans(inside), key=shared, default=(0, len(inside)))
     return part.begins + begins, part.begins + ends
@@ -96,11 +98,18 @@ def _missing(parts: Sequence[Part]) -> float:
     return math.log(1 + len(parts))
 
 
-def _terms(text: str) -> Iterator[str]:
-    """Stems of words; of scripts that put no spaces between words, pairs of characters."""
+def terms(text: str) -> Iterator[str]:
+    """What texts are compared by: stems of words, without the most common; of scripts that put no spaces between words,
+    pairs of characters."""
     for match in _WORD.finditer(text.lower()):
         word = match.group()
         if _UNSPACED.search(word):
             yield from (word[at : at + 2] for at in range(max(1, len(word) - 1)))
-        elif len(word) > 2 or word.isdigit():
+        elif (len(word) > 2 or word.isdigit()) and word not in _common():
             yield word[:_STEM]
+
+
+@cache
+def _common() -> frozenset[str]:
+    """Words that tell nothing of a text, in some languages."""
+    return frozenset((Path(__file__).parent / "common.txt").read_text(encoding="utf-8").split())

@@ -18,9 +18,9 @@ from tasks.jobs.requests import Stored
 UNUSED = dt.timedelta(days=30)  # then a step is forgotten
 
 
-def digest(model: str, identity: str, asked: Stored) -> bytes:
-    """Of a step: the SHA-256 of the model, its file, and the request as it is stored, in one spelling."""
-    whole = [model, identity, dict(asked.input), dict(asked.params)]
+def digest(model: str, identity: str, put: Stored, asked: Stored) -> bytes:
+    """Of a step: the SHA-256 of the model, its file, what is put to it and how, and what of the answer is kept."""
+    whole = [model, identity, dict(put.input), dict(put.params), dict(asked.params)]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).digest()
 
 

@@ -4,7 +4,7 @@ QUERY = "limit status type model since wait encoding_format from to group_by ord
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
 input.prompt input.messages.role input.messages.content.type input.messages.content.text
-input.texts input.question input.top_k
+input.texts input.question input.top_k input.messages.content input.threshold input.filter
 input.query input.documents.text input.top_n input.truncation
 top_n truncation return_documents
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
@@ -58,7 +58,8 @@ web_search_options.user_location.approximate.country web_search_options.user_loc
 web_search_options.user_location.approximate.timezone
 """
 FORM = """
-file external_id external_ids replace chunk_tokens chunk_overlap charset title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
+file external_id external_ids replace chunk_tokens chunk_overlap charset
+title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
 style instruction words sentences language combine dry_run
 """
 NAMELESS = {

@@ -146,6 +146,7 @@ MENTIONS = {
 
 # Requests that the page's example doesn't show.
 BASES: dict[str, Callable[[], Any]] = {
+    "POST /v1/collections json name": lambda: {"language": "english"},  # as all of them are that were made
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
     "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what

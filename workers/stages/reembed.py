@@ -123,7 +123,7 @@ class _Work:
 
     def _read(self, lot: Sequence[Waiting]) -> list[Tokens]:
         """The chunks as the model reads them. Raises `ContextLengthExceeded` for one that it can't read whole."""
-        read = tokens.of(self.slot.batcher, self.attempt, [reembedding.embedded(one) for one in lot])
+        read = tokens.of(self.slot.batcher, self.attempt, [reembedding.embedded(one) for one in lot], "passage")
         for one, text in zip(lot, read, strict=True):
             if len(text) > self.slot.batcher.context:
                 which = f"chunk {one.number} of {ids.show(one.document_id, ids.DOCUMENT)}"

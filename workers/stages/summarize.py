@@ -13,14 +13,14 @@ from tasks.jobs import family, fence, stages
 from tasks.jobs.family import Child, Grown
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
-from tasks.jobs.requests import Plan, Stored, Submission
+from tasks.jobs.requests import Plan, Submission
 from tasks.kinds import KINDS
-from tasks.kinds.summary import NAME, OneDocument, Step, Summary, asked_of
+from tasks.kinds.summary import NAME, OneDocument, Step, Summary
 from tasks.limits.spent import NOTHING, Spent
 from tasks.models.engine import Generator
 from tasks.summaries import material, prompts, sentences, sources, steps, tree
 from tasks.summaries.material import Material
-from tasks.summaries.prompts import Purpose, Put
+from tasks.summaries.prompts import Purpose
 from tasks.summaries.tree import Level
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -29,7 +29,9 @@ from workers.stages import tally
 from workers.stages.generation import Generation
 
 _LOT = 32  # children written down in one transaction
-_PART_TOKENS = 4096  # of a document, however much more the context holds: what is in the middle of more is overlooked
+# Of a part of a document, however much more the context holds: what is in the middle of more is overlooked. A model
+# that doesn't do as told loses its thread sooner.
+_PART_TOKENS, _UNTOLD_PART_TOKENS = 4096, 512
 _SLACK = 8  # tokens that texts may have more together than each by itself
 _TOKEN_CHARACTERS = 64  # no token has more: so long a text needn't be counted
 
@@ -78,7 +80,7 @@ class _Climb:
                 return Outcome(Status.FAILED, error=failed)
             level = waiting.filled({each.place: (each.result or {}).get("text") for each in grown})
         while level.texts:
-            last = self._put(Purpose(self._subject(level), last=True), level.known)
+            last = self._of(Purpose(self._subject(level), last=True), level.known)
             if self._fits(last):
                 return self._finish(level, last)
             level, children = self._step(level)
@@ -95,21 +97,24 @@ class _Climb:
         if isinstance(self.asked, Summary):
             return Level(texts, own=False, first=len(self.asked.documents))
         whole = Level(texts, own=True, first=0, places=((0, len(self.of.text)),))
-        if self._fits(self._put(Purpose("whole", last=True), whole.known)):
+        if self._fits(self._of(Purpose("whole", last=True), whole.known)) and self._is_short(self.of.text):
             return whole
         places = material.places(self.of.text, self._cut(self.of.text))
         return replace(whole, texts=tuple(self.of.text[begins:ends] for begins, ends in places), places=places)
+
+    def _is_short(self, text: str) -> bool:
+        return self.engine.instructed or len(self.engine.reread(text)) <= _UNTOLD_PART_TOKENS
 
     def _cut(self, text: str) -> list[str]:
         part = Purpose("part", last=False)
         room = (
             self.engine.context
             - prompts.notes_tokens(self.engine.context)
-            - self._tokens(self._put(part, [""]))
+            - self._tokens(self._of(part, [""]))
             - _SLACK
         )
         around = len(self.engine.tokenize([""])[0])
-        size = min(_PART_TOKENS, room - around)
+        size = min(_PART_TOKENS if self.engine.instructed else _UNTOLD_PART_TOKENS, room - around)
         if size < 1:
             raise errors.ContextLengthExceeded(f"{self.engine.context} tokens leave no room for a part of the document")
 
@@ -121,16 +126,16 @@ class _Climb:
 
     def _step(self, level: Level) -> tuple[Level, list[Child]]:
         """The level above, and the children that are still to say what is in it."""
-        texts, notes = level.known, prompts.notes(self.engine.context)
+        texts = level.known
         purpose = Purpose("part" if level.own else self._subject(level), last=False)
         groups = self._groups(level, purpose)
         requests = [
-            Step(asked_of(self._put(purpose, [texts[at] for at in group])), notes)
+            self._of(purpose, [texts[at] for at in group])
             if level.own or len(group) > 1
             else None  # what is left over goes up as it is
             for group in groups
         ]
-        digests = [None if each is None else self._digest(each.to_json()) for each in requests]
+        digests = [None if each is None else self._digest(each) for each in requests]
         known = self._known([digest for digest in digests if digest])
         said = tuple(
             texts[group.start] if digest is None else known.get(digest)
@@ -150,7 +155,7 @@ class _Climb:
         if level.own:
             return [range(at, at + 1) for at in range(len(texts))]
         note = prompts.notes_tokens(context)
-        budget = context - note - self._tokens(self._put(purpose, [""])) - _SLACK
+        budget = context - note - self._tokens(self._of(purpose, [""])) - _SLACK
         if len(texts) == 1 or budget < 1:
             raise errors.ContextLengthExceeded(f"{context} tokens leave no room for what is asked of a note")
         costs = [len(ids) + 1 for ids in self.engine.tokenize(texts)]
@@ -171,17 +176,15 @@ class _Climb:
             for queue in queues:
                 self.slot.wake(queue)
 
-    def _finish(self, level: Level, last: Put) -> Outcome:
+    def _finish(self, level: Level, last: Step) -> Outcome:
         manner = self.asked.manner
         if level.own and not manner.asks_of_a_model and (short := sentences.shortened(level.known[0], manner)):
             return self._outcome(level, short, NOTHING)
-        stored = asked_of(last).to_json()
-        # The manner decides how much of the answer is kept.
-        digest = self._digest(Stored(stored.input, {**stored.params, "manner": manner.to_json()}))
+        digest = self._digest(last)
         level = replace(level, steps=level.steps + 1)
         if known := self._known([digest]):
             return self._outcome(replace(level, cached=level.cached + 1), known[digest], NOTHING)
-        said, spent = self._said(stored)
+        said, spent = self._said(last)
         if not said:
             nothing = (errors.AnswerUnfit.code, "the model said nothing that is a summary")
             return Outcome(Status.FAILED, spent, error=nothing)
@@ -191,16 +194,14 @@ class _Climb:
             steps.keep(session, claim.tenant_id, digest, said)
         return self._outcome(level, said, spent)
 
-    def _said(self, stored: Stored) -> tuple[str, Spent]:
-        """What the model says to the last step, which this job takes itself: its readers read along."""
+    def _said(self, last: Step) -> tuple[str, Spent]:
+        """What is kept of what the model says to the last step, which this job takes itself: its readers read along."""
+        stored = last.to_json()
         left = {**(self.attempt.claim.stage_input or {}), "step": {"input": stored.input, "params": stored.params}}
         self.attempt.claim = replace(self.attempt.claim, stage_input=left)  # what the job's prompt is made of
-        generation = Generation(self.slot, self.attempt, self.publisher, self.engine)
-        ending = generation.run()
-        manner = self.asked.manner
-        points = manner.style == "bullets" and manner.instruction is None
+        ending = Generation(self.slot, self.attempt, self.publisher, self.engine).run()
         said = self.publisher.transcript.rounds[-1].text
-        return sentences.tidy(said, manner, finished=ending.reason == "stop", points=points), ending.spent
+        return last.kept(said, self.engine.context, finished=ending.reason == "stop"), ending.spent
 
     def _outcome(self, level: Level, said: str, spent: Spent) -> Outcome:
         told: dict[str, Any] = {"summary": said, "steps": level.steps, "cached_steps": level.cached}
@@ -222,25 +223,25 @@ class _Climb:
             return "documents"
         return "whole" if level.own and len(level.texts) == 1 else "parts"
 
-    def _put(self, purpose: Purpose, texts: Sequence[str]) -> Put:
-        told = self.engine.instructed
-        return prompts.put(self.asked.manner, purpose, texts, self.of.name, self.engine.context, told)
+    def _of(self, purpose: Purpose, texts: Sequence[str]) -> Step:
+        return Step(purpose, self.asked.manner, tuple(texts), self.of.name, self.engine.instructed)
 
-    def _fits(self, put: Put) -> bool:
-        if len(put.text) > self.engine.context * _TOKEN_CHARACTERS:
+    def _fits(self, step: Step) -> bool:
+        if sum(map(len, step.texts)) > self.engine.context * _TOKEN_CHARACTERS:
             return False
         try:
-            return self._tokens(put) + put.max_tokens <= self.engine.context
+            asked = step.asked(self.engine.context)
+            return self._tokens(step) + (asked.max_tokens or 0) <= self.engine.context
         except errors.ContextLengthExceeded:
             return False
 
-    def _tokens(self, put: Put) -> int:
-        if put.is_message:
-            return len(self.engine.chat([{"role": "user", "content": put.text}]).ids)
-        return len(self.engine.prompt(put.text).ids)
+    def _tokens(self, step: Step) -> int:
+        asked = step.asked(self.engine.context)
+        return len((self.engine.prompt(asked.prompt) if asked.prompt else self.engine.chat(asked.messages())).ids)
 
-    def _digest(self, stored: Stored) -> bytes:
-        return steps.digest(self.attempt.claim.model, self.engine.identity, stored)
+    def _digest(self, step: Step) -> bytes:
+        put = step.asked(self.engine.context).to_json()
+        return steps.digest(self.attempt.claim.model, self.engine.identity, put, step.to_json())
 
     def _known(self, digests: Sequence[bytes]) -> dict[bytes, str]:
         with self.slot.sessions.begin() as session:

@@ -8,7 +8,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
 from tasks.kinds.summary import Step
-from tasks.summaries import sentences, steps
+from tasks.summaries import steps
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -23,7 +23,8 @@ def summarize_part(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcom
     claim = attempt.claim
     asked = KINDS[claim.type].parse(claim.asked)
     assert isinstance(asked, Step)
-    digest = steps.digest(claim.model, slot.generator.identity, claim.asked)
+    engine = slot.generator
+    digest = steps.digest(claim.model, engine.identity, asked.asked(engine.context).to_json(), claim.asked)
     with slot.sessions.begin() as session:
         known = steps.known(session, claim.tenant_id, [digest])
     if digest in known:
@@ -32,7 +33,7 @@ def summarize_part(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcom
     if outcome.result is None:
         return outcome
     finished = outcome.result["finish_reason"] == "stop"
-    said = sentences.tidy(outcome.result["text"], asked.manner, finished=finished, points=False)
+    said = asked.kept(outcome.result["text"], engine.context, finished=finished)
     if not said:
         nothing = (errors.AnswerUnfit.code, "the model said nothing that a summary could be made of")
         return replace(outcome, status=Status.FAILED, result=None, error=nothing)

@@ -90,8 +90,8 @@ def test_question_is_answered_from_its_passages_in_two_stages(
     assert record.usage is not None
     assert record.usage["embedding_tokens"] == 4
     events = stream.read(writer.client, job_id)
-    assert entries.told(events)[:3] == ["started", "passages", "delta"]
-    assert events[1].entry.event == Passages(record.result["passages"])
+    assert entries.told(events)[:4] == ["started", "question", "passages", "delta"]
+    assert events[2].entry.event == Passages(record.result["passages"])
     assert len(tables.usage_rows(sessions, job_id)) == 1
 
 
