@@ -10,7 +10,8 @@ from marshmallow import fields, validate
 from tasks.documents import charsets, chunking, wording
 from tasks.documents.homes import LEAST_TOKENS
 from tasks.documents.ingest import MAX_CHARACTERS
-from tasks.documents.library import STATUSES, Kind
+from tasks.documents.kinds import SUFFIXES
+from tasks.documents.library import STATUSES
 from tasks.jobs.requests import LANES
 from webapi.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
 from webapi.v1.named import DOCUMENT
@@ -20,7 +21,6 @@ from webapi.v1.webhooks.requests import job_webhook
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
 MOST_TOKENS = 65_536  # of a chunk; what a model takes is less
-SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
 
 NO_CHARSET = "no charset that is known here; such are utf-8, windows-1252, shift_jis"
 
