@@ -15,7 +15,7 @@ from db import (
     windows,
     workers,
 )
-from db.documents import chunks, collections, documents
+from db.documents import chunks, collections, documents, words
 from db.session import Table
 from db.webhooks import deliveries, endpoints, secrets
 
@@ -39,6 +39,7 @@ __all__ = [
     "usage",
     "vectors",
     "windows",
+    "words",
     "workers",
 ]
 

@@ -41,6 +41,7 @@ class Collection(Table):
     language: Mapped[str | None] = mapped_column(Text)
     chunk_tokens: Mapped[int | None] = mapped_column(Integer)
     chunk_overlap: Mapped[int | None] = mapped_column(Integer)
+    counted: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (
@@ -73,11 +74,15 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.U
     return session.scalar(select(Collection.dimensions).where(*where))
 
 
-def language(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> str | None:
-    """Whose words the collection's documents have."""
-    return session.scalar(
-        select(Collection.language).where(Collection.id == collection_id, Collection.tenant_id == tenant_id)
-    )
+def by_id(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
+    return session.scalar(select(Collection).where(Collection.id == collection_id, Collection.tenant_id == tenant_id))
+
+
+def set_counted(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, chunks: int) -> None:
+    """Notes how many chunks the collection had when its words were counted."""
+    where = (Collection.id == collection_id, Collection.tenant_id == tenant_id)
+    statement = update(Collection).where(*where).values(counted=chunks)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def remove(session: Session, tenant_id: uuid.UUID, name: str) -> bool:

@@ -25,6 +25,7 @@ from tasks.documents.marks import Extracted, Marks
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 
+_USUAL_PART = 0.75  # of the tokens that a chunk may have, it has so many for the most part
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
 
 
@@ -249,8 +250,10 @@ def store(
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        language = collections.language(session, tenant_id, home)
-        chunks.add(session, rows, config=wording.config(language))
+        collection = collections.by_id(session, tenant_id, home)
+        assert collection is not None, "a document keeps its collection"
+        usual = _USUAL_PART * (collection.chunk_tokens or chunking.TOKENS)
+        chunks.add(session, rows, config=wording.config(collection.language), usual_tokens=usual)
     return True
 
 
