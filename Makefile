@@ -1,4 +1,4 @@
-# make setup | embedding | gemma | run | test | fuzz | check | format | bench | coverage-openai | faults | faults-short | clean
+# make setup | embedding | embedding-multilingual | gemma | run | test | fuzz | check | format | bench | coverage-openai | faults | faults-short | clean
 
 PYTHON ?= python3
 # What faults and benchmarks of a real model use: demo, or gemma once it is there.
@@ -8,7 +8,7 @@ STAMP = .venv/.made-from
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 PIP_LOG = .venv/pip.log
 
-.PHONY: setup embedding gemma run test fuzz check format bench coverage-openai faults faults-short clean
+.PHONY: setup embedding embedding-multilingual gemma run test fuzz check format bench coverage-openai faults faults-short clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,10 @@ $(STAMP): requirements.txt requirements-ctransformers.txt requirements-dev.txt s
 # Needs the network once; without it everything but embeddings works, so it stops nothing.
 embedding: setup
 	@$(BIN)/python -m models.embedding || true
+
+# A model for embeddings of a hundred languages, three times as large: only who asks for it gets it.
+embedding-multilingual: setup
+	@$(BIN)/python -m models.multilingual
 
 # A real model under terms of use of its own, which it asks for: nothing else fetches it.
 gemma: setup

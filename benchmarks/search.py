@@ -31,8 +31,9 @@ from db.documents import chunks, collections
 from db.scope import scope
 from db.session import Sessions
 from tasks import ids, keys
-from tasks.documents import ingest, ranking
+from tasks.documents import homes, ingest, ranking
 from tasks.documents.chunking import Piece
+from tasks.documents.homes import Shape
 from tasks.documents.ingest import NewDocument
 from tasks.keys import Caller
 from tasks.models.catalog import Model
@@ -160,17 +161,17 @@ def _fill(sessions: Sessions, caller: Caller, name: str, count: int, words: Word
         with sessions.begin() as session:
             job_id = _brought(session, caller, name, new)
             [waiting] = ingest.work(session, caller.tenant_id, job_id).waiting
-            ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS)
+            ingest.fix_dimensions(session, caller.tenant_id, waiting.id, DIMENSIONS, model="random")
         began = time.perf_counter()
         with sessions.begin() as session:
-            ingest.store(session, caller.tenant_id, waiting.id, pieces, vectors)
+            ingest.store(session, caller.tenant_id, waiting.id, pieces, vectors, model="random")
         took_s += time.perf_counter() - began
     return took_s
 
 
 def _brought(session: Session, caller: Caller, name: str, new: NewDocument) -> uuid.UUID:
     """The id of a job that would ingest the document."""
-    home, _ = ingest.home(session, MODELS, caller.tenant_id, name, None)
+    home, _ = homes.home(session, MODELS, caller.tenant_id, name, Shape())
     job_id = ids.new()
     ingest.add(session, caller.tenant_id, home, job_id, [new])
     return job_id

@@ -21,6 +21,7 @@ COMMANDS = {
     "search": "cli.client.search:search",
     "status": "cli.client.status:status",
     "submit": "cli.client.submit:submit",
+    "summarize": "cli.client.summarize:summarize",
     "up": "cli.launcher.up:up",
     "usage": "cli.operator.usage:usage",
     "watch": "cli.client.watch:watch",

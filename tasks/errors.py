@@ -135,6 +135,14 @@ class CollectionGone(JobError):
     code = "collection_not_found"
 
 
+class CollectionSwitched(CollectionGone):
+    """The collection has its vectors from another model than was thought, `model`: a job goes on there."""
+
+    def __init__(self, collection: str, model: str) -> None:
+        super().__init__(f"the collection {collection} has its vectors from {model} now")
+        self.model = model
+
+
 class SchemaRefused(JobError):
     """The JSON Schema can't be honoured, or would take too much; `path` is where in the request, for people."""
 
@@ -171,6 +179,20 @@ class UnreadableDocument(JobError):
     """No text can be had from the document: it is damaged, encrypted, of another kind, or holds none."""
 
     code = "unreadable_document"
+
+
+class DocumentGone(JobError):
+    """The document that the job is about doesn't exist any more."""
+
+    code = "document_not_found"
+
+
+class DocumentFailed(JobError):
+    """The document that the job is about could not be read; the code and the text are those it failed with."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DocumentTooLarge(JobError):

@@ -19,11 +19,23 @@ def new() -> uuid.UUID:
 
 
 def derived(parent: uuid.UUID, place: int) -> uuid.UUID:
-    """The id of a job's child in that place: equal for all who ask, and as old as its parent's."""
-    drawn = hashlib.sha256(parent.bytes + place.to_bytes(4)).digest()
+    """The id of a job's child in that place: equal for all who ask, as old as its parent's, and sorted by the place.
+
+    Those of 2^18 places do; then they begin anew.
+    """
+    high, low = place >> 6 & 0xFFF, place & 0x3F
     return uuid.UUID(
-        bytes=parent.bytes[:6] + bytes((0x70 | drawn[0] & 0x0F, drawn[1], 0x80 | drawn[2] & 0x3F)) + drawn[3:10]
+        bytes=parent.bytes[:6] + bytes((0x70 | high >> 8, high & 0xFF, 0x80 | low)) + _drawn(parent, place)[:7]
     )
+
+
+def beside(child: uuid.UUID, place: int) -> uuid.UUID:
+    """The id of a child's own child: equal for all who ask, and sorted before those of the later of its siblings."""
+    return uuid.UUID(bytes=child.bytes[:9] + _drawn(child, place)[:7])
+
+
+def _drawn(parent: uuid.UUID, place: int) -> bytes:
+    return hashlib.sha256(parent.bytes + place.to_bytes(4)).digest()
 
 
 def before_all_since(at_s: float) -> uuid.UUID:

@@ -103,8 +103,8 @@ def store(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece], vectors: Floats
 ) -> bool:
     """Makes these the document's chunks, as a worker does."""
-    ingest.fix_dimensions(session, tenant_id, document_id, vectors.shape[1])
-    return ingest.store(session, tenant_id, document_id, pieces, vectors)
+    ingest.fix_dimensions(session, tenant_id, document_id, vectors.shape[1], model="embedder")
+    return ingest.store(session, tenant_id, document_id, pieces, vectors, model="embedder")
 
 
 def units(count: int, dimensions: int = 384, *, seed: int = 0) -> Floats:

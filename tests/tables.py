@@ -41,6 +41,10 @@ MODELS: Catalog = {
     "alpha": Model("alpha", "echo", context=64, slots=2, types=("generate", "chat")),
     "beta": Model("beta", "echo", context=64, slots=2, types=("generate",), default=True),
     "embedder": Model("embedder", "echo", context=64, slots=2, types=("embed",)),
+    "other": Model("other", "echo", context=128, slots=2, types=("embed",)),
+    "third": Model("third", "echo", context=128, slots=2, types=("embed",)),
+    "short": Model("short", "echo", context=32, slots=2, types=("embed",)),
+    "reranker": Model("reranker", "echo", context=64, slots=2, types=("rerank",)),
 }
 _EMPTYING = """
 CREATE OR REPLACE FUNCTION tests_empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {deletes} END $$

@@ -25,7 +25,11 @@ from webapi.v1.jobs.conversation import TextPart
 from webapi.v1.jobs.requests import KINDS
 from webapi.v1.models import named
 from webapi.v1.models import views as models
+from webapi.v1.rerank import views as rerank
 from webapi.v1.search import views as search
+from webapi.v1.summaries import streams as summary_streams
+from webapi.v1.summaries import views as summaries
+from webapi.v1.summaries.requests import BringRequest, SummaryRequest
 from webapi.v1.usage import views as usage
 from webapi.v1.webhooks import views as webhooks
 
@@ -36,6 +40,9 @@ _ROUTES = (
     documents,
     collections,
     search,
+    rerank,
+    summaries,
+    summary_streams,
     webhooks,
     functions,
     models,
@@ -118,6 +125,8 @@ def _describe(api: Api) -> None:
     api.spec.components.security_scheme("ticket", {"type": "apiKey", "in": "query", "name": "ticket"})
     api.spec.components.schema("TextPart", schema=TextPart())
     api.spec.components.schema("IngestRequest", schema=IngestRequest())
+    api.spec.components.schema("SummaryRequest", schema=SummaryRequest())
+    api.spec.components.schema("BringRequest", schema=BringRequest())
     for kind in KINDS.values():
         api.spec.components.schema(type(kind).__name__, schema=kind)
         properties = api.spec.components.schemas[type(kind).__name__]["properties"]

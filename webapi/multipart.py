@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from tasks.errors import InvalidField, Malformed
@@ -22,10 +23,14 @@ _BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came. Its name is what the client says: no path, but not to be used as one either."""
+    """A file as it came. Its name is what the client says: no path, but not to be used as one either.
+
+    `charset` is what the part's `Content-Type` says, whatever that is.
+    """
 
     filename: str
     raw: bytes
+    charset: str | None = None
 
 
 @dataclass(slots=True)
@@ -48,7 +53,8 @@ def read(stream: IO[bytes], boundary: str, *, texts: Collection[str], files: str
         if isinstance(part, File):
             if len(form.files) == max_files:
                 raise InvalidField(files, f"at most {max_files} files")
-            form.files.append(Upload(_base_name(part.filename, files), raw))
+            _, options = parse_options_header(part.headers.get("content-type"))
+            form.files.append(Upload(_base_name(part.filename, files), raw, options.get("charset")))
         else:
             if part.name in form.texts:
                 raise Malformed(part.name, "the field is there twice")

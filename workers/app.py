@@ -119,6 +119,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
         slots=slots,
         engine=engine,
         embeds=entry is not None and entry.embeds,
+        reranks=entry is not None and entry.reranks,
         settings=found,
         sessions=sessions,
         client=client,

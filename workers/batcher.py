@@ -4,21 +4,24 @@ import collections
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from tasks import errors, telemetry
-from tasks.models.engine import Embedder
+from tasks.models.catalog import Role
+from tasks.models.engine import Embedder, Pair, Reranker
 from tasks.telemetry import EngineLost
 from workers.quarantine import Quarantine, Run
 
 log = structlog.get_logger(__name__)
 
 Tokens = tuple[int, ...]
+Read = Tokens | Pair  # a text, of an embedder; of a reranker a query with a document
 Check = Callable[[], None]
 
 TEXTS_OF_A_BATCH = 16  # more gain nothing, and every job waits for the batch it is in
@@ -32,8 +35,8 @@ class _Order:
     """The texts of one caller: which are still to be taken, and what has come of the others."""
 
     tenant_id: uuid.UUID | None
-    texts: Sequence[Tokens]
-    vectors: list[NDArray[np.float32] | None]
+    texts: Sequence[Read]
+    vectors: list[Any]  # None where there is none yet
     suspects: collections.deque[int] = field(default_factory=collections.deque)  # lost an engine host: alone next
     losses: collections.Counter[int] = field(default_factory=collections.Counter)
     next: int = 0
@@ -55,7 +58,7 @@ class _Item:
     number: int
 
     @property
-    def text(self) -> Tokens:
+    def text(self) -> Read:
         return self.order.texts[self.number]
 
 
@@ -74,7 +77,7 @@ class Batcher:
     A text that was in a batch when the engine host died is embedded alone the next time. Thread-safe.
     """
 
-    def __init__(self, engine: Embedder) -> None:
+    def __init__(self, engine: Embedder | Reranker) -> None:
         self._engine = engine
         self._quarantine = Quarantine()
         self._changed = threading.Condition()
@@ -95,6 +98,25 @@ class Batcher:
 
         Raises what the engine raises, `Poison` for a text that killed two engine hosts alone, `EngineUnusable`.
         """
+        return self._made(texts, check, heard, tenant_id)
+
+    def rank(
+        self,
+        pairs: Sequence[Pair],
+        check: Check,
+        heard: Callable[[int], None] | None = None,
+        tenant_id: uuid.UUID | None = None,
+    ) -> NDArray[np.float32]:
+        """How well each document answers its query, (n,), as logits. The rest is as of `embed`."""
+        return self._made(pairs, check, heard, tenant_id)
+
+    def _made(
+        self,
+        texts: Sequence[Read],
+        check: Check,
+        heard: Callable[[int], None] | None,
+        tenant_id: uuid.UUID | None,
+    ) -> NDArray[np.float32]:
         order = _Order(tenant_id, texts, [None] * len(texts))
         with self._changed:
             self._start()
@@ -120,11 +142,25 @@ class Batcher:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The token ids of each text, with what the model puts around one. Raises what the engine raises."""
-        return self._engine.tokenize(texts)
+        return cast(Embedder, self._engine).tokenize(texts)
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Pair]:
+        """The query with each document, counted. Raises what the engine raises."""
+        return cast(Reranker, self._engine).pairs(query, documents)
 
     def known(self, ids: Tokens) -> Tokens:
         """The ids of a text that is given by them. Raises `EngineRefused` for one that the vocabulary doesn't have."""
-        return self._engine.prompt_of(ids).ids
+        return cast(Embedder, self._engine).prompt_of(ids).ids
+
+    @property
+    def prefixes(self) -> Mapping[Role, str]:
+        """What the model wants before a text, by what it is."""
+        return cast(Embedder, self._engine).prefixes
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of what the model can't read, where its vocabulary has one."""
+        return cast(Embedder, self._engine).unknown
 
     @property
     def context(self) -> int:
@@ -206,7 +242,7 @@ class Batcher:
     def _run(self, batch: _Batch) -> None:
         incarnation = self._engine.incarnation
         try:
-            vectors = self._engine.embed([item.text for item in batch.items])
+            vectors = self._computed([item.text for item in batch.items])
         except errors.EngineLost as error:
             self._lost(batch, incarnation, error)
             return
@@ -216,6 +252,12 @@ class Batcher:
             for item, vector in zip(batch.items, vectors, strict=True):
                 item.order.vectors[item.number] = vector
                 item.order.done += 1
+
+    def _computed(self, texts: Sequence[Any]) -> NDArray[np.float32]:
+        """A vector for each text, or a number for each pair: a worker's model has one of these to read."""
+        if isinstance(texts[0], Pair):
+            return cast(Reranker, self._engine).rank(texts)
+        return cast(Embedder, self._engine).embed(texts)
 
     def _fail(self, batch: _Batch, error: errors.ForebayError) -> None:
         """A refusal concerns one text: of several, each is tried alone; of one, its job is at fault."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import redis
 import structlog
@@ -26,6 +27,7 @@ class Publisher:
     says that it isn't open yet.
     """
 
+    heard: ClassVar[bool] = True  # by the job's readers, who take what is said for the answer
     writer: Writer
     transcript: Transcript
     newest: Callable[[], bool]
@@ -57,3 +59,18 @@ class Publisher:
             result = self.writer.open(self.transcript.entries)
         if result is not AppendResult.OK:
             raise errors.Fenced(f"attempt {self.writer.attempt} is shut out of the stream")
+
+
+@dataclass(slots=True)
+class Unheard(Publisher):
+    """What a stage has a model say that isn't the answer: it stays in the transcript, and nobody reads it."""
+
+    heard: ClassVar[bool] = False
+
+    def flush(self) -> None:
+        """Nothing is sent."""
+
+
+def beside(publisher: Publisher) -> Unheard:
+    """For the same attempt, with a transcript of its own."""
+    return Unheard(publisher.writer, Transcript(), publisher.newest, publisher.silent)

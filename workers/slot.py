@@ -26,8 +26,9 @@ _LOOK_S = 0.5
 class Slot:
     """Made for each attempt, from its worker; used by the attempt's thread.
 
-    The control worker has no `engine`, and only a worker whose model embeds has a `batcher`. `full` says whether every
-    slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs there.
+    The control worker has no `engine`, and only a worker whose model embeds or reranks has a `batcher`. `full` says
+    whether every slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs
+    there.
     """
 
     queue: str
@@ -55,7 +56,7 @@ class Slot:
 
     @property
     def batcher(self) -> Batcher:
-        """The batcher of a worker whose model embeds, which its queues see to."""
+        """The batcher of a worker whose model embeds or reranks, which its queues see to."""
         assert self.embedding is not None
         return self.embedding
 

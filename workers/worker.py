@@ -14,7 +14,7 @@ from tasks.jobs import attempts, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
-from tasks.models.engine import Embedder, Engine
+from tasks.models.engine import Embedder, Engine, Reranker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
@@ -56,6 +56,7 @@ class Worker:
     dispatcher: Dispatcher
     sweeper: Sweeper
     embeds: bool = False
+    reranks: bool = False
     attempts: dict[uuid.UUID, Attempt] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     draining: threading.Event = field(default_factory=threading.Event)
@@ -82,7 +83,11 @@ class Worker:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
         self.toolbox = Toolbox(self.settings.functions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
-        self._batcher = Batcher(self.engine) if self.embeds and isinstance(self.engine, Embedder) else None
+        self._batcher = self._made_batcher()
+
+    def _made_batcher(self) -> Batcher | None:
+        pools = self.embeds or self.reranks
+        return Batcher(self.engine) if pools and isinstance(self.engine, Embedder | Reranker) else None
 
     def _claim(self, job_ids: Sequence[uuid.UUID]) -> Sequence[Claim | None]:
         with self.sessions.begin() as session:

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -82,6 +83,25 @@ class Client:
         with file.open("rb") as opened:
             return self._ask("POST", "/v1/documents", data=fields, files={"file": (file.name, opened)})
 
+    def bring(self, files: Sequence[Path]) -> list[dict[str, Any]]:
+        """Brings files to be summarised; the documents that they are."""
+        with ExitStack() as opened:
+            sent = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
+            return list(self._ask("POST", "/v1/summaries/documents", files=sent)["data"])
+
+    def summarize(self, request: dict[str, Any]) -> Job:
+        return self._ask("POST", "/v1/summaries", json=request)
+
+    def summary(self, summary_id: str, wait_s: float = 0) -> Job:
+        """The summary as it is now, or when it has ended, if that is so soon; tries again where nothing answers."""
+        self._patiently("GET", f"/v1/jobs/{summary_id}", params={"wait": wait_s})
+        return self._patiently("GET", f"/v1/summaries/{summary_id}")
+
+    def results(self, summary_id: str, after: int) -> list[dict[str, Any]]:
+        """Some of the summary's results after that number; none where there are no more now."""
+        asked = {"after": after, "limit": 100}
+        return list(self._patiently("GET", f"/v1/summaries/{summary_id}/results", params=asked)["data"])
+
     def search(self, query: str, collection: str, top_k: int | None = None) -> list[dict[str, Any]]:
         """The passages that were found, the best first."""
         asked = {"query": query, "collection": collection} | ({} if top_k is None else {"top_k": top_k})
@@ -144,6 +164,18 @@ class Client:
                 response.read()
                 raise _error(response)
             yield from parse(response.iter_lines())
+
+    def _patiently(self, method: str, path: str, **options: Any) -> Job:
+        """`_ask`, again and again for a minute while nothing answers."""
+        given_up_at = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._ask(method, path, **options)
+            except (Unreachable, ApiError) as error:
+                passing = isinstance(error, Unreachable) or error.status in (429, 503)
+                if not passing or time.monotonic() > given_up_at:
+                    raise
+            time.sleep(_PAUSE_S)
 
     def _ask(self, method: str, path: str, **options: Any) -> Job:
         try:

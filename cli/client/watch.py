@@ -13,8 +13,12 @@ from cli.client.client import Client, Job
 @click.argument("job_id", metavar="ID")
 @api.options
 def watch(client: Client, job_id: str) -> None:
-    """Print the answer of the job ID as it is made, from its beginning; status 1 unless it succeeds."""
-    job = follow(client, job_id)
+    """Print the answer of the job ID as it is made, from its beginning; status 1 unless it succeeds.
+
+    Of a summary, each document's as it comes.
+    """
+    summary = client.get(job_id).get("type") == "summary"
+    job = follow_summary(client, job_id) if summary else follow(client, job_id)
     if job["status"] != "succeeded":
         sys.exit(1)
 
@@ -44,6 +48,24 @@ def follow(client: Client, job_id: str, said: list[str] | None = None) -> Job:
                     _say(passages.told(number, passage))
                 return event.data
     raise AssertionError("a stream ends with the job's end")
+
+
+def follow_summary(client: Client, summary_id: str) -> Job:
+    """Prints each document's summary as it comes, and last the one of all; the summary as it ended."""
+    after = 0
+    while True:
+        ended = client.summary(summary_id, wait_s=1)
+        while results := client.results(summary_id, after):
+            for result in results:
+                name, after = result["title"] or result["filename"] or result["document_id"], result["number"]
+                if result["summary"] is None:
+                    _say(f"{name}: {result['error']['message'] if result['error'] else result['status']}")
+                else:
+                    click.echo(f"{name}\n{result['summary']}\n")
+        if ended["status"] in api.ENDS:
+            if ended["summary"]:
+                click.echo(ended["summary"])
+            return ended
 
 
 def _say(sentence: str) -> None:

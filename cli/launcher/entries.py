@@ -36,6 +36,8 @@ def types(header: Mapping[str, Any]) -> list[str]:
     """The types of jobs that a model with this header serves."""
     if header["embeds"]:
         return ["embed"]
+    if header["reranks"]:
+        return ["rerank"]
     return ["generate", *["chat"] * header["template"], *["infill"] * header["infills"]]
 
 

@@ -23,6 +23,10 @@ from tasks.models import catalog
 # An early death may be an accident of starting; so many are a mistake that waiting won't mend.
 GIVE_UP_AFTER = 5
 LOG_TAIL_LINES = 5
+_MAKES = {
+    "demo-embed-Q8_0.gguf": "make embedding",
+    "multilingual-embed-Q4_0.gguf": "make embedding-multilingual",
+}
 
 
 class Stopped(Exception):
@@ -197,7 +201,8 @@ def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
     if wanted is None:
         for model in models.values():
             if model.missing:
-                say(f"{model.name} is left out: {model.file} isn't there. `make embedding` makes that of demo-embed")
+                makes = _MAKES.get(model.file.name) if model.file else None
+                say(f"{model.name} is left out: {model.file} isn't there" + (f". `{makes}` makes it" if makes else ""))
         wanted = ",".join(name for name, model in models.items() if not model.missing)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     unknown = [name for name in names if name not in models]

@@ -88,13 +88,18 @@ def _try(
     if "error" in told:
         click.echo(f"{engine:<15}no: {trial.plain(told['error'])}")
         return False
-    gave = f"a vector of {told['dimensions']} numbers" if header["embeds"] else f"{told['tokens']} tokens"
-    click.echo(f"{engine:<15}yes: loaded in {told['load_s']} s, gave {gave} in {told['took_s']} s")
+    click.echo(f"{engine:<15}yes: loaded in {told['load_s']} s, gave {_given(told)} in {told['took_s']} s")
     memory = trial.size(trial.memory(engine, header, context, slots))
     cache = trial.size(header["cache_bytes_per_token"] * context * slots)
     factor = trial.ENGINES[engine]
     click.echo(f"{'':<15}memory: {memory}, {factor} of the file and {cache} for {slots} contexts of {context}")
     return True
+
+
+def _given(told: Mapping[str, Any]) -> str:
+    if "dimensions" in told:
+        return f"a vector of {told['dimensions']} numbers"
+    return f"the rank {told['rank']}" if "rank" in told else f"{told['tokens']} tokens"
 
 
 def _entry(

@@ -27,7 +27,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy import text as sql_text
-from sqlalchemy.orm import Mapped, Session, defer, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, defer, mapped_column
 
 from db.documents import words
 from db.documents.documents import Document
@@ -39,7 +39,8 @@ class Chunk(Table):
 
     `terms` and `words` are what its words are found and weighed by (see `words`). It is what stands from `begins` up to
     but not including `ends` in the document's text, on `page`, under the headings of `path`, in a table with this
-    `header`. `digest` is the SHA-256 of what was embedded.
+    `header`. `digest` is the SHA-256 of what was embedded: the `context`, where there is one, and the text. In which of
+    the two columns its vector is, its collection says.
     """
 
     __tablename__ = "chunks"
@@ -56,7 +57,9 @@ class Chunk(Table):
     path: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql_text("'{}'"))
     header: Mapped[str | None] = mapped_column(Text)
     digest: Mapped[bytes | None] = mapped_column(LargeBinary)
-    embedding: Mapped[Any] = mapped_column(VECTOR)
+    context: Mapped[str | None] = mapped_column(Text)
+    embedding: Mapped[Any] = mapped_column(VECTOR, nullable=True)
+    second_embedding: Mapped[Any] = mapped_column(VECTOR, nullable=True)
     terms: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     words: Mapped[Any] = mapped_column(SPARSEVEC)
 
@@ -68,6 +71,11 @@ class Chunk(Table):
 
 
 Key = tuple[uuid.UUID, int]
+
+
+def own_vector(second: bool) -> InstrumentedAttribute[Any]:
+    """Where the vectors of a collection are, which says whether it is searched by the second ones."""
+    return Chunk.second_embedding if second else Chunk.embedding
 
 
 def add(session: Session, rows: Sequence[Mapping[str, Any]], *, config: str, usual_tokens: float) -> None:
@@ -95,8 +103,9 @@ def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[
 
 
 def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, tuple[Chunk, Document]]:
-    """Of each of these chunks its row without vector and words, and its document's."""
+    """Of each of these chunks its row without vectors and words, and its document's."""
     query = select(Chunk, Document).join(Document, Document.id == Chunk.document_id)
-    query = query.options(defer(Chunk.embedding), defer(Chunk.terms), defer(Chunk.words))
+    unseen = (Chunk.embedding, Chunk.second_embedding, Chunk.terms, Chunk.words)
+    query = query.options(*(defer(column) for column in unseen))
     query = query.where(Chunk.tenant_id == tenant_id, tuple_(Chunk.document_id, Chunk.number).in_(keys))
     return {(chunk.document_id, chunk.number): (chunk, document) for chunk, document in session.execute(query)}

@@ -8,12 +8,14 @@ import uuid
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     DateTime,
     ForeignKey,
     Integer,
     Text,
     UniqueConstraint,
     delete,
+    false,
     func,
     select,
     update,
@@ -42,6 +44,7 @@ class Collection(Table):
     chunk_tokens: Mapped[int | None] = mapped_column(Integer)
     chunk_overlap: Mapped[int | None] = mapped_column(Integer)
     counted: Mapped[int | None] = mapped_column(Integer)
+    second: Mapped[bool] = mapped_column(Boolean, server_default=false())
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (
@@ -55,6 +58,12 @@ def find(session: Session, tenant_id: uuid.UUID, name: str, *, keep: bool = Fals
     query = select(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
     if keep:
         query = query.with_for_update(read=True, key_share=True)
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+
+
+def get(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
+    """The tenant's collection with this id."""
+    query = select(Collection).where(Collection.tenant_id == tenant_id, Collection.id == collection_id)
     return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
 
 
@@ -72,10 +81,6 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.U
         execution_options={"synchronize_session": False},
     )
     return session.scalar(select(Collection.dimensions).where(*where))
-
-
-def by_id(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
-    return session.scalar(select(Collection).where(Collection.id == collection_id, Collection.tenant_id == tenant_id))
 
 
 def set_counted(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, chunks: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 from sqlalchemy import (
+    REAL,
     Boolean,
     CheckConstraint,
     DateTime,
@@ -21,9 +22,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    cast,
     delete,
     false,
     func,
+    not_,
     select,
     text,
     update,
@@ -47,7 +50,9 @@ class Document(Table):
     """One text or file. `job_id` is the job that ingests it, no reference: either may outlive the other.
 
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
-    summary only. `digest` is the SHA-256 of what the client brought.
+    summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `charset`
+    is the one that it is said to be in, and, once its text is known, the one that it was read in. `unread` is the share
+    of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
     """
 
     __tablename__ = "documents"
@@ -55,7 +60,7 @@ class Document(Table):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[uuid.UUID]
     collection_id: Mapped[uuid.UUID | None]
-    job_id: Mapped[uuid.UUID]
+    job_id: Mapped[uuid.UUID | None]
     title: Mapped[str | None] = mapped_column(Text)
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
     kind: Mapped[Kind] = mapped_column(Text)
@@ -66,6 +71,7 @@ class Document(Table):
     charset: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(Text)
     warnings: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    unread: Mapped[float | None] = mapped_column(REAL)
     bytes: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
@@ -84,6 +90,14 @@ class Document(Table):
         Index("documents_of_tenant", "tenant_id", "id"),
         Index("documents_of_collection", "collection_id", "id"),
         Index("documents_of_job", "job_id"),
+        Index("documents_of_contents", "collection_id", "digest", "id"),
+        Index(
+            "documents_of_external_id",
+            "collection_id",
+            "external_id",
+            postgresql_where=external_id.is_not(None),
+        ),
+        Index("documents_of_filename", "collection_id", "filename", postgresql_where=filename.is_not(None)),
         Index(
             "documents_in_part",
             "collection_id",
@@ -121,12 +135,11 @@ def find(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Foun
 
 
 def page(
-    session: Session, tenant_id: uuid.UUID, *, collection_id: uuid.UUID | None, before: uuid.UUID | None, limit: int
+    session: Session, tenant_id: uuid.UUID, wanted: Mapping[str, Any], *, before: uuid.UUID | None, limit: int
 ) -> Sequence[Found]:
-    """The tenant's documents, newest first, at most `limit`, older than `before`."""
-    query = _named(tenant_id)
-    if collection_id is not None:
-        query = query.where(Document.collection_id == collection_id)
+    """The tenant's documents whose columns have the values that are `wanted`, newest first, at most `limit`, older than
+    `before`."""
+    query = _named(tenant_id).where(*(getattr(Document, name) == value for name, value in wanted.items()))
     if before is not None:
         query = query.where(Document.id < before)
     return session.execute(query.order_by(Document.id.desc()).limit(limit)).all()
@@ -149,10 +162,19 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
-def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row[uuid.UUID, Kind, int, str, bool]]:
-    """Id, kind, size, status and whether it is a file still, of the job's documents, as they came."""
+def unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> float:
+    """The share of the collection's chunks, 0 to 1, that its model can't read, as far as that is known."""
+    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
+    missed = func.sum(Document.unread * Document.chunks) / func.nullif(func.sum(Document.chunks), 0)
+    return float(session.scalar(select(func.coalesce(missed, 0.0)).where(*where, Document.unread.is_not(None))) or 0.0)
+
+
+def work(
+    session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID
+) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None]]:
+    """Id, kind, size, status, whether it is a file still, and the charset, of the job's documents, as they came."""
     is_file = DocumentText.raw.is_not(None)
-    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file)
+    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file, Document.charset)
     query = query.join(DocumentText, DocumentText.document_id == Document.id)
     query = query.where(Document.tenant_id == tenant_id, Document.job_id == job_id)
     return session.execute(query.order_by(Document.id)).all()
@@ -163,6 +185,14 @@ def take_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, new_job
     where = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
     statement = update(Document).where(*where).values(job_id=new_job_id).returning(Document.id)
     return sorted(session.scalars(statement, execution_options={"synchronize_session": False}))
+
+
+def home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Collection | None:
+    """The document's collection, which is neither deleted nor given another model before the transaction ends."""
+    query = select(Collection).join(Document, Document.collection_id == Collection.id)
+    query = query.where(Document.tenant_id == tenant_id, Document.id == document_id)
+    query = query.with_for_update(read=True, key_share=True, of=Collection)
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
 
 
 def contents(
@@ -225,6 +255,13 @@ def give_up(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code
     values = {"status": "failed", "chunks": None, "tokens": None, "error_code": code, "error_message": message}
     statement = update(Document).where(*where).values(**values).returning(Document.id)
     return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
+
+
+def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:
+    """Adds a warning, unless the document has it."""
+    where = (Document.tenant_id == tenant_id, Document.id == document_id, not_(Document.warnings.contains([sentence])))
+    statement = update(Document).where(*where).values(warnings=Document.warnings.concat(cast([sentence], JSONB)))
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def set_status(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, **values: Any) -> None:

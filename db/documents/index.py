@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, SQLColumnExpression, Text, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, SQLColumnExpression, Text, case, cast, func, select, text
 
 ROLE = "forebay_search"
 LARGE = 5_000  # chunks: to look at each of so many takes as long as to walk an index, and some (see docs/adr/0022)
@@ -27,25 +27,28 @@ class Large:
     tenant_id: uuid.UUID
     collection_id: uuid.UUID
     dimensions: int
+    second: bool
     counted: int | None
     chunks: int
 
     @property
     def index(self) -> str | None:
         """Its index's name; None when pgvector can't have one of so many dimensions."""
-        return name(self.collection_id, self.dimensions) if self.dimensions <= _MAX_DIMENSIONS else None
+        return name(self.collection_id, self.dimensions, self.second) if self.dimensions <= _MAX_DIMENSIONS else None
 
 
-def name(collection_id: uuid.UUID, dimensions: int) -> str:
-    return f"{_PREFIX}{collection_id.hex}_{dimensions}"
+def name(collection_id: uuid.UUID, dimensions: int, second: bool = False) -> str:
+    return f"{_PREFIX}{collection_id.hex}_{dimensions}_{'second' if second else 'first'}"
 
 
 def spelled(
-    collection_id: SQLColumnExpression[uuid.UUID], dimensions: SQLColumnExpression[int | None]
+    collection_id: SQLColumnExpression[uuid.UUID],
+    dimensions: SQLColumnExpression[int | None],
+    second: SQLColumnExpression[bool],
 ) -> ColumnElement[str]:
     """`name` in SQL."""
     digits = func.replace(cast(collection_id, Text), "-", "")
-    return func.concat(_PREFIX, digits, "_", dimensions)
+    return func.concat(_PREFIX, digits, "_", dimensions, case((second, "_second"), else_="_first"))
 
 
 @contextmanager
@@ -100,19 +103,21 @@ def left_over(connection: Connection, wanted: Collection[Large]) -> list[str]:
 
 def _sql(own: Large) -> str:
     """An index by expression: vectors of several dimensions share the column. Half as precise, it is half as large."""
+    vector = "second_embedding" if own.second else "embedding"
     return (
         f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {own.index} ON chunks"
-        f" USING hnsw ((embedding::halfvec({own.dimensions})) halfvec_cosine_ops)"
-        f" WHERE collection_id = '{own.collection_id}'::uuid AND vector_dims(embedding) = {own.dimensions}"
+        f" USING hnsw (({vector}::halfvec({own.dimensions})) halfvec_cosine_ops)"
+        f" WHERE collection_id = '{own.collection_id}'::uuid AND vector_dims({vector}) = {own.dimensions}"
     )
 
 
 _LARGE = text(
     """
-    SELECT collections.tenant_id, collections.id, collections.dimensions, collections.counted, sum(documents.chunks)
+    SELECT collections.tenant_id, collections.id, collections.dimensions, collections.second, collections.counted,
+           sum(documents.chunks) AS chunks
     FROM documents JOIN collections ON collections.id = documents.collection_id
     WHERE documents.status = 'ready' AND collections.dimensions IS NOT NULL
-    GROUP BY collections.id HAVING sum(documents.chunks) >= :least ORDER BY 5 DESC, 2 LIMIT :most
+    GROUP BY collections.id HAVING sum(documents.chunks) >= :least ORDER BY chunks DESC, id LIMIT :most
     """
 )
 _MADE = text(

@@ -27,10 +27,10 @@ from sqlalchemy import (
     table,
     type_coerce,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.documents import index, words
-from db.documents.chunks import Chunk, Key
+from db.documents.chunks import Chunk, Key, own_vector
 from db.documents.collections import Collection
 from db.documents.documents import Document
 from db.documents.words import Asked
@@ -56,13 +56,18 @@ class Hit:
 class Reach:
     """What is searched: a tenant's collection without the documents `hidden`, and with `among` only these of it.
 
-    Those are ids, or a query for them where they are many.
+    Those are ids, or a query for them where they are many. `second` says that its vectors are the second ones.
     """
 
     tenant_id: uuid.UUID
     collection_id: uuid.UUID
     hidden: Sequence[uuid.UUID] = ()
     among: Sequence[uuid.UUID] | Select[uuid.UUID] | None = None
+    second: bool = False
+
+    @property
+    def vector(self) -> InstrumentedAttribute[Any]:
+        return own_vector(self.second)
 
 
 def home(session: Session, tenant_id: uuid.UUID, name: str) -> Row[Collection, list[uuid.UUID], int | None] | None:
@@ -72,7 +77,7 @@ def home(session: Session, tenant_id: uuid.UUID, name: str) -> Row[Collection, l
     """
     part = (Document.collection_id == Collection.id, Document.status == "pending", Document.chunks.is_not(None))
     hidden = func.array(select(Document.id).where(Document.tenant_id == tenant_id, *part).scalar_subquery())
-    made = func.to_regclass(index.spelled(Collection.id, Collection.dimensions))
+    made = func.to_regclass(index.spelled(Collection.id, Collection.dimensions, Collection.second))
     own, valid = table("pg_class", column("oid"), column("reltuples")), table("pg_index", *map(column, _OF_INDEX))
     size = select(cast(own.c.reltuples, BigInteger)).where(own.c.oid == made)
     size = size.where(valid.c.indexrelid == own.c.oid, valid.c.indisvalid)
@@ -90,7 +95,7 @@ def size(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, only:
 
 def nearest(session: Session, reach: Reach, vector: Any, asked: Asked, *, depth: int) -> list[Hit]:
     """The chunks with the most similar vectors, the most similar first, by looking at every one within reach."""
-    distance = _distance(Chunk.embedding, vector)
+    distance = _distance(reach.vector, vector)
     return _hits(session, _of(reach, vector, asked).order_by(distance).limit(depth))
 
 
@@ -100,9 +105,9 @@ def walk(session: Session, reach: Reach, vector: Any, asked: Asked, *, dimension
     session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
     # Written as the index is, literals too: else the planner doesn't know it again.
     half = HALFVEC(dimensions)
-    distance = cast(Chunk.embedding, half).op("<=>", return_type=Float())(cast(bindparam(None, vector, VECTOR()), half))
+    distance = cast(reach.vector, half).op("<=>", return_type=Float())(cast(bindparam(None, vector, VECTOR()), half))
     own = Chunk.collection_id == literal_column(f"'{reach.collection_id}'::uuid")
-    same = func.vector_dims(Chunk.embedding) == literal_column(str(dimensions))
+    same = func.vector_dims(reach.vector) == literal_column(str(dimensions))
     hits = _hits(session, _of(reach, vector, asked).where(own, same).order_by(distance).limit(depth))
     return sorted(hits, key=lambda hit: -hit.similarity)
 
@@ -113,7 +118,7 @@ def worded(session: Session, reach: Reach, vector: Any, asked: Asked, *, depth: 
         return []
     among = func.array(reach.among.scalar_subquery()) if isinstance(reach.among, Select) else reach.among
     found = words.found(reach.collection_id, asked, reach.hidden, among, depth=depth)
-    query = select(Chunk.document_id, Chunk.number, _distance(Chunk.embedding, vector), found.c.points)
+    query = select(Chunk.document_id, Chunk.number, _distance(reach.vector, vector), found.c.points)
     same = (Chunk.document_id == found.c.document_id, Chunk.number == found.c.number)
     query = query.join(found, and_(*same)).where(Chunk.tenant_id == reach.tenant_id)
     return _hits(session, query.order_by(found.c.points.desc(), Chunk.document_id, Chunk.number))
@@ -130,7 +135,7 @@ def worded_all(session: Session, reach: Reach, vector: Any, asked: Asked, *, dep
 
 def _of(reach: Reach, vector: Any, asked: Asked) -> Select[Any]:
     """Of the chunks within reach the key, the distance and what they score by words."""
-    columns: list[Any] = [Chunk.document_id, Chunk.number, _distance(Chunk.embedding, vector), _points(asked)]
+    columns: list[Any] = [Chunk.document_id, Chunk.number, _distance(reach.vector, vector), _points(asked)]
     query = select(*columns)
     query = query.where(Chunk.tenant_id == reach.tenant_id, Chunk.collection_id == reach.collection_id)
     if reach.hidden:

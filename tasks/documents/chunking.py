@@ -65,12 +65,17 @@ class Piece:
     @property
     def embedded(self) -> str:
         """What a vector and words are made of."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        return embedded(self.context, self.text)
 
     @property
     def digest(self) -> bytes:
         """The SHA-256 of what is embedded: where it is equal, so is the vector that a model makes."""
         return hashlib.sha256(self.embedded.encode()).digest()
+
+
+def embedded(context: str, text: str) -> str:
+    """What a vector and words are made of, of a piece of this text in this context."""
+    return f"{context}\n{text}" if context else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 A document is `pending` until its ingest job made it `ready`, or found that it can't be (`failed`).
 """
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +15,15 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.documents import chunks, collections, documents
+from db.documents import chunks, collections, documents, identities, reembedding
+from db.documents.collections import Collection
 from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking, wording
+from tasks.documents import chunking, homes, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
-from tasks.models import choosing
-from tasks.models.catalog import Catalog, Model
 
 _USUAL_PART = 0.75  # of the tokens that a chunk may have, it has so many for the most part
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
@@ -31,7 +31,11 @@ MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
+
+    It replaces the documents of its `external_id`, or with `replaces` those of its file name. `charset` is the one
+    that the client says a file is in, by a name of `charsets.known`.
+    """
 
     text: str | None
     raw: bytes | None
@@ -39,19 +43,27 @@ class NewDocument:
     title: str | None
     filename: str | None
     metadata: dict[str, Any]
+    charset: str | None = None
+    external_id: str | None = None
+    replaces: bool = False
+
+    @property
+    def contents(self) -> bytes:
+        return self.raw if self.raw is not None else (self.text or "").encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A document that waits for its chunks; `bytes` is the size of what the client brought.
 
-    `is_file`: its text is still to be extracted.
+    `is_file`: its text is still to be extracted. `charset` is the one that it is said to be in.
     """
 
     id: uuid.UUID
     kind: Kind
     bytes: int
     is_file: bool
+    charset: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +94,14 @@ class Ingested:
     result: dict[str, Any]
 
 
-def home(
-    session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, model: str | None
-) -> tuple[uuid.UUID, Model]:
-    """The collection, kept until the transaction ends, and its model; it is made when there is none of this name.
-
-    Its model is `model`, else the catalogue's default for embeddings. Raises `ModelUnknown`, and `InvalidField` when
-    the collection has another model.
-    """
-    with scope(session, tenant_id):
-        found = collections.find(session, tenant_id, name, keep=True)
-        if found is None:
-            embedder = choosing.model_for(models, "embed", model)
-            collections.add(session, id=ids.new(), tenant_id=tenant_id, name=name, model=embedder.name)
-            found = collections.find(session, tenant_id, name, keep=True)
-    if found is None:
-        raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
-    if model is not None and model != found.model:
-        raise errors.InvalidField("model", f"the collection {name} has its vectors from {found.model}")
-    return found.id, choosing.model_for(models, "embed", found.model)
-
-
 def add(
-    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, job_id: uuid.UUID, new: Sequence[NewDocument]
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
+    new: Sequence[NewDocument],
 ) -> tuple[uuid.UUID, ...]:
-    """Writes documents down that wait for the job; their ids, in the same order."""
+    """Writes documents down that wait for the job, or for one to come; their ids, in the same order."""
     document_ids = tuple(ids.new() for _ in new)
     with scope(session, tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
@@ -126,8 +121,10 @@ def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
     """What there is to do for the job, and what is done."""
     with scope(session, tenant_id):
         rows = documents.work(session, tenant_id, job_id)
-    waiting = [Pending(id, kind, size, is_file) for id, kind, size, status, is_file in rows if status == "pending"]
-    total = sum(size for _, _, size, _, _ in rows)
+    waiting = [
+        Pending(id, kind, size, file, said) for id, kind, size, status, file, said in rows if status == "pending"
+    ]
+    total = sum(size for _, _, size, *_ in rows)
     return Work(waiting, total - sum(document.bytes for document in waiting), total)
 
 
@@ -150,7 +147,7 @@ def source(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> So
     if row is None or row.text is None:
         return None
     tokens = row.chunk_tokens or chunking.TOKENS
-    overlap = row.chunk_overlap if row.chunk_overlap is not None else min(chunking.OVERLAP, tokens // 4)
+    overlap = homes.overlap_of(row.chunk_overlap, tokens)
     marks = Marks.from_json(row.marks) if row.marks else Marks()
     called = row.title or (PurePath(row.filename).stem if row.filename else None)
     return Source(row.text, About(called, row.kind, marks), tokens, overlap)
@@ -171,6 +168,13 @@ def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, fo
         documents.set_status(session, tenant_id, document_id, **about)
 
 
+def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID]) -> None:
+    """Makes documents ready whose texts are there and that are in no collection: so nothing of them is embedded."""
+    with scope(session, tenant_id):
+        for document_id in document_ids:
+            documents.set_status(session, tenant_id, document_id, status="ready")
+
+
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
     """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
     with scope(session, tenant_id):
@@ -179,21 +183,28 @@ def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code:
             documents.set_text(session, tenant_id, document_id, None)
 
 
-def fix_dimensions(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int) -> None:
+def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:
+    """Tells who brought the document something about it. Idempotent; does nothing when the document is gone."""
+    with scope(session, tenant_id):
+        documents.warn(session, tenant_id, document_id, sentence)
+
+
+def fix_dimensions(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, dimensions: int, *, model: str
+) -> None:
     """Lets the document's collection have vectors of so many dimensions, if it has none yet. Idempotent.
 
-    Does nothing when the document is gone. Raises `DimensionsDiffer`. Others that ingest into the collection for the
-    first time wait for the end of the transaction: it should do nothing else.
+    Does nothing when the document is gone. Raises `CollectionSwitched` where another model than this makes its vectors,
+    and `DimensionsDiffer`. Others that ingest into the collection for the first time wait for the end of the
+    transaction: it should do nothing else.
     """
     with scope(session, tenant_id):
-        found = documents.find(session, tenant_id, document_id)
-        if found is None:
+        home = _home(session, tenant_id, document_id, model)
+        if home is None:
             return
-        document, name = found
-        assert document.collection_id is not None, "what is embedded is in a collection"
-        fixed = collections.fix_dimensions(session, tenant_id, document.collection_id, dimensions)
+        fixed = collections.fix_dimensions(session, tenant_id, home.id, dimensions)
         if fixed is not None and fixed != dimensions:
-            raise errors.DimensionsDiffer(name or "", dimensions, fixed)
+            raise errors.DimensionsDiffer(home.name, dimensions, fixed)
 
 
 def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, pieces: Sequence[Piece]) -> int:
@@ -206,8 +217,35 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
         chunks.clear(session, tenant_id, document_id)
+        reembedding.forget(session, tenant_id, document_id)
         documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
     return 0
+
+
+def alike(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> list[uuid.UUID]:
+    """The documents that may have chunks which this one has too: versions of it, and those with its contents."""
+    with scope(session, tenant_id):
+        return identities.sources(session, tenant_id, document_id)
+
+
+def vectors(
+    session: Session,
+    tenant_id: uuid.UUID,
+    document_id: uuid.UUID,
+    alike: Sequence[uuid.UUID],
+    pieces: Sequence[Piece],
+    *,
+    model: str,
+) -> dict[bytes, NDArray[np.float32]]:
+    """The vectors by this model of those of the document's pieces that are chunks of one `alike`, by their digests.
+
+    Raises `CollectionSwitched` where another model makes the collection's vectors.
+    """
+    with scope(session, tenant_id):
+        home = _home(session, tenant_id, document_id, model)
+        if home is None:
+            return {}
+        return identities.vectors(session, home, alike, [piece.digest for piece in pieces])
 
 
 def store(
@@ -217,26 +255,32 @@ def store(
     pieces: Sequence[Piece],
     vectors: NDArray[np.float32],
     *,
+    model: str,
     first: int = 0,
     last: bool = True,
 ) -> bool:
     """Adds chunks, numbered from `first` on; the last ones make the document ready, and all can be found.
 
-    `vectors` are (len(pieces), d), of length 1, and `fix_dimensions` has been asked about d. False when the document
-    doesn't wait any more, or is gone. It can't be deleted before the transaction ends, so that should be soon.
+    At that moment its older versions are gone; it goes itself if a newer one is ready. `vectors` are (len(pieces), d),
+    of length 1, and `fix_dimensions` has been asked about d. False when the document doesn't wait any more, or is gone.
+    It can't be deleted before the transaction ends, so that should be soon. Raises `CollectionSwitched` where another
+    model than this makes the collection's vectors.
     """
     status = "ready" if last else "pending"
     tokens = sum(piece.tokens for piece in pieces)
     with scope(session, tenant_id):
-        home = documents.grow(session, tenant_id, document_id, chunks=len(pieces), tokens=tokens, status=status)
-        if home is None:
+        home = _home(session, tenant_id, document_id, model)
+        waiting = (tenant_id, document_id)
+        if home is None or (last and not _prevails(session, *waiting)):
+            return False
+        if not documents.grow(session, *waiting, chunks=len(pieces), tokens=tokens, status=status):
             return False
         rows = [
             {
                 "document_id": document_id,
                 "number": number,
                 "tenant_id": tenant_id,
-                "collection_id": home,
+                "collection_id": home.id,
                 "text": piece.text,
                 "tokens": piece.tokens,
                 "begins": piece.begins,
@@ -246,14 +290,13 @@ def store(
                 "header": piece.header,
                 "digest": piece.digest,
                 "indexed": wording.spaced(piece.embedded),
-                "embedding": vector,
+                "context": piece.context or None,
+                chunks.own_vector(home.second).key: vector,
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        collection = collections.by_id(session, tenant_id, home)
-        assert collection is not None, "a document keeps its collection"
-        usual = _USUAL_PART * (collection.chunk_tokens or chunking.TOKENS)
-        chunks.add(session, rows, config=wording.config(collection.language), usual_tokens=usual)
+        usual = _USUAL_PART * (home.chunk_tokens or chunking.TOKENS)
+        chunks.add(session, rows, config=wording.config(home.language), usual_tokens=usual)
     return True
 
 
@@ -262,7 +305,8 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
     given = session.scalars(select(Job.input).where(Job.id == job_id)).one()
     with scope(session, tenant_id):
         rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
-    shown = [_summary(row) for row in rows]
+        firsts = identities.firsts(session, tenant_id, rows)
+    shown = [_summary(row, firsts.get(row.id)) for row in rows]
     return Ingested(
         ready=sum(row.status == "ready" for row in rows),
         failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
@@ -274,15 +318,36 @@ def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingest
     )
 
 
+def _home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
+    """The document's collection, which has its vectors from this model until the transaction ends; None when either is
+    gone. Raises `CollectionSwitched`."""
+    home = documents.home(session, tenant_id, document_id)
+    if home is not None and home.model != model:
+        raise errors.CollectionSwitched(home.name, home.model)
+    return home
+
+
+def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:
+    """Whether the document waits and no newer version of it is ready. Deletes the older ones then, else itself."""
+    document = identities.hold(session, tenant_id, document_id)
+    if document is None:
+        return False
+    if identities.newer(session, document):
+        documents.remove(session, tenant_id, document_id)
+        return False
+    identities.remove_older(session, document)
+    return True
+
+
 def _add(
     session: Session,
     tenant_id: uuid.UUID,
-    collection_id: uuid.UUID,
-    job_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
     document_id: uuid.UUID,
     new: NewDocument,
 ) -> None:
-    size = len(new.raw) if new.raw is not None else len((new.text or "").encode())
+    contents = new.contents
     values = {
         "id": document_id,
         "tenant_id": tenant_id,
@@ -292,20 +357,27 @@ def _add(
         "labels": new.metadata,
         "kind": new.kind,
         "filename": new.filename,
-        "bytes": size,
+        "charset": new.charset,
+        "external_id": new.external_id,
+        "replaces": new.replaces,
+        "digest": hashlib.sha256(contents).digest(),
+        "bytes": len(contents),
         "status": "pending",
     }
     documents.add(session, values, raw=new.raw, text=new.text)
 
 
-def _summary(row: documents.Document) -> dict[str, Any]:
+def _summary(row: documents.Document, first: uuid.UUID | None) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": ids.show(row.id, ids.DOCUMENT),
         "title": row.title,
         "filename": row.filename,
+        "external_id": row.external_id,
         "status": row.status,
         "chunks": row.chunks if row.status == "ready" else None,
     }
+    if first is not None:
+        shown["duplicate_of"] = ids.show(first, ids.DOCUMENT)
     if row.error_code:
         shown["error"] = {"code": row.error_code, "message": row.error_message or ""}
     return shown

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.documents import collections as collections_table
-from db.documents import documents
+from db.documents import documents, identities
 from db.documents.documents import KINDS as KINDS
 from db.documents.documents import STATUSES as STATUSES
 from db.documents.documents import Kind as Kind
@@ -39,19 +39,28 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as the world sees it. Times are UTC. One that is kept for a summary only has no collection."""
+    """A document as the world sees it. Times are UTC. One that is kept for a summary only has no collection.
+
+    `digest` is the SHA-256 of its contents, in hexadecimal; the document `duplicate_of` has the same, and came before.
+    """
 
     id: uuid.UUID
     collection: str | None
-    job_id: uuid.UUID
+    job_id: uuid.UUID | None
     title: str | None
     filename: str | None
+    external_id: str | None
     kind: str
+    charset: str | None
+    language: str | None
     metadata: dict[str, Any]
     bytes: int
+    digest: str | None
+    duplicate_of: uuid.UUID | None
     status: str
     chunks: int | None
     tokens: int | None
+    warnings: list[str]
     error: JobError | None
     created_at: dt.datetime
 
@@ -66,19 +75,25 @@ def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
 
 
 def page(
-    session: Session, caller: Caller, *, limit: int, before: uuid.UUID | None = None, collection: str | None = None
+    session: Session,
+    caller: Caller,
+    *,
+    limit: int,
+    before: uuid.UUID | None = None,
+    collection: str | None = None,
+    **wanted: str,
 ) -> tuple[list[Document], bool]:
     """The tenant's documents, newest first, at most `limit` of those older than `before`; True when there are more.
 
-    Raises `NotFound` for a collection that the tenant doesn't have.
+    Only those that have what is `wanted`: an `external_id`, a `filename`, a `status`. Raises `NotFound` for a
+    collection that the tenant doesn't have.
     """
     with scope(session, caller.tenant_id):
         home = collections_table.find(session, caller.tenant_id, collection) if collection is not None else None
         if home is None and collection is not None:
             raise no_collection(collection)
-        rows = documents.page(
-            session, caller.tenant_id, collection_id=home.id if home else None, before=before, limit=limit + 1
-        )
+        own = {"collection_id": home.id} if home else {}
+        rows = documents.page(session, caller.tenant_id, own | wanted, before=before, limit=limit + 1)
     return _documents(session, caller, rows[:limit]), len(rows) > limit
 
 
@@ -123,8 +138,11 @@ def _collection(row: documents.Counted) -> Collection:
 
 def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
     """The rows' values; a document that waits for a job which has ended otherwise has failed with it."""
-    values = [_document(row, collection) for row, collection in rows]
-    waited_for = {value.job_id for value in values if value.status == "pending"}
+    rows = list(rows)
+    with scope(session, caller.tenant_id):
+        firsts = identities.firsts(session, caller.tenant_id, [row for row, _ in rows])
+    values = [_document(row, collection, firsts.get(row.id)) for row, collection in rows]
+    waited_for = {value.job_id for value in values if value.status == "pending" and value.job_id}
     mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
     query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
     ended = {row[0]: row[1:] for row in session.execute(query)} if waited_for else {}
@@ -139,7 +157,7 @@ def _failed_with(value: Document, status: str, code: str | None, message: str | 
     return replace(value, status="failed", error=error)
 
 
-def _document(row: documents.Document, collection: str | None) -> Document:
+def _document(row: documents.Document, collection: str | None, first: uuid.UUID | None) -> Document:
     ready = row.status == "ready"
     return Document(
         id=row.id,
@@ -147,12 +165,18 @@ def _document(row: documents.Document, collection: str | None) -> Document:
         job_id=row.job_id,
         title=row.title,
         filename=row.filename,
+        external_id=row.external_id,
         kind=row.kind,
+        charset=row.charset,
+        language=row.language,
         metadata=row.labels,
         bytes=row.bytes,
+        digest=row.digest.hex() if row.digest is not None else None,
+        duplicate_of=first,
         status=row.status,
         chunks=row.chunks if ready else None,
         tokens=row.tokens if ready else None,
+        warnings=row.warnings,
         error={"code": row.error_code, "message": row.error_message or ""} if row.error_code else None,
         created_at=row.created_at,
     )

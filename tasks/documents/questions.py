@@ -1,16 +1,31 @@
-"""Questions over documents: how they are put to a model, and with which passages."""
+"""Questions over documents: how they are put to a model, with which passages, and how it says that it doesn't know."""
 
 import bisect
-from collections.abc import Callable, Sequence
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tasks import errors
 
-_TEMPLATE = Path(__file__).parent / "templates" / "rag.txt"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 Passage = dict[str, Any]  # as clients see it
+
+# What the template asks a model to say, and what models make of it.
+_REFUSAL = re.compile(r"\b(?:context|passages?|documents?)\b.{0,40}\b(?:does|do)(?: not|n['’]t) \w+", re.IGNORECASE)
+_LONGEST_REFUSAL = 160  # characters; a longer answer says something beside
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A turn that shows a model what is wanted: what was put to it, and what it answered."""
+
+    asked: str
+    answer: str
 
 
 def room(max_tokens: int | None, context: int) -> int:
@@ -19,9 +34,26 @@ def room(max_tokens: int | None, context: int) -> int:
 
 
 def prompt(question: str, passages: Sequence[Passage]) -> str:
-    """The question as it is put to the model."""
-    texts = "\n\n".join(passage["text"] for passage in passages)
-    return _template().format(passages=texts, question=question)
+    """The question as it is put to the model, its passages numbered from 1."""
+    texts = "\n\n".join(numbered(number, passage) for number, passage in enumerate(passages, 1))
+    return template("rag").format(passages=texts, question=question)
+
+
+def numbered(number: int, passage: Passage) -> str:
+    """A passage with what its text doesn't say: where it stands, and what heads the columns of its table."""
+    source = passage.get("title") or passage.get("filename")
+    path = [part for part in passage.get("path") or () if part != source]
+    head = f"[{number}] {' > '.join(filter(None, (source, *path)))}".rstrip()
+    header, text = passage.get("header"), passage["text"]
+    return "\n".join((head, text) if not header or text.startswith(header) else (head, header, text))
+
+
+@cache
+def examples(name: str = "rag") -> tuple[Example, ...]:
+    """What has been answered by a template of this name, for a model that wasn't trained to do what it is told."""
+    shown = _read(f"{name}_examples")["examples"]
+    places = [{place: text.strip() for place, text in each.items()} for each in shown]
+    return tuple(Example(template(name).format(**each), each["answer"]) for each in places)
 
 
 def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str], int], budget: int) -> list[Passage]:
@@ -33,23 +65,68 @@ def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str],
     def fits(chosen: Sequence[Passage]) -> bool:
         return measure(prompt(question, chosen)) <= budget
 
-    whole = _most(len(passages), lambda count: fits(passages[:count]))
+    whole = most(len(passages), lambda count: fits(passages[:count]))
     if whole or not passages:
         return list(passages[:whole])
     first, text = passages[0], passages[0]["text"]
-    kept = _most(len(text), lambda count: fits([first | {"text": text[:count]}]))
+    kept = most(len(text), lambda count: fits([first | {"text": text[:count]}]))
     # To the last whole word, where there are words.
     beginning = text[:kept].rpartition(" ")[0] or text[:kept]
     if not beginning.strip():
         raise errors.ContextLengthExceeded(f"the question leaves no room for a passage in {budget} tokens")
-    return [first | {"text": beginning}]
+    begins = first.get("begins")
+    ends = {} if begins is None else {"ends": begins + len(beginning)}
+    return [first | {"text": beginning} | ends]
 
 
-def _most(limit: int, fits: Callable[[int], bool]) -> int:
+def refuses(answer: str) -> bool:
+    """Whether the answer is that the passages don't say."""
+    return len(answer) <= _LONGEST_REFUSAL and _REFUSAL.search(answer) is not None
+
+
+def nothing_found(question: str) -> str:
+    """What is answered where no passage passes: in the question's language, where that is easily told."""
+    known = _languages()
+    for language in known:
+        if language.letters and language.letters.search(question):
+            return language.sentence
+    words = re.findall(r"\w+", question.casefold())
+    return max(known, key=lambda language: sum(word in language.words for word in words)).sentence
+
+
+def most(limit: int, fits: Callable[[int], bool]) -> int:
     """The largest count up to `limit` that fits, 0 if none does. If a count fits, every smaller one must too."""
     return bisect.bisect_left(range(1, limit + 1), True, key=lambda count: not fits(count))
 
 
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """A language as questions tell it, by words or by letters, and how nothing is said in it."""
+
+    sentence: str
+    words: frozenset[str]
+    letters: re.Pattern[str] | None
+
+
 @cache
-def _template() -> str:
-    return _TEMPLATE.read_text(encoding="utf-8")
+def _languages() -> tuple[_Language, ...]:
+    told = _read("nothing_found")
+    return tuple(
+        _Language(
+            each["sentence"],
+            frozenset(each["words"].split()),
+            re.compile(f"[{each['letters']}]") if "letters" in each else None,
+        )
+        for each in told.values()
+    )
+
+
+@cache
+def template(name: str) -> str:
+    """A template's text, without the line break at its end."""
+    return (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n")
+
+
+@cache
+def _read(name: str) -> Mapping[str, Any]:
+    return tomllib.loads((_TEMPLATES / f"{name}.toml").read_text(encoding="utf-8"))

@@ -45,8 +45,13 @@ class SearchTarget:
 
 def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
     """The tenant's collection, nothing in it counted. Raises `NotFound`, for another tenant's too."""
-    with scope(session, caller.tenant_id):
-        found = collections.find(session, caller.tenant_id, name)
+    return home_of(session, caller.tenant_id, name)
+
+
+def home_of(session: Session, tenant_id: uuid.UUID, name: str) -> SearchTarget:
+    """`collection_of` where only the tenant is known."""
+    with scope(session, tenant_id):
+        found = collections.find(session, tenant_id, name)
     if found is None:
         raise no_collection(name)
     return SearchTarget(found.name, found.model, found.dimensions)
@@ -71,8 +76,8 @@ def search(
     `vector` is the query's, (d,), and `model` made it; of several queries they are (n, d), and a chunk's score is its
     best. Chunks whose score is under the threshold are left out, so are those of documents for which the filter doesn't
     hold, and all but one of those with the same text. With `neighbours` each is shown with so many chunks before and
-    after it. Raises `NotFound`, `CollectionGone` when there is another of this name, with another model's vectors, and
-    `DimensionsDiffer`.
+    after it. Raises `NotFound`, `CollectionSwitched` when
+    its vectors are another model's, or another's of this name are, and `DimensionsDiffer`.
     """
     queries, vectors = [query] if isinstance(query, str) else query, np.atleast_2d(vector)
     with scope(session, tenant_id):
@@ -126,7 +131,7 @@ def _order(scored: Scored) -> tuple[float, float, chunks.Key]:
 
 def _check(home: Collection, model: str, dimensions: int) -> None:
     if home.model != model:
-        raise errors.CollectionGone(f"the collection {home.name} was made anew, for vectors of {home.model}")
+        raise errors.CollectionSwitched(home.name, home.model)
     if home.dimensions not in (None, dimensions):
         raise errors.DimensionsDiffer(home.name, dimensions, home.dimensions)
 
@@ -173,11 +178,11 @@ def _looker(
     total = rankings.size(session, tenant_id, home.id) if indexed is None else indexed
     config, has_index = wording.config(home.language), indexed is not None
     if filter is None:
-        reach = Reach(tenant_id, home.id, hidden)
+        reach = Reach(tenant_id, home.id, hidden, second=home.second)
         return _Looker(session, reach, config, total, few=False, indexed=has_index)
     holds = filters.condition(filter)
     own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)
     among = select(Document.id).where(*own)
     few = rankings.size(session, tenant_id, home.id, holds) <= FEW_CHUNKS
-    reach = Reach(tenant_id, home.id, (), session.scalars(among).all() if few else among)
+    reach = Reach(tenant_id, home.id, (), session.scalars(among).all() if few else among, home.second)
     return _Looker(session, reach, config, total, few=few, indexed=has_index)

@@ -252,14 +252,20 @@ def _end(
 
 
 def _end_own_children(scope: Transactions, client: redis.Redis, parent_id: uuid.UUID, ttl_s: int) -> list[Closing]:
-    """Those of a parent that has just ended. Where they can't be had now the sweep ends them: the parent's end stands,
-    and must be told.
+    """Those of a parent that has just ended, and theirs: of those that started, which may be parents themselves.
+
+    Where they can't be had now the sweep ends them: the parent's end stands, and must be told.
     """
+    closings: list[Closing] = []
+    parents: Collection[uuid.UUID] = [parent_id]
     try:
-        return end_children(scope, client, [parent_id], CHILDREN_AT_ONCE, ttl_s)
+        while parents:
+            ended = end_children(scope, client, parents, CHILDREN_AT_ONCE, ttl_s)
+            closings += ended
+            parents = [closing.view.id for closing in ended if closing.view.started_at]
     except SQLAlchemyError as error:
         log.warning("children_not_ended", job_id=ids.show(parent_id), error=str(error))
-        return []
+    return closings
 
 
 def announce(client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> bool:

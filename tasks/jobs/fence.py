@@ -50,12 +50,12 @@ def added(spent: Spent) -> dict[str, ColumnElement[int]]:
     }
 
 
-def charge(session: Session, job_id: uuid.UUID, attempt: int, spent: Spent) -> None:
+def charge(session: Session, job_id: uuid.UUID, attempt: int, spent: Spent, **values: Any) -> None:
     """`guard`, and adds to what the job has spent for good. No other attempt adds until the transaction ends.
 
-    Raises `Fenced`.
+    `values` are written into the job's row too. Raises `Fenced`.
     """
-    if not touch(session, job_id, attempt, **added(spent)):
+    if not touch(session, job_id, attempt, **added(spent), **values):
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 

@@ -3,11 +3,20 @@
 GENERATE = "generate"  # on a model that writes
 EMBED = "embed"  # a few texts, on a model that embeds
 EMBED_MANY = "embed_many"  # and more of them
+RERANK = "rerank"  # a few documents, on a model that reads each with a query
+RERANK_MANY = "rerank_many"  # and more of them
+RERANK_PASSAGES = "rerank_passages"  # those that were found for a question, by such a model
 EXTRACT = "extract"  # text out of files, on the control worker
 EMBED_DOCUMENTS = "embed_documents"  # cut into chunks, embedded, stored; on a model that embeds
+REEMBED = "reembed"  # a collection's chunks embedded by another model, which then takes the place of its own
 SPREAD = "spread"  # a request for several answers made into a job for each, on the control worker
 GATHER = "gather"  # and their answers put together
+REWRITE = "rewrite"  # a follow-up made a question of its own, on the model that answers it
 RETRIEVE = "retrieve"  # the passages for a question, on a model that embeds
+SHARE_OUT = "share_out"  # documents to be summarised read, and a job made for each, on the control worker
+SUMMARIZE = "summarize"  # a summary made of a document's parts or of other summaries, on a model that writes
+SUMMARIZE_PART = "summarize_part"  # one step of that
+TALLY = "tally"  # what became of the documents to be summarised, on the control worker
 
 # Stages that may hold a slot for minutes: some slots of a model are kept free of them for those that don't.
-LONG = (EMBED_MANY, EMBED_DOCUMENTS)
+LONG = (EMBED_MANY, RERANK_MANY, EMBED_DOCUMENTS, REEMBED)

@@ -67,7 +67,8 @@ class JobObject(TypedDict):
     result: Annotated[
         dict[str, Any] | None,
         "`generate`: text, finish_reason. `chat`: message (role, content), finish_reason. `embed`: embeddings,"
-        " dimensions; in lists and events a link instead. `rag`: text, finish_reason, passages."
+        " dimensions; in lists and events a link instead. `rerank`: results (index, relevance_score),"
+        " tokens. `rag`: text, finish_reason, answered, question, passages, citations."
         " `ingest`: collection, documents, chunks.",
     ]
     error: JobError | None

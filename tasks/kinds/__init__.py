@@ -13,9 +13,22 @@ from tasks.kinds.ingest import IngestKind
 from tasks.kinds.kind import Kind
 from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
+from tasks.kinds.reembed import ReembedKind
+from tasks.kinds.rerank import RerankKind
+from tasks.kinds.summary import SummaryKind
 from tasks.models.catalog import Catalog
 
-_ALL: tuple[Kind[Any], ...] = (GenerateKind(), ChatKind(), EmbedKind(), RagKind(), IngestKind(), ModerateKind())
+_ALL: tuple[Kind[Any], ...] = (
+    GenerateKind(),
+    ChatKind(),
+    EmbedKind(),
+    RerankKind(),
+    RagKind(),
+    IngestKind(),
+    ReembedKind(),
+    ModerateKind(),
+    SummaryKind(),
+)
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 
 

@@ -16,19 +16,24 @@ from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.kinds.kind import Kind
 from tasks.models import choosing
-from tasks.models.catalog import Catalog
+from tasks.models.catalog import Catalog, Role
 
 _FEW_TEXTS = 16  # one batch of an engine's
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Texts to embed, in order; one may be given by its token ids."""
+    """Texts to embed, in order; one may be given by its token ids.
+
+    `role` says what they are, for a model that wants to be told; without it they are embedded as they stand.
+    """
 
     texts: tuple[str | tuple[int, ...], ...]
+    role: Role | None = None
 
     def to_json(self) -> Stored:
-        return Stored({"texts": [text if isinstance(text, str) else list(text) for text in self.texts]}, {})
+        texts = [text if isinstance(text, str) else list(text) for text in self.texts]
+        return Stored({"texts": texts, **({"role": self.role} if self.role else {})}, {})
 
 
 class EmbedKind(Kind[Embedding]):
@@ -36,7 +41,8 @@ class EmbedKind(Kind[Embedding]):
     serves = "embed"
 
     def parse(self, stored: Stored) -> Embedding:
-        return Embedding(tuple(text if isinstance(text, str) else tuple(text) for text in stored.input["texts"]))
+        texts = tuple(text if isinstance(text, str) else tuple(text) for text in stored.input["texts"])
+        return Embedding(texts, stored.input.get("role"))
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Embedding]) -> Plan:
         del session, caller

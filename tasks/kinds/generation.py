@@ -168,13 +168,14 @@ NOTHING = Generation()
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer to a generation: its text, the functions it wants called, why it ended, how likely its tokens were if
-    that was asked, and the passages it was made from if it was."""
+    that was asked, and the question that it answers and the passages it was made from if it was."""
 
     text: str
     finish_reason: str
     passages: list[dict[str, Any]] = field(default_factory=list)
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[Logprob, ...] = ()
+    question: str | None = None
 
     def ending(self) -> dict[str, Any]:
         """What every result says of the answer's end."""

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from db.jobs import Job
 from tasks import errors, ids
-from tasks.documents import ingest
+from tasks.documents import homes, ingest
+from tasks.documents.homes import Shape
 from tasks.documents.ingest import NewDocument
 from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
@@ -19,11 +20,17 @@ from tasks.models.catalog import Catalog, Model
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Which documents go into which collection: `new` ones are brought, and are stored as `documents`, by their ids."""
+    """Which documents go into which collection: `new` ones are brought, and are stored as `documents`, by their ids.
+
+    `language`, `chunk_tokens` and `chunk_overlap` are a new collection's.
+    """
 
     collection: str
     new: tuple[NewDocument, ...] = ()
     documents: tuple[uuid.UUID, ...] = ()
+    language: str | None = None
+    chunk_tokens: int | None = None
+    chunk_overlap: int | None = None
 
     def to_json(self) -> Stored:
         documents = [ids.show(id, ids.DOCUMENT) for id in self.documents]
@@ -41,10 +48,12 @@ class IngestKind(Kind[Ingest]):
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Ingest]) -> Plan:
         """Writes the documents down too, and makes the collection when there is none.
 
-        Raises `ModelUnknown`, and `InvalidField` when the collection has another model than the one that is named.
+        Raises `ModelUnknown`, and `InvalidField` when the collection has another model, language or size of chunks than
+        is named.
         """
         request, job_id = asked.request, ids.new()
-        home, embedder = ingest.home(session, models, caller.tenant_id, request.collection, asked.model)
+        shape = Shape(asked.model, request.language, request.chunk_tokens, request.chunk_overlap)
+        home, embedder = homes.home(session, models, caller.tenant_id, request.collection, shape)
         documents = ingest.add(session, caller.tenant_id, home, job_id, request.new)
         extracts = any(document.text is None for document in request.new)
         return _plan(asked, embedder, job_id, documents, extracts=extracts)

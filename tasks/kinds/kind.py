@@ -1,9 +1,9 @@
 """What every kind of job says of itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,16 @@ from tasks.models.catalog import Catalog
 
 R = TypeVar("R", bound=Request)
 
-Measure = Callable[[Generation], int]  # the tokens that the model reads for it
+
+class Measure(Protocol):
+    """A model, as far as what is put to it depends on it."""
+
+    @property
+    def instructed(self) -> bool:
+        """Whether it was trained to do what it is told; others are shown how it is done."""
+
+    def __call__(self, asked: Generation) -> int:
+        """How many tokens it reads of this."""
 
 
 class Kind(ABC, Generic[R]):
@@ -47,10 +56,11 @@ class Kind(ABC, Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What is put to the model, and the passages in it where it was made from some."""
+    """What is put to the model; and the question in it, and the passages, where it was made from some."""
 
     generation: Generation
     passages: list[Passage] | None = None
+    question: str | None = None
 
 
 class Answering(Kind[R]):

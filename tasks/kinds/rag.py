@@ -7,32 +7,51 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tasks import errors
-from tasks.documents import questions, ranking
+from tasks.documents import citing, followups, questions, ranking
+from tasks.documents.followups import Said
+from tasks.documents.questions import Example
 from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.keys import Caller
 from tasks.kinds import generation
 from tasks.kinds.generation import Answer, Generation, Text, Turn
 from tasks.kinds.kind import Answering, Composed, Measure
+from tasks.kinds.sampling import Sampling
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 
 TOP_K = 5
 
+_OWN = ("question", "collection", "top_k", "messages", "threshold", "filter")  # what is stored of a question
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of which collection, from how many passages; `answer` is how, its turns come with the passages."""
+    """What is asked of which collection, from how many passages; `answer` is how, its turns come with the passages.
+
+    `history` is the conversation before it. Only passages of `threshold` or more are read, of documents that pass the
+    filter; without a threshold, those that may have to do with the question.
+    """
 
     question: str
     collection: str
     top_k: int = TOP_K
     answer: Generation = field(default_factory=Generation)
+    history: tuple[Said, ...] = ()
+    threshold: float | None = None
+    filter: Mapping[str, Any] | None = None
 
     def to_json(self) -> Stored:
         how = self.answer.to_json()
-        asked = {"question": self.question, "collection": self.collection, "top_k": self.top_k}
-        return Stored({**how.input, **asked}, how.params)
+        asked = {
+            "question": self.question,
+            "collection": self.collection,
+            "top_k": self.top_k,
+            "messages": [{"role": said.role, "content": said.text} for said in self.history] or None,
+            "threshold": self.threshold,
+            "filter": None if self.filter is None else dict(self.filter),
+        }
+        return Stored({**how.input, **{name: each for name, each in asked.items() if each is not None}}, how.params)
 
 
 class RagKind(Answering[Question]):
@@ -41,34 +60,82 @@ class RagKind(Answering[Question]):
 
     def parse(self, stored: Stored) -> Question:
         given = stored.input
-        top_k = given.get("top_k", TOP_K)
-        return Question(given["question"], given["collection"], top_k, generation.from_json(stored))
+        how = {name: each for name, each in given.items() if name not in _OWN}
+        return Question(
+            question=given["question"],
+            collection=given["collection"],
+            top_k=given.get("top_k", TOP_K),
+            answer=generation.from_json(Stored(how, stored.params)),
+            history=tuple(Said(turn["role"], turn["content"]) for turn in given.get("messages", ())),
+            threshold=given.get("threshold"),
+            filter=given.get("filter"),
+        )
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Question]) -> Plan:
-        """The question is embedded by the collection's model first. Raises like every kind, `InvalidField` for a
-        collection that the tenant doesn't have."""
+        """The question is embedded by the collection's model first, after it was made one of its own where it follows a
+        conversation. Raises like every kind, `InvalidField` for a collection that the tenant doesn't have."""
         chat = choosing.model_for(models, self.serves, asked.model)
         embedder = _embedder(session, models, caller, asked.request.collection)
         choosing.refuse_what_it_lacks(chat, asked.request.answer.given())
         for model in (chat, embedder):
             choosing.refuse_what_cannot_fit(model, "input.question", asked.request.question)
+        if asked.request.history:
+            return Plan(asked, stages.REWRITE, chat.name, chat.name)
         return Plan(asked, stages.RETRIEVE, embedder.name, chat.name)
 
     def compose(self, request: Question, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         """The question with as many of the passages found as leave room for the answer."""
+        shown = () if measure.instructed else questions.examples()
+        question = stage_input.get("question", request.question)
 
         def asked(content: str) -> Generation:
-            return replace(request.answer, turns=(Turn("user", (Text(content),)),))
+            return replace(request.answer, turns=_turns(shown, content))
 
         budget = context - questions.room(request.answer.max_tokens, context)
         passages = questions.fitting(
-            request.question, stage_input.get("passages", []), lambda content: measure(asked(content)), budget
+            question, stage_input.get("passages", []), lambda content: measure(asked(content)), budget
         )
-        return Composed(asked(questions.prompt(request.question, passages)), passages)
+        return Composed(asked(questions.prompt(question, passages)), passages, question)
+
+    def follow_up(self, request: Question, context: int, measure: Measure) -> Generation:
+        """What is put to the model that it makes a question of its own, with as much of the conversation as fits."""
+        shown = () if measure.instructed else followups.examples()
+
+        def asked(content: str) -> Generation:
+            greedy = Sampling(temperature=0)
+            return Generation(turns=_turns(shown, content), sampling=greedy, max_tokens=followups.MAX_TOKENS)
+
+        budget = context - followups.MAX_TOKENS
+        history = followups.fitting(request.history, request.question, lambda content: measure(asked(content)), budget)
+        return asked(followups.prompt(history, request.question))
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         [answer] = answers
-        return {"text": answer.text, "finish_reason": answer.finish_reason, "passages": answer.passages}
+        answered = not questions.refuses(answer.text)
+        return {
+            "text": answer.text,
+            "finish_reason": answer.finish_reason,
+            "answered": answered,
+            "question": answer.question,
+            "passages": answer.passages,
+            "citations": citing.cite(answer.text, answer.passages, answer.question or "") if answered else [],
+        }
+
+
+def nothing(question: str, text: str) -> dict[str, Any]:
+    """The result where no passage passes: a text that says so."""
+    told = {"text": text, "finish_reason": "stop", "answered": False, "question": question}
+    return told | {"passages": [], "citations": []}
+
+
+def _turns(shown: Sequence[Example], content: str) -> tuple[Turn, ...]:
+    """What is said to the model, after the examples."""
+    before = [_turn(*said) for each in shown for said in (("user", each.asked), ("assistant", each.answer))]
+    return (*before, _turn("user", content))
+
+
+def _turn(role: str, content: str) -> Turn:
+    return Turn(role, (Text(content),))
 
 
 def _embedder(session: Session, models: Catalog, caller: Caller, collection: str) -> Model:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 class Capability(enum.StrEnum):
     EMBEDS = "embeds"  # it gives vectors, where its model is made for them
+    RERANKS = "reranks"  # it tells how well documents answer a query, where its model is made for that
     CONTINUES_BY_IDS = "continues_by_ids"  # it goes on with an answer of which the token ids are known
     STOP = "stop"  # it ends an answer before any of the strings it is given
     SEED = "seed"  # it draws by the seed it is given
@@ -30,9 +31,9 @@ _WHOLE = _PLAIN | {
 }
 
 ENGINES: dict[str, frozenset[Capability]] = {
-    "llamacpp": _WHOLE | {Capability.EMBEDS},
+    "llamacpp": _WHOLE | {Capability.EMBEDS, Capability.RERANKS},
     "ctransformers": _WHOLE,
-    "echo": _PLAIN | {Capability.EMBEDS, Capability.LOGPROBS},
+    "echo": _PLAIN | {Capability.EMBEDS, Capability.RERANKS, Capability.LOGPROBS},
 }
 
 # What a job asks for by giving a parameter. The other parameters are every generator's.

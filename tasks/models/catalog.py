@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
@@ -17,7 +17,16 @@ CONTROL = "control"
 # stands between two texts.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
 
-TYPES = ("generate", "chat", "embed", "moderate", "infill")
+# What a text is to a model that embeds: some want to be told, by words before it.
+Role = Literal["query", "passage"]
+
+TYPES = ("generate", "chat", "embed", "rerank", "moderate", "infill")
+
+# A model of one of these serves nothing else. What it must be able to do, and what is said where its engine can't.
+_ALONE = {
+    "embed": (Capability.EMBEDS, "gives no embeddings"),
+    "rerank": (Capability.RERANKS, "can't rerank"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,7 @@ class Model:
     `template` is a Jinja file that takes the place of the model's own chat template.
     Of an `optional` model nothing is started where its file is missing. `dimensions` are the sizes that its vectors may
     have: their own, and those to which they may be cut, where the model was made for it (Matryoshka, arXiv 2205.13147).
+    `query_prefix` and `passage_prefix` stand before what is embedded to search and to be found.
     """
 
     name: str
@@ -39,6 +49,8 @@ class Model:
     default: bool = False
     optional: bool = False
     dimensions: tuple[int, ...] = ()
+    query_prefix: str = ""
+    passage_prefix: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,13 +67,30 @@ class Model:
         return self.types == ("embed",)
 
     @property
+    def prefixes(self) -> Mapping[Role, str]:
+        """What stands before a text, by what it is."""
+        return {"query": self.query_prefix, "passage": self.passage_prefix}
+
+    @property
+    def reranks(self) -> bool:
+        """Whether it tells how well documents answer a query: then it gives nothing else."""
+        return self.types == ("rerank",)
+
+    @property
+    def pools(self) -> bool:
+        """Whether it reads a text in one go and answers with what it made of the whole, instead of writing."""
+        return self.embeds or self.reranks
+
+    @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do on its engine."""
         able = ENGINES.get(self.engine, frozenset())
         if self.embeds:
             return able & {Capability.EMBEDS, Capability.READS_IDS}
-        lacking = {Capability.EMBEDS} if "infill" in self.types else {Capability.EMBEDS, Capability.INFILLS}
-        return able - lacking
+        if self.reranks:
+            return able & {Capability.RERANKS}
+        lacking = {capability for capability, _ in _ALONE.values()}
+        return able - (lacking if "infill" in self.types else lacking | {Capability.INFILLS})
 
 
 Catalog = Mapping[str, Model]
@@ -98,6 +127,7 @@ def _entry(path: Path, name: str, entry: Any) -> Model:
     wrong += [
         f"{key} must be true or false" for key in ("default", "optional") if not isinstance(entry.get(key, False), bool)
     ]
+    wrong += _wrong_prefixes(entry)
     sizes = entry.get("dimensions", [])
     if not isinstance(sizes, list) or not all(map(_counts, sizes)):
         wrong.append("dimensions must be a list of whole numbers above 0")
@@ -126,12 +156,18 @@ def _wrong_types(types: Any, engine: Any) -> list[str]:
     if not isinstance(types, list) or not types:
         return ["types must be a list with at least one type"]
     unknown = [f"unknown type {type!r}" for type in types if type not in TYPES]
-    together = ["a model of the type embed serves no other"] * ("embed" in types and len(types) > 1)
+    together = [f"a model of the type {type} serves no other" for type in _ALONE if type in types and len(types) > 1]
     alone = ["infill goes with generate"] * ("infill" in types and "generate" not in types)
     able = ENGINES.get(engine, frozenset(Capability)) if isinstance(engine, str) else frozenset(Capability)
-    unable = [f"{engine} gives no embeddings"] * ("embed" in types and Capability.EMBEDS not in able)
+    unable = [f"{engine} {told}" for type, (wanted, told) in _ALONE.items() if type in types and wanted not in able]
     unable += [f"{engine} can't infill"] * ("infill" in types and Capability.INFILLS not in able)
     return unknown + together + alone + unable
+
+
+def _wrong_prefixes(entry: Mapping[str, Any]) -> list[str]:
+    given = [key for key in ("query_prefix", "passage_prefix") if key in entry]
+    wrong = [f"{key} must be a text" for key in given if not isinstance(entry[key], str)]
+    return wrong + [f"{key} is of models of the type embed" for key in given if entry.get("types") != ["embed"]]
 
 
 def _counts(value: Any) -> bool:

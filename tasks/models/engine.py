@@ -1,7 +1,8 @@
 """The ports behind which a loaded model stands, whichever library loads it.
 
-A model that writes is a `Generator`, one that embeds an `Embedder`; one in a process of its own is `Hosted`, as all
-are today. An engine has the methods of the ports that it claims, and what else it can do in its `capabilities`.
+A model that writes is a `Generator`, one that embeds an `Embedder`, one that reads pairs a `Reranker`; one in a process
+of its own is `Hosted`, as all are today. An engine has the methods of the ports that it claims, and what else it can do
+in its `capabilities`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tasks.models.capabilities import Capability
+from tasks.models.catalog import Role
 from tasks.models.logprobs import Logprob
 
 if TYPE_CHECKING:  # numpy is spared those who have no vectors
@@ -182,6 +184,11 @@ class Generator(Hosted, Protocol):
     """A model that answers in words."""
 
     call_format: CallFormat
+    instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
+    identity: str  # another for another file under the model's name
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The token ids of each text as it stands, with what the model puts around one."""
 
     def prompt(self, text: str) -> Prompt:
         """The text as it stands, with what the model puts before one. The names of special tokens in it are special.
@@ -226,6 +233,8 @@ class Embedder(Hosted, Protocol):
     """A model that answers with vectors."""
 
     batch_tokens: int  # how many tokens it embeds at a time
+    prefixes: Mapping[Role, str]  # what the model wants before a text, by what it is
+    unknown: int | None  # the id of what it can't read, where its vocabulary has one
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text, with what the model puts around one; special tokens in a text are plain text."""
@@ -238,3 +247,34 @@ class Embedder(Hosted, Protocol):
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":
         """One vector of length 1 for each tokenised text: shape (n, d). Raises `EngineLost` when the host died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a document, to be read as one text of so many tokens, with what the model puts around both."""
+
+    query: str
+    document: str
+    tokens: int
+
+    def __len__(self) -> int:
+        return self.tokens
+
+
+@runtime_checkable
+class Reranker(Hosted, Protocol):
+    """A model that reads a query and a document together, and tells how well the one answers the other."""
+
+    batch_tokens: int  # how many tokens it reads at a time
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Pair]:
+        """The query with each document. Special tokens in either are plain text.
+
+        Raises `EngineRefused`, and `Poison` for a text that the tokenizer dies of.
+        """
+
+    def rank(self, pairs: Sequence[Pair]) -> "NDArray[np.float32]":
+        """A number for each pair, the greater the better, as the model gives it: shape (n,), a logit.
+
+        Raises `EngineLost` when the host died.
+        """

@@ -80,6 +80,14 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """The question that is looked for and answered: as it was asked, or made of it and the conversation before it."""
+
+    type: ClassVar[str] = "question"
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passages:
     """What a question's answer rests on, each passage as JSON has it."""
 
@@ -101,7 +109,7 @@ class Ended:
     finished_at: dt.datetime | None = None
 
 
-Event = Started | Resumed | Restarted | Progress | Delta | ToolCall | ToolResult | Passages | Ended
+Event = Started | Resumed | Restarted | Progress | Delta | ToolCall | ToolResult | Question | Passages | Ended
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -119,6 +127,8 @@ def encode(event: Event) -> dict[str, Any]:
             plain = {"attempt": event.attempt, "worker": event.worker, "prompt_tokens": event.prompt_tokens}
         case Resumed() | Restarted():
             plain = {"attempt": event.attempt}
+        case Question():
+            plain = {"question": event.question}
         case Passages():
             plain = {"passages": event.passages}
         case ToolCall():
@@ -184,6 +194,7 @@ _DECODERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     Delta.type: _decode_delta,
     ToolCall.type: lambda told: ToolCall(told["item"], told["id"], told["name"], told["arguments"], _spent(told)),
     ToolResult.type: lambda told: ToolResult(told["id"], told["name"], told["content"], told["ok"]),
+    Question.type: lambda told: Question(told["question"]),
     Passages.type: lambda told: Passages(told["passages"]),
     Ended.type: _decode_end,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.limits.spent import Spent
 from tasks.streams import events
-from tasks.streams.events import Delta, Event, Passages, Progress, Restarted, Started, ToolCall, ToolResult
+from tasks.streams.events import Delta, Event, Passages, Progress, Question, Restarted, Started, ToolCall, ToolResult
 
 Spoken = Delta | ToolCall
 
@@ -104,6 +104,11 @@ class Transcript:
                     rounds.append(Round())
                 rounds[-1].said.append((event, entry.token_ids))
         return [*rounds, Round()] if rounds[-1].answered else rounds
+
+    @property
+    def question(self) -> str | None:
+        """What was looked for and answered, where that was a question."""
+        return next((e.event.question for e in self.entries if isinstance(e.event, Question)), None)
 
     @property
     def passages(self) -> list[Any]:

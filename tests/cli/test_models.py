@@ -6,6 +6,7 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks import random_reranker
 from cli.main import main
 from tasks.models import catalog
 from tests.support.waiting import until
@@ -32,6 +33,18 @@ def test_model_that_runs_is_told_with_an_entry_to_paste(tmp_path: Path) -> None:
     pasted.write_text(told.stdout[told.stdout.index("\n[") :])
     [model] = catalog.load(pasted).values()
     assert (model.engine, model.file, model.context, model.slots) == ("llamacpp", MODEL.file, 256, 2)
+
+
+def test_reranker_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """By the pooling that its header names: its entry serves nothing else."""
+    told = check(random_reranker.write(tmp_path / "random.gguf"), "--slots", "2")
+    assert told.exit_code == 0, told.output
+    assert "gave the rank -" in told.stdout
+    assert "ctransformers  no: " in told.stdout
+    pasted = tmp_path / "catalog.toml"
+    pasted.write_text(told.stdout[told.stdout.index("\n[") :])
+    [model] = catalog.load(pasted).values()
+    assert (model.engine, model.types, model.context) == ("llamacpp", ("rerank",), 128)
 
 
 @pytest.mark.parametrize(

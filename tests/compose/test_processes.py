@@ -16,7 +16,9 @@ from tasks.models import catalog
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose" / "compose.yaml"
-MODELS = catalog.load(ROOT / "models" / "catalog.toml")
+# Whoever makes its file adds its line, as docs/models.md says.
+ASKED_FOR = "multilingual-embed"
+MODELS = {name: model for name, model in catalog.load(ROOT / "models" / "catalog.toml").items() if name != ASKED_FOR}
 # In a container nobody can reach the loopback; compose publishes these on the host's.
 IN_A_CONTAINER = {"127.0.0.1:$PORT": "0.0.0.0:8000", "--address=127.0.0.1": "--address=0.0.0.0"}
 

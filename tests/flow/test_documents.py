@@ -94,7 +94,7 @@ def test_search_is_narrowed_by_metadata_and_threshold(http: httpx.Client, facts:
 
 
 def test_question_is_answered_from_the_documents(http: httpx.Client, facts: str) -> None:
-    """The passages come first, then the answer, whose source is among them."""
+    """The passages come first, then the answer, whose source is among them and is named."""
     given = {"question": "What is the code of the harbour?", "collection": facts}
     job = accepted(http.post("/v1/jobs", json={"type": "rag", "input": given, "params": {"temperature": 0}}))
     record = ended(http, job)
@@ -103,7 +103,10 @@ def test_question_is_answered_from_the_documents(http: httpx.Client, facts: str)
     assert FACTS in [passage["text"] for passage in record["result"]["passages"]]
     assert record["usage"]["embedding_tokens"] == 10
     events = told(http.get(job["links"]["events"]).text)
-    assert [event.type for event in events[:3]] == ["started", "passages", "delta"]
+    assert [event.type for event in events[:4]] == ["started", "question", "passages", "delta"]
+    [citation] = record["result"]["citations"]
+    [source] = citation["passages"]
+    assert record["result"]["passages"][source["passage"] - 1]["text"] == FACTS
 
 
 def test_question_to_an_unknown_collection_is_refused(http: httpx.Client) -> None:

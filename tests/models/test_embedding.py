@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models import embedding
+from models import bert, embedding
+from models.bert import Recipe
 
 
 def test_without_network_nothing_is_made_and_the_reason_told(
@@ -22,9 +23,8 @@ def test_without_network_nothing_is_made_and_the_reason_told(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_whole_file_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_file_is_left_alone(tmp_path: Path) -> None:
     """A file of the right size is taken for made, without a look at the network."""
     file = tmp_path / "embed.gguf"
-    monkeypatch.setattr(embedding, "FILE_BYTES", 4)
     file.write_bytes(b"GGUF")
-    assert embedding.make(file) is False
+    assert bert.make(Recipe(file, 4, embedding.WHEEL, embedding.write)) is False

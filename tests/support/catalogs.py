@@ -9,10 +9,16 @@ from tests.support.platform import ROOT
 
 DEMO_FILE = ROOT / "models" / "demo-Q8_0.gguf"
 EMBEDDING_MODEL = ROOT / "models" / "demo-embed-Q8_0.gguf"
+MULTILINGUAL_MODEL = ROOT / "models" / "multilingual-embed-Q4_0.gguf"
 
 # Made by `make embedding` where a package index can be reached: what needs it can't be shown without it.
 without_embedding_model = pytest.mark.skipif(
     not EMBEDDING_MODEL.is_file(), reason=f"{EMBEDDING_MODEL.name} has not been made; see `make embedding`"
+)
+
+without_multilingual_model = pytest.mark.skipif(
+    not MULTILINGUAL_MODEL.is_file(),
+    reason=f"{MULTILINGUAL_MODEL.name} has not been made; see `make embedding-multilingual`",
 )
 
 

@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 import redis
 from sqlalchemy import select
-from sqlalchemy.orm import undefer
+from sqlalchemy.orm import Session, undefer
 
 from db.jobs import Job
 from db.session import Sessions
 from tasks import ids
-from tasks.jobs import attempts
+from tasks.jobs import attempts, family, stages
+from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import Status
-from tasks.jobs.outcomes import Outcome
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.requests import Plan, Stored, Submission
+from tasks.kinds import rerank
+from tasks.kinds.summary import OneDocument, Summary, SummaryKind
 from tasks.limits.spent import Spent
+from tasks.models import catalog
 from tasks.streams import stream
 from tasks.streams.events import Event, Passages, Started
 from tasks.streams.stream import AppendResult, Writer
@@ -82,6 +87,29 @@ def run(sessions: Sessions, client: redis.Redis, shown: str, *, model: str = "al
     return running
 
 
+def summarise(sessions: Sessions, client: redis.Redis, shown: str, word: str) -> None:
+    """Runs a summary of one document to its end: that its text is the word."""
+    root = run(sessions, client, shown, model=catalog.CONTROL)
+    with sessions.begin() as session:
+        asked = SummaryKind().parse(Stored(**_stored(session, root.job_id)))
+        assert isinstance(asked, Summary)
+        one = Submission("summary", "alpha", OneDocument(asked.documents[0], asked.manner))
+        plan = Plan(one, stages.SUMMARIZE, "alpha", "alpha", ids.derived(root.job_id, 0))
+        family.adopt(session, root.job_id, root.attempt, [Child(plan, 0)])
+    with sessions.begin() as session:
+        onward = Onward(stages.TALLY, catalog.CONTROL, wait_for_children=True)
+        assert attempts.advance(session, root.job_id, root.attempt, root.so_far, onward)
+    source = {"text": word, "chunks": [0], "begins": 0, "ends": len(word), "page": None}
+    said = {"summary": word, "sentences": [source], "steps": 1, "cached_steps": 0}
+    run(sessions, client, ids.show(ids.derived(root.job_id, 0))).end(Outcome(Status.SUCCEEDED, Spent(2, 1), said))
+    run(sessions, client, shown, model=catalog.CONTROL).end(Outcome(Status.SUCCEEDED, result={"documents": 1}))
+
+
+def _stored(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
+    row = session.execute(select(Job.input, Job.params).where(Job.id == job_id)).one()
+    return {"input": row.input, "params": row.params}
+
+
 # What a worker says of a job, and how it ends it.
 Answer = Callable[[Job], tuple[Sequence[Event], Outcome]]
 PASSAGE = {
@@ -91,10 +119,14 @@ PASSAGE = {
 
 
 def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:
-    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts."""
+    """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts,
+    and all documents the same score."""
     if job.type == "embed":
         rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
         return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)
+    if job.type == "rerank":
+        result = rerank.result([0.0] * len(job.input["documents"]), None, 3)
+        return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), result)
     result: dict[str, Any] = {"text": "one two", "finish_reason": "length"}
     if job.type == "chat":
         result = {"message": {"role": "assistant", "content": "one two"}, "finish_reason": "length"}

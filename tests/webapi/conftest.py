@@ -25,6 +25,7 @@ CATALOG = "\n".join(
         catalogs.echo("alpha", slots=2, context=64, default=True),
         catalogs.echo("beta", "generate", slots=2, context=64),
         catalogs.echo("embedder", "embed", slots=2, context=64),
+        catalogs.echo("reranker", "rerank", slots=2, context=64),
     )
 )
 

@@ -130,6 +130,34 @@ def test_files_are_accepted_as_they_are(api: Api, sessions: Sessions) -> None:
     assert stored(sessions, "SELECT stage, queue FROM jobs") == [("extract", "control")]
 
 
+@pytest.mark.parametrize(
+    ("header", "fields", "charset"),
+    [
+        ("text/plain; charset=Windows-1252", {}, "cp1252"),
+        ("text/plain; charset=utf-8", {"charset": "x-sjis"}, "cp932"),
+        ("text/plain", {"charset": "latin1"}, "cp1252"),
+        ("text/plain", {}, None),
+    ],
+)
+def test_declared_charset_is_kept(
+    api: Api, sessions: Sessions, header: str, fields: dict[str, str], charset: str | None
+) -> None:
+    """By the field, else by the header of the file's part; by our name for it."""
+    part = FileStorage(io.BytesIO(b"x"), "a.txt", content_type=header)
+    whole = [*({"collection": "books"} | fields).items(), ("file", part)]
+    boundary, encoded = encode_multipart(MultiDict(whole))
+    type_ = f"multipart/form-data; boundary={boundary}"
+    assert api.post("/v1/documents", data=encoded, content_type=type_).status_code == 202
+    assert stored(sessions, "SELECT charset FROM documents") == [(charset,)]
+
+
+def test_charset_of_a_part_that_is_not_known_is_named(api: Api) -> None:
+    part = FileStorage(io.BytesIO(b"x"), "a.txt", content_type="text/plain; charset=nope")
+    boundary, encoded = encode_multipart(MultiDict([("collection", "books"), ("file", part)]))
+    response = api.post("/v1/documents", data=encoded, content_type=f"multipart/form-data; boundary={boundary}")
+    assert (response.status_code, response.json["error"]["param"]) == (422, "file"), response.text
+
+
 def test_end_of_an_ingest_is_told_where_its_request_says(api: Api) -> None:
     """As of any job, whether texts came or files; a URL that nothing may be sent to is refused in both."""
     urls = [f"https://example.com/{form}" for form in ("texts", "files")]
@@ -196,6 +224,9 @@ def test_malformed_body_is_a_400_that_says_where(api: Api, raw: bytes, field: st
         ([(b"x", "a.txt")], {"lane": "express"}, "lane"),
         ([(b"x", "a.txt")], {"model": "alpha"}, "model"),
         ([(b"x", "a.txt")], {"documents": "[]"}, "documents"),
+        ([(b"x", "a.txt")], {"charset": "no-such"}, "charset"),
+        ([(b"x", "a.txt")], {"charset": "rot13"}, "charset"),
+        ([(b"x", "a.txt")], {"charset": ""}, "charset"),
         ([(b"x", "a.txt")], {"x" * 100: "y"}, "x" * 64),
     ],
 )  # fmt: skip

@@ -17,6 +17,12 @@ from tests.webapi.conftest import Api
 
 LONG = "x" * 64 * 64
 
+
+def given(**changes: Any) -> dict[str, Any]:
+    """A question, with this beside it."""
+    return {"input": {"question": "Who?", "collection": "books", **changes}}
+
+
 REFUSED_TEXTS = [
     ({"input": {"texts": []}}, "input.texts"),
     ({"input": {"texts": "hello"}}, "input.texts"),
@@ -37,6 +43,14 @@ REFUSED_QUESTIONS = [
     ({"input": {"question": "Who?", "collection": "b" * 201}}, "input.collection"),
     ({"input": {"question": "Who?", "collection": "books", "top_k": 0}}, "input.top_k"),
     ({"input": {"question": "Who?", "collection": "books", "top_k": 21}}, "input.top_k"),
+    (given(messages=[]), "input.messages"),
+    (given(messages=[{"role": "user", "content": "x"}] * 101), "input.messages"),
+    (given(messages=[{"role": "system", "content": "x"}]), "input.messages.0.role"),
+    (given(messages=[{"role": "user", "content": ""}]), "input.messages.0.content"),
+    (given(messages=[{"role": "user", "content": "x", "name": "y"}]), "input.messages.0.name"),
+    (given(threshold=1.5), "input.threshold"),
+    (given(threshold="much"), "input.threshold"),
+    (given(filter="year"), "input.filter"),
     ({"model": "beta"}, "model"),
     ({"model": "embedder"}, "model"),
 ]

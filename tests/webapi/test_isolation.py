@@ -101,6 +101,14 @@ def make_delivery(side: Side) -> str:
     return str(side.api.post(f"/v1/webhooks/{make_webhook(side)}/test").json["id"])
 
 
+def make_summary(side: Side) -> str:
+    """One whose only document's summary is there."""
+    asked = {"texts": [{"text": side.word, "title": side.word}], "metadata": {"note": side.word}}
+    summary_id = str(side.api.post("/v1/summaries", json=asked).json["id"])
+    byhand.summarise(side.world.sessions, side.world.client, summary_id, side.word)
+    return summary_id
+
+
 # By the part of the path that stands before an id.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
@@ -108,6 +116,7 @@ MAKERS: dict[str, Callable[[Side], str]] = {
     "predictions": make_prediction,
     "documents": make_document,
     "collections": make_collection,
+    "summaries": make_summary,
     "webhooks": make_webhook,
     "deliveries": make_delivery,
 }
@@ -147,6 +156,12 @@ WITHIN = {
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
     "GET /v1/predictions/{prediction_id}/stream header Last-Event-ID",
+    "GET /v1/summaries/{summary_id}/results ?after",
+    # What these name must be ready: `test_summaries.py` tries them.
+    "POST /v1/summaries json collection",
+    "POST /v1/summaries json documents",
+    "GET /v1/summaries/{summary_id}/events ?after",
+    "GET /v1/summaries/{summary_id}/events header Last-Event-ID",
     "GET /v1/chat/completions/{completion_id}/messages ?after",
 }
 

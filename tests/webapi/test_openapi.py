@@ -12,6 +12,7 @@ import redis
 from flask import Flask
 
 from db.session import Sessions
+from tests import tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi import errors
@@ -23,7 +24,11 @@ SUCCESS = {
     ("post", "/v1/jobs"): 202,
     ("post", "/v1/jobs/{job_id}/retry"): 202,
     ("post", "/v1/jobs/{job_id}/ticket"): 201,
+    ("post", "/v1/collections/{name}/model"): 202,
     ("post", "/v1/documents"): 202,
+    ("post", "/v1/summaries"): 202,
+    ("post", "/v1/summaries/documents"): 201,
+    ("post", "/v1/summaries/{summary_id}/retry"): 202,
     ("post", "/v1/webhooks"): 201,
     ("post", "/v1/webhooks/{webhook_id}/test"): 202,
     ("post", "/v1/deliveries/{delivery_id}/redeliver"): 202,
@@ -90,7 +95,8 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {404} if named or (method, path) == ("get", "/v1/chat/completions") else set()
         expected |= {414, 422} if asked else set()
         expected |= {204} if path.endswith("/events") else set()
-        expected |= {409} if path.endswith("/retry") else set()
+        expected |= {409} if path.endswith(("/retry", "/collections/{name}/model")) else set()
+        expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
         expected |= _of_a_job(method, path, dialect(operation))
@@ -143,6 +149,7 @@ def answered(api: Api) -> dict[str, Any]:
     """One answer of each kind, by the name of its schema."""
     job, document = api.submit(), api.bring()
     webhook = api.post("/v1/webhooks", json={"url": "https://example.com/"}).json
+    summary = api.post("/v1/summaries", json={"texts": [{"text": "one two"}]}).json
     return {
         "Job": job,
         "JobInFull": api.get(f"/v1/jobs/{job['id']}").json,
@@ -157,6 +164,11 @@ def answered(api: Api) -> dict[str, Any]:
         "CollectionLinks": api.get("/v1/collections/books").json["links"],
         "CollectionList": api.get("/v1/collections").json,
         "SearchResults": api.post("/v1/search", json={"collection": "books", "query": "one"}).json,
+        "Summary": api.get(f"/v1/summaries/{summary['id']}").json,
+        "SummaryLinks": api.get(f"/v1/summaries/{summary['id']}").json["links"],
+        "SummaryCounts": api.get(f"/v1/summaries/{summary['id']}").json["counts"],
+        "SummaryResultList": api.get(f"/v1/summaries/{summary['id']}/results").json,
+        "SummaryEstimate": api.post("/v1/summaries", json={"texts": [{"text": "one"}], "dry_run": True}).json,
         "Webhook": webhook,
         "WebhookLinks": webhook["links"],
         "WebhookList": api.get("/v1/webhooks").json,
@@ -180,11 +192,16 @@ def answered(api: Api) -> dict[str, Any]:
 
 
 def spoken(api: Api) -> dict[str, Any]:
-    """One answer of each kind of the smaller dialects."""
+    """One answer of each kind that a worker is waited for, and of the smaller dialects."""
     prompt, texts = {"model": "alpha", "prompt": "x", "stream": False}, {"model": "embedder", "input": ["x"]}
     messages = {"model": "alpha", "messages": [{"role": "user", "content": "x"}], "stream": False}
     prediction = {"version": "alpha", "input": {"prompt": "x"}}
+    reranked = api.post("/v1/rerank", json={"query": "x", "documents": ["y"], "return_documents": True}).json
     return {
+        "Reranked": reranked,
+        "RerankResult": reranked["results"][0],
+        "RerankUsage": reranked["usage"],
+        "RerankedDocument": reranked["results"][0]["document"],
         "PlainGenerated": api.post("/api/v1/generate", json={"prompt": "x"}).json,
         "RagAccepted": api.post("/v1/rag/documents", json={"texts": ["x"]}).json,
         "RagAnswer": api.post("/v1/rag/chat", json={"query": "x"}).json,
@@ -212,6 +229,7 @@ def test_answers_have_exactly_the_documented_members(
     """Whatever is answered is on the page, member for member; OpenAI's shapes are held to its client library's."""
     schemas = spec["components"]["schemas"]
     told = answered(api)
+    tables.worker(sessions, "w1", model="reranker")
     with byhand.working(sessions, client, byhand.in_two_words):
         told |= spoken(api)
     for name, answer in told.items():

@@ -272,7 +272,7 @@ def test_search_in_a_collection_made_anew_meanwhile_is_a_503(
     embedding(exchanged)
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-    assert "made anew" in response.json["error"]["message"]
+    assert "has its vectors from another now" in response.json["error"]["message"]
 
 
 def test_search_holds_a_permit_while_it_waits(app: Flask, api: Api, sessions: Sessions, caller: Caller) -> None:

@@ -49,6 +49,15 @@ def encrypted(user_password: str) -> bytes:
     return file.getvalue()
 
 
+def titled(title: str) -> bytes:
+    """A page whose document is called so."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pages(shown("x"))))
+    writer.add_metadata({"/Title": title})
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
 def bomb(size: int) -> bytes:
     """A page whose content is that many zeros, packed."""
     packer = zlib.compressobj(9)

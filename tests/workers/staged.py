@@ -25,9 +25,9 @@ def embedding(sessions: Sessions, caller: Caller, *texts: str) -> uuid.UUID:
     return submitted(sessions, caller, type="embed", model="embedder", input={"texts": list(texts)}, params={})
 
 
-def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument) -> uuid.UUID:
+def ingesting(sessions: Sessions, caller: Caller, *new: NewDocument, collection: str = "facts") -> uuid.UUID:
     with sessions.begin() as session:
-        job_id = shelves.bring(session, caller, "facts", new).id
+        job_id = shelves.bring(session, caller, collection, new).id
     tables.dispatch(sessions, job_id)
     return job_id
 
@@ -37,8 +37,8 @@ def asking(sessions: Sessions, caller: Caller, question: str, **params: Any) -> 
     return submitted(sessions, caller, type="rag", input=given, params={"temperature": 0, **params})
 
 
-def written(text: str, title: str | None = None) -> NewDocument:
-    return NewDocument(text, None, "text", title, None, {"from": "test"})
+def written(text: str, title: str | None = None, external_id: str | None = None) -> NewDocument:
+    return NewDocument(text, None, "text", title, None, {"from": "test"}, external_id=external_id)
 
 
 def filed(raw: bytes, kind: str = "text") -> NewDocument:

@@ -16,11 +16,12 @@ from workers.engines import hosting
 # It does what the child does before it reads a document, then what a document might that had taken it over.
 _PROGRAM = """
 import json, os, socket, subprocess, sys
-from workers.extraction import child
+from workers.extraction import child, pdf
 walled, attempts = json.loads(sys.argv[1])
 gaps, errors = [], []
 if walled:
-    child._load(*child._LIBRARIES["pdf"])
+    pdf.prepare()
+    child._load(*child.FOR_ALL, *pdf.LIBRARIES)
     gaps = child._bound({"memory_bytes": 1 << 30, "cpu_s": 60, "wall_s": 60})
 for attempt in attempts:
     try:

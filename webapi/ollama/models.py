@@ -110,6 +110,8 @@ def _shown(model: Model) -> answers.OllamaShown:
 def _capabilities(model: Model) -> list[str]:
     if model.embeds:
         return ["embedding"]
+    if model.reranks:
+        return []
     tools = Capability.SHAPES in model.capabilities and "chat" in model.types
     return ["completion", *["tools"] * tools, *["insert"] * (Capability.INFILLS in model.capabilities)]
 

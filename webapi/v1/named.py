@@ -69,5 +69,6 @@ class Id(fields.String):
 
 JOB = Named("job", ids.JOB)
 DOCUMENT = Named("document", ids.DOCUMENT)
+SUMMARY = Named("summary", ids.JOB)
 WEBHOOK = Named("webhook", ids.WEBHOOK)
 DELIVERY = Named("delivery", ids.DELIVERY)

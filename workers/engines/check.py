@@ -17,9 +17,10 @@ from typing import Any
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Delta, Embedder, Engine, Finish, Generator, Params, Request
+from tasks.models.engine import Delta, Embedder, Engine, Finish, Generator, Params, Request, Reranker
 from workers.engines import gguf, llamacpp_fit, loading, templates, vocabulary
 
+_RANK = 4  # llama.cpp's LLAMA_POOLING_TYPE_RANK
 _TOKENS = 16
 _PARAMS = Params(
     max_tokens=_TOKENS, temperature=0.0, top_p=1.0, top_k=0, min_p=0.0, repetition_penalty=1.0, stop=(), seed=0
@@ -51,7 +52,8 @@ def _header(path: Path, template: str | None = None) -> dict[str, Any]:
         "parameters": header.parameters,
         "quantization": header.quantization,
         "context": header.size("context_length"),
-        "embeds": _embeds(header),
+        "embeds": _embeds(header) and not _reranks(header),
+        "reranks": _reranks(header),
         "infills": vocabulary.between(header) is not None,
         "template": problem is None,
         "template_problem": problem,
@@ -72,16 +74,23 @@ def _embeds(header: gguf.Header) -> bool:
     return bool(header.whole(pooling)) or not header.flag(causal, True)
 
 
+def _reranks(header: gguf.Header) -> bool:
+    """Whether it is made to read a query and a document together: its header says that it is pooled to a rank."""
+    return header.whole(f"{header.architecture}.pooling_type") == _RANK
+
+
 def _trial(path: Path, engine: str, context: str, slots: str, threads: str, binary: str = "") -> dict[str, Any]:
     """Loads the model as a worker would and asks for a few tokens, or a vector."""
     options = {"binary": binary} if binary else {}
-    embeds = _embeds(gguf.read(path))
-    types = ("embed",) if embeds else ("generate",)
-    model = Model(path.stem, engine, int(context), int(slots), types, path, options=options)
+    header = gguf.read(path)
+    serves, ask = (
+        ("rerank", _rank) if _reranks(header) else ("embed", _embed) if _embeds(header) else ("generate", _generate)
+    )
+    model = Model(path.stem, engine, int(context), int(slots), (serves,), path, options=options)
     began = time.monotonic()
     loaded = loading.load(model, slots=int(slots), threads=int(threads))
     try:
-        return {"load_s": round(time.monotonic() - began, 1), **(_embed(loaded) if embeds else _generate(loaded))}
+        return {"load_s": round(time.monotonic() - began, 1), **ask(loaded)}
     finally:
         loaded.close()
 
@@ -91,6 +100,13 @@ def _embed(engine: Engine) -> dict[str, Any]:
     ids, began = engine.tokenize(["Hello"]), time.monotonic()
     [vector] = engine.embed(ids)
     return {"dimensions": len(vector), "tokens": len(ids[0]), "took_s": round(time.monotonic() - began, 3)}
+
+
+def _rank(engine: Engine) -> dict[str, Any]:
+    assert isinstance(engine, Reranker)
+    [pair], began = engine.pairs("Hello", ["Hello"]), time.monotonic()
+    [rank] = engine.rank([pair])
+    return {"rank": round(float(rank), 3), "tokens": len(pair), "took_s": round(time.monotonic() - began, 3)}
 
 
 def _generate(engine: Engine) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def load(model: Model, slots: int, threads: int) -> "CTransformers":
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
     if model.file is None or not model.file.is_file():
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
-    if model.embeds:
-        raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings")
+    if model.pools:
+        raise errors.EngineUnusable(f"{model.name}: ctransformers gives no embeddings, and can't rerank")
     told = {
         "file": str(model.file),
         "slots": slots,
@@ -62,6 +62,7 @@ class CTransformers:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities, self._key = model.capabilities, key
         self.call_format = CallFormat(**host.ready["call_format"])
+        self.instructed, self.identity = bool(host.ready["instructed"]), tokenizer.identity(model)
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(self._ask("prompt", text)))
@@ -78,6 +79,9 @@ class CTransformers:
 
     def reread(self, text: str) -> tuple[int, ...]:
         return tuple(self._ask("reread", text))
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [tuple(self._ask("prompt", text)) for text in texts]
 
     def detokenize(self, ids: Sequence[int]) -> str:
         return str(self._ask("detokenize", list(ids)))

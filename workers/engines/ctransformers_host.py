@@ -51,6 +51,7 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     chat: dict[str, Any] = {"template_problem": model.template_problem, "has_template": model.has_template}
     chat["infills"] = model.infills
+    chat["instructed"] = model.instructed
     chat["call_format"] = dataclasses.asdict(model.call_format)
     print(json.dumps({"address": listener.getsockname(), **chat}), file=answers, flush=True)
     threading.Thread(target=_end_with_stdin, daemon=True).start()

@@ -52,6 +52,7 @@ class Model:
         self._threads = min(threads, len(os.sched_getaffinity(0)) if sys.platform == "linux" else threads)
         source = template or header.template
         self.has_template = source is not None
+        self.instructed = header.template is not None
         self._vocabulary = Vocabulary(header, source)
         self.infills = self._vocabulary.between is not None
         self.slots = [Slot(_open(path, context, self._threads)) for _ in range(slots)]

@@ -1,6 +1,7 @@
 """The echo engine: says the prompt's words again. Deterministic, as fast or slow as asked; for tests and load tests.
 
-A text's vector counts its words, by a hash, in sixteen places.
+A text's vector counts its words, by a hash, in sixteen places. How well a document answers a query is the share of the
+query's words that it has.
 
 Greedy runs repeat the prompt's words in order, sampled runs draw among them by the seed, each as likely as another;
 token k's id is the index of its word in the prompt. A run ends after the prompt's number of words, before a stop
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.capabilities import ENGINES, Capability
-from tasks.models.catalog import Model
-from tasks.models.engine import OUR_CALLS, CallFormat, Finish, Handle, Progress, Prompt, Request, Step
+from tasks.models.catalog import Model, Role
+from tasks.models.engine import OUR_CALLS, CallFormat, Finish, Handle, Pair, Progress, Prompt, Request, Step
 from tasks.models.logprobs import Logprob
 from workers.engines.pieces import Pieces
 
@@ -30,6 +31,7 @@ _OPTIONS = {"token_s": 0.0, "prompt_token_s": 0.0, "load_s": 0.0}
 _DIMENSIONS = 16
 _PROMPT_BATCH = 64  # words
 _WORD = re.compile(r"\S+\s*|\s+")
+_SURE = 4.0  # the logit of a document that has all of a query's words; of one that has none, below 0
 
 
 def load(model: Model, slots: int, threads: int) -> "Echo":  # noqa: ARG001 it computes nothing
@@ -39,7 +41,8 @@ def load(model: Model, slots: int, threads: int) -> "Echo":  # noqa: ARG001 it c
         raise errors.EngineUnusable(f"{model.name}: unknown options {', '.join(sorted(unknown))}")
     options = {**_OPTIONS, **model.options}
     time.sleep(options["load_s"])
-    return Echo(model.name, slots, model.context, options["token_s"], options["prompt_token_s"])
+    timing = (options["token_s"], options["prompt_token_s"])
+    return Echo(model.name, slots, model.context, *timing, prefixes=model.prefixes)
 
 
 @dataclass(slots=True)
@@ -54,8 +57,12 @@ class Echo:
     lose_at: set[int] = field(default_factory=set)
     incarnation: int = 0
     batch_tokens: int = 512
+    prefixes: Mapping[Role, str] = field(default_factory=lambda: {"query": "", "passage": ""})
+    unknown: int | None = None
     capabilities: frozenset[Capability] = ENGINES["echo"]
     call_format: CallFormat = OUR_CALLS
+    instructed: bool = True
+    identity: str = ""
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))
@@ -90,6 +97,14 @@ class Echo:
             vector /= max(float(np.linalg.norm(vector)), 1.0)
         return vectors
 
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Pair]:
+        asked, *told = map(len, self.tokenize([query, *documents]))
+        return [Pair(query, document, asked + own) for document, own in zip(documents, told, strict=True)]
+
+    def rank(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        time.sleep(self.prompt_token_s * sum(map(len, pairs)))
+        return np.array([_SURE * (2 * _shared(pair.query, pair.document) - 1) for pair in pairs], np.float32)
+
     def restart(self, lost: int, *, explained: bool = False) -> None:  # noqa: ARG002 it has no host
         self.incarnation = max(self.incarnation, lost + 1)
 
@@ -98,6 +113,12 @@ class Echo:
 
     def close(self) -> None:
         """There is nothing to free."""
+
+
+def _shared(query: str, document: str) -> float:
+    """The share of the query's words that the document has, 0 to 1."""
+    asked, told = (set(re.findall(r"\w+", text.lower())) for text in (query, document))
+    return len(asked & told) / max(len(asked), 1)
 
 
 class _Echoing:

@@ -14,6 +14,7 @@ import secrets
 import threading
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Handle, Request
-from workers.engines import hosting, sampling, tokenizer, vocabulary
+from tasks.models.engine import Handle, Pair, Request
+from workers.engines import gguf, hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
 from workers.engines.tokenizer import Tokenizer
+from workers.engines.tokenizer import identity as of_file
 
 _OPTIONS = {"batch": 0, "binary": ""}
 _BATCH = 64  # small, so that a long prompt neither stalls its neighbours nor outlives its cancellation
@@ -34,6 +36,7 @@ _EMBEDDING_TEXTS = 16
 _CALL_LIMIT_S = 60.0
 _SLOWEST_TOKENS_A_SECOND = 20
 _LOAD_LIMIT_S = 600.0
+_PAIR_TEMPLATE = "tokenizer.chat_template.rerank"
 
 
 def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
@@ -45,22 +48,25 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
         raise errors.EngineUnusable(f"{model.name}: no model file {model.file}")
     options = {**_OPTIONS, **model.options}
     key = secrets.token_urlsafe(32)
-    batch = options["batch"] or (max(_EMBEDDING_BATCH, model.context) if model.embeds else _BATCH)
+    batch = options["batch"] or (max(_EMBEDDING_BATCH, model.context) if model.pools else _BATCH)
     told = {
         "file": str(model.file),
-        "slots": _EMBEDDING_TEXTS if model.embeds else slots,
+        "slots": _EMBEDDING_TEXTS if model.pools else slots,
         "context": model.context,
         "threads": threads,
         "batch": batch,
-        "embedding": model.embeds,
+        "embedding": model.pools,
+        "ranking": model.reranks,
         "mapped": False,
         "binary": options["binary"],
         "key": key,
     }
+    if model.reranks:
+        _refuse_pairs_by_template(model.name, model.file)
     host = Host("workers.engines.llamacpp_host", told, _LOAD_LIMIT_S)
     texts = Tokenizer(tokenizer.host(model, options["binary"], _LOAD_LIMIT_S), model.context)
     hosting.start(host, texts.host)
-    engine = LlamaCpp(model, slots, _EMBEDDING_BATCH if model.embeds else batch, host, key, texts)
+    engine = LlamaCpp(model, slots, _EMBEDDING_BATCH if model.pools else batch, host, key, texts)
     tokenizer.require_template(model, engine, texts.host.ready)
     tokenizer.require_infill(model, engine, texts.host.ready)
     return engine
@@ -73,11 +79,14 @@ class LlamaCpp:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities = model.capabilities
         self.call_format = tokenizer.call_format
+        self.instructed, self.identity = tokenizer.instructed, of_file(model)
         self.batch_tokens, self._key = batch, key
+        self.prefixes, self.unknown = model.prefixes, tokenizer.unknown
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._scopes: dict[int, str] = {}
         self.tokenizer = tokenizer
+        self._around: int | None = None
         self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
         self.prompt_of, self.infill = tokenizer.prompt_of, tokenizer.infill
         self.reread, self.detokenize = tokenizer.reread, tokenizer.detokenize
@@ -113,6 +122,30 @@ class LlamaCpp:
         limit_s = _CALL_LIMIT_S + sum(map(len, inputs)) / _SLOWEST_TOKENS_A_SECOND
         rows = self._call("/v1/embeddings", body, limit_s)["data"]
         return np.stack([np.frombuffer(base64.b64decode(row["embedding"]), dtype="<f4") for row in rows])
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[Pair]:
+        nothing, asked, *told = map(len, self.tokenize(["", query, *documents]))
+        around = self._around_pairs() + asked - 2 * nothing
+        return [Pair(query, document, around + own) for document, own in zip(documents, told, strict=True)]
+
+    def rank(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """One call for each query: the server computes those that come at once together."""
+        ranks = np.empty(len(pairs), np.float32)
+        places: dict[str, list[int]] = collections.defaultdict(list)
+        for place, pair in enumerate(pairs):
+            places[pair.query].append(place)
+        for query, own in places.items():
+            body = {"query": query, "documents": [pairs[place].document for place in own]}
+            limit_s = _CALL_LIMIT_S + sum(len(pairs[place]) for place in own) / _SLOWEST_TOKENS_A_SECOND
+            for row in self._call("/v1/rerank", body, limit_s)["results"]:
+                ranks[own[row["index"]]] = row["relevance_score"]
+        return ranks
+
+    def _around_pairs(self) -> int:
+        """How many tokens a pair has beside those of its two texts; the same in every engine host."""
+        if self._around is None:
+            self._around = int(self._call("/v1/rerank", {"query": "", "documents": [""]})["usage"]["prompt_tokens"])
+        return self._around
 
     @property
     def incarnation(self) -> int:
@@ -191,6 +224,16 @@ class LlamaCpp:
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)
+
+
+def _refuse_pairs_by_template(name: str, file: Path) -> None:
+    """Raises `EngineUnusable` for a model that has its pairs written by a template: special tokens in a client's text
+    would be read as such, and the count of tokens would be wrong.
+    """
+    if gguf.read(file).text(_PAIR_TEMPLATE):
+        raise errors.EngineUnusable(
+            f"{name}: it has a template for pairs, which isn't supported: a cross-encoder has none"
+        )
 
 
 def _given_back(request: Request) -> dict[int, float]:

@@ -99,6 +99,8 @@ def _serve_wheel(told: dict[str, Any]) -> tuple[Any, str]:
     # Small prompt batches, so that a long prompt neither stalls its neighbours nor outlives its cancellation.
     params.n_batch = params.n_ubatch = told["batch"]
     params.embedding = told["embedding"]  # pooled as the file says
+    if told["ranking"]:
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = told["threads"]
     params.n_threads_http = told["slots"] + 4
     params.api_keys = [told["key"]]
@@ -153,7 +155,9 @@ def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[str]", str]:
     counts |= {"-t": told["threads"], "-tb": told["threads"], "--threads-http": told["slots"] + 4, "--cache-ram": 0}
     flags = [text for flag, count in counts.items() for text in (flag, str(count))]
     switches = ["--no-kv-unified", "--no-warmup", "--no-ui", "--no-jinja", "--chat-template", _TEMPLATE]
-    switches += ["--embeddings"] * told["embedding"] + ["--no-repack"] * told["mapped"]
+    switches += (
+        ["--embeddings"] * told["embedding"] + ["--reranking"] * told["ranking"] + ["--no-repack"] * told["mapped"]
+    )
     command = [told["binary"], "-m", told["file"], "--host", "127.0.0.1", "--port", str(port), *flags, *switches]
     environment = {**os.environ, "LLAMA_API_KEY": told["key"]}
     server = subprocess.Popen(

@@ -75,9 +75,20 @@ class Tokenizer:
         return CallFormat(**self.host.ready["call_format"])
 
     @property
+    def instructed(self) -> bool:
+        """See `Generator.instructed`."""
+        return bool(self.host.ready["instructed"])
+
+    @property
     def size(self) -> int:
         """How many tokens there are; ids are below."""
         return int(self.host.ready["tokens"])
+
+    @property
+    def unknown(self) -> int | None:
+        """See `Embedder.unknown`."""
+        found: int | None = self.host.ready["unknown"]
+        return found
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """See `Embedder.tokenize`."""
@@ -134,7 +145,8 @@ def host(model: Model, binary: str, load_limit_s: float) -> Host:
     told = {
         "file": str(model.file),
         "binary": binary,
-        "embedding": model.embeds,
+        "embedding": model.pools,
+        "ranking": model.reranks,
         "template": template_of(model),
         "key": secrets.token_urlsafe(32),
     }
@@ -147,6 +159,12 @@ def template_of(model: Model) -> str | None:
         return model.template.read_text(encoding="utf-8") if model.template else None
     except (OSError, UnicodeDecodeError) as error:
         raise errors.EngineUnusable(f"{model.name}: the template {model.template}: {error}") from error
+
+
+def identity(model: Model) -> str:
+    """See `Generator.identity`: by size and time, since reading gigabytes takes too long."""
+    status = model.file.stat() if model.file else None
+    return f"{status.st_size}.{status.st_mtime_ns}" if status else ""
 
 
 def require_template(model: Model, engine: Engine, told: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def main() -> None:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)
     told = {"template_problem": texts.template_problem, "has_template": texts.has_template, "tokens": texts.size}
-    told["infills"] = texts.between is not None
+    told |= {"infills": texts.between is not None, "unknown": texts.unknown, "instructed": texts.instructed}
     told["call_format"] = dataclasses.asdict(texts.call_format)
     print(json.dumps(told), file=answers, flush=True)
     for line in sys.stdin:
@@ -86,7 +86,9 @@ class Texts:
         source = template or header.template
         self.size = len(header.items("tokenizer.ggml.tokens", bytes))
         self.has_template = source is not None
+        self.instructed = header.template is not None
         self.between = vocabulary.between(header)
+        self.unknown = vocabulary.unknown(header)
         try:
             self._marks = Marks.of(header, source)
         except RecursionError as error:

@@ -10,6 +10,7 @@ from workers.engines.marks import CONTROL, ENDS, UNKNOWN, USER_DEFINED, Marks, P
 
 _UNUSED, _BYTE = 5, 6
 _SPACE = "\u2581".encode()
+_UNKNOWN_IDS = {"llama": 0, "bert": 100, "t5": 2}
 
 Between = tuple[int, int, int]
 
@@ -71,6 +72,12 @@ class Vocabulary:
             part for piece in pieces for part in (self._defined.split(piece) if isinstance(piece, str) else [piece])
         ]
         return [number for part in parts for number in (plain(part) if isinstance(part, str) else [part])]
+
+
+def unknown(header: Header) -> int | None:
+    """The token for what has none of its own; as llama.cpp finds it (src/llama-vocab.cpp): by the header, or usual."""
+    told = header.whole("tokenizer.ggml.unknown_token_id")
+    return _UNKNOWN_IDS.get(header.tokenizer) if told is None else told
 
 
 def between(header: Header) -> Between | None:

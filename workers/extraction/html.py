@@ -1,134 +1,266 @@
-"""The visible text of an HTML page. Runs in the process of `workers.extraction.child` only."""
+"""What an HTML page says. Runs in the process of `workers.extraction.child` only."""
 
 import re
 from enum import IntEnum
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from tasks import errors
+from tasks.documents import charsets
+from workers.extraction import mainpart, plaintext, tree
+from workers.extraction.writing import Table, Writer
+
+LIBRARIES = ("chardet", "selectolax.lexbor")
 
 _UNSEEN = frozenset(
     re.findall(
         r"\w+",
-        """script style template noscript svg math iframe object embed canvas audio video datalist select textarea""",
+        """script style template noscript svg iframe object embed canvas audio video datalist select textarea
+        annotation""",
     )
 )
 _BLOCKS = frozenset(
     re.findall(
         r"\w+",
         """address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption
-        figure footer form h1 h2 h3 h4 h5 h6 head header hgroup hr html legend listing main menu nav ol optgroup p
-        plaintext pre search section summary table tbody tfoot thead title ul xmp""",
+        figure footer form h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li listing main menu nav ol optgroup p
+        plaintext pre search section summary table tbody td tfoot th thead title tr ul xmp""",
     )
 )
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _AS_WRITTEN = frozenset({"pre", "listing", "xmp", "plaintext"})
+_CELLS = frozenset({"td", "th"})
 _NOT_DISPLAYED = re.compile(r"display\s{0,9}:\s{0,9}none", re.IGNORECASE)
+_LONGEST_CELL = 2_000  # characters; whatever is longer is a page's layout
+# What stands before an element of a formula that comes second or third in such a one.
+_FORMULA = {"msup": "^^", "mover": "^^", "msub": "__", "munder": "__", "msubsup": "_^", "mfrac": "//"}
+
+_DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w:.-]{1,40})""", re.IGNORECASE)
+_DECLARED_WITHIN = 1_024  # WHATWG HTML, section 4.2.5.4
+
+
+def prepare() -> None:
+    plaintext.prepare()
+
+
+def read(raw: bytes, told: dict[str, object], writer: Writer) -> None:
+    """A page's text, in the charset that its bytes are, else that it declares."""
+    charset = told["charset"]
+    found = plaintext.decode(raw, str(charset) if charset else _declared(raw))
+    writer.charset = found.charset
+    for sentence in plaintext.doubts(found):
+        writer.warn(sentence)
+    write(found.text, writer)
+
+
+def _declared(raw: bytes) -> str | None:
+    """What the page says its charset is; None where its bytes say otherwise."""
+    said = _DECLARED.search(raw, 0, _DECLARED_WITHIN)
+    charset = charsets.known(said[1].decode("ascii", "replace")) if said else None
+    if charset is None or charset.startswith("utf"):  # UTF-8 is told by the bytes, and no other could say so in ASCII
+        return None
+    return charset if raw.isascii() or not _is_utf8(raw) else None
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def write(page: str, writer: Writer, *, whole: bool = False) -> None:
+    """Writes a page's main part, or the `whole` of what can be seen, into the document; its title is the document's."""
+    try:
+        parsed = LexborHTMLParser(page)
+    except SelectolaxError as error:  # to its parser every page is a page: all it can lack is memory
+        raise MemoryError from error
+    if parsed.root is None:
+        return
+    words = _Words(writer, frozenset() if whole else mainpart.left_out(parsed.root))
+    for node, entered in tree.walk(parsed.root, words.enter):
+        if not entered:
+            words.leave(node)
+    words.flush()
 
 
 class _Gap(IntEnum):
-    """What stands between two words, the larger where several meet."""
+    """What stands between two words of a paragraph, the larger where several meet."""
 
     NONE = 0
     SPACE = 1
-    CELL = 2
-    LINE = 3
-    BLOCK = 4
+    LINE = 2
 
 
-_WRITTEN = {_Gap.NONE: "", _Gap.SPACE: " ", _Gap.CELL: " | ", _Gap.LINE: "\n", _Gap.BLOCK: "\n\n"}
-_GAPS = {"td": _Gap.CELL, "th": _Gap.CELL, "tr": _Gap.LINE, "li": _Gap.LINE, **dict.fromkeys(_BLOCKS, _Gap.BLOCK)}
+_WRITTEN = {_Gap.NONE: "", _Gap.SPACE: " ", _Gap.LINE: "\n"}
 
 
-def from_text(page: str, limit: int) -> str:
-    """The title and the visible text of a page: blocks apart by a blank line, list items and table rows by a newline.
+class _Rows:
+    """A table that is open, and its row so far."""
 
-    Raises `DocumentTooLarge` for more characters than the limit.
-    """
-    return _visible(_parsed(page, declared=False), limit)
+    def __init__(self, writer: Writer, *, layout: bool) -> None:
+        self.layout = layout  # it isn't a table of facts: its cells hold parts of the page
+        self._writer = writer
+        self._table: Table | None = None
+        self._row: list[str] = []
+        self._heads = 0
+        self.in_cell = False
 
+    def open_cell(self, *, head: bool) -> None:
+        self.in_cell = True
+        self._row.append("")
+        self._heads += head
 
-def from_declared(page: bytes, limit: int) -> str:
-    """A page's text, read in the charset that the page declares."""
-    return _visible(_parsed(page, declared=True), limit)
+    def add(self, text: str) -> None:
+        self._row[-1] = f"{self._row[-1]} {text}" if self._row[-1] else text
+        if len(self._row[-1]) > _LONGEST_CELL:
+            self.dissolve()
 
+    def end_row(self) -> None:
+        row, heads = self._row, self._heads
+        self._row, self._heads = [], 0
+        if len(row) > 1:
+            self._table = self._table or self._writer.table()
+            self._table.row(row, header=heads == len(row))
+        elif row:
+            self._table = None
+            self._writer.block(row[0])
 
-def _parsed(page: str | bytes, *, declared: bool) -> LexborHTMLParser:
-    try:
-        return LexborHTMLParser(page, encoding=declared)
-    except SelectolaxError as error:  # to its parser every page is a page: all it can lack is memory
-        raise MemoryError from error
-
-
-def _visible(page: LexborHTMLParser, limit: int) -> str:
-    """Walks the tree without recursion: a page may be nested a hundred thousand deep."""
-    words = _Words(limit)
-    node, depth = page.root, 0
-    while node is not None:
-        if _enter(node, words) and (child := node.first_child) is not None:
-            node, depth = child, depth + 1
-            continue
-        _leave(node, words)
-        while depth and node is not None and node.next is None:
-            node, depth = node.parent, depth - 1
-            if node is not None:
-                _leave(node, words)
-        node = node.next if depth and node is not None else None
-    return words.text()
-
-
-def _enter(node: LexborNode, words: "_Words") -> bool:
-    """Takes what the node says; whether its children are to be seen."""
-    if node.is_text_node:
-        words.add(node.text_content or "")
-        return False
-    if not node.is_element_node:
-        return False
-    tag = node.tag or ""
-    words.part(_GAPS.get(tag, _Gap.NONE))
-    words.as_written += tag in _AS_WRITTEN
-    if tag == "br":
-        words.break_line()
-    return tag not in _UNSEEN and not _is_hidden(node)
-
-
-def _leave(node: LexborNode, words: "_Words") -> None:
-    if node.is_element_node:
-        words.part(_GAPS.get(node.tag or "", _Gap.NONE))
-        words.as_written -= (node.tag or "") in _AS_WRITTEN
-
-
-def _is_hidden(node: LexborNode) -> bool:
-    attributes = node.attributes
-    return "hidden" in attributes or _NOT_DISPLAYED.search(attributes.get("style") or "") is not None
+    def dissolve(self) -> None:
+        """What is in the cells is written as it comes, from here on."""
+        for cell in self._row:
+            self._writer.block(cell)
+        self._row, self._table, self.layout = [], None, True
 
 
 class _Words:
-    """The text so far, and the gap before what comes next."""
+    """The paragraph so far, and what it is part of."""
 
-    def __init__(self, limit: int) -> None:
-        self.as_written = 0  # how many elements deep white space counts
-        self._limit, self._length = limit, 0
+    def __init__(self, writer: Writer, left_out: frozenset[int]) -> None:
+        self._writer, self._left_out = writer, left_out
         self._said: list[str] = []
         self._gap = _Gap.NONE
+        self._as_written = 0  # how many elements deep white space counts
+        self._heading = 0
+        self._item = self._titled = False
+        self._tables: list[_Rows] = []
 
-    def text(self) -> str:
-        return "".join(self._said)
+    def enter(self, node: LexborNode) -> bool:
+        """Takes what the node says; whether its children are to be seen."""
+        if node.is_text_node:
+            if node.mem_id not in self._left_out:
+                self._add(node.text_content or "")
+            return False
+        if not node.is_element_node:
+            return node.is_document_node
+        tag, attributes = node.tag or "", node.attributes
+        if tag in _UNSEEN or node.mem_id in self._left_out or _is_hidden(attributes):
+            self._separate(tag)
+            return False
+        if tag in _BLOCKS:
+            self.flush()
+            self._open(tag, attributes)
+        elif tag == "br":
+            self._gap = _Gap.LINE
+        elif tag == "math" or (tag == "img" and "math" in (attributes.get("class") or "")):
+            return self._formula(node, attributes.get("alttext") or attributes.get("alt"))
+        elif (parent := node.parent) is not None and (signs := _FORMULA.get(parent.tag or "")):
+            self._add(_sign(node, signs))
+        return True
 
-    def part(self, gap: _Gap) -> None:
-        self._gap = max(self._gap, gap)
+    def leave(self, node: LexborNode) -> None:
+        """Ends an element that was entered, or that wasn't to be seen."""
+        tag = node.tag or ""
+        if not node.is_element_node or tag not in _BLOCKS or node.mem_id in self._left_out:
+            return
+        if _is_hidden(node.attributes):
+            return
+        self.flush()
+        self._as_written -= tag in _AS_WRITTEN
+        if tag in _HEADINGS:
+            self._heading = 0
+        elif tag == "title":
+            self._titled = False
+        elif tag == "li":
+            self._item = False
+        elif self._tables:
+            self._close_of_table(tag)
 
-    def break_line(self) -> None:
-        self._gap = _Gap.BLOCK if self._gap >= _Gap.LINE else _Gap.LINE
+    def flush(self) -> None:
+        """Writes the paragraph as what it is."""
+        text, self._said, self._gap = "".join(self._said), [], _Gap.NONE
+        if not text:
+            return
+        rows = self._tables[-1] if self._tables else None
+        if self._titled:
+            self._writer.named(text)
+        elif rows is not None and rows.in_cell and not rows.layout:
+            rows.add(text)
+        elif self._heading:
+            self._writer.heading(self._heading, text)
+        elif self._item:
+            self._writer.line(text)
+        else:
+            self._writer.block(text)
 
-    def add(self, text: str) -> None:
-        words = text if self.as_written else " ".join(text.split())
-        if text[:1].isspace() and not self.as_written:
-            self.part(_Gap.SPACE)
+    def _open(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self._as_written += tag in _AS_WRITTEN
+        if tag in _HEADINGS:
+            self._heading = _HEADINGS[tag]
+            self._dissolve_cell()
+        elif tag == "title":
+            self._titled = True
+        elif tag == "li":
+            self._item = True
+        elif tag == "table":
+            self._dissolve_cell()
+            layout = attributes.get("role") in ("presentation", "none")
+            self._tables.append(_Rows(self._writer, layout=layout))
+        elif tag in _CELLS and self._tables and not self._tables[-1].layout:
+            self._tables[-1].open_cell(head=tag == "th")
+
+    def _close_of_table(self, tag: str) -> None:
+        rows = self._tables[-1]
+        if tag in _CELLS:
+            rows.in_cell = False
+        elif tag == "tr":
+            rows.end_row()
+        elif tag == "table":
+            rows.end_row()
+            self._tables.pop()
+
+    def _dissolve_cell(self) -> None:
+        if self._tables and self._tables[-1].in_cell:
+            self._tables[-1].dissolve()
+
+    def _separate(self, tag: str) -> None:
+        if tag in _BLOCKS:
+            self.flush()
+
+    def _formula(self, node: LexborNode, words: str | None) -> bool:
+        """Takes a formula as it says that it is written; whether what it is made of is to be seen instead."""
+        source = words or tree.text_of_first(node, "annotation")
+        self._add(f" {source} " if source else " ")
+        return not source
+
+    def _add(self, text: str) -> None:
+        words = text if self._as_written else " ".join(text.split())
+        if text[:1].isspace() and not self._as_written:
+            self._gap = max(self._gap, _Gap.SPACE)
         if not words:
             return
-        gap = _WRITTEN[self._gap] if self._said else ""
-        self._said.append(gap + words)
-        self._length += len(gap) + len(words)
-        if self._length > self._limit:
-            raise errors.DocumentTooLarge(f"it has more than {self._limit} characters of text")
-        self._gap = _Gap.SPACE if text[-1].isspace() and not self.as_written else _Gap.NONE
+        self._said.append((_WRITTEN[self._gap] if self._said else "") + words)
+        self._gap = _Gap.SPACE if text[-1].isspace() and not self._as_written else _Gap.NONE
+
+
+def _sign(node: LexborNode, signs: str) -> str:
+    """What stands before this part of a formula: nothing before the first."""
+    place, before = 0, node.prev
+    while before is not None and place <= len(signs):
+        place += before.is_element_node
+        before = before.prev
+    return signs[place - 1] if 1 <= place <= len(signs) else ""
+
+
+def _is_hidden(attributes: dict[str, str | None]) -> bool:
+    return "hidden" in attributes or _NOT_DISPLAYED.search(attributes.get("style") or "") is not None

@@ -19,15 +19,16 @@ from tasks import errors
 from tasks.documents import ingest
 from tasks.documents.marks import Extracted, Marks
 from workers.engines import hosting
-from workers.extraction import plaintext
+from workers.extraction import plain, plaintext
 
 log = structlog.get_logger(__name__)
 
-PLAIN = ("text", "markdown")
+PLAIN = ("text", "markdown", "rst")
 AT_ONCE_BYTES = 1 << 18  # some milliseconds, in tens at the worst
 
-_UTF8_BYTES_A_CHARACTER = 4
-_HEAD_BYTES = 10_000
+# A character has at most four bytes of UTF-8, in the text, and again, perhaps with a backslash, among the marks.
+_BYTES_A_CHARACTER = 12
+_HEAD_BYTES = 100_000
 _LOOK_S = 0.1
 _ERRORS: dict[str, type[errors.JobError]] = {
     error.code: error for error in (errors.UnreadableDocument, errors.DocumentTooLarge)
@@ -48,20 +49,27 @@ class Limits:
 DEFAULT = Limits()
 
 
-def at_once(raw: bytes) -> Extracted | None:
+def at_once(raw: bytes, kind: str, charset: str | None = None) -> Extracted | None:
     """The text of a plain text of at most `AT_ONCE_BYTES`; None when its charset has to be guessed.
 
     For that it takes `extract`, which it is like in all else. Raises `UnreadableDocument`.
     """
-    text = plaintext.decode_unicode(raw)
-    return Extracted(plaintext.tidy(text)) if text is not None else None
+    found = plaintext.decode_fast(raw, charset)
+    return plain.shown(found, kind) if found is not None else None
 
 
-def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[], bool] = lambda: False) -> Extracted:
-    """The text of a `text`, `markdown`, `html` or `pdf`: never empty, tidy, without NUL and lone surrogates.
+def extract(
+    raw: bytes,
+    kind: str,
+    limits: Limits = DEFAULT,
+    stopped: Callable[[], bool] = lambda: False,
+    charset: str | None = None,
+) -> Extracted:
+    """The text of a document of a kind: never empty, tidy, without NUL and lone surrogates.
 
-    It is read in a child process that knows no secret, reaches nothing outside, and is ended at the limits, or once
-    `stopped` says so. Raises `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when the child is broken.
+    `charset` is the one that was declared, by a name of `charsets.known`. It is read in a child process that knows no
+    secret, reaches nothing outside, and is ended at the limits, or once `stopped` says so. Raises
+    `UnreadableDocument`, `DocumentTooLarge`; `RuntimeError` when the child is broken.
     """
     command = [sys.executable, "-B", "-m", "workers.extraction.child"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hosting.environment())
@@ -75,7 +83,7 @@ def extract(raw: bytes, kind: str, limits: Limits = DEFAULT, stopped: Callable[[
     watching = threading.Thread(target=guard, name="guard", daemon=True)
     watching.start()
     try:
-        answer = _ask(child, raw, {"kind": kind, **asdict(limits)})
+        answer = _ask(child, raw, {"kind": kind, "charset": charset, **asdict(limits)})
     finally:
         over.set()
         watching.join()
@@ -94,7 +102,7 @@ def _ask(child: "subprocess.Popen[bytes]", raw: bytes, told: dict[str, Any]) -> 
         child.stdin.write(json.dumps(told).encode() + b"\n")
         child.stdin.write(raw)
     with child.stdout:
-        answer = child.stdout.read(_HEAD_BYTES + _UTF8_BYTES_A_CHARACTER * told["characters"])
+        answer = child.stdout.read(_HEAD_BYTES + _BYTES_A_CHARACTER * told["characters"])
     # The end of its answer is nearly its own end; only then does its status say how it ended.
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(timeout=1)
@@ -108,9 +116,8 @@ def _extracted(answer: bytes, status: int, limits: Limits) -> Extracted:
         _tell_gaps(*told["unwalled"])
         if "code" in told:
             raise _ERRORS[told["code"]](told["message"])
-        if told["left_out"]:
-            log.warning("pages_left_out", pages=told["left_out"])
-        return Extracted(text.decode(), Marks.from_json(told["marks"]))
+        marks = Marks.from_json(told["marks"])
+        return Extracted(text.decode(), marks, told["charset"], told["title"], tuple(told["warnings"]))
     if status == -signal.SIGXCPU:
         raise errors.UnreadableDocument(f"it couldn't be read with {limits.cpu_s} s of computing")
     if status < 0:

@@ -7,7 +7,22 @@ from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
-from workers.stages import embed, embed_documents, extract, gather, generate, retrieve, spread
+from workers.stages import (
+    embed,
+    embed_documents,
+    extract,
+    gather,
+    generate,
+    reembed,
+    rerank,
+    retrieve,
+    rewrite,
+    share_out,
+    spread,
+    summarize,
+    summarize_part,
+    tally,
+)
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
@@ -15,9 +30,17 @@ STAGES: Mapping[str, Stage] = {
     stages.GENERATE: generate.generate,
     stages.EMBED: embed.embed,
     stages.EMBED_MANY: embed.embed,
+    stages.RERANK: rerank.rerank,
+    stages.RERANK_MANY: rerank.rerank,
     stages.EXTRACT: extract.extract,
     stages.EMBED_DOCUMENTS: embed_documents.embed_documents,
+    stages.REEMBED: reembed.reembed,
     stages.SPREAD: spread.spread,
     stages.GATHER: gather.gather,
+    stages.REWRITE: rewrite.rewrite,
     stages.RETRIEVE: retrieve.retrieve,
+    stages.SHARE_OUT: share_out.share_out,
+    stages.SUMMARIZE: summarize.summarize,
+    stages.SUMMARIZE_PART: summarize_part.summarize_part,
+    stages.TALLY: tally.tally,
 }

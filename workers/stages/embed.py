@@ -19,7 +19,7 @@ def embed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """The vectors of all texts. Raises `ContextLengthExceeded` naming the text, and what the batcher raises."""
     asked: Embedding = KINDS[attempt.claim.type].parse(attempt.claim.asked)
     reporter = Reporter(attempt, publisher, slot.worker_id)
-    texts = tokens.fitting(slot.batcher, attempt, asked.texts)
+    texts = tokens.fitting(slot.batcher, attempt, asked.texts, asked.role)
     count, spent = len(texts), [0, *itertools.accumulate(map(len, texts))]
 
     def heard(done: int) -> None:

@@ -19,7 +19,7 @@ from workers.stages.progress import Reporter
 
 JOB_S = 600.0  # of children that read the files of one job
 
-_SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
+SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
 
 
 def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
@@ -32,33 +32,34 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     with slot.sessions.begin() as session:
         work = ingest.work(session, claim.tenant_id, claim.job_id)
     files = [document for document in work.waiting if document.is_file]
-    budget = _Budget((claim.stage_input or {}).get(_SPENT, 0.0))
+    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0), JOB_S)
     failed, done = 0, work.total - sum(file.bytes for file in files)
     reporter.report(done, work.total)
     try:
         for number, file in enumerate(files):
             slot.check(attempt) if number else attempt.check()
-            failed += not _extract_one(slot, attempt, file, budget)
+            failed += not read_one(slot, attempt, file, budget)
             done += file.bytes
             reporter.report(done, work.total)
     except errors.GaveWay:
-        return slot.back(attempt, {_SPENT: budget.spent_s})
+        return slot.back(attempt, {SPENT: budget.spent_s})
     if failed == len(work.waiting):
         return ingesting.outcome(slot, attempt, (work.total, work.total))
     return Onward(stages.EMBED_DOCUMENTS, claim.model)
 
 
 @dataclass(slots=True)
-class _Budget:
+class Budget:
     """The seconds that children have read the job's files, over all attempts that gave their slot back."""
 
     spent_s: float
+    limit_s: float
 
     @contextmanager
     def spending(self) -> Iterator[None]:
         """Counts the time of the block. Raises `UnreadableDocument` when there is none left."""
-        if self.spent_s >= JOB_S:
-            raise errors.UnreadableDocument(f"reading the files of its job took more than {JOB_S:g} s")
+        if self.spent_s >= self.limit_s:
+            raise errors.UnreadableDocument(f"reading the files of its job took more than {self.limit_s:g} s")
         began_at = time.monotonic()
         try:
             yield
@@ -66,7 +67,7 @@ class _Budget:
             self.spent_s += time.monotonic() - began_at
 
 
-def _extract_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Budget) -> bool:
+def read_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> bool:
     """Keeps the file's text, or why there is none. True when it has text, or needs none."""
     claim = attempt.claim
     try:
@@ -89,10 +90,10 @@ def _read_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> Extract
     if file.kind not in parent.PLAIN or file.bytes > parent.AT_ONCE_BYTES:
         return None
     raw = _raw(slot, attempt, file)
-    return parent.at_once(raw) if raw is not None else None
+    return parent.at_once(raw, file.kind, file.charset) if raw is not None else None
 
 
-def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _Budget) -> Extracted | None:
+def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> Extracted | None:
     """What a child reads in the file, when it is the tenant's turn; None when the file is gone.
 
     Plain texts take turns among themselves: however slow others are, they don't wait behind them.
@@ -104,7 +105,8 @@ def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: _B
         if raw is None:
             return None
         with budget.spending():
-            return parent.extract(raw, file.kind, stopped=lambda: attempt.stopped is not None)
+            stopped = lambda: attempt.stopped is not None  # noqa: E731
+            return parent.extract(raw, file.kind, stopped=stopped, charset=file.charset)
 
 
 def _raw(slot: Slot, attempt: Attempt, file: ingest.Pending) -> bytes | None:

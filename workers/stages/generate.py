@@ -46,4 +46,4 @@ def _answered(generation: Generation, slot: Slot, attempt: Attempt, publisher: P
 def _answer(so_far: Transcript, reason: str) -> Answer:
     calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in so_far.rounds[-1].calls)
     logprobs = tuple(each for delta, _ in so_far.deltas for each in delta.logprobs)
-    return Answer(so_far.text, reason, so_far.passages, calls, logprobs)
+    return Answer(so_far.text, reason, so_far.passages, calls, logprobs, so_far.question)

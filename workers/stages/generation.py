@@ -12,7 +12,6 @@ from functools import partial
 import structlog
 
 from tasks import errors, failpoints, telemetry
-from tasks.documents.questions import Passage
 from tasks.kinds import generation
 from tasks.kinds.kind import Composed
 from tasks.limits.spent import Spent
@@ -28,6 +27,7 @@ from workers.slot import Slot
 from workers.stages import prompts, speech
 from workers.stages.hearing import Hearing
 from workers.stages.opening import Opening
+from workers.stages.prompts import Compose
 from workers.stages.speech import Calls, Speech
 from workers.stages.telling import Telling
 
@@ -55,8 +55,16 @@ class _Unfit(Exception):
 class Generation:
     """One attempt's run on an engine. Used by one thread; `attempt.stop` ends it from another."""
 
-    def __init__(self, slot: Slot, attempt: Attempt, publisher: Publisher, engine: Generator) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        attempt: Attempt,
+        publisher: Publisher,
+        engine: Generator,
+        compose: Compose = prompts.compose,
+    ) -> None:
         self._slot, self._attempt, self._publisher, self._engine = slot, attempt, publisher, engine
+        self._compose = compose
         self._claim, self._quarantine = attempt.claim, slot.quarantine
         self._telling = Telling(attempt, publisher, slot.speaking, self._trust)
         self.asked = generation.NOTHING  # what is put to the model, once it has been
@@ -121,10 +129,10 @@ class Generation:
     def _run_once(self) -> Ending:
         self._news_tokens = self._heard_tokens = 0
         self._told_tokens = self._publisher.transcript.spent.completion
-        prompt, composed = prompts.compose(self._claim, self._engine, self._publisher.transcript)
+        prompt, composed = self._compose(self._claim, self._engine, self._publisher.transcript)
         self.asked = composed.generation
         self._prompt_tokens = len(prompt.ids)
-        self._open(self._prompt_tokens, composed.passages)
+        self._open(self._prompt_tokens, composed)
         allowed = speech.of(composed.generation, self._engine.call_format, self._slot.shaper)
         so_far = self._publisher.transcript.rounds[-1]
         begun = self._begun(allowed, so_far)
@@ -224,8 +232,8 @@ class Generation:
         params = replace(params, grammar=allowed.left(allowed.raw([event for event, _ in so_far.said]) + begun))
         return replace(params, temperature=1.0, top_k=40) if self._tries and params.greedy else params
 
-    def _open(self, prompt_tokens: int, passages: list[Passage] | None) -> None:
-        """The attempt's first events, once: that the job starts, from which passages, or that it goes on."""
+    def _open(self, prompt_tokens: int, composed: Composed) -> None:
+        """The attempt's first events, once: that the job starts, what it asks of which passages, or that it goes on."""
         if self._opened:
             return
         self._opened = True
@@ -234,8 +242,10 @@ class Generation:
             self._publisher.transcript.add(events.Resumed(self._claim.attempt))
         else:
             self._publisher.transcript.add(events.Started(self._claim.attempt, self._slot.worker_id, prompt_tokens))
-            if passages is not None:
-                self._publisher.transcript.add(events.Passages(passages))
+            if composed.question is not None:
+                self._publisher.transcript.add(events.Question(composed.question))
+            if composed.passages is not None:
+                self._publisher.transcript.add(events.Passages(composed.passages))
 
     def _follow(self, handle: Handle, opening: Opening, hearing: Hearing) -> str:
         """Reads the engine until it finishes; returns why it did."""

@@ -1,15 +1,33 @@
 """What a job puts to the model that answers it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tasks.jobs.attempts import Claim
 from tasks.kinds import KINDS
 from tasks.kinds.generation import Generation, Text, ToolCall, Turn
 from tasks.kinds.kind import Answering, Composed
+from tasks.kinds.rag import RagKind
 from tasks.models.engine import Generator, Prompt
 from tasks.streams.transcript import Round, Transcript
 from workers.stages.functions import MOST_ROUNDS
+
+# What makes a prompt of a claim: `compose`, and what else a stage has a model say.
+Compose = Callable[[Claim, Generator, Transcript], tuple[Prompt, Composed]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """`Measure` of an engine's model."""
+
+    engine: Generator
+
+    @property
+    def instructed(self) -> bool:
+        return self.engine.instructed
+
+    def __call__(self, asked: Generation) -> int:
+        return len(_prompt(asked, self.engine).ids)
 
 
 def compose(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt, Composed]:
@@ -21,9 +39,18 @@ def compose(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt
     kind = KINDS[claim.type]
     assert isinstance(kind, Answering)
     asked, found = kind.parse(claim.asked), claim.stage_input or {}
-    composed = kind.compose(asked, found, engine.context, lambda other: len(_prompt(other, engine).ids))
+    composed = kind.compose(asked, found, engine.context, _Measure(engine))
     going_on = _going_on(composed.generation, so_far.rounds[:-1])
     return _prompt(going_on, engine), replace(composed, generation=going_on)
+
+
+def follow_up(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt, Composed]:
+    """`compose` for what makes a question of its own of a claim's follow-up."""
+    del so_far
+    kind = KINDS[claim.type]
+    assert isinstance(kind, RagKind)
+    asked = kind.follow_up(kind.parse(claim.asked), engine.context, _Measure(engine))
+    return _prompt(asked, engine), Composed(asked)
 
 
 def _going_on(asked: Generation, rounds: Sequence[Round]) -> Generation:

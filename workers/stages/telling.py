@@ -86,7 +86,7 @@ class Telling:
 
     def _tell_first(self) -> None:
         """Tells of the answer's first piece, where no earlier attempt had it."""
-        if not (self._answered or self._publisher.transcript.spoken):
+        if self._publisher.heard and not (self._answered or self._publisher.transcript.spoken):
             claim, after_s = self._attempt.claim, time.monotonic() - self._attempt.claimed_at
             self._attempt.first_token_s = after_s
             telemetry.emit(FirstToken(claim.job_id, claim.attempt, claim.model, after_s))

@@ -26,6 +26,10 @@ def upgrade() -> None:
     op.add_column("documents", sa.Column("charset", sa.Text(), nullable=True))
     op.add_column("documents", sa.Column("language", sa.Text(), nullable=True))
     op.add_column("documents", sa.Column("warnings", postgresql.JSONB(), server_default=_NOTHING, nullable=False))
+    given = {name: sa.text(f"{name} IS NOT NULL") for name in ("external_id", "filename")}
+    op.create_index("documents_of_contents", "documents", ["collection_id", "digest", "id"])
+    for name, where in given.items():
+        op.create_index(f"documents_of_{name}", "documents", ["collection_id", name], postgresql_where=where)
     op.add_column("document_texts", sa.Column("marks", postgresql.JSONB(), nullable=True))
 
     op.add_column("chunks", sa.Column("begins", sa.Integer(), nullable=True))
@@ -40,6 +44,8 @@ def downgrade() -> None:
     for column in ("begins", "ends", "page", "path", "header", "digest"):
         op.drop_column("chunks", column)
     op.drop_column("document_texts", "marks")
+    for index in ("contents", "external_id", "filename"):
+        op.drop_index(f"documents_of_{index}", "documents")
     for column in ("external_id", "replaces", "digest", "charset", "language", "warnings"):
         op.drop_column("documents", column)
     op.execute("DELETE FROM documents WHERE collection_id IS NULL")

@@ -115,7 +115,16 @@ def test_document_is_found_and_counted_once_its_last_lot_is_stored(sessions: Ses
     def store(text: str, first: int, *, last: bool) -> bool:
         vector = np.eye(D, dtype=np.float32)[:1]
         with sessions.begin() as session:
-            return ingest.store(session, caller.tenant_id, waiting.id, [Piece(text, 3)], vector, first=first, last=last)
+            return ingest.store(
+                session,
+                caller.tenant_id,
+                waiting.id,
+                [Piece(text, 3)],
+                vector,
+                model="embedder",
+                first=first,
+                last=last,
+            )
 
     def seen() -> tuple[list[str], int, int | None]:
         with sessions.begin() as session:
@@ -143,7 +152,9 @@ def test_lots_of_an_earlier_attempt_are_kept_if_they_were_cut_the_same(
         [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
         whose = (session, caller.tenant_id, waiting.id)
         assert ingest.resume(*whose, [Piece("a", 1)]) == 0
-        ingest.store(*whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], last=False)
+        ingest.store(
+            *whose, [Piece("a", 1), Piece("b", 1)], np.eye(D, dtype=np.float32)[:2], model="embedder", last=False
+        )
         assert ingest.resume(*whose, [Piece(text, 1) for text in cut]) == left
         assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (left, left or None)
 
@@ -154,7 +165,13 @@ def test_failed_document_leaves_no_chunks(sessions: Sessions, caller: Caller) ->
     with sessions.begin() as session:
         [waiting] = ingest.work(session, caller.tenant_id, job.id).waiting
         ingest.store(
-            session, caller.tenant_id, waiting.id, [Piece("a", 1)], np.eye(D, dtype=np.float32)[:1], last=False
+            session,
+            caller.tenant_id,
+            waiting.id,
+            [Piece("a", 1)],
+            np.eye(D, dtype=np.float32)[:1],
+            model="embedder",
+            last=False,
         )
         ingest.failed(session, caller.tenant_id, waiting.id, "x", "y")
         assert (session.scalar(text("SELECT count(*) FROM chunks")), counted(session)) == (0, None)
@@ -168,7 +185,7 @@ def counted(session: Session) -> int | None:
 def test_vector_of_a_model_that_the_collection_has_no_longer_is_refused(sessions: Sessions, caller: Caller) -> None:
     """A collection made anew under its name: a vector of the right dimension says nothing there."""
     shelve(sessions, caller, "a")
-    with pytest.raises(errors.CollectionGone, match="made anew, for vectors of embedder"):
+    with pytest.raises(errors.CollectionGone, match="has its vectors from embedder now"):
         search(sessions, caller, model="other")
 
 
@@ -207,11 +224,13 @@ def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> 
     assert (ended.ready, ended.failed) == (1, [("unreadable_document", "no text")])
     first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
     error = {"code": "unreadable_document", "message": "no text"}
+    common = {"external_id": None}
     assert ended.result == {
         "collection": "books",
         "documents": [
-            {"id": first, "title": "One", "filename": None, "status": "ready", "chunks": 1},
-            {"id": second, "title": None, "filename": "b.pdf", "status": "failed", "chunks": None, "error": error},
+            {"id": first, "title": "One", "filename": None, "status": "ready", "chunks": 1} | common,
+            {"id": second, "title": None, "filename": "b.pdf", "status": "failed", "chunks": None, "error": error}
+            | common,
         ],
         "chunks": 1,
     }

@@ -1,11 +1,13 @@
 """Each kind of job: what an earlier version stored of it is read, planned, and asked again."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from db.session import Sessions
 from tasks import errors, ids, kinds
+from tasks.documents.followups import Said
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.keys import Caller
 from tasks.kinds import KINDS, kind
@@ -13,12 +15,15 @@ from tasks.kinds.embed import Embedding
 from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCall, Turn
 from tasks.kinds.ingest import Ingest
 from tasks.kinds.moderate import Moderation
-from tasks.kinds.rag import Question
+from tasks.kinds.rag import Question, RagKind
+from tasks.kinds.reembed import Reembedding
+from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
 from tasks.models import catalog
 from tests import shelves, tables
 
 DOCUMENTS = (ids.new(), ids.new())
+BOOKS = ids.new()
 
 # What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
@@ -29,6 +34,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         Generation(turns=(Turn("user", (Text("one"),)),)),
     ),
     "embed": ({"texts": ["one", "two"]}, {}, Embedding(("one", "two"))),
+    "rerank": ({"query": "Who?", "documents": ["one", "two"]}, {}, Reranking("Who?", ("one", "two"))),
     "rag": (
         {"question": "Who?", "collection": "books"},
         {"max_tokens": 9},
@@ -39,6 +45,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {},
         Ingest("books", documents=DOCUMENTS),
     ),
+    "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
 }
 
@@ -55,6 +62,12 @@ def test_what_an_earlier_version_stored_is_read(name: str) -> None:
     read = KINDS[name].parse(Stored(given, params))
     assert read == meant
     assert KINDS[name].parse(read.to_json()) == meant
+
+
+def test_embedding_keeps_what_its_texts_are() -> None:
+    """A job that embeds a question for a search tells the worker so."""
+    asked = Embedding(("Who?",), "query")
+    assert KINDS["embed"].parse(asked.to_json()) == asked
 
 
 def test_question_keeps_how_many_passages_it_wants() -> None:
@@ -159,5 +172,66 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},
         "chat": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
-        "rag": {"text": "Oscar.", "finish_reason": "stop", "passages": passages},
+        "rag": {
+            "text": "Oscar.",
+            "finish_reason": "stop",
+            "answered": True,
+            "question": None,
+            "passages": passages,
+            "citations": [{"begins": 0, "ends": 6, "passages": []}],
+        },
     }
+
+
+def test_question_keeps_its_conversation_threshold_and_filter() -> None:
+    """As a retry does; they are none of the answer's own turns."""
+    said = [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "Here."}]
+    given = {"question": "Who?", "collection": "books", "top_k": 2, "messages": said, "threshold": 0.5}
+    read = KINDS["rag"].parse(Stored({**given, "filter": {"year": 2026}}, {}))
+    assert isinstance(read, Question)
+    assert read.history == (Said("user", "Where is it?"), Said("assistant", "Here."))
+    assert read.answer == Generation()
+    assert KINDS["rag"].parse(read.to_json()) == read
+
+
+def test_question_after_a_conversation_is_rewritten_first(sessions: Sessions, caller: Caller) -> None:
+    with sessions.begin() as session:
+        shelves.collection(session, caller.tenant_id)
+    planned = [
+        plan(sessions, caller, "rag", None, Question("Who?", "books", history=history))
+        for history in ((), (Said("user", "Where?"),))
+    ]
+    assert [(one.stage, one.queue) for one in planned] == [("retrieve", "embedder"), ("rewrite", "alpha")]
+
+
+def test_answer_that_refuses_is_none_and_rests_on_nothing() -> None:
+    result = KINDS["rag"].result([Answer("The context does not say.", "stop", [{"text": "one"}], question="Who?")])  # type: ignore[attr-defined]
+    assert (result["answered"], result["citations"], result["question"]) == (False, [], "Who?")
+
+
+@pytest.mark.parametrize("instructed", [True, False])
+def test_model_that_was_never_instructed_is_shown_how_it_is_done(instructed: bool) -> None:
+    """Examples go before, as turns, of questions and of follow-ups."""
+    rag = KINDS["rag"]
+    assert isinstance(rag, RagKind)
+    asked = Question("And the boat?", "books", history=(Said("user", "Where is the lamp?"),))
+    measure = Reading(instructed)
+    answer = rag.compose(asked, {"passages": [{"text": "one"}], "question": "Where is the boat?"}, 4000, measure)
+    follow_up = rag.follow_up(asked, 4000, measure)
+    for turns, said in ((answer.generation.turns, "Where is the boat?"), (follow_up.turns, "And the boat?")):
+        assert turns is not None
+        assert turns[-1].role == "user"
+        assert said in turns[-1].text
+        assert len(turns) == (1 if instructed else 7)
+        assert [turn.role for turn in turns] == ["user", "assistant"] * (len(turns) // 2) + ["user"]
+    assert (answer.passages, answer.question) == ([{"text": "one"}], "Where is the boat?")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model that reads a token for each letter."""
+
+    instructed: bool
+
+    def __call__(self, asked: Generation) -> int:
+        return sum(len(turn.text) for turn in asked.turns or ())

@@ -39,7 +39,9 @@ def test_what_is_not_asked_for_is_not_missed(
         assert kinds.plan(session, plain, caller, tables.submission(model="m", params=params)).model == "m"
 
 
-def test_model_that_embeds_does_nothing_else_and_no_other_embeds() -> None:
-    writes, embeds = (Model("m", "echo", context=8, slots=1, types=(type,)) for type in ("chat", "embed"))
+def test_model_that_embeds_or_reranks_does_nothing_else_and_no_other_does_that() -> None:
+    types = ("chat", "embed", "rerank")
+    writes, embeds, reranks = (Model("m", "echo", context=8, slots=1, types=(type,)) for type in types)
     assert embeds.capabilities == {Capability.EMBEDS}
-    assert writes.capabilities == ENGINES["echo"] - {Capability.EMBEDS}
+    assert reranks.capabilities == {Capability.RERANKS}
+    assert writes.capabilities == ENGINES["echo"] - {Capability.EMBEDS, Capability.RERANKS}

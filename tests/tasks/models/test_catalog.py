@@ -51,6 +51,10 @@ def test_relative_file_is_beside_the_catalogue(tmp_path: Path) -> None:
         (GOOD.replace('"echo"', '["echo"]'), "m: unknown engine"),
         (GOOD + 'file = "x\\u0000y"\n', "m: "),
         (GOOD.replace("echo", "ctransformers").replace('"chat"', '"embed"'), "ctransformers gives no embeddings"),
+        (GOOD.replace('"chat"', '"embed"') + "query_prefix = 1\n", "m: query_prefix must be a text"),
+        (GOOD + 'passage_prefix = "passage: "\n', "m: passage_prefix is of models of the type embed"),
+        (GOOD.replace("echo", "ctransformers").replace('"chat"', '"rerank"'), "ctransformers can't rerank"),
+        (GOOD.replace('"chat"', '"rerank", "embed"'), "m: a model of the type embed serves no other; a model of the"),
     ],
 )
 def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
@@ -58,6 +62,11 @@ def test_mistake_is_named(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(errors.CatalogError) as refused:
         load(tmp_path, text)
     assert told in str(refused.value)
+
+
+def test_prefixes_are_told_by_what_a_text_is(tmp_path: Path) -> None:
+    model = load(tmp_path, GOOD.replace('"chat"', '"embed"') + 'query_prefix = "query: "\n')["m"]
+    assert model.prefixes == {"query": "query: ", "passage": ""}
 
 
 def test_optional_model_whose_file_can_have_no_such_name_is_missing(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_ingest_goes_on_with_the_lots_that_are_missing(
 ) -> None:
     """A worker that dies in a document: the next attempt embeds the rest; each chunk is there and is paid for once."""
     monkeypatch.setattr(embed_documents, "CHUNKS_OF_A_LOT", 2)
-    calm = ingesting(sessions, caller, written(LONG))
+    calm = ingesting(sessions, caller, written(LONG), collection="calm")
     run.run(make_worker("embedder"), calm)
     job_id = ingesting(sessions, caller, written("Anna has a cat."), written(LONG))
     with pytest.raises(SystemExit):

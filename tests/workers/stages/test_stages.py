@@ -90,8 +90,8 @@ def test_question_is_answered_from_its_passages_in_two_stages(
     assert record.usage is not None
     assert record.usage["embedding_tokens"] == 4
     events = stream.read(writer.client, job_id)
-    assert entries.told(events)[:3] == ["started", "passages", "delta"]
-    assert events[1].entry.event == Passages(record.result["passages"])
+    assert entries.told(events)[:4] == ["started", "question", "passages", "delta"]
+    assert events[2].entry.event == Passages(record.result["passages"])
     assert len(tables.usage_rows(sessions, job_id)) == 1
 
 
@@ -173,19 +173,18 @@ def test_question_that_leaves_no_room_for_a_passage_fails(
     assert error["code"] == "context_length_exceeded"
 
 
-def test_question_to_a_collection_made_anew_with_another_model_fails_by_name(
+def test_question_to_a_collection_that_has_another_model_now_goes_on_there(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker
 ) -> None:
-    """Vectors of two models can't be compared, though their dimensions are the same."""
+    """Vectors of two models can't be compared, though their dimensions are the same; what was embedded is charged."""
     finder = make_worker("embedder")
     run.run(finder, ingesting(sessions, caller, written(FACTS)))
     job_id = asking(sessions, caller, "Where is the lamp?")
     with sessions.begin() as session:
         session.execute(text("UPDATE collections SET model = 'another'"))
     run.run(finder, job_id)
-    error = look(sessions, caller, job_id).error
-    assert error is not None
-    assert error["code"] == "collection_not_found"
+    places = [tables.column(sessions, job_id, name) for name in ("stage", "queue", "embedding_tokens")]
+    assert places == [stages.RETRIEVE, "another", 4]
 
 
 def test_stage_that_was_taken_over_passes_nothing_on(

@@ -12,7 +12,7 @@ from webapi.v1.named import DOCUMENT, JOB
 
 class DocumentLinks(TypedDict):
     self: str
-    job: Annotated[str, "The job that ingests it."]
+    job: Annotated[str | None, "The job that ingests it, or summarises it; null before that is asked for."]
 
 
 class Document(TypedDict):
@@ -50,7 +50,10 @@ def document(found: library.Document) -> Document:
         "tokens": found.tokens,
         "error": found.error,
         "created_at": times.show(found.created_at),
-        "links": {"self": f"/v1/documents/{shown}", "job": f"/v1/jobs/{JOB.show(found.job_id)}"},
+        "links": {
+            "self": f"/v1/documents/{shown}",
+            "job": f"/v1/jobs/{JOB.show(found.job_id)}" if found.job_id else None,
+        },
     }
 
 

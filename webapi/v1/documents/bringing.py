@@ -1,13 +1,14 @@
 """What a request brings into a collection: texts as JSON, or files as a form."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from tasks.documents import charsets
 from tasks.documents.ingest import NewDocument
 from tasks.errors import InvalidField
 from webapi import body, multipart
@@ -27,19 +28,19 @@ def brought(request: Request) -> Iterator[Brought]:
     with body.spooled(request) as spool:
         if boundary is None:
             given = load(requests.IngestRequest(), body.parse(spool.read(), body.imposed().values))
-            yield given, [_text(document) for document in given["documents"]]
+            yield given, [text(document) for document in given["documents"]]
         else:
             form = multipart.read(spool, boundary, texts=requests.TEXTS, files="file", max_files=requests.MAX_FILES)
-            given = load(requests.UploadFields(), _fields(form.texts))
-            yield given, _files(form.files, given)
+            given = load(requests.UploadFields(), typed(form.texts, requests.OBJECTS, requests.NUMBERS))
+            yield given, files(form.files, given)
 
 
-def _text(given: dict[str, Any]) -> NewDocument:
+def text(given: dict[str, Any]) -> NewDocument:
     about = given.get("title"), None, given.get("metadata", {})
     return NewDocument(given["text"], None, "text", *about)
 
 
-def _files(uploads: list[multipart.Upload], given: dict[str, Any]) -> list[NewDocument]:
+def files(uploads: list[multipart.Upload], given: dict[str, Any]) -> list[NewDocument]:
     if not uploads:
         raise InvalidField("file", "Missing data for required field.")
     return [_file(upload, given) for upload in uploads]
@@ -52,15 +53,26 @@ def _file(upload: multipart.Upload, given: dict[str, Any]) -> NewDocument:
         raise InvalidField("file", f"{upload.filename!r}: must end in one of {' '.join(requests.SUFFIXES)}")
     if not upload.raw:
         raise InvalidField("file", f"{upload.filename!r}: must not be empty")
-    return NewDocument(None, upload.raw, kind, given.get("title"), upload.filename, given.get("metadata", {}))
+    about = given.get("title"), upload.filename, given.get("metadata", {})
+    return NewDocument(None, upload.raw, kind, *about, charset=given.get("charset") or _charset(upload))
 
 
-def _fields(texts: dict[str, str]) -> dict[str, Any]:
-    """The text fields as a JSON body would have them."""
+def _charset(upload: multipart.Upload) -> str | None:
+    """The charset that a file's part says it is in."""
+    if not upload.charset:
+        return None
+    charset = charsets.known(upload.charset)
+    if charset is None:
+        raise InvalidField("file", f"{upload.filename!r}: {requests.NO_CHARSET}")
+    return charset
+
+
+def typed(texts: dict[str, str], objects: Collection[str], numbers: Collection[str]) -> dict[str, Any]:
+    """The text fields as a JSON body would have them, of which these are objects and numbers."""
     given: dict[str, Any] = dict(texts)
-    for name in given.keys() & set(requests.OBJECTS):
+    for name in given.keys() & set(objects):
         given[name] = body.parse(texts[name].encode(), body.imposed().values, where=(name,))
-    for name in requests.NUMBERS:
+    for name in numbers:
         if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
             given[name] = int(texts[name])
     return given

@@ -1,17 +1,27 @@
-"""Collections over HTTP: listed, looked at, deleted."""
+"""Collections over HTTP: listed, looked at, given another model, deleted."""
 
 from typing import Any
 
 from flask import Response
+from sqlalchemy.orm import Session
 
+from tasks import kinds
 from tasks.documents import library
 from tasks.documents.library import Collection
+from tasks.jobs.requests import Plan, Submission
+from tasks.jobs.view import JobObject
+from tasks.kinds.reembed import Reembedding
 from webapi import auth, service
 from webapi.api import Blueprint, reply
+from webapi.body import Limits
+from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers, requests
+from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
 from webapi.v1.paging import List, paged
 
 blueprint = Blueprint("collections", __name__, description="Documents that are searched together.")
+
+_LOCATION = {"Location": {"description": "The job that embeds them.", "schema": {"type": "string"}}}
 
 
 @blueprint.route("/v1/collections", methods=["GET"])
@@ -33,6 +43,36 @@ def show(name: str) -> Response:
     with service.current().sessions.begin() as session:
         found = library.collection(session, auth.caller(), _checked(name))
     return reply(answers.collection(found))
+
+
+@blueprint.route("/v1/collections/<name>/model", methods=["POST"], parameters=[requests.NAME_IN_PATH])
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=200))
+@blueprint.arguments(requests.ModelChange, example={"model": "embedder"})
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.response(202, JobObject, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
+@blueprint.answers(400, 401, 404, 409, 413, 414, 415, 422, 500, 503)
+def change_model(given: dict[str, Any], headers: dict[str, str], name: str) -> Response:
+    """Have a collection's documents embedded by another model
+
+    The answer is the job that does it. Until it has ended the collection is searched as before, and takes documents;
+    if it fails or is cancelled, all stays as it was. 409 while another job is at it. 422 for a model whose context is
+    shorter than the collection's chunks: none is ever cut.
+    """
+    _checked(name)
+    return accept(wanted_once(headers, "model", name, given), lambda session: _change(session, name, given))
+
+
+def _change(session: Session, name: str, given: dict[str, Any]) -> Plan:
+    asked = Submission(
+        type="reembed",
+        model=given["model"],
+        request=Reembedding(name),
+        lane=given.get("lane", "interactive"),
+        priority=given.get("priority", 5),
+        timing=timing_of(given),
+        webhook=named_webhook(session, given),
+    )
+    return kinds.plan(session, service.current().catalog, auth.caller(), asked)
 
 
 @blueprint.route("/v1/collections/<name>", methods=["DELETE"], parameters=[requests.NAME_IN_PATH])

@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from tasks.documents import charsets
 from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.library import Kind
 from tasks.jobs.requests import LANES
@@ -18,6 +19,8 @@ from webapi.v1.webhooks.requests import job_webhook
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
 SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
+
+NO_CHARSET = "no charset that is known here; such are utf-8, windows-1252, shift_jis"
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _MAX_PAIRS = 16
@@ -95,12 +98,9 @@ class Text(_About):
     )
 
 
-class _Ingest(Timed):
-    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
-    model = fields.String(
-        allow_none=True,
-        metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
-    )
+class _Job(Timed):
+    """What a client may say of the job that its request makes."""
+
     lane = fields.String(
         allow_none=True,
         validate=validate.OneOf(LANES),
@@ -112,14 +112,40 @@ class _Ingest(Timed):
     webhook = job_webhook()
 
 
+class _Ingest(_Job):
+    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
+    model = fields.String(
+        allow_none=True,
+        metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
+    )
+
+
+class ModelChange(_Job):
+    """The model by which a collection's documents are to be embedded from now on."""
+
+    model = fields.String(required=True, metadata={"description": "One that embeds, of `GET /v1/models`."})
+
+
 class IngestRequest(_Ingest):
     """Texts to be searched."""
 
     documents = Some(Text, MAX_DOCUMENTS, required=True)
 
 
+class Charset(fields.String):
+    """The name of a charset that can be read here, as we call it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        charset = charsets.known(str(super()._deserialize(value, *args, **kwargs)))
+        if charset is None:
+            raise ma.ValidationError(NO_CHARSET)
+        return charset
+
+
 class UploadFields(_Ingest, _About):
-    """The text fields of an upload; title and metadata are every file's."""
+    """The text fields of an upload; title, metadata and charset are every file's."""
+
+    charset = Charset(allow_none=True)
 
 
 INGEST_EXAMPLE = {
@@ -157,6 +183,12 @@ UPLOAD = {
         **{name: _as_text(name) for name in TEXTS},
         "collection": {"type": "string", "pattern": f"^{_NAME}$"},
         "title": {"type": "string", **STORABLE, "minLength": 1, "maxLength": 512},
+        "charset": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$",
+            "example": "windows-1252",
+            "description": "Of all files that don't say it in bytes of their own; before what a part's header says.",
+        },
         "lane": {"type": "string", "enum": list(LANES)},
         "priority": {"type": "string", "pattern": "^[0-9]$"},
     },

@@ -17,6 +17,7 @@ _RUN_EVENTS = tuple(
     event.type
     for event in (
         events.Started,
+        events.Question,
         events.Passages,
         events.Delta,
         events.ToolCall,

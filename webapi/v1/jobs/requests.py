@@ -12,9 +12,11 @@ from tasks.jobs import view
 from tasks.jobs.requests import LANES
 from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
-from webapi.v1.jobs.conversation import Conversation
+from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
+from webapi.v1.rerank.requests import Candidates
+from webapi.v1.search.requests import Filter
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
@@ -147,10 +149,34 @@ class EmbedRequest(_Request):
     input = fields.Nested(Texts, required=True)
 
 
+class RerankRequest(_Request):
+    """Documents to be read with a query, the best first."""
+
+    type = fields.String(required=True, validate=validate.Equal("rerank"), metadata={"enum": ["rerank"]})
+    input = fields.Nested(Candidates, required=True)
+
+
+class SaidMessage(Strict):
+    """A turn of the conversation before a question."""
+
+    role = fields.String(required=True, validate=validate.OneOf(("user", "assistant")))
+    content = fields.String(required=True, validate=filled("message"), metadata=STORABLE)
+
+
 class Question(Given):
     question = fields.String(required=True, validate=filled("question"), metadata=STORABLE)
     collection = fields.String(required=True, validate=characters(1, 200), metadata=STORABLE)
     top_k = Whole(allow_none=True, validate=within(1, 20), metadata={"description": "Passages to find; 5 if absent."})
+    messages = Some(
+        SaidMessage,
+        MAX_MESSAGES,
+        allow_none=True,
+        metadata={"description": "The conversation before the question, which is made one of its own first."},
+    )
+    threshold = Real(
+        allow_none=True, validate=within(0, 1), metadata={"description": "Only passages with this `score` or more."}
+    )
+    filter = Filter("Only from documents for which this holds.", allow_none=True)
 
 
 class RagRequest(_SampledRequest):
@@ -164,6 +190,7 @@ KINDS: dict[str, ma.Schema] = {
     "generate": GenerateRequest(),
     "chat": ChatRequest(),
     "embed": EmbedRequest(),
+    "rerank": RerankRequest(),
     "rag": RagRequest(),
 }
 

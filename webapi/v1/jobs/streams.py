@@ -21,6 +21,7 @@ from tasks.streams.events import (
     Event,
     Passages,
     Progress,
+    Question,
     Restarted,
     Resumed,
     Started,
@@ -139,6 +140,8 @@ def _shown(event: Event) -> dict[str, Any]:
             return {"id": event.id, "name": event.name, "arguments": event.arguments}
         case ToolResult():
             return {"id": event.id, "name": event.name, "content": event.content, "ok": event.ok}
+        case Question():
+            return {"question": event.question}
         case Passages():
             return {"passages": event.passages}
         case Ended():

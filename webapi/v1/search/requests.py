@@ -45,11 +45,12 @@ class Filter(fields.Field[Any]):
         described = {"description": description, "anyOf": [_COMPARISON, _JOINED, _ALL_EQUAL]}
         super().__init__(metadata=described, **options)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> filters.Filter:  # noqa: ARG002
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         try:
-            return filters.parse(value, "")
+            filters.parse(value, "")
         except errors.InvalidField as error:
             raise ma.ValidationError(_under((error.field or "").strip("."), str(error))) from error
+        return value
 
 
 def _under(path: str, message: str) -> Any:

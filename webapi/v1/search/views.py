@@ -8,7 +8,7 @@ from flask import Response
 from numpy.typing import NDArray
 
 from tasks import errors, kinds
-from tasks.documents import ranking
+from tasks.documents import filters, ranking
 from tasks.documents.ranking import SearchTarget
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
@@ -52,7 +52,7 @@ def search(given: dict[str, Any]) -> Response:
         "model": collection.model,
         "top_k": given.get("top_k", _TOP_K),
         "threshold": given.get("threshold"),
-        "filter": given.get("filter"),
+        "filter": filters.parse(given["filter"]) if "filter" in given else None,
         "neighbours": given.get("neighbours", 0),
     }
     try:
@@ -84,7 +84,7 @@ def _embedded(model: Model, queries: Sequence[str]) -> NDArray[np.float32]:
     serving = service.current()
     serving.end_turn()
     with serving.searches.held(auth.caller().tenant_id):
-        asked = Submission("embed", model.name, Embedding(tuple(queries)), metadata={"for": "search"})
+        asked = Submission("embed", model.name, Embedding(tuple(queries), "query"), metadata={"for": "search"})
         try:
             ended = serving.desk.answer(
                 auth.caller(),

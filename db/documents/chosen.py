@@ -1,0 +1,72 @@
+"""Documents that are chosen to be read again, in a collection or not: as a summary takes them.
+
+Each function is called within `scope.scope` of the tenant it names.
+"""
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.orm import Session
+
+from db.documents.chunks import Chunk
+from db.documents.documents import Document, DocumentText
+
+
+def ready(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
+    """The ready documents of a collection as they came, at most `limit`."""
+    own = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
+    return list(session.scalars(select(Document.id).where(*own).order_by(Document.id).limit(limit)))
+
+
+def statuses(
+    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, tuple[str, bool]]:
+    """Of each of these documents that is there its status, and whether it waits for no job yet."""
+    query = select(Document.id, Document.status, Document.job_id.is_(None))
+    rows = session.execute(query.where(Document.tenant_id == tenant_id, Document.id.in_(document_ids)))
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def give_job(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], job_id: uuid.UUID) -> None:
+    """Makes those of these documents wait for the job that waited for none."""
+    own = (Document.tenant_id == tenant_id, Document.id.in_(document_ids), Document.job_id.is_(None))
+    statement = update(Document).where(*own).values(job_id=job_id)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def whole(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID
+) -> tuple[Document, str | None, dict[str, Any] | None] | None:
+    """A document with its text and the marks in it."""
+    query = select(Document, DocumentText.text, DocumentText.marks)
+    query = query.join(DocumentText, DocumentText.document_id == Document.id)
+    row = session.execute(query.where(Document.tenant_id == tenant_id, Document.id == document_id)).one_or_none()
+    return (row[0], row[1], row[2]) if row else None
+
+
+def chunks(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID
+) -> Sequence[Row[int, str, int | None, int | None]]:
+    """Number, text and place of each of a document's chunks, in order."""
+    query = select(Chunk.number, Chunk.text, Chunk.begins, Chunk.ends)
+    own = (Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
+    return session.execute(query.where(*own).order_by(Chunk.number)).all()
+
+
+def sizes(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> list[int]:
+    """About how many characters each of these documents has: its text's, or its file's bytes."""
+    query = select(func.coalesce(func.length(DocumentText.text), Document.bytes))
+    query = query.join(DocumentText, DocumentText.document_id == Document.id)
+    rows = session.scalars(query.where(Document.tenant_id == tenant_id, Document.id.in_(document_ids)))
+    return [int(size) for size in rows]
+
+
+def names(
+    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, tuple[str | None, str | None]]:
+    """The file name and the title of each of these documents that is there."""
+    query = select(Document.id, Document.filename, Document.title)
+    rows = session.execute(query.where(Document.tenant_id == tenant_id, Document.id.in_(document_ids)))
+    return {row[0]: (row[1], row[2]) for row in rows}

@@ -1,0 +1,17 @@
+"""How much of a document its model can't read"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0024"
+down_revision = "0023"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("documents", sa.Column("unread", sa.REAL(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("documents", "unread")

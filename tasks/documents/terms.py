@@ -1,0 +1,89 @@
+"""What a text says, as terms that can be looked for in another: the stems of its words, its numbers and its codes."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tasks.documents import wording
+
+_FOLDER = Path(__file__).parent / "templates"
+
+_TOKEN = re.compile(r"[^\W_]+(?:[.,:/_'’+-][^\W_]+)*")
+_SEPARATORS = re.compile(r"[:/_'’+-]")
+_WITH_UNIT = re.compile(r"(\d[\d.,]*)([^\W\d_]+)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DECIMAL = re.compile(r"(\d+)[.,](\d{1,2})")
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
+_ENDINGS = (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x"), ("'s", ""), ("’s", ""))
+_SHORTEST_STEM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`words` are stems, `codes` whatever has a digit in it."""
+
+    words: frozenset[str] = frozenset()
+    codes: frozenset[str] = frozenset()
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.words | self.codes
+
+    def __len__(self) -> int:
+        return len(self.words) + len(self.codes)
+
+
+def of(text: str, *, parts: bool = False) -> Terms:
+    """The text's terms, without words that say nothing by themselves.
+
+    With `parts` those of compounds are terms too: `16` and `41` of `16:00` and `41kg`; so is what is looked in.
+    """
+    words, codes = set[str](), set[str]()
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
+    for token in _TOKEN.findall(wording.spaced(plain)):
+        for term in (token, *(_parts(token) if parts else ())):
+            if any(map(str.isdigit, term)):
+                codes.add(_number(term))
+            elif term not in _common():
+                words.add(stem(term))
+    return Terms(frozenset(words), frozenset(codes))
+
+
+@cache
+def stem(word: str) -> str:
+    """The word without its ending, as far as English has it: `works`, `worked` and `working` are one."""
+    for ending, instead in _ENDINGS:
+        if word.endswith(ending) and len(word) >= len(ending) + 2:
+            return stem(word.removesuffix(ending) + instead) if instead != "y" else word.removesuffix(ending) + "y"
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > _SHORTEST_STEM:
+        word = word[:-1]
+    for ending in ("ing", "ed"):
+        if word.endswith(ending) and len(word) >= len(ending) + _SHORTEST_STEM:
+            word = word.removesuffix(ending)
+            return word[:-1] if word[-1] == word[-2] and word[-1] not in "ls" else word
+    return word[:-1] if word.endswith("e") and len(word) > _SHORTEST_STEM else word
+
+
+def _parts(token: str) -> list[str]:
+    found = _SEPARATORS.split(token)
+    found = found if len(found) > 1 else []
+    for each in found or [token]:
+        if unit := _WITH_UNIT.fullmatch(each):
+            found += unit.groups()
+    return found
+
+
+def _number(term: str) -> str:
+    """The number as others may write it: `1,200` is `1200`, `12.50` and `12,5` are `12.5`."""
+    term = _THOUSANDS.sub("", term)
+    if decimal := _DECIMAL.fullmatch(term):
+        whole, rest = decimal[1], decimal[2].rstrip("0")
+        return f"{whole}.{rest}" if rest else whole
+    return term
+
+
+@cache
+def _common() -> frozenset[str]:
+    return frozenset((_FOLDER / "common_words.txt").read_text(encoding="utf-8").split())

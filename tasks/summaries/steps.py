@@ -1,0 +1,41 @@
+"""Steps that were taken before: known again by the model and all that it was asked, within a tenant.
+
+Every function takes a session, never commits, and opens the tenant's scope itself.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import uuid
+from collections.abc import Collection
+
+from sqlalchemy.orm import Session
+
+from db import summaries
+from db.scope import scope
+from tasks.jobs.requests import Stored
+
+UNUSED = dt.timedelta(days=30)  # then a step is forgotten
+
+
+def digest(model: str, identity: str, put: Stored, asked: Stored) -> bytes:
+    """Of a step: the SHA-256 of the model, its file, what is put to it and how, and what of the answer is kept."""
+    whole = [model, identity, dict(put.input), dict(put.params), dict(asked.params)]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).digest()
+
+
+def known(session: Session, tenant_id: uuid.UUID, digests: Collection[bytes]) -> dict[bytes, str]:
+    """What was answered to those of these steps that were taken."""
+    with scope(session, tenant_id):
+        return summaries.known_steps(session, tenant_id, digests)
+
+
+def keep(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> None:
+    with scope(session, tenant_id):
+        summaries.keep_step(session, tenant_id, digest, text)
+
+
+def forget(session: Session, tenant_id: uuid.UUID) -> None:
+    """Drops the tenant's steps that nothing has used for long."""
+    with scope(session, tenant_id):
+        summaries.forget_steps(session, tenant_id, UNUSED)

@@ -1,0 +1,121 @@
+"""Which sentences of a text tell most of it, and whether a text bears out what a model says of it.
+
+A model that was never trained to do as told says much that isn't in the text. Of that nothing is kept: what is missing
+then is filled up with the text's own sentences.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.summaries import sentences
+from tasks.summaries.sources import terms
+
+_NUMBER = re.compile(r"\d[\d.,]*")
+_NEGATION = re.compile(r"\b(?:not|no|never|none|without|cannot|nor|nicht|kein\w*|nie|ohne|n't)\b|n't\b", re.IGNORECASE)
+_LEANS = re.compile(  # on the sentence before it
+    r"(?:this|that|these|those|it|its|they|their|them|he|she|his|her|however|but|and|so|then|thus|also|there|such|here"
+    r"|yet|both|otherwise|instead|therefore|hence|which|the (?:latter|former|same))\b",
+    re.IGNORECASE,
+)
+_WORDS = (6, 40)  # of a sentence that tells something by itself
+_NAMES = 0.5  # of its words in capitals, a sentence is a list of names
+_BORNE_OUT = 0.65  # of a sentence's terms in the part of the text that it is from
+_ALIKE = 0.6  # so much of their terms in common makes two sentences one
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_NO_PROSE = re.compile(r"^(?:\s{4,}\S|\s*\||\s*<|#{1,6}\s|\s*[-=*_]{3,}\s*$).*$", re.MULTILINE)
+_EMPHASIS = re.compile(r"[`*]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A sentence that may be said: where it is in the text, and its terms."""
+
+    text: str
+    at: int
+    terms: frozenset[str]
+    score: float
+
+
+def prose(text: str) -> str:
+    """The text without code, tables and headings, and without the marks of Markdown; whole where nothing else is in
+    it."""
+    bare = _EMPHASIS.sub("", _LINK.sub(r"\1", _NO_PROSE.sub("", _FENCE.sub("", text))))
+    bare = re.sub(r"[ \t]*\n[ \t]*", "\n", bare)
+    joined = re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\-+•\d])", " ", bare)  # a line that breaks within a sentence
+    joined = re.sub(r"\n{3,}", "\n\n", joined).strip()
+    return joined if len(joined) > 40 else text
+
+
+def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
+    """What of these sentences the text bears out, filled up to `count` with those of its own that tell most."""
+    own = [sentence for sentence in sentences.of(text) if any(terms(sentence))]
+    if not own:
+        return list(said[:count])
+    weights = _weights(own)
+    candidates = _scored(own, weights)
+    for sentence in said:
+        if (at := _borne_out(sentence, own, weights)) is not None:
+            best = max((each.score for each in candidates), default=1.0)
+            candidates.append(_Candidate(sentence, at, frozenset(terms(sentence)), best * 1.1))
+    chosen: list[_Candidate] = []
+    for each in sorted(candidates, key=lambda candidate: -candidate.score):
+        if len(chosen) == count:
+            break
+        if all(_alike(each.terms, other.terms) < _ALIKE for other in chosen):
+            chosen.append(each)
+    return [each.text for each in sorted(chosen, key=lambda candidate: candidate.at)]
+
+
+def _borne_out(sentence: str, own: Sequence[str], weights: dict[str, float]) -> int | None:
+    """Which of the text's sentences this one is from: with those beside it, it has most of its terms, all its numbers,
+    and denies something where this does. None where there is none."""
+    wanted = set(terms(sentence))
+    whole = sum(weights.get(term, 3.0) for term in wanted)
+    if not whole:
+        return None
+    numbers, denies = set(_numbers(sentence)), bool(_NEGATION.search(sentence))
+
+    def share(part: str) -> float:
+        return sum(weights.get(term, 0.0) for term in wanted & set(terms(part))) / whole
+
+    shares = [share(sentence) for sentence in own]
+    at = max(range(len(own)), key=lambda number: shares[number])
+    around = max((" ".join(own[max(0, at - 1) : at + 1]), " ".join(own[at : at + 2])), key=share)
+    if share(around) < _BORNE_OUT or not numbers <= set(_numbers(around)):
+        return None
+    return at if not denies or _NEGATION.search(around) else None
+
+
+def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
+    """Each sentence by how much of what the whole text is about it has, for its length; the first ones count more."""
+    about = Counter(term for sentence in own for term in set(terms(sentence)))
+    scored = []
+    for at, sentence in enumerate(own):
+        has, words = frozenset(terms(sentence)), len(sentence.split())
+        mass = sum(about[term] * weights[term] for term in has) / (len(has) + 4)
+        early = 1 + 0.6 * math.exp(-at / 3)
+        standing = 0.6 if at and _LEANS.match(sentence) else 1.0
+        ends = 1.0 if sentence.rstrip("\"')”’»").endswith((".", "!", "?", "。", "！", "？")) else 0.4
+        names = sum(word[:1].isupper() for word in sentence.split()) / max(1, words)
+        mass *= 1.0 if names < _NAMES else 0.5
+        length = 1.0 if _WORDS[0] <= words <= _WORDS[1] else 0.4
+        scored.append(_Candidate(sentence, at, has, mass * early * standing * ends * length))
+    return scored
+
+
+def _weights(own: Sequence[str]) -> dict[str, float]:
+    found = Counter(term for sentence in own for term in set(terms(sentence)))
+    return {term: math.log(1 + len(own) / number) for term, number in found.items()}
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / max(1, min(len(one), len(other)))
+
+
+def _numbers(text: str) -> list[str]:
+    return [match.group().rstrip(".,") for match in _NUMBER.finditer(text)]

@@ -1,0 +1,47 @@
+"""A reranking that its request waits for: a job like any other."""
+
+from sqlalchemy.orm import Session
+
+from tasks import errors, kinds
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Plan, Submission
+from tasks.jobs.view import JobView
+from tasks.kinds.rerank import Reranking
+from tasks.models import choosing
+from tasks.models.catalog import Model
+from tasks.queues import capacity
+from webapi import auth, presence, service
+
+
+def served(name: str | None) -> Model:
+    """The model of that name, or the catalogue's default. Raises `ModelUnknown`, `Unavailable` if nobody serves it."""
+    serving = service.current()
+    model = choosing.model_for(serving.catalog, "rerank", name)
+    with serving.sessions.begin() as session:
+        if not capacity.strength(session, model.name, serving.settings.shared.lease_s).workers:
+            raise errors.Unavailable(f"no worker of {model.name} is there to rerank; try again")
+    return model
+
+
+def answered(asked: Submission[Reranking], model: Model, wait_s: float) -> JobView:
+    """The job, which has succeeded. Raises `Unavailable` when it doesn't in time, and `PromptTooLong`."""
+    serving, caller = service.current(), auth.caller()
+
+    def plan(session: Session) -> Plan:
+        return kinds.plan(session, {model.name: model}, caller, asked)
+
+    serving.end_turn()
+    with serving.searches.held(caller.tenant_id):
+        try:
+            ended = serving.desk.answer(caller, plan, wait_s, presence.has_left)
+        except errors.PromptTooLong as error:
+            raise errors.PromptTooLong((error.field or "").removeprefix("input."), str(error)) from error
+        except errors.NotInTime as error:
+            told = f"{model.name} didn't rerank within {wait_s:g} seconds; ask for fewer documents, or for a job"
+            raise errors.Unavailable(told) from error
+    if ended.status == Status.SUCCEEDED:
+        return ended
+    why = ended.error or {"code": ended.status, "message": "the job that reranks was cancelled"}
+    if why["code"] == errors.ContextLengthExceeded.code:
+        raise errors.PromptTooLong("documents", why["message"])
+    raise errors.Unavailable(f"the documents couldn't be reranked: {why['message']}")

@@ -1,0 +1,142 @@
+"""The stage that changes a collection's embedding model: all its chunks embedded anew, then it switches."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks import errors, ids
+from tasks.documents import reembedding
+from tasks.documents.reembedding import State, Waiting
+from tasks.jobs import fence
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.kinds import KINDS
+from tasks.kinds.reembed import Reembedding
+from tasks.limits.spent import Spent
+from workers.attempt import Attempt
+from workers.batcher import Tokens
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import tokens
+from workers.stages.progress import Reporter
+
+# Stored in one transaction, as an ingest's: who deletes one of the documents waits for it.
+CHUNKS_OF_A_LOT = 128
+
+
+def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
+    """Every chunk's new vector, lot by lot, kept and charged as it is made; then the switch; then the old ones go.
+
+    After each lot the job gives its slot back if it is wanted. Chunks that are stored meanwhile are found before the
+    switch. Raises `CollectionGone`, and `ContextLengthExceeded` naming the chunk: then the collection stays as it was.
+    """
+    asked: Reembedding = KINDS[attempt.claim.type].parse(attempt.claim.asked)
+    assert asked.collection_id is not None
+    work = _Work(slot, attempt, asked.collection_id, Reporter(attempt, publisher, slot.worker_id))
+    try:
+        state = work.state()
+        if not state.switched:
+            work.fill(state)
+            state = work.state()
+        work.clear()
+    except errors.GaveWay:
+        return slot.back(attempt)
+    result = {
+        "collection": state.name,
+        "model": slot.queue,
+        "dimensions": state.dimensions,
+        "chunks": state.total,
+    }
+    return Outcome(Status.SUCCEEDED, result=result, progress=(state.total, state.total))
+
+
+@dataclass(slots=True)
+class _Work:
+    """One attempt's part of it. `reached` is the document that the last lot ended in."""
+
+    slot: Slot
+    attempt: Attempt
+    collection_id: uuid.UUID
+    reporter: Reporter
+    reached: uuid.UUID | None = None
+
+    @property
+    def _where(self) -> tuple[uuid.UUID, uuid.UUID]:
+        return self.attempt.claim.tenant_id, self.collection_id
+
+    def state(self) -> State:
+        with self.slot.sessions.begin() as session:
+            return reembedding.state(session, *self._where, self.slot.queue)
+
+    def fill(self, state: State) -> None:
+        """Gives every chunk its new vector, and switches."""
+        done = state.done
+        while True:
+            lot = self._lot()
+            if not lot and self._switched():
+                return
+            if lot:
+                with self.slot.turns.taken(*self._turn):
+                    done += len(lot) if self._embed(lot) else 0
+                self.reporter.report(min(done, state.total), state.total)
+            self.slot.check(self.attempt)
+
+    def clear(self) -> None:
+        """Drops the vectors that the collection had before."""
+        while True:
+            self.attempt.check()
+            with self.slot.sessions.begin() as session:
+                fence.guard(session, self.attempt.claim.job_id, self.attempt.claim.attempt)
+                if not reembedding.clear(session, *self._where, most=CHUNKS_OF_A_LOT):
+                    return
+            self.slot.check(self.attempt)
+
+    @property
+    def _turn(self) -> tuple[Any, ...]:
+        claim = self.attempt.claim
+        return claim.tenant_id, claim.job_id, lambda: self.slot.check(self.attempt)
+
+    def _lot(self) -> list[Waiting]:
+        """The next chunks; when there are none behind the last lot, those of documents before it."""
+        with self.slot.sessions.begin() as session:
+            lot = reembedding.lot(session, *self._where, after=self.reached, most=CHUNKS_OF_A_LOT)
+        if not lot and self.reached is not None:
+            self.reached = None
+            return self._lot()
+        return lot
+
+    def _embed(self, lot: Sequence[Waiting]) -> bool:
+        """Keeps the lot's vectors and charges them; False when one of its chunks has changed or is gone."""
+        claim = self.attempt.claim
+        texts = self._read(lot)
+        vectors = self.slot.batcher.embed(texts, self.attempt.check, tenant_id=claim.tenant_id)
+        try:
+            with self.slot.sessions.begin() as session:
+                fence.charge(session, claim.job_id, claim.attempt, Spent(sum(map(len, texts))))
+                if not reembedding.store(session, *self._where, lot, vectors):
+                    raise _ChangedError
+        except _ChangedError:
+            return False
+        self.reached = lot[-1].document_id
+        return True
+
+    def _read(self, lot: Sequence[Waiting]) -> list[Tokens]:
+        """The chunks as the model reads them. Raises `ContextLengthExceeded` for one that it can't read whole."""
+        read = tokens.of(self.slot.batcher, self.attempt, [reembedding.embedded(one) for one in lot], "passage")
+        for one, text in zip(lot, read, strict=True):
+            if len(text) > self.slot.batcher.context:
+                which = f"chunk {one.number} of {ids.show(one.document_id, ids.DOCUMENT)}"
+                told = f"{which} has {len(text)} tokens; {self.slot.queue} takes {self.slot.batcher.context}"
+                raise errors.ContextLengthExceeded(told)
+        return read
+
+    def _switched(self) -> bool:
+        claim = self.attempt.claim
+        with self.slot.sessions.begin() as session:
+            fence.guard(session, claim.job_id, claim.attempt)
+            return reembedding.switch(session, *self._where)
+
+
+class _ChangedError(Exception):
+    """A chunk of the lot isn't there any more as it was read."""

@@ -1,0 +1,257 @@
+"""The stage in which a summary climbs its tree: a document's, from its parts, or the whole's, from its documents'.
+
+Each time the job is here it goes as far as it can: what is to be said in steps becomes children, for which it waits,
+and the last step, from which the summary comes, it takes itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tasks import errors, ids
+from tasks.jobs import family, fence, stages
+from tasks.jobs.family import Child, Grown
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.requests import Plan, Submission
+from tasks.kinds import KINDS
+from tasks.kinds.summary import NAME, OneDocument, Step, Summary
+from tasks.limits.spent import NOTHING, Spent
+from tasks.models.engine import Generator
+from tasks.summaries import material, prompts, sentences, sources, steps, tree
+from tasks.summaries.material import Material
+from tasks.summaries.prompts import Purpose
+from tasks.summaries.tree import Level
+from workers.attempt import Attempt
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import tally
+from workers.stages.generation import Generation
+
+_LOT = 32  # children written down in one transaction
+# Of a part of a document, however much more the context holds: what is in the middle of more is overlooked. A model
+# that doesn't do as told loses its thread sooner.
+_PART_TOKENS, _UNTOLD_PART_TOKENS = 4096, 512
+_SLACK = 8  # tokens that texts may have more together than each by itself
+_TOKEN_CHARACTERS = 64  # no token has more: so long a text needn't be counted
+
+
+def summarize(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
+    """The document's summary, or that of all documents; or the steps that come before, for whose ends the job waits.
+
+    Raises `JobError`s: for a document that has no text, and for a model whose context is too small.
+    """
+    claim = attempt.claim
+    asked = KINDS[claim.type].parse(claim.asked)
+    assert isinstance(asked, OneDocument | Summary)
+    with slot.sessions.begin() as session:
+        grown = family.grown(session, claim.job_id)
+        if isinstance(asked, OneDocument):
+            of = material.document(session, claim.tenant_id, asked.document)
+        else:
+            of = material.documents(session, claim.tenant_id, asked.documents, grown)
+    if isinstance(asked, Summary) and not of.texts:
+        return tally.outcome(slot, attempt, {})
+    return _Climb(slot, attempt, publisher, asked, of).go_on(grown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Climb:
+    """One attempt's. Used by one thread."""
+
+    slot: Slot
+    attempt: Attempt
+    publisher: Publisher
+    asked: OneDocument | Summary
+    of: Material
+
+    @property
+    def engine(self) -> Generator:
+        return self.slot.generator
+
+    def go_on(self, grown: Sequence[Grown]) -> Outcome | Onward:
+        """From where the job has come: up to the end, or to the next children."""
+        left = self.attempt.claim.stage_input
+        if left is None or "level" not in left:
+            level = self._first()
+        else:
+            waiting = Level.from_json(left["level"])
+            if failed := _failed(waiting, grown):
+                return Outcome(Status.FAILED, error=failed)
+            level = waiting.filled({each.place: (each.result or {}).get("text") for each in grown})
+        while level.texts:
+            last = self._of(Purpose(self._subject(level), last=True), level.known)
+            if self._fits(last):
+                return self._finish(level, last)
+            level, children = self._step(level)
+            if children:
+                self._adopt(children)
+                state = {"level": level.to_json()}
+                return Onward(stages.SUMMARIZE, self.slot.queue, state, wait_for_children=True)
+            level = level.filled({})
+        raise errors.AnswerUnfit("the model said nothing that a summary could be made of")
+
+    def _first(self) -> Level:
+        """The lowest level: the document whole, where one prompt holds it, or cut into parts; all documents' notes."""
+        texts = tuple(self.of.texts)
+        if isinstance(self.asked, Summary):
+            return Level(texts, own=False, first=len(self.asked.documents))
+        whole = Level(texts, own=True, first=0, places=((0, len(self.of.text)),))
+        if self._fits(self._of(Purpose("whole", last=True), whole.known)) and self._is_short(self.of.text):
+            return whole
+        places = material.places(self.of.text, self._cut(self.of.text))
+        return replace(whole, texts=tuple(self.of.text[begins:ends] for begins, ends in places), places=places)
+
+    def _is_short(self, text: str) -> bool:
+        return self.engine.instructed or len(self.engine.reread(text)) <= _UNTOLD_PART_TOKENS
+
+    def _cut(self, text: str) -> list[str]:
+        part = Purpose("part", last=False)
+        room = (
+            self.engine.context
+            - prompts.notes_tokens(self.engine.context)
+            - self._tokens(self._of(part, [""]))
+            - _SLACK
+        )
+        around = len(self.engine.tokenize([""])[0])
+        size = min(_PART_TOKENS if self.engine.instructed else _UNTOLD_PART_TOKENS, room - around)
+        if size < 1:
+            raise errors.ContextLengthExceeded(f"{self.engine.context} tokens leave no room for a part of the document")
+
+        def count(texts: Sequence[str]) -> list[int]:
+            return [len(ids) - around for ids in self.engine.tokenize(texts)]
+
+        pieces = self.slot.cutter.cut(self.attempt, text, count, size, 0, self.attempt.check)
+        return [piece.text for piece in pieces]
+
+    def _step(self, level: Level) -> tuple[Level, list[Child]]:
+        """The level above, and the children that are still to say what is in it."""
+        texts = level.known
+        purpose = Purpose("part" if level.own else self._subject(level), last=False)
+        groups = self._groups(level, purpose)
+        requests = [
+            self._of(purpose, [texts[at] for at in group])
+            if level.own or len(group) > 1
+            else None  # what is left over goes up as it is
+            for group in groups
+        ]
+        digests = [None if each is None else self._digest(each) for each in requests]
+        known = self._known([digest for digest in digests if digest])
+        said = tuple(
+            texts[group.start] if digest is None else known.get(digest)
+            for group, digest in zip(groups, digests, strict=True)
+        )
+        children = [
+            self._child(request, level.first + at)
+            for at, (request, text) in enumerate(zip(requests, said, strict=True))
+            if request and text is None
+        ]
+        taken = sum(digest is not None for digest in digests)
+        cached = level.cached + taken - len(children)
+        return replace(level, texts=said, own=False, steps=level.steps + taken, cached=cached), children
+
+    def _groups(self, level: Level, purpose: Purpose) -> list[range]:
+        texts, context = level.known, self.engine.context
+        if level.own:
+            return [range(at, at + 1) for at in range(len(texts))]
+        note = prompts.notes_tokens(context)
+        budget = context - note - self._tokens(self._of(purpose, [""])) - _SLACK
+        if len(texts) == 1 or budget < 1:
+            raise errors.ContextLengthExceeded(f"{context} tokens leave no room for what is asked of a note")
+        costs = [len(ids) + 1 for ids in self.engine.tokenize(texts)]
+        return tree.groups(texts, costs, budget, note)
+
+    def _child(self, request: Step, place: int) -> Child:
+        claim = self.attempt.claim
+        asked = Submission(NAME, claim.model, request)
+        job_id = ids.beside(claim.job_id, place)
+        return Child(Plan(asked, stages.SUMMARIZE_PART, claim.model, self.slot.queue, job_id), place)
+
+    def _adopt(self, children: Sequence[Child]) -> None:
+        claim = self.attempt.claim
+        for first in range(0, len(children), _LOT):
+            self.attempt.check()
+            with self.slot.sessions.begin() as session:
+                queues = family.adopt(session, claim.job_id, claim.attempt, children[first : first + _LOT])
+            for queue in queues:
+                self.slot.wake(queue)
+
+    def _finish(self, level: Level, last: Step) -> Outcome:
+        manner = self.asked.manner
+        if level.own and not manner.asks_of_a_model and (short := sentences.shortened(level.known[0], manner)):
+            return self._outcome(level, short, NOTHING)
+        digest = self._digest(last)
+        level = replace(level, steps=level.steps + 1)
+        if known := self._known([digest]):
+            return self._outcome(replace(level, cached=level.cached + 1), known[digest], NOTHING)
+        said, spent = self._said(last)
+        if not said:
+            nothing = (errors.AnswerUnfit.code, "the model said nothing that is a summary")
+            return Outcome(Status.FAILED, spent, error=nothing)
+        claim = self.attempt.claim
+        with self.slot.sessions.begin() as session:
+            fence.guard(session, claim.job_id, claim.attempt)
+            steps.keep(session, claim.tenant_id, digest, said)
+        return self._outcome(level, said, spent)
+
+    def _said(self, last: Step) -> tuple[str, Spent]:
+        """What is kept of what the model says to the last step, which this job takes itself: its readers read along."""
+        stored = last.to_json()
+        left = {**(self.attempt.claim.stage_input or {}), "step": {"input": stored.input, "params": stored.params}}
+        self.attempt.claim = replace(self.attempt.claim, stage_input=left)  # what the job's prompt is made of
+        ending = Generation(self.slot, self.attempt, self.publisher, self.engine).run()
+        said = self.publisher.transcript.rounds[-1].text
+        return last.kept(said, self.engine.context, finished=ending.reason == "stop"), ending.spent
+
+    def _outcome(self, level: Level, said: str, spent: Spent) -> Outcome:
+        told: dict[str, Any] = {"summary": said, "steps": level.steps, "cached_steps": level.cached}
+        if level.skipped:
+            told["skipped_parts"] = level.skipped
+        found = sentences.of(said)
+        if isinstance(self.asked, Summary):
+            told["sentences"] = self.of.told_of_documents(found)
+            ended = tally.outcome(self.slot, self.attempt, told)
+            return replace(ended, spent=spent)
+        parts = self.of.parts or [sources.Part(at, *place) for at, place in enumerate(level.places)]
+        told["sentences"] = sources.shown(found, self.of.text, parts, self.of.pages)
+        about: dict[str, Any] = {"document": ids.show(self.asked.document, ids.DOCUMENT)}
+        about |= {"filename": self.of.filename, "title": self.of.title}
+        return Outcome(Status.SUCCEEDED, spent, {**about, **told}, progress=(level.steps, level.steps))
+
+    def _subject(self, level: Level) -> str:
+        if isinstance(self.asked, Summary):
+            return "documents"
+        return "whole" if level.own and len(level.texts) == 1 else "parts"
+
+    def _of(self, purpose: Purpose, texts: Sequence[str]) -> Step:
+        return Step(purpose, self.asked.manner, tuple(texts), self.of.name, self.engine.instructed)
+
+    def _fits(self, step: Step) -> bool:
+        if sum(map(len, step.texts)) > self.engine.context * _TOKEN_CHARACTERS:
+            return False
+        try:
+            asked = step.asked(self.engine.context)
+            return self._tokens(step) + (asked.max_tokens or 0) <= self.engine.context
+        except errors.ContextLengthExceeded:
+            return False
+
+    def _tokens(self, step: Step) -> int:
+        asked = step.asked(self.engine.context)
+        return len((self.engine.prompt(asked.prompt) if asked.prompt else self.engine.chat(asked.messages())).ids)
+
+    def _digest(self, step: Step) -> bytes:
+        put = step.asked(self.engine.context).to_json()
+        return steps.digest(self.attempt.claim.model, self.engine.identity, put, step.to_json())
+
+    def _known(self, digests: Sequence[bytes]) -> dict[bytes, str]:
+        with self.slot.sessions.begin() as session:
+            return steps.known(session, self.attempt.claim.tenant_id, digests)
+
+
+def _failed(level: Level, grown: Sequence[Grown]) -> tuple[str, str] | None:
+    """What the first of the level's children failed of, unless the model had only nothing to say."""
+    last = level.first + len(level.texts)
+    for each in grown:
+        if level.first <= each.place < last and each.error and each.error[0] != errors.AnswerUnfit.code:
+            return each.error
+    return None

@@ -1,0 +1,43 @@
+"""A step of a summary: notes of a part of a document, or of other notes."""
+
+from dataclasses import replace
+
+from tasks import errors
+from tasks.jobs import fence
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
+from tasks.kinds import KINDS
+from tasks.kinds.summary import Step
+from tasks.summaries import steps
+from workers.attempt import Attempt
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import generate
+
+
+def summarize_part(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
+    """What the model says, as far as it is of use, kept for whoever asks it the same; nothing of it is a failure.
+
+    A step that another job has taken meanwhile costs nothing.
+    """
+    claim = attempt.claim
+    asked = KINDS[claim.type].parse(claim.asked)
+    assert isinstance(asked, Step)
+    engine = slot.generator
+    digest = steps.digest(claim.model, engine.identity, asked.asked(engine.context).to_json(), claim.asked)
+    with slot.sessions.begin() as session:
+        known = steps.known(session, claim.tenant_id, [digest])
+    if digest in known:
+        return Outcome(Status.SUCCEEDED, result={"text": known[digest], "cached": True})
+    outcome = generate.generate(slot, attempt, publisher)
+    if outcome.result is None:
+        return outcome
+    finished = outcome.result["finish_reason"] == "stop"
+    said = asked.kept(outcome.result["text"], engine.context, finished=finished)
+    if not said:
+        nothing = (errors.AnswerUnfit.code, "the model said nothing that a summary could be made of")
+        return replace(outcome, status=Status.FAILED, result=None, error=nothing)
+    with slot.sessions.begin() as session:
+        fence.guard(session, claim.job_id, claim.attempt)
+        steps.keep(session, claim.tenant_id, digest, said)
+    return replace(outcome, result={"text": said, "cached": False})
