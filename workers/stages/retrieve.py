@@ -50,7 +50,7 @@ def _read(slot: Slot, attempt: Attempt, made: str, asked: str) -> tuple[str, Tok
 
 def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: Tokens) -> list[Passage]:
     claim = attempt.claim
-    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id)[0]
+    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id, urgent=True)[0]
     try:
         with slot.sessions.begin() as session:
             return ranking.search(
