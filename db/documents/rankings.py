@@ -36,7 +36,7 @@ from db.documents.documents import Document
 from db.documents.words import Asked
 
 # So many candidates of the index, times the depth of the ranking: more find more, and take longer (see docs/adr/0022).
-_WIDTH = 4
+_WIDTH = 2
 _OF_INDEX = ("indexrelid", "indisvalid")
 
 
@@ -105,7 +105,7 @@ def walk(session: Session, reach: Reach, vector: Any, asked: Asked, *, dimension
     session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
     # Written as the index is, literals too: else the planner doesn't know it again.
     half = HALFVEC(dimensions)
-    distance = cast(reach.vector, half).op("<=>", return_type=Float())(cast(bindparam(None, vector, VECTOR()), half))
+    distance = cast(reach.vector, half).op("<=>", return_type=Float())(cast(_asked_vector(vector), half))
     own = Chunk.collection_id == literal_column(f"'{reach.collection_id}'::uuid")
     same = func.vector_dims(reach.vector) == literal_column(str(dimensions))
     hits = _hits(session, _of(reach, vector, asked).where(own, same).order_by(distance).limit(depth))
@@ -156,9 +156,15 @@ def _points(asked: Asked) -> ColumnElement[float]:
     return points
 
 
+def _asked_vector(vector: Any) -> ColumnElement[Any]:
+    """By one name, since it is written out once then, wherever a statement has it."""
+    asked: ColumnElement[Any] = bindparam("asked_vector", vector, VECTOR())
+    return asked
+
+
 def _distance(embedding: Any, vector: Any) -> ColumnElement[float]:
     """The cosine distance, 0 for the same direction to 2 for the opposite."""
-    distance: ColumnElement[float] = embedding.op("<=>", return_type=Float())(bindparam(None, vector, VECTOR()))
+    distance: ColumnElement[float] = embedding.op("<=>", return_type=Float())(_asked_vector(vector))
     return distance
 
 
