@@ -37,7 +37,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 from db.documents.collections import Collection
 from db.session import Table
 
-Kind = Literal["text", "markdown", "html", "pdf"]
+Kind = Literal[
+    "text", "markdown", "rst", "html", "pdf", "docx", "pptx", "xlsx", "csv", "tsv", "json", "jsonl", "epub", "eml",
+    "zip", "tar",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STATUSES = ("pending", "ready", "failed")
 

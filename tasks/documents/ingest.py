@@ -21,7 +21,7 @@ from db.documents.documents import DocumentText, Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking, homes, wording
+from tasks.documents import chunking, homes, kinds, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
 
@@ -166,6 +166,49 @@ def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, fo
             "title": func.coalesce(documents.Document.title, found.title),
         }
         documents.set_status(session, tenant_id, document_id, **about)
+
+
+def unpacked(
+    session: Session,
+    tenant_id: uuid.UUID,
+    document_id: uuid.UUID,
+    members: Sequence[tuple[str, bytes]],
+    refused: Sequence[tuple[str, str]],
+) -> list[Pending]:
+    """Puts documents in the place of an archive that waits: its members, by their names in it, and those that are
+    refused, with the reason. What was said of the archive holds for each, but for its title. Gives those that wait.
+
+    Idempotent; does nothing when the archive is gone.
+    """
+    with scope(session, tenant_id):
+        found = documents.find(session, tenant_id, document_id)
+        if found is None or found[0].status != "pending":
+            return []
+        archive, _ = found
+        new = [_member(archive, name, raw) for name, raw in members] + [_member(archive, name) for name, _ in refused]
+        document_ids = [ids.new() for _ in new]
+        for id, one in zip(document_ids, new, strict=True):
+            _add(session, tenant_id, archive.collection_id, archive.job_id, id, one)
+        for refused_id, (_, reason) in zip(document_ids[len(members) :], refused, strict=True):
+            documents.give_up(session, tenant_id, refused_id, errors.UnreadableDocument.code, reason)
+            documents.set_text(session, tenant_id, refused_id, None)
+        documents.remove(session, tenant_id, document_id)
+    waiting = zip(document_ids, new, strict=False)
+    return [Pending(id, one.kind, len(one.contents), True, one.charset) for id, one in waiting if one.raw is not None]
+
+
+def _member(archive: documents.Document, name: str, raw: bytes | None = None) -> NewDocument:
+    return NewDocument(
+        text=None,
+        raw=raw,
+        kind=kinds.kind_of(name) or archive.kind,
+        title=None,
+        filename=f"{archive.filename}/{name}",
+        metadata=archive.labels,
+        charset=archive.charset,
+        external_id=f"{archive.external_id}/{name}" if archive.external_id else None,
+        replaces=archive.replaces,
+    )
 
 
 def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID]) -> None:

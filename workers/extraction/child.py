@@ -1,9 +1,10 @@
 """Reads one document in a process of its own: `python -m workers.extraction.child`.
 
 On stdin comes a line of JSON, the kind, the declared charset and the limits, then the document. On stdout goes a line
-of JSON, then the text in UTF-8: `{"marks", "charset", "title", "warnings"}`, or `{"code", "message"}` of what is wrong
-with the document; `unwalled` beside either is what `wall.close` couldn't close. All that a reader may need is imported
-before the wall, which closes before the first byte of the document is read.
+of JSON, then the text in UTF-8: `{"marks", "charset", "title", "warnings"}`; of an archive, `{"members", "refused"}`,
+names with sizes and names with reasons, then the members; or `{"code", "message"}` of what is wrong with the document.
+`unwalled` beside any of these is what `wall.close` couldn't close. All that a reader may need is imported before the
+wall, which closes before the first byte of the document is read.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from tasks import errors
+from tasks.documents import kinds
 from workers import wall
 from workers.extraction.writing import Writer
 
@@ -32,6 +34,17 @@ _READERS = {
     "rst": "plain",
     "html": "html",
     "pdf": "pdf",
+    "docx": "docx",
+    "pptx": "pptx",
+    "xlsx": "xlsx",
+    "csv": "delimited",
+    "tsv": "delimited",
+    "json": "structured",
+    "jsonl": "structured",
+    "epub": "epub",
+    "eml": "mail",
+    "zip": "archives",
+    "tar": "archives",
 }
 
 FOR_ALL = ("encodings", "heapq")  # the latter is what `collections` imports when it is needed
@@ -74,12 +87,8 @@ def _bound(told: Told) -> list[str]:
 
 def _read(reader: ModuleType, told: Told) -> tuple[Told, bytes]:
     """The answer's head and what follows it."""
-    writer = Writer(told["characters"])
     try:
-        reader.read(sys.stdin.buffer.read(), told, writer)
-        found = writer.written()
-        head = {"marks": found.marks.to_json(), "charset": found.charset, "title": found.title}
-        return {**head, "warnings": list(found.warnings)}, found.text.encode()
+        return _answer(reader, sys.stdin.buffer.read(), told)
     except errors.JobError as error:
         return {"code": error.code, "message": str(error)}, b""
     except MemoryError:
@@ -90,6 +99,17 @@ def _read(reader: ModuleType, told: Told) -> tuple[Told, bytes]:
         reason = " ".join(str(error).split())[:200]
         message = f"it can't be read as {told['kind']}: {reason or type(error).__name__}"
     return {"code": errors.UnreadableDocument.code, "message": message}, b""
+
+
+def _answer(reader: ModuleType, raw: bytes, told: Told) -> tuple[Told, bytes]:
+    if told["kind"] in kinds.ARCHIVES:
+        head, body = reader.answer(raw, told)
+        return dict(head), bytes(body)
+    writer = Writer(told["characters"])
+    reader.read(raw, told, writer)
+    found = writer.written()
+    head = {"marks": found.marks.to_json(), "charset": found.charset, "title": found.title}
+    return {**head, "warnings": list(found.warnings)}, found.text.encode()
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ class _Words:
     def _formula(self, node: LexborNode, words: str | None) -> bool:
         """Takes a formula as it says that it is written; whether what it is made of is to be seen instead."""
         source = words or tree.text_of_first(node, "annotation")
-        self._add(f" {source} " if source else " ")
+        self._add(source)
         return not source
 
     def _add(self, text: str) -> None:

@@ -1,12 +1,18 @@
-"""The first stage of an ingest job that brought files: their text, on the control worker."""
+"""The first stage of an ingest job that brought files: their text, on the control worker.
+
+An archive is replaced by the documents in it, which are read right after it.
+"""
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from tasks import errors
-from tasks.documents import ingest
+from tasks.documents import ingest, kinds
 from tasks.documents.marks import Extracted
 from tasks.jobs import fence, stages
 from tasks.jobs.outcomes import Onward, Outcome
@@ -17,7 +23,10 @@ from workers.slot import Slot
 from workers.stages import ingesting
 from workers.stages.progress import Reporter
 
-JOB_S = 600.0  # of children that read the files of one job
+JOB_S = 600.0  # of children that read the files of one job,
+FILE_S = 2.0  # or this for each, where that is more: an archive may hold a thousand
+
+Found = TypeVar("Found")
 
 SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
 
@@ -31,21 +40,30 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     reporter = Reporter(attempt, publisher, slot.worker_id)
     with slot.sessions.begin() as session:
         work = ingest.work(session, claim.tenant_id, claim.job_id)
-    files = [document for document in work.waiting if document.is_file]
-    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0), JOB_S)
-    failed, done = 0, work.total - sum(file.bytes for file in files)
-    reporter.report(done, work.total)
+    files = deque(document for document in work.waiting if document.is_file)
+    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0), max(JOB_S, FILE_S * len(files)))
+    done, total = work.total - sum(file.bytes for file in files), work.total
+    reporter.report(done, total)
+    attempt.check()
     try:
-        for number, file in enumerate(files):
-            slot.check(attempt) if number else attempt.check()
-            failed += not read_one(slot, attempt, file, budget)
-            done += file.bytes
-            reporter.report(done, work.total)
+        while files:
+            file = files.popleft()
+            inner: list[ingest.Pending] = []
+            if file.kind in kinds.ARCHIVES:
+                inner = _unpack_one(slot, attempt, file, budget)
+            else:
+                read_one(slot, attempt, file, budget)
+            files.extendleft(reversed(inner))
+            budget.limit_s = max(budget.limit_s, FILE_S * len(files))
+            total += sum(one.bytes for one in inner) - (file.bytes if inner else 0)
+            done += 0 if inner else file.bytes
+            reporter.report(done, total)
+            slot.check(attempt) if files else attempt.check()
     except errors.GaveWay:
         return slot.back(attempt, {SPENT: budget.spent_s})
-    if failed == len(work.waiting):
-        return ingesting.outcome(slot, attempt, (work.total, work.total))
-    return Onward(stages.EMBED_DOCUMENTS, claim.model)
+    with slot.sessions.begin() as session:
+        is_over = not ingest.work(session, claim.tenant_id, claim.job_id).waiting
+    return ingesting.outcome(slot, attempt, (total, total)) if is_over else Onward(stages.EMBED_DOCUMENTS, claim.model)
 
 
 @dataclass(slots=True)
@@ -67,13 +85,32 @@ class Budget:
             self.spent_s += time.monotonic() - began_at
 
 
+def _unpack_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> list[ingest.Pending]:
+    """Keeps the documents in an archive instead of it, or why there are none; those that wait to be read."""
+    claim = attempt.claim
+    try:
+        found = _in_turn(slot, attempt, file, budget, partial(parent.unpack, kind=file.kind))
+    except errors.JobError as error:
+        attempt.check()
+        ingesting.give_up(slot, attempt, file.id, error)
+        return []
+    if found is None:
+        return []
+    with slot.sessions.begin() as session:
+        fence.guard(session, claim.job_id, claim.attempt)
+        return ingest.unpacked(session, claim.tenant_id, file.id, found.members, found.refused)
+
+
 def read_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> bool:
     """Keeps the file's text, or why there is none. True when it has text, or needs none."""
     claim = attempt.claim
     try:
+        if file.kind in kinds.ARCHIVES:
+            raise errors.UnreadableDocument("an archive is taken into a collection only, where it becomes its members")
         found = _read_at_once(slot, attempt, file)
         if found is None:
-            found = _read_in_turn(slot, attempt, file, budget)
+            read = partial(parent.extract, kind=file.kind, charset=file.charset)
+            found = _in_turn(slot, attempt, file, budget, read)
     except errors.JobError as error:
         attempt.check()
         ingesting.give_up(slot, attempt, file.id, error)
@@ -93,8 +130,10 @@ def _read_at_once(slot: Slot, attempt: Attempt, file: ingest.Pending) -> Extract
     return parent.at_once(raw, file.kind, file.charset) if raw is not None else None
 
 
-def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> Extracted | None:
-    """What a child reads in the file, when it is the tenant's turn; None when the file is gone.
+def _in_turn(
+    slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget, read: Callable[..., Found]
+) -> Found | None:
+    """What a child finds in the file, when it is the tenant's turn; None when the file is gone.
 
     Plain texts take turns among themselves: however slow others are, they don't wait behind them.
     """
@@ -105,8 +144,7 @@ def _read_in_turn(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Bu
         if raw is None:
             return None
         with budget.spending():
-            stopped = lambda: attempt.stopped is not None  # noqa: E731
-            return parent.extract(raw, file.kind, stopped=stopped, charset=file.charset)
+            return read(raw, stopped=lambda: attempt.stopped is not None)
 
 
 def _raw(slot: Slot, attempt: Attempt, file: ingest.Pending) -> bytes | None:

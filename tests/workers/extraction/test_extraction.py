@@ -300,7 +300,7 @@ def test_what_the_system_cannot_wall_is_said_once() -> None:
     head = {**about, "marks": Marks().to_json(), "unwalled": ["the kernel has no Landlock"]}
     answer = json.dumps(head).encode() + b"\ntext"
     with structlog.testing.capture_logs() as told:
-        assert {parent._extracted(answer, 0, Limits()).text for _ in range(3)} == {"text"}
+        assert {parent._parted(answer, 0, Limits())[1] for _ in range(3)} == {b"text"}
     assert [(line["event"], line["reasons"]) for line in told] == [("not_walled", ("the kernel has no Landlock",))]
 
 

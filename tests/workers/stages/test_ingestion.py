@@ -13,10 +13,12 @@ from db.session import Sessions
 from tasks import errors
 from tasks.documents import ingest, library
 from tasks.documents.chunking import Piece
+from tasks.documents.ingest import NewDocument
 from tasks.jobs import attempts, endings, stages
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests import tables
+from tests.workers import office
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, embedding, filed, ingesting, look, search, written
 from workers import run, slot
@@ -57,6 +59,48 @@ def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
     assert record.progress is not None
     assert record.progress["done"] == record.progress["total"]
     assert search(sessions, caller, "the red lamp") == FACTS
+
+
+def test_archive_is_replaced_by_the_documents_in_it(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """What was said of it holds for each; a member that can't be read, or isn't to be, fails alone with its reason."""
+    members = {"a.md": FACTS.encode(), "deep/b.pdf": b"no pdf", "../c.txt": b"x", "d.png": b"x"}
+    archive = NewDocument(None, office.zipped(members), "zip", "All", "box.zip", {"year": 2026}, external_id="box")
+    job_id = ingesting(sessions, caller, archive, written("Anna has a cat."))
+    run.run(make_worker(catalog.CONTROL), job_id)
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("embedder"), job_id)
+    record = look(sessions, caller, job_id)
+    assert record.result is not None
+    told = {document["filename"]: document for document in record.result["documents"]}
+    assert {name: document["status"] for name, document in told.items()} == {
+        None: "ready",
+        "box.zip/a.md": "ready",
+        "box.zip/deep/b.pdf": "failed",
+        "box.zip/../c.txt": "failed",
+        "box.zip/d.png": "failed",
+    }
+    assert "leads out" in told["box.zip/../c.txt"]["error"]["message"]
+    assert "kind" in told["box.zip/d.png"]["error"]["message"]
+    with sessions.begin() as session:
+        member = session.execute(
+            text("SELECT kind, title, metadata, external_id FROM documents WHERE filename = 'box.zip/a.md'")
+        ).one()
+    assert tuple(member) == ("markdown", None, {"year": 2026}, "box/a.md")
+    assert record.progress is not None
+    assert record.progress["done"] == record.progress["total"]
+    assert search(sessions, caller, "the red lamp") == FACTS
+
+
+def test_archive_without_anything_to_read_fails_the_ingest(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Each of its members says why; the job is over without the model."""
+    job_id = ingesting(sessions, caller, filed(office.zipped({"a.png": b"x", "b.zip": b"x"}), "zip"))
+    run.run(make_worker(catalog.CONTROL), job_id)
+    record = look(sessions, caller, job_id)
+    assert (record.status, record.error and record.error["code"]) == ("failed", "unreadable_document")
 
 
 def test_ingest_of_nothing_readable_fails(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
@@ -276,6 +320,7 @@ def test_files_beyond_the_seconds_of_their_job_fail_alone(
 ) -> None:
     """What needs no computing is read all the same."""
     monkeypatch.setattr(extract, "JOB_S", 1e-6)
+    monkeypatch.setattr(extract, "FILE_S", 0.0)
     new = [filed(b"<p>one", "html"), filed(b"<p>two", "html"), filed(b"three")]
     job_id = ingesting(sessions, caller, *new)
     run.run(make_worker(catalog.CONTROL), job_id)

@@ -18,7 +18,7 @@ from tasks.kinds import rerank as kind
 from tasks.models.engine import Pair
 from tests import tables
 from tests.workers.conftest import MakeWorker
-from tests.workers.staged import look, submitted
+from tests.workers.staged import ingesting, look, submitted, written
 from workers import run
 from workers.batcher import Batcher
 from workers.engines.echo import Echo
@@ -130,3 +130,36 @@ def test_lots_that_were_done_are_neither_done_nor_charged_again(
 def test_logits_of_any_size_become_scores() -> None:
     assert [kind.relevance(rank) for rank in (0, 1000, -1000)] == [0.5, 1, 0]
     assert kind.relevance(-11) == pytest.approx(1.67e-5, rel=1e-2)
+
+
+def test_passages_of_a_question_are_chosen_by_the_reranker(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Among more than are wanted; one job, through three models, charged for what each has read."""
+    texts = [written(f"Note {number}: the lamp is green.") for number in range(12)]
+    run.run(make_worker("embedder"), ingesting(sessions, caller, *texts, written("Where is the lamp? Where it was.")))
+    given = {"question": "Where is the lamp?", "collection": "facts", "top_k": 2, "rerank": True}
+    job_id = submitted(sessions, caller, type="rag", input=given, params={"temperature": 0})
+    run.run(make_worker("embedder"), job_id)
+    assert [tables.column(sessions, job_id, name) for name in ("stage", "queue")] == [
+        stages.RERANK_PASSAGES,
+        "reranker",
+    ]
+    spent = tables.column(sessions, job_id, "embedding_tokens")
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("reranker"), job_id)
+    assert [tables.column(sessions, job_id, name) for name in ("stage", "queue")] == [stages.GENERATE, "alpha"]
+    handed = tables.column(sessions, job_id, "stage_input")["passages"]
+    assert len(handed) == 2
+    assert handed[0]["text"] == "Where is the lamp? Where it was."
+    assert handed[0]["score"] == kind.relevance(4.0) > handed[1]["score"]
+    assert tables.column(sessions, job_id, "embedding_tokens") > spent + 13 * 4
+
+
+def test_question_names_a_reranker_that_is_there(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    run.run(make_worker("embedder"), ingesting(sessions, caller, written(ALL)))
+    for name in ("nobody", "embedder"):
+        given = {"question": "Where?", "collection": "facts", "rerank": name}
+        with pytest.raises(errors.ModelUnknown) as refused:
+            submitted(sessions, caller, type="rag", input=given, params={})
+        assert refused.value.field == "input.rerank"

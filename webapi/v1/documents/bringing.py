@@ -8,7 +8,7 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
-from tasks.documents import charsets
+from tasks.documents import charsets, kinds
 from tasks.documents.ingest import NewDocument
 from tasks.errors import InvalidField
 from webapi import body, multipart
@@ -47,10 +47,9 @@ def files(uploads: list[multipart.Upload], given: dict[str, Any]) -> list[NewDoc
 
 
 def _file(upload: multipart.Upload, given: dict[str, Any]) -> NewDocument:
-    _, dot, suffix = upload.filename.rpartition(".")
-    kind = requests.SUFFIXES.get(f"{dot}{suffix.lower()}")
+    kind = kinds.kind_of(upload.filename)
     if kind is None:
-        raise InvalidField("file", f"{upload.filename!r}: must end in one of {' '.join(requests.SUFFIXES)}")
+        raise InvalidField("file", f"{upload.filename!r}: must end in one of {' '.join(kinds.SUFFIXES)}")
     if not upload.raw:
         raise InvalidField("file", f"{upload.filename!r}: must not be empty")
     about = given.get("title"), upload.filename, given.get("metadata", {})

@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 
 from tasks.documents import charsets
 from tasks.documents.ingest import MAX_CHARACTERS
-from tasks.documents.library import Kind
+from tasks.documents.kinds import SUFFIXES
 from tasks.jobs.requests import LANES
 from webapi.fields import STORABLE, Given, Some, Timed, Whole, characters
 from webapi.v1.named import DOCUMENT
@@ -18,7 +18,6 @@ from webapi.v1.webhooks.requests import job_webhook
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
-SUFFIXES: dict[str, Kind] = {".txt": "text", ".md": "markdown", ".html": "html", ".htm": "html", ".pdf": "pdf"}
 
 NO_CHARSET = "no charset that is known here; such are utf-8, windows-1252, shift_jis"
 

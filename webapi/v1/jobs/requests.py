@@ -15,7 +15,7 @@ from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, cha
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
 from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
-from webapi.v1.rerank.requests import Candidates
+from webapi.v1.rerank.requests import Candidates, Rerank
 from webapi.v1.search.requests import Filter
 from webapi.v1.webhooks.requests import job_webhook
 
@@ -177,6 +177,7 @@ class Question(Given):
         allow_none=True, validate=within(0, 1), metadata={"description": "Only passages with this `score` or more."}
     )
     filter = Filter("Only from documents for which this holds.", allow_none=True)
+    rerank = Rerank("Has a model of the type `rerank`, of this name or the default, choose the passages among more.")
 
 
 class RagRequest(_SampledRequest):

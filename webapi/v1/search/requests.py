@@ -9,6 +9,7 @@ from tasks import errors
 from tasks.documents import filters, ranking
 from webapi.fields import STORABLE, Given, Real, Whole
 from webapi.v1.documents.requests import Name, not_blank
+from webapi.v1.rerank.requests import Rerank
 
 _SCALAR: list[dict[str, Any]] = [
     {"type": "string", "maxLength": filters.MAX_TEXT, **STORABLE},
@@ -103,3 +104,4 @@ class SearchRequest(Given):
         validate=validate.Range(0, ranking.MAX_NEIGHBOURS),
         metadata={"description": "Show each with so many chunks before and after it, and as one what stands together."},
     )
+    rerank = Rerank("Has a model of the type `rerank`, of this name or the default, put the best into order.")

@@ -8,7 +8,7 @@ from flask import Response
 from numpy.typing import NDArray
 
 from tasks import errors, kinds
-from tasks.documents import filters, ranking
+from tasks.documents import filters, ranking, reranking
 from tasks.documents.ranking import SearchTarget
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
@@ -20,6 +20,7 @@ from tasks.queues import capacity
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
+from webapi.v1.rerank import asking
 from webapi.v1.search import answers, requests
 
 blueprint = Blueprint("search", __name__, description="What documents say about something.")
@@ -41,16 +42,20 @@ def search(given: dict[str, Any]) -> Response:
     Ranked by meaning and by words together, the best first; 503 when the embedding model takes longer than ten seconds.
     The query is embedded by a job of its own, listed and charged like any other, with the metadata `{"for": "search"}`.
     `score` is in that order, and between 0 and 1 for any query.
+    With `rerank` another one has the best thirty, or `top_k` if that is more, read with the query, and `score` is how
+    well each answers it; 503 when that takes longer than ten seconds.
     """
     caller, name, queries = auth.caller(), given["collection"], given["query"]
     with service.current().sessions.begin() as session:
         collection = ranking.collection_of(session, caller, name)
     if collection.dimensions is None:
         return reply({"object": "list", "results": []})
+    reranker = asking.wanted(given.get("rerank", False))
     vectors = _embedded(_model(collection, queries), queries)
-    options = {
+    top_k = given.get("top_k", _TOP_K)
+    options: dict[str, Any] = {
         "model": collection.model,
-        "top_k": given.get("top_k", _TOP_K),
+        "top_k": reranking.candidates(top_k) if reranker else top_k,
         "threshold": given.get("threshold"),
         "filter": filters.parse(given["filter"]) if "filter" in given else None,
         "neighbours": given.get("neighbours", 0),
@@ -62,7 +67,10 @@ def search(given: dict[str, Any]) -> Response:
         raise errors.Unavailable(f"{error}; try again") from error
     except errors.DimensionsDiffer as error:
         raise errors.InvalidField("collection", f"{error}; it must be ingested anew") from error
-    return reply({"object": "list", "results": [passage.as_json() for passage in found]})
+    results = [passage.as_json() for passage in found]
+    if reranker and results:
+        results = asking.reordered(results, "\n".join(queries), reranker, top_k, WAIT_S)
+    return reply({"object": "list", "results": results})
 
 
 def _model(collection: SearchTarget, queries: Sequence[str]) -> Model:
