@@ -102,6 +102,15 @@ def last(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[
     return session.execute(query.order_by(Chunk.number.desc()).limit(1)).one_or_none()
 
 
+def page(
+    session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, *, after: int, limit: int
+) -> Sequence[Row[int, str, int, int | None, int | None, int | None, list[str], str | None]]:
+    """Number, text, tokens, begin, end, page, path and header of a document's chunks behind that number, in order."""
+    shown = (Chunk.number, Chunk.text, Chunk.tokens, Chunk.begins, Chunk.ends, Chunk.page, Chunk.path, Chunk.header)
+    query = select(*shown).where(Chunk.tenant_id == tenant_id, Chunk.document_id == document_id)
+    return session.execute(query.where(Chunk.number > after).order_by(Chunk.number).limit(limit)).all()
+
+
 def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, tuple[Chunk, Document]]:
     """Of each of these chunks its row without vectors and words, and its document's."""
     query = select(Chunk, Document).join(Document, Document.id == Chunk.document_id)

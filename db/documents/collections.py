@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     Boolean,
     DateTime,
     ForeignKey,
@@ -30,7 +31,7 @@ class Collection(Table):
     """A named set of documents, all embedded by one model. `dimensions` are known with the first vectors.
 
     `language` is whose words are stemmed. `chunk_tokens` and `chunk_overlap` say how documents are cut; None takes what
-    is usual.
+    is usual. `unread` is the share of what it was brought lately, 0 to 1, that the model can't read.
     """
 
     __tablename__ = "collections"
@@ -45,6 +46,7 @@ class Collection(Table):
     chunk_overlap: Mapped[int | None] = mapped_column(Integer)
     counted: Mapped[int | None] = mapped_column(Integer)
     second: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    unread: Mapped[float | None] = mapped_column(REAL)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (

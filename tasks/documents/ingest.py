@@ -31,11 +31,7 @@ MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
-
-    It replaces the documents of its `external_id`, or with `replaces` those of its file name. `charset` is the one
-    that the client says a file is in, by a name of `charsets.known`.
-    """
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
 
     text: str | None
     raw: bytes | None
@@ -216,6 +212,12 @@ def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.
     with scope(session, tenant_id):
         for document_id in document_ids:
             documents.set_status(session, tenant_id, document_id, status="ready")
+
+
+def marked(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, marks: Marks) -> None:
+    """Keeps what shows in a text that came without marks. Idempotent; does nothing when the document is gone."""
+    with scope(session, tenant_id):
+        documents.set_marks(session, tenant_id, document_id, marks.to_json())
 
 
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
