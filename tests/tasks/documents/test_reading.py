@@ -39,6 +39,11 @@ def test_share_of_several_texts_is_that_of_all_their_tokens() -> None:
     assert reading.unread(texts, tokens, UNKNOWN, 2) == pytest.approx(16 / 20)
 
 
+@pytest.mark.parametrize(("share", "weight"), [(None, 0.3), (0.0, 0.3), (0.64, 0.86), (1.0, 1.0)])
+def test_words_weigh_more_the_less_a_model_reads(share: float | None, weight: float) -> None:
+    assert reading.leaning(0.3, share) == pytest.approx(weight)
+
+
 @pytest.mark.parametrize(("share", "told"), [(0.09, []), (0.64, ["demo-embed can't read 64% of the text"])])
 def test_what_is_worth_telling_is_told_once(sessions: Sessions, caller: Caller, share: float, told: list[str]) -> None:
     with sessions.begin() as session:
