@@ -44,6 +44,7 @@ class Collection(Table):
     language: Mapped[str | None] = mapped_column(Text)
     chunk_tokens: Mapped[int | None] = mapped_column(Integer)
     chunk_overlap: Mapped[int | None] = mapped_column(Integer)
+    counted: Mapped[int | None] = mapped_column(Integer)
     second: Mapped[bool] = mapped_column(Boolean, server_default=false())
     unread: Mapped[float | None] = mapped_column(REAL)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -82,6 +83,13 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.U
         execution_options={"synchronize_session": False},
     )
     return session.scalar(select(Collection.dimensions).where(*where))
+
+
+def set_counted(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, chunks: int) -> None:
+    """Notes how many chunks the collection had when its words were counted."""
+    where = (Collection.id == collection_id, Collection.tenant_id == tenant_id)
+    statement = update(Collection).where(*where).values(counted=chunks)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def remove(session: Session, tenant_id: uuid.UUID, name: str) -> bool:

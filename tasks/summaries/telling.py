@@ -22,6 +22,7 @@ _LEANS = re.compile(  # on the sentence before it
 _WORDS = (6, 40)  # of a sentence that tells something by itself
 _NAMES = 0.5  # of its words in capitals, a sentence is a list of names
 _BORNE_OUT = 0.65  # of a sentence's terms in the part of the text that it is from
+_PROSE = 20  # characters that a text has at least, to be one
 _ALIKE = 0.6  # so much of their terms in common makes two sentences one
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
@@ -47,7 +48,7 @@ def prose(text: str) -> str:
     bare = re.sub(r"[ \t]*\n[ \t]*", "\n", bare)
     joined = re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\-+•\d])", " ", bare)  # a line that breaks within a sentence
     joined = re.sub(r"\n{3,}", "\n\n", joined).strip()
-    return joined if len(joined) > 40 else text
+    return joined if len(joined) > _PROSE else text
 
 
 def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
