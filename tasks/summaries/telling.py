@@ -44,11 +44,20 @@ class _Candidate:
 def prose(text: str) -> str:
     """The text without code, tables and headings, and without the marks of Markdown; whole where nothing else is in
     it."""
+    bare = _bare(text)
+    return bare if len(bare) > _PROSE else text
+
+
+def has_prose(text: str) -> bool:
+    """Whether there is anything in the text but code, tables and headings."""
+    return len(_bare(text)) > _PROSE
+
+
+def _bare(text: str) -> str:
     bare = _EMPHASIS.sub("", _LINK.sub(r"\1", _NO_PROSE.sub("", _FENCE.sub("", text))))
     bare = re.sub(r"[ \t]*\n[ \t]*", "\n", bare)
     joined = re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\-+•\d])", " ", bare)  # a line that breaks within a sentence
-    joined = re.sub(r"\n{3,}", "\n\n", joined).strip()
-    return joined if len(joined) > _PROSE else text
+    return re.sub(r"\n{3,}", "\n\n", joined).strip()
 
 
 def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
