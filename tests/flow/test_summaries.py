@@ -14,7 +14,7 @@ from tests.support.events import read
 from tests.support.platform import Stack
 from tests.workers import papers
 
-STORY = "Anna left the lamp in the kitchen. Oscar looked for it in the cellar of house number {}. " * 40
+STORY = "Anna left the lamp in the kitchen. Oscar looked for it in the cellar of house number {0}. " * 40
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +64,16 @@ def test_folder_is_summarised_into_another(stack: Stack, http: httpx.Client, fol
 
 def test_results_are_told_as_they_come(http: httpx.Client) -> None:
     """On the events: the first while the others are still made; the last event has them all counted."""
-    texts = [{"text": STORY.format(number), "title": f"Story {number}"} for number in range(3)]
-    job = http.post("/v1/summaries", json={"texts": texts, "model": "echo", "sentences": 1}).json()
+    texts = [{"text": STORY.format(number), "title": f"Story {number}"} for number in range(6)]
+    job = http.post("/v1/summaries", json={"texts": texts, "model": "echo", "words": 40}).json()
     with http.stream("GET", f"/v1/summaries/{job['id']}/events") as response:
         events = read(response.iter_lines())
         first = next(events)
         assert http.get(f"/v1/summaries/{job['id']}").json()["status"] == "running"
         rest = list(events)
-    assert [event.type for event in [first, *rest]] == ["result", "result", "result", "succeeded"]
-    assert sorted(event.data["title"] for event in [first, *rest[:2]]) == ["Story 0", "Story 1", "Story 2"]
-    assert rest[-1].data["counts"]["succeeded"] == 3
+    assert [event.type for event in [first, *rest]] == ["result"] * 6 + ["succeeded"]
+    assert sorted(event.data["title"] for event in [first, *rest[:5]]) == [each["title"] for each in texts]
+    assert rest[-1].data["counts"]["succeeded"] == 6
     watched = http.get(f"/v1/summaries/{job['id']}/events", headers={"Last-Event-ID": str(rest[-1].id)})
     assert watched.status_code == 204
 
