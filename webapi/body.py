@@ -103,6 +103,21 @@ def _receive(request: Request, spool: IO[bytes]) -> None:
 
 def parse(raw: bytes, max_values: int, *, where: tuple[str, ...] = ()) -> dict[str, Any]:
     """The JSON object in `raw`, which is the whole body or the field at this path. Raises `Malformed`."""
+    value = _parsed(raw, max_values, where)
+    if not isinstance(value, dict):
+        raise _malformed(where, f"{'it' if where else 'the body'} must be a JSON object")
+    return value
+
+
+def parse_list(raw: bytes, max_values: int, *, where: tuple[str, ...]) -> list[Any]:
+    """The JSON array in `raw`, which is the field at this path. Raises `Malformed`."""
+    value = _parsed(raw, max_values, where)
+    if not isinstance(value, list):
+        raise _malformed(where, "it must be a JSON array")
+    return value
+
+
+def _parsed(raw: bytes, max_values: int, where: tuple[str, ...]) -> Any:
     text, what = decode(raw, where), "it" if where else "the body"
     try:
         _refuse_shape(text, max_values)
@@ -114,8 +129,6 @@ def parse(raw: bytes, max_values: int, *, where: tuple[str, ...] = ()) -> dict[s
         raise _malformed(where, f"{what} isn't JSON{place}") from error
     for path, fault in _faults(value, where):
         raise _malformed(path, fault)
-    if not isinstance(value, dict):
-        raise _malformed(where, f"{what} must be a JSON object")
     return value
 
 

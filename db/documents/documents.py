@@ -5,13 +5,16 @@ Each function is called within `scope.scope` of the tenant it names.
 
 import datetime as dt
 import uuid
+from collections.abc import Collection as Collected
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from sqlalchemy import (
     REAL,
     Boolean,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     ForeignKeyConstraint,
     Index,
@@ -27,6 +30,7 @@ from sqlalchemy import (
     false,
     func,
     not_,
+    or_,
     select,
     text,
     update,
@@ -137,12 +141,34 @@ def find(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Foun
     return session.execute(_named(tenant_id).where(Document.id == document_id)).one_or_none()
 
 
+@dataclass(frozen=True, slots=True)
+class Are:
+    """The condition that documents are pending, ready or failed, where those that wait for an ended job have failed."""
+
+    status: str
+    ended: Collected[uuid.UUID] = ()
+
+    def holds(self) -> ColumnElement[bool]:
+        left = and_(Document.status == "pending", Document.job_id.in_(self.ended))
+        if self.status == "failed":
+            return or_(Document.status == "failed", left)
+        return and_(Document.status == self.status, not_(func.coalesce(left, false())))
+
+
 def page(
-    session: Session, tenant_id: uuid.UUID, wanted: Mapping[str, Any], *, before: uuid.UUID | None, limit: int
+    session: Session,
+    tenant_id: uuid.UUID,
+    wanted: Mapping[str, Any],
+    *,
+    are: Are | None,
+    before: uuid.UUID | None,
+    limit: int,
 ) -> Sequence[Found]:
     """The tenant's documents whose columns have the values that are `wanted`, newest first, at most `limit`, older than
     `before`."""
     query = _named(tenant_id).where(*(getattr(Document, name) == value for name, value in wanted.items()))
+    if are is not None:
+        query = query.where(are.holds())
     if before is not None:
         query = query.where(Document.id < before)
     return session.execute(query.order_by(Document.id.desc()).limit(limit)).all()
@@ -163,13 +189,6 @@ def counted(
 def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Found]:
     """The documents of an ingest job, in the order in which they came."""
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
-
-
-def unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> float:
-    """The share of the collection's chunks, 0 to 1, that its model can't read, as far as that is known."""
-    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
-    missed = func.sum(Document.unread * Document.chunks) / func.nullif(func.sum(Document.chunks), 0)
-    return float(session.scalar(select(func.coalesce(missed, 0.0)).where(*where, Document.unread.is_not(None))) or 0.0)
 
 
 def work(
@@ -223,6 +242,23 @@ def source(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Ro
     return session.execute(query.where(Document.tenant_id == tenant_id, Document.id == document_id)).one_or_none()
 
 
+def part(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, begins: int, limit: int) -> Row[Any] | None:
+    """So many characters of a document's text, how many it has, and its marks; None when there is no text."""
+    own = (DocumentText.tenant_id == tenant_id, DocumentText.document_id == document_id)
+    query = select(
+        func.substr(DocumentText.text, begins + 1, limit).label("part"),
+        func.length(DocumentText.text).label("characters"),
+        DocumentText.marks,
+    )
+    return session.execute(query.where(*own, DocumentText.text.is_not(None))).one_or_none()
+
+
+def waited_for(session: Session, tenant_id: uuid.UUID) -> Sequence[uuid.UUID]:
+    """The jobs that documents wait for."""
+    waiting = (Document.tenant_id == tenant_id, Document.status == "pending")
+    return [id for id in session.scalars(select(Document.job_id).where(*waiting).distinct()) if id is not None]
+
+
 def grow(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, *, chunks: int, tokens: int, status: str
 ) -> uuid.UUID | None:
@@ -249,6 +285,13 @@ def set_text(
     """Keeps the text and its marks, and drops the file it was in."""
     where = (DocumentText.tenant_id == tenant_id, DocumentText.document_id == document_id)
     statement = update(DocumentText).where(*where).values(raw=None, text=text, marks=marks)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def set_marks(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, marks: Mapping[str, Any]) -> None:
+    """Keeps the marks of a text that is known already."""
+    where = (DocumentText.tenant_id == tenant_id, DocumentText.document_id == document_id)
+    statement = update(DocumentText).where(*where).values(marks=marks)
     session.execute(statement, execution_options={"synchronize_session": False})
 
 

@@ -37,9 +37,11 @@ class About:
     kind: str | None = None
     marks: Marks = _NO_MARKS
 
-    def marks_of(self, text: str) -> Marks:
-        """The marks, or those that show in the text where there are none."""
-        return outline(text, self.kind) if self.kind in _OUTLINED and self.marks == _NO_MARKS else self.marks
+    def outlined(self, text: str) -> "About":
+        """With the marks that show in the text, where it has none and is of a kind that may."""
+        if self.kind not in _OUTLINED or self.marks != _NO_MARKS:
+            return self
+        return replace(self, marks=outline(text, self.kind))
 
 
 _NOTHING = About()
@@ -115,7 +117,7 @@ def cut(text: str, count: Count, size: int, overlap: int, about: About = _NOTHIN
     """
     if not 0 <= overlap <= size / 2:
         raise ValueError(f"an overlap of {overlap} tokens doesn't go with pieces of {size}")
-    parts = _Parts(text, Sections(text, about.marks_of(text), about.title), count, size)
+    parts = _Parts(text, Sections(text, about.outlined(text).marks, about.title), count, size)
     found: list[_Span | Piece] = [span for whole in parts.sections() for span in parts.plan(whole, size, overlap)]
     while spans := [item for item in found if isinstance(item, _Span)]:
         tokens = dict(zip(spans, count([parts.piece(span, 0).embedded for span in spans]), strict=True))

@@ -25,16 +25,13 @@ from tasks.documents import chunking, homes, kinds, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
 
+_USUAL_PART = 0.75  # of the tokens that a chunk may have, it has so many for the most part
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
 
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already.
-
-    It replaces the documents of its `external_id`, or with `replaces` those of its file name. `charset` is the one
-    that the client says a file is in, by a name of `charsets.known`.
-    """
+    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
 
     text: str | None
     raw: bytes | None
@@ -217,6 +214,12 @@ def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.
             documents.set_status(session, tenant_id, document_id, status="ready")
 
 
+def marked(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, marks: Marks) -> None:
+    """Keeps what shows in a text that came without marks. Idempotent; does nothing when the document is gone."""
+    with scope(session, tenant_id):
+        documents.set_marks(session, tenant_id, document_id, marks.to_json())
+
+
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
     """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
     with scope(session, tenant_id):
@@ -337,7 +340,8 @@ def store(
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.add(session, rows, config=wording.config(home.language))
+        usual = _USUAL_PART * (home.chunk_tokens or chunking.TOKENS)
+        chunks.add(session, rows, config=wording.config(home.language), usual_tokens=usual)
     return True
 
 

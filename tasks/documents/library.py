@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.documents import chunks as chunks_table
 from db.documents import collections as collections_table
 from db.documents import documents, identities
 from db.documents.documents import KINDS as KINDS
@@ -20,6 +21,8 @@ from db.documents.documents import Kind as Kind
 from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
+from tasks.documents import chunking, homes
+from tasks.documents.marks import Marks
 from tasks.jobs import lifecycle
 from tasks.jobs.view import JobError
 from tasks.keys import Caller
@@ -31,6 +34,9 @@ class Collection:
 
     name: str
     model: str
+    language: str
+    chunk_tokens: int
+    chunk_overlap: int
     dimensions: int | None
     documents: int
     chunks: int
@@ -65,6 +71,32 @@ class Document:
     created_at: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A part of a document's text, which begins at `begins`, and the marks that begin in it; `characters` has all."""
+
+    document_id: uuid.UUID
+    text: str
+    begins: int
+    characters: int
+    charset: str | None
+    marks: Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document, as `Piece` tells."""
+
+    number: int
+    text: str
+    tokens: int
+    begins: int | None
+    ends: int | None
+    page: int | None
+    path: list[str]
+    header: str | None
+
+
 def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
     """The tenant's document. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
@@ -74,6 +106,30 @@ def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
     return _documents(session, caller, [found])[0]
 
 
+def text(session: Session, caller: Caller, document_id: uuid.UUID, *, begins: int, limit: int) -> Text:
+    """At most `limit` characters of the document's text. Raises `NotFound`, and `Conflict` unless it is ready."""
+    document = _ready(session, caller, document_id)
+    with scope(session, caller.tenant_id):
+        row = documents.part(session, caller.tenant_id, document_id, begins, limit)
+    if row is None:
+        raise _no_document(document_id)
+    marks = Marks.from_json(row.marks) if row.marks else Marks()
+    return Text(document_id, row.part, begins, row.characters, document.charset, marks.within(begins, begins + limit))
+
+
+def chunks(
+    session: Session, caller: Caller, document_id: uuid.UUID, *, limit: int, after: int = -1
+) -> tuple[list[Chunk], bool]:
+    """The document's chunks in order, at most `limit` of those behind number `after`; True when there are more.
+
+    Raises `NotFound`, and `Conflict` unless it is ready.
+    """
+    _ready(session, caller, document_id)
+    with scope(session, caller.tenant_id):
+        rows = chunks_table.page(session, caller.tenant_id, document_id, after=after, limit=limit + 1)
+    return [Chunk(*row) for row in rows[:limit]], len(rows) > limit
+
+
 def page(
     session: Session,
     caller: Caller,
@@ -81,19 +137,22 @@ def page(
     limit: int,
     before: uuid.UUID | None = None,
     collection: str | None = None,
+    status: str | None = None,
     **wanted: str,
 ) -> tuple[list[Document], bool]:
     """The tenant's documents, newest first, at most `limit` of those older than `before`; True when there are more.
 
-    Only those that have what is `wanted`: an `external_id`, a `filename`, a `status`. Raises `NotFound` for a
+    Only those that have what is `wanted`: an `external_id`, a `filename`. Raises `NotFound` for a
     collection that the tenant doesn't have.
     """
     with scope(session, caller.tenant_id):
         home = collections_table.find(session, caller.tenant_id, collection) if collection is not None else None
         if home is None and collection is not None:
             raise no_collection(collection)
-        own = {"collection_id": home.id} if home else {}
-        rows = documents.page(session, caller.tenant_id, own | wanted, before=before, limit=limit + 1)
+    own = ({"collection_id": home.id} if home else {}) | wanted
+    are = _are(session, caller, status) if status is not None else None
+    with scope(session, caller.tenant_id):
+        rows = documents.page(session, caller.tenant_id, own, are=are, before=before, limit=limit + 1)
     return _documents(session, caller, rows[:limit]), len(rows) > limit
 
 
@@ -133,7 +192,18 @@ def no_collection(name: str) -> errors.NotFound:
 
 def _collection(row: documents.Counted) -> Collection:
     kept, count, ready = row
-    return Collection(kept.name, kept.model, kept.dimensions, count, ready or 0, kept.created_at)
+    tokens = kept.chunk_tokens or chunking.TOKENS
+    return Collection(
+        name=kept.name,
+        model=kept.model,
+        language=kept.language or homes.LANGUAGE,
+        chunk_tokens=tokens,
+        chunk_overlap=homes.overlap_of(kept.chunk_overlap, tokens),
+        dimensions=kept.dimensions,
+        documents=count,
+        chunks=ready or 0,
+        created_at=kept.created_at,
+    )
 
 
 def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]) -> list[Document]:
@@ -142,14 +212,38 @@ def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]
     with scope(session, caller.tenant_id):
         firsts = identities.firsts(session, caller.tenant_id, [row for row, _ in rows])
     values = [_document(row, collection, firsts.get(row.id)) for row, collection in rows]
-    waited_for = {value.job_id for value in values if value.status == "pending" and value.job_id}
-    mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
-    query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
-    ended = {row[0]: row[1:] for row in session.execute(query)} if waited_for else {}
+    ended = _ended(session, caller, {value.job_id for value in values if value.status == "pending" and value.job_id})
     return [
         _failed_with(value, *ended[value.job_id]) if value.status == "pending" and value.job_id in ended else value
         for value in values
     ]
+
+
+def _ended(session: Session, caller: Caller, job_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
+    """Status and error of those of the jobs that have ended."""
+    mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(job_ids := list(job_ids)), Job.status.in_(lifecycle.TERMINAL))
+    query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
+    return {row[0]: row[1:] for row in session.execute(query)} if job_ids else {}
+
+
+def _are(session: Session, caller: Caller, status: str) -> documents.Are:
+    """The condition on a document that it is shown with the status: with its job, one that waits for it has failed."""
+    if status == "ready":
+        return documents.Are(status)
+    with scope(session, caller.tenant_id):
+        waited_for = documents.waited_for(session, caller.tenant_id)
+    return documents.Are(status, tuple(_ended(session, caller, waited_for)))
+
+
+def _ready(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
+    """The document. Raises `NotFound`, and `Conflict` unless it is ready."""
+    found = get(session, caller, document_id)
+    if found.status == "failed":
+        reason = found.error["message"] if found.error else found.status
+        raise errors.Conflict(f"{ids.show(document_id, ids.DOCUMENT)} has failed: {reason}")
+    if found.status != "ready":
+        raise errors.Conflict(f"{ids.show(document_id, ids.DOCUMENT)} is {found.status}: wait for its job")
+    return found
 
 
 def _failed_with(value: Document, status: str, code: str | None, message: str | None) -> Document:

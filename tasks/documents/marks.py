@@ -34,6 +34,14 @@ class Marks:
     pages: Sequence[int] = ()
     tables: Sequence[Grid] = ()
 
+    def within(self, begins: int, ends: int) -> "Marks":
+        """Those that begin in this part of the text; in a table's case its rows."""
+        return Marks(
+            tuple(mark for mark in self.headings if begins <= mark.at < ends),
+            tuple(page for page in self.pages if begins <= page < ends),
+            tuple(mark for mark in self.tables if begins <= mark.begins < ends),
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "headings": [[mark.at, mark.level, mark.title] for mark in self.headings],

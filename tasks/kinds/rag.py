@@ -10,7 +10,6 @@ from tasks import errors
 from tasks.documents import citing, followups, questions, ranking
 from tasks.documents.followups import Said
 from tasks.documents.questions import Example
-from tasks.documents.ranking import Scalar
 from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.keys import Caller
@@ -41,7 +40,7 @@ class Question:
     answer: Generation = field(default_factory=Generation)
     history: tuple[Said, ...] = ()
     threshold: float | None = None
-    filter: Mapping[str, Scalar] | None = None
+    filter: Mapping[str, Any] | None = None
     rerank: bool | str = False
 
     def to_json(self) -> Stored:

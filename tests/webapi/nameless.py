@@ -2,16 +2,18 @@
 
 QUERY = "limit status type model since wait encoding_format from to group_by order metadata"
 JSON = """
-type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold filter
+type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold neighbours
+filter filter.type filter.key filter.value filter.filters
 input.prompt input.messages.role input.messages.content.type input.messages.content.text
-input.texts input.question input.top_k input.messages.content input.threshold input.filter
+input.texts input.question input.top_k input.messages.content input.threshold
+input.filter input.filter.type input.filter.key input.filter.value input.filter.filters
 input.query input.documents.text input.top_n input.truncation input.rerank rerank
 top_n truncation return_documents
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop
 params.seed params.frequency_penalty params.presence_penalty input.suffix
-documents.text documents.title documents.metadata
+documents.text documents.title documents.metadata documents.external_id chunk_tokens chunk_overlap
 url events description disabled webhook.url webhook.events arguments
-style instruction words sentences language combine dry_run texts.text texts.title texts.metadata
+style instruction words sentences language combine dry_run texts.text texts.title texts.metadata texts.external_id
 """
 # How an answer is drawn, in each dialect; what OpenAI's requests, Ollama's and Replicate's have beside that.
 DRAWN = """
@@ -58,7 +60,8 @@ web_search_options.user_location.approximate.country web_search_options.user_loc
 web_search_options.user_location.approximate.timezone
 """
 FORM = """
-file title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
+file external_id external_ids replace chunk_tokens chunk_overlap charset
+title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
 style instruction words sentences language combine dry_run
 """
 NAMELESS = {

@@ -19,8 +19,8 @@ from tests.webapi.conftest import Api
 from webapi.capacity import Turns
 
 DOCUMENT_FIELDS = [
-    "id", "object", "collection", "title", "filename", "kind", "metadata", "bytes", "status", "chunks", "tokens",
-    "error", "created_at", "links",
+    "id", "object", "collection", "title", "filename", "external_id", "kind", "charset", "language", "metadata",
+    "bytes", "digest", "duplicate_of", "status", "chunks", "tokens", "warnings", "error", "created_at", "links",
 ]  # fmt: skip
 GIVEN = {"collection": "books", "documents": [{"text": "one"}]}
 NAMES_REFUSED = ["", " ", "a b", "a/b", "../x", ".x", "-x", "x" * 65, "ä", "books\n", "a\tb"]

@@ -132,6 +132,7 @@ MENTIONS = {
     "GET /v1/collections ?after": "collections",
     "POST /v1/jobs json input.collection": "collections",
     "POST /v1/documents json collection": "collections",
+    "POST /v1/collections json name": "collections",
     "POST /v1/documents form collection": "collections",
     "POST /v1/search json collection": "collections",
     "GET /v1/deliveries ?after": "deliveries",
@@ -145,6 +146,7 @@ MENTIONS = {
 
 # Requests that the page's example doesn't show.
 BASES: dict[str, Callable[[], Any]] = {
+    "POST /v1/collections json name": lambda: {"language": "english"},  # as all of them are that were made
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
     "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what
@@ -156,6 +158,10 @@ WITHIN = {
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
     "GET /v1/predictions/{prediction_id}/stream header Last-Event-ID",
+    "GET /v1/documents/{document_id}/chunks ?after",
+    # What it is called where it comes from: two tenants may both say so, as `test_identity.py` does.
+    "GET /v1/documents ?external_id",
+    "GET /v1/documents ?filename",
     "GET /v1/summaries/{summary_id}/results ?after",
     # What these name must be ready: `test_summaries.py` tries them.
     "POST /v1/summaries json collection",

@@ -7,12 +7,16 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from flask import Flask
 
 from db.session import Sessions
-from tests import tables
+from tasks import ids
+from tasks.documents.chunking import Piece
+from tasks.keys import Caller
+from tests import shelves, tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi import errors
@@ -26,6 +30,7 @@ SUCCESS = {
     ("post", "/v1/jobs/{job_id}/ticket"): 201,
     ("post", "/v1/collections/{name}/model"): 202,
     ("post", "/v1/documents"): 202,
+    ("post", "/v1/collections"): 201,
     ("post", "/v1/summaries"): 202,
     ("post", "/v1/summaries/documents"): 201,
     ("post", "/v1/summaries/{summary_id}/retry"): 202,
@@ -49,6 +54,7 @@ CALLS = {
     *[f"/v1/{name}" for name in ("chat/completions", "completions", "embeddings", "moderations", "rag/chat")],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
+WANT_A_READY_DOCUMENT = {f"/v1/documents/{{document_id}}/{what}" for what in ("text", "chunks")}
 NAME_A_MODEL = {("post", "/api/show"), ("post", "/v1/predictions")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
@@ -95,7 +101,8 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {404} if named or (method, path) == ("get", "/v1/chat/completions") else set()
         expected |= {414, 422} if asked else set()
         expected |= {204} if path.endswith("/events") else set()
-        expected |= {409} if path.endswith(("/retry", "/collections/{name}/model")) else set()
+        conflicts = path.endswith(("/retry", "/collections/{name}/model")) or path in WANT_A_READY_DOCUMENT
+        expected |= {409} if conflicts else set()
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
@@ -143,6 +150,15 @@ def test_only_health_needs_no_key(spec: dict[str, Any]) -> None:
 def test_page_names_no_model(spec: dict[str, Any]) -> None:
     """They come and go; `GET /v1/models` lists them."""
     assert "enum" not in spec["components"]["schemas"]["ChatRequest"]["properties"]["model"]
+
+
+def understood(api: Api, sessions: Sessions, caller: Caller) -> dict[str, Any]:
+    """What is shown of a document that is ready."""
+    path, document_id = f"/v1/documents/{(document := api.bring())['id']}", ids.parse(document["id"], ids.DOCUMENT)
+    assert document_id
+    with sessions.begin() as session:
+        shelves.store(session, caller.tenant_id, document_id, [Piece("x", 1)], np.ones((1, 4), np.float32))
+    return {"DocumentText": api.get(f"{path}/text").json, "DocumentChunkList": api.get(f"{path}/chunks").json}
 
 
 def answered(api: Api) -> dict[str, Any]:
@@ -224,11 +240,11 @@ def spoken(api: Api) -> dict[str, Any]:
 
 
 def test_answers_have_exactly_the_documented_members(
-    api: Api, spec: dict[str, Any], sessions: Sessions, client: redis.Redis
+    api: Api, spec: dict[str, Any], sessions: Sessions, client: redis.Redis, caller: Caller
 ) -> None:
     """Whatever is answered is on the page, member for member; OpenAI's shapes are held to its client library's."""
     schemas = spec["components"]["schemas"]
-    told = answered(api)
+    told = answered(api) | understood(api, sessions, caller)
     tables.worker(sessions, "w1", model="reranker")
     with byhand.working(sessions, client, byhand.in_two_words):
         told |= spoken(api)

@@ -1,8 +1,8 @@
 """Cuts texts into chunks in a process of its own: `python -m workers.cutting.child`.
 
 Each line on stdin is a question: `{"text", "size", "overlap", "title", "kind", "marks"}`. It is answered by
-`{"pieces": …}`, each with the fields of `Piece` in their order, or by `{"refused": why}`. Before that may come any
-number of `{"count": texts}`, each of which wants a line `{"counts": tokens}`. When stdin closes, it ends.
+`{"pieces", "marks"}`, each piece with the fields of `Piece` in their order, or by `{"refused": why}`. Before that may
+come any number of `{"count": texts}`, each of which wants a line `{"counts": tokens}`. When stdin closes, it ends.
 """
 
 import dataclasses
@@ -34,13 +34,15 @@ def main() -> None:
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        about = About(question["title"], question["kind"], Marks.from_json(question["marks"]))
+        about = About(question["title"], question["kind"], Marks.from_json(question["marks"])).outlined(
+            question["text"]
+        )
         pieces = chunking.cut(question["text"], _count, question["size"], question["overlap"], about)
     except ValueError as error:
         return {"refused": str(error)}
     except MemoryError:
         return {"refused": f"it takes more than {MEMORY_BYTES >> 20} MiB of memory"}
-    return {"pieces": [dataclasses.astuple(piece) for piece in pieces]}
+    return {"pieces": [dataclasses.astuple(piece) for piece in pieces], "marks": about.marks.to_json()}
 
 
 def _count(texts: Sequence[str]) -> list[int]:

@@ -13,6 +13,7 @@ import structlog
 from tasks import errors
 from tasks.documents.chunking import About, Piece
 from tasks.documents.costs import Count
+from tasks.documents.marks import Marks
 from workers.attempt import Attempt
 from workers.engines.hosting import Host
 from workers.turns import Turns
@@ -64,8 +65,11 @@ class Cutter:
         overlap: int,
         check: Callable[[], None],
         about: About = _NOTHING,
+        learn: Callable[[Marks], None] = lambda _: None,
     ) -> list[Piece]:
         """See `chunking.cut`; `check` is asked while it waits for its turn. A stop of the attempt ends it at once.
+
+        `learn` is told the marks of a text that came without any, as far as they show.
 
         Raises `Cancelled` and what `count` and `check` raise; `UnreadableDocument` for a text that can't be cut, and
         `Poison` for one that two children died of.
@@ -76,9 +80,13 @@ class Cutter:
             for _ in range(_DEATHS_ALLOWED):
                 try:
                     with self._child() as child:
-                        return _conversed(attempt, child, question, count)
+                        told = _conversed(attempt, child, question, count)
                 except _ChildLost:
                     attempt.check()
+                else:
+                    if told["marks"] != question["marks"]:
+                        learn(Marks.from_json(told["marks"]))
+                    return [_piece(*fields) for fields in told["pieces"]]
         raise errors.Poison("what cuts texts into chunks died of this one, or took too long, twice")
 
     def keep(self, document_id: uuid.UUID, pieces: list[Piece]) -> None:
@@ -136,7 +144,7 @@ def _started() -> Host:
     return child
 
 
-def _conversed(attempt: Attempt, child: Host, question: Mapping[str, Any], count: Count) -> list[Piece]:
+def _conversed(attempt: Attempt, child: Host, question: Mapping[str, Any], count: Count) -> dict[str, Any]:
     """What the child answers in the end, its own questions answered meanwhile."""
     attempt.hold(_Cut(child))
     try:
@@ -148,7 +156,7 @@ def _conversed(attempt: Attempt, child: Host, question: Mapping[str, Any], count
         attempt.release()
     if "refused" in told:
         raise errors.UnreadableDocument(f"it can't be cut into chunks: {told['refused']}")
-    return [_piece(*fields) for fields in told["pieces"]]
+    return told
 
 
 def _piece(text: str, tokens: int, begins: int, ends: int, page: int | None, path: list[str], *told: Any) -> Piece:

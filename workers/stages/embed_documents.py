@@ -10,6 +10,7 @@ from tasks import errors
 from tasks.documents import ingest, reading
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import Pending, Source
+from tasks.documents.marks import Marks
 from tasks.jobs import fence
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.limits.spent import Spent
@@ -116,7 +117,14 @@ def _pieces(slot: Slot, attempt: Attempt, document: Pending) -> list[Piece] | No
         return kept
     with slot.sessions.begin() as session:
         source = ingest.source(session, attempt.claim.tenant_id, document.id)
-    return cut(slot, attempt, source) if source is not None else None
+    if source is None:
+        return None
+
+    def learn(marks: Marks) -> None:
+        with slot.sessions.begin() as session:
+            ingest.marked(session, attempt.claim.tenant_id, document.id, marks)
+
+    return cut(slot, attempt, source, learn)
 
 
 def _embed_lot(
@@ -165,8 +173,8 @@ def _lot_of(tally: _Tally, size: int, first: int, count: int) -> Callable[[int],
     return lambda embedded: tally.tell(size * (first + embedded) / count)
 
 
-def cut(slot: Slot, attempt: Attempt, source: Source) -> list[Piece]:
-    """The text's chunks, measured by the model's own tokens. Raises what `Cutter.cut` does."""
+def cut(slot: Slot, attempt: Attempt, source: Source, learn: Callable[[Marks], None]) -> list[Piece]:
+    """The text's chunks, measured by the model's own tokens. Takes and raises what `Cutter.cut` does."""
     around = len(tokens.of(slot.batcher, attempt, [""])[0])  # what the model puts around every text
     prefix = len(tokens.of(slot.batcher, attempt, [""], "passage")[0]) - around
 
@@ -175,4 +183,4 @@ def cut(slot: Slot, attempt: Attempt, source: Source) -> list[Piece]:
 
     size = min(source.tokens, slot.batcher.context - around) - prefix
     overlap, check = min(source.overlap, size // 2), lambda: slot.check(attempt)
-    return slot.cutter.cut(attempt, source.text, count, size, overlap, check, source.about)
+    return slot.cutter.cut(attempt, source.text, count, size, overlap, check, source.about, learn)

@@ -1,7 +1,7 @@
 """The stage of a question over documents that finds the passages that may hold its answer."""
 
 from tasks import errors
-from tasks.documents import questions, ranking, reranking
+from tasks.documents import filters, questions, ranking, reranking
 from tasks.documents.ranking import Passage
 from tasks.jobs import stages
 from tasks.jobs.lifecycle import Status
@@ -53,7 +53,7 @@ def _read(slot: Slot, attempt: Attempt, made: str, asked: str) -> tuple[str, Tok
 
 def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: Tokens) -> list[Passage]:
     claim = attempt.claim
-    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id)[0]
+    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id, urgent=True)[0]
     try:
         with slot.sessions.begin() as session:
             return ranking.search(
@@ -65,7 +65,7 @@ def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: T
                 model=slot.queue,
                 top_k=reranking.candidates(asked.top_k) if asked.rerank else asked.top_k,
                 threshold=asked.threshold,
-                filter=asked.filter,
+                filter=filters.parse(asked.filter) if asked.filter else None,
             )
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error

@@ -4,23 +4,27 @@ import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks import random_reranker
 from db.session import Sessions
 from tasks import errors
 from tasks.jobs import stages
 from tasks.keys import Caller
 from tasks.kinds import rerank as kind
-from tasks.models.engine import Pair
+from tasks.models.catalog import Model
+from tasks.models.engine import Pair, Reranker
 from tests import tables
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import ingesting, look, submitted, written
 from workers import run
 from workers.batcher import Batcher
+from workers.engines import loading
 from workers.engines.echo import Echo
 from workers.stages import rerank
 
@@ -163,3 +167,27 @@ def test_question_names_a_reranker_that_is_there(sessions: Sessions, caller: Cal
         with pytest.raises(errors.ModelUnknown) as refused:
             submitted(sessions, caller, type="rag", input=given, params={})
         assert refused.value.field == "input.rerank"
+
+
+def test_documents_are_ranked_by_a_cross_encoder_in_its_host(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    """Of random weights: the order is that of what NumPy computes of the same weights."""
+    file = random_reranker.write(tmp_path / "random.gguf")
+    engine = loading.load(Model("reranker", "llamacpp", 128, 2, ("rerank",), file), slots=2, threads=1)
+    assert isinstance(engine, Reranker)
+    texts = ["a", "b", "c", "d", "e", "f", "g"]
+    job_id = reranking(sessions, caller, [*texts, "g" * 500], truncation=True)
+    run.run(make_worker("reranker", engine), job_id)
+    result = look(sessions, caller, job_id).result
+    assert result is not None
+    scores = {row["index"]: row["relevance_score"] for row in result["results"]}
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    known, tensors = random_reranker.words(), random_reranker.weights()
+    query = [known.index(each) for each in (
+        "w", "##h", "##e", "##r", "##e", "i", "##s", "t", "##h", "##e", "l", "##a", "##m", "##p"
+    )]  # fmt: skip
+    for place, letter in enumerate(texts):
+        expected = random_reranker.score(tensors, random_reranker.pair(query, [known.index(letter)]))
+        assert scores[place] == pytest.approx(kind.relevance(expected), abs=0.005)
+    assert result["tokens"] == len(texts) * (3 + len(query) + 1) + 128

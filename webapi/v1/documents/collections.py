@@ -1,4 +1,4 @@
-"""Collections over HTTP: listed, looked at, given another model, deleted."""
+"""Collections over HTTP: made, listed, looked at, given another model, deleted."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from tasks import kinds
-from tasks.documents import library
+from tasks.documents import homes, library
+from tasks.documents.homes import Shape
 from tasks.documents.library import Collection
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobObject
@@ -33,6 +34,25 @@ def browse(query: dict[str, Any]) -> tuple[list[Collection], bool]:
     """List collections by name"""
     with service.current().sessions.begin() as session:
         return library.collections(session, auth.caller(), **query)
+
+
+@blueprint.route("/v1/collections", methods=["POST"])
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=200))
+@blueprint.arguments(requests.NewCollection, example={"name": "manuals", "language": "german", "chunk_tokens": 256})
+@blueprint.response(201, answers.Collection, description="It is there, made now or before.")
+@blueprint.answers(400, 401, 413, 415, 422, 500, 503)
+def make(given: dict[str, Any]) -> Response:
+    """Make a collection
+
+    Bringing documents makes one too. 422 where there is one of this name with another model, language or size of
+    chunks.
+    """
+    serving = service.current()
+    name, caller = given.pop("name"), auth.caller()
+    with serving.sessions.begin() as session:
+        homes.home(session, serving.catalog, caller.tenant_id, name, Shape(**given))
+        found = library.collection(session, caller, name)
+    return reply(answers.collection(found), 201)
 
 
 @blueprint.route("/v1/collections/<name>", methods=["GET"], parameters=[requests.NAME_IN_PATH])

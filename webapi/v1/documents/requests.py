@@ -7,17 +7,20 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from tasks.documents import charsets
+from tasks.documents import charsets, chunking, wording
+from tasks.documents.homes import LEAST_TOKENS
 from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.kinds import SUFFIXES
+from tasks.documents.library import STATUSES
 from tasks.jobs.requests import LANES
-from webapi.fields import STORABLE, Given, Some, Timed, Whole, characters
+from webapi.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
 from webapi.v1.named import DOCUMENT
 from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 
 MAX_DOCUMENTS = 100
 MAX_FILES = 20
+MOST_TOKENS = 65_536  # of a chunk; what a model takes is less
 
 NO_CHARSET = "no charset that is known here; such are utf-8, windows-1252, shift_jis"
 
@@ -91,7 +94,14 @@ class _About(Given):
     metadata = facts("Shown with what is found; a search can filter by it.")
 
 
+def _external_id(description: str) -> fields.String:
+    return fields.String(
+        allow_none=True, validate=characters(1, 256), metadata={"description": description, **STORABLE}
+    )
+
+
 class Text(_About):
+    external_id = _external_id("What the document is called where it comes from. It replaces the one that has it.")
     text = fields.String(
         required=True, validate=not_blank("text"), metadata={"minLength": 1, "maxLength": MAX_CHARACTERS, **STORABLE}
     )
@@ -111,12 +121,47 @@ class _Job(Timed):
     webhook = job_webhook()
 
 
-class _Ingest(_Job):
-    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
+class Language(fields.String):
+    """A language by its English name or its code of ISO 639-1."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        language = str(super()._deserialize(value, *args, **kwargs)).lower()
+        if language not in wording.LANGUAGES:
+            raise ma.ValidationError("must be a language, by its English name or its code: german, or de")
+        return language
+
+
+class _Shaped(Given):
+    """What is decided when a collection is made."""
+
     model = fields.String(
         allow_none=True,
         metadata={"description": "Of a new collection; if absent, the catalogue's default for embeddings."},
     )
+    language = Language(
+        allow_none=True,
+        metadata={"description": "Of a new collection: whose words it has, `english` if absent.", "example": "german"},
+    )
+    chunk_tokens = Whole(
+        allow_none=True,
+        validate=within(LEAST_TOKENS, MOST_TOKENS),
+        metadata={"description": f"Of a new collection: what its chunks have at most, {chunking.TOKENS} if absent."},
+    )
+    chunk_overlap = Whole(
+        allow_none=True,
+        validate=within(0, MOST_TOKENS // 2),
+        metadata={"description": f"Of a new collection: what is said twice, {chunking.OVERLAP} if absent."},
+    )
+
+
+class NewCollection(_Shaped):
+    """A collection that documents can be brought into."""
+
+    name = Name(required=True)
+
+
+class _Ingest(_Shaped, _Job):
+    collection = Name(required=True, metadata={"description": "Made when there is none of this name."})
 
 
 class ModelChange(_Job):
@@ -145,6 +190,9 @@ class UploadFields(_Ingest, _About):
     """The text fields of an upload; title, metadata and charset are every file's."""
 
     charset = Charset(allow_none=True)
+    external_id = _external_id("Of the one file: it replaces the document that has it.")
+    external_ids = Some(fields.String(validate=characters(1, 256)), MAX_FILES, allow_none=True)
+    replace = Flag(allow_none=True)
 
 
 INGEST_EXAMPLE = {
@@ -152,18 +200,22 @@ INGEST_EXAMPLE = {
     "documents": [{"text": "The code of the harbour is 19.", "title": "Facts", "metadata": {"year": 2026}}],
 }
 
-# The fields of an upload as texts: those that are objects or numbers in JSON.
+# The fields of an upload as texts: those that aren't texts in JSON.
 TEXTS: dict[str, fields.Field[Any]] = UploadFields().fields
 OBJECTS = tuple(name for name, field in TEXTS.items() if isinstance(field, fields.Nested | fields.Dict))
+LISTS = tuple(name for name, field in TEXTS.items() if isinstance(field, fields.List))
 NUMBERS = tuple(name for name, field in TEXTS.items() if isinstance(field, Whole))
+FLAGS = tuple(name for name, field in TEXTS.items() if isinstance(field, Flag))
 
 
 def _as_text(name: str) -> dict[str, Any]:
     """How a field of an upload is documented, where that isn't as a field of JSON."""
-    if name in OBJECTS:
+    if name in OBJECTS + LISTS:
         return {"type": "string", **STORABLE, "contentMediaType": "application/json"}
     if name in NUMBERS:
         return {"type": "string", "pattern": "^[0-9]{1,9}$"}
+    if name in FLAGS:
+        return {"type": "string", "enum": ["true", "false"]}
     if isinstance(TEXTS[name], fields.AwareDateTime):
         return {"type": "string", "format": "date-time"}
     return {"type": "string", **STORABLE}
@@ -188,6 +240,9 @@ UPLOAD = {
             "example": "windows-1252",
             "description": "Of all files that don't say it in bytes of their own; before what a part's header says.",
         },
+        "external_id": {"type": "string", **STORABLE, "minLength": 1, "maxLength": 256},
+        "external_ids": {**_as_text("external_ids"), "description": "An array, one for each of several files."},
+        "replace": {**_as_text("replace"), "description": "Each file replaces the documents of its name."},
         "lane": {"type": "string", "enum": list(LANES)},
         "priority": {"type": "string", "pattern": "^[0-9]$"},
     },
@@ -199,7 +254,21 @@ NAME_IN_PATH = {"in": "path", "name": "name", "required": True, "schema": {"type
 
 class DocumentsQuery(PageQuery):
     collection = Name(metadata={"description": "Only of this collection."})
+    external_id = fields.String(validate=characters(1, 256), metadata=STORABLE)
+    filename = fields.String(validate=characters(1, 255), metadata=STORABLE)
+    status = fields.String(validate=validate.OneOf(STATUSES))
     after = DOCUMENT.field(AFTER, attribute="before")
+
+
+class TextQuery(Strict):
+    """Which part of a text, in characters."""
+
+    begins = fields.Integer(load_default=0, data_key="from", validate=within(0, MAX_CHARACTERS))
+    limit = fields.Integer(load_default=MAX_CHARACTERS, validate=within(1, MAX_CHARACTERS))
+
+
+class ChunksQuery(PageQuery):
+    after = fields.Integer(validate=within(0, MAX_CHARACTERS), metadata={"description": AFTER})
 
 
 class CollectionsQuery(PageQuery):

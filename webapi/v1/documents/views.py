@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tasks import kinds
 from tasks.documents import library
 from tasks.documents.ingest import NewDocument
-from tasks.documents.library import Document
+from tasks.documents.library import Chunk, Document
 from tasks.doors import idempotency
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobObject
@@ -60,7 +60,13 @@ def _plan(session: Session, given: dict[str, Any], new: list[NewDocument]) -> Pl
     asked = Submission(
         type="ingest",
         model=given.get("model"),
-        request=Ingest(given["collection"], tuple(new)),
+        request=Ingest(
+            given["collection"],
+            tuple(new),
+            language=given.get("language"),
+            chunk_tokens=given.get("chunk_tokens"),
+            chunk_overlap=given.get("chunk_overlap"),
+        ),
         lane=given.get("lane", "interactive"),
         priority=given.get("priority", 5),
         timing=timing_of(given),
@@ -90,6 +96,34 @@ def show(document_id: str) -> Response:
     return reply(answers.document(found))
 
 
+@blueprint.route("/v1/documents/<document_id>/text", methods=["GET"], parameters=[DOCUMENT.in_path])
+@blueprint.arguments(requests.TextQuery, location="query")
+@blueprint.response(200, answers.DocumentText)
+@blueprint.answers(401, 404, 409, 414, 422, 500, 503)
+def text(query: dict[str, int], document_id: str) -> Response:
+    """Read what was understood of a document
+
+    Its text, or a part of it, with the headings, pages and tables that begin there. 409 unless it is ready.
+    """
+    with service.current().sessions.begin() as session:
+        found = library.text(session, auth.caller(), DOCUMENT.parse(document_id), **query)
+    return reply(answers.text(found))
+
+
+@blueprint.route("/v1/documents/<document_id>/chunks", methods=["GET"], parameters=[DOCUMENT.in_path])
+@blueprint.arguments(requests.ChunksQuery, location="query")
+@blueprint.response(200, List[answers.DocumentChunk])
+@blueprint.answers(401, 404, 409, 414, 422, 500, 503)
+@paged(answers.chunk, after=lambda chunk: str(chunk.number))
+def chunks(query: dict[str, int], document_id: str) -> tuple[list[Chunk], bool]:
+    """List a document's chunks in order
+
+    409 unless it is ready.
+    """
+    with service.current().sessions.begin() as session:
+        return library.chunks(session, auth.caller(), DOCUMENT.parse(document_id), **query)
+
+
 @blueprint.route("/v1/documents/<document_id>", methods=["DELETE"], parameters=[DOCUMENT.in_path])
 @blueprint.response(204, description="It is gone, and can't be found any more.")
 @blueprint.answers(401, 404, 500, 503)
@@ -102,5 +136,5 @@ def delete(document_id: str) -> Response:
 
 def _digest(new: NewDocument) -> str:
     """Of what the document is beside what its request says of all."""
-    contents = new.raw if new.raw is not None else (new.text or "").encode()
-    return idempotency.fingerprint(hashlib.sha256(contents).hexdigest(), new.kind, new.title, new.filename).hex()
+    about = (new.kind, new.title, new.filename, new.external_id)
+    return idempotency.fingerprint(hashlib.sha256(new.contents).hexdigest(), *about).hex()
