@@ -13,5 +13,5 @@ def told(number: int, passage: Passage) -> str:
 
 def head(number: int, passage: Passage) -> str:
     """Where the passage stands and how near it is."""
-    source = passage["title"] or passage["document_id"]
+    source = passage["title"] or passage.get("filename") or passage["document_id"]
     return f"[{number}] {source}, chunk {passage['chunk']}, score {passage['score']:.2f}"
