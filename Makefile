@@ -1,4 +1,4 @@
-# make setup | embedding | embedding-multilingual | gemma | run | test | fuzz | check | format | bench | coverage-openai | faults | faults-short | clean
+# make setup | embedding | embedding-multilingual | gemma | run | test | fuzz | check | format | bench | quality | coverage-openai | faults | faults-short | clean
 
 PYTHON ?= python3
 # What faults and benchmarks of a real model use: demo, or gemma once it is there.
@@ -8,7 +8,7 @@ STAMP = .venv/.made-from
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 PIP_LOG = .venv/pip.log
 
-.PHONY: setup embedding embedding-multilingual gemma run test fuzz check format bench coverage-openai faults faults-short clean
+.PHONY: setup embedding embedding-multilingual gemma run test fuzz check format bench quality coverage-openai faults faults-short clean
 
 setup: $(STAMP)
 
@@ -66,6 +66,10 @@ bench: embedding
 
 # OpenAI's own document, which isn't part of this project.
 OPENAI ?= ../shared/openai-openapi/openapi.json
+
+# Sixty questions over forty documents: found, answered, cited, refused.
+quality: embedding
+	@$(BIN)/python -m benchmarks.quality --model $(MODEL) $(ARGS)
 
 # How much of OpenAI's API is on our page, and of how much of that a test shows an effect. ARGS=--missing lists the rest.
 coverage-openai: setup

@@ -67,10 +67,11 @@ def known_steps(session: Session, tenant_id: uuid.UUID, digests: Collection[byte
     return found
 
 
-def keep_step(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> None:
-    """Notes what was answered. What is known of the step already stays."""
+def keep_step(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> str:
+    """Notes what was answered; what is known of the step, which stays as it was first."""
     statement = insert(SummaryStep).values(tenant_id=tenant_id, digest=digest, text=text)
-    session.execute(statement.on_conflict_do_nothing(index_elements=["tenant_id", "digest"]))
+    statement = statement.on_conflict_do_update(index_elements=["tenant_id", "digest"], set_={"used_at": func.now()})
+    return session.scalars(statement.returning(SummaryStep.text)).one()
 
 
 def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta) -> None:

@@ -16,7 +16,7 @@ from db import (
     windows,
     workers,
 )
-from db.documents import chunks, collections, documents, reembedding
+from db.documents import chunks, collections, documents, reembedding, words
 from db.session import Table
 from db.webhooks import deliveries, endpoints, secrets
 
@@ -42,6 +42,7 @@ __all__ = [
     "usage",
     "vectors",
     "windows",
+    "words",
     "workers",
 ]
 

@@ -67,7 +67,7 @@ def document(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, *
 
 def fill(
     session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, document_id: uuid.UUID, texts: list[str],
-    vectors: Floats,
+    vectors: Floats, *, config: str = "english",
 ) -> None:  # fmt: skip
     """Makes these the document's chunks, and it ready."""
     rows = [
@@ -84,16 +84,18 @@ def fill(
         for number, (text, vector) in enumerate(zip(texts, vectors, strict=True))
     ]
     with scope(session, tenant_id):
-        chunks.add(session, rows, config="english")
+        chunks.add(session, rows, config=config, usual_tokens=96)
         documents.set_status(session, tenant_id, document_id, status="ready", chunks=len(rows), tokens=len(rows))
 
 
-def filled(sessions: Sessions, caller: Caller, texts: list[str], vectors: Floats, **labels: Any) -> uuid.UUID:
+def filled(
+    sessions: Sessions, caller: Caller, texts: list[str], vectors: Floats, *, config: str = "english", **labels: Any
+) -> uuid.UUID:
     """A collection with one document of these chunks."""
     with sessions.begin() as session:
         home = collection(session, caller.tenant_id, dimensions=vectors.shape[1])
         document_id = document(session, caller.tenant_id, home, labels=labels)
-        fill(session, caller.tenant_id, home, document_id, texts, vectors)
+        fill(session, caller.tenant_id, home, document_id, texts, vectors, config=config)
     return home
 
 

@@ -26,7 +26,7 @@ from tasks.queues import broker, capacity
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import heartbeat, indexing, messenger, run, settings, threads, transport
+from workers import heartbeat, messenger, run, settings, threads, transport
 from workers.engines import loading
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
@@ -147,8 +147,6 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
 def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
     heartbeat.beat(worker)
-    if worker.embeds:
-        threading.Thread(target=indexing.ensure, args=(worker,), name="index", daemon=True).start()
     worker.refiller.ask(worker.queue)  # by its thread, which goes on trying should PostgreSQL go away right now
     return threads.start(worker)
 

@@ -2,7 +2,9 @@
 
 import collections
 import itertools
+import math
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,10 @@ TEXTS_OF_A_BATCH = 16  # more gain nothing, and every job waits for the batch it
 BATCHES_IN_FLIGHT = 2  # one is computed while the next is on its way
 _CHECK_S = 0.2
 _LOSSES_ALONE_ALLOWED = 2
+# While somebody asks, and for so long after, other texts are computed a few at a time, one batch after the other: that
+# is how long a query waits at most. A text of a document's has some 128 tokens.
+_ASKED_S = 10.0
+_TOKENS_BETWEEN_QUERIES = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +43,7 @@ class _Order:
     tenant_id: uuid.UUID | None
     texts: Sequence[Read]
     vectors: list[Any]  # None where there is none yet
+    urgent: bool = False
     suspects: collections.deque[int] = field(default_factory=collections.deque)  # lost an engine host: alone next
     losses: collections.Counter[int] = field(default_factory=collections.Counter)
     next: int = 0
@@ -64,15 +71,17 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Texts for one call; `alone` when nothing else may run beside it."""
+    """Texts for one call; `alone` when nothing else may run beside it, `urgent` when they are queries."""
 
     items: Sequence[_Item]
     alone: bool
+    urgent: bool
 
 
 class Batcher:
     """Shares an engine: each batch takes one text of every tenant in turn, up to the engine's budget, and of a tenant's
-    callers one after the other.
+    callers one after the other. Queries that a person waits for have batches of their own, and every other one where
+    other texts wait too.
 
     A text that was in a batch when the engine host died is embedded alone the next time. Thread-safe.
     """
@@ -86,6 +95,9 @@ class Batcher:
         self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._closed = False
+        self._urgent_before = False  # the last batch was of queries
+        self._asked_at = -math.inf  # the last time that a query waited
+        self._others = 0  # batches of other texts under way
 
     def embed(
         self,
@@ -93,12 +105,15 @@ class Batcher:
         check: Check,
         heard: Callable[[int], None] | None = None,
         tenant_id: uuid.UUID | None = None,
+        *,
+        urgent: bool = False,
     ) -> NDArray[np.float32]:
         """One vector of length 1 a text, (n, d). `heard` is told how many are done; `check` may raise to give up.
 
-        Raises what the engine raises, `Poison` for a text that killed two engine hosts alone, `EngineUnusable`.
+        Queries that somebody waits for are `urgent`: they come before other texts. Raises what the engine raises,
+        `Poison` for a text that killed two engine hosts alone, `EngineUnusable`.
         """
-        return self._made(texts, check, heard, tenant_id)
+        return self._made(texts, check, heard, tenant_id, urgent=urgent)
 
     def rank(
         self,
@@ -116,8 +131,10 @@ class Batcher:
         check: Check,
         heard: Callable[[int], None] | None,
         tenant_id: uuid.UUID | None,
+        *,
+        urgent: bool = False,
     ) -> NDArray[np.float32]:
-        order = _Order(tenant_id, texts, [None] * len(texts))
+        order = _Order(tenant_id, texts, [None] * len(texts), urgent)
         with self._changed:
             self._start()
             self._orders.append(order)
@@ -199,45 +216,69 @@ class Batcher:
             finally:
                 self._quarantine.leave(run)
                 with self._changed:
+                    self._others -= not batch.urgent
                     self._changed.notify_all()
 
     def _next(self) -> _Batch | None:
         """The next batch, once there is one, a suspect's first; None when the batcher is closed."""
         with self._changed:
             while not self._closed:
-                for order in self._orders:
-                    if order.suspects and not order.error:
-                        return _Batch([_Item(order, order.suspects.popleft())], alone=True)
-                if items := self._gather():
-                    return _Batch(items, alone=False)
+                if batch := self._suspect() or self._gather():
+                    self._others += not batch.urgent
+                    return batch
                 self._changed.wait()
             return None
 
-    def _gather(self) -> list[_Item]:
-        """One text of each tenant in turn, as far as texts and tokens of a batch allow."""
-        waiting: dict[uuid.UUID | None, collections.deque[_Order]] = collections.defaultdict(collections.deque)
+    def _suspect(self) -> _Batch | None:
         for order in self._orders:
-            if order.waits:
-                waiting[order.tenant_id].append(order)
-        self._last = {tenant_id: self._last.get(tenant_id, 0) for tenant_id in waiting}
+            if order.suspects and not order.error:
+                return _Batch([_Item(order, order.suspects.popleft())], alone=True, urgent=order.urgent)
+        return None
+
+    def _gather(self) -> _Batch | None:
+        """Queries or other texts, as far as texts and tokens of a batch allow; None when none wait, or none now."""
+        waiting = [order for order in self._orders if order.waits]
+        queries = [order for order in waiting if order.urgent]
+        others = [order for order in waiting if not order.urgent]
+        now = time.monotonic()
+        if queries:
+            self._asked_at = now
+        urgent = bool(queries) and not (others and self._urgent_before)
+        budget = self._engine.batch_tokens
+        if not urgent and now - self._asked_at < _ASKED_S:
+            if self._others:
+                return None if not queries else self._of(queries, budget, urgent=True)
+            budget = min(budget, _TOKENS_BETWEEN_QUERIES)
+        return self._of(queries if urgent else others, budget, urgent=urgent)
+
+    def _of(self, orders: Sequence[_Order], budget: int, *, urgent: bool) -> _Batch | None:
+        """One text of each tenant in turn, up to so many tokens."""
+        if not orders:
+            return None
+        self._urgent_before = urgent
+        waiting: dict[uuid.UUID | None, collections.deque[_Order]] = collections.defaultdict(collections.deque)
+        for order in orders:
+            waiting[order.tenant_id].append(order)
+        here = {order.tenant_id for order in self._orders}
+        self._last = {tenant_id: self._last.get(tenant_id, 0) for tenant_id in here}
         turn = collections.deque(sorted(waiting.values(), key=lambda orders: self._last[orders[0].tenant_id]))
         items: list[_Item] = []
         tokens = 0
         while turn and len(items) < TEXTS_OF_A_BATCH:
-            orders = turn.popleft()
-            order = orders.popleft()
+            mine = turn.popleft()
+            order = mine.popleft()
             tokens += len(order.texts[order.next])
-            if items and tokens > self._engine.batch_tokens:
+            if items and tokens > budget:
                 break
             items.append(_Item(order, order.next))
             order.next += 1
             self._last[order.tenant_id] = next(self._numbers)
             if order.waits:
-                orders.append(order)
-            if orders:
-                turn.append(orders)
+                mine.append(order)
+            if mine:
+                turn.append(mine)
         self._orders.rotate(-1)  # whose caller comes first now comes last in the next batch
-        return items
+        return _Batch(items, alone=False, urgent=urgent)
 
     def _run(self, batch: _Batch) -> None:
         incarnation = self._engine.incarnation

@@ -1,7 +1,7 @@
 """The threads of a worker beside its slots, without any of which it ends.
 
-They are the heartbeat, the sweep, the refiller of windows, the listener for cancellations, and the control worker's
-courier.
+They are the heartbeat, the sweep, the refiller of windows, the listener for cancellations, an embedding worker's care
+for indexes, and the control worker's courier.
 """
 
 import os
@@ -13,7 +13,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from workers import cancellations, heartbeat
+from workers import cancellations, heartbeat, indexing
 from workers.webhooks.courier import Courier
 from workers.worker import Worker
 
@@ -31,6 +31,8 @@ def start(worker: Worker) -> list[threading.Thread]:
         "refiller": lambda: worker.refiller.run(worker.gone),
         "cancellations": lambda: every(worker, _PAUSE_S, lambda: cancellations.listen(worker)),
     }
+    if worker.embeds:
+        loops["indexing"] = lambda: every(worker, indexing.EVERY_S, lambda: indexing.tend(worker))
     if worker.settings.webhooks:
         courier = Courier(worker.sessions, worker.settings.webhooks)
         loops["courier"] = lambda: deliver(worker, courier)

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.quality [--model gemma]`: sixty questions with known answers, asked of a platform of its own."""
+"""Sixty questions with known answers, asked of a platform of its own.
+
+`python -m benchmarks.quality [--model gemma]`
+"""
 
 import tempfile
 from pathlib import Path

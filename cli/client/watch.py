@@ -44,8 +44,9 @@ def follow(client: Client, job_id: str, said: list[str] | None = None) -> Job:
                 if event.type != "succeeded":
                     error = event.data["error"]
                     _say(f"{event.type}: {error['message']}" if error else event.type)
-                for number, passage in enumerate((event.data["result"] or {}).get("passages", []), 1):
-                    _say(passages.told(number, passage))
+                result = event.data["result"] or {}
+                for line in passages.cited(result["text"], result) if "citations" in result else ():
+                    _say(line)
                 return event.data
     raise AssertionError("a stream ends with the job's end")
 

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     Boolean,
     DateTime,
     ForeignKey,
@@ -30,7 +31,7 @@ class Collection(Table):
     """A named set of documents, all embedded by one model. `dimensions` are known with the first vectors.
 
     `language` is whose words are stemmed. `chunk_tokens` and `chunk_overlap` say how documents are cut; None takes what
-    is usual.
+    is usual. `unread` is the share of what it was brought lately, 0 to 1, that the model can't read.
     """
 
     __tablename__ = "collections"
@@ -43,7 +44,9 @@ class Collection(Table):
     language: Mapped[str | None] = mapped_column(Text)
     chunk_tokens: Mapped[int | None] = mapped_column(Integer)
     chunk_overlap: Mapped[int | None] = mapped_column(Integer)
+    counted: Mapped[int | None] = mapped_column(Integer)
     second: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    unread: Mapped[float | None] = mapped_column(REAL)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (
@@ -80,6 +83,13 @@ def fix_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.U
         execution_options={"synchronize_session": False},
     )
     return session.scalar(select(Collection.dimensions).where(*where))
+
+
+def set_counted(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, chunks: int) -> None:
+    """Notes how many chunks the collection had when its words were counted."""
+    where = (Collection.id == collection_id, Collection.tenant_id == tenant_id)
+    statement = update(Collection).where(*where).values(counted=chunks)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def remove(session: Session, tenant_id: uuid.UUID, name: str) -> bool:

@@ -191,13 +191,6 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
     return session.execute(_named(tenant_id).where(Document.job_id == job_id).order_by(Document.id)).all()
 
 
-def unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> float:
-    """The share of the collection's chunks, 0 to 1, that its model can't read, as far as that is known."""
-    where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready")
-    missed = func.sum(Document.unread * Document.chunks) / func.nullif(func.sum(Document.chunks), 0)
-    return float(session.scalar(select(func.coalesce(missed, 0.0)).where(*where, Document.unread.is_not(None))) or 0.0)
-
-
 def work(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID
 ) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None]]:

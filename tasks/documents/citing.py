@@ -1,11 +1,12 @@
 """Which passages an answer's sentences rest on: found in the texts, whatever the model says of its sources.
 
-A sentence rests on a passage that has all its numbers and codes, and most of its other words. What it quotes must stand
-there to the letter, but for white space and the kind of marks. All in time proportional to the texts.
+A sentence rests on a passage of which one sentence, or one row of a table, has all its numbers and codes and nearly all
+of its other words; what the passage stands under counts too. What is quoted must stand there to the letter, but for
+white space and the kind of marks. What is compared is bounded, and all else in time proportional to the texts.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NotRequired, TypedDict, cast
 
@@ -14,9 +15,11 @@ from tasks.documents.questions import Passage
 from tasks.documents.sentences import Span
 from tasks.documents.terms import Terms
 
-# So much of a sentence's terms must be in what it rests on; less where a number or a code is among them, which must be.
-_ENOUGH = 0.75
-_ENOUGH_WITH_CODES = 0.5
+# Of so many words of a sentence one may be missing in what it rests on, and one more where two codes are there.
+_WORDS_A_MISSING = 4
+_CODES_FOR_A_MISSING = 2
+_MOST_SENTENCES = 400  # of an answer, and parts of its passages, that are compared
+_MOST_PARTS = 1000
 _CLAUSE = re.compile(r"[,;:]\s|\s(?:and|but|while|whereas|und|aber|et|mais|y|pero|e)\s")
 _MOST_QUOTES = 100  # of an answer that are looked for
 _PLAIN = str.maketrans(
@@ -59,10 +62,13 @@ class Citation(TypedDict):
 
 @dataclass(slots=True)
 class _Read:
-    """A passage as sentences are compared with it; what quotes are looked for in is made when there is one."""
+    """A passage as sentences are compared with it, part by part; each part's terms, with what it stands under.
+
+    What quotes are looked for in is made when there is one.
+    """
 
     passage: Passage
-    terms: Terms
+    parts: list[Terms]
     _plain: tuple[str, list[int]] | None = field(default=None)
 
     def find(self, quote: str) -> Span | None:
@@ -77,13 +83,13 @@ class _Read:
 def cite(answer: str, passages: Sequence[Passage], question: str = "") -> list[Citation]:
     """What each sentence of the answer rests on, in order. Between passages that say it equally the question's words
     decide."""
-    read = [_Read(passage, terms.of(_whole(passage), parts=True)) for passage in passages]
+    read = [_Read(passage, list(_parts(passage, _MOST_PARTS // len(passages)))) for passage in passages]
     asked, left, cited = terms.of(question), _MOST_QUOTES, []
-    for span in sentences.split(answer):
+    for number, span in enumerate(sentences.split(answer)):
         sentence = span.of(answer)
         quotes = [_Sought(each.of(sentence)) for each in sentences.quotes(sentence)][:left]
         left -= len(quotes)
-        cited.append(_cited(span, sentence, quotes, read, asked))
+        cited.append(_cited(span, sentence, quotes, read if number < _MOST_SENTENCES else [], asked))
     return cited
 
 
@@ -132,19 +138,29 @@ def _supporting(sentence: str, read: Sequence[_Read], asked: Terms) -> list[int]
 
 
 def _best(said: Terms, read: Sequence[_Read], asked: Terms, marks: Iterable[int]) -> list[int]:
-    """The places of those that have enough of what is said: that are marked, or have as much as any."""
+    """The places of those that support what is said: that are marked, or do so as well as any."""
     if not len(said):
         return []
-    shares = [_share(said, each.terms) for each in read]
-    least = _ENOUGH_WITH_CODES if said.codes else _ENOUGH
-    enough = [place for place, share in enumerate(shares) if share >= least]
+    points = {place: found for place, each in enumerate(read) if (found := _points(said, each.parts, asked))}
+    named = [number - 1 for number in marks if number - 1 in points]
+    best = max(points.values(), default=None)
+    return list(dict.fromkeys([*named, *(place for place, found in points.items() if found == best)]))
 
-    def points(place: int) -> tuple[float, int]:
-        return round(shares[place], 3), len(asked.all & read[place].terms.all)
 
-    best = max(map(points, enough), default=None)
-    named = [number - 1 for number in marks if number - 1 in enough]
-    return list(dict.fromkeys([*named, *(place for place in enough if points(place) == best)]))
+def _points(said: Terms, parts: Iterable[Terms], asked: Terms) -> tuple[float, int] | None:
+    """How well the best of a passage's parts supports what is said, the more the better; None where none does."""
+    allowed = len(said.words) // _WORDS_A_MISSING + (len(said.codes) >= _CODES_FOR_A_MISSING)
+    found = []
+    for part in parts:
+        missing = _weight(said.words - part.words)
+        if missing <= allowed and missing < len(said) and said.codes <= part.codes:
+            found.append((-missing, len(asked.words & part.words) + len(asked.codes & part.codes)))
+    return max(found, default=None)
+
+
+def _weight(missing: Collection[str]) -> float:
+    """How much is missing. Pairs of letters from texts without spaces count half: a particle between changes two."""
+    return len(missing) - sum(len(word) == 2 and not word.isascii() for word in missing) / 2
 
 
 def _clauses(sentence: str) -> Iterator[Terms]:
@@ -159,17 +175,16 @@ def _clauses(sentence: str) -> Iterator[Terms]:
         yield found
 
 
-def _share(said: Terms, known: Terms) -> float:
-    """How much of what is said is known, 0 where a number or a code isn't."""
-    if said.codes - known.codes:
-        return 0.0
-    return (len(said.words & known.words) + len(said.codes)) / len(said)
-
-
-def _whole(passage: Passage) -> str:
-    """All that the model was told of the passage."""
+def _parts(passage: Passage, most: int) -> Iterator[Terms]:
+    """The terms of the passage's sentences and rows, the first so many, each with those of all that stands above it."""
     about = (passage.get("title"), passage.get("filename"), *(passage.get("path") or ()), passage.get("header"))
-    return "\n".join((*filter(None, about), passage["text"]))
+    above = terms.of("\n".join(filter(None, about)), parts=True)
+    text, before = passage["text"], Terms()
+    for span in sentences.split(text)[:most]:
+        part = terms.of(span.of(text), parts=True)
+        # What begins with `it` says something of what the sentence before it is about.
+        before = part.joined(before) if sentences.goes_on(span.of(text)) else part
+        yield before.joined(above)
 
 
 def _source(place: int, passage: Passage, quotes: Iterable[_Sought]) -> Source:

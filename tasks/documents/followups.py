@@ -52,7 +52,7 @@ def accepted(made: str, history: Sequence[Said], question: str) -> str | None:
         return None
     if len(says.words & known.words) < _KNOWN * len(says.words):
         return None
-    if len(asked) and not says.all & asked.all:
+    if len(asked) and not (says.words & asked.words or says.codes & asked.codes):
         return None
     return made
 

@@ -24,6 +24,7 @@ from tasks.documents import chunking, homes, kinds, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
 
+_USUAL_PART = 0.75  # of the tokens that a chunk may have, it has so many for the most part
 MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is found in a file
 
 
@@ -329,7 +330,8 @@ def store(
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        chunks.add(session, rows, config=wording.config(home.language))
+        usual = _USUAL_PART * (home.chunk_tokens or chunking.TOKENS)
+        chunks.add(session, rows, config=wording.config(home.language), usual_tokens=usual)
     return True
 
 

@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks import errors
+from tasks.documents import sentences
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 Passage = dict[str, Any]  # as clients see it
 
 # What the template asks a model to say, and what models make of it.
-_REFUSAL = re.compile(r"\b(?:context|passages?|documents?)\b.{0,40}\b(?:does|do)(?: not|n['’]t) \w+", re.IGNORECASE)
-_LONGEST_REFUSAL = 160  # characters; a longer answer says something beside
+_REFUSAL = re.compile(
+    r"\b(?:context|passages?|documents?)\b.{0,40}\b(?:does|do)(?: not|n['’]t) "
+    r"(?:say|mention|state|specify|contain|provide|include|give|tell|answer|indicate)\b",
+    re.IGNORECASE,
+)
+_LONGEST_REFUSAL = 200  # characters; a longer answer says something beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,9 @@ def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str],
 
 
 def refuses(answer: str) -> bool:
-    """Whether the answer is that the passages don't say."""
-    return len(answer) <= _LONGEST_REFUSAL and _REFUSAL.search(answer) is not None
+    """Whether the answer is that the passages don't say: by its first sentence. No answer is none too."""
+    spans = sentences.split(answer)
+    return not spans or (len(answer) <= _LONGEST_REFUSAL and _REFUSAL.search(spans[0].of(answer)) is not None)
 
 
 def nothing_found(question: str) -> str:

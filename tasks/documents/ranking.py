@@ -1,36 +1,37 @@
 """Searching a collection: by meaning and by words, both rankings fused. Functions take a session and never commit."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.documents import chunks, collections, index
-from db.documents.chunks import Chunk, Hit
+from db.documents import chunks, collections, rankings, words
+from db.documents.collections import Collection
 from db.documents.documents import Document
+from db.documents.rankings import Hit, Reach
+from db.documents.words import Asked
 from db.scope import scope
-from tasks import errors, ids
-from tasks.documents import wording
+from tasks import errors
+from tasks.documents import filters, passages, wording
+from tasks.documents.filters import Filter
 from tasks.documents.library import no_collection
+from tasks.documents.passages import Passage as Passage
+from tasks.documents.passages import PassageObject as PassageObject
+from tasks.documents.passages import Scored
 from tasks.keys import Caller
 
-Scalar = str | int | float | bool
-
+MAX_QUERIES = 16
+MAX_NEIGHBOURS = 10
 # Of each ranking so many are fused, and twice as many as are asked for at least.
 _DEPTH = 50
-# Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
-# SIGIR 2009: each ranking gives an item 1 / (60 + its place).
-_FUSION_K = 60
-# Up to here every chunk is looked at: that misses nothing, and takes some 8 ms. Beyond, a vector in the index costs as
-# much to look at as so many in a row (both measured; see docs/adr/0007).
-FEW_CHUNKS = 20_000
-WALK_COST = 30
-
-ensure_index = index.ensure
+# The words' part of the score (measured; see docs/adr/0022).
+WORDS_WEIGHT = 0.3
+# Of so many chunks that a filter leaves each is looked at.
+FEW_CHUNKS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,64 +41,6 @@ class SearchTarget:
     name: str
     model: str
     dimensions: int | None
-
-
-class PassageObject(TypedDict):
-    """A chunk of a document that was found."""
-
-    document_id: str
-    chunk: Annotated[int, "Its number in the document, from 0."]
-    score: Annotated[float, "What the order is by: how well it answers by meaning and by words together, 0 to 1."]
-    similarity: Annotated[float, "Cosine similarity to the query, -1 to 1."]
-    words: Annotated[float, "What it scores by the query's words."]
-    text: str
-    title: str | None
-    filename: str | None
-    external_id: str | None
-    metadata: dict[str, Any]
-    path: Annotated[list[str], "The headings that it stands under, the highest first."]
-    page: Annotated[int | None, "Its page, from 1, where the document has pages."]
-    begins: Annotated[int | None, "Where it begins in the document's text, in characters."]
-    ends: Annotated[int | None, "Where it ends in the document's text: the character behind its last."]
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A chunk that was found. `score` is what the order is by, `similarity` and `words` what it is made of."""
-
-    document_id: uuid.UUID
-    chunk: int
-    score: float
-    similarity: float
-    words: float
-    text: str
-    title: str | None
-    filename: str | None
-    external_id: str | None
-    metadata: dict[str, Any]
-    path: tuple[str, ...]
-    page: int | None
-    begins: int | None
-    ends: int | None
-
-    def as_json(self) -> PassageObject:
-        """The passage as answers, events and results show it."""
-        return {
-            "document_id": ids.show(self.document_id, ids.DOCUMENT),
-            "chunk": self.chunk,
-            "score": self.score,
-            "similarity": self.similarity,
-            "words": self.words,
-            "text": self.text,
-            "title": self.title,
-            "filename": self.filename,
-            "external_id": self.external_id,
-            "metadata": self.metadata,
-            "path": list(self.path),
-            "page": self.page,
-            "begins": self.begins,
-            "ends": self.ends,
-        }
 
 
 def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
@@ -118,92 +61,128 @@ def search(
     session: Session,
     tenant_id: uuid.UUID,
     collection: str,
-    query: str,
+    query: str | Sequence[str],
     vector: NDArray[np.float32],
     *,
     model: str,
     top_k: int,
     threshold: float | None = None,
-    filter: Mapping[str, Scalar] | None = None,
+    filter: Filter | None = None,
+    neighbours: int = 0,
+    words_weight: float = WORDS_WEIGHT,
 ) -> list[Passage]:
     """The `top_k` chunks that answer the query best, the best first: by meaning and by words, fused.
 
-    `vector` is the query's, (d,), and `model` made it. Chunks whose `score` is under the threshold are left out, and so
-    are those of documents whose metadata hasn't all of the filter's pairs. Raises `NotFound`, `CollectionSwitched` when
+    `vector` is the query's, (d,), and `model` made it; of several queries they are (n, d), and a chunk's score is its
+    best. Chunks whose score is under the threshold are left out, so are those of documents for which the filter doesn't
+    hold, and all but one of those with the same text. With `neighbours` each is shown with so many chunks before and
+    after it. Raises `NotFound`, `CollectionSwitched` when
     its vectors are another model's, or another's of this name are, and `DimensionsDiffer`.
     """
+    queries, vectors = [query] if isinstance(query, str) else query, np.atleast_2d(vector)
     with scope(session, tenant_id):
-        home = collections.find(session, tenant_id, collection)
+        home = rankings.home(session, tenant_id, collection)
         if home is None:
             raise no_collection(collection)
-        if home.model != model:
-            raise errors.CollectionSwitched(collection, home.model)
-        if home.dimensions is None:
+        _check(home[0], model, vectors.shape[1])
+        if home[0].dimensions is None:
             return []
-        if home.dimensions != len(vector):
-            raise errors.DimensionsDiffer(collection, len(vector), home.dimensions)
-        where = (session, tenant_id, home.id)
+        looker = _looker(session, tenant_id, *home, filter)
         depth = max(_DEPTH, 2 * top_k)
-        words, config = wording.spaced(query), wording.config(home.language)
-        rankings = (
-            _nearest(*where, vector, depth, filter, second=home.second),
-            chunks.worded(*where, words, vector, config=config, depth=depth, second=home.second, labels=filter),
-        )
-        hits = fuse(rankings)
-        hits = [(hit, score) for hit, score in hits if threshold is None or score >= threshold][:top_k]
-        rows = chunks.told(session, tenant_id, [hit.key for hit, _ in hits])
-    # What was deleted at this moment has no text any more.
-    return [_passage(hit, score, *rows[hit.key]) for hit, score in hits if hit.key in rows]
+        lists = [looker.look(*asked, depth, words_weight) for asked in zip(queries, vectors, strict=True)]
+        scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
+        # Some may have the same text, and what was deleted at this moment has none any more.
+        rows = chunks.told(session, tenant_id, [one.key for one in scored[: 2 * top_k]])
+        found = [passages.passage(one, *rows[one.key]) for one in scored if one.key in rows]
+        found = passages.different(found)[:top_k]
+        if neighbours:
+            found = passages.joined(found, chunks.told(session, tenant_id, passages.beside(found, neighbours)))
+    return found
 
 
-def fuse(rankings: Sequence[Sequence[Hit]]) -> list[tuple[Hit, float]]:
-    """One ranking of all that is in these, by reciprocal rank fusion; equals by similarity. 1 is the first of all."""
-    points: dict[Hit, float] = {}
-    for ranking in reversed(rankings):  # a hit of the words knows what it scores by them
-        for place, hit in enumerate(ranking, start=1):
-            points[hit] = points.get(hit, 0.0) + (_FUSION_K + 1) / (_FUSION_K + place) / len(rankings)
-    return sorted(points.items(), key=lambda one: (-one[1], -one[0].similarity, one[0].key))
+def fuse(rankings: Iterable[Sequence[Hit]], best: float, words_weight: float = WORDS_WEIGHT) -> list[Scored]:
+    """One ranking of all that is in these, by a weighted mean of the cosine and of the words' part of their `best`.
 
-
-def _passage(hit: Hit, score: float, chunk: Chunk, document: Document) -> Passage:
-    return Passage(
-        document_id=chunk.document_id,
-        chunk=chunk.number,
-        score=round(score, 6),
-        similarity=round(hit.similarity, 6),
-        words=round(hit.words, 6),
-        text=chunk.text,
-        title=document.title,
-        filename=document.filename,
-        external_id=document.external_id,
-        metadata=document.labels,
-        path=tuple(chunk.path),
-        page=chunk.page,
-        begins=chunk.begins,
-        ends=chunk.ends,
-    )
-
-
-def _nearest(
-    session: Session,
-    tenant_id: uuid.UUID,
-    collection_id: uuid.UUID,
-    vector: NDArray[np.float32],
-    depth: int,
-    filter: Mapping[str, Scalar] | None,
-    *,
-    second: bool,
-) -> list[Hit]:
-    """The ranking by meaning, through the index where that costs less than looking at every chunk.
-
-    The index holds all tenants' chunks, so a walk passes by the more foreign ones, the smaller our part is; where it
-    gives up early, or documents are filtered, every chunk is looked at.
+    What both count for is between 0 and 1 for any query, so scores can be compared (a convex combination with
+    theoretical bounds: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM Transactions
+    on Information Systems 42(1), 2023). Equals by similarity.
     """
-    where = (session, tenant_id, collection_id)
-    if not filter and not second:
-        own, indexed = chunks.sizes(*where, len(vector))
-        if indexed is not None and own > FEW_CHUNKS and own * own > WALK_COST * depth * max(own, indexed):
-            hits = chunks.walk(*where, vector, dimensions=len(vector), depth=depth)
+    scored = {}
+    for ranking in rankings:
+        for hit in ranking:
+            words = min(1.0, hit.words / best) if best else 0.0
+            score = (1 - words_weight) * max(0.0, hit.similarity) + words_weight * words
+            scored[hit.key] = Scored(hit.key, min(1.0, score), hit.similarity, words)
+    return sorted(scored.values(), key=_order)
+
+
+def best(lists: Sequence[Sequence[Scored]]) -> list[Scored]:
+    """One ranking of what several queries found: each chunk as it scores best."""
+    found: dict[chunks.Key, Scored] = {}
+    for one in (one for scored in lists for one in scored):
+        if one.key not in found or found[one.key].score < one.score:
+            found[one.key] = one
+    return sorted(found.values(), key=_order)
+
+
+def _order(scored: Scored) -> tuple[float, float, chunks.Key]:
+    return -scored.score, -scored.similarity, scored.key
+
+
+def _check(home: Collection, model: str, dimensions: int) -> None:
+    if home.model != model:
+        raise errors.CollectionSwitched(home.name, home.model)
+    if home.dimensions not in (None, dimensions):
+        raise errors.DimensionsDiffer(home.name, dimensions, home.dimensions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looker:
+    """How to look into a collection: of `chunks` chunks `few` says that few are within reach, `indexed` that an index
+    has them all."""
+
+    session: Session
+    reach: Reach
+    config: str
+    chunks: int
+    few: bool
+    indexed: bool
+
+    def look(self, query: str, vector: NDArray[np.float32], depth: int, words_weight: float) -> list[Scored]:
+        """What one query finds."""
+        asked = words.asked(
+            self.session, self.reach.collection_id, wording.spaced(query), config=self.config, chunks=self.chunks
+        )
+        what = (self.session, self.reach, vector, asked)
+        worded = rankings.worded_all(*what, depth=depth) if self.few else rankings.worded(*what, depth=depth)
+        return fuse((self._nearest(vector, asked, depth), worded), asked.best, words_weight)
+
+    def _nearest(self, vector: NDArray[np.float32], asked: Asked, depth: int) -> list[Hit]:
+        """The ranking by meaning, through the index where there is one; where that gives up, every chunk is seen."""
+        what = (self.session, self.reach, vector, asked)
+        if self.indexed and not self.few:
+            hits = rankings.walk(*what, dimensions=len(vector), depth=depth)
             if len(hits) == depth:
                 return hits
-    return chunks.nearest(*where, vector, depth=depth, second=second, labels=filter)
+        return rankings.nearest(*what, depth=depth)
+
+
+def _looker(
+    session: Session,
+    tenant_id: uuid.UUID,
+    home: Collection,
+    hidden: Sequence[uuid.UUID],
+    indexed: int | None,
+    filter: Filter | None,
+) -> _Looker:
+    total = rankings.size(session, tenant_id, home.id) if indexed is None else indexed
+    config, has_index = wording.config(home.language), indexed is not None
+    if filter is None:
+        reach = Reach(tenant_id, home.id, hidden, second=home.second)
+        return _Looker(session, reach, config, total, few=False, indexed=has_index)
+    holds = filters.condition(filter)
+    own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)
+    among = select(Document.id).where(*own)
+    few = rankings.size(session, tenant_id, home.id, holds) <= FEW_CHUNKS
+    reach = Reach(tenant_id, home.id, (), session.scalars(among).all() if few else among, home.second)
+    return _Looker(session, reach, config, total, few=few, indexed=has_index)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from db.documents import documents
+from db.documents import unread as unread_table
 from db.scope import scope
 
 # From this share on whoever brought the document is told (measured with all-MiniLM-L6-v2: 0.28 of Japanese, 0.6 of
@@ -35,10 +36,19 @@ def unread(texts: Sequence[str], tokens: Sequence[Sequence[int]], unknown: int, 
 def note(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, share: float, model: str) -> None:
     """Writes the share down, and a warning where it is worth telling. Idempotent."""
     with scope(session, tenant_id):
-        documents.set_status(session, tenant_id, document_id, unread=share)
+        unread_table.keep(session, tenant_id, document_id, share)
         if share >= WORTH_TELLING:
             told = f"{model} can't read {share:.0%} of the text: it is found by its words rather than by its meaning."
             documents.warn(session, tenant_id, document_id, told)
+
+
+def renew(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, share: float | None) -> None:
+    """Writes down what a new model of the collection can't read: a share of all, for its documents weren't told apart.
+
+    What the old one couldn't read is no warning any more. None where the new one doesn't tell.
+    """
+    with scope(session, tenant_id):
+        unread_table.renew(session, tenant_id, collection_id, share)
 
 
 def _is_spelled(text: str, tokens: int) -> bool:

@@ -14,7 +14,8 @@ _MARKS = re.compile(rf"(?:[ \t]*{_MARK.pattern})+")
 _SPACE = re.compile(r"\s*")
 _WORD_BEFORE = re.compile(r"[^\W_]+(?:\.[^\W_]+)*\Z")
 _LONGEST_ABBREVIATION = 12
-_ABBREVIATIONS = Path(__file__).parent / "templates" / "abbreviations.txt"
+_FOLDER = Path(__file__).parent / "templates"
+_FIRST_WORD = re.compile(r"\W*(\w+)")
 _CLOSING = {'"': '"', "“": "”", "„": '“”"', "«": "»", "「": "」", "『": "』"}
 _OPENING_OR_LINE = re.compile("[" + "".join(_CLOSING) + "\n]")
 _CLOSING_OR_LINE = {opening: re.compile(f"[{closing}\n]") for opening, closing in _CLOSING.items()}
@@ -60,6 +61,12 @@ def without_marks(text: str) -> str:
     return _MARK.sub(" ", text)
 
 
+def goes_on(sentence: str) -> bool:
+    """Whether the sentence begins with a word such as `it`, for what the one before it is about."""
+    first = _FIRST_WORD.match(sentence)
+    return first is not None and first[1].casefold() in _words("pronouns")
+
+
 def _borders(text: str) -> Iterator[int]:
     """Where a sentence ends, and the next begins."""
     quoted = _quoted(text)
@@ -84,14 +91,18 @@ def _ends_here(text: str, begins: int, end: re.Match[str]) -> bool:
     if following and not following.isspace() and following != "[":
         return False
     next_at = _SPACE.match(text, end.end()).end()  # type: ignore[union-attr]  # it matches nothing too
-    if text[next_at : next_at + 1].islower():
-        return False
+    if text[next_at : next_at + 1].islower() and not text[end.start() - 1 : end.start()].isspace():
+        return False  # a full stop that stands apart is of a text in small letters only
     if end[0][0] != ".":
         return True
     before = _WORD_BEFORE.search(text[max(begins, end.start() - _LONGEST_ABBREVIATION) : end.start()])
     word = before[0] if before else ""
     numbers_a_list = word.isdigit() and not text[begins : end.start() - len(word)].strip()
-    return not numbers_a_list and word.casefold() not in _abbreviations() and not (len(word) == 1 and word.isupper())
+    return (
+        not numbers_a_list
+        and word.casefold() not in _words("abbreviations")
+        and not (len(word) == 1 and word.isupper())
+    )
 
 
 def _quoted(text: str) -> list[Span]:
@@ -117,5 +128,5 @@ def _trimmed(text: str, begins: int, ends: int) -> Span:
 
 
 @cache
-def _abbreviations() -> frozenset[str]:
-    return frozenset(_ABBREVIATIONS.read_text(encoding="utf-8").split())
+def _words(name: str) -> frozenset[str]:
+    return frozenset((_FOLDER / f"{name}.txt").read_text(encoding="utf-8").split())

@@ -31,6 +31,9 @@ class Terms:
     def all(self) -> frozenset[str]:
         return self.words | self.codes
 
+    def joined(self, other: "Terms") -> "Terms":
+        return Terms(self.words | other.words, self.codes | other.codes)
+
     def __len__(self) -> int:
         return len(self.words) + len(self.codes)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from sqlalchemy import case, func, update
+from sqlalchemy import case, func, literal, update
 from sqlalchemy.orm import Session
 
 from db import attempts, checkpoints, jobs, line
@@ -143,10 +143,11 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     """Puts a running job into the queue of its next stage, or lets it wait for its children before.
 
     False when the attempt may not write any more.
-    The next stage may be the same one, of which a part is done: then the crashes still count. After the commit, a
-    refill for `onward.queue`.
+    The next stage may be the same one, of which a part is done: then the crashes still count, unless it waits for
+    children, which others run meanwhile. After the commit, a refill for `onward.queue`.
     """
-    crashes = case((Job.stage == onward.stage, Job.crashes), else_=0)
+    same = literal(not onward.wait_for_children) & (Job.stage == onward.stage)
+    crashes = case((same, Job.crashes), else_=0)
     values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
     values |= {"stage_input": onward.stage_input, **fence.added(onward.spent)}
     target = Status.WAITING if onward.wait_for_children else Status.QUEUED

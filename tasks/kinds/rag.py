@@ -10,7 +10,6 @@ from tasks import errors
 from tasks.documents import citing, followups, questions, ranking
 from tasks.documents.followups import Said
 from tasks.documents.questions import Example
-from tasks.documents.ranking import Scalar
 from tasks.jobs import stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.keys import Caller
@@ -23,7 +22,7 @@ from tasks.models.catalog import Catalog, Model
 
 TOP_K = 5
 
-_OWN = ("question", "collection", "top_k", "messages", "threshold", "filter")  # what is stored of a question
+_OWN = ("question", "collection", "top_k", "messages", "threshold", "filter", "rerank")  # what is stored of a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,8 @@ class Question:
     """What is asked of which collection, from how many passages; `answer` is how, its turns come with the passages.
 
     `history` is the conversation before it. Only passages of `threshold` or more are read, of documents that pass the
-    filter; without a threshold, those that may have to do with the question.
+    filter; without a threshold, those that may have to do with the question. `rerank` names the model that chooses
+    among more passages than are read; True takes the catalogue's default.
     """
 
     question: str
@@ -40,7 +40,8 @@ class Question:
     answer: Generation = field(default_factory=Generation)
     history: tuple[Said, ...] = ()
     threshold: float | None = None
-    filter: Mapping[str, Scalar] | None = None
+    filter: Mapping[str, Any] | None = None
+    rerank: bool | str = False
 
     def to_json(self) -> Stored:
         how = self.answer.to_json()
@@ -51,6 +52,7 @@ class Question:
             "messages": [{"role": said.role, "content": said.text} for said in self.history] or None,
             "threshold": self.threshold,
             "filter": None if self.filter is None else dict(self.filter),
+            "rerank": self.rerank or None,
         }
         return Stored({**how.input, **{name: each for name, each in asked.items() if each is not None}}, how.params)
 
@@ -70,6 +72,7 @@ class RagKind(Answering[Question]):
             history=tuple(Said(turn["role"], turn["content"]) for turn in given.get("messages", ())),
             threshold=given.get("threshold"),
             filter=given.get("filter"),
+            rerank=given.get("rerank", False),
         )
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Question]) -> Plan:
@@ -80,6 +83,8 @@ class RagKind(Answering[Question]):
         choosing.refuse_what_it_lacks(chat, asked.request.answer.given())
         for model in (chat, embedder):
             choosing.refuse_what_cannot_fit(model, "input.question", asked.request.question)
+        if rerank := asked.request.rerank:
+            asked = replace(asked, request=replace(asked.request, rerank=_reranker(models, rerank).name))
         if asked.request.history:
             return Plan(asked, stages.REWRITE, chat.name, chat.name)
         return Plan(asked, stages.RETRIEVE, embedder.name, chat.name)
@@ -137,6 +142,14 @@ def _turns(shown: Sequence[Example], content: str) -> tuple[Turn, ...]:
 
 def _turn(role: str, content: str) -> Turn:
     return Turn(role, (Text(content),))
+
+
+def _reranker(models: Catalog, rerank: bool | str) -> Model:
+    """The model of that name, or the catalogue's default. Raises `ModelUnknown`."""
+    try:
+        return choosing.model_for(models, "rerank", None if rerank is True else str(rerank))
+    except errors.ModelUnknown as error:
+        raise errors.ModelUnknown("input.rerank", str(error)) from error
 
 
 def _embedder(session: Session, models: Catalog, caller: Caller, collection: str) -> Model:

@@ -14,16 +14,19 @@ def kept(
 ) -> str:
     """The answer without loops and broken ends, as long as asked; empty where nothing is left.
 
-    Of a model that doesn't do as it is `told` only what the texts bear out, filled up with sentences of theirs: not
-    where a client's own instruction or another language was asked for, in which they can't be compared.
+    Of a model that doesn't do as it is `told` only what the texts bear out, filled up with sentences of theirs; and
+    where one that does says nothing of use, sentences of theirs instead. Not so where a client's own instruction or
+    another language was asked for: what was asked isn't in the texts.
     """
     asked = manner if purpose.last else prompts.notes(context)
     points = purpose.last and manner.style == "bullets" and manner.instruction is None
-    free = manner.instruction is not None or (purpose.last and manner.language is not None)
-    if told or free:
-        own = manner if purpose.last or not free else asked
+    if manner.instruction is not None or (purpose.last and manner.language is not None):
+        own = manner if purpose.last else asked
         return sentences.tidy(said, own, finished=finished, points=points)
-    tidied = sentences.of(sentences.tidy(said, asked, finished=finished, points=False))
+    tidied = sentences.tidy(said, asked, finished=finished, points=points)
+    if told and tidied:
+        return tidied
+    borne_out = [] if told else sentences.of(tidied)
     count = _NOTES if not purpose.last else manner.most_sentences or max(1, manner.about_words // 20)
-    found = telling.grounded(tidied, telling.prose("\n\n".join(texts)), count)
+    found = telling.grounded(borne_out, telling.prose("\n\n".join(texts)), count)
     return sentences.tidy("\n".join(found), asked, finished=True, points=points)

@@ -5,7 +5,7 @@ Every function that takes a session never commits, and opens the tenant's scope 
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.documents import chosen
 from db.scope import scope
 from tasks import errors, ids
+from tasks.documents.chunking import About
 from tasks.documents.marks import Marks
 from tasks.jobs.family import Grown
 from tasks.summaries import sources
@@ -23,8 +24,8 @@ from tasks.summaries.sources import Part
 class Material:
     """`texts` are what a summary begins with: the document's own, or a note for each of several documents.
 
-    `parts` are the document's chunks in its text, `pages` where each of its pages begins. `documents` are those of the
-    notes.
+    `parts` are the document's chunks in its text, `about` what is known of that beside its words. `documents` are those
+    of the notes.
     """
 
     texts: Sequence[str]
@@ -32,7 +33,7 @@ class Material:
     title: str | None = None
     filename: str | None = None
     parts: Sequence[Part] = ()
-    pages: Sequence[int] = ()
+    about: About = field(default_factory=About)
     documents: Sequence[uuid.UUID] = ()
 
     @property
@@ -69,8 +70,8 @@ def document(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> 
     if len(known) < len(chunks):
         known = list(places(text, [chunk for _, chunk, _, _ in chunks]))
     parts = [Part(row[0], *place) for row, place in zip(chunks, known, strict=True)]
-    pages = Marks.from_json(marks).pages if marks else ()
-    return Material([text], text, row.title, row.filename, parts, pages)
+    about = About(kind=row.kind, marks=Marks.from_json(marks) if marks else Marks())
+    return Material([text], text, row.title, row.filename, parts, about)
 
 
 def documents(

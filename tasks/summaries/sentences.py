@@ -1,14 +1,12 @@
-"""Sentences of a text, and what of a model's answer is kept as a summary."""
+"""Sentences of a text without the marks of lists, and what of a model's answer is kept as a summary."""
 
 import re
 from collections.abc import Iterator, Sequence
 
+from tasks.documents import sentences
 from tasks.summaries.manner import Manner
 
-_END = re.compile(r"""[.!?…]+["'”’»)\]]*(?=\s|$)|[。！？]+["'”’」』）]*|\n+""")
-_ABBREVIATED = re.compile(
-    r"(?:^|[\s(])(?:[A-Z]|e\.g|i\.e|etc|vs|cf|Dr|Mr|Mrs|Ms|Prof|St|No|Fig|Eq|approx|ca|bzw|z\.B|p|pp)\.$"
-)
+_END = re.compile(r"""[.!?…。！？]["'”’»)\]」』]*$""")
 _MARK = re.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)])\s+")
 _WORD = re.compile(r"\w+")
 _LEAST_WORDS = 3  # of an answer that is one
@@ -17,14 +15,8 @@ _UNFINISHED_WORDS = 8  # of a sentence that broke off and is all there is
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where each sentence begins and ends, without the white space around it. A line's end ends one."""
-    begin = 0
-    for match in _END.finditer(text):
-        if "\n" not in match.group() and _ABBREVIATED.search(text, max(begin, match.end() - 12), match.end()):
-            continue
-        yield from _bare(text, begin, match.end())
-        begin = match.end()
-    yield from _bare(text, begin, len(text))
+    """Where each sentence begins and ends."""
+    return ((span.begins, span.ends) for span in sentences.split(text))
 
 
 def of(text: str) -> list[str]:
@@ -45,7 +37,7 @@ def tidy(said: str, manner: Manner, *, finished: bool, points: bool) -> str:
     if manner.instruction is not None:
         return said.strip() if len(_WORD.findall(said)) >= _LEAST_WORDS else ""
     kept, seen = [], set[str]()
-    found = [sentence for sentence in of(said) if _WORD.search(sentence)]
+    found = of(said)
     if cut_off and found and not _END.search(found[-1]):
         found = found[:-1] if len(found) > 1 else _shortened(found[0])
     for sentence in found:
@@ -66,15 +58,6 @@ def shortened(text: str, manner: Manner) -> str | None:
     if len(_WORD.findall(text)) > manner.about_words or (most is not None and len(found) > most):
         return None
     return " ".join(found)
-
-
-def _bare(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    while begin < end and text[begin].isspace():
-        begin += 1
-    while end > begin and text[end - 1].isspace():
-        end -= 1
-    if begin < end:
-        yield begin, end
 
 
 def _without_loop(text: str) -> str:

@@ -2,19 +2,14 @@
 
 import bisect
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+from tasks.documents import terms
 from tasks.summaries import sentences
 
-_WORD = re.compile(r"\w+")
-_STEM = 6  # characters: what is after them is mostly an ending
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _MOST = 3  # parts named for a sentence
 _NEAR = 0.6  # of the best part's share, another that is named beside it has at least so much
 _LEAST = 0.2  # of a sentence's words, weighted, in a part that it can come from
@@ -40,9 +35,9 @@ class Source:
 
 def of(said: Sequence[str], text: str, parts: Sequence[Part]) -> list[Source]:
     """Where in the text each of these sentences comes from; nowhere, where too few of its words are in any part."""
-    known = [Counter(terms(text[part.begins : part.ends])) for part in parts]
+    known = [terms.of(text[part.begins : part.ends]).all for part in parts]
     rare = _weights(known)
-    return [_source(set(terms(sentence)), text, parts, known, rare) for sentence in said]
+    return [_source(terms.of(sentence).all, text, parts, known, rare) for sentence in said]
 
 
 def shown(said: Sequence[str], text: str, parts: Sequence[Part], pages: Sequence[int]) -> list[dict[str, Any]]:
@@ -60,12 +55,12 @@ def shown(said: Sequence[str], text: str, parts: Sequence[Part], pages: Sequence
 
 
 def _source(
-    wanted: set[str], text: str, parts: Sequence[Part], known: Sequence[Counter[str]], rare: dict[str, float]
+    wanted: frozenset[str], text: str, parts: Sequence[Part], known: Sequence[frozenset[str]], rare: dict[str, float]
 ) -> Source:
     whole = sum(rare.get(term, 0.0) for term in wanted) + sum(term not in rare for term in wanted) * _missing(parts)
     if not whole:
         return Source(())
-    shares = [sum(rare[term] for term in wanted if term in terms) / whole for terms in known]
+    shares = [sum(rare[term] for term in wanted if term in has) / whole for has in known]
     best = max(shares, default=0.0)
     if best < _LEAST:
         return Source(())
@@ -75,41 +70,24 @@ def _source(
     return Source(tuple(parts[at].number for at in named), begins, ends)
 
 
-def _likeliest(wanted: set[str], text: str, part: Part, rare: dict[str, float]) -> tuple[int, int]:
+def _likeliest(wanted: frozenset[str], text: str, part: Part, rare: dict[str, float]) -> tuple[int, int]:
     """The place of the part's sentence that shares most with what is wanted, for its length."""
     inside = text[part.begins : part.ends]
 
     def shared(span: tuple[int, int]) -> float:
-        has = set(terms(inside[span[0] : span[1]]))
+        has = terms.of(inside[span[0] : span[1]]).all
         return sum(rare.get(term, 0.0) for term in has & wanted) / math.sqrt(len(has) + 4)
 
     begins, ends = max(sentences.spans(inside), key=shared, default=(0, len(inside)))
     return part.begins + begins, part.begins + ends
 
 
-def _weights(known: Sequence[Counter[str]]) -> dict[str, float]:
+def _weights(known: Sequence[frozenset[str]]) -> dict[str, float]:
     """What each term tells: the more, the fewer parts have it. A text of one part has only its own words to tell."""
-    found = Counter(term for terms in known for term in terms)
+    found = Counter(term for part in known for term in part)
     return {term: math.log(1 + len(known) / number) for term, number in found.items()}
 
 
 def _missing(parts: Sequence[Part]) -> float:
     """What a term weighs that the text doesn't have."""
     return math.log(1 + len(parts))
-
-
-def terms(text: str) -> Iterator[str]:
-    """What texts are compared by: stems of words, without the most common; of scripts that put no spaces between words,
-    pairs of characters."""
-    for match in _WORD.finditer(text.lower()):
-        word = match.group()
-        if _UNSPACED.search(word):
-            yield from (word[at : at + 2] for at in range(max(1, len(word) - 1)))
-        elif (len(word) > 2 or word.isdigit()) and word not in _common():
-            yield word[:_STEM]
-
-
-@cache
-def _common() -> frozenset[str]:
-    """Words that tell nothing of a text, in some languages."""
-    return frozenset((Path(__file__).parent / "common.txt").read_text(encoding="utf-8").split())

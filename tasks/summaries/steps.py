@@ -30,9 +30,10 @@ def known(session: Session, tenant_id: uuid.UUID, digests: Collection[bytes]) ->
         return summaries.known_steps(session, tenant_id, digests)
 
 
-def keep(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> None:
+def keep(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> str:
+    """Notes what was answered to a step. Where another job has taken it meanwhile, that answer stays, and is told."""
     with scope(session, tenant_id):
-        summaries.keep_step(session, tenant_id, digest, text)
+        return summaries.keep_step(session, tenant_id, digest, text)
 
 
 def forget(session: Session, tenant_id: uuid.UUID) -> None:

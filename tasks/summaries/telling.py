@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.documents import terms
 from tasks.summaries import sentences
-from tasks.summaries.sources import terms
 
-_NUMBER = re.compile(r"\d[\d.,]*")
 _NEGATION = re.compile(r"\b(?:not|no|never|none|without|cannot|nor|nicht|kein\w*|nie|ohne|n't)\b|n't\b", re.IGNORECASE)
 _LEANS = re.compile(  # on the sentence before it
     r"(?:this|that|these|those|it|its|they|their|them|he|she|his|her|however|but|and|so|then|thus|also|there|such|here"
@@ -23,6 +22,7 @@ _LEANS = re.compile(  # on the sentence before it
 _WORDS = (6, 40)  # of a sentence that tells something by itself
 _NAMES = 0.5  # of its words in capitals, a sentence is a list of names
 _BORNE_OUT = 0.65  # of a sentence's terms in the part of the text that it is from
+_PROSE = 20  # characters that a text has at least, to be one
 _ALIKE = 0.6  # so much of their terms in common makes two sentences one
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
@@ -48,12 +48,12 @@ def prose(text: str) -> str:
     bare = re.sub(r"[ \t]*\n[ \t]*", "\n", bare)
     joined = re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\-+•\d])", " ", bare)  # a line that breaks within a sentence
     joined = re.sub(r"\n{3,}", "\n\n", joined).strip()
-    return joined if len(joined) > 40 else text
+    return joined if len(joined) > _PROSE else text
 
 
 def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
     """What of these sentences the text bears out, filled up to `count` with those of its own that tell most."""
-    own = [sentence for sentence in sentences.of(text) if any(terms(sentence))]
+    own = [sentence for sentence in sentences.of(text) if terms.of(sentence).all]
     if not own:
         return list(said[:count])
     weights = _weights(own)
@@ -61,7 +61,7 @@ def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
     for sentence in said:
         if (at := _borne_out(sentence, own, weights)) is not None:
             best = max((each.score for each in candidates), default=1.0)
-            candidates.append(_Candidate(sentence, at, frozenset(terms(sentence)), best * 1.1))
+            candidates.append(_Candidate(sentence, at, terms.of(sentence).all, best * 1.1))
     chosen: list[_Candidate] = []
     for each in sorted(candidates, key=lambda candidate: -candidate.score):
         if len(chosen) == count:
@@ -74,29 +74,30 @@ def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
 def _borne_out(sentence: str, own: Sequence[str], weights: dict[str, float]) -> int | None:
     """Which of the text's sentences this one is from: with those beside it, it has most of its terms, all its numbers,
     and denies something where this does. None where there is none."""
-    wanted = set(terms(sentence))
+    said = terms.of(sentence)
+    wanted = said.all
     whole = sum(weights.get(term, 3.0) for term in wanted)
     if not whole:
         return None
-    numbers, denies = set(_numbers(sentence)), bool(_NEGATION.search(sentence))
+    denies = bool(_NEGATION.search(sentence))
 
     def share(part: str) -> float:
-        return sum(weights.get(term, 0.0) for term in wanted & set(terms(part))) / whole
+        return sum(weights.get(term, 0.0) for term in wanted & terms.of(part).all) / whole
 
     shares = [share(sentence) for sentence in own]
     at = max(range(len(own)), key=lambda number: shares[number])
     around = max((" ".join(own[max(0, at - 1) : at + 1]), " ".join(own[at : at + 2])), key=share)
-    if share(around) < _BORNE_OUT or not numbers <= set(_numbers(around)):
+    if share(around) < _BORNE_OUT or not said.codes <= terms.of(around, parts=True).codes:
         return None
     return at if not denies or _NEGATION.search(around) else None
 
 
 def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
     """Each sentence by how much of what the whole text is about it has, for its length; the first ones count more."""
-    about = Counter(term for sentence in own for term in set(terms(sentence)))
+    about = Counter(term for sentence in own for term in terms.of(sentence).all)
     scored = []
     for at, sentence in enumerate(own):
-        has, words = frozenset(terms(sentence)), len(sentence.split())
+        has, words = terms.of(sentence).all, len(sentence.split())
         mass = sum(about[term] * weights[term] for term in has) / (len(has) + 4)
         early = 1 + 0.6 * math.exp(-at / 3)
         standing = 0.6 if at and _LEANS.match(sentence) else 1.0
@@ -109,13 +110,9 @@ def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
 
 
 def _weights(own: Sequence[str]) -> dict[str, float]:
-    found = Counter(term for sentence in own for term in set(terms(sentence)))
+    found = Counter(term for sentence in own for term in terms.of(sentence).all)
     return {term: math.log(1 + len(own) / number) for term, number in found.items()}
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / max(1, min(len(one), len(other)))
-
-
-def _numbers(text: str) -> list[str]:
-    return [match.group().rstrip(".,") for match in _NUMBER.finditer(text)]

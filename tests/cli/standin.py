@@ -16,6 +16,9 @@ PASSAGE = {
     "score": 0.8349,
     "text": "The boat\ncosts 42 coins.",
     "title": "facts.txt",
+    "filename": "boats.pdf",
+    "page": 3,
+    "path": ["Boats", "Prices"],
     "metadata": {},
 }
 

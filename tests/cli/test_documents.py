@@ -164,12 +164,12 @@ def test_ingest_refuses_what_is_no_file_or_pair(api: StandIn, files: list[Path],
 
 def test_search_prints_passages_and_where_they_stand(api: StandIn) -> None:
     """Its number, its document, how near it is, and all its lines."""
-    api.found = [PASSAGE, PASSAGE | {"title": None, "score": -0.5}]
+    api.found = [PASSAGE, PASSAGE | {"title": None, "score": -0.5, "page": None, "path": []}]
     found = forebay(api, "search", "How much is the boat?", "--collection", "boats", "--top-k", "2")
     assert (found.exit_code, found.stdout) == (
         0,
-        "[1] facts.txt, chunk 2, score 0.83\n    The boat\n    costs 42 coins.\n"
-        "[2] doc_1, chunk 2, score -0.50\n    The boat\n    costs 42 coins.\n",
+        "[1] facts.txt, page 3, Boats > Prices, chunk 2, score 0.83\n    The boat\n    costs 42 coins.\n"
+        "[2] boats.pdf, chunk 2, score -0.50\n    The boat\n    costs 42 coins.\n",
     )
     assert api.asked == [{"query": "How much is the boat?", "collection": "boats", "top_k": 2}]
 
@@ -181,15 +181,63 @@ def test_search_that_finds_nothing_says_so(api: StandIn) -> None:
     assert api.asked == [{"query": "boat", "collection": "default"}]
 
 
-def test_ask_prints_the_answer_and_then_its_passages(api: StandIn) -> None:
-    """The answer alone is on stdout."""
-    api.events = [("passages", {"passages": [PASSAGE]}), ("delta", {"text": "42 "}), ("delta", {"text": "coins."})]
-    api.ends = [("succeeded", {"text": "42 coins.", "finish_reason": "stop", "passages": [PASSAGE]}, None)]
-    answered = forebay(api, "ask", "How much is the boat?", "--collection", "boats", "--top-k", "3")
-    assert (answered.exit_code, answered.stdout) == (0, "42 coins.\n")
-    assert answered.stderr == "[1] facts.txt, chunk 2, score 0.83\n    The boat\n    costs 42 coins.\n"
-    asked = {"question": "How much is the boat?", "collection": "boats", "top_k": 3}
-    assert api.asked == [{"type": "rag", "input": asked}]
+def answer(text: str, *supported: bool, **told: Any) -> tuple[str, Any, Any]:
+    """The end of a question's job: whether each sentence of the answer, each as long, rests on the passage."""
+    length = len(text) // max(1, len(supported))
+    citations = [
+        {
+            "begins": place * length,
+            "ends": (place + 1) * length,
+            "passages": [{"passage": 1, **PASSAGE}] * rests,
+            **told,
+        }
+        for place, rests in enumerate(supported)
+    ]
+    return "succeeded", {"text": text, "answered": True, "passages": [PASSAGE], "citations": citations}, None
+
+
+SOURCE = "[1] facts.txt, page 3, Boats > Prices, chunk 2\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (answer("42 coins.", True), SOURCE),
+        (answer("42 coins. 43 coins.", True, False), f"“42 coins.”: [1]\n“43 coins”: no passage says so\n{SOURCE}"),
+        (answer("42 coins.", True, quote_found=False), f"“42 coins.”: what it quotes stands nowhere so\n{SOURCE}"),
+        (answer("I don't know."), ""),
+    ],
+    ids=["one sentence", "unsupported", "quote", "nothing"],
+)
+def test_ask_prints_the_answer_and_then_what_it_rests_on(api: StandIn, end: Any, told: str) -> None:
+    """The answer alone is on stdout; where it rests on nothing, that is said."""
+    api.events, api.ends = [("passages", {"passages": [PASSAGE]}), ("delta", {"text": "42 "})], [end]
+    options = ["--collection", "boats", "--top-k", "3", "--threshold", "0.4", "--filter", "year=2026"]
+    answered = forebay(api, "ask", "How much is the boat?", *options)
+    assert (answered.exit_code, answered.stdout, answered.stderr) == (0, "42 \n", told)
+    asked = {"question": "How much is the boat?", "collection": "boats", "top_k": 3, "threshold": 0.4}
+    assert api.asked == [{"type": "rag", "input": asked | {"filter": {"year": 2026}}}]
+
+
+def test_ask_goes_on_with_what_was_said(api: StandIn) -> None:
+    """Each question at the prompt has the conversation before it; what fails doesn't end it and isn't kept."""
+    failure = ("failed", None, {"code": "engine_error", "message": "it is gone"})
+    api.ends = [answer("42 coins."), failure, answer("43 coins."), answer("44 coins.")]
+    typed = "And the yacht?\nAnd the canoe?\n/clear\nAnd the ship?\n/bye\n"
+    env = {"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"}
+    done = CliRunner().invoke(main, ["ask", "How much is the boat?", "--follow"], input=typed, env=env)
+    assert done.exit_code == 0
+    assert "it is gone" in done.stderr
+    first = [
+        {"role": "user", "content": "How much is the boat?"},
+        {"role": "assistant", "content": "42 coins."},
+    ]
+    assert [each["input"]["question"] for each in api.asked][1:] == [
+        "And the yacht?",
+        "And the canoe?",
+        "And the ship?",
+    ]
+    assert [each["input"].get("messages") for each in api.asked] == [None, first, first, None]
 
 
 def test_ask_that_fails_is_status_1(api: StandIn) -> None:

@@ -179,7 +179,7 @@ def test_documents_are_brought_searched_and_asked(api: StandIn, page: Page, prin
     assert {name: form["collection"] for form in api.brought for name in form.keys() & files.keys()} == files
     assert [asked["collection"] for asked in api.asked if "query" in asked] == ["facts", "handbook"]
     told = printed.getvalue()
-    assert (told.count("The code is 19."), told.count("[1] facts.txt, chunk 2")) == (2, 4)
+    assert (told.count("The code is 19."), told.count("[1] facts.txt, page 3, Boats > Prices, chunk 2")) == (2, 4)
     assert max(map(len, told.splitlines())) <= 80
 
 

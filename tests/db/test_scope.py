@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import migrate, scope
 from db import session as db_session
+from db.documents import index
 from db.session import Sessions
 from tasks import keys
 from tests import shelves, tables
@@ -25,6 +26,7 @@ def owned_url(postgres_url: str) -> Iterator[str]:
     with _as_superuser(postgres_url) as statement:
         statement("CREATE ROLE keeper LOGIN")
         statement(f"GRANT {scope.ROLE} TO keeper")
+        statement(f"GRANT {index.ROLE} TO keeper WITH INHERIT FALSE")
         statement("CREATE DATABASE kept OWNER keeper")
     with _as_superuser(url.set(database="kept").render_as_string(False)) as statement:
         statement("CREATE EXTENSION vector")
@@ -179,9 +181,33 @@ def test_no_row_can_hang_on_another_tenants(sessions: Sessions) -> None:
             shelves.document(session, ours, home)
 
 
-def test_migration_without_the_right_to_the_role_says_what_to_run(owned_url: str, postgres_url: str) -> None:
+def test_migration_wants_to_see_all_tenants_only_when_it_takes_the_role(owned_url: str, postgres_url: str) -> None:
+    """A plain grant would let the owner see over the wall at any time."""
+    with _as_superuser(postgres_url) as statement:
+        statement(f"GRANT {index.ROLE} TO keeper WITH INHERIT TRUE")
+    with pytest.raises(ProgrammingError, match="TO keeper WITH INHERIT FALSE"):
+        migrate.upgrade(owned_url)
+
+
+@pytest.mark.parametrize("role", [scope.ROLE, index.ROLE])
+def test_migration_without_the_right_to_a_role_says_what_to_run(owned_url: str, postgres_url: str, role: str) -> None:
     """Roles are an administrator's affair where the application is no superuser."""
     with _as_superuser(postgres_url) as statement:
-        statement(f"REVOKE {scope.ROLE} FROM keeper")
-    with pytest.raises(ProgrammingError, match="CREATE ROLE forebay_tenant NOLOGIN; GRANT forebay_tenant TO keeper"):
+        statement(f"REVOKE {role} FROM keeper")
+    with pytest.raises(ProgrammingError, match=f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO keeper"):
         migrate.upgrade(owned_url)
+
+
+def test_role_that_sees_all_tenants_sees_where_their_chunks_are_only(owned: Sessions) -> None:
+    """It reads which words a chunk has, to find it, and neither its text nor its vector nor its document's contents."""
+    caller = two_tenants(owned)[0]
+    with owned.begin() as session:
+        session.execute(text(f"SET LOCAL ROLE {index.ROLE}"))
+        assert session.scalar(text("SELECT count(terms) FROM chunks")) == 2
+        assert session.scalar(text("SELECT count(DISTINCT tenant_id) FROM documents")) == 2
+    for what in ("text FROM chunks", "embedding FROM chunks", "title FROM documents", "text FROM document_texts"):
+        refused = pytest.raises(ProgrammingError, match="permission denied")
+        with refused, owned.begin() as session:
+            session.execute(text(f"SET LOCAL ROLE {index.ROLE}; SELECT {what}"))
+    with owned.begin() as session, scope.scope(session, caller):
+        assert session.scalar(text("SELECT count(*) FROM chunks")) == 1

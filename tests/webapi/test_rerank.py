@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+import redis
 from sqlalchemy import func, select, update
 
 from db.jobs import Job
@@ -12,10 +14,14 @@ from db.session import Sessions
 from db.workers import Worker
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.keys import Caller
 from tasks.kinds import rerank
 from tasks.limits.spent import Spent
+from tasks.streams.events import Event
 from tests import tables
+from tests.webapi import byhand
 from tests.webapi.conftest import Api
+from tests.webapi.test_search import shelve
 from webapi.v1.rerank import views
 
 LONG = "x" * 64 * 64
@@ -156,3 +162,47 @@ def test_failure_is_told_as_what_it_is(api: Api, reranking: Any, code: str, stat
     answered = api.post("/v1/rerank", json=ASKED)
     assert (answered.status_code, answered.json["error"]["param"]) == (status, param)
     assert "3 of them" in answered.json["error"]["message"]
+
+
+def found_and_read(job: Job) -> tuple[Sequence[Event], Outcome]:
+    """Every text is embedded in one direction; of documents the longer is the better."""
+    if job.type == "embed":
+        rows = np.repeat(np.eye(4, dtype=np.float32)[:1], len(job.input["texts"]), axis=0)
+        return [], Outcome(Status.SUCCEEDED, Spent(1), {"count": len(rows)}, vectors=rows)
+    assert job.input["truncation"]
+    return [], by_length(job.input["documents"], job.input["top_n"])
+
+
+def test_search_is_reranked_where_that_is_asked_for(
+    api: Api, sessions: Sessions, client: redis.Redis, caller: Caller
+) -> None:
+    """Among thirty candidates, in the order of `score`, which is the reranker's; it's a job with a name for it."""
+    texts = ["x" * length for length in range(1, 41)]
+    near = [[1 - number / 100, number / 100, 0, 0] for number in range(40)]  # the shorter, the nearer
+    shelve(sessions, caller, api, *texts, rows=near)
+    with sessions.begin() as session:
+        session.execute(update(Job).values(finished_at=func.now()))  # the ingest, which nobody is to run
+    tables.worker(sessions, "w1", model="embedder")
+    asked = {"query": "one", "collection": "books", "top_k": 2}
+    missing = api.post("/v1/search", json={**asked, "rerank": True})
+    assert (missing.status_code, api.get("/v1/jobs?type=embed").json["data"]) == (503, [])
+    tables.worker(sessions, "w2", model="reranker")
+    with byhand.working(sessions, client, found_and_read):
+        plain = api.post("/v1/search", json={**asked, "rerank": False}).json["results"]
+        assert [len(passage["text"]) for passage in plain] == [1, 2]
+        for rerank_by in (True, "reranker"):
+            answered = api.post("/v1/search", json={**asked, "rerank": rerank_by})
+            assert answered.status_code == 200, answered.text
+            shown = [(len(passage["text"]), passage["score"]) for passage in answered.json["results"]]
+            assert shown == [(30, rerank.relevance(30.0)), (29, rerank.relevance(29.0))]
+    job = api.get("/v1/jobs?type=rerank").json["data"][0]
+    assert job["metadata"] == {"for": "search"}
+
+
+@pytest.mark.parametrize("by", ["nobody", "embedder", 5, []])
+def test_search_names_a_reranker_that_is_there(api: Api, sessions: Sessions, caller: Caller, by: Any) -> None:
+    shelve(sessions, caller, api, "one")
+    tables.worker(sessions, "w1", model="embedder")
+    answered = api.post("/v1/search", json={"query": "one", "collection": "books", "rerank": by})
+    assert (answered.status_code, answered.json["error"]["param"]) == (422, "rerank")
+    assert api.get("/v1/jobs?type=embed").json["data"] == []

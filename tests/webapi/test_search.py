@@ -1,5 +1,6 @@
 """Searching over HTTP, with a worker's part done by hand."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,10 @@ REFUSED = [
     ({"query": ""}, "query"),
     ({"query": " \n"}, "query"),
     ({"query": 5}, "query"),
-    ({"query": ["x"]}, "query"),
+    ({"query": []}, "query"),
+    ({"query": ["x", 5]}, "query.1"),
+    ({"query": ["x", " "]}, "query.1"),
+    ({"query": ["x"] * 17}, "query"),
     ({"query": "x" * (64 * 64 + 1)}, "query"),
     ({"collection": None}, "collection"),
     ({"collection": ""}, "collection"),
@@ -53,6 +57,11 @@ REFUSED = [
     ({"filter": {"k": {"$gt": 1}}}, "filter.k"),
     ({"filter": {"k": "v" * 513}}, "filter.k"),
     ({"filter": {str(i): i for i in range(17)}}, "filter"),
+    ({"filter": {"type": "eq", "key": "k", "value": None}}, "filter.value"),
+    ({"filter": {"type": "like", "key": "k", "value": "x"}}, "filter.type"),
+    ({"filter": {"type": "or", "filters": [{"type": "in", "key": "k", "value": [1, {}]}]}}, "filter.filters.0.value.1"),
+    ({"neighbours": -1}, "neighbours"),
+    ({"neighbours": 11}, "neighbours"),
     ({"model": "embedder"}, "model"),
 ]
 
@@ -99,8 +108,10 @@ def shelve(sessions: Sessions, caller: Caller, api: Api, *texts: str, rows: Any 
     job_id = ids.parse(document["links"]["job"].rsplit("/", 1)[1])
     assert document_id
     assert job_id
+    ends = list(itertools.accumulate(len(text) + 1 for text in texts))
+    pieces = [Piece(text, 1, end - len(text) - 1, end - 1) for text, end in zip(texts, ends, strict=True)]
     with sessions.begin() as session:
-        shelves.store(session, caller.tenant_id, document_id, [Piece(text, 1) for text in texts], directions)
+        shelves.store(session, caller.tenant_id, document_id, pieces, directions)
         tables.put(session, job_id, Status.SUCCEEDED)
     return str(document["id"])
 
@@ -123,13 +134,17 @@ def test_search_answers_with_passages(api: Api, sessions: Sessions, caller: Call
     assert first == {
         "document_id": document_id, "chunk": 0, "score": 1.0, "similarity": 1.0, "text": "one two", "title": "T",
         "filename": None, "external_id": None, "metadata": {"year": 2020}, "path": [], "page": None, "begins": 0,
-        "ends": 0,
+        "ends": 7,
     }  # fmt: skip
     assert found() == ["one two", "four", "three"]
+    assert found(query=["one", "three"]) == ["one two", "four", "three"]
     assert found(top_k=1) == ["one two"]
     assert found(threshold=0.6, top_k=None) == ["one two"]
     assert found(filter={"year": 2021}) == ["four"]
     assert found(filter={"year": 2022}) == []
+    assert found(filter={"type": "gt", "key": "year", "value": 2020}) == ["four"]
+    assert found(filter={"type": "ne", "key": "document_id", "value": document_id}) == ["four"]
+    assert found(neighbours=1, top_k=1) == ["one two\nthree"]
     assert found(query="' | !! \\") == ["one two", "four", "three"]
 
 

@@ -107,6 +107,41 @@ def test_a_tenant_with_many_callers_has_no_more_of_a_batch_than_one_with_a_singl
     assert sum(taken[:16]) == 8
 
 
+def test_queries_come_before_other_texts(engine: Recording) -> None:
+    """Whoever came first, and however many wait; while somebody asks, other texts are computed a few at a time."""
+    batcher = Batcher(engine)
+    one, other = uuid.UUID(int=1), uuid.UUID(int=2)
+    with ThreadPoolExecutor(9) as pool:
+        blockers = occupied(pool, batcher, engine)
+        many = pool.submit(batcher.embed, texts(*range(100, 110), length=60), never, None, one)
+        until(lambda: batcher.waiting == 1)
+        asked = [
+            pool.submit(batcher.embed, texts(n), never, None, who, urgent=True) for n, who in ((1, one), (2, other))
+        ]
+        until(lambda: batcher.waiting == 3)
+        engine.go.set()
+        assert all(len(future.result(60)) == 1 for future in (*blockers, *asked))
+        assert len(many.result(60)) == 10
+    first, *rest = engine.batches[2:]
+    assert sorted(first) == texts(1, 2)
+    assert max(map(len, rest)) == 4
+
+
+def test_queries_leave_every_other_batch_to_other_texts(engine: Recording) -> None:
+    """Who asks all the time keeps nobody from ingesting."""
+    batcher = Batcher(engine)
+    with ThreadPoolExecutor(9) as pool:
+        blockers = occupied(pool, batcher, engine)
+        asked = pool.submit(batcher.embed, texts(*range(1, 49)), never, None, uuid.UUID(int=1), urgent=True)
+        until(lambda: batcher.waiting == 1)
+        few = pool.submit(batcher.embed, texts(100), never, None, uuid.UUID(int=2))
+        until(lambda: batcher.waiting == 2)
+        engine.go.set()
+        assert all(len(future.result(60)) == 1 for future in (*blockers, few))
+        assert len(asked.result(60)) == 48
+    assert engine.batches.index(texts(100)) == 3
+
+
 def test_a_batch_stays_within_the_engines_tokens(engine: Recording) -> None:
     engine.go.set()
     Batcher(engine).embed(texts(*range(1, 30), length=60), never)

@@ -32,6 +32,7 @@ STAGES: Mapping[str, Stage] = {
     stages.EMBED_MANY: embed.embed,
     stages.RERANK: rerank.rerank,
     stages.RERANK_MANY: rerank.rerank,
+    stages.RERANK_PASSAGES: rerank.rerank_passages,
     stages.EXTRACT: extract.extract,
     stages.EMBED_DOCUMENTS: embed_documents.embed_documents,
     stages.REEMBED: reembed.reembed,

@@ -25,7 +25,8 @@ def embed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     def heard(done: int) -> None:
         reporter.report(done, count, spent[done])
 
-    vectors = slot.batcher.embed(texts, attempt.check, heard, attempt.claim.tenant_id)
+    urgent = asked.role == "query"  # a search waits
+    vectors = slot.batcher.embed(texts, attempt.check, heard, attempt.claim.tenant_id, urgent=urgent)
     link = f"/v1/jobs/{ids.show(attempt.claim.job_id)}"
     result = {"count": count, "dimensions": vectors.shape[1], "link": link}
     return Outcome(Status.SUCCEEDED, Spent(spent[-1]), result, progress=(count, count), vectors=vectors)

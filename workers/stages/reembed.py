@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks import errors, ids
-from tasks.documents import reembedding
+from tasks.documents import reading, reembedding
 from tasks.documents.reembedding import State, Waiting
 from tasks.jobs import fence
 from tasks.jobs.lifecycle import Status
@@ -53,13 +53,18 @@ def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
 
 @dataclass(slots=True)
 class _Work:
-    """One attempt's part of it. `reached` is the document that the last lot ended in."""
+    """One attempt's part of it. `reached` is the document that the last lot ended in.
+
+    Of `seen` tokens the model couldn't read `unread`.
+    """
 
     slot: Slot
     attempt: Attempt
     collection_id: uuid.UUID
     reporter: Reporter
     reached: uuid.UUID | None = None
+    seen: int = 0
+    unread: float = 0.0
 
     @property
     def _where(self) -> tuple[uuid.UUID, uuid.UUID]:
@@ -129,10 +134,17 @@ class _Work:
                 which = f"chunk {one.number} of {ids.show(one.document_id, ids.DOCUMENT)}"
                 told = f"{which} has {len(text)} tokens; {self.slot.queue} takes {self.slot.batcher.context}"
                 raise errors.ContextLengthExceeded(told)
+        if (unknown := self.slot.batcher.unknown) is not None:
+            size = sum(map(len, read))
+            self.seen += size
+            self.unread += size * reading.unread([one.text for one in lot], read, unknown, 0)
         return read
 
     def _switched(self) -> bool:
         claim = self.attempt.claim
+        with self.slot.sessions.begin() as session:
+            fence.guard(session, claim.job_id, claim.attempt)
+            reading.renew(session, *self._where, self.unread / self.seen if self.seen else None)
         with self.slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
             return reembedding.switch(session, *self._where)

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import errors
-from tasks.jobs import fence
+from tasks.documents import reranking
+from tasks.jobs import fence, stages
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.kinds import KINDS
 from tasks.kinds import rerank as kind
+from tasks.kinds.rag import Question
 from tasks.kinds.rerank import Reranking
 from tasks.limits.spent import Spent
 from tasks.models.engine import Pair
@@ -51,6 +53,21 @@ def rerank(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onwa
         return slot.back(attempt, so_far.stored())
     result = kind.result(so_far.ranks, asked.top_n, so_far.tokens)
     return Outcome(Status.SUCCEEDED, Spent(embedding=lot_tokens), result, progress=(count, count))
+
+
+def rerank_passages(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # noqa: ARG001 nothing to tell yet
+    """The passages that were found for a question, the best first, as many as are wanted, to the model that answers."""
+    claim = attempt.claim
+    asked: Question = KINDS[claim.type].parse(claim.asked)
+    handed = claim.stage_input or {}
+    passages = handed["passages"]
+    question = handed.get("question", asked.question)
+    pairs = paired(slot.batcher, question, [passage["text"] for passage in passages], cuts=True)
+    ranks = slot.batcher.rank(pairs, attempt.check, tenant_id=claim.tenant_id)
+    tokens = sum(map(len, pairs))
+    ranked = kind.result(list(map(float, ranks)), asked.top_k, tokens)["results"]
+    handed = {**handed, "passages": reranking.by_relevance(passages, ranked)}
+    return Onward(stages.GENERATE, claim.model, handed, Spent(embedding=tokens))
 
 
 @dataclass(slots=True)

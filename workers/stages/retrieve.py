@@ -1,7 +1,7 @@
 """The stage of a question over documents that finds the passages that may hold its answer."""
 
 from tasks import errors
-from tasks.documents import questions, ranking
+from tasks.documents import filters, questions, ranking, reranking
 from tasks.documents.ranking import Passage
 from tasks.jobs import stages
 from tasks.jobs.lifecycle import Status
@@ -20,7 +20,8 @@ from workers.stages import tokens
 def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward | Outcome:
     """The passages for a question, handed to the model that answers; where none passes, the answer that says so.
 
-    Where the collection has got another model, the job goes on there. Raises `CollectionGone`.
+    Where they are to be reranked, they go there first. Where the collection has got another model, the job goes on by
+    that. Raises `CollectionGone`.
     """
     claim = attempt.claim
     asked: Question = KINDS[claim.type].parse(claim.asked)
@@ -37,6 +38,8 @@ def retrieve(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward | Out
         _tell(slot, attempt, publisher, question, text)
         return Outcome(Status.SUCCEEDED, spent, rag.nothing(question, text))
     handed = {"passages": [passage.as_json() for passage in found], "question": question}
+    if asked.rerank:
+        return Onward(stages.RERANK_PASSAGES, str(asked.rerank), handed, spent)
     return Onward(stages.GENERATE, claim.model, handed, spent=spent)
 
 
@@ -50,7 +53,7 @@ def _read(slot: Slot, attempt: Attempt, made: str, asked: str) -> tuple[str, Tok
 
 def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: Tokens) -> list[Passage]:
     claim = attempt.claim
-    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id)[0]
+    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id, urgent=True)[0]
     try:
         with slot.sessions.begin() as session:
             return ranking.search(
@@ -60,9 +63,9 @@ def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: T
                 question,
                 vector,
                 model=slot.queue,
-                top_k=asked.top_k,
+                top_k=reranking.candidates(asked.top_k) if asked.rerank else asked.top_k,
                 threshold=asked.threshold,
-                filter=asked.filter,
+                filter=filters.parse(asked.filter) if asked.filter else None,
             )
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks import errors, ids
+from tasks.documents.chunking import Piece
 from tasks.jobs import family, fence, stages
 from tasks.jobs.family import Child, Grown
 from tasks.jobs.lifecycle import Status
@@ -99,13 +100,14 @@ class _Climb:
         whole = Level(texts, own=True, first=0, places=((0, len(self.of.text)),))
         if self._fits(self._of(Purpose("whole", last=True), whole.known)) and self._is_short(self.of.text):
             return whole
-        places = material.places(self.of.text, self._cut(self.of.text))
+        places = tuple((piece.begins, piece.ends) for piece in self._cut(self.of.text))
         return replace(whole, texts=tuple(self.of.text[begins:ends] for begins, ends in places), places=places)
 
     def _is_short(self, text: str) -> bool:
         return self.engine.instructed or len(self.engine.reread(text)) <= _UNTOLD_PART_TOKENS
 
-    def _cut(self, text: str) -> list[str]:
+    def _cut(self, text: str) -> list[Piece]:
+        """Its parts, which begin with its headings. Raises `ContextLengthExceeded` where there is room for none."""
         part = Purpose("part", last=False)
         room = (
             self.engine.context
@@ -121,8 +123,7 @@ class _Climb:
         def count(texts: Sequence[str]) -> list[int]:
             return [len(ids) - around for ids in self.engine.tokenize(texts)]
 
-        pieces = self.slot.cutter.cut(self.attempt, text, count, size, 0, self.attempt.check)
-        return [piece.text for piece in pieces]
+        return self.slot.cutter.cut(self.attempt, text, count, size, 0, self.attempt.check, self.of.about)
 
     def _step(self, level: Level) -> tuple[Level, list[Child]]:
         """The level above, and the children that are still to say what is in it."""
@@ -191,7 +192,7 @@ class _Climb:
         claim = self.attempt.claim
         with self.slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
-            steps.keep(session, claim.tenant_id, digest, said)
+            said = steps.keep(session, claim.tenant_id, digest, said)
         return self._outcome(level, said, spent)
 
     def _said(self, last: Step) -> tuple[str, Spent]:
@@ -213,7 +214,7 @@ class _Climb:
             ended = tally.outcome(self.slot, self.attempt, told)
             return replace(ended, spent=spent)
         parts = self.of.parts or [sources.Part(at, *place) for at, place in enumerate(level.places)]
-        told["sentences"] = sources.shown(found, self.of.text, parts, self.of.pages)
+        told["sentences"] = sources.shown(found, self.of.text, parts, self.of.about.marks.pages)
         about: dict[str, Any] = {"document": ids.show(self.asked.document, ids.DOCUMENT)}
         about |= {"filename": self.of.filename, "title": self.of.title}
         return Outcome(Status.SUCCEEDED, spent, {**about, **told}, progress=(level.steps, level.steps))

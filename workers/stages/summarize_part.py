@@ -39,5 +39,5 @@ def summarize_part(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcom
         return replace(outcome, status=Status.FAILED, result=None, error=nothing)
     with slot.sessions.begin() as session:
         fence.guard(session, claim.job_id, claim.attempt)
-        steps.keep(session, claim.tenant_id, digest, said)
+        said = steps.keep(session, claim.tenant_id, digest, said)
     return replace(outcome, result={"text": said, "cached": False})

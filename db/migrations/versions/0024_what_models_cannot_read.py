@@ -11,7 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("documents", sa.Column("unread", sa.REAL(), nullable=True))
+    op.add_column("collections", sa.Column("unread", sa.REAL(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("collections", "unread")
     op.drop_column("documents", "unread")

@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("chunks", sa.Column("second_embedding", VECTOR(), nullable=True))
     op.alter_column("chunks", "embedding", nullable=True)
     op.execute("ALTER TABLE chunks ALTER second_embedding SET STORAGE MAIN")
+    op.execute("GRANT SELECT (second) ON collections TO forebay_search")
     op.create_table(
         "reembeddings",
         sa.Column("collection_id", sa.Uuid(), nullable=False),

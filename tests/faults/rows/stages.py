@@ -75,9 +75,9 @@ class Scene:
             self._passages = self.whole(self.ask())["result"]["passages"]
         return self._passages
 
-    def ask(self) -> Follower:
+    def ask(self, **given: Any) -> Follower:
         """The question, answered with so much chance that it takes long. What is said isn't compared between runs."""
-        asked = {**_ASKED, "collection": f"rooms-{self.label}"}
+        asked = {**_ASKED, "collection": f"rooms-{self.label}", **given}
         params = {"temperature": 2.0, "top_k": 0, "min_p": 0.0, "seed": 7, "max_tokens": 250}
         return self.post("/v1/jobs", json={"type": "rag", "model": DEMO, "input": asked, "params": params})
 
@@ -195,6 +195,23 @@ def _answer(victim: str, scene: Scene) -> None:
     tally.promise(bool(read) and result["text"].startswith(read), "what was read of the answer did not stay")
 
 
+def _follow_up(scene: Scene) -> None:
+    """The worker dies that makes a follow-up a question of its own: the next makes the same of it."""
+    scene.passages()
+    messages = [{"role": "user", "content": "Where is the lamp of room 7?"}]
+    asked = {"question": "And of room 8?", "messages": messages}
+    due = scene.whole(scene.ask(**asked))["result"]["question"]
+    follower = scene.ask(**asked)
+    rewritten = f"jobs WHERE id = %s AND stage = '{stages.REWRITE}' AND status = 'running'"
+    scene.rig.until(lambda: scene.count(rewritten, follower) or follower.told_end)
+    scene.tally.fired += not follower.told_end
+    scene.lose("worker", _ANSWERER)
+    result = scene.whole(follower)["result"]
+    scene.tally.promise(result["question"] == due, f"{result['question']} was asked, and {due} before")
+    told = [data["question"] for _, type, data in follower.heard() if type == "question"]
+    scene.tally.promise(told == [due], "the question was told otherwise, or again")
+
+
 def _cancelled(scene: Scene) -> None:
     """Between its stages, while the worker that would answer stands still: it ends there, and isn't claimed again."""
     scene.passages()
@@ -227,4 +244,5 @@ _CASES: dict[str, Callable[[Scene], None]] = {
     "ingest: SIGTERM": partial(_ingest, "SIGTERM"),
     "question: finder": _finder,
     "question: cancelled between its stages": _cancelled,
+    "follow-up: worker": _follow_up,
 }

@@ -57,7 +57,10 @@ def test_beginning_of_the_first_is_kept_where_none_fits() -> None:
         ("The provided documents do not contain this.", True),
         ("The lamp costs 19 coins.", False),
         ("The manual does not say so.", False),
-        ("", False),
+        ("The lamp costs 19 coins. The context does not say more.", False),
+        ("The document does not expire.", False),
+        ("", True),
+        (" \n", True),
         ("The lamp costs 19 coins, as the first passage says. " * 4 + "The context does not say more.", False),
     ],
 )

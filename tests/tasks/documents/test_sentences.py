@@ -21,6 +21,7 @@ def split(text: str) -> list[str]:
         ("1. First thing\n2. Second", ["1. First thing", "2. Second"]),
         ("塔高333米。它很高！是", ["塔高333米。", "它很高！", "是"]),
         ("No end", ["No end"]),
+        ("lift was measured . a theory is given .", ["lift was measured .", "a theory is given ."]),
         ("...\n[1]\n---", []),
         ("", []),
     ],

@@ -19,10 +19,15 @@ from tasks.jobs import endings, jobs, stages
 from tasks.jobs.requests import Submission
 from tasks.keys import Caller
 from tasks.kinds.reembed import Reembedding
+from tasks.models import catalog
+from tasks.models.engine import Embedder
 from tests import tables
+from tests.support.catalogs import without_embedding_model
+from tests.support.platform import ROOT
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, asking, ingesting, look, written
 from workers import run
+from workers.engines import loading
 from workers.engines.echo import Echo
 from workers.stages import reembed
 
@@ -363,3 +368,25 @@ def test_chunks_that_are_cut_anew_meanwhile_are_embedded_anew(
             assert {one.document_id for one in again} == {documents[0].id}
             stale = [replace(one, digest=b"another") for one in again]
             assert not reembedding.keep(session, caller.tenant_id, home, stale, list(np.eye(len(again))))
+
+
+@without_embedding_model
+def test_collection_is_searched_by_meaning_once_a_real_model_has_read_it(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, facts: None
+) -> None:
+    """Its first model only counted words; what was ingested by that is found by what it means now."""
+    entry = replace(catalog.load(ROOT / "models" / "catalog.toml")["demo-embed"], name="other")
+    engine = loading.load(entry, slots=2, threads=1)
+    assert isinstance(engine, Embedder)
+    worker = make_worker("other", engine)
+    job_id = ask(sessions, caller)
+    run.run(worker, job_id)
+    record = look(sessions, caller, job_id)
+    assert record.result is not None
+    assert record.result["dimensions"] == 384
+    assert columns(sessions) == {(None, 384)}
+    for query, told in (("Who works in a hospital?", "Anna is a nurse."), ("bees and sweet food", FACTS)):
+        vector = engine.embed(engine.tokenize([query]))[0]
+        with sessions.begin() as session:
+            [best] = ranking.search(session, caller.tenant_id, "facts", query, vector, model="other", top_k=1)
+        assert best.text == told

@@ -4,23 +4,27 @@ import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks import random_reranker
 from db.session import Sessions
 from tasks import errors
 from tasks.jobs import stages
 from tasks.keys import Caller
 from tasks.kinds import rerank as kind
-from tasks.models.engine import Pair
+from tasks.models.catalog import Model
+from tasks.models.engine import Pair, Reranker
 from tests import tables
 from tests.workers.conftest import MakeWorker
-from tests.workers.staged import look, submitted
+from tests.workers.staged import ingesting, look, submitted, written
 from workers import run
 from workers.batcher import Batcher
+from workers.engines import loading
 from workers.engines.echo import Echo
 from workers.stages import rerank
 
@@ -130,3 +134,60 @@ def test_lots_that_were_done_are_neither_done_nor_charged_again(
 def test_logits_of_any_size_become_scores() -> None:
     assert [kind.relevance(rank) for rank in (0, 1000, -1000)] == [0.5, 1, 0]
     assert kind.relevance(-11) == pytest.approx(1.67e-5, rel=1e-2)
+
+
+def test_passages_of_a_question_are_chosen_by_the_reranker(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Among more than are wanted; one job, through three models, charged for what each has read."""
+    texts = [written(f"Note {number}: the lamp is green.") for number in range(12)]
+    run.run(make_worker("embedder"), ingesting(sessions, caller, *texts, written("Where is the lamp? Where it was.")))
+    given = {"question": "Where is the lamp?", "collection": "facts", "top_k": 2, "rerank": True}
+    job_id = submitted(sessions, caller, type="rag", input=given, params={"temperature": 0})
+    run.run(make_worker("embedder"), job_id)
+    assert [tables.column(sessions, job_id, name) for name in ("stage", "queue")] == [
+        stages.RERANK_PASSAGES,
+        "reranker",
+    ]
+    spent = tables.column(sessions, job_id, "embedding_tokens")
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("reranker"), job_id)
+    assert [tables.column(sessions, job_id, name) for name in ("stage", "queue")] == [stages.GENERATE, "alpha"]
+    handed = tables.column(sessions, job_id, "stage_input")["passages"]
+    assert len(handed) == 2
+    assert handed[0]["text"] == "Where is the lamp? Where it was."
+    assert handed[0]["score"] == kind.relevance(4.0) > handed[1]["score"]
+    assert tables.column(sessions, job_id, "embedding_tokens") > spent + 13 * 4
+
+
+def test_question_names_a_reranker_that_is_there(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    run.run(make_worker("embedder"), ingesting(sessions, caller, written(ALL)))
+    for name in ("nobody", "embedder"):
+        given = {"question": "Where?", "collection": "facts", "rerank": name}
+        with pytest.raises(errors.ModelUnknown) as refused:
+            submitted(sessions, caller, type="rag", input=given, params={})
+        assert refused.value.field == "input.rerank"
+
+
+def test_documents_are_ranked_by_a_cross_encoder_in_its_host(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, tmp_path: Path
+) -> None:
+    """Of random weights: the order is that of what NumPy computes of the same weights."""
+    file = random_reranker.write(tmp_path / "random.gguf")
+    engine = loading.load(Model("reranker", "llamacpp", 128, 2, ("rerank",), file), slots=2, threads=1)
+    assert isinstance(engine, Reranker)
+    texts = ["a", "b", "c", "d", "e", "f", "g"]
+    job_id = reranking(sessions, caller, [*texts, "g" * 500], truncation=True)
+    run.run(make_worker("reranker", engine), job_id)
+    result = look(sessions, caller, job_id).result
+    assert result is not None
+    scores = {row["index"]: row["relevance_score"] for row in result["results"]}
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    known, tensors = random_reranker.words(), random_reranker.weights()
+    query = [known.index(each) for each in (
+        "w", "##h", "##e", "##r", "##e", "i", "##s", "t", "##h", "##e", "l", "##a", "##m", "##p"
+    )]  # fmt: skip
+    for place, letter in enumerate(texts):
+        expected = random_reranker.score(tensors, random_reranker.pair(query, [known.index(letter)]))
+        assert scores[place] == pytest.approx(kind.relevance(expected), abs=0.005)
+    assert result["tokens"] == len(texts) * (3 + len(query) + 1) + 128

@@ -4,17 +4,24 @@ The echo engine says what it is asked again, so that a "summary" is the beginnin
 """
 
 import uuid
+from collections import Counter
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import text
 
 from db.session import Sessions
+from tasks import ids
+from tasks.documents import library
 from tasks.documents.ingest import NewDocument
+from tasks.doors import retrying
+from tasks.jobs import endings, jobs
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.kinds.summary import Summary
 from tasks.models import catalog
+from tasks.models.engine import Handle, Request
 from tasks.summaries import results
 from tasks.summaries.manner import Manner
 from tasks.summaries.results import Result
@@ -120,3 +127,127 @@ def test_steps_that_were_taken_cost_nothing_again(house: House) -> None:
     said = told[1].said
     assert said is not None
     assert said["cached_steps"] == said["steps"] > 4
+
+
+def test_all_documents_are_summarised_together_from_their_summaries(house: House) -> None:
+    """Each sentence of that names the documents it comes from; a document without a summary is left out."""
+    summary_id = house.ask(*(written(LONG) for _ in range(2)), filed(b"%PDF-1.7", "pdf"), combine=True)
+    house.run()
+    ended = house.look(summary_id)
+    assert ended.status == "succeeded", ended.error
+    assert ended.result is not None
+    assert (ended.result["succeeded"], ended.result["failed"]) == (2, 1)
+    readable = {ids.show(result.document_id, ids.DOCUMENT) for result in house.results(summary_id) if result.said}
+    named = {document for each in ended.result["sentences"] for document in each["documents"]}
+    assert ended.result["summary"]
+    assert named <= readable
+
+
+def test_without_any_summary_the_job_fails_as_its_first_document(house: House) -> None:
+    summary_id = house.ask(filed(b"%PDF-1.7", "pdf"), combine=True)
+    house.run()
+    ended = house.look(summary_id)
+    assert ended.error is not None
+    assert (ended.status, ended.error["code"]) == ("failed", "unreadable_document")
+
+
+def test_first_documents_are_done_before_the_last_are_begun(house: House) -> None:
+    """Of work that waits, a document's parts come before the next document."""
+    summary_id = house.ask(*(written(f"Number {n}. {LONG}") for n in range(3)))
+    while not house.results(summary_id):
+        assert house.step()
+    with house.sessions() as session:
+        begun = "SELECT count(*) FROM jobs WHERE stage = 'summarize' AND started_at IS NOT NULL"
+        assert session.scalar(text(begun)) == 1
+    house.run()
+    assert [result.number for result in house.results(summary_id)] == [1, 2, 3]
+
+
+def test_finished_steps_are_not_repeated_whatever_dies(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Each job's first worker dies with it; no prompt is put to the engine more than once."""
+    house = House(sessions, caller, make_worker)
+    counting = Counting("alpha", slots=2, context=CONTEXT)
+    house.writer = make_worker("alpha", counting)
+    summary_id = house.ask(written(LONG), written(SHORT), combine=True)
+    died = set[tuple[uuid.UUID, str]]()
+    while waiting := house.waiting()[:1]:
+        [(job_id, queue)] = waiting
+        stage = str(tables.column(sessions, job_id, "stage"))
+        if (job_id, stage) not in died:
+            died.add((job_id, stage))
+            tables.dispatch(sessions, job_id)
+            assert tables.claim(sessions, job_id, queue=queue, worker_id="dead")
+            with sessions.begin() as session:
+                tables.lose(session, job_id, crashes=0)
+        assert house.step()
+    assert house.look(summary_id).status == "succeeded"
+    assert len(died) > 8
+    assert max(Counter(counting.asked).values()) == 1
+    assert len(house.results(summary_id)) == 2
+
+
+def test_cancel_ends_documents_and_their_parts_at_once(house: House, client: redis.Redis) -> None:
+    """What runs and what waits, two generations down; nothing of it can be claimed any more."""
+    summary_id = house.ask(written(LONG), written(f"Another. {LONG}"))
+    while house.jobs("summarize_part") == 0:
+        assert house.step()
+    endings.cancel(house.sessions, client, house.caller, summary_id, ttl_s=60)
+    with house.sessions() as session:
+        left = session.scalar(text("SELECT count(*) FROM jobs WHERE finished_at IS NULL"))
+    assert left == 0
+    assert [result.status for result in house.results(summary_id)] == ["cancelled", "cancelled"]
+    assert not house.step()
+
+
+def test_retry_repeats_what_failed_and_pays_for_nothing_else(house: House) -> None:
+    """The new summary has all documents; those that were done cost nothing."""
+    summary_id = house.ask(written(LONG), written(SHORT))
+    while not house.results(summary_id):
+        assert house.step()
+    endings.cancel(house.sessions, house.writer.client, house.caller, summary_id, ttl_s=60)
+    with house.sessions.begin() as session:
+        again = jobs.insert(session, house.caller, retrying.plan(session, tables.MODELS, house.caller, summary_id))[0]
+    house.run()
+    done, missing = house.results(again.id)
+    assert (done.status, done.spent) == ("succeeded", (0, 0))
+    assert (missing.status, missing.spent[1] > 0) == ("succeeded", True)
+
+
+def test_document_that_is_deleted_meanwhile_fails_alone(house: House) -> None:
+    summary_id = house.ask(written(SHORT), written(SHORT + "More."))
+    assert house.step()
+    with house.sessions() as session:
+        [first, _] = [
+            row.document_id for row in session.execute(text("SELECT document_id FROM document_texts ORDER BY 1"))
+        ]
+    with house.sessions.begin() as session:
+        library.delete(session, house.caller, first)
+    house.run()
+    gone, there = house.results(summary_id)
+    assert gone.error is not None
+    assert (gone.error[0], there.status) == ("document_not_found", "succeeded")
+
+
+def test_another_tenant_has_no_part_in_the_steps(house: House, sessions: Sessions, make_worker: MakeWorker) -> None:
+    """Its own summary of the same text costs what it cost the first."""
+    first = house.ask(written(LONG))
+    house.run()
+    theirs = House(sessions, tables.tenant(sessions, "theirs"), make_worker)
+    second = theirs.ask(written(LONG))
+    theirs.run()
+    assert theirs.results(second)[0].spent == house.results(first)[0].spent
+    assert theirs.results(second)[0].spent[1] > 0
+
+
+class Counting(Echo):
+    """An engine that notes what it is asked."""
+
+    def __init__(self, name: str, slots: int, context: int) -> None:
+        super().__init__(name, slots, context)
+        self.asked: list[str] = []
+
+    def generate(self, request: Request) -> Handle:
+        self.asked.append(request.prompt.text)
+        return super().generate(request)

@@ -5,43 +5,79 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.documents import collections, documents
+from db.documents import documents
+from db.documents.collections import Collection
 from db.documents.documents import Document
 from db.scope import scope
 from db.session import Sessions
+from tasks import kinds
+from tasks.jobs import jobs
+from tasks.jobs.requests import Submission
 from tasks.keys import Caller
+from tasks.kinds.reembed import Reembedding
+from tests import tables
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import ingesting, written
 from workers import run
 from workers.engines.echo import Echo
 
+HALF = "squiggle here squiggle there"
+WHOLE = "squiggle " * 3
 
-def blind(word: str) -> Echo:
-    """An engine whose vocabulary lacks a word."""
-    engine = Echo("embedder", 2, 64)
-    engine.unknown = engine.tokenize([word])[0][0]
+
+def blind(word: str | None, name: str = "embedder") -> Echo:
+    """An engine whose vocabulary lacks a word; without one it doesn't tell."""
+    engine = Echo(name, 2, 128)
+    engine.unknown = engine.tokenize([word])[0][0] if word else None
     return engine
 
 
+def told(sessions: Sessions, caller: Caller) -> tuple[float | None, list[tuple[float | None, list[str]]]]:
+    """The collection's share, and each document's with what its warnings begin with."""
+    with sessions.begin() as session, scope(session, caller.tenant_id):
+        rows: Any = session.execute(select(Document.unread, Document.warnings).order_by(Document.id)).all()
+        share = session.scalars(select(Collection.unread)).one()
+    return share, [(unread, [warning.partition(":")[0] for warning in warnings]) for unread, warnings in rows]
+
+
 @pytest.mark.parametrize(
-    ("engine", "unread", "warnings"),
+    ("lacks", "expected"),
     [
-        (blind("squiggle"), 0.75, ["embedder can't read 75% of the text"]),
-        (blind("other"), 0.0, []),
-        (Echo("embedder", 2, 64), None, []),
+        (
+            "squiggle",
+            ((0.5 * len(HALF) + len(WHOLE)) / len(HALF + WHOLE), [(0.5, ["50%"]), (1.0, ["100%"])]),
+        ),
+        ("other", (0.0, [(0.0, []), (0.0, [])])),
+        (None, (None, [(None, []), (None, [])])),
     ],
-    ids=["lacking", "whole", "unable to tell"],
 )
 def test_document_says_how_much_its_model_cannot_read(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker, engine: Echo, unread: float | None, warnings: list[str]
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, lacks: str | None, expected: Any
 ) -> None:
-    """And the collection's share is that of all its chunks."""
-    text = "squiggle squiggle squiggle here"
-    run.run(make_worker("embedder", engine), ingesting(sessions, caller, written(text), written("squiggle " * 3)))
+    """And so does the collection, of all that it has, by size; where the model's vocabulary tells."""
+    run.run(make_worker("embedder", blind(lacks)), ingesting(sessions, caller, written(HALF), written(WHOLE)))
+    share, found = told(sessions, caller)
+    assert share == pytest.approx(expected[0])
+    assert found == [
+        (unread, [f"embedder can't read {part} of the text" for part in parts]) for unread, parts in expected[1]
+    ]
+
+
+@pytest.mark.parametrize(("lacks", "unread"), [("squiggle", 5 / 7), ("other", 0.0), (None, None)])
+def test_new_model_of_a_collection_is_judged_anew(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, lacks: str | None, unread: float | None
+) -> None:
+    """By all that it read; what the old one couldn't read is no warning any more, and others stay."""
+    run.run(make_worker("embedder", blind("squiggle")), ingesting(sessions, caller, written(HALF), written(WHOLE)))
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        found: Any = session.execute(select(Document.unread, Document.warnings).order_by(Document.id)).all()
-        home = collections.find(session, caller.tenant_id, "facts")
-        assert home is not None
-        assert documents.unread(session, caller.tenant_id, home.id) == ((unread or 0) + bool(unread)) / 2
-    assert found[0].unread == unread
-    assert [warning.partition(":")[0] for warning in found[0].warnings] == warnings
+        first = session.scalars(select(Document.id).order_by(Document.id).limit(1)).one()
+        documents.warn(session, caller.tenant_id, first, "It has no title.")
+    with sessions.begin() as session:
+        plan = kinds.plan(session, tables.MODELS, caller, Submission("reembed", "other", Reembedding("facts")))
+        job_id = jobs.insert(session, caller, plan)[0].id
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("other", blind(lacks, "other")), job_id)
+    share, found = told(sessions, caller)
+    assert share == pytest.approx(unread)
+    assert [warnings for _, warnings in found] == [["It has no title."], []]
+    assert [one for one, _ in found] == [share, share]

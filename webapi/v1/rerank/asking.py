@@ -1,8 +1,12 @@
 """A reranking that its request waits for: a job like any other."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from tasks import errors, kinds
+from tasks.documents import reranking
+from tasks.documents.ranking import PassageObject
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
@@ -11,6 +15,8 @@ from tasks.models import choosing
 from tasks.models.catalog import Model
 from tasks.queues import capacity
 from webapi import auth, presence, service
+
+_SEARCH = {"for": "search"}
 
 
 def served(name: str | None) -> Model:
@@ -21,6 +27,30 @@ def served(name: str | None) -> Model:
         if not capacity.strength(session, model.name, serving.settings.shared.lease_s).workers:
             raise errors.Unavailable(f"no worker of {model.name} is there to rerank; try again")
     return model
+
+
+def wanted(rerank: bool | str) -> Model | None:
+    """The model that is to rerank what a search finds, None for no. Raises `ModelUnknown`, `Unavailable`."""
+    if rerank is False:
+        return None
+    try:
+        return served(None if rerank is True else rerank)
+    except errors.ModelUnknown as error:
+        raise errors.ModelUnknown("rerank", str(error)) from error
+
+
+def reordered(
+    passages: Sequence[PassageObject], query: str, model: Model, top_k: int, wait_s: float
+) -> list[PassageObject]:
+    """The best `top_k` of the passages, by how well each answers the query. Raises what `answered` does."""
+    texts = tuple(passage["text"] for passage in passages)
+    asked = Submission("rerank", model.name, Reranking(query, texts, top_k, truncation=True), metadata=_SEARCH)
+    try:
+        ranked = answered(asked, model, wait_s).result
+    except errors.PromptTooLong as error:
+        raise errors.PromptTooLong("query", str(error)) from error
+    assert ranked is not None
+    return reranking.by_relevance(passages, ranked["results"])
 
 
 def answered(asked: Submission[Reranking], model: Model, wait_s: float) -> JobView:

@@ -30,6 +30,19 @@ class Document(fields.Field[str]):
         return text
 
 
+class Rerank(fields.Field[Any]):
+    """Whether what is found is reranked: by the catalogue's default (true), by a named model, or not (false)."""
+
+    def __init__(self, description: str) -> None:
+        described = {"description": description, "oneOf": [{"type": "boolean"}, {"type": "string", **STORABLE}]}
+        super().__init__(allow_none=True, metadata=described)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool | str:  # noqa: ARG002
+        if not isinstance(value, bool | str):
+            raise ma.ValidationError("must be true, false, or the name of a model that reranks")
+        return value
+
+
 class Candidates(Given):
     """A query, and the documents that may answer it."""
 

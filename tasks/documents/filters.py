@@ -1,0 +1,209 @@
+"""Filters: which documents a search looks into, as OpenAI's vector stores have them.
+
+`{"type": "eq", "key": "year", "value": 2026}` compares, `{"type": "and", "filters": […]}` joins comparisons, and so
+does `or`. A plain object, `{"year": 2026, "by": "Anna"}`, is short for all of these being equal. A key is one of a
+document's metadata, or one of `FIELDS`, which every document has.
+"""
+
+import operator
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, and_, func, literal, literal_column, not_, or_, true
+from sqlalchemy.dialects.postgresql import JSONB
+
+from db.documents.documents import Document
+from tasks import errors, ids
+
+Scalar = str | int | float | bool
+
+ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le,
+}  # fmt: skip
+EQUALS = ("eq", "ne")
+LISTS = ("in", "nin")
+JOINS = ("and", "or")
+FIELDS = ("document_id", "filename", "external_id")
+MAX_DEPTH = 5  # filters within filters
+MAX_PARTS = 64  # comparisons in all
+MAX_LISTED = 200  # values of one `in`
+MAX_KEY, MAX_TEXT = 64, 512  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Of what a document has under `key` with a value, or with a list of them for `in` and `nin`.
+
+    Numbers are compared with numbers only, texts with texts (both in NFC), truth values with truth values. What has no
+    such value is neither equal, nor greater, nor less, nor in the list: `ne` and `nin` hold for it.
+    """
+
+    type: str
+    key: str
+    value: Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """All of these hold, or one does."""
+
+    type: str
+    filters: "tuple[Filter, ...]"
+
+
+Filter = Comparison | Joined
+
+
+def parse(given: Any, path: str = "filter") -> Filter:
+    """The filter that a client gave as JSON. Raises `InvalidField` that names the part under `path`."""
+    return _Parser().filter(given, path, 1)
+
+
+def condition(filter: Filter) -> ColumnElement[bool]:
+    """What the filter wants of `Document`, as PostgreSQL checks it. No value can make it fail."""
+    if isinstance(filter, Joined):
+        parts = [condition(part) for part in filter.filters]
+        if not parts:
+            return true()
+        return and_(*parts) if filter.type == "and" else or_(*parts)
+    if filter.type in ("ne", "nin"):
+        return not_(func.coalesce(_compared(filter), False))
+    return func.coalesce(_compared(filter), False)
+
+
+class _Parser:
+    """Counts what it has seen of one filter."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def filter(self, given: Any, path: str, depth: int) -> Filter:
+        if not isinstance(given, dict):
+            raise errors.InvalidField(path, "must be an object")
+        if depth > MAX_DEPTH:
+            raise errors.InvalidField(path, f"filters are at most {MAX_DEPTH} deep")
+        kind = given.get("type")
+        if kind in JOINS and "filters" in given:
+            return self._joined(kind, given, path, depth)
+        if isinstance(kind, str) and "key" in given and "value" in given:
+            return self._comparison(given, path)
+        if depth > 1 or "filters" in given:
+            raise errors.InvalidField(path, "must have `type`, `key` and `value`, or `type` and `filters`")
+        return self._all_equal(given, path)
+
+    def _joined(self, kind: str, given: dict[str, Any], path: str, depth: int) -> Filter:
+        _only(given, ("type", "filters"), path)
+        parts = given["filters"]
+        if not isinstance(parts, list) or not parts:
+            raise errors.InvalidField(f"{path}.filters", "must be a list of filters")
+        if len(parts) > MAX_PARTS:
+            raise errors.InvalidField(f"{path}.filters", f"at most {MAX_PARTS}")
+        below = [self.filter(part, f"{path}.filters.{place}", depth + 1) for place, part in enumerate(parts)]
+        return Joined(kind, tuple(below))
+
+    def _comparison(self, given: dict[str, Any], path: str) -> Filter:
+        _only(given, ("type", "key", "value"), path)
+        self._count(path)
+        kind, key = given["type"], given["key"]
+        known = (*EQUALS, *ORDERS, *LISTS)
+        if kind not in known:
+            raise errors.InvalidField(f"{path}.type", f"must be one of {', '.join((*known, *JOINS))}")
+        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
+            raise errors.InvalidField(f"{path}.key", f"must be a text of 1 to {MAX_KEY} characters")
+        return Comparison(kind, key, _value(kind, key, given["value"], f"{path}.value"))
+
+    def _all_equal(self, given: dict[str, Any], path: str) -> Filter:
+        if len(given) > 16:
+            raise errors.InvalidField(path, "at most 16 pairs")
+        for key in given:
+            if len(key) > MAX_KEY:
+                raise errors.InvalidField(f"{path}.{key[:MAX_KEY]}", f"a key has at most {MAX_KEY} characters")
+        pairs = {key: _value("eq", key, value, f"{path}.{key}") for key, value in given.items()}
+        return Joined("and", tuple(Comparison("eq", key, value) for key, value in pairs.items()))
+
+    def _count(self, path: str) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise errors.InvalidField(path, f"at most {MAX_PARTS} comparisons")
+
+
+def _only(given: Mapping[str, Any], known: tuple[str, ...], path: str) -> None:
+    for name in given:
+        if name not in known:
+            raise errors.InvalidField(f"{path}.{name[:MAX_KEY]}", "unknown field")
+
+
+def _value(kind: str, key: str, given: Any, path: str) -> Scalar | tuple[Scalar, ...]:
+    if kind not in LISTS:
+        return _scalar(kind, key, given, path)
+    if not isinstance(given, list):
+        raise errors.InvalidField(path, "must be a list")
+    if len(given) > MAX_LISTED:
+        raise errors.InvalidField(path, f"at most {MAX_LISTED}")
+    return tuple(_scalar(kind, key, one, f"{path}.{place}") for place, one in enumerate(given))
+
+
+def _scalar(kind: str, key: str, given: Any, path: str) -> Scalar:
+    if not isinstance(given, (str, int, float)) or (isinstance(given, str) and len(given) > MAX_TEXT):
+        raise errors.InvalidField(path, f"must be a string of at most {MAX_TEXT} characters, a number or a boolean")
+    if key in FIELDS and not isinstance(given, str):
+        raise errors.InvalidField(path, "must be a string")
+    if kind in ORDERS and (isinstance(given, bool) or key == "document_id"):
+        raise errors.InvalidField(path, "has no order: compare it by eq, ne, in or nin")
+    if key == "document_id" and ids.parse(str(given), ids.DOCUMENT) is None:
+        raise errors.InvalidField(path, "must be the id of a document, as in doc_…")
+    return _nfc(given) if isinstance(given, str) else given
+
+
+def _compared(one: Comparison) -> ColumnElement[Any]:
+    """Null where the document has nothing of that kind."""
+    if one.key == "document_id":
+        wanted = [ids.parse(str(value), ids.DOCUMENT) for value in _listed(one.value)]
+        return Document.id.in_([value for value in wanted if isinstance(value, uuid.UUID)])
+    if one.key in FIELDS:
+        column = func.normalize(getattr(Document, one.key))
+        return _by(one, column, [literal(value, Text) for value in _listed(one.value)])
+    found = _fact(one.key)
+    kind = func.jsonb_typeof(found)
+    texts = func.normalize(found.op("#>>", return_type=Text())(literal_column("'{}'")))
+    # As JSON, which orders what is of one kind and never fails to: a cast of a text to a number can.
+    parts = [
+        and_(kind == name, _by(one, texts if name == "string" else found, values))
+        for name, values in _by_kind(_listed(one.value)).items()
+    ]
+    return or_(*parts) if parts else literal(False)
+
+
+def _by(one: Comparison, found: Any, wanted: list[Any]) -> ColumnElement[bool]:
+    if one.type in ORDERS:
+        compared: ColumnElement[bool] = ORDERS[one.type](found, wanted[0])
+        return compared
+    return or_(*(found == value for value in wanted)) if wanted else literal(False)
+
+
+def _by_kind(values: tuple[Scalar, ...]) -> dict[str, list[Any]]:
+    """The values by the name that JSON has for their kind: texts as text, the others as JSON."""
+    kinds: dict[str, list[Any]] = {}
+    for value in values:
+        if isinstance(value, str):
+            kinds.setdefault("string", []).append(literal(value, Text))
+        else:
+            kinds.setdefault("boolean" if isinstance(value, bool) else "number", []).append(literal(value, JSONB))
+    return kinds
+
+
+def _fact(key: str) -> Any:
+    """What a document's metadata has under the key, composed or not."""
+    spellings = {key, _nfc(key), unicodedata.normalize("NFD", key)}
+    return func.coalesce(*(Document.labels[spelling] for spelling in sorted(spellings)), type_=JSONB)
+
+
+def _listed(value: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
