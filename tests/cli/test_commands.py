@@ -148,6 +148,29 @@ def test_file_is_ingested_found_and_asked_about(tmp_path: Path, asked: dict[str,
     assert (answered.exit_code, "42" in answered.stdout, "[1] Facts" in answered.stderr) == (0, True, True)
 
 
+@without_embedding_model
+def test_chunks_know_what_they_stand_under(tmp_path: Path, asked: dict[str, str]) -> None:
+    """Of two models of which the same is said the one that was asked for, and of a long table the row."""
+    models = (("A200", "screws", 80), ("B900", "clips", 400))
+    said = [
+        f"# Model {name}\n\n" + f"It is held by {by}. " * 60 + f"\n\nThe maximum load is {load} kg."
+        for name, by, load in models
+    ]
+    rows = [f"| BX-{number} | {17 + number % 80} | hall {number % 5} |" for number in range(1000, 1120)]
+    (tmp_path / "models.md").write_text("\n\n".join(said))
+    (tmp_path / "stock.md").write_text(
+        "\n".join(["# Stock", "", "| Article | Price | Store |", "|---|---|---|", *rows])
+    )
+    assert forebay("ingest", str(tmp_path), "--collection", "known", **asked).exit_code == 0
+    for query, there, others in (
+        ("What is the maximum load of model B900?", "400 kg", "80 kg"),
+        ("What is the maximum load of model A200?", "80 kg", "400 kg"),
+        ("price of BX-1042", "BX-1042", ""),
+    ):
+        found = forebay("search", query, "--collection", "known", "--top-k", "1", **asked).stdout
+        assert (there in found, bool(others) and others in found) == (True, False)
+
+
 def test_request_has_what_was_asked_and_nothing_else() -> None:
     """Parameters are JSON where they can be, text where they can't; what isn't given isn't sent."""
     given: dict[str, Any] = {"type_": "chat", "model": None, "system": "Be brief.", "lane": None}
