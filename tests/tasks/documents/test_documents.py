@@ -256,6 +256,14 @@ def test_search_fuses_meaning_and_words(sessions: Sessions, caller: Caller) -> N
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("query", ["What is QX-7741?", "qx 7741", "7741", "7741/b", "Who may write?"])
+def test_codes_are_found_whole_and_in_part(sessions: Sessions, caller: Caller, query: str) -> None:
+    """By their words alone, whatever joins these."""
+    shelve(sessions, caller, "The part is good.", "QX-7741/B has read/write access.", "What is QY-7742?")
+    found = search(sessions, caller, query, (0, 0, 0, 1))
+    assert found[0].text == "QX-7741/B has read/write access."
+
+
 def test_search_is_bounded_by_count_score_and_filter(sessions: Sessions, caller: Caller) -> None:
     """Each narrows on its own."""
     shelve(sessions, caller, "a", "b", vectors=[[1, 0, 0, 0], [0.6, 0.8, 0, 0]], metadata={"kind": "x"})
