@@ -26,12 +26,13 @@ Job = dict[str, Any]
 
 
 class ApiError(click.ClickException):
-    """The API refused. `code` names the reason for programs."""
+    """The API refused. `code` names the reason for programs, `param` the field."""
 
     def __init__(self, status: int, code: str, message: str, param: str | None) -> None:
         super().__init__(f"{param}: {message}" if param else message)
         self.status = status
         self.code = code
+        self.param = param
 
 
 class Unreachable(click.ClickException):

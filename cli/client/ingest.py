@@ -14,7 +14,6 @@ from cli.client.client import ApiError, Client, Job
 from cli.client.folders import File
 
 _WAIT_S = 1
-_REFUSALS = (400, 413, 422)
 
 
 @dataclass(slots=True)
@@ -115,8 +114,8 @@ def _bring(errand: Errand, lot: Sequence[File]) -> None:
     except OSError as error:
         refused = str(error)
     except ApiError as error:
-        if error.status not in _REFUSALS:
-            raise
+        if error.status != 413 and error.param != "file":
+            raise  # what is said of all files is wrong
         refused = error.format_message()
     else:
         errand.waiting[job["id"]] = list(lot)

@@ -47,6 +47,7 @@ class StandIn(ThreadingHTTPServer):
         self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, files by theirs
         self.there: dict[str, dict[str, Any]] = {}  # documents by external id
         self.refused: set[str] = set()  # files of these names
+        self.param = "file"  # the field that they are refused for
         self.ends: list[tuple[str, Any, Any]] = []
         self.records: list[dict[str, Any]] = []
         self.events: list[tuple[str, Any]] = []
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _take(self, form: dict[str, bytes]) -> None:
         if self.server.refused & form.keys():
-            self._refuse(422, "invalid_value", "must end in one of .txt .md .html .htm .pdf", "file")
+            self._refuse(422, "invalid_value", "must end in one of .txt .md .html .htm .pdf", self.server.param)
         else:
             self.server.brought.append(form)
             self._accept()

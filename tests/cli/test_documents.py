@@ -97,6 +97,13 @@ def test_ingest_tells_of_a_file_that_is_refused(api: StandIn, files: list[Path])
     assert [list(form)[2:] for form in api.brought] == [["boat.md"]]
 
 
+def test_ingest_ends_where_what_is_said_of_all_files_is_refused(api: StandIn, files: list[Path]) -> None:
+    """Once, whatever their number."""
+    api.param, api.refused = "language", {"boat.md"}
+    done = forebay(api, "ingest", *files, "--language", "klingon")
+    assert (done.exit_code, done.stderr.count("language: must")) == (1, 1)
+
+
 def test_ingest_leaves_out_what_is_there_unchanged(api: StandIn, files: list[Path]) -> None:
     """What has changed, or failed before, is brought; what is on its way is waited for."""
     more = [files[0].with_name(name) for name in ("failed.txt", "coming.txt")]
