@@ -61,6 +61,13 @@ def examples(name: str = "rag") -> tuple[Example, ...]:
     return tuple(Example(template(name).format(**each), each["answer"]) for each in places)
 
 
+def continued(asked: str, examples: Sequence[Example]) -> str:
+    """What is put to a model, as a text of examples that it goes on with: what they have in common is said once."""
+    head, _, last = asked.partition("\n\n")
+    shown = (f"{each.asked.removeprefix(head).strip()}\nAnswer: {each.answer}" for each in examples)
+    return "\n\n".join((head, *shown, f"{last}\nAnswer:"))
+
+
 def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str], int], budget: int) -> list[Passage]:
     """The leading passages whose prompt has at most `budget` tokens by `measure`; of the first at least its beginning.
 
