@@ -20,11 +20,15 @@ from tasks.kinds.rag import Question, RagKind
 from tasks.kinds.reembed import Reembedding
 from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
+from tasks.kinds.summary import Summary
 from tasks.models import catalog
+from tasks.summaries.manner import Manner
 from tests import shelves, tables
 
 DOCUMENTS = (ids.new(), ids.new())
 BOOKS = ids.new()
+
+OF_ANSWERS = ("moderate", "summary")  # whose results are made of what the model answers
 
 # What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
@@ -48,6 +52,11 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
     ),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
+    "summary": (
+        {"documents": [ids.show(id, ids.DOCUMENT) for id in DOCUMENTS]},
+        {"style": "bullets", "words": 40},
+        Summary(Manner("bullets", words=40), DOCUMENTS),
+    ),
 }
 
 
@@ -168,7 +177,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     passages = [{"text": "one"}]
     shown = {}
     for name, each in KINDS.items():
-        if isinstance(each, kind.Answering) and name != "moderate":  # whose answers are judgements
+        if isinstance(each, kind.Answering) and name not in OF_ANSWERS:
             shown[name] = each.result([Answer("Oscar.", "stop", passages)])
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},
