@@ -4,11 +4,13 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.stacks import ROOT
 from tests.workers import papers
 
 DAMAGED = ("cut-off.pdf", "locked.pdf", "scanned.pdf")
 LONG = "long.pdf"
 LONG_PAGES = 300
+PAGES = 10  # of this project
 
 _SUBJECTS = ("boat", "lamp", "garden", "bridge", "owl", "letter", "engine", "harbour", "nurse", "window", "ticket")
 _PLACES = ("kitchen", "tower", "cellar", "market", "station", "library", "workshop", "field", "office", "yard")
@@ -16,11 +18,15 @@ _NAMES = ("Anna", "Oscar", "Clara", "Ben", "Mira", "Jonas", "Petra", "Ali", "Ros
 
 
 def make(folder: Path, count: int, seed: int = 1) -> list[Path]:
-    """Writes `count` files, the long one and the damaged ones among them."""
+    """Writes `count` files: some of this project's pages first, the long one and the damaged ones last."""
     draw = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     plain = count - len(DAMAGED) - 1
     made = [_file(folder, number, draw) for number in range(plain)]
+    for number, page in enumerate(sorted((ROOT / "docs").glob("*.md"))[: min(PAGES, plain // 2)]):
+        made[number].unlink()
+        made[number] = folder / f"{number:03}-{page.name}"
+        made[number].write_bytes(page.read_bytes())
     long = papers.pages(*(papers.shown(*_lines(draw, 8)) for _ in range(LONG_PAGES)))
     files = {LONG: long, **dict(zip(DAMAGED, _damaged(), strict=True))}
     for name, raw in files.items():

@@ -4,7 +4,8 @@
 
 Tokens per second, read and written, of the whole folder; both sides take turns, and make their prompts by the same
 functions. With `--kill` the platform alone, its worker killed every 20 seconds: what came of each file, how often each
-was answered, which errors there were; then again with one file changed.
+was answered, which errors there were; then again with one file changed. With `--show 10` the first ten of that folder's
+summaries, to be judged.
 """
 
 import json
@@ -50,11 +51,16 @@ _SLACK = 8
 @click.option("--documents", default=200, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kill", is_flag=True, help="Kill the worker every 20 s instead of measuring.")
+@click.option("--show", default=0, help="Print so many summaries instead of measuring.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the tables here too.")
-def main(model: str, documents: int, rounds: int, kill: bool, file: Path | None) -> None:
+def main(model: str, documents: int, rounds: int, kill: bool, show: int, file: Path | None) -> None:
     console, subject = Console(width=max(140, Console().width)), SUBJECTS[model]
     with tempfile.TemporaryDirectory(prefix="forebay-bench-") as name:
         folder = Path(name)
+        if show:
+            for result in said(folder, subject, documents, show):
+                console.print(f"{result['filename']}\n{result['summary'] or result['error']}\n", markup=False)
+            return
         found = killed(folder, subject, documents) if kill else measured(folder, subject, documents, rounds)
         shown = list(found)
     for table in shown:
@@ -94,6 +100,15 @@ def killed(folder: Path, subject: Subject, documents: int) -> Iterator[Table]:
         folders.change(changed)
         second = folder_summary(api, given, folder / "again", subject.name)
         yield _told(f"again, {changed.name} changed, no kills", second)
+
+
+def said(folder: Path, subject: Subject, documents: int, first: int) -> list[dict[str, Any]]:
+    """The results of the folder's first files."""
+    given = folder / "files"
+    for file in folders.make(given, documents)[first:]:
+        file.unlink()
+    with stacks.platform(folder / "platform", _catalog(subject)) as stack, client(stack) as api:
+        return folder_summary(api, given, folder / "out", subject.name).results
 
 
 @dataclass(frozen=True, slots=True)
