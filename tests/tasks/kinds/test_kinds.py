@@ -19,7 +19,10 @@ from tasks.kinds.rag import Question, RagKind
 from tasks.kinds.reembed import Reembedding
 from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
+from tasks.kinds.summary import OneDocument, Step, Summary
 from tasks.models import catalog
+from tasks.summaries.manner import Manner
+from tasks.summaries.prompts import Purpose
 from tests import shelves, tables
 
 DOCUMENTS = (ids.new(), ids.new())
@@ -47,6 +50,11 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
     ),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
+    "summary": (
+        {"documents": [ids.show(id, ids.DOCUMENT) for id in DOCUMENTS]},
+        {"style": "bullets", "sentences": 2, "combine": True},
+        Summary(Manner("bullets", sentences=2), DOCUMENTS, combine=True),
+    ),
 }
 
 
@@ -62,6 +70,14 @@ def test_what_an_earlier_version_stored_is_read(name: str) -> None:
     read = KINDS[name].parse(Stored(given, params))
     assert read == meant
     assert KINDS[name].parse(read.to_json()) == meant
+
+
+def test_summarys_document_and_step_are_read_as_they_were_stored() -> None:
+    """The jobs of one family have one kind."""
+    manner = Manner(instruction="List all prices.", language="German")
+    step = Step(Purpose("part", last=False), manner, ("one", "two"), "Boats", told=True)
+    for asked in (OneDocument(DOCUMENTS[0], manner), step):
+        assert KINDS["summary"].parse(asked.to_json()) == asked
 
 
 def test_embedding_keeps_what_its_texts_are() -> None:
@@ -180,6 +196,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
             "passages": passages,
             "citations": [{"begins": 0, "ends": 6, "passages": []}],
         },
+        "summary": {"text": "Oscar.", "finish_reason": "stop"},
     }
 
 
