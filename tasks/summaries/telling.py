@@ -21,7 +21,9 @@ _LEANS = re.compile(  # on the sentence before it
 )
 _WORDS = (6, 40)  # of a sentence that tells something by itself
 _NAMES = 0.5  # of its words in capitals, a sentence is a list of names
-_BORNE_OUT = 0.65  # of a sentence's terms in the part of the text that it is from
+_LEAST_TERMS = 4  # of a sentence that a model says
+_SAID_ONCE = 0.7  # so many of its words are different ones
+_BORNE_OUT = 0.75  # of a sentence's terms in the part of the text that it is from
 _PROSE = 20  # characters that a text has at least, to be one
 _ALIKE = 0.6  # so much of their terms in common makes two sentences one
 
@@ -95,7 +97,8 @@ def _borne_out(sentence: str, own: Sequence[str], weights: dict[str, float]) -> 
     said = terms.of(sentence)
     wanted = said.all
     whole = sum(weights.get(term, 3.0) for term in wanted)
-    if not whole:
+    words = sentence.lower().split()
+    if len(wanted) < _LEAST_TERMS or len(set(words)) < _SAID_ONCE * len(words):
         return None
     denies = bool(_NEGATION.search(sentence))
 
@@ -119,7 +122,7 @@ def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
         mass = sum(about[term] * weights[term] for term in has) / (len(has) + 4)
         early = 1 + 0.6 * math.exp(-at / 3)
         standing = 0.6 if at and _LEANS.match(sentence) else 1.0
-        ends = 1.0 if sentence.rstrip("\"')”’»").endswith((".", "!", "?", "。", "！", "？")) else 0.4
+        ends = 1.0 if sentence.rstrip("\"')”’»").endswith((".", "!", "?", "。", "！", "？")) else 0.15
         names = sum(word[:1].isupper() for word in sentence.split()) / max(1, words)
         mass *= 1.0 if names < _NAMES else 0.5
         length = 1.0 if _WORDS[0] <= words <= _WORDS[1] else 0.4

@@ -19,6 +19,7 @@ MINUTES = (
         ("The committee voted for the offer of 93,000 euros.", False),  # a number that isn't there
         ("The roof of the Elm Street building does not leak.", False),  # denied nowhere near
         ("The server room has no power on Saturday.", False),  # of another text
+        ("Rents are told, and rents are told.", False),  # says next to nothing, twice
     ],
 )
 def test_only_what_the_text_bears_out_is_said(said: str, kept: bool) -> None:
