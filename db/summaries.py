@@ -80,6 +80,11 @@ def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta) -
     session.execute(delete(SummaryStep).where(*old), execution_options={"synchronize_session": False})
 
 
+def documents(session: Session, summary_id: uuid.UUID) -> int | None:
+    """How many documents a summary's job is about; None for the job of one of them, or of a step."""
+    return session.scalar(select(func.json_array_length(Job.input["documents"])).where(Job.id == summary_id))
+
+
 def number_ends(session: Session, summary_id: uuid.UUID, documents: int) -> None:
     """Gives a number to each of the summary's documents' jobs that has ended and has none, in the order of the ends.
 

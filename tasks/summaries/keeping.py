@@ -28,5 +28,6 @@ def kept(
         return tidied
     borne_out = [] if told else sentences.of(tidied)
     count = _NOTES if not purpose.last else manner.most_sentences or max(1, manner.about_words // 20)
-    found = telling.grounded(borne_out, telling.prose("\n\n".join(texts)), count)
+    apart = purpose.subject == "documents"
+    found = telling.grounded(borne_out, [telling.prose(text) for text in texts], count, apart=apart)
     return sentences.tidy("\n".join(found), asked, finished=True, points=points)

@@ -65,9 +65,10 @@ class Tally:
 def find(session: Session, caller: Caller, summary_id: uuid.UUID) -> tuple[Job, JobOutput | None, int]:
     """The tenant's summary, and how many documents it has. Raises `NotFound`, for other jobs too."""
     job, output = jobs.find(session, caller, summary_id)
-    if job.type != "summary" or "documents" not in job.input:
+    documents = summaries.documents(session, summary_id) if job.type == "summary" else None
+    if documents is None:
         raise errors.NotFound(f"no summary {ids.show(summary_id)}")
-    return job, output, len(job.input["documents"])
+    return job, output, documents
 
 
 def look(session: Session, caller: Caller, summary_id: uuid.UUID) -> Progress:

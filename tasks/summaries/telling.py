@@ -44,30 +44,48 @@ class _Candidate:
 def prose(text: str) -> str:
     """The text without code, tables and headings, and without the marks of Markdown; whole where nothing else is in
     it."""
+    bare = _bare(text)
+    return bare if len(bare) > _PROSE else text
+
+
+def has_prose(text: str) -> bool:
+    """Whether there is anything in the text but code, tables and headings."""
+    return len(_bare(text)) > _PROSE
+
+
+def _bare(text: str) -> str:
     bare = _EMPHASIS.sub("", _LINK.sub(r"\1", _NO_PROSE.sub("", _FENCE.sub("", text))))
     bare = re.sub(r"[ \t]*\n[ \t]*", "\n", bare)
     joined = re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\-+•\d])", " ", bare)  # a line that breaks within a sentence
-    joined = re.sub(r"\n{3,}", "\n\n", joined).strip()
-    return joined if len(joined) > _PROSE else text
+    return re.sub(r"\n{3,}", "\n\n", joined).strip()
 
 
-def grounded(said: Sequence[str], text: str, count: int) -> list[str]:
-    """What of these sentences the text bears out, filled up to `count` with those of its own that tell most."""
-    own = [sentence for sentence in sentences.of(text) if terms.of(sentence).all]
-    if not own:
+def grounded(said: Sequence[str], texts: Sequence[str], count: int, *, apart: bool = False) -> list[str]:
+    """What of these sentences the texts bear out, filled up to `count` with those of their own that tell most.
+
+    `apart` has as few as can be of one text, where each is of something else.
+    """
+    found = [(of, sentence) for of, text in enumerate(texts) for sentence in sentences.of(text)]
+    found = [(of, sentence) for of, sentence in found if terms.of(sentence).all]
+    if not found:
         return list(said[:count])
+    own = [sentence for _, sentence in found]
     weights = _weights(own)
     candidates = _scored(own, weights)
+    best = max(each.score for each in candidates)
     for sentence in said:
         if (at := _borne_out(sentence, own, weights)) is not None:
-            best = max((each.score for each in candidates), default=1.0)
             candidates.append(_Candidate(sentence, at, terms.of(sentence).all, best * 1.1))
+    of_one = math.ceil(count / len(texts)) if apart else count
     chosen: list[_Candidate] = []
+    taken = Counter[int]()
     for each in sorted(candidates, key=lambda candidate: -candidate.score):
+        of = found[each.at][0]
+        if taken[of] < of_one and all(_alike(each.terms, other.terms) < _ALIKE for other in chosen):
+            chosen.append(each)
+            taken[of] += 1
         if len(chosen) == count:
             break
-        if all(_alike(each.terms, other.terms) < _ALIKE for other in chosen):
-            chosen.append(each)
     return [each.text for each in sorted(chosen, key=lambda candidate: candidate.at)]
 
 

@@ -19,7 +19,7 @@ from tasks.kinds import KINDS
 from tasks.kinds.summary import NAME, OneDocument, Step, Summary
 from tasks.limits.spent import NOTHING, Spent
 from tasks.models.engine import Generator
-from tasks.summaries import material, prompts, sentences, sources, steps, tree
+from tasks.summaries import material, prompts, sentences, sources, steps, telling, tree
 from tasks.summaries.material import Material
 from tasks.summaries.prompts import Purpose
 from tasks.summaries.tree import Level
@@ -82,7 +82,8 @@ class _Climb:
             level = waiting.filled({each.place: (each.result or {}).get("text") for each in grown})
         while level.texts:
             last = self._of(Purpose(self._subject(level), last=True), level.known)
-            if self._fits(last):
+            is_cut = level.own and len(level.texts) > 1
+            if not is_cut and self._fits(last):
                 return self._finish(level, last)
             level, children = self._step(level)
             if children:
@@ -100,8 +101,12 @@ class _Climb:
         whole = Level(texts, own=True, first=0, places=((0, len(self.of.text)),))
         if self._fits(self._of(Purpose("whole", last=True), whole.known)) and self._is_short(self.of.text):
             return whole
-        places = tuple((piece.begins, piece.ends) for piece in self._cut(self.of.text))
-        return replace(whole, texts=tuple(self.of.text[begins:ends] for begins, ends in places), places=places)
+        places = [(piece.begins, piece.ends) for piece in self._cut(self.of.text)]
+        if not self.engine.instructed:  # of code and tables it could only repeat some
+            prose = [place for place in places if telling.has_prose(self.of.text[slice(*place)])]
+            places = prose or places
+        texts = tuple(self.of.text[begins:ends] for begins, ends in places)
+        return replace(whole, texts=texts, places=tuple(places))
 
     def _is_short(self, text: str) -> bool:
         return self.engine.instructed or len(self.engine.reread(text)) <= _UNTOLD_PART_TOKENS

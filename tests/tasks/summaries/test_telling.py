@@ -22,16 +22,24 @@ MINUTES = (
     ],
 )
 def test_only_what_the_text_bears_out_is_said(said: str, kept: bool) -> None:
-    assert (said in telling.grounded([said], MINUTES, 3)) is kept
+    assert (said in telling.grounded([said], [MINUTES], 3)) is kept
 
 
 def test_what_is_missing_is_filled_up_in_the_texts_order() -> None:
     """With sentences of its own, none twice."""
-    found = telling.grounded([], MINUTES, 3)
+    found = telling.grounded([], [MINUTES], 3)
     assert len(found) == 3
     assert [MINUTES.index(sentence) for sentence in found] == sorted(MINUTES.index(sentence) for sentence in found)
-    assert telling.grounded([], "The lamp is red. The lamp is red.", 3) == ["The lamp is red."]
-    assert telling.grounded(["Something."], "", 3) == ["Something."]
+    assert telling.grounded([], ["The lamp is red. The lamp is red."], 3) == ["The lamp is red."]
+    assert telling.grounded(["Something."], [""], 3) == ["Something."]
+
+
+def test_of_several_documents_each_has_a_word() -> None:
+    """Where they are apart; else one may have all."""
+    others = ["Oscar likes honey very much.", "The boat costs 42 coins in the harbour."]
+    found = telling.grounded([], [MINUTES, *others], 3, apart=True)
+    assert found[1:] == others
+    assert len([each for each in telling.grounded([], [MINUTES, *others], 3) if each in others]) < 2
 
 
 def test_prose_has_no_code_no_tables_and_no_marks() -> None:
