@@ -20,6 +20,7 @@ from tasks.kinds.rag import Question, RagKind
 from tasks.kinds.reembed import Reembedding
 from tasks.kinds.rerank import Reranking
 from tasks.kinds.sampling import Sampling
+from tasks.kinds.summary import Summary
 from tasks.models import catalog
 from tests import shelves, tables
 
@@ -48,6 +49,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
     ),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
+    "summary": ({"documents": [], "collection": "books"}, {}, Summary(collection="books")),
 }
 
 
@@ -168,7 +170,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     passages = [{"text": "one"}]
     shown = {}
     for name, each in KINDS.items():
-        if isinstance(each, kind.Answering) and name != "moderate":  # whose answers are judgements
+        if isinstance(each, kind.Answering) and name not in ("moderate", "summary"):  # which make something else of it
             shown[name] = each.result([Answer("Oscar.", "stop", passages)])
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},
