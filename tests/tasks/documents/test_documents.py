@@ -252,7 +252,8 @@ def test_search_fuses_meaning_and_words(sessions: Sessions, caller: Caller) -> N
     assert shown == {
         "document_id": ids.show(document_id, ids.DOCUMENT), "chunk": 1, "score": scores[0], "similarity": 0.8,
         "words": found[0].words, "text": "The harbour code is 19.", "title": "Facts", "filename": None,
-        "external_id": None, "metadata": {"year": 2020}, "path": [], "page": None, "begins": 0, "ends": 0,
+        "external_id": None, "metadata": {"year": 2020}, "path": [], "header": None, "page": None,
+        "begins": 0, "ends": 0,
     }  # fmt: skip
 
 
