@@ -26,12 +26,13 @@ Job = dict[str, Any]
 
 
 class ApiError(click.ClickException):
-    """The API refused. `code` names the reason for programs."""
+    """The API refused. `code` names the reason for programs, `param` the field."""
 
     def __init__(self, status: int, code: str, message: str, param: str | None) -> None:
         super().__init__(f"{param}: {message}" if param else message)
         self.status = status
         self.code = code
+        self.param = param
 
 
 class Unreachable(click.ClickException):
@@ -63,8 +64,11 @@ class Client:
     def submit(self, request: dict[str, Any]) -> Job:
         return self._ask("POST", "/v1/jobs", json=request)
 
-    def get(self, job_id: str) -> Job:
-        return self._ask("GET", f"/v1/jobs/{job_id}")
+    def get(self, job_id: str, wait_s: float | None = None) -> Job:
+        """The job as it is now; with `wait_s` when it has ended, if that is so soon, however often we must ask."""
+        if wait_s is None:
+            return self._ask("GET", f"/v1/jobs/{job_id}")
+        return self._patiently("GET", f"/v1/jobs/{job_id}", params={"wait": wait_s})
 
     def jobs(self, **filters: Any) -> list[Job]:
         """The newest jobs, the newest first; `filters` are the API's, None where not given."""
@@ -78,10 +82,20 @@ class Client:
         """The job as it ended, however long that takes. Raises like `events`."""
         return [event for event in self.events(job_id) if event.type in ENDS][-1].data
 
-    def upload(self, file: Path, fields: dict[str, str]) -> Job:
-        """Brings a file into a collection; the job that ingests it."""
-        with file.open("rb") as opened:
-            return self._ask("POST", "/v1/documents", data=fields, files={"file": (file.name, opened)})
+    def upload(self, files: Sequence[Path], fields: dict[str, str]) -> Job:
+        """Brings files into a collection; the job that ingests them."""
+        with ExitStack() as opened:
+            sent = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
+            return self._ask("POST", "/v1/documents", data=fields, files=sent)
+
+    def documents(self, **filters: str) -> list[dict[str, Any]]:
+        """The newest documents, the newest first; none where there is no such collection."""
+        try:
+            return list(self._patiently("GET", "/v1/documents", params=filters)["data"])
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return []
 
     def bring(self, files: Sequence[Path]) -> list[dict[str, Any]]:
         """Brings files to be summarised; the documents that they are."""

@@ -76,7 +76,6 @@ class Document(Table):
     replaces: Mapped[bool] = mapped_column(Boolean, server_default=false())
     digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     charset: Mapped[str | None] = mapped_column(Text)
-    language: Mapped[str | None] = mapped_column(Text)
     warnings: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     unread: Mapped[float | None] = mapped_column(REAL)
     bytes: Mapped[int] = mapped_column(Integer)

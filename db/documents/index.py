@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Engine, SQLColumnExpression, Text, case, cast, func, select, text
+from sqlalchemy.orm import Session
 
 ROLE = "forebay_search"
 LARGE = 5_000  # chunks: to look at each of so many takes as long as to walk an index, and some (see docs/adr/0022)
@@ -64,7 +65,10 @@ def alone(engine: Engine) -> Iterator[Connection | None]:
 
 
 def large(connection: Connection, least: int = LARGE) -> list[Large]:
-    """The collections of at least so many chunks, the largest first, at most `MOST`."""
+    """The collections of at least so many chunks, the largest first, at most `MOST`.
+
+    One whose next vectors are all there comes a second time, with those: their index is made before it is searched.
+    """
     connection.execute(text(f"SET ROLE {ROLE}"))
     try:
         rows = connection.execute(_LARGE, {"least": least, "most": MOST}).all()
@@ -91,6 +95,12 @@ def make(connection: Connection, own: Large) -> None:
     connection.execute(text(_sql(own)))
 
 
+def is_made(session: Session, name: str) -> bool:
+    """Whether there is a whole index of this name."""
+    made = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+    return bool(session.scalar(made, {"name": name}))
+
+
 def drop(connection: Connection, index: str) -> None:
     connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index}"))
 
@@ -113,11 +123,19 @@ def _sql(own: Large) -> str:
 
 _LARGE = text(
     """
-    SELECT collections.tenant_id, collections.id, collections.dimensions, collections.second, collections.counted,
-           sum(documents.chunks) AS chunks
-    FROM documents JOIN collections ON collections.id = documents.collection_id
-    WHERE documents.status = 'ready' AND collections.dimensions IS NOT NULL
-    GROUP BY collections.id HAVING sum(documents.chunks) >= :least ORDER BY chunks DESC, id LIMIT :most
+    WITH large AS (
+        SELECT collections.tenant_id, collections.id, collections.dimensions, collections.second, collections.counted,
+               sum(documents.chunks) AS chunks
+        FROM documents JOIN collections ON collections.id = documents.collection_id
+        WHERE documents.status = 'ready' AND collections.dimensions IS NOT NULL
+        GROUP BY collections.id HAVING sum(documents.chunks) >= :least
+    )
+    SELECT * FROM large
+    UNION ALL
+    SELECT large.tenant_id, large.id, next.dimensions, NOT large.second, large.chunks, large.chunks
+    FROM large JOIN reembeddings AS next ON next.collection_id = large.id
+    WHERE next.filled AND NOT next.switched AND next.dimensions IS NOT NULL
+    ORDER BY chunks DESC, id, dimensions LIMIT :most
     """
 )
 _MADE = text(

@@ -42,7 +42,8 @@ _QUIET = {"synchronize_session": False}
 class Reembedding(Table):
     """What a collection's next model is, and which job sees to it. `dimensions` are known with its first vectors.
 
-    Once it has `switched`, the collection is searched by the new vectors, and the old ones are being cleared.
+    Once it is `filled`, a large collection's next vectors get their index. Once it has `switched`, the collection is
+    searched by the new vectors, and the old ones are being cleared.
     """
 
     __tablename__ = "reembeddings"
@@ -52,6 +53,7 @@ class Reembedding(Table):
     job_id: Mapped[uuid.UUID]
     model: Mapped[str] = mapped_column(Text)
     dimensions: Mapped[int | None] = mapped_column(Integer)
+    filled: Mapped[bool] = mapped_column(Boolean, server_default=false())
     switched: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
     __table_args__ = (
@@ -211,6 +213,10 @@ def end(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> Non
     """Nothing is left to be done for the collection's vectors."""
     where = (Reembedding.tenant_id == tenant_id, Reembedding.collection_id == collection_id)
     session.execute(delete(Reembedding).where(*where), execution_options=_QUIET)
+
+
+def set_filled(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> None:
+    _set(session, tenant_id, collection_id, filled=True)
 
 
 def set_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dimensions: int) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db.documents import chunks, collections, documents, identities, reembedding
 from db.documents.collections import Collection
 from db.documents.documents import DocumentText, Kind
-from db.jobs import Job
 from db.scope import scope
 from tasks import errors, ids
 from tasks.documents import chunking, homes, kinds, wording
@@ -79,15 +78,6 @@ class Source:
     about: About
     tokens: int
     overlap: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ingested:
-    """What became of a job's documents: how many are ready, and why others failed (code, message)."""
-
-    ready: int
-    failed: list[tuple[str, str]]
-    result: dict[str, Any]
 
 
 def add(
@@ -345,24 +335,6 @@ def store(
     return True
 
 
-def outcome(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingested:
-    """What became of the job's documents, of those that are still there."""
-    given = session.scalars(select(Job.input).where(Job.id == job_id)).one()
-    with scope(session, tenant_id):
-        rows = [row for row, _ in documents.of_job(session, tenant_id, job_id)]
-        firsts = identities.firsts(session, tenant_id, rows)
-    shown = [_summary(row, firsts.get(row.id)) for row in rows]
-    return Ingested(
-        ready=sum(row.status == "ready" for row in rows),
-        failed=[(row.error_code, row.error_message or "") for row in rows if row.error_code],
-        result={
-            "collection": given["collection"],
-            "documents": shown,
-            "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
-        },
-    )
-
-
 def _home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
     """The document's collection, which has its vectors from this model until the transaction ends; None when either is
     gone. Raises `CollectionSwitched`."""
@@ -410,19 +382,3 @@ def _add(
         "status": "pending",
     }
     documents.add(session, values, raw=new.raw, text=new.text)
-
-
-def _summary(row: documents.Document, first: uuid.UUID | None) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "id": ids.show(row.id, ids.DOCUMENT),
-        "title": row.title,
-        "filename": row.filename,
-        "external_id": row.external_id,
-        "status": row.status,
-        "chunks": row.chunks if row.status == "ready" else None,
-    }
-    if first is not None:
-        shown["duplicate_of"] = ids.show(first, ids.DOCUMENT)
-    if row.error_code:
-        shown["error"] = {"code": row.error_code, "message": row.error_message or ""}
-    return shown

@@ -1,8 +1,11 @@
 """What kinds of files can be read, which the names of files tell."""
 
-from db.documents.documents import Kind
+from typing import TYPE_CHECKING
 
-SUFFIXES: dict[str, Kind] = {
+if TYPE_CHECKING:  # it would take the whole of SQLAlchemy into the processes that read files
+    from db.documents.documents import Kind
+
+SUFFIXES: "dict[str, Kind]" = {
     ".txt": "text",
     ".md": "markdown",
     ".markdown": "markdown",
@@ -28,10 +31,10 @@ SUFFIXES: dict[str, Kind] = {
 }
 
 # Documents of these kinds are replaced by those that are in them.
-ARCHIVES: frozenset[Kind] = frozenset({"zip", "tar"})
+ARCHIVES: "frozenset[Kind]" = frozenset({"zip", "tar"})
 
 
-def kind_of(filename: str) -> Kind | None:
+def kind_of(filename: str) -> "Kind | None":
     """What kind of file has such a name; None for one that isn't read here."""
     name = filename.lower()
     return next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix) and name != suffix), None)

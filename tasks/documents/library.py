@@ -58,7 +58,6 @@ class Document:
     external_id: str | None
     kind: str
     charset: str | None
-    language: str | None
     metadata: dict[str, Any]
     bytes: int
     digest: str | None
@@ -262,7 +261,6 @@ def _document(row: documents.Document, collection: str | None, first: uuid.UUID 
         external_id=row.external_id,
         kind=row.kind,
         charset=row.charset,
-        language=row.language,
         metadata=row.labels,
         bytes=row.bytes,
         digest=row.digest.hex() if row.digest is not None else None,

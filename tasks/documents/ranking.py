@@ -16,7 +16,7 @@ from db.documents.rankings import Hit, Reach
 from db.documents.words import Asked
 from db.scope import scope
 from tasks import errors
-from tasks.documents import filters, passages, wording
+from tasks.documents import filters, passages, reading, wording
 from tasks.documents.filters import Filter
 from tasks.documents.library import no_collection
 from tasks.documents.passages import Passage as Passage
@@ -69,7 +69,6 @@ def search(
     threshold: float | None = None,
     filter: Filter | None = None,
     neighbours: int = 0,
-    words_weight: float = WORDS_WEIGHT,
 ) -> list[Passage]:
     """The `top_k` chunks that answer the query best, the best first: by meaning and by words, fused.
 
@@ -89,7 +88,8 @@ def search(
             return []
         looker = _looker(session, tenant_id, *home, filter)
         depth = max(_DEPTH, 2 * top_k)
-        lists = [looker.look(*asked, depth, words_weight) for asked in zip(queries, vectors, strict=True)]
+        weight = reading.leaning(WORDS_WEIGHT, home[0].unread)
+        lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
         scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
         # Some may have the same text, and what was deleted at this moment has none any more.
         rows = chunks.told(session, tenant_id, [one.key for one in scored[: 2 * top_k]])

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.documents import collections, reembedding
+from db.documents import collections, index, rankings, reembedding
+from db.documents.index import Large
 from db.documents.reembedding import Waiting as Waiting
 from db.jobs import Job
 from db.scope import scope
@@ -114,6 +115,25 @@ def store(
         elif under_way.dimensions != vectors.shape[1]:
             raise errors.DimensionsDiffer(home.name, vectors.shape[1], under_way.dimensions)
         return reembedding.keep(session, tenant_id, home, waiting, list(vectors))
+
+
+def is_indexed(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> bool:
+    """Whether the collection may switch without becoming slow: a large one's new vectors have their index.
+
+    Says that it is to be made, which workers do that look after indexes. Raises `CollectionGone`.
+    """
+    with scope(session, tenant_id):
+        home = collections.get(session, tenant_id, collection_id)
+        under_way = reembedding.find(session, tenant_id, collection_id)
+        if home is None or under_way is None:
+            raise errors.CollectionGone("the collection was deleted")
+        chunks, dimensions = rankings.size(session, tenant_id, collection_id), under_way.dimensions
+        if chunks < index.LARGE or dimensions is None:
+            return True
+        wanted = Large(tenant_id, collection_id, dimensions, not home.second, None, chunks).index
+        if not under_way.filled:
+            reembedding.set_filled(session, tenant_id, collection_id)
+        return wanted is None or index.is_made(session, wanted)
 
 
 def switch(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> bool:

@@ -60,6 +60,8 @@ _LETTERS = (
     r"\u1a20-\u1a7f\u1b00-\u1b4b\ua980-\ua9c0\u1950-\u19df\ua000-\ua48c"  # Tai Tham, Balinese, Javanese, Tai Lue, Yi
 )
 _RUN = re.compile(f"[{_LETTERS}]+")
+# PostgreSQL takes the end of a code such as QX-7741 for a number below zero, and `read/write` for the name of a file.
+_JOINT = re.compile(r"(?<=\w)-(?=\d)|(?<=\w)/(?=\w)")
 
 
 def config(language: str | None) -> str:
@@ -74,9 +76,10 @@ def spaced(text: str) -> str:
     """The text with spaces in what is written without any, so that a parser for words finds something to count.
 
     A run of letters of such a script becomes its pairs, each letter but the first and the last in two of them; a letter
-    that stands alone stays. Marks stay with their letter. The rest is left as it is. Linear in time.
+    that stands alone stays. Marks stay with their letter. What a slash joins, or a hyphen before a digit, is cut there.
+    The rest is left as it is. Linear in time.
     """
-    return _RUN.sub(_pairs, text)
+    return _RUN.sub(_pairs, _JOINT.sub(" ", text))
 
 
 def _pairs(run: "re.Match[str]") -> str:

@@ -56,11 +56,15 @@ class Kind(ABC, Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What is put to the model; and the question in it, and the passages, where it was made from some."""
+    """What is put to the model; and the question in it, and the passages, where it was made from some.
+
+    `plain` says of a prompt that names of special tokens in it are words, and that the answer begins with one.
+    """
 
     generation: Generation
     passages: list[Passage] | None = None
     question: str | None = None
+    plain: bool = False
 
 
 class Answering(Kind[R]):

@@ -8,6 +8,7 @@ from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 PASSAGE = {
     "document_id": "doc_1",
@@ -29,6 +30,7 @@ RECORD = {
     "started_at": "2026-11-26T17:21:20.400000Z",
     "finished_at": "2026-11-26T17:21:20.900000Z",
     "attempt": 1,
+    "progress": None,
     "usage": {"prompt_tokens": 68, "completion_tokens": 12},
 }
 
@@ -42,8 +44,10 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[dict[str, Any]] = []  # the JSON bodies
-        self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, the file as "file", its name too
+        self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, files by theirs
+        self.there: dict[str, dict[str, Any]] = {}  # documents by external id
         self.refused: set[str] = set()  # files of these names
+        self.param = "file"  # the field that they are refused for
         self.ends: list[tuple[str, Any, Any]] = []
         self.records: list[dict[str, Any]] = []
         self.events: list[tuple[str, Any]] = []
@@ -75,7 +79,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"results": self.server.found}) if self.path == "/v1/search" else self._accept()
 
     def do_GET(self) -> None:
-        if self.path.endswith("/events"):
+        self.path, _, query = self.path.partition("?")
+        if self.path == "/v1/documents":
+            [name] = parse_qs(query)["external_id"]
+            self._answer(200, {"data": [self.server.there[name]] if name in self.server.there else []})
+        elif self.path.endswith("/events"):
             self._stream(int(self.path.split("_")[1].removesuffix("/events")))
         elif self.path.startswith("/v1/jobs/job_"):
             self._answer(200, self.server.job(int(self.path.split("_")[1])))
@@ -87,8 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "not_found", "no such thing")
 
     def _take(self, form: dict[str, bytes]) -> None:
-        if form["filename"].decode() in self.server.refused:
-            self._refuse(422, "invalid_value", "must end in one of .txt .md .html .htm .pdf", "file")
+        if self.server.refused & form.keys():
+            self._refuse(422, "invalid_value", "must end in one of .txt .md .html .htm .pdf", self.server.param)
         else:
             self.server.brought.append(form)
             self._accept()
@@ -142,7 +150,5 @@ def _form(type: str, body: bytes) -> dict[str, bytes]:
         name, file = (part.get_param(key, header="Content-Disposition") for key in ("name", "filename"))
         content = part.get_payload(decode=True)
         assert isinstance(content, bytes)
-        fields[str(name)] = content
-        if file is not None:
-            fields["filename"] = str(file).encode()
+        fields[str(name if file is None else file)] = content
     return fields

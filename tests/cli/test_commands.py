@@ -130,17 +130,45 @@ def test_refusal_is_told_with_its_field(asked: dict[str, str]) -> None:
 
 @without_embedding_model
 def test_file_is_ingested_found_and_asked_about(tmp_path: Path, asked: dict[str, str]) -> None:
-    """Three commands from a file to an answer with its source; a file that can't be read is told beside it."""
+    """From a file to an answer with its source; a file that can't be read is told beside it."""
     facts, damaged = tmp_path / "facts.html", tmp_path / "damaged.pdf"
     facts.write_text("<title>Facts</title><p>The boat costs 42 coins. Clara works as a nurse.")
     damaged.write_bytes(b"%PDF-1.7")
     brought = forebay("ingest", str(facts), str(damaged), "--collection", "boats", **asked)
     assert (brought.exit_code, brought.stdout.startswith("doc_")) == (1, True)
-    assert f"{damaged}: it can't be read as pdf" in brought.stderr
+    assert "damaged.pdf: it can't be read as pdf" in brought.stderr
+    again = forebay("ingest", str(facts), "--collection", "boats", **asked)
+    assert (again.exit_code, again.stdout, "unchanged: 1" in again.stderr) == (0, "", True)
+    facts.write_text("<title>Facts</title><p>The boat costs 42 coins. Clara works as a nurse in the harbour.")
+    changed = forebay("ingest", str(facts), "--collection", "boats", **asked)
+    assert (changed.exit_code, len(changed.stdout.splitlines())) == (0, 1)
     found = forebay("search", "Who helps the sick?", "--collection", "boats", **asked)
-    assert found.stdout.startswith("[1] facts.html, chunk 0")
+    assert found.stdout.startswith("[1] Facts, chunk 0")
     answered = forebay("ask", "How much does the boat cost?", "--collection", "boats", **asked)
-    assert (answered.exit_code, "42" in answered.stdout, "[1] facts.html" in answered.stderr) == (0, True, True)
+    assert (answered.exit_code, "42" in answered.stdout, "[1] Facts" in answered.stderr) == (0, True, True)
+
+
+@without_embedding_model
+def test_chunks_know_what_they_stand_under(tmp_path: Path, asked: dict[str, str]) -> None:
+    """Of two models of which the same is said the one that was asked for, and of a long table the row."""
+    models = (("A200", "screws", 80), ("B900", "clips", 400))
+    said = [
+        f"# Model {name}\n\n" + f"It is held by {by}. " * 60 + f"\n\nThe maximum load is {load} kg."
+        for name, by, load in models
+    ]
+    rows = [f"| BX-{number} | {17 + number % 80} | hall {number % 5} |" for number in range(1000, 1120)]
+    (tmp_path / "models.md").write_text("\n\n".join(said))
+    (tmp_path / "stock.md").write_text(
+        "\n".join(["# Stock", "", "| Article | Price | Store |", "|---|---|---|", *rows])
+    )
+    assert forebay("ingest", str(tmp_path), "--collection", "known", **asked).exit_code == 0
+    for query, there, others in (
+        ("What is the maximum load of model B900?", "400 kg", "80 kg"),
+        ("What is the maximum load of model A200?", "80 kg", "400 kg"),
+        ("price of BX-1042", "BX-1042", ""),
+    ):
+        found = forebay("search", query, "--collection", "known", "--top-k", "1", **asked).stdout
+        assert (there in found, bool(others) and others in found) == (True, False)
 
 
 def test_request_has_what_was_asked_and_nothing_else() -> None:

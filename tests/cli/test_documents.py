@@ -1,5 +1,6 @@
 """The commands about documents, against a stand-in of the API: `ingest`, `search` and `ask`."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,45 +32,132 @@ def forebay(api: StandIn, *argv: str | Path) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in argv], env={"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"})
 
 
-def ready(number: int) -> tuple[str, Any, Any]:
-    """The end of a job that ingested one document."""
-    document = {"id": f"doc_{number}", "title": None, "filename": "x", "status": "ready", "chunks": 3}
-    return "succeeded", {"collection": "default", "documents": [document], "chunks": 3}, None
+def ready(*numbers: int, **others: str) -> tuple[str, Any, Any]:
+    """The end of a job that ingested these documents; `others` failed by the reason."""
+    documents = [
+        {"id": f"doc_{number}", "filename": "x", "external_id": f"x{number}", "status": "ready", "chunks": 3}
+        for number in numbers
+    ]
+    documents += [
+        {"id": "doc_x", "external_id": name.replace("_", "."), "status": "failed", "error": {"message": why}}
+        for name, why in others.items()
+    ]
+    return "succeeded", {"collection": "default", "documents": documents, "chunks": 3 * len(numbers)}, None
 
 
-def test_ingest_brings_each_file_and_waits_for_all(api: StandIn, files: list[Path]) -> None:
-    """Each file is a job of its own, titled by its name; the documents' ids are what scripts get."""
-    api.ends = [ready(0), ready(1)]
-    done = forebay(api, "ingest", *files, "--collection", "boats", "--metadata", "year=2026", "--metadata", "by=Clara")
+def known(contents: str, **changes: Any) -> dict[str, Any]:
+    """A document that is there."""
+    digest = hashlib.sha256(contents.encode()).hexdigest()
+    return {"status": "ready", "digest": digest, "error": None, "links": {"job": "/v1/jobs/job_0"}} | changes
+
+
+def test_ingest_brings_files_together_and_waits_for_them(api: StandIn, files: list[Path]) -> None:
+    """Several in a request, each called by its name; the documents' ids are what scripts get."""
+    api.ends = [ready(0, 1)]
+    facts = ["--metadata", "year=2026", "--metadata", "by=Clara", "--language", "de", "--charset", "cp1252"]
+    done = forebay(api, "ingest", *files, "--collection", "boats", *facts)
     assert (done.exit_code, done.stdout) == (0, "doc_0\ndoc_1\n")
-    assert "chunks: 3" in done.stderr
-    metadata = json.dumps({"year": 2026, "by": "Clara"}).encode()
-    assert [form["file"] for form in api.brought] == [b"This is facts.txt.", b"This is boat.md."]
-    assert [form["filename"] for form in api.brought] == [b"facts.txt", b"boat.md"]
-    assert api.brought[0] | {"file": b"", "filename": b""} == {
-        "collection": b"boats",
-        "title": b"facts.txt",
-        "metadata": metadata,
-        "file": b"",
-        "filename": b"",
-    }
+    assert "ready: 2, unchanged: 0, failed: 0" in done.stderr
+    assert api.brought == [
+        {
+            "collection": b"boats",
+            "language": b"de",
+            "charset": b"cp1252",
+            "metadata": json.dumps({"year": 2026, "by": "Clara"}).encode(),
+            "external_ids": b'["boat.md", "facts.txt"]',
+            "facts.txt": b"This is facts.txt.",
+            "boat.md": b"This is boat.md.",
+        }
+    ]
 
 
-def test_ingest_tells_of_a_file_that_can_not_be_read(api: StandIn, files: list[Path]) -> None:
-    """The others are ingested all the same, and the status says that not all was well."""
-    error = {"code": "unreadable_document", "message": "it holds no text"}
-    api.ends = [("failed", None, error), ready(1)]
+def test_ingest_tells_of_files_that_can_not_be_read_at_the_end(api: StandIn, files: list[Path]) -> None:
+    """By their names, with the reason; the others are ingested all the same, and the status says not all was well."""
+    api.ends = [ready(1, facts_txt="it holds no text")]
     done = forebay(api, "ingest", *files)
     assert (done.exit_code, done.stdout) == (1, "doc_1\n")
-    assert f"{files[0]}: it holds no text" in done.stderr
+    assert done.stderr.endswith("facts.txt: it holds no text\nready: 1, unchanged: 0, failed: 1\n")
+
+
+def test_ingest_of_a_job_without_result_asks_why_for_each_file(api: StandIn, files: list[Path]) -> None:
+    """A job fails with the reason of its first document."""
+    api.ends = [("failed", None, {"code": "unreadable_document", "message": "it holds no text"})]
+    api.there = {"facts.txt": known("", status="failed", error={"code": "x", "message": "it is broken"})}
+    done = forebay(api, "ingest", *files)
+    assert done.exit_code == 1
+    assert "boat.md: it holds no text\nfacts.txt: it is broken\n" in done.stderr
 
 
 def test_ingest_tells_of_a_file_that_is_refused(api: StandIn, files: list[Path]) -> None:
-    """A kind of file that the API doesn't take doesn't stop the others."""
+    """What the API doesn't take doesn't stop the others, which are brought without it."""
     api.refused, api.ends = {"facts.txt"}, [ready(0)]
     done = forebay(api, "ingest", *files)
     assert (done.exit_code, done.stdout) == (1, "doc_0\n")
-    assert f"{files[0]}: file: must end in" in done.stderr
+    assert "facts.txt: file: must end in" in done.stderr
+    assert [list(form)[2:] for form in api.brought] == [["boat.md"]]
+
+
+def test_ingest_ends_where_what_is_said_of_all_files_is_refused(api: StandIn, files: list[Path]) -> None:
+    """Once, whatever their number."""
+    api.param, api.refused = "language", {"boat.md"}
+    done = forebay(api, "ingest", *files, "--language", "klingon")
+    assert (done.exit_code, done.stderr.count("language: must")) == (1, 1)
+
+
+def test_ingest_leaves_out_what_is_there_unchanged(api: StandIn, files: list[Path]) -> None:
+    """What has changed, or failed before, is brought; what is on its way is waited for."""
+    more = [files[0].with_name(name) for name in ("failed.txt", "coming.txt")]
+    for path in more:
+        path.write_text(path.name)
+    api.there = {
+        "facts.txt": known("This is facts.txt."),
+        "boat.md": known("This was boat.md."),
+        "failed.txt": known("failed.txt", status="failed"),
+        "coming.txt": known("coming.txt", status="pending", links={"job": "/v1/jobs/job_1"}),
+    }
+    api.ends = [ready(0, 1), ready(2)]
+    done = forebay(api, "ingest", *files, *more)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == ["doc_2", "doc_0", "doc_1"]
+    assert "ready: 3, unchanged: 1, failed: 0" in done.stderr
+    assert [form["external_ids"] for form in api.brought] == [b'["boat.md", "failed.txt"]']
+
+
+def test_ingest_takes_folders_whole(api: StandIn, tmp_path: Path) -> None:
+    """Their files of known kinds, however deep, by their paths from the folder; what is left out is counted."""
+    folder = tmp_path / "notes"
+    for name in ("b/deep/c.MD", "a.txt", ".hidden.txt", ".git/d.txt", "e.exe", "empty.txt"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("" if name == "empty.txt" else name)
+    (tmp_path / "outside.txt").write_text("secret")
+    (folder / "out.txt").symlink_to(tmp_path / "outside.txt")
+    (folder / "again.txt").symlink_to(folder / "a.txt")
+    (folder / "loop").symlink_to(folder)
+    api.ends = [ready(0, 1, 2)]
+    done = forebay(api, "ingest", folder)
+    [form] = api.brought
+    assert json.loads(form["external_ids"]) == ["notes/a.txt", "notes/again.txt", "notes/b/deep/c.MD"]
+    assert form["c.MD"] == b"b/deep/c.MD"
+    for line in ("hidden: 2", "links out of the folder: 1", "of other kinds: 1", "empty: 1", "linked folders: 1"):
+        assert f"left out, {line}\n" in done.stderr
+
+
+def test_ingest_splits_large_folders_into_requests(api: StandIn, tmp_path: Path) -> None:
+    for number in range(45):
+        (tmp_path / f"{number:02}.txt").write_text(f"{number}")
+    api.ends = [ready(number) for number in range(3)]
+    assert forebay(api, "ingest", tmp_path).exit_code == 0
+    assert [len(json.loads(form["external_ids"])) for form in api.brought] == [20, 20, 5]
+
+
+def test_ingest_refuses_two_files_that_would_be_called_alike(api: StandIn, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.txt").write_text(folder)
+    done = forebay(api, "ingest", tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt")
+    assert (done.exit_code, api.brought) == (2, [])
+    assert "would both be called x.txt" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,32 @@ def test_upgrade_again_changes_nothing(postgres_url: str) -> None:
     migrate.upgrade(postgres_url)
 
 
+def test_chunks_of_an_earlier_version_get_their_words(tmp_path: Path) -> None:
+    """Also where the owner is held by row-level security, and back again."""
+    one = _OLD.format(1)
+    with running(tmp_path, embedded.postgres) as url:
+        engine = db_session.open_engine(url, pool_size=1, statement_timeout_s=60)
+        with engine.begin() as connection:
+            moved(connection, "0020")
+            for statement in (
+                f"INSERT INTO tenants (id, name) VALUES ('{one}', 'old')",
+                f"INSERT INTO collections (id, tenant_id, name, model) VALUES ('{one}', '{one}', 'old', 'm')",
+                "INSERT INTO documents (id, tenant_id, collection_id, job_id, kind, bytes, status, chunks)"
+                f" VALUES ('{one}', '{one}', '{one}', '{one}', 'text', 1, 'ready', 1)",
+                "INSERT INTO chunks (document_id, number, tenant_id, collection_id, text, tokens, embedding)"
+                f" VALUES ('{one}', 0, '{one}', '{one}', 'The foxes and QX-7741', 96, '[1,0]')",
+            ):
+                connection.execute(text(statement))
+            moved(connection, "head")
+            words = f"word_term('{one}', 'fox'), word_term('{one}', 'qx'), word_term('{one}', '7741')"
+            assert connection.scalar(text(f"SELECT terms @> ARRAY[{words}] AND cardinality(terms) = 3 FROM chunks"))
+            # Of usual length, with each word once: they weigh 1 each.
+            assert connection.scalar(text("SELECT -(words <#> words) FROM chunks")) == 3
+            moved(connection, "0020")
+            assert connection.scalar(text("SELECT words::text FROM chunks")) == "'-7741':5 'fox':2 'qx':4"
+        engine.dispose()
+
+
 def test_ledger_keeps_every_row_of_usage(tmp_path: Path) -> None:
     """With what their jobs and attempts say of them, and back again."""
     with running(tmp_path, embedded.postgres) as url:

@@ -114,7 +114,8 @@ def _stored(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
 Answer = Callable[[Job], tuple[Sequence[Event], Outcome]]
 PASSAGE = {
     "document_id": "doc_1", "chunk": 0, "score": 0.5, "similarity": 0.5, "words": 0.0, "text": "one", "title": None,
-    "filename": None, "external_id": None, "metadata": {}, "path": [], "page": None, "begins": 0, "ends": 3,
+    "filename": None, "external_id": None, "metadata": {}, "path": [], "header": None, "page": None,
+    "begins": 0, "ends": 3,
 }  # fmt: skip
 
 

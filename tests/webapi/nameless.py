@@ -3,10 +3,10 @@
 QUERY = "limit status type model since wait encoding_format from to group_by order metadata"
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold neighbours
-filter filter.type filter.key filter.value filter.filters
+filter.type filter.key filter.value filter.filters
 input.prompt input.messages.role input.messages.content.type input.messages.content.text
 input.texts input.question input.top_k input.messages.content input.threshold
-input.filter input.filter.type input.filter.key input.filter.value input.filter.filters
+input.neighbours input.filter.type input.filter.key input.filter.value input.filter.filters
 input.query input.documents.text input.top_n input.truncation input.rerank rerank
 top_n truncation return_documents
 params.max_tokens params.temperature params.top_p params.top_k params.min_p params.repetition_penalty params.stop

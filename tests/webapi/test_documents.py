@@ -19,7 +19,7 @@ from tests.webapi.conftest import Api
 from webapi.capacity import Turns
 
 DOCUMENT_FIELDS = [
-    "id", "object", "collection", "title", "filename", "external_id", "kind", "charset", "language", "metadata",
+    "id", "object", "collection", "title", "filename", "external_id", "kind", "charset", "metadata",
     "bytes", "digest", "duplicate_of", "status", "chunks", "tokens", "warnings", "error", "created_at", "links",
 ]  # fmt: skip
 GIVEN = {"collection": "books", "documents": [{"text": "one"}]}

@@ -133,8 +133,8 @@ def test_search_answers_with_passages(api: Api, sessions: Sessions, caller: Call
     assert first.pop("words") > 0
     assert first == {
         "document_id": document_id, "chunk": 0, "score": 1.0, "similarity": 1.0, "text": "one two", "title": "T",
-        "filename": None, "external_id": None, "metadata": {"year": 2020}, "path": [], "page": None, "begins": 0,
-        "ends": 7,
+        "filename": None, "external_id": None, "metadata": {"year": 2020}, "path": [], "header": None,
+        "page": None, "begins": 0, "ends": 7,
     }  # fmt: skip
     assert found() == ["one two", "four", "three"]
     assert found(query=["one", "three"]) == ["one two", "four", "three"]

@@ -150,3 +150,8 @@ def epub(*chapters: str, **others: str) -> bytes:
             **others,
         }
     )
+
+
+def unzipped(raw: bytes) -> dict[str, bytes | str]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

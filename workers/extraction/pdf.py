@@ -21,6 +21,8 @@ _MOST_BOOKMARKS = 5_000
 _MOST_ANNOTATIONS = 2_000  # of a page
 _SAMPLE = 200  # characters of a page, of which so many may have no meaning
 _MEANINGLESS = 0.3
+_STRANGE, _LETTERS = 0.05, 0.5  # of a text whose fonts don't say: at most no characters, and at least letters
+_NO_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
 # Characters that may be what is left of one beyond 16 bits, which PDFium's texts have no room for.
 _SHORTENED = re.compile("[\ud400-\udfff\uf000-\uffff]")
 _FILE_NAME = re.compile(
@@ -151,12 +153,21 @@ def _whole(text_page: pypdfium2.PdfTextPage, found: re.Match[str]) -> str:
 
 
 def _is_meaningless(text_page: pypdfium2.PdfTextPage, text: str) -> bool:
-    """Whether the fonts of the page don't say what their shapes mean, so that the text is anything but that."""
+    """Whether the fonts of the page don't say what their shapes mean, so that the text is anything but that.
+
+    Some of those that don't say number their shapes as ASCII does: then the text is one of words all the same.
+    """
     count = text_page.count_chars()
     places = range(0, count, max(1, count // _SAMPLE))
     unknown = sum(pdfium.FPDFText_HasUnicodeMapError(text_page, place) == 1 for place in places)
-    strange = sum(character == "\ufffd" or "\ue000" <= character <= "\uf8ff" for character in text)
-    return unknown > _MEANINGLESS * len(places) or strange > _MEANINGLESS * len(text)
+    said = "".join(text.split())
+    strange = len(_NO_CHARACTER.findall(said))
+    if unknown <= _MEANINGLESS * len(places):
+        return strange > _MEANINGLESS * len(said)
+    # What it takes for controls, spaces among them, PDFium leaves out of the text.
+    codes = [pdfium.FPDFText_GetUnicode(text_page, place) for place in places]
+    strange += sum(code < 32 and chr(code) not in "\t\r\n" for code in codes) * len(said) // len(places)
+    return strange > _STRANGE * len(said) or sum(map(str.isalpha, said)) < _LETTERS * len(said)
 
 
 def _placed(text_page: pypdfium2.PdfTextPage, text: str) -> Iterator[Line]:

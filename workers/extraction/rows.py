@@ -8,16 +8,20 @@ from workers.extraction.writing import Table, Writer
 _NUMBER = re.compile(r"[-+]?[\d.,' ]*\d[\d.,' ]*%?")
 
 
-def write(rows: Iterable[list[str]], writer: Writer) -> None:
-    """Writes rows as a table; its header is the first row that has more than one value, unless that has a number.
+def write(rows: Iterable[list[str]], writer: Writer, title: str = "") -> None:
+    """Writes rows as a table, below its title if it has one.
 
-    Rows of one value above it are lines. Rows without any value are left out.
+    Its header is the first row that has more than one value, unless that has a number; rows of one value above it are
+    lines. Rows without any value are left out.
     """
     table: Table | None = None
     for row in rows:
         while row and not row[-1].strip():
             row.pop()
         filled = sum(1 for value in row if value.strip())
+        if filled and title:
+            writer.heading(2, title)
+            title = ""
         if table is None and filled == 1:
             writer.line(next(value for value in row if value.strip()))
         elif filled:

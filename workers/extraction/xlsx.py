@@ -25,8 +25,8 @@ def read(raw: bytes, told: dict[str, Any], writer: Writer) -> None:  # noqa: ARG
     book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True, keep_links=False)
     writer.named(book.properties.title)
     for sheet in book.worksheets:
-        writer.heading(2, sheet.title)
-        rows.write(([_shown(value) for value in row] for row in sheet.iter_rows(values_only=True)), writer)
+        cells = ([_shown(value) for value in row] for row in sheet.iter_rows(values_only=True))
+        rows.write(cells, writer, title=sheet.title)
 
 
 def _shown(value: object) -> str:

@@ -144,7 +144,7 @@ class Generation:
             return self._ending("length")
         scope = self._claim.tenant_id.hex
         handle = self._engine.generate(Request(prompt, params, self._said(allowed, so_far), so_far.tokens, scope))
-        opening = Opening(trims=composed.generation.turns is not None and not so_far.said)
+        opening = Opening(trims=(composed.plain or composed.generation.turns is not None) and not so_far.said)
         hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls), bool(so_far.text), begun)
         try:
             self._attempt.hold(handle)

@@ -3,7 +3,7 @@
 import uuid
 
 from tasks import errors
-from tasks.documents import ingest
+from tasks.documents import ends, ingest
 from tasks.jobs import fence
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
@@ -23,7 +23,7 @@ def outcome(slot: Slot, attempt: Attempt, progress: tuple[int, int]) -> Outcome:
     """The end of an ingest job: it fails when none of its documents could be read. It was charged lot by lot."""
     claim = attempt.claim
     with slot.sessions.begin() as session:
-        ended = ingest.outcome(session, claim.tenant_id, claim.job_id)
+        ended = ends.of_job(session, claim.tenant_id, claim.job_id)
     if ended.ready or not ended.failed:
         return Outcome(Status.SUCCEEDED, result=ended.result, progress=progress)
     return Outcome(Status.FAILED, error=ended.failed[0], progress=progress)

@@ -27,7 +27,7 @@ class _Measure:
         return self.engine.instructed
 
     def __call__(self, asked: Generation) -> int:
-        return len(_prompt(asked, self.engine).ids)
+        return len(_put(Composed(asked, plain=asked.prompt is not None), self.engine).ids)
 
 
 def compose(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt, Composed]:
@@ -41,7 +41,8 @@ def compose(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt
     asked, found = kind.parse(claim.asked), claim.stage_input or {}
     composed = kind.compose(asked, found, engine.context, _Measure(engine))
     going_on = _going_on(composed.generation, so_far.rounds[:-1])
-    return _prompt(going_on, engine), replace(composed, generation=going_on)
+    composed = replace(composed, generation=going_on)
+    return _put(composed, engine), composed
 
 
 def follow_up(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prompt, Composed]:
@@ -49,8 +50,8 @@ def follow_up(claim: Claim, engine: Generator, so_far: Transcript) -> tuple[Prom
     del so_far
     kind = KINDS[claim.type]
     assert isinstance(kind, RagKind)
-    asked = kind.follow_up(kind.parse(claim.asked), engine.context, _Measure(engine))
-    return _prompt(asked, engine), Composed(asked)
+    composed = kind.follow_up(kind.parse(claim.asked), engine.context, _Measure(engine))
+    return _put(composed, engine), composed
 
 
 def _going_on(asked: Generation, rounds: Sequence[Round]) -> Generation:
@@ -68,6 +69,13 @@ def _turns(of: Round) -> Iterator[Turn]:
     yield Turn("assistant", (Text(of.text),), calls)
     for result in of.results:
         yield Turn("tool", (Text(result.content),), tool_call_id=result.id)
+
+
+def _put(composed: Composed, engine: Generator) -> Prompt:
+    asked = composed.generation
+    if composed.plain and asked.prompt is not None:
+        return Prompt(asked.prompt, engine.tokenize([asked.prompt])[0])
+    return _prompt(asked, engine)
 
 
 def _prompt(asked: Generation, engine: Generator) -> Prompt:

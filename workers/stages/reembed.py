@@ -1,5 +1,6 @@
 """The stage that changes a collection's embedding model: all its chunks embedded anew, then it switches."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from workers.stages.progress import Reporter
 
 # Stored in one transaction, as an ingest's: who deletes one of the documents waits for it.
 CHUNKS_OF_A_LOT = 128
+LOOK_S = 1.0
+_INDEX_S = 1800.0
 
 
 def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
@@ -63,6 +66,7 @@ class _Work:
     collection_id: uuid.UUID
     reporter: Reporter
     reached: uuid.UUID | None = None
+    waits_until: float | None = None  # for the index of the new vectors, by the process's clock
     seen: int = 0
     unread: float = 0.0
 
@@ -79,7 +83,7 @@ class _Work:
         done = state.done
         while True:
             lot = self._lot()
-            if not lot and self._switched():
+            if not lot and self._indexed() and self._switched():
                 return
             if lot:
                 with self.slot.turns.taken(*self._turn):
@@ -139,6 +143,16 @@ class _Work:
             self.seen += size
             self.unread += size * reading.unread([one.text for one in lot], read, unknown, 0)
         return read
+
+    def _indexed(self) -> bool:
+        """Whether searches by the new vectors will be fast; True also after a time, for they will be right anyway."""
+        self.waits_until = self.waits_until or time.monotonic() + _INDEX_S
+        with self.slot.sessions.begin() as session:
+            made = reembedding.is_indexed(session, *self._where)
+        if made or time.monotonic() > self.waits_until:
+            return True
+        time.sleep(LOOK_S)
+        return False
 
     def _switched(self) -> bool:
         claim = self.attempt.claim

@@ -64,8 +64,9 @@ def _found(slot: Slot, attempt: Attempt, asked: Question, question: str, read: T
                 vector,
                 model=slot.queue,
                 top_k=reranking.candidates(asked.top_k) if asked.rerank else asked.top_k,
-                threshold=asked.threshold,
+                threshold=rag.THRESHOLD if asked.threshold is None else asked.threshold,
                 filter=filters.parse(asked.filter) if asked.filter else None,
+                neighbours=asked.neighbours,
             )
     except errors.NotFound as error:
         raise errors.CollectionGone(str(error)) from error

@@ -39,7 +39,7 @@ def show(page: Page, client: Client) -> list[Job]:
 
 def _bring(page: Page, client: Client, name: str, file: Path) -> Job:
     page.asked(f"ingest {file.name} into the collection {name}")
-    job = client.end(client.upload(file, {"collection": name, "title": file.name})["id"])
+    job = client.end(client.upload([file], {"collection": name, "title": file.name})["id"])
     if job["result"]:
         page.line(f"chunks: {job['result']['chunks']}")
     page.job(job)

@@ -24,7 +24,6 @@ def upgrade() -> None:
     op.add_column("documents", sa.Column("replaces", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("documents", sa.Column("digest", sa.LargeBinary(), nullable=True))
     op.add_column("documents", sa.Column("charset", sa.Text(), nullable=True))
-    op.add_column("documents", sa.Column("language", sa.Text(), nullable=True))
     op.add_column("documents", sa.Column("warnings", postgresql.JSONB(), server_default=_NOTHING, nullable=False))
     given = {name: sa.text(f"{name} IS NOT NULL") for name in ("external_id", "filename")}
     op.create_index("documents_of_contents", "documents", ["collection_id", "digest", "id"])
@@ -46,7 +45,7 @@ def downgrade() -> None:
     op.drop_column("document_texts", "marks")
     for index in ("contents", "external_id", "filename"):
         op.drop_index(f"documents_of_{index}", "documents")
-    for column in ("external_id", "replaces", "digest", "charset", "language", "warnings"):
+    for column in ("external_id", "replaces", "digest", "charset", "warnings"):
         op.drop_column("documents", column)
     op.execute("DELETE FROM documents WHERE collection_id IS NULL")
     op.alter_column("documents", "collection_id", nullable=False)

@@ -136,7 +136,9 @@ def downgrade() -> None:
 def _make_words() -> None:
     """Generated first, which fills the columns in one rewriting of the table and past row-level security."""
     _drop_shared_indexes()
-    lexemes = "to_tsvector('english', text)"
+    # As tasks.documents.wording has it.
+    spaced = r"regexp_replace(text, '(?<=\w)-(?=\d)|(?<=\w)/(?=\w)', ' ', 'g')"
+    lexemes = f"to_tsvector('english', {spaced})"
     op.execute("ALTER TABLE chunks DROP words")
     op.execute(
         "ALTER TABLE chunks"

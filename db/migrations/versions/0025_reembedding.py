@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Uuid(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("dimensions", sa.Integer(), nullable=True),
+        sa.Column("filled", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("switched", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(
             ["collection_id", "tenant_id"], ["collections.id", "collections.tenant_id"], ondelete="CASCADE"
@@ -51,6 +52,8 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
         op.execute(f"CREATE POLICY own_rows ON {table} USING ({own}) WITH CHECK ({own})")
+    op.execute("GRANT SELECT (collection_id, dimensions, filled, switched) ON reembeddings TO forebay_search")
+    op.execute("CREATE POLICY all_rows ON reembeddings FOR SELECT TO forebay_search USING (true)")
 
 
 def downgrade() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks import errors, ids
-from tasks.documents import filters, ingest, library, ranking
+from tasks.documents import ends, filters, ingest, library, ranking
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
 from tasks.documents.marks import Extracted
@@ -220,7 +220,7 @@ def test_outcome_tells_of_every_document(sessions: Sessions, caller: Caller) -> 
         for document in (ready, failed):
             ingest.failed(session, caller.tenant_id, document.id, "unreadable_document", "no text")
         assert ingest.raw(session, caller.tenant_id, failed.id) is None
-        ended = ingest.outcome(session, caller.tenant_id, job.id)
+        ended = ends.of_job(session, caller.tenant_id, job.id)
     assert (ended.ready, ended.failed) == (1, [("unreadable_document", "no text")])
     first, second = (ids.show(one.id, ids.DOCUMENT) for one in (ready, failed))
     error = {"code": "unreadable_document", "message": "no text"}
@@ -254,6 +254,14 @@ def test_search_fuses_meaning_and_words(sessions: Sessions, caller: Caller) -> N
         "words": found[0].words, "text": "The harbour code is 19.", "title": "Facts", "filename": None,
         "external_id": None, "metadata": {"year": 2020}, "path": [], "page": None, "begins": 0, "ends": 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["What is QX-7741?", "qx 7741", "7741", "7741/b", "Who may write?"])
+def test_codes_are_found_whole_and_in_part(sessions: Sessions, caller: Caller, query: str) -> None:
+    """By their words alone, whatever joins these."""
+    shelve(sessions, caller, "The part is good.", "QX-7741/B has read/write access.", "What is QY-7742?")
+    found = search(sessions, caller, query, (0, 0, 0, 1))
+    assert found[0].text == "QX-7741/B has read/write access."
 
 
 def test_search_is_bounded_by_count_score_and_filter(sessions: Sessions, caller: Caller) -> None:
@@ -299,7 +307,7 @@ def test_every_use_case_keeps_to_its_tenant(sessions: Sessions, caller: Caller) 
         ingest.extracted(session, theirs.tenant_id, own.id, Extracted("theirs"))
         ingest.failed(session, theirs.tenant_id, own.id, "x", "y")
         shelves.store(session, theirs.tenant_id, own.id, [Piece("x", 1)], np.eye(D, dtype=np.float32)[:1])
-        assert ingest.outcome(session, theirs.tenant_id, job.id).result["documents"] == []
+        assert ends.of_job(session, theirs.tenant_id, job.id).result["documents"] == []
         for ask in (library.get, library.delete):
             with pytest.raises(errors.NotFound):
                 ask(session, theirs, own.id)

@@ -10,7 +10,7 @@ import pytest
 
 from db.session import Sessions
 from tasks import errors, ids
-from tasks.documents import ingest, library
+from tasks.documents import ends, ingest, library
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Document
@@ -159,7 +159,7 @@ def test_same_contents_twice_are_told(sessions: Sessions, caller: Caller) -> Non
     told = {one.id: one.duplicate_of for one in [*shown(sessions, caller), *shown(sessions, caller, "maps")]}
     assert told == {first: None, second: first, other: None, version: other, double: other, elsewhere: None}
     with sessions.begin() as session:
-        ended = ingest.outcome(session, caller.tenant_id, library.get(session, caller, second).job_id)
+        ended = ends.of_job(session, caller.tenant_id, library.get(session, caller, second).job_id)
         assert [one.get("duplicate_of") for one in ended.result["documents"]] == [
             None, ids.show(first, ids.DOCUMENT), None,
         ]  # fmt: skip

@@ -13,12 +13,12 @@ BARE = {"text": "The lamp is old."}
 
 
 def test_passages_are_numbered_and_say_where_they_stand() -> None:
-    """By title or file name, headings that don't repeat it, and what heads a table's columns."""
+    """By title or file name, headings that don't repeat it, and what heads a table's columns; the best comes last."""
     assert questions.prompt("How much?", [LAMP, TABLE, BARE]).endswith(
         "Context:\n"
-        "[1] Lamps > Red\nThe red lamp costs 19 coins.\n\n"
-        "[2] prices.csv\nlamp;price\nred;19\nblue;21\n\n"
         "[3]\nThe lamp is old.\n\n"
+        "[2] prices.csv\nlamp;price\nred;19\nblue;21\n\n"
+        "[1] Lamps > Red\nThe red lamp costs 19 coins.\n\n"
         "Question: How much?"
     )
 

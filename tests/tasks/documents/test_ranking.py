@@ -25,7 +25,7 @@ def numbers(scored: list[passages.Scored]) -> list[int]:
 
 def part(number: int, text: str, begins: int | None, *, document: int = 1, score: float = 0.5) -> Passage:
     ends = None if begins is None else begins + len(text)
-    about = (None, None, None, {}, (), None)
+    about = (None, None, None, {}, (), None, None)
     return Passage(uuid.UUID(int=document), number, score, 0.0, 0.0, text, *about, begins, ends)
 
 

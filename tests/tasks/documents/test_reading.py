@@ -1,11 +1,14 @@
 """How much of a text a model can't read: by the ids of its tokens."""
 
+import numpy as np
 import pytest
+from sqlalchemy import update
 
 from db.documents import documents
+from db.documents.collections import Collection
 from db.scope import scope
 from db.session import Sessions
-from tasks.documents import reading
+from tasks.documents import ranking, reading
 from tasks.keys import Caller
 from tests import shelves
 
@@ -37,6 +40,25 @@ def test_share_of_one_text(text: str, tokens: list[int], expected: float) -> Non
 def test_share_of_several_texts_is_that_of_all_their_tokens() -> None:
     texts, tokens = ["the library is closed", RUSSIAN], [ids((4, True)), ids((16, True))]
     assert reading.unread(texts, tokens, UNKNOWN, 2) == pytest.approx(16 / 20)
+
+
+@pytest.mark.parametrize(("share", "weight"), [(None, 0.3), (0.0, 0.3), (0.64, 0.86), (1.0, 1.0)])
+def test_words_weigh_more_the_less_a_model_reads(share: float | None, weight: float) -> None:
+    assert reading.leaning(0.3, share) == pytest.approx(weight)
+
+
+@pytest.mark.parametrize(("share", "first"), [(None, "near"), (0.0, "near"), (1.0, "worded fox")])
+def test_search_goes_by_words_where_a_model_cannot_read(
+    sessions: Sessions, caller: Caller, share: float | None, first: str
+) -> None:
+    """What has the question's words comes before what has its vector."""
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    home = shelves.filled(sessions, caller, ["near", "worded fox"], vectors)
+    with sessions.begin() as session:
+        session.execute(update(Collection).where(Collection.id == home).values(unread=share))
+    with sessions.begin() as session:
+        found = ranking.search(session, caller.tenant_id, "books", "fox", vectors[0], model="embedder", top_k=2)
+    assert found[0].text == first
 
 
 @pytest.mark.parametrize(("share", "told"), [(0.09, []), (0.64, ["demo-embed can't read 64% of the text"])])

@@ -14,6 +14,7 @@ from tasks.kinds import KINDS, kind
 from tasks.kinds.embed import Embedding
 from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCall, Turn
 from tasks.kinds.ingest import Ingest
+from tasks.kinds.kind import Composed
 from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question, RagKind
 from tasks.kinds.reembed import Reembedding
@@ -27,6 +28,8 @@ from tests import shelves, tables
 
 DOCUMENTS = (ids.new(), ids.new())
 BOOKS = ids.new()
+
+OF_ANSWERS = ("moderate", "summary")  # whose results are made of what the model answers
 
 # What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
@@ -183,7 +186,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     passages = [{"text": "one"}]
     shown = {}
     for name, each in KINDS.items():
-        if isinstance(each, kind.Answering) and name != "moderate":  # whose answers are judgements
+        if isinstance(each, kind.Answering) and name not in OF_ANSWERS:
             shown[name] = each.result([Answer("Oscar.", "stop", passages)])
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},
@@ -196,7 +199,6 @@ def test_answers_are_shown_as_their_kind_does() -> None:
             "passages": passages,
             "citations": [{"begins": 0, "ends": 6, "passages": []}],
         },
-        "summary": {"text": "Oscar.", "finish_reason": "stop"},
     }
 
 
@@ -226,22 +228,38 @@ def test_answer_that_refuses_is_none_and_rests_on_nothing() -> None:
     assert (result["answered"], result["citations"], result["question"]) == (False, [], "Who?")
 
 
-@pytest.mark.parametrize("instructed", [True, False])
-def test_model_that_was_never_instructed_is_shown_how_it_is_done(instructed: bool) -> None:
-    """Examples go before, as turns, of questions and of follow-ups."""
+def asked_and_followed_up(instructed: bool) -> tuple[Composed, Composed]:
+    """What a model is asked, and what it is to make of the follow-up before."""
     rag = KINDS["rag"]
     assert isinstance(rag, RagKind)
-    asked = Question("And the boat?", "books", history=(Said("user", "Where is the lamp?"),))
+    answer = Generation(stop=("stop",))
+    asked = Question("And the boat?", "books", history=(Said("user", "Where is the lamp?"),), answer=answer)
+    found = {"passages": [{"text": "one"}], "question": "Where is the boat?"}
     measure = Reading(instructed)
-    answer = rag.compose(asked, {"passages": [{"text": "one"}], "question": "Where is the boat?"}, 4000, measure)
-    follow_up = rag.follow_up(asked, 4000, measure)
-    for turns, said in ((answer.generation.turns, "Where is the boat?"), (follow_up.turns, "And the boat?")):
-        assert turns is not None
-        assert turns[-1].role == "user"
-        assert said in turns[-1].text
-        assert len(turns) == (1 if instructed else 7)
-        assert [turn.role for turn in turns] == ["user", "assistant"] * (len(turns) // 2) + ["user"]
+    return rag.compose(asked, found, 4000, measure), rag.follow_up(asked, 4000, measure)
+
+
+def test_question_and_follow_up_are_put_in_a_turn() -> None:
+    answer, follow_up = asked_and_followed_up(instructed=True)
+    for composed, said in ((answer, "Where is the boat?"), (follow_up, "And the boat?")):
+        assert composed.generation.turns is not None
+        [turn] = composed.generation.turns
+        assert (turn.role, composed.plain) == ("user", False)
+        assert turn.text.endswith(said)
     assert (answer.passages, answer.question) == ([{"text": "one"}], "Where is the boat?")
+
+
+def test_model_that_was_never_instructed_is_shown_how_it_is_done() -> None:
+    """Examples go before, and it goes on with the text to the end of the line; instructions are said once."""
+    answer, follow_up = asked_and_followed_up(instructed=False)
+    for composed, said in ((answer, "Where is the boat?"), (follow_up, "And the boat?")):
+        prompt = composed.generation.prompt
+        assert prompt is not None
+        assert prompt.endswith(f"{said}\nAnswer:")
+        assert prompt.count("\nAnswer:") == 4
+        assert prompt.count(prompt.partition("\n")[0]) == 1
+        assert (composed.plain, composed.generation.stop[-1]) == (True, "\n")
+    assert answer.generation.stop == ("stop", "\n")
 
 
 @dataclass(frozen=True)
@@ -251,4 +269,4 @@ class Reading:
     instructed: bool
 
     def __call__(self, asked: Generation) -> int:
-        return sum(len(turn.text) for turn in asked.turns or ())
+        return len(asked.prompt or "") + sum(len(turn.text) for turn in asked.turns or ())

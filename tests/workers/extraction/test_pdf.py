@@ -85,19 +85,32 @@ def test_free_text_and_values_without_a_look_are_read() -> None:
     assert set(parent.extract(file, "pdf").text.split("\n")) >= {"Form", "Call back", "Bergen"}
 
 
-def test_font_that_does_not_say_what_it_shows_gives_no_garbage() -> None:
-    """Shapes numbered without a meaning: there is nothing to be read but numbers."""
-    file = papers.pdf(
+def unnamed(codes: bytes) -> bytes:
+    """A page of these shapes, of a font that doesn't say which characters they are."""
+    return papers.pdf(
         b"<</Type/Pages/Kids[3 0 R]/Count 1/MediaBox[0 0 600 800]>>",
         b"<</Type/Page/Parent 2 0 R/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        papers.stream(b"BT /F1 12 Tf 50 700 Td <003400350036003700380041> Tj ET"),
+        papers.stream(b"BT /F1 12 Tf 50 700 Td <%s> Tj ET" % b"".join(b"%04x" % code for code in codes)),
         b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/DescendantFonts[6 0 R]>>",
         b"<</Type/Font/Subtype/CIDFontType2/BaseFont/X/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)"
         b"/Supplement 0>>/FontDescriptor 7 0 R/DW 1000>>",
         b"<</Type/FontDescriptor/FontName/X/Flags 4/FontBBox[0 0 1 1]/ItalicAngle 0/Ascent 1/Descent 0/StemV 1>>",
     )
+
+
+WORDS = b"the quick brown fox jumps over the lazy dog"
+
+
+@pytest.mark.parametrize("codes", [b"456 7A (8)", bytes(max(1, code - 29) for code in WORDS), bytes(range(1, 30))])
+def test_font_that_does_not_say_what_it_shows_gives_no_garbage(codes: bytes) -> None:
+    """Shapes numbered without a meaning, or as many programs number them, from the third on."""
     with pytest.raises(errors.UnreadableDocument, match="which characters"):
-        parent.extract(file, "pdf")
+        parent.extract(unnamed(codes), "pdf")
+
+
+def test_font_that_numbers_its_shapes_as_ascii_does_is_read() -> None:
+    """As old programs do, and say nothing of it."""
+    assert parent.extract(unnamed(WORDS), "pdf").text == WORDS.decode()
 
 
 @pytest.mark.parametrize("title", ["A report", "report.docx", "untitled"])

@@ -1,5 +1,6 @@
 """A collection's model changed by a job, on real PostgreSQL and Redis with echo engines that give different vectors."""
 
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import text
 
-from db.documents import collections, reembedding
+from db import session as db_session
+from db.documents import collections, index, reembedding
 from db.scope import scope
 from db.session import Sessions
 from tasks import errors, kinds
-from tasks.documents import library, ranking
+from tasks.documents import library, ranking, tending
 from tasks.jobs import endings, jobs, stages
 from tasks.jobs.requests import Submission
 from tasks.keys import Caller
@@ -24,6 +26,7 @@ from tasks.models.engine import Embedder
 from tests import tables
 from tests.support.catalogs import without_embedding_model
 from tests.support.platform import ROOT
+from tests.support.waiting import until
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, asking, ingesting, look, written
 from workers import run
@@ -390,3 +393,47 @@ def test_collection_is_searched_by_meaning_once_a_real_model_has_read_it(
         with sessions.begin() as session:
             [best] = ranking.search(session, caller.tenant_id, "facts", query, vector, model="other", top_k=1)
         assert best.text == told
+
+
+def test_large_collection_switches_when_its_new_vectors_have_their_index(
+    sessions: Sessions,
+    caller: Caller,
+    make_worker: MakeWorker,
+    facts: None,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which is made while the old one is still used; the old one goes afterwards."""
+    engine = db_session.open_engine(postgres_url, pool_size=4)
+    with sessions() as session:
+        count = session.scalars(text("SELECT count(*) FROM chunks")).one()
+
+    def indexes() -> set[str]:
+        with index.alone(engine) as connection:
+            assert connection is not None
+            return {name.rpartition("_")[2] for name in index.left_over(connection, ())}
+
+    def is_filled() -> bool:
+        with sessions() as session:
+            return bool(session.scalar(text("SELECT filled FROM reembeddings")))
+
+    monkeypatch.setattr(index, "LARGE", count)
+    monkeypatch.setattr(reembed, "LOOK_S", 0.01)
+    tending.tend(engine, sessions, least=count)
+    assert indexes() == {"first"}
+    thread = threading.Thread(target=run.run, args=(make_worker("other", other()), ask(sessions, caller)))
+    thread.start()
+    until(is_filled)
+    assert by_old(sessions, caller)
+    assert indexes() == {"first"}
+    tending.tend(engine, sessions, least=count)
+    thread.join()
+    assert columns(sessions) == {(None, WIDTH)}
+    tending.tend(engine, sessions, least=count)
+    assert indexes() == {"second"}
+    monkeypatch.undo()
+    with index.alone(engine) as connection:
+        assert connection is not None
+        for name in index.left_over(connection, ()):
+            index.drop(connection, name)
+    engine.dispose()

@@ -26,7 +26,6 @@ class Document(TypedDict):
     external_id: str | None
     kind: Annotated[str, {"enum": KINDS}]
     charset: Annotated[str | None, "That it was read in, or is said to be in; null where its format has its own."]
-    language: str | None
     metadata: dict[str, Any]
     bytes: Annotated[int, "Of what came: the text or the file."]
     digest: Annotated[str | None, "The SHA-256 of what came, in hexadecimal."]
@@ -51,7 +50,6 @@ def document(found: library.Document) -> Document:
         "external_id": found.external_id,
         "kind": found.kind,
         "charset": found.charset,
-        "language": found.language,
         "metadata": found.metadata,
         "bytes": found.bytes,
         "digest": found.digest,

@@ -8,8 +8,10 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from tasks import kinds
+from tasks.documents import ranking
 from tasks.jobs import view
 from tasks.jobs.requests import LANES
+from tasks.kinds import rag
 from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
@@ -174,9 +176,16 @@ class Question(Given):
         metadata={"description": "The conversation before the question, which is made one of its own first."},
     )
     threshold = Real(
-        allow_none=True, validate=within(0, 1), metadata={"description": "Only passages with this `score` or more."}
+        allow_none=True,
+        validate=within(0, 1),
+        metadata={"description": f"Only passages with this `score` or more; {rag.THRESHOLD} if absent."},
     )
     filter = Filter("Only from documents for which this holds.", allow_none=True)
+    neighbours = Whole(
+        allow_none=True,
+        validate=within(0, ranking.MAX_NEIGHBOURS),
+        metadata={"description": "Read each with so many chunks before and after it."},
+    )
     rerank = Rerank("Has a model of the type `rerank`, of this name or the default, choose the passages among more.")
 
 
