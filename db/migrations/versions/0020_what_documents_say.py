@@ -47,7 +47,10 @@ def downgrade() -> None:
         op.drop_index(f"documents_of_{index}", "documents")
     for column in ("external_id", "replaces", "digest", "charset", "warnings"):
         op.drop_column("documents", column)
+    # Past row-level security, which would show the owner none of them.
+    op.execute("ALTER TABLE documents NO FORCE ROW LEVEL SECURITY")
     op.execute("DELETE FROM documents WHERE collection_id IS NULL")
+    op.execute("ALTER TABLE documents FORCE ROW LEVEL SECURITY")
     op.alter_column("documents", "collection_id", nullable=False)
     op.create_check_constraint("documents_kind", "documents", "kind IN ('text', 'markdown', 'html', 'pdf')")
     for column in ("language", "chunk_tokens", "chunk_overlap"):

@@ -39,7 +39,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Past row-level security, which would show the owner none of them.
+    op.execute("ALTER TABLE documents NO FORCE ROW LEVEL SECURITY")
     op.execute("DELETE FROM documents WHERE job_id IS NULL")
+    op.execute("ALTER TABLE documents FORCE ROW LEVEL SECURITY")
     op.alter_column("documents", "job_id", nullable=False)
     op.drop_table("summary_results")
     op.drop_table("summary_steps")

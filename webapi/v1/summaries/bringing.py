@@ -39,7 +39,5 @@ def brought(
             yield given, [bringing.text(each) for each in given.get("texts", [])]
         else:
             form = multipart.read(spool, boundary, texts=as_form.fields, files="file", max_files=MAX_FILES)
-            read = bringing.typed(form.texts, objects, numbers)
-            read |= {name: read[name] == "true" for name in flags if read.get(name) in ("true", "false")}
-            given = load(as_form, read)
+            given = load(as_form, bringing.typed(form.texts, objects, numbers, flags))
             yield given, bringing.files(form.files, given)

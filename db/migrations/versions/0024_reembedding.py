@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from pgvector.sqlalchemy import VECTOR
 
-revision = "0025"
-down_revision = "0024"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
@@ -59,7 +59,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in reversed(TABLES):
         op.drop_table(table)
+    # Past row-level security, which would show the owner none of them.
+    op.execute("ALTER TABLE collections NO FORCE ROW LEVEL SECURITY")
     op.execute("DELETE FROM collections WHERE second")  # an earlier version would look for their vectors elsewhere
+    op.execute("ALTER TABLE collections FORCE ROW LEVEL SECURITY")
     op.drop_column("chunks", "second_embedding")
     op.alter_column("chunks", "embedding", nullable=False)
     op.drop_column("chunks", "context")
