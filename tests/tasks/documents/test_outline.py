@@ -173,7 +173,14 @@ def test_line_without_end_is_looked_at_a_few_times(kind: str, sign: str) -> None
 
 @pytest.mark.parametrize(
     ("line", "title"),
-    [("# a #", "a"), ("# a \t## \t", "a"), ("# a#", "a#"), ("# a # b", "a # b"), ("# C# #", "C#"), ("# a \\#b##", "a \\#b##")],
+    [
+        ("# a #", "a"),
+        ("# a \t## \t", "a"),
+        ("# a#", "a#"),
+        ("# a # b", "a # b"),
+        ("# C# #", "C#"),
+        ("# a \\#b##", "a \\#b##"),
+    ],
 )
 def test_signs_that_close_a_heading_stand_apart(line: str, title: str) -> None:
     assert [head.title for head in outline(line, "markdown").headings] == [title]
