@@ -28,9 +28,12 @@ class Errand:
     files: dict[str, str]  # by the document's id, the path below what was named
     read: int = 0  # the number of the last result that is written
     failed: dict[str, str] = field(default_factory=dict)  # by path, why there is no summary
+    sentences: int = 0  # of all summaries, `own` of them word for word as in the files
+    own: int = 0
 
     def save(self) -> None:
         told = {"id": self.summary_id, "files": self.files, "read": self.read, "failed": self.failed}
+        told |= {"sentences": self.sentences, "own": self.own}
         new = self.out / f"{_NOTE}.new"
         new.write_text(json.dumps(told), encoding="utf-8")
         new.replace(self.out / _NOTE)
@@ -40,7 +43,8 @@ class Errand:
         """Raises `UsageError` where no summary was begun in the folder."""
         try:
             told = json.loads((out / _NOTE).read_text(encoding="utf-8"))
-            return cls(out, told["id"], told["files"], told["read"], told["failed"])
+            known = (told[name] for name in ("id", "files", "read", "failed", "sentences", "own"))
+            return cls(out, *known)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise click.UsageError(f"{out} has no summary to resume: {error}") from error
 
@@ -52,6 +56,8 @@ class Errand:
         else:
             target = self.out / f"{path}.md"
             target.parent.mkdir(parents=True, exist_ok=True)
+            self.sentences += len(result["sentences"])
+            self.own += sum(sentence["by"] == "text" for sentence in result["sentences"])
             target.write_text(page(result["title"] or path, result["summary"], result["sentences"]), encoding="utf-8")
         self.read = result["number"]
         self.save()
@@ -163,6 +169,8 @@ def finish(errand: Errand, ended: Job) -> None:
     for path, why in sorted(errand.failed.items()):
         _say(f"{path}: {why}")
     _say(f"{ended['counts']['succeeded']} summaries in {errand.out}, {len(errand.failed)} files without one")
+    if errand.own:
+        _say(f"{errand.own} of their {errand.sentences} sentences stand in the files word for word")
     if errand.failed or ended["status"] != "succeeded":
         sys.exit(1)
 
@@ -176,7 +184,8 @@ def page(title: str, summary: str, sentences: Sequence[dict[str, Any]]) -> str:
 
 def _source(sentence: dict[str, Any]) -> str:
     page = f"page {sentence['page']}, " if sentence["page"] else ""
-    return f"{page}characters {sentence['begins']} to {sentence['ends']}"
+    own = ", word for word" if sentence["by"] == "text" else ""
+    return f"{page}characters {sentence['begins']} to {sentence['ends']}{own}"
 
 
 def _bring(client: Client, lot: Sequence[tuple[Path, str]], brought: dict[str, str], refused: dict[str, str]) -> None:
