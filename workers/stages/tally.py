@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tasks import errors
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
@@ -26,6 +27,7 @@ def outcome(slot: Slot, attempt: Attempt, combined: dict[str, Any]) -> Outcome:
         steps.forget(session, claim.tenant_id)
         told = results.tallied(session, claim.job_id, len(asked.documents))
     progress = (len(asked.documents), len(asked.documents))
-    if not told.succeeded and told.error:
-        return Outcome(Status.FAILED, error=told.error, progress=progress)
+    if not told.succeeded:
+        nothing = (errors.NothingSummarised.code, "each of its documents was cancelled, or came too late")
+        return Outcome(Status.FAILED, error=told.error or nothing, progress=progress)
     return Outcome(Status.SUCCEEDED, result=told.counts() | combined, progress=progress)

@@ -201,6 +201,19 @@ def test_cancel_ends_documents_and_their_parts_at_once(house: House, client: red
     assert not house.step()
 
 
+def test_summary_of_documents_that_were_all_cancelled_has_failed(house: House, client: redis.Redis) -> None:
+    """One by one, while the whole goes on."""
+    summary_id = house.ask(written(SHORT))
+    assert house.step()
+    with house.sessions() as session:
+        child = session.scalar(text("SELECT id FROM jobs WHERE parent_id = :id"), {"id": summary_id})
+    assert child is not None
+    endings.cancel(house.sessions, client, house.caller, child, ttl_s=60)
+    house.run()
+    ended = house.look(summary_id)
+    assert (ended.status, ended.error and ended.error["code"]) == ("failed", "nothing_summarised")
+
+
 def test_retry_repeats_what_failed_and_pays_for_nothing_else(house: House) -> None:
     """The new summary has all documents; those that were done cost nothing."""
     summary_id = house.ask(written(LONG), written(SHORT))
