@@ -62,6 +62,13 @@ def whole(
     return (row[0], row[1], row[2]) if row else None
 
 
+def part(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, begins: int, ends: int) -> str | None:
+    """These characters of a document's text; None where it has none any more."""
+    own = (Document.tenant_id == tenant_id, Document.id == document_id)
+    query = select(func.substr(DocumentText.text, begins + 1, ends - begins))
+    return session.scalar(query.join(Document, Document.id == DocumentText.document_id).where(*own))
+
+
 def chunks(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID
 ) -> Sequence[Row[int, str, int | None, int | None]]:

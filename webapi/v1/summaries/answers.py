@@ -52,7 +52,7 @@ class Summary(TypedDict):
 class Sentence(TypedDict):
     text: str
     chunks: Annotated[
-        list[int], "Of its document, from which it comes, the likeliest first; where that has none, of its parts."
+        list[int], "Of its document, from which it comes, the likeliest first; none where that has no chunks."
     ]
     begins: Annotated[int | None, "Where in the document's text the likeliest sentence begins."]
     ends: int | None
