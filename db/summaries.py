@@ -75,10 +75,12 @@ def keep_step(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) 
     return session.scalars(statement.returning(SummaryStep.text)).one()
 
 
-def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta) -> None:
-    """Deletes the tenant's steps that nothing has used for so long."""
+def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, limit: int) -> None:
+    """Deletes the tenant's steps that nothing has used for so long, at most `limit`, the longest unused first."""
     old = (SummaryStep.tenant_id == tenant_id, SummaryStep.used_at < func.now() - unused)
-    session.execute(delete(SummaryStep).where(*old), execution_options={"synchronize_session": False})
+    some = select(SummaryStep.digest).where(*old).order_by(SummaryStep.used_at).limit(limit)
+    statement = delete(SummaryStep).where(*old, SummaryStep.digest.in_(some))
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def unfinished(session: Session, job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
