@@ -178,5 +178,5 @@ def _looker(
     own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)
     among = select(Document.id).where(*own)
     few = rankings.size(session, tenant_id, home.id, holds) <= FEW_CHUNKS
-    reach = Reach(tenant_id, home.id, (), list(session.scalars(among)) if few else among, home.second)
+    reach = Reach(tenant_id, home.id, (), session.scalars(among).all() if few else among, home.second)
     return _Looker(session, reach, config, total, few=few, indexed=has_index)
