@@ -203,24 +203,32 @@ class _Climb:
         level = replace(level, steps=level.steps + 1)
         if known := self._known([digest]):
             return self._outcome(replace(level, cached=level.cached + 1), known[digest], NOTHING)
-        said, spent = self._said(last)
-        if not said:
-            nothing = (errors.AnswerUnfit.code, "the model said nothing that is a summary")
-            return Outcome(Status.FAILED, spent, error=nothing)
+        generation = self._generation(last)
+        try:
+            said = self._said(last, generation)
+        except errors.JobError as error:  # for all that was computed, also where nobody was told
+            failure = error.code, str(error).replace("\0", "")
+            return Outcome(Status.FAILED, generation.spent, error=failure, progress=self.attempt.progress)
         claim = self.attempt.claim
         with self.slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
             said = steps.keep(session, claim.tenant_id, digest, said)
-        return self._outcome(level, said, spent)
+        return self._outcome(level, said, generation.spent)
 
-    def _said(self, last: Step) -> tuple[str, Spent]:
-        """What is kept of what the model says to the last step, which this job takes itself: its readers read along."""
+    def _generation(self, last: Step) -> Generation:
+        """Of the last step, which this job takes itself: its readers read along."""
         stored = last.to_json()
         left = {**(self.attempt.claim.stage_input or {}), "step": {"input": stored.input, "params": stored.params}}
         self.attempt.claim = replace(self.attempt.claim, stage_input=left)  # what the job's prompt is made of
-        ending = Generation(self.slot, self.attempt, self.publisher, self.engine).run()
+        return Generation(self.slot, self.attempt, self.publisher, self.engine)
+
+    def _said(self, last: Step, generation: Generation) -> str:
+        """What is kept of what the model says to the last step. Raises `AnswerUnfit` where that is nothing."""
+        ending = generation.run()
         said = self.publisher.transcript.rounds[-1].text
-        return last.kept(said, self.engine.context, finished=ending.reason == "stop"), ending.spent
+        if kept := last.kept(said, self.engine.context, finished=ending.reason == "stop"):
+            return kept
+        raise errors.AnswerUnfit("the model said nothing that is a summary")
 
     def _outcome(self, level: Level, said: str, spent: Spent) -> Outcome:
         told: dict[str, Any] = {"summary": said, "steps": level.steps, "cached_steps": level.cached}
