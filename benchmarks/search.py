@@ -134,10 +134,10 @@ def _exact(session: Session, tenant_id: uuid.UUID, query: Query, only: str | Non
     assert home is not None
     total = rankings.size(session, tenant_id, home.id)
     asked = words.asked(session, home.id, query[0], config="english", chunks=total)
-    among = None if only is None else session.scalars(text(only)).all()
+    among = None if only is None else list(session.scalars(text(only)))
     what = (session, Reach(tenant_id, home.id, (), among), query[1], asked)
     session.execute(text("SET LOCAL enable_indexscan = off"))
-    both = (rankings.nearest(*what, depth=DEPTH), rankings.worded_all(*what, depth=DEPTH))
+    both = rankings.ranked(*what, ("vectors", "all words"), depth=DEPTH)
     session.execute(text("SET LOCAL enable_indexscan = on"))
     return [scored.key for scored in ranking.fuse(both, asked.best)[:TOP_K]]
 
