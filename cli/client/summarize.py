@@ -35,6 +35,8 @@ class Errand:
     files: dict[str, str] = field(default_factory=dict)  # by the document's id, the path below `out`
     read: int = 0  # the number of the last result that is written
     failed: dict[str, str] = field(default_factory=dict)  # by path, why there is no summary
+    sentences: int = 0  # of all summaries, `own` of them word for word as in the files
+    own: int = 0
 
     @property
     def summary(self) -> str:
@@ -43,6 +45,7 @@ class Errand:
 
     def save(self) -> None:
         told = {"id": self.summary_id, "files": self.files, "read": self.read, "failed": self.failed}
+        told |= {"sentences": self.sentences, "own": self.own}
         waiting = [(str(file.path), file.name, file.size) for file in self.waiting]
         new = self.out / f"{_NOTE}.new"
         new.write_text(json.dumps({**told, "asked": self.asked, "once": self.once, "waiting": waiting}), "utf-8")
@@ -54,7 +57,7 @@ class Errand:
         try:
             told = json.loads((out / _NOTE).read_text(encoding="utf-8"))
             waiting = [File(Path(path), name, size) for path, name, size in told["waiting"]]
-            done = told["files"], told["read"], told["failed"]
+            done = (told[name] for name in ("files", "read", "failed", "sentences", "own"))
             return cls(out, told["asked"], waiting, told["once"], told["id"], *done)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise click.UsageError(f"{out} has no summary to resume: {error}") from error
@@ -73,6 +76,8 @@ class Errand:
         else:
             target = self.out / f"{path}.md"
             target.parent.mkdir(parents=True, exist_ok=True)
+            self.sentences += len(result["sentences"])
+            self.own += sum(sentence["by"] == "text" for sentence in result["sentences"])
             target.write_text(page(result["title"] or path, result["summary"], result["sentences"]), encoding="utf-8")
         self.read = result["number"]
         self.save()
@@ -166,6 +171,8 @@ def finish(errand: Errand, ended: Job) -> None:
     for path, why in sorted(errand.failed.items()):
         _say(f"{path}: {why}")
     _say(f"{ended['counts']['succeeded']} summaries in {errand.out}, {len(errand.failed)} files without one")
+    if errand.own:
+        _say(f"{errand.own} of their {errand.sentences} sentences stand in the files word for word")
     if errand.failed or ended["status"] != "succeeded":
         sys.exit(1)
 
@@ -179,7 +186,8 @@ def page(title: str, summary: str, sentences: Sequence[dict[str, Any]]) -> str:
 
 def _source(sentence: dict[str, Any]) -> str:
     page = f"page {sentence['page']}, " if sentence["page"] else ""
-    return f"{page}characters {sentence['begins']} to {sentence['ends']}"
+    own = ", word for word" if sentence["by"] == "text" else ""
+    return f"{page}characters {sentence['begins']} to {sentence['ends']}{own}"
 
 
 def _bring(client: Client, lot: Sequence[File], errand: Errand) -> None:

@@ -29,7 +29,6 @@ _MARKDOWN = re.compile(
 _OTHER_BLOCK = re.compile(r"[ ]{0,3}(?:>|\||#|[-*+][ \t]|\d{1,9}[.)][ \t]|<)|[ ]{4}|\t")
 _ROW_CELL = re.compile(r"(?<!\\)\|")
 _RULE_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
-_CLOSED = re.compile(r"(?:^|[ \t]+)#+[ \t]*$")
 
 # A line of nothing but signs and spaces: in reStructuredText it rules off a title or a table.
 _RST = re.compile(r"^[!-/:-@\[-`{-~][ !-/:-@\[-`{-~]*$", re.MULTILINE)
@@ -122,8 +121,14 @@ def _add_atx(found: _Found, line: re.Match[str], *, plain: bool) -> None:
     """In a plain text, a # right under other text more often begins a program's comment."""
     if plain and line.start() > 0 and not found.text.endswith("\n\n", 0, line.start()):
         return
-    title = _CLOSED.sub("", line[0].lstrip()[len(line["atx"]) :])
+    title = _unclosed(line[0].lstrip()[len(line["atx"]) :])
     found.head(line.start(), len(line["atx"]), title, line.end())
+
+
+def _unclosed(title: str) -> str:
+    """The title without the signs that close it, which stand apart."""
+    bare = title.rstrip(" \t").rstrip("#")
+    return bare if not bare or bare[-1] in " \t" else title
 
 
 def _add_underlined(found: _Found, line: re.Match[str]) -> None:

@@ -3,21 +3,22 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+
+import snowballstemmer
 
 from tasks.documents import wording
 
 _FOLDER = Path(__file__).parent / "templates"
 
-_TOKEN = re.compile(r"[^\W_]+(?:[.,:/_'’+-][^\W_]+)*")
-_SEPARATORS = re.compile(r"[:/_'’+-]")
+_TOKEN = re.compile(r"[^\W_]+(?:[.,:/_'+-][^\W_]+)*")
+_SEPARATORS = re.compile(r"[:/_'+-]")
 _WITH_UNIT = re.compile(r"(\d[\d.,]*)([^\W\d_]+)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(\d+)[.,](\d{1,2})")
-_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
-_ENDINGS = (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x"), ("'s", ""), ("’s", ""))
-_SHORTEST_STEM = 3
+_PLAIN = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | {"’": "'"})
+_LONGEST_WORD = 40  # characters of a word that has an ending to be taken off
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +45,23 @@ def of(text: str, *, parts: bool = False) -> Terms:
     With `parts` those of compounds are terms too: `16` and `41` of `16:00` and `41kg`; so is what is looked in.
     """
     words, codes = set[str](), set[str]()
-    plain = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_PLAIN)
     for token in _TOKEN.findall(wording.spaced(plain)):
         for term in (token, *(_parts(token) if parts else ())):
             if any(map(str.isdigit, term)):
                 codes.add(_number(term))
             elif term not in _common():
-                words.add(stem(term))
+                words.add(stem(term) if len(term) <= _LONGEST_WORD else term)
     return Terms(frozenset(words), frozenset(codes))
 
 
-@cache
+@lru_cache(100_000)
 def stem(word: str) -> str:
-    """The word without its ending, as far as English has it: `works`, `worked` and `working` are one."""
-    for ending, instead in _ENDINGS:
-        if word.endswith(ending) and len(word) >= len(ending) + 2:
-            return stem(word.removesuffix(ending) + instead) if instead != "y" else word.removesuffix(ending) + "y"
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > _SHORTEST_STEM:
-        word = word[:-1]
-    for ending in ("ing", "ed"):
-        if word.endswith(ending) and len(word) >= len(ending) + _SHORTEST_STEM:
-            word = word.removesuffix(ending)
-            return word[:-1] if word[-1] == word[-2] and word[-1] not in "ls" else word
-    return word[:-1] if word.endswith("e") and len(word) > _SHORTEST_STEM else word
+    """The word without its ending, as far as English has it: `works`, `worked` and `working` are one.
+
+    By Porter's second algorithm (snowballstem.org/algorithms/english/stemmer.html).
+    """
+    return str(snowballstemmer.stemmer("english").stemWord(word))
 
 
 def _parts(token: str) -> list[str]:

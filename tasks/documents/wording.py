@@ -60,6 +60,7 @@ _LETTERS = (
     r"\u1a20-\u1a7f\u1b00-\u1b4b\ua980-\ua9c0\u1950-\u19df\ua000-\ua48c"  # Tai Tham, Balinese, Javanese, Tai Lue, Yi
 )
 _RUN = re.compile(f"[{_LETTERS}]+")
+_WORD = re.compile(r"\w+")
 # PostgreSQL takes the end of a code such as QX-7741 for a number below zero, and `read/write` for the name of a file.
 _JOINT = re.compile(r"(?<=\w)-(?=\d)|(?<=\w)/(?=\w)")
 
@@ -80,6 +81,12 @@ def spaced(text: str) -> str:
     The rest is left as it is. Linear in time.
     """
     return _RUN.sub(_pairs, _JOINT.sub(" ", text))
+
+
+def count(text: str) -> int:
+    """About how many words a text has: where they are written without spaces, one for two letters."""
+    letters = [run.end() - run.start() for run in _RUN.finditer(text)]
+    return sum(1 for _ in _WORD.finditer(_RUN.sub(" ", text))) + sum((length + 1) // 2 for length in letters)
 
 
 def _pairs(run: "re.Match[str]") -> str:

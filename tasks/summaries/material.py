@@ -25,7 +25,7 @@ class Material:
     """`texts` are what a summary begins with: the document's own, or a note for each of several documents.
 
     `parts` are the document's chunks in its text, `about` what is known of that beside its words. `documents` are those
-    of the notes.
+    of the notes, `own` the words of those sentences in their summaries that stand so in the documents.
     """
 
     texts: Sequence[str]
@@ -35,6 +35,7 @@ class Material:
     parts: Sequence[Part] = ()
     about: About = field(default_factory=About)
     documents: Sequence[uuid.UUID] = ()
+    own: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str | None:
@@ -49,7 +50,11 @@ class Material:
             whole += text + "\n\n"
         found = sources.of(said, whole, parts)
         return [
-            {"text": text, "documents": [ids.show(self.documents[at], ids.DOCUMENT) for at in source.parts]}
+            {
+                "text": text,
+                "by": "text" if sources.words(text) in self.own else "model",
+                "documents": [ids.show(self.documents[at], ids.DOCUMENT) for at in source.parts],
+            }
             for text, source in zip(said, found, strict=True)
         ]
 
@@ -89,7 +94,7 @@ def documents(
     """A note for each of the documents that have a summary: their jobs have the first places in the family."""
     with scope(session, tenant_id):
         names = chosen.names(session, tenant_id, document_ids)
-    notes, of = [], []
+    notes, of, own = [], [], set[str]()
     for each in grown:
         if each.place < len(document_ids) and each.result is not None:
             document_id = document_ids[each.place]
@@ -97,7 +102,9 @@ def documents(
             name = title or filename
             notes.append(f"{name}: {each.result['summary']}" if name else str(each.result["summary"]))
             of.append(document_id)
-    return Material(notes, documents=of)
+            said = [each["text"] for each in each.result["sentences"] if each.get("by") == "text"]
+            own |= {sources.words(text) for one in said for text in (one, f"{name}: {one}")}
+    return Material(notes, documents=of, own=frozenset(own))
 
 
 def places(text: str, pieces: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from tasks.documents import sentences
+from tasks.documents import sentences, wording
 from tasks.summaries.manner import Manner
 
 _END = re.compile(r"""[.!?…。！？]["'”’»)\]」』]*$""")
@@ -24,6 +24,11 @@ def of(text: str) -> list[str]:
     return [_MARK.sub("", text[begin:end]) for begin, end in spans(text)]
 
 
+def is_point(line: str) -> bool:
+    """Whether the line begins with the mark of a list."""
+    return _MARK.match(line) is not None
+
+
 def tidy(said: str, manner: Manner, *, finished: bool, points: bool) -> str:
     """What of an answer is a summary: without loops, repetitions and a last sentence that broke off, as long as asked.
 
@@ -35,7 +40,7 @@ def tidy(said: str, manner: Manner, *, finished: bool, points: bool) -> str:
     if len(looped) < len(said):
         said, cut_off = looped, True
     if manner.instruction is not None:
-        return said.strip() if len(_WORD.findall(said)) >= _LEAST_WORDS else ""
+        return said.strip() if wording.count(said) >= _LEAST_WORDS else ""
     kept, seen = [], set[str]()
     found = of(said)
     if cut_off and found and not _END.search(found[-1]):
@@ -46,7 +51,7 @@ def tidy(said: str, manner: Manner, *, finished: bool, points: bool) -> str:
             seen.add(key)
             kept.append(sentence)
     kept = _as_long_as(kept, manner)
-    if sum(len(_WORD.findall(sentence)) for sentence in kept) < _LEAST_WORDS:
+    if sum(map(wording.count, kept)) < _LEAST_WORDS:
         return ""
     return "\n".join(f"- {sentence}" for sentence in kept) if points else " ".join(kept)
 
@@ -55,7 +60,7 @@ def shortened(text: str, manner: Manner) -> str | None:
     """The text itself, where it is no longer than its summary may be; else None."""
     found = of(text)
     most = manner.most_sentences
-    if len(_WORD.findall(text)) > manner.about_words or (most is not None and len(found) > most):
+    if wording.count(text) > manner.about_words or (most is not None and len(found) > most):
         return None
     return " ".join(found)
 
@@ -74,8 +79,10 @@ def _without_loop(text: str) -> str:
 
 
 def _shortened(sentence: str) -> list[str]:
-    words = sentence.split()
-    return [" ".join(words[:-1]).rstrip(",;:") + " …"] if len(words) >= _UNFINISHED_WORDS else []
+    whole = sentence.rpartition(" ")[0] or sentence[:-1]
+    return (
+        [" ".join(whole.split()).rstrip(",;:，、；：") + " …"] if wording.count(sentence) >= _UNFINISHED_WORDS else []
+    )
 
 
 def _as_long_as(sentences: Sequence[str], manner: Manner) -> list[str]:
@@ -86,7 +93,7 @@ def _as_long_as(sentences: Sequence[str], manner: Manner) -> list[str]:
     kept: list[str] = []
     words = 0
     for sentence in sentences:
-        words += len(sentence.split())
+        words += wording.count(sentence)
         if kept and words > manner.words * 1.25:
             break
         kept.append(sentence)

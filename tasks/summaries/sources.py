@@ -1,17 +1,20 @@
-"""Where a summary's sentences come from: the parts of the text that share their words, and the place in it."""
+"""Where a summary's sentences come from: the parts of the text that share their words, and the place in it; and whose
+they are, the text's own or a model's."""
 
 import bisect
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.documents import terms
-from tasks.summaries import sentences
+from tasks.summaries import sentences, telling
 
 _MOST = 3  # parts named for a sentence
 _NEAR = 0.6  # of the best part's share, another that is named beside it has at least so much
+_WORD = re.compile(r"[^\W_]+")
 _LEAST = 0.2  # of a sentence's words, weighted, in a part that it can come from
 
 
@@ -45,13 +48,25 @@ def shown(said: Sequence[str], text: str, parts: Sequence[Part], pages: Sequence
     return [
         {
             "text": sentence,
+            "by": "text" if is_own else "model",
             "chunks": list(source.parts),
             "begins": source.begins,
             "ends": source.ends,
             "page": None if source.begins is None or not pages else bisect.bisect_right(pages, source.begins),
         }
-        for sentence, source in zip(said, of(said, text, parts), strict=True)
+        for sentence, source, is_own in zip(said, of(said, text, parts), own(said, text), strict=True)
     ]
+
+
+def own(said: Sequence[str], text: str) -> list[bool]:
+    """Which of these sentences stand in the text word for word, whoever said them."""
+    whole = [f" {words(each)} " for each in (text, telling.prose(text))]
+    return [any(f" {words(sentence)} " in each for each in whole) for sentence in said]
+
+
+def words(text: str) -> str:
+    """The text's words in small letters, with nothing else between them than a space."""
+    return " ".join(_WORD.findall(text.casefold()))
 
 
 def _source(

@@ -7,10 +7,10 @@ then is filled up with the text's own sentences.
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.documents import terms
+from tasks.documents import terms, wording
 from tasks.summaries import sentences
 
 _NEGATION = re.compile(r"\b(?:not|no|never|none|without|cannot|nor|nicht|kein\w*|nie|ohne|n't)\b|n't\b", re.IGNORECASE)
@@ -27,9 +27,11 @@ _BORNE_OUT = 0.75  # of a sentence's terms in the part of the text that it is fr
 _PROSE = 20  # characters that a text has at least, to be one
 _ALIKE = 0.6  # so much of their terms in common makes two sentences one
 
-_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_NO_PROSE = re.compile(r"^(?:\s{4,}\S|\s*\||\s*<|#{1,6}\s|\s*[-=*_]{3,}\s*$).*$", re.MULTILINE)
+_FENCES = ("```", "~~~")
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,500})\]\([^()\n]{0,2000}\)")
+_NO_PROSE = re.compile(r"[ \t]*\||[ \t]*<[/!a-zA-Z]|#{1,6}(?:[ \t]|$)")
+_INDENTED = ("    ", "\t")
+_RULE, _SHORTEST_RULE = frozenset("-=*_"), 3
 _EMPHASIS = re.compile(r"[`*]+")
 
 
@@ -56,10 +58,32 @@ def has_prose(text: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    bare = _EMPHASIS.sub("", _LINK.sub(r"\1", _NO_PROSE.sub("", _FENCE.sub("", text))))
-    bare = re.sub(r"[ \t]*\n[ \t]*", "\n", bare)
+    bare = "\n".join(_prose_lines(text.split("\n")))
+    bare = _EMPHASIS.sub("", _LINK.sub(r"\1", bare))
     joined = re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\-+•\d])", " ", bare)  # a line that breaks within a sentence
     return re.sub(r"\n{3,}", "\n\n", joined).strip()
+
+
+def _prose_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Each line without the white space around it, and empty where it is of code, of a table, a heading or a rule.
+
+    An indented line is code where an empty one is above it, or code; in a list it goes on with what is above it.
+    """
+    last = {line[:3]: at for at, line in enumerate(lines) if line.startswith(_FENCES)}
+    fence, is_code, in_list, after_empty = "", False, False, True
+    for at, line in enumerate(lines):
+        bare = line.strip(" \t")
+        if fence or (line.startswith(_FENCES) and last[line[:3]] > at):
+            fence = "" if fence and line.startswith(fence) else fence or line[:3]
+            yield ""
+            continue
+        is_indented = line.startswith(_INDENTED)
+        if bare:
+            is_code = is_indented and not in_list and (after_empty or is_code)
+            in_list = sentences.is_point(bare) or (in_list and (is_indented or not after_empty))
+        after_empty = not bare
+        is_rule = len(bare) >= _SHORTEST_RULE and _RULE.issuperset(bare)
+        yield "" if is_code or is_rule or _NO_PROSE.match(line) else bare
 
 
 def grounded(said: Sequence[str], texts: Sequence[str], count: int, *, apart: bool = False) -> list[str]:
@@ -97,7 +121,7 @@ def _borne_out(sentence: str, own: Sequence[str], weights: dict[str, float]) -> 
     said = terms.of(sentence)
     wanted = said.all
     whole = sum(weights.get(term, 3.0) for term in wanted)
-    words = sentence.lower().split()
+    words = wording.spaced(sentence.lower()).split()
     if len(wanted) < _LEAST_TERMS or len(set(words)) < _SAID_ONCE * len(words):
         return None
     denies = bool(_NEGATION.search(sentence))
@@ -118,7 +142,7 @@ def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
     about = Counter(term for sentence in own for term in terms.of(sentence).all)
     scored = []
     for at, sentence in enumerate(own):
-        has, words = terms.of(sentence).all, len(sentence.split())
+        has, words = terms.of(sentence).all, wording.count(sentence)
         mass = sum(about[term] * weights[term] for term in has) / (len(has) + 4)
         early = 1 + 0.6 * math.exp(-at / 3)
         standing = 0.6 if at and _LEANS.match(sentence) else 1.0

@@ -84,10 +84,27 @@ def test_bringing_goes_on_where_it_broke_off(api: StandIn, tmp_path: Path) -> No
 def test_page_has_the_summary_and_where_it_is_from() -> None:
     """Sentences without a place are left out of that."""
     sentences: list[dict[str, Any]] = [
-        {"begins": 3, "ends": 9, "page": 2},
-        {"begins": None, "ends": None, "page": None},
+        {"begins": 3, "ends": 9, "page": 2, "by": "model"},
+        {"begins": None, "ends": None, "page": None, "by": "model"},
+        {"begins": 10, "ends": 17, "page": None, "by": "text"},
     ]
     assert summarize.page("Lamps", "A lamp. A boat.", sentences) == (
         "# Lamps\n\nA lamp. A boat.\n\n---\n\nWhere the sentences come from:\n\n1. page 2, characters 3 to 9\n"
+        "3. characters 10 to 17, word for word\n"
     )
     assert summarize.page("Lamps", "A lamp.", []) == "# Lamps\n\nA lamp.\n"
+
+
+def test_sentences_that_stand_in_the_files_are_told_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the summary was resumed in between."""
+    errand = summarize.Errand(tmp_path, {}, [], summary_id="job_x", files={"doc_1": "a.txt", "doc_2": "b.txt"})
+    whose = [["text", "model"], ["text", "text"]]
+    for number, sentences in enumerate(whose, 1):
+        told = [{"begins": 0, "ends": 9, "page": None, "by": by} for by in sentences]
+        result = {"number": number, "document_id": f"doc_{number}", "title": None, "summary": "A.", "sentences": told}
+        errand.write(result)
+        errand = summarize.Errand.load(tmp_path)
+    summarize.finish(errand, {"status": "succeeded", "summary": None, "counts": {"succeeded": 2}})  # type: ignore[typeddict-item]
+    assert "3 of their 4 sentences stand in the files word for word" in capsys.readouterr().err

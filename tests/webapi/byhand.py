@@ -99,7 +99,7 @@ def summarise(sessions: Sessions, client: redis.Redis, shown: str, word: str) ->
     with sessions.begin() as session:
         onward = Onward(stages.TALLY, catalog.CONTROL, wait_for_children=True)
         assert attempts.advance(session, root.job_id, root.attempt, root.so_far, onward)
-    source = {"text": word, "chunks": [0], "begins": 0, "ends": len(word), "page": None}
+    source = {"text": word, "by": "text", "chunks": [0], "begins": 0, "ends": len(word), "page": None}
     said = {"summary": word, "sentences": [source], "steps": 1, "cached_steps": 0}
     run(sessions, client, ids.show(ids.derived(root.job_id, 0))).end(Outcome(Status.SUCCEEDED, Spent(2, 1), said))
     run(sessions, client, shown, model=catalog.CONTROL).end(Outcome(Status.SUCCEEDED, result={"documents": 1}))

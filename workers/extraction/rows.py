@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from workers.extraction.writing import Table, Writer
 
-_NUMBER = re.compile(r"[-+]?[\d.,' ]*\d[\d.,' ]*%?")
+_NUMBER = re.compile(r"[-+]?[.,' ]*\d[\d.,' ]*%?")
 
 
 def write(rows: Iterable[list[str]], writer: Writer, title: str = "") -> None:

@@ -184,6 +184,13 @@ def test_words_have_their_own_stems() -> None:
     assert terms.stem("lamp") != terms.stem("lame")
 
 
+def test_stems_of_any_words_take_bounded_room() -> None:
+    """However many forms a client makes up, and however often a word has an ending."""
+    assert terms.of("x" + "'s" * 1500).words == {"x" + "'s" * 1500}
+    assert terms.of("the harbour’s boats").words == terms.of("the harbour's boat").words == {"harbour", "boat"}
+    assert terms.stem.cache_info().maxsize is not None
+
+
 @pytest.mark.parametrize("part", ['"a" ', "a. ", '"', "12.", "x-", "[1]", "“", "1,"])
 def test_hostile_answers_and_passages_are_read_once(part: str) -> None:
     """Twenty long passages and a long answer, whatever is repeated: each sentence has its place, in order."""

@@ -163,5 +163,28 @@ def test_marks_of_a_long_text_are_in_order(kind: str, piece: str) -> None:
     assert all(text.find(head.title, head.at) - head.at < 9 for head in marks.headings)
 
 
+@pytest.mark.parametrize("sign", [" ", "\t", "#", " #", "# ", "|", "-", "="])
+@pytest.mark.parametrize("kind", ["markdown", "rst"])
+def test_line_without_end_is_looked_at_a_few_times(kind: str, sign: str) -> None:
+    """Looked at from each of its signs, it would take hours. White space counts once, and so makes no title long."""
+    title = [Heading(0, 1, "a x")] if sign.isspace() and kind == "markdown" else []
+    assert outline(f"# a{sign * 1_000_000}x", kind).headings == tuple(title)
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("# a #", "a"),
+        ("# a \t## \t", "a"),
+        ("# a#", "a#"),
+        ("# a # b", "a # b"),
+        ("# C# #", "C#"),
+        ("# a \\#b##", "a \\#b##"),
+    ],
+)
+def test_signs_that_close_a_heading_stand_apart(line: str, title: str) -> None:
+    assert [head.title for head in outline(line, "markdown").headings] == [title]
+
+
 def test_heading_is_where_it_is_said_to_be() -> None:
     assert outline("a\n\n## b\n", "markdown") == Marks((Heading(3, 2, "b"),))

@@ -54,3 +54,20 @@ def test_text_that_is_short_already_is_its_own_summary() -> None:
     assert sentences.shortened("The lamp is red.", Manner()) == "The lamp is red."
     assert sentences.shortened("The lamp is red. " * 4, Manner()) is None
     assert sentences.shortened("word " * 70, Manner()) is None
+
+
+def test_words_written_without_spaces_are_counted() -> None:
+    """In Chinese, Japanese and Thai a sentence is many words, and a long text none that is short already."""
+    profit, shops = "该公司今年利润增长百分之二十，", "并将在明年开设三家新店。"
+    assert tidy(profit + shops) == profit + shops
+    assert (
+        tidy(
+            "。".join(("会社は利益を伸ばした", "店を三つ開く", "社長が話した")), language="Japanese", sentences=2
+        ).count("。")
+        == 2
+    )
+    assert tidy("บริษัทมีกำไรเพิ่มขึ้น") == "บริษัทมีกำไรเพิ่มขึ้น"
+    assert tidy("好。") == ""
+    assert sentences.shortened("公司" * 3000 + "。", Manner()) is None
+    assert tidy(f"{profit}{profit}。{shops}{profit}。", words=12) == f"{profit}{profit}。"
+    assert tidy(profit + "并将在明年开", finished=False).endswith(" …")

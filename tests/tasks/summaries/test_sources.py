@@ -27,3 +27,18 @@ def test_text_without_spaces_is_compared_by_pairs_of_characters() -> None:
     text = "塔高三百米。博物馆每天开放。"
     [source] = sources.of(["博物馆每天都开放。"], text, [Part(0, 0, 6), Part(1, 6, len(text))])
     assert source.parts[0] == 1
+
+
+def test_sentence_is_the_texts_own_where_it_stands_there_word_for_word() -> None:
+    """Without the marks of Markdown too; parts of words and what is put in other words are a model's."""
+    text = "# Lamps\n\n* Use the `lamp`\nas [told](http://x/y).\n\nIt is red, and costs 42 coins."
+    said = [
+        "Use the lamp as told.",
+        "It is red, and costs 42 coins.",
+        "It is red, and costs 42 coin",
+        "The lamp is red.",
+    ]
+    assert sources.own(said, text) == [True, True, False, False]
+    shown = sources.shown(said, text, [Part(0, 0, len(text))], pages=[])
+    assert [each["by"] for each in shown] == ["text", "text", "model", "model"]
+    assert sources.own(["博物馆每天开放。"], "塔高三百米。博物馆每天开放。") == [True]

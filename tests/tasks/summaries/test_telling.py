@@ -49,3 +49,35 @@ def test_prose_has_no_code_no_tables_and_no_marks() -> None:
     text = f"# Title\n\nUse the `lamp` as\n[told here](http://x).\n\n{code}\n\n{table}\n\nIt is *red*."
     assert telling.prose(text) == "Use the lamp as told here.\n\nIt is red."
     assert telling.prose("| a | b |") == "| a | b |"
+
+
+@pytest.mark.parametrize(
+    ("text", "prose"),
+    [
+        (
+            "One tells of dogs.\n\n\n\n\nTwo tells of cats\nand of more.",
+            "One tells of dogs.\n\nTwo tells of cats and of more.",
+        ),
+        ("<5 means a low risk, and more a high one.", "<5 means a low risk, and more a high one."),
+        ("<p>\nA lamp that is red stands there.\n</p>", "A lamp that is red stands there."),
+        ("- A lamp that is red.\n\n    It stands in the hall.", "- A lamp that is red.\n\nIt stands in the hall."),
+        ("It is done so:\n\n    code()\n\n    more()\n\nThat is all.", "It is done so:\n\nThat is all."),
+        ("The lamp is red here.\n```\nAnd the boat is green.", "The lamp is red here.\n\nAnd the boat is green."),
+        (
+            "The lamp is red here.\n~~~ a\ncode\n~~~\n***\nThe boat is green.",
+            "The lamp is red here.\n\nThe boat is green.",
+        ),
+        ("[The lamp [is] red](http://x) in the hall.", "[The lamp [is] red](http://x) in the hall."),
+    ],
+)
+def test_prose_is_whatever_is_not_marked_as_something_else(text: str, prose: str) -> None:
+    """Empty lines are no indentation, and what is compared no HTML."""
+    assert telling.prose(text) == prose
+
+
+@pytest.mark.parametrize(
+    "part", ["[", "![", "[](", "[a](", " ", " \n", "\t", "`", "*", "-", "<", "|", "```\n", "# ", "1."]
+)
+def test_hostile_text_is_looked_at_a_few_times(part: str) -> None:
+    """Looked at from each of its characters, it would take hours."""
+    assert telling.prose(f"a{part * 500_000}b").strip("`*\n")[:1] == "a"

@@ -83,6 +83,12 @@ def test_delimited_rows_are_a_table(kind: str, raw: bytes) -> None:
     assert tables(found) == [("| name | coins |", "| boat, large | 42 |\n| two lines | 1 |")]
 
 
+def test_long_number_in_a_row_is_looked_at_a_few_times() -> None:
+    """Looked at from each of its digits, it would take hours. It has a letter, so the first row is the header."""
+    found = parent.extract(f"{'1' * 120_000}x,b\n1,2\n".encode(), "csv")
+    assert found.text.endswith("x | b |\n| 1 | 2 |")
+
+
 @pytest.mark.parametrize(
     ("text", "delimiter"),
     [("a,b;c\nd,e;f", ","), ("1,5;2,5\n3,5;4,5\n1;2", ";"), ("one\ntwo", ","), ("", ","), ("a\tb c\nd\te f", "\t")],

@@ -114,6 +114,7 @@ def test_document_longer_than_the_context_climbs_a_tree(house: House) -> None:
     assert house.jobs("summarize_part") == result.said["steps"] - 1
     places = [(each["begins"], each["ends"]) for each in result.said["sentences"] if each["begins"] is not None]
     assert all(0 <= begins < ends <= len(LONG) for begins, ends in places)
+    assert {each["by"] for each in result.said["sentences"]} <= {"model", "text"}
 
 
 def test_steps_that_were_taken_cost_nothing_again(house: House) -> None:
@@ -141,6 +142,8 @@ def test_all_documents_are_summarised_together_from_their_summaries(house: House
     named = {document for each in ended.result["sentences"] for document in each["documents"]}
     assert ended.result["summary"]
     assert named <= readable
+    own = {each["text"] for result in house.results(summary_id) if result.said for each in result.said["sentences"]}
+    assert all(each["text"] in own for each in ended.result["sentences"] if each["by"] == "text")
 
 
 def test_without_any_summary_the_job_fails_as_its_first_document(house: House) -> None:

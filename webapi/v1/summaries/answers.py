@@ -25,8 +25,14 @@ class SummaryCounts(TypedDict):
     cancelled: int
 
 
+By = Annotated[
+    Literal["model", "text"], "`text` where it stands in the document word for word, whether or not the model said it."
+]
+
+
 class CombinedSentence(TypedDict):
     text: str
+    by: By
     documents: Annotated[list[str], "From which it comes, the likeliest first."]
 
 
@@ -51,6 +57,7 @@ class Summary(TypedDict):
 
 class Sentence(TypedDict):
     text: str
+    by: By
     chunks: Annotated[
         list[int], "Of its document, from which it comes, the likeliest first; none where that has no chunks."
     ]
