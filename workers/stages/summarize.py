@@ -30,9 +30,6 @@ from workers.stages import tally
 from workers.stages.generation import Generation
 
 _LOT = 32  # children written down in one transaction
-# Of a part of a document, however much more the context holds: what is in the middle of more is overlooked. A model
-# that doesn't do as told loses its thread sooner.
-_PART_TOKENS, _UNTOLD_PART_TOKENS = 4096, 512
 _SLACK = 8  # tokens that texts may have more together than each by itself
 _TOKEN_CHARACTERS = 64  # no token has more: so long a text needn't be counted
 
@@ -116,7 +113,8 @@ class _Climb:
         return replace(whole, texts=texts, places=tuple(places))
 
     def _is_short(self, text: str) -> bool:
-        return self.engine.instructed or len(self.engine.reread(text)) <= _UNTOLD_PART_TOKENS
+        told = self.engine.instructed
+        return prompts.is_short(0 if told else len(self.engine.reread(text)), told=told)
 
     def _cut(self, text: str) -> list[Piece]:
         """Its parts, which begin with its headings. Raises `ContextLengthExceeded` where there is room for none."""
@@ -128,7 +126,7 @@ class _Climb:
             - _SLACK
         )
         around = len(self.engine.tokenize([""])[0])
-        size = min(_PART_TOKENS if self.engine.instructed else _UNTOLD_PART_TOKENS, room - around)
+        size = min(prompts.part_tokens(told=self.engine.instructed), room - around)
         if size < 1:
             raise errors.ContextLengthExceeded(f"{self.engine.context} tokens leave no room for a part of the document")
 
