@@ -166,6 +166,21 @@ def test_dry_run_estimates_and_makes_nothing(api: Api, catalog_file: Path) -> No
     assert api.get("/v1/documents").json["data"] == []
 
 
+def test_dry_run_tells_the_seconds_by_what_the_model_did_lately(
+    api: Api, sessions: Sessions, client: redis.Redis
+) -> None:
+    """Twice the text takes longer."""
+    byhand.summarise(sessions, client, asked(api)["id"], "A boat.")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE ledger SET ran_s = 0.1"))
+    took = []
+    for words in (100, 200):
+        told = api.post("/v1/summaries", json={"texts": [{"text": "word " * words}], "dry_run": True})
+        assert told.status_code == 200, told.text
+        took.append(told.json["seconds"])
+    assert 0 < took[0] < took[1]
+
+
 def test_retry_is_of_an_ended_summary_and_of_nothing_else(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     """The new one has the old one's documents and names it."""
     job = asked(api)

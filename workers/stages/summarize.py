@@ -195,7 +195,11 @@ class _Climb:
 
     def _finish(self, level: Level, last: Step) -> Outcome:
         manner = self.asked.manner
-        if level.own and not manner.asks_of_a_model and (short := sentences.shortened(level.known[0], manner)):
+        if (
+            level.own
+            and not manner.asks_of_a_model
+            and (short := sentences.shortened(telling.prose(level.known[0]), manner))
+        ):
             return self._outcome(level, short, NOTHING)
         digest = self._digest(last)
         level = replace(level, steps=level.steps + 1)
