@@ -123,6 +123,30 @@ def test_ingest_leaves_out_what_is_there_unchanged(api: StandIn, files: list[Pat
     assert [form["external_ids"] for form in api.brought] == [b'["boat.md", "failed.txt"]']
 
 
+@pytest.mark.parametrize(
+    ("contents", "others", "brought"),
+    [
+        ("box", [], False),
+        ("box", [{"status": "failed", "error": {"code": "unreadable_document", "message": "no"}}], False),
+        ("box", [{"status": "failed", "error": {"code": "cancelled", "message": "no"}}], True),
+        ("bag", [], True),
+    ],
+    ids=["unchanged", "a member can't be read", "cancelled in the middle", "changed"],
+)
+def test_ingest_knows_an_archive_by_what_came_in_it(
+    api: StandIn, tmp_path: Path, contents: str, others: list[dict[str, Any]], brought: bool
+) -> None:
+    """Its members are documents, and the archive itself is none."""
+    (tmp_path / "box.zip").write_text("box")
+    archive = {"name": "box.zip", "digest": known(contents)["digest"]}
+    api.members = {"box.zip": [known("a", archive=archive) | one for one in [*others, {}]]}
+    api.ends = [ready(0)]
+    done = forebay(api, "ingest", tmp_path / "box.zip")
+    assert done.exit_code == 0, done.stderr
+    assert f"ready: {int(brought)}, unchanged: {int(not brought)}, failed: 0" in done.stderr
+    assert len(api.brought) == brought
+
+
 def test_ingest_takes_folders_whole(api: StandIn, tmp_path: Path) -> None:
     """Their files of known kinds, however deep, by their paths from the folder; what is left out is counted."""
     folder = tmp_path / "notes"
