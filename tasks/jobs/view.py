@@ -42,6 +42,7 @@ class Links(TypedDict):
     events: str
     cancel: str
     retry: str
+    results: NotRequired[Annotated[str, "Of a summary."]]
 
 
 class JobObject(TypedDict):
@@ -109,6 +110,7 @@ class JobView:
     deadline_s: int | None
     retry_of: uuid.UUID | None
     position: int | None = None
+    parent_id: uuid.UUID | None = None
 
     @property
     def ended(self) -> bool:
@@ -163,7 +165,6 @@ class JobView:
     def as_json(self) -> JobObject:
         """The job object of the API."""
         shown = ids.show(self.id)
-        path = f"/v1/jobs/{shown}"
         return {
             "id": shown,
             "object": "job",
@@ -186,13 +187,22 @@ class JobView:
             "error": self.error,
             "usage": self.usage,
             "metadata": self.metadata,
-            "links": {
-                "self": path,
-                "events": f"{path}/events",
-                "cancel": f"{path}/cancel",
-                "retry": f"{path}/retry",
-            },
+            "links": self._links(shown),
         }
+
+    def _links(self, shown: str) -> Links:
+        job = f"/v1/jobs/{shown}"
+        is_summary = self.type == "summary" and self.parent_id is None
+        path = f"/v1/summaries/{shown}" if is_summary else job
+        links: Links = {
+            "self": path,
+            "events": f"{path}/events",
+            "cancel": f"{job}/cancel",
+            "retry": f"{path}/retry",
+        }
+        if is_summary:
+            links["results"] = f"{path}/results"
+        return links
 
 
 def of(job: Job, result: dict[str, Any] | None) -> JobView:
@@ -219,6 +229,7 @@ def of(job: Job, result: dict[str, Any] | None) -> JobView:
         expires_at=job.expires_at,
         deadline_s=job.deadline_s,
         retry_of=job.retry_of,
+        parent_id=job.parent_id,
     )
 
 

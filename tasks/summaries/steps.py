@@ -15,7 +15,7 @@ from db import summaries
 from db.scope import scope
 from tasks.jobs.requests import Stored
 
-_RULES = 2  # of what is put to a model (`telling`) and kept of its answer (`keeping`): raise it where they change
+_RULES = 3  # of what is put to a model (`telling`) and kept of its answer (`keeping`): raise it where they change
 UNUSED = dt.timedelta(days=30)  # then a step is forgotten
 
 

@@ -181,7 +181,6 @@ def answered(api: Api) -> dict[str, Any]:
         "CollectionList": api.get("/v1/collections").json,
         "SearchResults": api.post("/v1/search", json={"collection": "books", "query": "one"}).json,
         "Summary": api.get(f"/v1/summaries/{summary['id']}").json,
-        "SummaryLinks": api.get(f"/v1/summaries/{summary['id']}").json["links"],
         "SummaryCounts": api.get(f"/v1/summaries/{summary['id']}").json["counts"],
         "SummaryResultList": api.get(f"/v1/summaries/{summary['id']}/results").json,
         "SummaryEstimate": api.post("/v1/summaries", json={"texts": [{"text": "one"}], "dry_run": True}).json,

@@ -5,7 +5,6 @@ from typing import Any
 from flask import Response
 from sqlalchemy.orm import Session
 
-from tasks import ids
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.submitting import Make
@@ -31,8 +30,9 @@ def accept(wanted: IdempotencyClaim | None, make: Make) -> Response:
     """Has the job accepted, and answers that it is."""
     accepted, replayed = service.current().desk.accept(auth.caller(), make, wanted)
     requestlog.about_job(accepted.id)
-    response = reply(accepted.as_json(), 202)
-    response.headers["Location"] = f"/v1/jobs/{ids.show(accepted.id)}"
+    shown = accepted.as_json()
+    response = reply(shown, 202)
+    response.headers["Location"] = shown["links"]["self"]
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response

@@ -11,10 +11,6 @@ from tasks.times import Moment
 from webapi.v1.named import DOCUMENT, JOB
 
 
-class SummaryLinks(Links):
-    results: str
-
-
 class SummaryCounts(TypedDict):
     """How many documents are in each status."""
 
@@ -52,7 +48,7 @@ class Summary(TypedDict):
     metadata: dict[str, str]
     created_at: Moment
     finished_at: Moment | None
-    links: SummaryLinks
+    links: Links
 
 
 class Sentence(TypedDict):
@@ -127,7 +123,7 @@ def summary(found: Progress) -> Summary:
         "metadata": shown["metadata"],
         "created_at": times.show(job.created_at),
         "finished_at": times.show(job.finished_at),
-        "links": {**shown["links"], "results": f"/v1/summaries/{shown['id']}/results"},
+        "links": shown["links"],
     }
 
 

@@ -31,7 +31,7 @@ from webapi.v1.summaries.bringing import brought
 
 blueprint = Blueprint("summaries", __name__, description="Documents put into few words, one by one and together.")
 
-_LOCATION = {"Location": {"description": "The job.", "schema": {"type": "string"}}}
+_LOCATION = {"Location": {"description": "The summary.", "schema": {"type": "string"}}}
 _JSON, _FORM = requests.SummaryRequest(), requests.UploadedSummary()
 _BRING, _ABOUT = requests.BringRequest(), requests.About()
 _BODY = {
