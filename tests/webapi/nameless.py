@@ -13,7 +13,7 @@ params.max_tokens params.temperature params.top_p params.top_k params.min_p para
 params.seed params.frequency_penalty params.presence_penalty input.suffix
 documents.text documents.title documents.metadata documents.external_id chunk_tokens chunk_overlap
 url events description disabled webhook.url webhook.events arguments
-style instruction words sentences language combine dry_run texts.text texts.title texts.metadata texts.external_id
+style instruction words sentences language combine dry_run texts.text texts.title texts.metadata
 """
 # How an answer is drawn, in each dialect; what OpenAI's requests, Ollama's and Replicate's have beside that.
 DRAWN = """

@@ -70,7 +70,7 @@ def test_texts_become_documents_without_a_collection(api: Api) -> None:
     job = asked(api, metadata={"for": "test"})
     assert (job["type"], job["lane"], job["metadata"]) == ("summary", "batch", {"for": "test"})
     [document] = api.get("/v1/documents").json["data"]
-    assert (document["collection"], document["links"]["job"]) == (None, job["links"]["self"])
+    assert (document["collection"], document["links"]["job"]) == (None, f"/v1/jobs/{job['id']}")
     assert api.ask("DELETE", f"/v1/documents/{document['id']}").status_code == 204
     assert [each["id"] for each in api.get("/v1/jobs?type=summary").json["data"]] == [job["id"]]
 
@@ -107,7 +107,7 @@ def test_documents_brought_before_wait_for_one_summary(api: Api) -> None:
     assert [each["links"]["job"] for each in brought.json["data"]] == [None, None]
     job = api.post("/v1/summaries", json={"documents": made})
     assert job.status_code == 202, job.text
-    assert api.get(f"/v1/documents/{made[1]}").json["links"]["job"] == job.json["links"]["self"]
+    assert api.get(f"/v1/documents/{made[1]}").json["links"]["job"] == f"/v1/jobs/{job.json['id']}"
     again = api.post("/v1/summaries", json={"documents": made[1:]})
     assert (again.status_code, again.json["error"]["param"]) == (422, "documents.0")
     twice = api.post("/v1/summaries", json={"documents": [made[0], made[0]]})
@@ -193,3 +193,36 @@ def test_retry_is_of_an_ended_summary_and_of_nothing_else(api: Api, sessions: Se
     api.post(f"/v1/jobs/{other['id']}/cancel")
     assert api.post(f"/v1/summaries/{other['id']}/retry").status_code == 404
     assert api.get(f"/v1/summaries/{other['id']}").status_code == 404
+
+
+def test_links_of_a_summary_lead_to_what_is_only_its_own(api: Api, sessions: Sessions, client: redis.Redis) -> None:
+    """In the first answer, among jobs, and of itself; those of its documents' jobs to these."""
+    response = api.post("/v1/summaries", json=TEXTS)
+    job = response.json
+    path = f"/v1/summaries/{job['id']}"
+    whole = {"self": path, "events": f"{path}/events", "retry": f"{path}/retry", "results": f"{path}/results"}
+    assert job["links"] == {**whole, "cancel": f"/v1/jobs/{job['id']}/cancel"}
+    assert response.headers["Location"] == path
+    assert [each["links"] for each in api.get("/v1/jobs").json["data"]] == [job["links"]]
+    assert api.get(path).json["links"] == job["links"]
+    byhand.summarise(sessions, client, job["id"], "A boat.")
+    for name in ("self", "events", "results"):
+        assert api.get(job["links"][name]).status_code == 200
+    assert api.post(job["links"]["retry"]).status_code == 202
+    [result] = api.get(job["links"]["results"]).json["data"]
+    assert api.get(f"/v1/jobs/{result['job_id']}").json["links"]["self"] == f"/v1/jobs/{result['job_id']}"
+
+
+def test_plain_strings_are_texts_too(api: Api) -> None:
+    """And what is neither is told what is wanted, also beside documents that don't go with texts."""
+    mixed = api.post("/v1/summaries", json={"texts": ["The boat costs 42 coins.", {"text": "two", "title": "Two"}]})
+    assert mixed.status_code == 202, mixed.text
+    assert [each["title"] for each in api.get("/v1/documents").json["data"]] == ["Two", None]
+    assert api.post("/v1/summaries/documents", json={"texts": ["one"]}).status_code == 201
+    for refusable in ("", " ", "a\u0000"):
+        refused = api.post("/v1/summaries", json={"texts": [refusable]})
+        assert 400 <= refused.status_code < 500
+    wrong = api.post("/v1/summaries", json={"texts": [7]}).json["error"]
+    assert (wrong["param"], wrong["message"]) == ("texts.0", "must be a text, or an object with `text`")
+    both = api.post("/v1/summaries", json={"texts": ["a"], "documents": [f"doc_{uuid.UUID(int=7).hex}"]}).json["error"]
+    assert (both["param"], both["message"]) == ("texts", "goes not with documents")

@@ -42,7 +42,7 @@ class Name(fields.String):
         return name
 
 
-_FACTS: dict[str, Any] = {
+FACTS: dict[str, Any] = {
     "maxProperties": _MAX_PAIRS,
     "propertyNames": {"maxLength": 64, **STORABLE},
     "additionalProperties": {
@@ -72,7 +72,7 @@ def is_name(text: str) -> bool:
 
 
 def facts(description: str) -> Facts:
-    return Facts(allow_none=True, metadata={"description": description, **_FACTS})
+    return Facts(allow_none=True, metadata={"description": description, **FACTS})
 
 
 def not_blank(what: str) -> Callable[[str], None]:

@@ -10,13 +10,24 @@ from tasks.documents.kinds import SUFFIXES
 from tasks.summaries import manner
 from tasks.summaries.choice import MAX_DOCUMENTS
 from webapi.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
+from webapi.v1.documents.requests import FACTS, MAX_CHARACTERS, MAX_FILES, Name, Text, UploadFields
 from webapi.v1.documents.requests import MAX_DOCUMENTS as MAX_TEXTS
-from webapi.v1.documents.requests import MAX_FILES, Name, Text, UploadFields
 from webapi.v1.jobs.requests import Labels
 from webapi.v1.named import DOCUMENT
 from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 
+_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS, **STORABLE}
+_TEXT_OBJECT = {
+    "type": "object",
+    "properties": {
+        "text": _TEXT,
+        "title": {"type": ["string", "null"], "minLength": 1, "maxLength": 512, **STORABLE},
+        "metadata": {"type": ["object", "null"], **FACTS},
+    },
+    "required": ["text"],
+    "additionalProperties": False,
+}
 _SOURCES = ("documents", "collection", "texts")
 
 
@@ -83,12 +94,24 @@ class SummaryText(Text):
         exclude = ("external_id",)
 
 
+class _Text(fields.Field[Any]):
+    """A text, or an object that has one and says more of it; always the object inside."""
+
+    def __init__(self) -> None:
+        super().__init__(metadata={"oneOf": [_TEXT, _TEXT_OBJECT]})
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        if not isinstance(value, str | dict):
+            raise ma.ValidationError("must be a text, or an object with `text`")
+        return SummaryText().load({"text": value} if isinstance(value, str) else value)
+
+
 class SummaryRequest(_Asked):
     """Documents to be summarised: one of `documents`, `collection` and `texts`."""
 
     documents = Some(DOCUMENT.field("One that is ready, or was brought for it."), MAX_DOCUMENTS, allow_none=True)
     collection = Name(allow_none=True, metadata={"description": "All documents that are ready in it now."})
-    texts = Some(SummaryText, MAX_TEXTS, allow_none=True)
+    texts = Some(_Text(), MAX_TEXTS, allow_none=True)
     metadata = Labels(
         allow_none=True,
         metadata={
@@ -120,7 +143,7 @@ class UploadedSummary(_Asked):
 class BringRequest(Strict):
     """Texts that are to be summarised later."""
 
-    texts = Some(SummaryText, MAX_TEXTS, required=True)
+    texts = Some(_Text(), MAX_TEXTS, required=True)
 
 
 BRING_EXAMPLE = {"texts": [{"text": "The boat costs 42 coins.", "title": "Boat"}]}
