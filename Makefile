@@ -60,7 +60,8 @@ format: setup
 bench: embedding
 	$(BIN)/python -m benchmarks.jobs --model $(MODEL)
 	$(BIN)/python -m benchmarks.embed
-	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.ingesting
+	$(BIN)/python -m benchmarks.search --data .forebay/benchmarks
 	$(BIN)/python -m benchmarks.asking --model $(MODEL)
 	$(BIN)/python -m benchmarks.streams
 

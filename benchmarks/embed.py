@@ -84,8 +84,8 @@ def _compare(stack: Stack, direct: Direct, callers: Sequence[str], rounds: int) 
             before = stacks.cpu_s(stack.roles())
             through.append(asyncio.run(_through(stack, callers, load, texts)))
             after = stacks.cpu_s(stack.roles())
-            beside.append(asyncio.run(_beside(direct, texts, TEXTS_OF_A_BATCH, BATCHES_IN_FLIGHT)))
-            singly.append(asyncio.run(_beside(direct, texts, 1, CONNECTIONS)))
+            beside.append(asyncio.run(directly(direct, texts, TEXTS_OF_A_BATCH, BATCHES_IN_FLIGHT)))
+            singly.append(asyncio.run(directly(direct, texts, 1, CONNECTIONS)))
             ours = [role for role in after if not role.startswith("engine host")]
             cpu.append(1000 * sum(after[role] - before[role] for role in ours) / len(texts))
         ratios = [
@@ -129,7 +129,7 @@ async def _through(stack: Stack, callers: Sequence[str], load: Load, texts: Sequ
     return len(texts) / (row[1] - began_at)
 
 
-async def _beside(direct: Direct, texts: Sequence[str], size: int, in_flight: int) -> float:
+async def directly(direct: Direct, texts: Sequence[str], size: int, in_flight: int) -> float:
     """Texts per second of the host called directly, so many of them a request and so many requests in flight."""
     batches = iter([list(texts[at : at + size]) for at in range(0, len(texts), size)])
     began_at = time.time()

@@ -137,7 +137,7 @@ def _exact(session: Session, tenant_id: uuid.UUID, query: Query, only: str | Non
     among = None if only is None else session.scalars(text(only)).all()
     what = (session, Reach(tenant_id, home.id, (), among), query[1], asked)
     session.execute(text("SET LOCAL enable_indexscan = off"))
-    both = (rankings.nearest(*what, depth=DEPTH), rankings.worded_all(*what, depth=DEPTH))
+    both = rankings.ranked(*what, ("vectors", "all words"), depth=DEPTH)
     session.execute(text("SET LOCAL enable_indexscan = on"))
     return [scored.key for scored in ranking.fuse(both, asked.best)[:TOP_K]]
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, not_, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -73,6 +73,13 @@ def outcomes(session: Session, parent_id: uuid.UUID) -> Sequence[tuple[Job, dict
     query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     rows = session.execute(query.where(Job.parent_id == parent_id).order_by(Job.place))
     return [(job, result) for job, result in rows]
+
+
+def empty(session: Session, parent_id: uuid.UUID, first: int, stage: str) -> None:
+    """Erases what went into a job's children, from this place on, that have ended in this stage. Idempotent."""
+    ended = (Job.parent_id == parent_id, Job.place >= first, Job.stage == stage, Job.finished_at.is_not(None))
+    statement = update(Job).where(*ended).values(input=literal({}, Job.input.type), stage_input=null())
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def counts(session: Session, parent_id: uuid.UUID) -> dict[str, int]:

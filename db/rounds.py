@@ -3,7 +3,8 @@
 import datetime as dt
 from functools import cache
 
-from sqlalchemy import DateTime, Text, literal, select
+from sqlalchemy import DateTime, Select, Text, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db import jobs
@@ -11,12 +12,25 @@ from db.session import Table, alone, as_sql
 
 
 class Round(Table):
-    """What is done now and then by whoever comes first, by its name: a round of the sweep, a look for strays."""
+    """What is done now and then by whoever comes first, by its name: a round of the sweep, a look for strays, for steps
+    of summaries that nothing uses."""
 
     __tablename__ = "rounds"
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     began_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+
+
+def due(name: str, every_s: float) -> Select[int]:
+    """Finds a row when the last of this name began `every_s` ago, or never."""
+    recent = Round.began_at.between(func.now() - dt.timedelta(seconds=every_s), func.now())
+    return select(literal(1)).where(~select(Round.name).where(Round.name == name, recent).exists())
+
+
+def note(session: Session, name: str) -> None:
+    """Notes that one of this name begins."""
+    began = insert(Round).values(name=name, began_at=func.now())
+    session.execute(began.on_conflict_do_update(index_elements=["name"], set_={"began_at": began.excluded.began_at}))
 
 
 def look(session: Session, *, lease_s: float, every_s: float, hurry: bool) -> tuple[float, bool]:

@@ -5,10 +5,11 @@ The first wall is the tenant condition that every query carries. This one is row
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Text, bindparam, column, func, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -17,25 +18,37 @@ TENANT = "app.tenant"
 
 
 @contextmanager
-def scope(session: Session, tenant_id: uuid.UUID) -> Iterator[None]:
+def scope(session: Session, tenant_id: uuid.UUID, settings: Mapping[str, str] | None = None) -> Iterator[None]:
     """Runs the block's statements as `ROLE`, for this tenant: no other table can be reached, no other tenant's row.
 
     Both settings are local to the transaction, so nothing sticks to a pooled connection, and both are taken back at
     the block's end, also when an error of ours ends it. After an error of the database only a rollback helps. Scopes
-    don't nest.
+    don't nest. Further `settings` of PostgreSQL's, by their names, hold until the transaction ends.
     """
     session.flush()  # what waits to be written is not for the scope's role to write
-    _set(session, ROLE, str(tenant_id))
+    _set(session, {"role": ROLE, TENANT: str(tenant_id), **(settings or {})})
     try:
         yield
     except SQLAlchemyError:
         raise
     except BaseException:
-        _set(session, "none", "")
+        _set(session, _NOBODY)
         raise
-    _set(session, "none", "")
+    _set(session, _NOBODY)
 
 
-def _set(session: Session, role: str, tenant: str) -> None:
-    """`SET LOCAL ROLE` and the policies' setting, in one round trip."""
-    session.execute(select(func.set_config("role", role, True), func.set_config(TENANT, tenant, True)))
+_NOBODY = {"role": "none", TENANT: ""}
+
+
+def _set(session: Session, settings: Mapping[str, str]) -> None:
+    """`SET LOCAL` of each, in one round trip and by one statement that PostgreSQL has prepared."""
+    session.execute(_SET, {"names": [*settings], "values": [*settings.values()]})
+
+
+def _setting() -> Any:
+    names, values = bindparam("names", type_=ARRAY(Text)), bindparam("values", type_=ARRAY(Text))
+    given = func.unnest(names, values).table_valued(column("name", Text), column("value", Text)).render_derived()
+    return select(func.set_config(given.c.name, given.c.value, true()))
+
+
+_SET = _setting()

@@ -1,34 +1,18 @@
 """Strays: rows of jobs that are gone. No foreign key keeps them from being there, so they are looked for."""
 
-import datetime as dt
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import Select, func, literal, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from db.attempts import JobAttempt
 from db.checkpoints import JobCheckpoint
 from db.jobs import Job, JobOutput
-from db.rounds import Round
 from db.vectors import JobVectors
 
 TABLES = (JobAttempt, JobCheckpoint, JobOutput, JobVectors)
-_NAME = "strays"
 _LOOKED_AT = 1000  # rows of a table in one look, or a page of it
-
-
-def due(every_s: float) -> Select[int]:
-    """Finds a row when the last look began `every_s` ago, or never."""
-    recent = Round.began_at.between(func.now() - dt.timedelta(seconds=every_s), func.now())
-    return select(literal(1)).where(~select(Round.name).where(Round.name == _NAME, recent).exists())
-
-
-def note(session: Session) -> None:
-    """Notes that a look begins."""
-    began = insert(Round).values(name=_NAME, began_at=func.now())
-    session.execute(began.on_conflict_do_update(index_elements=["name"], set_={"began_at": began.excluded.began_at}))
 
 
 def some(session: Session) -> dict[str, Sequence[uuid.UUID]]:

@@ -17,10 +17,11 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from db.jobs import Job, JobOutput
 from db.ledger import LedgerRow
@@ -74,10 +75,19 @@ def keep_step(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) 
     return session.scalars(statement.returning(SummaryStep.text)).one()
 
 
-def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta) -> None:
-    """Deletes the tenant's steps that nothing has used for so long."""
+def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, limit: int) -> None:
+    """Deletes the tenant's steps that nothing has used for so long, at most `limit`, the longest unused first."""
     old = (SummaryStep.tenant_id == tenant_id, SummaryStep.used_at < func.now() - unused)
-    session.execute(delete(SummaryStep).where(*old), execution_options={"synchronize_session": False})
+    some = select(SummaryStep.digest).where(*old).order_by(SummaryStep.used_at).limit(limit)
+    statement = delete(SummaryStep).where(*old, SummaryStep.digest.in_(some))
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def unfinished(session: Session, job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these jobs that are there and haven't ended."""
+    if not job_ids:
+        return set()
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.finished_at.is_(None))))
 
 
 def documents(session: Session, summary_id: uuid.UUID) -> int | None:
@@ -146,8 +156,14 @@ def tokens_a_second(session: Session, model: str) -> float | None:
 
 def spent_in_all(session: Session, summary_id: uuid.UUID) -> tuple[int, int]:
     """What a summary has used, its documents and all their steps."""
-    children = select(Job.id).where(Job.parent_id == summary_id)
-    family = Job.id.in_(children) | Job.parent_id.in_(children) | (Job.id == summary_id)
-    sums = (func.coalesce(func.sum(Job.prompt_tokens), 0), func.coalesce(func.sum(Job.completion_tokens), 0))
-    prompt, answer = session.execute(select(*sums).where(family)).one()
+    # Each by an index of its own: of conditions joined by OR PostgreSQL makes a scan of all jobs.
+    child = aliased(Job)
+    of_steps = select(Job.prompt_tokens, Job.completion_tokens).join(child, child.id == Job.parent_id)
+    family = union_all(
+        select(Job.prompt_tokens, Job.completion_tokens).where(Job.id == summary_id),
+        select(Job.prompt_tokens, Job.completion_tokens).where(Job.parent_id == summary_id),
+        of_steps.where(child.parent_id == summary_id),
+    ).subquery()
+    sums = (func.coalesce(func.sum(each), 0) for each in (family.c.prompt_tokens, family.c.completion_tokens))
+    prompt, answer = session.execute(select(*sums)).one()
     return int(prompt or 0), int(answer or 0)

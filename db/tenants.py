@@ -27,3 +27,8 @@ def named(session: Session, name: str, new_id: uuid.UUID) -> Tenant:
 def names(session: Session) -> dict[uuid.UUID, str]:
     """Of all tenants."""
     return {tenant.id: tenant.name for tenant in session.scalars(select(Tenant))}
+
+
+def some(session: Session, limit: int) -> list[uuid.UUID]:
+    """Tenants, at most so many, drawn by lot."""
+    return list(session.scalars(select(Tenant.id).order_by(func.random()).limit(limit)))

@@ -165,6 +165,12 @@ class AnswerUnfit(JobError):
     code = "answer_unfit"
 
 
+class NothingSummarised(JobError):
+    """No document of a summary has one, and none of them failed: each was cancelled, or came too late."""
+
+    code = "nothing_summarised"
+
+
 class DimensionsDiffer(JobError):
     """The vectors have another dimension than those that the collection already has."""
 

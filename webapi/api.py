@@ -37,6 +37,13 @@ class _Parser(FlaskParser):
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs' signature
         return body.read(req)
 
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        """Whatever the schema, as for bodies: nothing that PostgreSQL can't keep."""
+        for name, value in req.args.items(multi=True):
+            if not (body.is_storable(name) and body.is_storable(value)):
+                raise InvalidField(body.shown(name)[:200], "NUL and lone surrogates can't be accepted")
+        return super().load_querystring(req, schema)
+
     def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
         raise _invalid(next(iter(error.messages_dict.values()))) from error
 

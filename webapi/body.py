@@ -146,6 +146,16 @@ def refuse_unstorable(text: str, where: tuple[str, ...]) -> None:
         raise _malformed(path, fault)
 
 
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can keep it."""
+    return _UNSTORABLE.search(text) is None
+
+
+def shown(text: str) -> str:
+    """The text with a sign in the place of each character that can't be kept."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _malformed(where: tuple[str, ...], message: str) -> Malformed:
     return Malformed(".".join(where)[:200] or None, message)
 
@@ -183,11 +193,11 @@ def _refuse_shape(text: str, max_values: int) -> None:
 def _faults(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Each thing in a parsed value that can't be accepted, with its path. As deep as `_refuse_shape` allows."""
     if isinstance(value, str):
-        if _UNSTORABLE.search(value):
+        if not is_storable(value):
             yield path, "NUL and lone surrogates can't be accepted"
     elif isinstance(value, dict):
         for key, member in value.items():
-            if _UNSTORABLE.search(key):
+            if not is_storable(key):
                 yield path, "a key has a NUL or a lone surrogate"
             yield from _faults(member, (*path, key))
     elif isinstance(value, list):
@@ -204,8 +214,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            shown = _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", key)
-            return _Fault("the key is there twice", shown)
+            return _Fault("the key is there twice", shown(key))
         seen.add(key)
     raise AssertionError("fewer members than pairs, and no key twice")
 

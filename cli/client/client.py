@@ -103,8 +103,9 @@ class Client:
             sent = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
             return list(self._ask("POST", "/v1/summaries/documents", files=sent)["data"])
 
-    def summarize(self, request: dict[str, Any]) -> Job:
-        return self._ask("POST", "/v1/summaries", json=request)
+    def summarize(self, request: dict[str, Any], once: str) -> Job:
+        """The summary that was asked for; the one that there is, where it was asked for under `once` before."""
+        return self._ask("POST", "/v1/summaries", json=request, headers={"Idempotency-Key": once})
 
     def summary(self, summary_id: str, wait_s: float = 0) -> Job:
         """The summary as it is now, or when it has ended, if that is so soon; tries again where nothing answers."""

@@ -32,16 +32,18 @@ class Found:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def found(paths: Sequence[Path]) -> Found:
+def found(paths: Sequence[Path], beside: Path | None = None) -> Found:
     """The files that are named, and those of known kinds in the folders that are named and below.
 
-    Left out are hidden ones, links out of the folder, empty ones, and other kinds. Raises `UsageError` when two of them
-    would be called alike.
+    Left out are hidden ones, links out of the folder, empty ones, other kinds, and whatever is in the folder `beside`.
+    Raises `UsageError` when two of them would be called alike.
     """
     everything = Found()
     named: dict[str, Path] = {}
+    ours = beside.resolve() if beside else None
     for path in paths:
-        for file in _below(path, everything.skipped) if path.is_dir() else [File(path, path.name, path.stat().st_size)]:
+        alone = [File(path, path.name, path.stat().st_size)]
+        for file in _below(path, everything.skipped, ours) if path.is_dir() else alone:
             if named.setdefault(file.name, file.path) != file.path:
                 raise click.UsageError(f"{named[file.name]} and {file.path} would both be called {file.name}")
             everything.files.append(file)
@@ -53,6 +55,13 @@ def digest(file: File) -> str:
     """The SHA-256 of the file's contents, in hexadecimal."""
     with file.path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def say_skipped(files: Found) -> None:
+    """Tells how many were left out, and why."""
+    for reason, count in sorted(files.skipped.items()):
+        if count:
+            click.echo(f"left out, {reason}: {count}", err=True)
 
 
 def lots(files: Sequence[File]) -> Iterator[list[File]]:
@@ -69,10 +78,12 @@ def lots(files: Sequence[File]) -> Iterator[list[File]]:
         yield lot
 
 
-def _below(folder: Path, skipped: Counter[str]) -> Iterator[File]:
+def _below(folder: Path, skipped: Counter[str], beside: Path | None) -> Iterator[File]:
     root = folder.resolve()
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
+        if beside and path.resolve().is_relative_to(beside):
+            continue
         if path.is_dir():
             skipped["linked folders"] += path.is_symlink()
         elif reason := _refused(path, below, root):

@@ -46,9 +46,7 @@ def ingest(
     """
     facts = dict(submit.assignment("--metadata", text) for text in metadata)
     files = folders.found(paths)
-    for reason, count in sorted(files.skipped.items()):
-        if count:
-            _say(f"left out, {reason}: {count}")
+    folders.say_skipped(files)
     fields = {"collection": collection, **{name: text for name, text in given.items() if text is not None}}
     errand = Errand(client, collection, fields | ({"metadata": json.dumps(facts)} if facts else {}))
     try:

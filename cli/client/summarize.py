@@ -2,18 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.client import client as api
+from cli.client import folders
 from cli.client.client import ApiError, Client, Job
+from cli.client.folders import File
 
-_FILES_AT_ONCE = 20
-_BYTES_AT_ONCE = 16 << 20
 _NOTE = ".forebay-summary.json"  # in the folder of the summaries: what `--resume` goes on with
 _ALL = "SUMMARY.md"
 _WAIT_S = 1
@@ -21,21 +22,33 @@ _WAIT_S = 1
 
 @dataclass(slots=True)
 class Errand:
-    """A summary that was asked for: where its results go, which file each document was, how far they are written."""
+    """What is to be summarised, where the results go, and how far that has come.
+
+    Files are `waiting` to be brought, each under its path below `out`; then the summary is `asked` for, once.
+    """
 
     out: Path
-    summary_id: str
-    files: dict[str, str]  # by the document's id, the path below what was named
+    asked: dict[str, Any]
+    waiting: list[File]
+    once: str = field(default_factory=lambda: uuid.uuid4().hex)
+    summary_id: str | None = None
+    files: dict[str, str] = field(default_factory=dict)  # by the document's id, the path below `out`
     read: int = 0  # the number of the last result that is written
     failed: dict[str, str] = field(default_factory=dict)  # by path, why there is no summary
     sentences: int = 0  # of all summaries, `own` of them word for word as in the files
     own: int = 0
 
+    @property
+    def summary(self) -> str:
+        assert self.summary_id is not None
+        return self.summary_id
+
     def save(self) -> None:
         told = {"id": self.summary_id, "files": self.files, "read": self.read, "failed": self.failed}
         told |= {"sentences": self.sentences, "own": self.own}
+        waiting = [(str(file.path), file.name, file.size) for file in self.waiting]
         new = self.out / f"{_NOTE}.new"
-        new.write_text(json.dumps(told), encoding="utf-8")
+        new.write_text(json.dumps({**told, "asked": self.asked, "once": self.once, "waiting": waiting}), "utf-8")
         new.replace(self.out / _NOTE)
 
     @classmethod
@@ -43,10 +56,17 @@ class Errand:
         """Raises `UsageError` where no summary was begun in the folder."""
         try:
             told = json.loads((out / _NOTE).read_text(encoding="utf-8"))
-            known = (told[name] for name in ("id", "files", "read", "failed", "sentences", "own"))
-            return cls(out, *known)
+            waiting = [File(Path(path), name, size) for path, name, size in told["waiting"]]
+            done = (told[name] for name in ("files", "read", "failed", "sentences", "own"))
+            return cls(out, told["asked"], waiting, told["once"], told["id"], *done)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise click.UsageError(f"{out} has no summary to resume: {error}") from error
+
+    def brought(self, lot: Sequence[File], files: dict[str, str]) -> None:
+        """The first files that wait don't any more: they are these documents, or have failed."""
+        self.waiting = self.waiting[len(lot) :]
+        self.files |= files
+        self.save()
 
     def write(self, result: dict[str, Any]) -> None:
         """The document's file, or why there is none."""
@@ -89,8 +109,10 @@ def summarize(
         errand = Errand.load(out)
     else:
         asked: dict[str, Any] = {name: value for name, value in manner.items() if value is not None}
-        errand = begin(client, paths, out, asked | ({"combine": True} if combine else {}))
+        errand = Errand(out, asked | ({"combine": True} if combine else {}), chosen(paths, out))
     try:
+        if errand.summary_id is None:
+            begin(client, errand)
         ended = follow(client, errand)
     except KeyboardInterrupt:
         _interrupted(client, errand)
@@ -98,52 +120,32 @@ def summarize(
     finish(errand, ended)
 
 
-def begin(client: Client, paths: Sequence[Path], out: Path, asked: dict[str, Any]) -> Errand:
-    """Brings the files and asks for the summary. Raises `ClickException` where none of them is taken."""
-    found = list(files(paths, out))
-    brought: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    with click.progressbar(length=len(found), label="bringing", file=sys.stderr) as bar:
-        for lot in lots(found):
-            _bring(client, lot, brought, refused)
+def chosen(paths: Sequence[Path], out: Path) -> list[File]:
+    """The files, each under the path below `out` that its summary gets: of one folder alone, without its name."""
+    found = folders.found(paths, beside=out)
+    folders.say_skipped(found)
+    files = [replace(file, path=file.path.absolute()) for file in found.files]
+    if len(paths) > 1 or not paths[0].is_dir():
+        return files
+    return [replace(file, name=file.name.partition("/")[2]) for file in files]
+
+
+def begin(client: Client, errand: Errand) -> None:
+    """Brings what is still waiting, lot by lot, and asks for the summary. Raises `ClickException` where nothing is
+    taken."""
+    errand.save()
+    with click.progressbar(length=len(errand.waiting), label="bringing", file=sys.stderr) as bar:
+        for lot in list(folders.lots(errand.waiting)):
+            _bring(client, lot, errand)
             bar.update(len(lot))
-    if not brought:
-        for path, why in refused.items():
+    if not errand.files:
+        for path, why in errand.failed.items():
             _say(f"{path}: {why}")
         raise click.ClickException("there is nothing to summarise")
-    job = client.summarize({"documents": list(brought), **asked})
-    errand = Errand(out, job["id"], brought, failed=refused)
+    job = client.summarize({"documents": list(errand.files), **errand.asked}, errand.once)
+    errand.summary_id = job["id"]
     errand.save()
-    _say(f"{job['id']}: {len(brought)} files")
-    return errand
-
-
-def files(paths: Sequence[Path], out: Path) -> Iterator[tuple[Path, str]]:
-    """Each file, and its path below what was named; hidden ones and those in `out` left out."""
-    for path in paths:
-        if path.is_file():
-            yield path, path.name
-            continue
-        for file in sorted(path.rglob("*")):
-            below = file.relative_to(path)
-            hidden = any(part.startswith(".") for part in below.parts)
-            if file.is_file() and not hidden and not file.resolve().is_relative_to(out.resolve()):
-                yield file, str(below)
-
-
-def lots(found: Sequence[tuple[Path, str]]) -> Iterator[list[tuple[Path, str]]]:
-    """The files, as many together as one request may bring."""
-    lot: list[tuple[Path, str]] = []
-    size = 0
-    for file, below in found:
-        own = file.stat().st_size
-        if lot and (len(lot) == _FILES_AT_ONCE or size + own > _BYTES_AT_ONCE):
-            yield lot
-            lot, size = [], 0
-        lot.append((file, below))
-        size += own
-    if lot:
-        yield lot
+    _say(f"{job['id']}: {len(errand.files)} files")
 
 
 def follow(client: Client, errand: Errand) -> Job:
@@ -152,8 +154,8 @@ def follow(client: Client, errand: Errand) -> Job:
     with click.progressbar(length=documents, label="summarising", file=sys.stderr, show_pos=True) as bar:
         bar.update(errand.read)
         while True:
-            ended = client.summary(errand.summary_id, wait_s=_WAIT_S)
-            while results := client.results(errand.summary_id, errand.read):
+            ended = client.summary(errand.summary, wait_s=_WAIT_S)
+            while results := client.results(errand.summary, errand.read):
                 for result in results:
                     errand.write(result)
                     bar.update(1)
@@ -188,25 +190,33 @@ def _source(sentence: dict[str, Any]) -> str:
     return f"{page}characters {sentence['begins']} to {sentence['ends']}{own}"
 
 
-def _bring(client: Client, lot: Sequence[tuple[Path, str]], brought: dict[str, str], refused: dict[str, str]) -> None:
-    """Has the files taken together; one by one, where one of them isn't."""
+def _bring(client: Client, lot: Sequence[File], errand: Errand) -> None:
+    """Has the next files taken together, and notes it; one by one, where one of them isn't."""
     try:
-        made = client.bring([file for file, _ in lot])
+        made = client.bring([file.path for file in lot])
+    except OSError as error:
+        refused = str(error)
     except ApiError as error:
         if error.status not in (400, 413, 422):
             raise
-        if len(lot) == 1:
-            refused[lot[0][1]] = error.format_message()
-        else:
-            for one in lot:
-                _bring(client, [one], brought, refused)
+        refused = error.format_message()
+    else:
+        errand.brought(lot, {document["id"]: file.name for document, file in zip(made, lot, strict=True)})
         return
-    brought.update({document["id"]: below for document, (_, below) in zip(made, lot, strict=True)})
+    if len(lot) == 1:
+        errand.failed[lot[0].name] = refused
+        errand.brought(lot, {})
+        return
+    for one in lot:
+        _bring(client, [one], errand)
 
 
 def _interrupted(client: Client, errand: Errand) -> None:
-    """Asks what is to become of the summary; without a terminal it goes on."""
+    """Asks what is to become of the summary; without a terminal it goes on. One that isn't asked for yet waits."""
     click.echo(err=True)
+    if errand.summary_id is None:
+        _say(f"{len(errand.files)} files are brought; `forebay summarize --resume --out {errand.out}` brings the rest")
+        return
     answer = "d"
     if sys.stdin.isatty():
         question = "Cancel the summary, or detach and let it go on? [c/d]"

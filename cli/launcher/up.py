@@ -192,6 +192,16 @@ def refuse_taken(port: int, option: str) -> None:
             raise click.ClickException(f"{option} {port}: {error.strerror}") from error
 
 
+def _tell_missed(models: catalog.Catalog) -> None:
+    """Says which models are left out whose types no other serves."""
+    served = {type for model in models.values() if not model.missing for type in model.types}
+    for model in models.values():
+        if model.missing and not served.issuperset(model.types):
+            makes = _MAKES.get(model.file.name) if model.file else None
+            say(f"{model.name} is left out: {model.file} isn't there" + (f". `{makes}` makes it" if makes else ""))
+            served.update(model.types)
+
+
 def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
     """The models of the catalogue, or those named in a comma-separated list. Raises `ClickException`."""
     try:
@@ -199,11 +209,8 @@ def choose(path: Path, wanted: str | None) -> list[catalog.Model]:
     except errors.CatalogError as error:
         raise click.ClickException(str(error)) from error
     if wanted is None:
-        for model in models.values():
-            if model.missing:
-                makes = _MAKES.get(model.file.name) if model.file else None
-                say(f"{model.name} is left out: {model.file} isn't there" + (f". `{makes}` makes it" if makes else ""))
         wanted = ",".join(name for name, model in models.items() if not model.missing)
+        _tell_missed(models)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     unknown = [name for name in names if name not in models]
     if unknown or not names:

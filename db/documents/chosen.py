@@ -4,10 +4,11 @@ Each function is called within `scope.scope` of the tenant it names.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.documents.chunks import Chunk
@@ -20,20 +21,35 @@ def ready(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, limi
     return list(session.scalars(select(Document.id).where(*own).order_by(Document.id).limit(limit)))
 
 
-def statuses(
-    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]
-) -> dict[uuid.UUID, tuple[str, bool]]:
-    """Of each of these documents that is there its status, and whether it waits for no job yet."""
-    query = select(Document.id, Document.status, Document.job_id.is_(None))
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a document has come. `loose`: it is in no collection; `job_id` is the job that it waits for, or was made
+    ready by."""
+
+    status: str
+    loose: bool
+    job_id: uuid.UUID | None
+
+
+def states(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, State]:
+    """Of each of these documents that is there."""
+    query = select(Document.id, Document.status, Document.collection_id.is_(None), Document.job_id)
     rows = session.execute(query.where(Document.tenant_id == tenant_id, Document.id.in_(document_ids)))
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: State(row[1], row[2], row[3]) for row in rows}
 
 
-def give_job(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], job_id: uuid.UUID) -> None:
-    """Makes those of these documents wait for the job that waited for none."""
-    own = (Document.tenant_id == tenant_id, Document.id.in_(document_ids), Document.job_id.is_(None))
-    statement = update(Document).where(*own).values(job_id=job_id)
+def give_job(
+    session: Session, tenant_id: uuid.UUID, free: Mapping[uuid.UUID, uuid.UUID | None], job_id: uuid.UUID
+) -> set[uuid.UUID]:
+    """Makes documents wait for the job: those of these that still wait for the job that is given here, if for any."""
+    before = {each for each in free.values() if each}
+    waits = or_(Document.job_id.is_(None), Document.job_id.in_(before)) if before else Document.job_id.is_(None)
+    own = (Document.tenant_id == tenant_id, Document.id.in_(free), Document.status == "pending", waits)
+    # In one order, so that two which want some of the same wait for each other, and not both.
+    taken = session.scalars(select(Document.id).where(*own).order_by(Document.id).with_for_update()).all()
+    statement = update(Document).where(Document.tenant_id == tenant_id, Document.id.in_(taken)).values(job_id=job_id)
     session.execute(statement, execution_options={"synchronize_session": False})
+    return set(taken)
 
 
 def whole(
@@ -44,6 +60,13 @@ def whole(
     query = query.join(DocumentText, DocumentText.document_id == Document.id)
     row = session.execute(query.where(Document.tenant_id == tenant_id, Document.id == document_id)).one_or_none()
     return (row[0], row[1], row[2]) if row else None
+
+
+def part(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, begins: int, ends: int) -> str | None:
+    """These characters of a document's text; None where it has none any more."""
+    own = (Document.tenant_id == tenant_id, Document.id == document_id)
+    query = select(func.substr(DocumentText.text, begins + 1, ends - begins))
+    return session.scalar(query.join(Document, Document.id == DocumentText.document_id).where(*own))
 
 
 def chunks(

@@ -3,9 +3,10 @@
 Each function is called within `scope.scope` of the tenant it names.
 """
 
+import functools
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgvector.sqlalchemy import SPARSEVEC, VECTOR
 from sqlalchemy import (
@@ -19,15 +20,16 @@ from sqlalchemy import (
     Row,
     Text,
     Uuid,
+    and_,
     bindparam,
+    column,
     delete,
     func,
     insert,
     select,
-    tuple_,
 )
 from sqlalchemy import text as sql_text
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, defer, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from db.documents import words
 from db.documents.documents import Document
@@ -73,6 +75,23 @@ class Chunk(Table):
 Key = tuple[uuid.UUID, int]
 
 
+class Told(NamedTuple):
+    """What is shown of a chunk and of its document."""
+
+    document_id: uuid.UUID
+    number: int
+    text: str
+    begins: int | None
+    ends: int | None
+    page: int | None
+    path: list[str]
+    header: str | None
+    title: str | None
+    filename: str | None
+    external_id: str | None
+    metadata: dict[str, Any]
+
+
 def own_vector(second: bool) -> InstrumentedAttribute[Any]:
     """Where the vectors of a collection are, which says whether it is searched by the second ones."""
     return Chunk.second_embedding if second else Chunk.embedding
@@ -111,10 +130,21 @@ def page(
     return session.execute(query.where(Chunk.number > after).order_by(Chunk.number).limit(limit)).all()
 
 
-def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, tuple[Chunk, Document]]:
-    """Of each of these chunks its row without vectors and words, and its document's."""
-    query = select(Chunk, Document).join(Document, Document.id == Chunk.document_id)
-    unseen = (Chunk.embedding, Chunk.second_embedding, Chunk.terms, Chunk.words)
-    query = query.options(*(defer(column) for column in unseen))
-    query = query.where(Chunk.tenant_id == tenant_id, tuple_(Chunk.document_id, Chunk.number).in_(keys))
-    return {(chunk.document_id, chunk.number): (chunk, document) for chunk, document in session.execute(query)}
+def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, Told]:
+    """What is shown of each of these chunks, where it is still there."""
+    given = {"tenant_id": tenant_id, "ids": [key[0] for key in keys], "numbers": [key[1] for key in keys]}
+    return {(row.document_id, row.number): row for row in map(Told._make, session.execute(_told(), given))}
+
+
+@functools.cache
+def _told() -> Any:
+    chunk, document = Chunk.__table__.c, Document.__table__.c
+    ids, numbers = bindparam("ids", type_=ARRAY(Uuid)), bindparam("numbers", type_=ARRAY(Integer))
+    keys = func.unnest(ids, numbers).table_valued(column("id", Uuid), column("number", Integer)).render_derived()
+    mine = chunk.tenant_id == bindparam("tenant_id", type_=Uuid())
+    return (
+        select(*(chunk[name] if name in chunk else document[name] for name in Told._fields))
+        .join_from(keys, Chunk.__table__, and_(chunk.document_id == keys.c.id, chunk.number == keys.c.number))
+        .join(Document.__table__, document.id == chunk.document_id)
+        .where(mine)
+    )

@@ -1,19 +1,21 @@
 """Chunks ranked by meaning and by words. Each function is called within `scope.scope` of the tenant it names."""
 
+import functools
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pgvector.sqlalchemy import HALFVEC, SPARSEVEC, VECTOR
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    ColumnElement,
     Float,
+    Integer,
     Row,
     Select,
+    Text,
     Uuid,
     all_,
     and_,
@@ -23,14 +25,16 @@ from sqlalchemy import (
     column,
     func,
     literal_column,
+    null,
     select,
     table,
     type_coerce,
+    union_all,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from db.documents import index, words
-from db.documents.chunks import Chunk, Key, own_vector
+from db.documents.chunks import Chunk, Key
 from db.documents.collections import Collection
 from db.documents.documents import Document
 from db.documents.words import Asked
@@ -38,6 +42,19 @@ from db.documents.words import Asked
 # So many candidates of the index, times the depth of the ranking: more find more, and take longer (see docs/adr/0022).
 _WIDTH = 2
 _OF_INDEX = ("indexrelid", "indisvalid")
+
+# How chunks are ranked: by their vectors, looking at each within reach or walking the collection's own index; or by the
+# question's words, through the index of words or looking at each within reach, which is less work where few are.
+Way = Literal["vectors", "index", "words", "all words"]
+
+CHUNKS = Chunk.__table__  # no objects are made of what is read
+_TENANT = bindparam("tenant_id", type_=Uuid())
+_COLLECTION = bindparam("collection_id", type_=Uuid())
+_DEPTH = bindparam("depth", type_=Integer())
+_HIDDEN = cast(bindparam("hidden", type_=ARRAY(Uuid)), ARRAY(Uuid))
+_AMONG = cast(bindparam("among", type_=ARRAY(Uuid)), ARRAY(Uuid))
+_VECTOR = bindparam("asked_vector", type_=VECTOR())
+_WORDS = bindparam("asked_words", type_=SPARSEVEC())
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +82,13 @@ class Reach:
     among: Sequence[uuid.UUID] | Select[uuid.UUID] | None = None
     second: bool = False
 
-    @property
-    def vector(self) -> InstrumentedAttribute[Any]:
-        return own_vector(self.second)
-
 
 def home(session: Session, tenant_id: uuid.UUID, name: str) -> Row[Collection, list[uuid.UUID], int | None] | None:
     """The tenant's collection, which of its documents are stored in part, and about how many chunks its index has.
 
     None for the last when it has no index.
     """
-    part = (Document.collection_id == Collection.id, Document.status == "pending", Document.chunks.is_not(None))
-    hidden = func.array(select(Document.id).where(Document.tenant_id == tenant_id, *part).scalar_subquery())
-    made = func.to_regclass(index.spelled(Collection.id, Collection.dimensions, Collection.second))
-    own, valid = table("pg_class", column("oid"), column("reltuples")), table("pg_index", *map(column, _OF_INDEX))
-    size = select(cast(own.c.reltuples, BigInteger)).where(own.c.oid == made)
-    size = size.where(valid.c.indexrelid == own.c.oid, valid.c.indisvalid)
-    query = select(Collection, type_coerce(hidden, ARRAY(Uuid)), size.scalar_subquery())
-    return session.execute(query.where(Collection.tenant_id == tenant_id, Collection.name == name)).one_or_none()
+    return session.execute(_home(), {"tenant_id": tenant_id, "name": name}).one_or_none()
 
 
 def size(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, only: Any = None) -> int:
@@ -93,84 +99,139 @@ def size(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, only:
     return session.scalar(select(func.coalesce(func.sum(Document.chunks), 0)).where(*where)) or 0
 
 
-def nearest(session: Session, reach: Reach, vector: Any, asked: Asked, *, depth: int) -> list[Hit]:
-    """The chunks with the most similar vectors, the most similar first, by looking at every one within reach."""
-    distance = _distance(reach.vector, vector)
-    return _hits(session, _of(reach, vector, asked).order_by(distance).limit(depth))
+def settings(depth: int) -> dict[str, str]:
+    """What the scope has to set for an index to be walked to this depth."""
+    return {"hnsw.ef_search": str(min(1000, _WIDTH * depth)), "hnsw.iterative_scan": "strict_order"}
 
 
-def walk(session: Session, reach: Reach, vector: Any, asked: Asked, *, dimensions: int, depth: int) -> list[Hit]:
-    """`nearest`, nearly, by walking the collection's own index; fewer than there are when it gives up."""
-    settings = {"hnsw.ef_search": str(min(1000, _WIDTH * depth)), "hnsw.iterative_scan": "strict_order"}
-    session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
-    # Written as the index is, literals too: else the planner doesn't know it again.
-    half = HALFVEC(dimensions)
-    distance = cast(reach.vector, half).op("<=>", return_type=Float())(cast(_asked_vector(vector), half))
-    own = Chunk.collection_id == literal_column(f"'{reach.collection_id}'::uuid")
-    same = func.vector_dims(reach.vector) == literal_column(str(dimensions))
-    hits = _hits(session, _of(reach, vector, asked).where(own, same).order_by(distance).limit(depth))
-    return sorted(hits, key=lambda hit: -hit.similarity)
+def ranked(
+    session: Session, reach: Reach, vector: Any, asked: Asked, ways: Sequence[Way], *, depth: int
+) -> list[list[Hit]]:
+    """The chunks within reach ranked in each of these ways, in one statement: of each the best `depth`, the best first.
+
+    Nothing is ranked by a question of stop words. By the index there may be fewer than there are: it gives up.
+    """
+    able = tuple(way for way in ways if asked.weights or way not in ("words", "all words"))
+    rows: dict[Way, list[Any]] = {way: [] for way in ways}
+    if able:
+        statement = _statement(reach, len(vector), bool(asked.weights), able)
+        for row in session.execute(statement, _given(reach, vector, asked, depth)):
+            rows[able[row[0]]].append(row)
+    return [[_hit(row) for row in sorted(rows[way], key=_ORDERS[way])] for way in ways]
 
 
-def worded(session: Session, reach: Reach, vector: Any, asked: Asked, *, depth: int) -> list[Hit]:
-    """The chunks that have most of the question's words, the best first. None for a question of stop words."""
-    if not asked.weights:
-        return []
-    among = func.array(reach.among.scalar_subquery()) if isinstance(reach.among, Select) else reach.among
-    found = words.found(reach.collection_id, asked, reach.hidden, among, depth=depth)
-    query = select(Chunk.document_id, Chunk.number, _distance(reach.vector, vector), found.c.points)
-    same = (Chunk.document_id == found.c.document_id, Chunk.number == found.c.number)
-    query = query.join(found, and_(*same)).where(Chunk.tenant_id == reach.tenant_id)
-    return _hits(session, query.order_by(found.c.points.desc(), Chunk.document_id, Chunk.number))
-
-
-def worded_all(session: Session, reach: Reach, vector: Any, asked: Asked, *, depth: int) -> list[Hit]:
-    """`worded`, by looking at every chunk within reach: that is less work where few are."""
-    if not asked.weights:
-        return []
-    points = _points(asked)
-    query = _of(reach, vector, asked).where(points > 0)
-    return _hits(session, query.order_by(points.desc(), Chunk.document_id, Chunk.number).limit(depth))
-
-
-def _of(reach: Reach, vector: Any, asked: Asked) -> Select[Any]:
-    """Of the chunks within reach the key, the distance and what they score by words."""
-    columns: list[Any] = [Chunk.document_id, Chunk.number, _distance(reach.vector, vector), _points(asked)]
-    query = select(*columns)
-    query = query.where(Chunk.tenant_id == reach.tenant_id, Chunk.collection_id == reach.collection_id)
-    if reach.hidden:
-        query = query.where(Chunk.document_id != all_(cast(list(reach.hidden), ARRAY(Uuid))))
-    if isinstance(reach.among, Select):
-        query = query.where(Chunk.document_id.in_(reach.among))
-    elif reach.among is not None:
-        query = query.where(Chunk.document_id == any_(cast(list(reach.among), ARRAY(Uuid))))
-    return query
-
-
-def _points(asked: Asked) -> ColumnElement[float]:
-    if not asked.weights:
-        return literal_column("0.0", Float)
-    points: ColumnElement[float] = -Chunk.words.op("<#>", return_type=Float())(
-        bindparam(None, asked.vector, SPARSEVEC())
-    )
-    return points
-
-
-def _asked_vector(vector: Any) -> ColumnElement[Any]:
-    """By one name, since it is written out once then, wherever a statement has it."""
-    asked: ColumnElement[Any] = bindparam("asked_vector", vector, VECTOR())
-    return asked
-
-
-def _distance(embedding: Any, vector: Any) -> ColumnElement[float]:
-    """The cosine distance, 0 for the same direction to 2 for the opposite."""
-    distance: ColumnElement[float] = embedding.op("<=>", return_type=Float())(_asked_vector(vector))
-    return distance
-
-
-def _hits(session: Session, query: Select[Any]) -> list[Hit]:
+def _hit(row: Any) -> Hit:
+    _, document_id, number, distance, points = row
     # A vector of zeros has no direction, and its distance is no number.
-    return [
-        Hit((document_id, number), 0.0 if math.isnan(distance) else 1.0 - distance, float(points))
-        for document_id, number, distance, points in session.execute(query)
-    ]
+    return Hit((document_id, number), 0.0 if math.isnan(distance) else 1.0 - distance, points)
+
+
+def _by_distance(row: Any) -> Any:
+    return math.isnan(row[3]), row[3]
+
+
+def _by_points(row: Any) -> Any:
+    return -row[4], row[1], row[2]
+
+
+_ORDERS: dict[Way, Callable[[Any], Any]] = {
+    "vectors": _by_distance,
+    "index": _by_distance,
+    "words": _by_points,
+    "all words": _by_points,
+}
+
+
+def _given(reach: Reach, vector: Any, asked: Asked, depth: int) -> dict[str, Any]:
+    return {
+        "tenant_id": reach.tenant_id,
+        "collection_id": reach.collection_id,
+        "hidden": list(reach.hidden),
+        "among": None if reach.among is None or isinstance(reach.among, Select) else list(reach.among),
+        "asked_vector": vector,
+        "asked_words": asked.vector,
+        "any_of": list(asked.any_of),
+        "all_of": list(asked.all_of) or None,
+        "depth": depth,
+    }
+
+
+def _statement(reach: Reach, dimensions: int, worded: bool, ways: tuple[Way, ...]) -> Any:
+    """Making it takes longer than most of what it does: where it can be, it is kept."""
+    own = reach.collection_id if "index" in ways else None
+    if isinstance(reach.among, Select):
+        return _made(reach.among, own, dimensions, reach.second, worded, ways)
+    return _kept(reach.among is not None, own, dimensions, reach.second, worded, ways)
+
+
+def _made(
+    among: Select[uuid.UUID] | bool,
+    own: uuid.UUID | None,
+    dimensions: int,
+    second: bool,
+    worded: bool,
+    ways: tuple[Way, ...],
+) -> Any:
+    """The ways' rankings, each row with its way's place among them. `own` is the collection whose index is walked.
+
+    `among` is a query for the documents that are searched, or whether they are given.
+    """
+    columns = CHUNKS.c
+    vector = columns.second_embedding if second else columns.embedding
+    distance = vector.op("<=>", return_type=Float())(_VECTOR)
+    points = -columns.words.op("<#>", return_type=Float())(_WORDS) if worded else literal_column("0.0::float8", Float)
+    within = _within(among)
+    made = []
+    for place, way in enumerate(ways):
+        query = select(literal_column(str(place), Integer), columns.document_id, columns.number, distance)
+        if way == "words":
+            found = words.found(_COLLECTION, _WORDS, _DEPTH, _HIDDEN, _ids_of(among))
+            same = (columns.document_id == found.c.document_id, columns.number == found.c.number)
+            query = query.add_columns(found.c.points).join_from(CHUNKS, found, and_(*same))
+            made.append(query.where(columns.tenant_id == _TENANT))
+            continue
+        query = query.add_columns(points).where(*within)
+        if way == "all words":
+            query = query.where(points > 0).order_by(points.desc(), columns.document_id, columns.number)
+        elif way == "vectors":
+            query = query.order_by(distance)
+        else:
+            # Written as the index is, literals too: else the planner doesn't know it again.
+            half = HALFVEC(dimensions)
+            query = query.where(columns.collection_id == literal_column(f"'{own}'::uuid"))
+            query = query.where(func.vector_dims(vector) == literal_column(str(dimensions)))
+            query = query.order_by(cast(vector, half).op("<=>", return_type=Float())(cast(_VECTOR, half)))
+        made.append(query.limit(_DEPTH))
+    return made[0] if len(made) == 1 else union_all(*made)
+
+
+_kept = functools.lru_cache(maxsize=1000)(_made)
+
+
+def _within(among: Select[uuid.UUID] | bool) -> list[Any]:
+    """The conditions of what is in reach."""
+    columns = CHUNKS.c
+    conditions = [columns.tenant_id == _TENANT, columns.collection_id == _COLLECTION]
+    if isinstance(among, Select):
+        conditions.append(columns.document_id.in_(among))
+    elif among:
+        conditions.append(columns.document_id == any_(_AMONG))
+    return [*conditions, columns.document_id != all_(_HIDDEN)]
+
+
+def _ids_of(among: Select[uuid.UUID] | bool) -> Any:
+    if isinstance(among, Select):
+        return func.array(among.scalar_subquery())
+    return _AMONG if among else cast(null(), ARRAY(Uuid))
+
+
+@functools.cache
+def _home() -> Any:
+    part = (Document.collection_id == Collection.id, Document.status == "pending", Document.chunks.is_not(None))
+    hidden = func.array(select(Document.id).where(Document.tenant_id == _TENANT, *part).scalar_subquery())
+    made = func.to_regclass(index.spelled(Collection.id, Collection.dimensions, Collection.second))
+    own, valid = table("pg_class", column("oid"), column("reltuples")), table("pg_index", *map(column, _OF_INDEX))
+    size = select(cast(own.c.reltuples, BigInteger)).where(own.c.oid == made)
+    size = size.where(valid.c.indexrelid == own.c.oid, valid.c.indisvalid)
+    query = select(Collection, type_coerce(hidden, ARRAY(Uuid)), size.scalar_subquery())
+    return query.where(Collection.tenant_id == _TENANT, Collection.name == bindparam("name", type_=Text()))

@@ -14,8 +14,10 @@ from typing import Any, cast
 
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
+    Double,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -26,6 +28,7 @@ from sqlalchemy import (
     false,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -43,7 +46,8 @@ class Reembedding(Table):
     """What a collection's next model is, and which job sees to it. `dimensions` are known with its first vectors.
 
     Once it is `filled`, a large collection's next vectors get their index. Once it has `switched`, the collection is
-    searched by the new vectors, and the old ones are being cleared.
+    searched by the new vectors, and the old ones are being cleared. Of `seen` tokens the next model couldn't read
+    `unread`, in all lots that were kept.
     """
 
     __tablename__ = "reembeddings"
@@ -55,6 +59,8 @@ class Reembedding(Table):
     dimensions: Mapped[int | None] = mapped_column(Integer)
     filled: Mapped[bool] = mapped_column(Boolean, server_default=false())
     switched: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    seen: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    unread: Mapped[float] = mapped_column(Double, server_default=text("0"))
 
     __table_args__ = (
         ForeignKeyConstraint(
@@ -94,9 +100,10 @@ class Waiting:
 
 
 def begin(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, job_id: uuid.UUID, model: str) -> None:
-    """Has the job see to the collection's next vectors. What another began for this model is taken over."""
+    """Has the job see to the collection's next vectors. What another began for this model is taken over, and what it
+    left to be cleared."""
     known = session.get(Reembedding, collection_id, populate_existing=True)
-    if known is None or known.switched or known.model != model:
+    if known is None or known.model != model:
         session.execute(delete(Reembedding).where(Reembedding.collection_id == collection_id), execution_options=_QUIET)
         own = (Reembedded.tenant_id == tenant_id, Reembedded.collection_id == collection_id)
         session.execute(delete(Reembedded).where(*own), execution_options=_QUIET)
@@ -192,7 +199,8 @@ def clear(session: Session, tenant_id: uuid.UUID, home: Collection, *, most: int
     own = (Reembedded.tenant_id == tenant_id, Reembedded.collection_id == home.id)
     query = select(Reembedded.document_id, Reembedded.chunks).where(*own).order_by(Reembedded.document_id).limit(most)
     left, ended = most, []
-    for document_id, count in session.execute(query).all():
+    rows = session.execute(query).all()
+    for document_id, count in rows:
         start = max(0, count - left)
         of = (Chunk.tenant_id == tenant_id, Chunk.document_id == document_id, Chunk.number >= start)
         statement = update(Chunk).where(*of).values({_next(home): None})
@@ -206,7 +214,7 @@ def clear(session: Session, tenant_id: uuid.UUID, home: Collection, *, most: int
         if left <= 0:
             break
     _forget(session, tenant_id, ended)
-    return bool(ended) or left < most
+    return bool(rows)
 
 
 def end(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> None:
@@ -221,6 +229,12 @@ def set_filled(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID)
 
 def set_dimensions(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, dimensions: int) -> None:
     _set(session, tenant_id, collection_id, dimensions=dimensions)
+
+
+def count_unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, seen: int, unread: float) -> None:
+    """Adds so many tokens to those that the next model has seen, and to those of them that it couldn't read."""
+    added = {"seen": Reembedding.seen + seen, "unread": Reembedding.unread + unread}
+    _set(session, tenant_id, collection_id, **added)
 
 
 def forget(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> None:

@@ -37,7 +37,8 @@ def keep(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, share: 
 
 
 def renew(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, share: float | None) -> None:
-    """Gives the collection this share, and those of its documents that had one; what warned of theirs is gone."""
+    """Gives the collection this share of a new model, and those of its documents that had one, for it didn't tell them
+    apart; what warned of theirs is gone. None where the new model doesn't tell."""
     where = (Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.unread.is_not(None))
     others = func.jsonb_path_query_array(Document.warnings, cast(f'$[*] ? (!(@ like_regex "{WARNING}"))', JSONPATH))
     session.execute(update(Document).where(*where).values(unread=share, warnings=others), execution_options=_OPTIONS)

@@ -4,6 +4,7 @@ The index is read by functions of a role that sees all tenants' rows, whose text
 security would forbid it (see docs/adr/0022). Each function here is called within `scope.scope` of the tenant it names.
 """
 
+import functools
 import math
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgvector import SparseVector
-from pgvector.sqlalchemy import SPARSEVEC
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -91,10 +91,16 @@ def asked(
 
     `config` is PostgreSQL's configuration for text search, `chunks` how many the collection has.
     """
-    lexemes = func.tsvector_to_array(func.to_tsvector(cast(config, REGCONFIG), query))
-    counted = func.count_words(collection_id, lexemes).table_valued(column("term"), column("chunks"))
-    rows = session.execute(select(counted.c.term, counted.c.chunks))
+    rows = session.execute(_counted(), {"collection_id": collection_id, "config": config, "query": query})
     return chosen({row[0]: row[1] for row in rows}, chunks, enough)
+
+
+@functools.cache
+def _counted() -> Any:
+    lexemes = func.tsvector_to_array(func.to_tsvector(cast(bindparam("config"), REGCONFIG), bindparam("query")))
+    counted = func.count_words(bindparam("collection_id", type_=Uuid()), lexemes)
+    rows = counted.table_valued(column("term"), column("chunks"))
+    return select(rows.c.term, rows.c.chunks)
 
 
 def chosen(counts: Mapping[int, int], chunks: int, enough: int) -> Asked:
@@ -126,21 +132,15 @@ def _together(shares: Sequence[float], wanted: float) -> int:
     return len(shares)
 
 
-def found(collection_id: uuid.UUID, asked: Asked, hidden: Sequence[uuid.UUID], among: Any, *, depth: int) -> Any:
+def found(collection_id: Any, asked: Any, depth: Any, hidden: Any, among: Any) -> Any:
     """The best chunks by the question's words, as a table of `document_id`, `number` and `points`.
 
-    None is of the documents `hidden`; with `among`, an array of ids, all are of these.
+    What it takes is SQL, and `any_of` and `all_of` are given with the statement. None is of the documents `hidden`;
+    with `among`, an array of ids too, all are of these.
     """
-    ids = ARRAY(Uuid)
-    called = func.find_words(
-        collection_id,
-        cast(list(asked.any_of), ARRAY(BigInteger)),
-        cast(list(asked.all_of) or None, ARRAY(BigInteger)),
-        bindparam(None, asked.vector, SPARSEVEC()),
-        depth,
-        cast(list(hidden), ids),
-        cast(among, ids),
-    )
+    terms = ARRAY(BigInteger)
+    any_of, all_of = (cast(bindparam(name, type_=terms), terms) for name in ("any_of", "all_of"))
+    called = func.find_words(collection_id, any_of, all_of, asked, depth, hidden, among)
     return called.table_valued(column("document_id", Uuid), column("number"), column("points", Float)).alias("found")
 
 

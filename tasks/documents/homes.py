@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from db.documents import collections
+from db.documents import collections, documents
 from db.documents.collections import Collection
 from db.scope import scope
 from tasks import errors, ids
@@ -44,6 +44,15 @@ def home(session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, sha
         raise errors.Unavailable(f"the collection {name} was deleted at this moment; try again")
     _compare(shape, found)
     return found.id, choosing.model_for(models, "embed", found.model)
+
+
+def of_document(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
+    """The document's collection, which has its vectors from this model until the transaction ends; None when either is
+    gone. Called within the tenant's scope. Raises `CollectionSwitched`."""
+    found = documents.home(session, tenant_id, document_id)
+    if found is not None and found.model != model:
+        raise errors.CollectionSwitched(found.name, found.model)
+    return found
 
 
 def overlap_of(overlap: int | None, tokens: int) -> int:

@@ -16,7 +16,6 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db.documents import chunks, collections, documents, identities, reembedding
-from db.documents.collections import Collection
 from db.documents.documents import DocumentText, Kind
 from db.scope import scope
 from tasks import errors, ids
@@ -215,6 +214,7 @@ def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code:
     with scope(session, tenant_id):
         if documents.give_up(session, tenant_id, document_id, code, message):
             chunks.clear(session, tenant_id, document_id)
+            reembedding.forget(session, tenant_id, document_id)
             documents.set_text(session, tenant_id, document_id, None)
 
 
@@ -234,7 +234,7 @@ def fix_dimensions(
     transaction: it should do nothing else.
     """
     with scope(session, tenant_id):
-        home = _home(session, tenant_id, document_id, model)
+        home = homes.of_document(session, tenant_id, document_id, model)
         if home is None:
             return
         fixed = collections.fix_dimensions(session, tenant_id, home.id, dimensions)
@@ -277,7 +277,7 @@ def vectors(
     Raises `CollectionSwitched` where another model makes the collection's vectors.
     """
     with scope(session, tenant_id):
-        home = _home(session, tenant_id, document_id, model)
+        home = homes.of_document(session, tenant_id, document_id, model)
         if home is None:
             return {}
         return identities.vectors(session, home, alike, [piece.digest for piece in pieces])
@@ -304,7 +304,7 @@ def store(
     status = "ready" if last else "pending"
     tokens = sum(piece.tokens for piece in pieces)
     with scope(session, tenant_id):
-        home = _home(session, tenant_id, document_id, model)
+        home = homes.of_document(session, tenant_id, document_id, model)
         waiting = (tenant_id, document_id)
         if home is None or (last and not _prevails(session, *waiting)):
             return False
@@ -333,15 +333,6 @@ def store(
         usual = _USUAL_PART * (home.chunk_tokens or chunking.TOKENS)
         chunks.add(session, rows, config=wording.config(home.language), usual_tokens=usual)
     return True
-
-
-def _home(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
-    """The document's collection, which has its vectors from this model until the transaction ends; None when either is
-    gone. Raises `CollectionSwitched`."""
-    home = documents.home(session, tenant_id, document_id)
-    if home is not None and home.model != model:
-        raise errors.CollectionSwitched(home.name, home.model)
-    return home
 
 
 def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:

@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypedDict
 
-from db.documents.chunks import Chunk, Key
-from db.documents.documents import Document
+from db.documents.chunks import Key, Told
 from tasks import ids
-
-Row = tuple[Chunk, Document]
 
 _WIDEST_GAP = 100  # characters between two chunks that are shown as one
 
@@ -90,23 +87,23 @@ class Scored:
     words: float
 
 
-def passage(scored: Scored, chunk: Chunk, document: Document) -> Passage:
+def passage(scored: Scored, told: Told) -> Passage:
     return Passage(
-        document_id=chunk.document_id,
-        chunk=chunk.number,
+        document_id=told.document_id,
+        chunk=told.number,
         score=round(scored.score, 6),
         similarity=round(scored.similarity, 6),
         words=round(scored.words, 6),
-        text=chunk.text,
-        title=document.title,
-        filename=document.filename,
-        external_id=document.external_id,
-        metadata=document.labels,
-        path=tuple(chunk.path),
-        header=chunk.header,
-        page=chunk.page,
-        begins=chunk.begins,
-        ends=chunk.ends,
+        text=told.text,
+        title=told.title,
+        filename=told.filename,
+        external_id=told.external_id,
+        metadata=told.metadata,
+        path=tuple(told.path),
+        header=told.header,
+        page=told.page,
+        begins=told.begins,
+        ends=told.ends,
     )
 
 
@@ -128,14 +125,14 @@ def beside(passages: Sequence[Passage], count: int) -> set[Key]:
     return near - found
 
 
-def joined(passages: Sequence[Passage], neighbours: Mapping[Key, Row]) -> list[Passage]:
+def joined(passages: Sequence[Passage], neighbours: Mapping[Key, Told]) -> list[Passage]:
     """Each passage with its neighbours of the same document; what then stands side by side is one, with the best score.
 
     In the order of their scores, as they were.
     """
     parts = {one.key: one for one in passages}
-    for key, row in neighbours.items():
-        parts.setdefault(key, passage(Scored(key, 0.0, 0.0, 0.0), *row))
+    for key, told in neighbours.items():
+        parts.setdefault(key, passage(Scored(key, 0.0, 0.0, 0.0), told))
     found = {one.key: place for place, one in enumerate(passages)}
     runs: list[list[Passage]] = []
     for key in sorted(parts):

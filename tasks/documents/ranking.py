@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from db.documents import chunks, collections, rankings, words
 from db.documents.collections import Collection
 from db.documents.documents import Document
-from db.documents.rankings import Hit, Reach
-from db.documents.words import Asked
+from db.documents.rankings import Hit, Reach, Way
 from db.scope import scope
 from tasks import errors
 from tasks.documents import filters, passages, reading, wording
@@ -79,7 +78,8 @@ def search(
     its vectors are another model's, or another's of this name are, and `DimensionsDiffer`.
     """
     queries, vectors = [query] if isinstance(query, str) else query, np.atleast_2d(vector)
-    with scope(session, tenant_id):
+    depth = max(_DEPTH, 2 * top_k)
+    with scope(session, tenant_id, rankings.settings(depth)):
         home = rankings.home(session, tenant_id, collection)
         if home is None:
             raise no_collection(collection)
@@ -87,7 +87,6 @@ def search(
         if home[0].dimensions is None:
             return []
         looker = _looker(session, tenant_id, *home, filter)
-        depth = max(_DEPTH, 2 * top_k)
         weight = reading.leaning(WORDS_WEIGHT, home[0].unread)
         lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
         scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
@@ -131,7 +130,7 @@ def _different(session: Session, tenant_id: uuid.UUID, scored: Sequence[Scored],
     for begin in range(0, len(scored), 2 * top_k):
         lot = scored[begin : begin + 2 * top_k]
         rows = chunks.told(session, tenant_id, [one.key for one in lot])
-        found = passages.different(found + [passages.passage(one, *rows[one.key]) for one in lot if one.key in rows])
+        found = passages.different(found + [passages.passage(one, rows[one.key]) for one in lot if one.key in rows])
         if len(found) >= top_k:
             break
     return found[:top_k]
@@ -166,17 +165,12 @@ class _Looker:
             self.session, self.reach.collection_id, wording.spaced(query), config=self.config, chunks=self.chunks
         )
         what = (self.session, self.reach, vector, asked)
-        worded = rankings.worded_all(*what, depth=depth) if self.few else rankings.worded(*what, depth=depth)
-        return fuse((self._nearest(vector, asked, depth), worded), asked.best, words_weight)
-
-    def _nearest(self, vector: NDArray[np.float32], asked: Asked, depth: int) -> list[Hit]:
-        """The ranking by meaning, through the index where there is one; where that gives up, every chunk is seen."""
-        what = (self.session, self.reach, vector, asked)
-        if self.indexed and not self.few:
-            hits = rankings.walk(*what, dimensions=len(vector), depth=depth)
-            if len(hits) == depth:
-                return hits
-        return rankings.nearest(*what, depth=depth)
+        by_vectors: Way = "index" if self.indexed and not self.few else "vectors"
+        by_words: Way = "all words" if self.few else "words"
+        near, worded = rankings.ranked(*what, (by_vectors, by_words), depth=depth)
+        if by_vectors == "index" and len(near) < depth:  # it gave up
+            [near] = rankings.ranked(*what, ("vectors",), depth=depth)
+        return fuse((near, worded), asked.best, words_weight)
 
 
 def _looker(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.documents import documents
 from db.documents import unread as unread_table
 from db.scope import scope
+from tasks.documents import homes
 
 # From this share on whoever brought the document is told (measured with all-MiniLM-L6-v2: 0.28 of Japanese, 0.6 of
 # Chinese, all of Thai, 0.02 of Hindi, nothing of European languages and code).
@@ -35,21 +36,17 @@ def unread(texts: Sequence[str], tokens: Sequence[Sequence[int]], unknown: int, 
 
 
 def note(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, share: float, model: str) -> None:
-    """Writes the share down, and a warning where it is worth telling. Idempotent."""
+    """Writes down what the model can't read, and a warning where that is worth telling. Idempotent.
+
+    Raises `CollectionSwitched` where another model makes the collection's vectors by now.
+    """
     with scope(session, tenant_id):
+        if homes.of_document(session, tenant_id, document_id, model) is None:
+            return
         unread_table.keep(session, tenant_id, document_id, share)
         if share >= WORTH_TELLING:
             told = f"{model} can't read {share:.0%} of the text: it is found by its words rather than by its meaning."
             documents.warn(session, tenant_id, document_id, told)
-
-
-def renew(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, share: float | None) -> None:
-    """Writes down what a new model of the collection can't read: a share of all, for its documents weren't told apart.
-
-    What the old one couldn't read is no warning any more. None where the new one doesn't tell.
-    """
-    with scope(session, tenant_id):
-        unread_table.renew(session, tenant_id, collection_id, share)
 
 
 def leaning(words_weight: float, share: float | None) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.documents import collections, index, rankings, reembedding
+from db.documents import collections, index, rankings, reembedding, unread
 from db.documents.index import Large
 from db.documents.reembedding import Waiting as Waiting
 from db.jobs import Job
@@ -43,6 +43,7 @@ def begin(
 ) -> tuple[uuid.UUID, Model]:
     """Has the job change the collection's model; the collection's id, and the model.
 
+    A job that is asked for the model which the collection has switched to drops the old vectors that are left of that.
     Raises `NotFound`, `ModelUnknown`, `InvalidField` for a model that it has already, or that can't read its chunks,
     and `Conflict` while another job is at it.
     """
@@ -54,9 +55,10 @@ def begin(
             raise no_collection(name)
         under_way = reembedding.find(session, tenant_id, home.id)
         job = under_way.job_id if under_way else None
+        clears = under_way is not None and under_way.switched
     if job is not None and _goes_on(session, job):
         raise errors.Conflict(f"{ids.show(job)} is changing the model of the collection {name} already")
-    if embedder.name == home.model:
+    if embedder.name == home.model and not clears:
         raise errors.InvalidField("model", f"the collection {name} has its vectors from {home.model} already")
     own = models.get(home.model)
     tokens = min(home.chunk_tokens or chunking.TOKENS, own.context if own else sys.maxsize)
@@ -100,8 +102,12 @@ def store(
     collection_id: uuid.UUID,
     waiting: Sequence[Waiting],
     vectors: NDArray[np.float32],
+    seen: int = 0,
+    missed: float = 0.0,
 ) -> bool:
-    """Keeps the chunks' new vectors, (n, d). False when one of them has changed or is gone: roll back then, ask again.
+    """Keeps the chunks' new vectors, (n, d), and that of `seen` tokens of theirs the model couldn't read `missed`.
+
+    False when one of them has changed or is gone: roll back then, ask again.
 
     Raises `CollectionGone`, and `DimensionsDiffer` from those it has of the model already.
     """
@@ -114,6 +120,7 @@ def store(
             reembedding.set_dimensions(session, tenant_id, collection_id, vectors.shape[1])
         elif under_way.dimensions != vectors.shape[1]:
             raise errors.DimensionsDiffer(home.name, vectors.shape[1], under_way.dimensions)
+        reembedding.count_unread(session, tenant_id, collection_id, seen, missed)
         return reembedding.keep(session, tenant_id, home, waiting, list(vectors))
 
 
@@ -139,7 +146,7 @@ def is_indexed(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID)
 def switch(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> bool:
     """Has the collection searched by its new vectors, if every chunk has one. Nobody stores any meanwhile.
 
-    Raises `CollectionGone`.
+    What its new model can't read is written down then, where that is known. Raises `CollectionGone`.
     """
     with scope(session, tenant_id):
         home = reembedding.hold(session, tenant_id, collection_id)
@@ -149,6 +156,8 @@ def switch(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> 
         if reembedding.lacking(session, tenant_id, collection_id):
             return False
         reembedding.switch(session, tenant_id, home, under_way.model, under_way.dimensions)
+        share = under_way.unread / under_way.seen if under_way.seen else None
+        unread.renew(session, tenant_id, collection_id, share)
     return True
 
 

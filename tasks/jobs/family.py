@@ -86,6 +86,13 @@ def _grown(job: Job, result: dict[str, Any] | None) -> Grown:
     return Grown(job.place or 0, result, error, view.spent(job))
 
 
+def empty(session: Session, parent_id: uuid.UUID, attempt: int, first: int, stage: str) -> None:
+    """Erases what went into the children, from this place on, that have ended in this stage: their parent has what they
+    said, and nobody can ask for one of them again. Raises `Fenced`."""
+    fence.guard(session, parent_id, attempt)
+    families.empty(session, parent_id, first, stage)
+
+
 def places(session: Session, parent_id: uuid.UUID) -> dict[int, JobView]:
     """The children that a job has by now, by their places."""
     return {job.place or 0: view.of(job, result) for job, result in families.outcomes(session, parent_id)}

@@ -102,7 +102,26 @@ class Step:
         return cls(purpose, manner, tuple(stored.input["texts"]), stored.input.get("name"), params["told"])
 
 
-Asked = Summary | OneDocument | Step
+@dataclass(frozen=True, slots=True)
+class PartStep:
+    """The step over one part of a document, which is read from there when it runs: its job holds none of the text, so
+    that who deletes the document has deleted it. `step` is what is asked, without texts."""
+
+    document: uuid.UUID
+    begins: int
+    ends: int
+    step: Step
+
+    def over(self, text: str) -> Step:
+        return replace(self.step, texts=(text,))
+
+    def to_json(self) -> Stored:
+        stored = self.step.to_json()
+        part = {"document": ids.show(self.document, ids.DOCUMENT), "begins": self.begins, "ends": self.ends}
+        return Stored({**stored.input, "part": part}, stored.params)
+
+
+Asked = Summary | OneDocument | Step | PartStep
 
 
 class SummaryKind(Answering[Asked]):
@@ -120,6 +139,11 @@ class SummaryKind(Answering[Asked]):
             document = ids.parse(given["document"], ids.DOCUMENT)
             assert document is not None
             return OneDocument(document, Manner.from_json(params))
+        if "part" in given:
+            part = given["part"]
+            document = ids.parse(part["document"], ids.DOCUMENT)
+            assert document is not None
+            return PartStep(document, part["begins"], part["ends"], Step.from_json(stored))
         return Step.from_json(stored)
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
@@ -128,7 +152,7 @@ class SummaryKind(Answering[Asked]):
         request, model = asked.request, model_for(models, asked.model)
         if isinstance(request, OneDocument):
             return Plan(asked, stages.SUMMARIZE, model.name, model.name)
-        if isinstance(request, Step):
+        if isinstance(request, Step | PartStep):
             return Plan(asked, stages.SUMMARIZE_PART, model.name, model.name)
         job_id = ids.new()
         documents = request.documents
@@ -149,7 +173,7 @@ class SummaryKind(Answering[Asked]):
         return _plan(asked, model_for(models, old.model), job_id)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
-        """A step's own prompt; of a document and of the whole, that of the last step, which its stage has left."""
+        """A step's own prompt; of what holds no texts, that of the step which its stage has left."""
         del measure
         if not isinstance(request, Step):
             last = stage_input["step"]

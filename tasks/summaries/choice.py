@@ -4,10 +4,11 @@ Every function takes a session, never commits, and opens the tenant's scope itse
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
+from db import summaries
 from db.documents import chosen, collections
 from db.scope import scope
 from tasks import errors, ids
@@ -32,25 +33,40 @@ def of_collection(session: Session, caller: Caller, name: str) -> tuple[uuid.UUI
 
 
 def take(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID], job_id: uuid.UUID) -> None:
-    """`check`, and has those that wait for a job wait for this one."""
-    check(session, caller, document_ids)
+    """`check`, and has those that can wait for this job wait for it: no other takes them then."""
+    free = check(session, caller, document_ids)
+    if not free:
+        return
     with scope(session, caller.tenant_id):
-        chosen.give_job(session, caller.tenant_id, document_ids, job_id)
+        taken = chosen.give_job(session, caller.tenant_id, free, job_id)
+    for number, document_id in enumerate(document_ids):
+        if document_id in free and document_id not in taken:
+            raise _not_ready(number, document_id, "pending")
 
 
-def check(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID]) -> None:
-    """Raises `InvalidField` for the first of these that isn't there, is named twice, or is neither ready nor waiting
-    for a summary that asks for it."""
+def check(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID | None]:
+    """Those of these documents that a summary may take: brought for one, they wait for no job, or for this one that has
+    ended. Raises `InvalidField` for the first that isn't there, is named twice, or is neither free nor ready."""
     with scope(session, caller.tenant_id):
-        there = chosen.statuses(session, caller.tenant_id, document_ids)
+        there = chosen.states(session, caller.tenant_id, document_ids)
+    waited_for = {each.job_id for each in there.values() if each.loose and each.status == "pending" and each.job_id}
+    live = summaries.unfinished(session, waited_for)
+    free: dict[uuid.UUID, uuid.UUID | None] = {}
     seen = set[uuid.UUID]()
     for number, document_id in enumerate(document_ids):
-        field, shown = f"documents.{number}", ids.show(document_id, ids.DOCUMENT)
         if document_id not in there:
-            raise errors.InvalidField(field, f"no document {shown}")
+            raise errors.InvalidField(f"documents.{number}", f"no document {ids.show(document_id, ids.DOCUMENT)}")
         if document_id in seen:
-            raise errors.InvalidField(field, f"{shown} is named twice")
-        status, free = there[document_id]
-        if status != "ready" and not free:
-            raise errors.InvalidField(field, f"{shown} isn't ready: it is {status}")
+            raise errors.InvalidField(f"documents.{number}", f"{ids.show(document_id, ids.DOCUMENT)} is named twice")
+        state = there[document_id]
+        if state.status == "pending" and state.loose and state.job_id not in live:
+            free[document_id] = state.job_id
+        elif state.status != "ready":
+            raise _not_ready(number, document_id, state.status)
         seen.add(document_id)
+    return free
+
+
+def _not_ready(number: int, document_id: uuid.UUID, status: str) -> errors.InvalidField:
+    shown = ids.show(document_id, ids.DOCUMENT)
+    return errors.InvalidField(f"documents.{number}", f"{shown} isn't ready: it is {status}")

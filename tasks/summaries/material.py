@@ -79,6 +79,15 @@ def document(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> 
     return Material([text], text, row.title, row.filename, parts, about)
 
 
+def part(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, begins: int, ends: int) -> str:
+    """These characters of a document's text. Raises `DocumentGone`."""
+    with scope(session, tenant_id):
+        text = chosen.part(session, tenant_id, document_id, begins, ends)
+    if text is None:
+        raise errors.DocumentGone(f"the document {ids.show(document_id, ids.DOCUMENT)} was deleted")
+    return text
+
+
 def documents(
     session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID], grown: Sequence[Grown]
 ) -> Material:

@@ -36,7 +36,7 @@ def keep(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> st
         return summaries.keep_step(session, tenant_id, digest, text)
 
 
-def forget(session: Session, tenant_id: uuid.UUID) -> None:
-    """Drops the tenant's steps that nothing has used for long."""
+def forget(session: Session, tenant_id: uuid.UUID, most: int) -> None:
+    """Drops those of the tenant's steps that nothing has used for long, at most so many."""
     with scope(session, tenant_id):
-        summaries.forget_steps(session, tenant_id, UNUSED)
+        summaries.forget_steps(session, tenant_id, UNUSED, most)

@@ -48,6 +48,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(starved.promote, starved.wanted),
     Chore(forgetting.silent_workers, forgetting.long_silent),
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
+    Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(erasing.erase, erasing.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),

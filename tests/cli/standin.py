@@ -47,10 +47,12 @@ class StandIn(ThreadingHTTPServer):
         self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, files by theirs
         self.there: dict[str, dict[str, Any]] = {}  # documents by external id
         self.refused: set[str] = set()  # files of these names
+        self.busy: set[str] = set()  # files that can't be taken now
         self.param = "file"  # the field that they are refused for
         self.ends: list[tuple[str, Any, Any]] = []
         self.records: list[dict[str, Any]] = []
         self.events: list[tuple[str, Any]] = []
+        self.results: list[dict[str, Any]] = []  # of the one summary
         self.found: list[dict[str, Any]] = []
         self.collections: set[str] = set()
         self.models: list[dict[str, Any]] = []
@@ -73,7 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/v1/documents":
-            self._take(_form(self.headers["Content-Type"], body))
+            self._take(dict(_parts(self.headers["Content-Type"], body)))
+            return
+        if self.path == "/v1/summaries/documents":
+            self._keep(_parts(self.headers["Content-Type"], body))
             return
         self.server.asked.append(json.loads(body))
         self._answer(200, {"results": self.server.found}) if self.path == "/v1/search" else self._accept()
@@ -87,6 +92,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(int(self.path.split("_")[1].removesuffix("/events")))
         elif self.path.startswith("/v1/jobs/job_"):
             self._answer(200, self.server.job(int(self.path.split("_")[1])))
+        elif self.path.endswith("/results"):
+            after = int(parse_qs(query)["after"][0])
+            self._answer(200, {"data": [one for one in self.server.results if one["number"] > after]})
+        elif self.path.startswith("/v1/summaries/job_"):
+            counts = {"succeeded": len(self.server.results)}
+            self._answer(200, self.server.job(0) | {"summary": None, "counts": counts})
         elif self.path == "/v1/models":
             self._answer(200, {"data": self.server.models})
         elif self.path.rpartition("/")[2] in self.server.collections:
@@ -100,6 +111,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.server.brought.append(form)
             self._accept()
+
+    def _keep(self, files: list[tuple[str, bytes]]) -> None:
+        """Files that are to be summarised: each is a document whose id is its text."""
+        if self.server.busy & {name for name, _ in files}:
+            self._refuse(503, "unavailable", "come again")
+            return
+        self.server.brought.append(dict(files))
+        self._answer(201, {"data": [{"id": f"doc_{content.decode()}"} for _, content in files]})
 
     def _accept(self) -> None:
         number, self.server.jobs = self.server.jobs, self.server.jobs + 1
@@ -142,13 +161,13 @@ def standing_in() -> Iterator[StandIn]:
         server.shutdown()
 
 
-def _form(type: str, body: bytes) -> dict[str, bytes]:
+def _parts(type: str, body: bytes) -> list[tuple[str, bytes]]:
     parts = message_from_bytes(b"Content-Type: " + type.encode() + b"\r\n\r\n" + body).get_payload()
-    fields: dict[str, bytes] = {}
+    found: list[tuple[str, bytes]] = []
     for part in parts:
         assert isinstance(part, Message)
         name, file = (part.get_param(key, header="Content-Disposition") for key in ("name", "filename"))
         content = part.get_payload(decode=True)
         assert isinstance(content, bytes)
-        fields[str(name if file is None else file)] = content
-    return fields
+        found.append((str(name if file is None else file), content))
+    return found

@@ -1,39 +1,89 @@
 """What `forebay summarize` brings, and what it writes; how it goes on is in `tests/flow/test_summaries.py`."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from cli.client import summarize
+from cli.main import main
+from tests.cli.standin import StandIn, standing_in
 
 
-def test_files_of_folders_are_found_but_hidden_ones_and_the_summaries(tmp_path: Path) -> None:
-    """Each under its path below what was named, in order."""
-    for name in ("b.txt", "a/c.md", ".git/x.txt", "a/.d.txt", "out/b.txt.md"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-    found = list(summarize.files([tmp_path, tmp_path / "b.txt"], tmp_path / "out"))
-    assert [below for _, below in found] == [str(Path("a/c.md")), "b.txt", "b.txt"]
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    with standing_in() as server:
+        yield server
 
 
-def test_requests_have_few_files_and_few_bytes(tmp_path: Path) -> None:
-    """A file that is too large by itself goes alone: the API says what it thinks of it."""
-    files = []
-    for number in range(45):
-        (tmp_path / f"{number}.txt").write_text("x")
-        files.append((tmp_path / f"{number}.txt", f"{number}.txt"))
-    large = tmp_path / "large.txt"
-    with large.open("wb") as opened:
-        opened.truncate(17 << 20)
-    files.insert(5, (large, "large.txt"))
-    found = list(summarize.lots(files))
-    assert [file for lot in found for file in lot] == files
-    assert [len(lot) for lot in found] == [5, 1, 20, 20]
+def forebay(api: StandIn, *argv: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in argv], env={"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"})
+
+
+def files(folder: Path, *names: str) -> Path:
+    """A folder of these files, each of which says what it is called."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{folder.name}/{name}")
+    return folder
+
+
+def said(*texts: str) -> list[dict[str, Any]]:
+    """Results of documents that say this."""
+    return [
+        {"number": number, "document_id": f"doc_{text}", "job_id": "job_1", "filename": "x", "title": None}
+        | {"status": "succeeded", "summary": f"Of {text}.", "sentences": [], "error": None}
+        for number, text in enumerate(texts, 1)
+    ]
+
+
+def test_summaries_stand_as_the_files_of_a_folder_do(api: StandIn, tmp_path: Path) -> None:
+    """Without its name; hidden files, unknown kinds and the summaries themselves aren't brought."""
+    notes = files(tmp_path / "notes", "b.txt", "a/c.md", ".git/x.txt", "a/.d.txt", "out/b.txt.md", "picture.xyz")
+    api.ends, api.results = [("succeeded", None, None)], said("notes/b.txt", "notes/a/c.md")
+    done = forebay(api, "summarize", notes, "--out", notes / "out", "--style", "brief")
+    assert done.exit_code == 0, done.output
+    assert api.asked == [{"documents": ["doc_notes/a/c.md", "doc_notes/b.txt"], "style": "brief"}]
+    assert "Of notes/a/c.md." in (notes / "out" / "a" / "c.md.md").read_text()
+    assert "Of notes/b.txt." in (notes / "out" / "b.txt.md").read_text()
+    assert "of other kinds: 1" in done.stderr
+
+
+def test_files_of_two_folders_that_are_called_alike_have_a_summary_each(api: StandIn, tmp_path: Path) -> None:
+    """Below the folders' names; where those are equal too nothing is brought."""
+    folders = [files(tmp_path / name, "README.md") for name in ("a", "b")]
+    api.ends, api.results = [("succeeded", None, None)], said("a/README.md", "b/README.md")
+    done = forebay(api, "summarize", *folders, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    for name in ("a", "b"):
+        assert f"Of {name}/README.md." in (tmp_path / "out" / name / "README.md.md").read_text()
+    again = forebay(api, "summarize", folders[0], files(tmp_path / "c" / "a", "README.md"), "--out", tmp_path / "two")
+    assert again.exit_code == 2
+    assert "would both be called a/README.md" in again.stderr
+    assert len(api.asked) == 1
+
+
+def test_bringing_goes_on_where_it_broke_off(api: StandIn, tmp_path: Path) -> None:
+    """Of more files than one request takes each is brought once, also those of another lot that was refused."""
+    names = [f"{number}.txt" for number in range(10, 55)]
+    notes, out = files(tmp_path / "notes", *names), tmp_path / "out"
+    api.busy = {"35.txt"}
+    assert forebay(api, "summarize", notes, "--out", out, "--words", "40").exit_code == 1
+    assert api.asked == []
+    api.busy, api.ends = set(), [("succeeded", None, None)]
+    api.results = said(*(f"notes/{name}" for name in names))
+    resumed = forebay(api, "summarize", "--resume", "--out", out)
+    assert resumed.exit_code == 0, resumed.output
+    assert [name for form in api.brought for name in form] == names
+    assert api.asked == [{"documents": [f"doc_notes/{name}" for name in names], "words": 40}]
+    assert "Of notes/54.txt." in (out / "54.txt.md").read_text()
 
 
 def test_page_has_the_summary_and_where_it_is_from() -> None:
     """Sentences without a place are left out of that."""
-    sentences = [
+    sentences: list[dict[str, Any]] = [
         {"begins": 3, "ends": 9, "page": 2, "by": "model"},
         {"begins": None, "ends": None, "page": None, "by": "model"},
         {"begins": 10, "ends": 17, "page": None, "by": "text"},
@@ -49,7 +99,7 @@ def test_sentences_that_stand_in_the_files_are_told_at_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also where the summary was resumed in between."""
-    errand = summarize.Errand(tmp_path, "job_x", {"doc_1": "a.txt", "doc_2": "b.txt"})
+    errand = summarize.Errand(tmp_path, {}, [], summary_id="job_x", files={"doc_1": "a.txt", "doc_2": "b.txt"})
     whose = [["text", "model"], ["text", "text"]]
     for number, sentences in enumerate(whose, 1):
         told = [{"begins": 0, "ends": 9, "page": None, "by": by} for by in sentences]

@@ -238,8 +238,8 @@ def test_ingest_goes_on_after_the_first_text(upgraded: Upgraded) -> None:
     ]
     with upgraded.sessions() as session:
         rows = session.execute(text("SELECT number, tokens FROM chunks ORDER BY document_id, number"))
-        assert [tuple(row) for row in rows] == [(0, 5), (0, 64), (1, 64), (2, 24)]
-    assert job["usage"]["prompt_tokens"] == 5 + 64 + 64 + 24
+        assert [tuple(row) for row in rows] == [(0, 5), (0, 64), (1, 64), (2, 27)]
+    assert job["usage"]["prompt_tokens"] == 5 + 64 + 64 + 27
 
 
 def test_ledger_has_a_row_for_each_end(upgraded: Upgraded) -> None:
@@ -250,7 +250,7 @@ def test_ledger_has_a_row_for_each_end(upgraded: Upgraded) -> None:
         assert {ids.show(job_id): tuple(rest) for job_id, *rest in rows} == {
             SUCCEEDED: ("succeeded", 3, 3, 0, {"succeeded": 1}),
             CANCELLED: ("cancelled", 0, 0, 0, {}),
-            INGEST: ("succeeded", 5 + 64 + 64 + 24, 0, 0, {"lost": 1, "succeeded": 1}),
+            INGEST: ("succeeded", 5 + 64 + 64 + 27, 0, 0, {"lost": 1, "succeeded": 1}),
             DUE: ("succeeded", 4, 4, 0, {"succeeded": 1}),
             HALF_TOLD: ("succeeded", 10, 10, 0, {"lost": 1, "succeeded": 1}),
             DRAWN: ("succeeded", 10, 10, 0, {"lost": 1, "succeeded": 1}),

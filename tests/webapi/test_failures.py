@@ -177,7 +177,7 @@ def test_ready_tells_each_part(app: Flask, sessions: Sessions) -> None:
     """With all parts there, the workers of each model are counted."""
     tables.worker(sessions, "w1", slots=2)
     response = app.test_client().get("/readyz")
-    counts = {"alpha": 1, "beta": 0, "embedder": 0, "control": 0}
+    counts = {"alpha": 1, "beta": 0, "embedder": 0, "reranker": 0, "control": 0}
     parts = {"postgres": "ok", "redis": "ok", "workers": counts, "unserved": {}}
     assert (response.status_code, response.json) == (200, {"status": "ready", "parts": parts})
 
@@ -243,7 +243,7 @@ def test_not_ready_without_postgres(without_postgres: Api) -> None:
     assert response.json["parts"] == {
         "postgres": "down",
         "redis": "ok",
-        "workers": {"alpha": None, "beta": None, "embedder": None, "control": None},
+        "workers": {"alpha": None, "beta": None, "embedder": None, "reranker": None, "control": None},
         "unserved": None,
     }
     assert response.headers["Retry-After"] == "1"
@@ -276,7 +276,7 @@ def test_ready_answers_though_everything_hangs(settings: Settings, hole: int) ->
 def test_models_are_listed_with_their_workers(api: Api, sessions: Sessions) -> None:
     """What can be asked, of whom, and how many are there to do it."""
     tables.worker(sessions, "w1", slots=2)
-    alpha, beta, _ = api.get("/v1/models").json["data"]
+    alpha, beta, *_ = api.get("/v1/models").json["data"]
     assert alpha == {
         "id": "alpha",
         "object": "model",

@@ -80,3 +80,19 @@ def test_whatever_is_said_anywhere_is_answered_as_the_page_says(api: Api, operat
                 assert answer.status_code < 500, said
                 asked += 1
     assert asked > 1000
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "\0", "2\0"])
+def test_what_cannot_be_stored_is_refused_in_every_query(app: Flask, api: Api, odd: str) -> None:
+    """Whatever the field, and whether or not the view looks for its value in PostgreSQL."""
+    asked = 0
+    for operation in page.served(app):
+        for place in operation.places:
+            if place.startswith("?") and place != "?ticket":  # which is read before, and is a key
+                url = operation.url(*["default"] * operation.path.count("{"))
+                answer = api.ask(operation.method, url, query_string={place[1:]: odd})
+                said = (str(operation), place, answer.status_code, answer.text[:200])
+                assert answer.status_code in operation.statuses & {400, 422}, said
+                assert place[1:] in answer.text, said
+                asked += 1
+    assert asked > 20

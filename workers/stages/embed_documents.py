@@ -108,6 +108,7 @@ def _note_unread(slot: Slot, attempt: Attempt, document: Pending, pieces: Sequen
     share = tokens.unread(slot.batcher, attempt, [piece.text for piece in pieces])
     if share is not None:
         with slot.sessions.begin() as session:
+            fence.guard(session, attempt.claim.job_id, attempt.claim.attempt)
             reading.note(session, attempt.claim.tenant_id, document.id, share, slot.queue)
 
 
@@ -122,6 +123,7 @@ def _pieces(slot: Slot, attempt: Attempt, document: Pending) -> list[Piece] | No
 
     def learn(marks: Marks) -> None:
         with slot.sessions.begin() as session:
+            fence.guard(session, attempt.claim.job_id, attempt.claim.attempt)
             ingest.marked(session, attempt.claim.tenant_id, document.id, marks)
 
     return cut(slot, attempt, source, learn)

@@ -26,6 +26,7 @@ from workers.stages.progress import Reporter
 CHUNKS_OF_A_LOT = 128
 LOOK_S = 1.0
 _INDEX_S = 1800.0
+WAITS_UNTIL = "waits_until"  # what an attempt that gives its slot back hands the next
 
 
 def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
@@ -37,6 +38,7 @@ def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     asked: Reembedding = KINDS[attempt.claim.type].parse(attempt.claim.asked)
     assert asked.collection_id is not None
     work = _Work(slot, attempt, asked.collection_id, Reporter(attempt, publisher, slot.worker_id))
+    work.waits_until = (attempt.claim.stage_input or {}).get(WAITS_UNTIL)
     try:
         state = work.state()
         if not state.switched:
@@ -44,7 +46,7 @@ def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
             state = work.state()
         work.clear()
     except errors.GaveWay:
-        return slot.back(attempt)
+        return slot.back(attempt, {WAITS_UNTIL: work.waits_until})
     result = {
         "collection": state.name,
         "model": slot.queue,
@@ -56,19 +58,15 @@ def reembed(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
 
 @dataclass(slots=True)
 class _Work:
-    """One attempt's part of it. `reached` is the document that the last lot ended in.
-
-    Of `seen` tokens the model couldn't read `unread`.
-    """
+    """One attempt's part of it. `reached` is the document that the last lot ended in; `waits_until`, in Unix time, how
+    long the job waits for the index of the new vectors, over all its attempts."""
 
     slot: Slot
     attempt: Attempt
     collection_id: uuid.UUID
     reporter: Reporter
     reached: uuid.UUID | None = None
-    waits_until: float | None = None  # for the index of the new vectors, by the process's clock
-    seen: int = 0
-    unread: float = 0.0
+    waits_until: float | None = None
 
     @property
     def _where(self) -> tuple[uuid.UUID, uuid.UUID]:
@@ -119,11 +117,12 @@ class _Work:
         """Keeps the lot's vectors and charges them; False when one of its chunks has changed or is gone."""
         claim = self.attempt.claim
         texts = self._read(lot)
+        seen, unread = self._unread(lot, texts)
         vectors = self.slot.batcher.embed(texts, self.attempt.check, tenant_id=claim.tenant_id)
         try:
             with self.slot.sessions.begin() as session:
                 fence.charge(session, claim.job_id, claim.attempt, Spent(sum(map(len, texts))))
-                if not reembedding.store(session, *self._where, lot, vectors):
+                if not reembedding.store(session, *self._where, lot, vectors, seen, unread):
                     raise _ChangedError
         except _ChangedError:
             return False
@@ -138,27 +137,27 @@ class _Work:
                 which = f"chunk {one.number} of {ids.show(one.document_id, ids.DOCUMENT)}"
                 told = f"{which} has {len(text)} tokens; {self.slot.queue} takes {self.slot.batcher.context}"
                 raise errors.ContextLengthExceeded(told)
-        if (unknown := self.slot.batcher.unknown) is not None:
-            size = sum(map(len, read))
-            self.seen += size
-            self.unread += size * reading.unread([one.text for one in lot], read, unknown, 0)
         return read
+
+    def _unread(self, lot: Sequence[Waiting], read: Sequence[Tokens]) -> tuple[int, float]:
+        """How many tokens there are, and how many of them the model can't read; no tokens where it doesn't tell."""
+        unknown, size = self.slot.batcher.unknown, sum(map(len, read))
+        if unknown is None:
+            return 0, 0.0
+        return size, size * reading.unread([one.text for one in lot], read, unknown, 0)
 
     def _indexed(self) -> bool:
         """Whether searches by the new vectors will be fast; True also after a time, for they will be right anyway."""
-        self.waits_until = self.waits_until or time.monotonic() + _INDEX_S
+        self.waits_until = self.waits_until or time.time() + _INDEX_S
         with self.slot.sessions.begin() as session:
             made = reembedding.is_indexed(session, *self._where)
-        if made or time.monotonic() > self.waits_until:
+        if made or time.time() > self.waits_until:
             return True
         time.sleep(LOOK_S)
         return False
 
     def _switched(self) -> bool:
         claim = self.attempt.claim
-        with self.slot.sessions.begin() as session:
-            fence.guard(session, claim.job_id, claim.attempt)
-            reading.renew(session, *self._where, self.unread / self.seen if self.seen else None)
         with self.slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
             return reembedding.switch(session, *self._where)

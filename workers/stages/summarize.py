@@ -16,7 +16,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Plan, Submission
 from tasks.kinds import KINDS
-from tasks.kinds.summary import NAME, OneDocument, Step, Summary
+from tasks.kinds.summary import NAME, OneDocument, PartStep, Step, Summary
 from tasks.limits.spent import NOTHING, Spent
 from tasks.models.engine import Generator
 from tasks.summaries import material, prompts, sentences, sources, steps, telling, tree
@@ -77,6 +77,7 @@ class _Climb:
             level = self._first()
         else:
             waiting = Level.from_json(left["level"])
+            self._empty(waiting)
             if failed := _failed(waiting, grown):
                 return Outcome(Status.FAILED, error=failed)
             level = waiting.filled({each.place: (each.result or {}).get("text") for each in grown})
@@ -92,6 +93,12 @@ class _Climb:
                 return Onward(stages.SUMMARIZE, self.slot.queue, state, wait_for_children=True)
             level = level.filled({})
         raise errors.AnswerUnfit("the model said nothing that a summary could be made of")
+
+    def _empty(self, level: Level) -> None:
+        """Notes are said of documents, which may be deleted: they are kept for no longer than they are needed."""
+        claim = self.attempt.claim
+        with self.slot.sessions.begin() as session:
+            family.empty(session, claim.job_id, claim.attempt, level.first, stages.SUMMARIZE_PART)
 
     def _first(self) -> Level:
         """The lowest level: the document whole, where one prompt holds it, or cut into parts; all documents' notes."""
@@ -148,7 +155,7 @@ class _Climb:
             for group, digest in zip(groups, digests, strict=True)
         )
         children = [
-            self._child(request, level.first + at)
+            self._child(self._stored(level, at, request), level.first + at)
             for at, (request, text) in enumerate(zip(requests, said, strict=True))
             if request and text is None
         ]
@@ -167,7 +174,13 @@ class _Climb:
         costs = [len(ids) + 1 for ids in self.engine.tokenize(texts)]
         return tree.groups(texts, costs, budget, note)
 
-    def _child(self, request: Step, place: int) -> Child:
+    def _stored(self, level: Level, at: int, request: Step) -> Step | PartStep:
+        """What the step's job is to hold: of the document's own text only the place."""
+        if not level.own or isinstance(self.asked, Summary):
+            return request
+        return PartStep(self.asked.document, *level.places[at], replace(request, texts=()))
+
+    def _child(self, request: Step | PartStep, place: int) -> Child:
         claim = self.attempt.claim
         asked = Submission(NAME, claim.model, request)
         job_id = ids.beside(claim.job_id, place)
@@ -227,7 +240,9 @@ class _Climb:
             ended = tally.outcome(self.slot, self.attempt, told)
             return replace(ended, spent=spent)
         parts = self.of.parts or [sources.Part(at, *place) for at, place in enumerate(level.places)]
-        told["sentences"] = sources.shown(found, self.of.text, parts, self.of.about.marks.pages)
+        shown = sources.shown(found, self.of.text, parts, self.of.about.marks.pages)
+        # The parts that it was cut into here are nobody's to look up.
+        told["sentences"] = shown if self.of.parts else [{**each, "chunks": []} for each in shown]
         about: dict[str, Any] = {"document": ids.show(self.asked.document, ids.DOCUMENT)}
         about |= {"filename": self.of.filename, "title": self.of.title}
         return Outcome(Status.SUCCEEDED, spent, {**about, **told}, progress=(level.steps, level.steps))

@@ -7,8 +7,8 @@ from tasks.jobs import fence
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
-from tasks.kinds.summary import Step
-from tasks.summaries import steps
+from tasks.kinds.summary import PartStep, Step
+from tasks.summaries import material, steps
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -18,13 +18,12 @@ from workers.stages import generate
 def summarize_part(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome:
     """What the model says, as far as it is of use, kept for whoever asks it the same; nothing of it is a failure.
 
-    A step that another job has taken meanwhile costs nothing.
+    A step that another job has taken meanwhile costs nothing. Raises `DocumentGone`.
     """
     claim = attempt.claim
-    asked = KINDS[claim.type].parse(claim.asked)
-    assert isinstance(asked, Step)
+    asked = _asked(slot, attempt)
     engine = slot.generator
-    digest = steps.digest(claim.model, engine.identity, asked.asked(engine.context).to_json(), claim.asked)
+    digest = steps.digest(claim.model, engine.identity, asked.asked(engine.context).to_json(), asked.to_json())
     with slot.sessions.begin() as session:
         known = steps.known(session, claim.tenant_id, [digest])
     if digest in known:
@@ -41,3 +40,17 @@ def summarize_part(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcom
         fence.guard(session, claim.job_id, claim.attempt)
         said = steps.keep(session, claim.tenant_id, digest, said)
     return replace(outcome, result={"text": said, "cached": False})
+
+
+def _asked(slot: Slot, attempt: Attempt) -> Step:
+    """The step with its texts, of which the job's prompt is made."""
+    claim = attempt.claim
+    asked = KINDS[claim.type].parse(claim.asked)
+    if isinstance(asked, Step):
+        return asked
+    assert isinstance(asked, PartStep)
+    with slot.sessions.begin() as session:
+        step = asked.over(material.part(session, claim.tenant_id, asked.document, asked.begins, asked.ends))
+    stored = step.to_json()
+    attempt.claim = replace(claim, stage_input={"step": {"input": stored.input, "params": stored.params}})
+    return step

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from tasks import errors
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.kinds import KINDS
 from tasks.kinds.summary import Summary
-from tasks.summaries import results, steps
+from tasks.summaries import results
 from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
@@ -23,9 +24,9 @@ def outcome(slot: Slot, attempt: Attempt, combined: dict[str, Any]) -> Outcome:
     asked = KINDS[claim.type].parse(claim.asked)
     assert isinstance(asked, Summary)
     with slot.sessions.begin() as session:
-        steps.forget(session, claim.tenant_id)
         told = results.tallied(session, claim.job_id, len(asked.documents))
     progress = (len(asked.documents), len(asked.documents))
-    if not told.succeeded and told.error:
-        return Outcome(Status.FAILED, error=told.error, progress=progress)
+    if not told.succeeded:
+        nothing = (errors.NothingSummarised.code, "each of its documents was cancelled, or came too late")
+        return Outcome(Status.FAILED, error=told.error or nothing, progress=progress)
     return Outcome(Status.SUCCEEDED, result=told.counts() | combined, progress=progress)

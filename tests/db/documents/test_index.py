@@ -60,10 +60,11 @@ def test_walking_the_index_finds_what_looking_at_every_chunk_finds(
     with sessions.begin() as session:
         for way in ("seqscan", "bitmapscan", "sort"):  # so few chunks the planner would rather read
             session.execute(text(f"SET LOCAL enable_{way} = off"))
-        with scope(session, caller.tenant_id):
+        with scope(session, caller.tenant_id, rankings.settings(20)):
             what = (session, Reach(caller.tenant_id, home), asked, words.NOTHING)
-            walked = rankings.walk(*what, dimensions=DIMENSIONS, depth=20)
-            assert walked == rankings.nearest(*what, depth=20)
+            walked = rankings.ranked(*what, ("index",), depth=20)
+            assert walked == rankings.ranked(*what, ("vectors",), depth=20)
+            assert len(walked[0]) == 20
         assert session.scalar(scans, {"name": index.name(home, DIMENSIONS)}) == 1
 
 

@@ -1,6 +1,5 @@
 """Rankings of chunks, by meaning and by words."""
 
-import itertools
 import math
 import uuid
 
@@ -10,7 +9,7 @@ from sqlalchemy import text
 
 from db.documents import documents, rankings, words
 from db.documents.documents import Document
-from db.documents.rankings import Hit, Reach
+from db.documents.rankings import Hit, Reach, Way
 from db.scope import scope
 from db.session import Sessions
 from tasks.keys import Caller
@@ -37,8 +36,9 @@ def worded(
     """What the question's words find in a collection of so many chunks; `whole` has every chunk looked at."""
     with sessions.begin() as session, scope(session, caller.tenant_id):
         asked = words.asked(session, home, query, config=config, chunks=chunks, enough=enough)
-        rank = rankings.worded_all if whole else rankings.worded
-        return rank(session, Reach(caller.tenant_id, home), ONE, asked, depth=10)
+        what = (session, Reach(caller.tenant_id, home), ONE, asked)
+        [hits] = rankings.ranked(*what, ("all words" if whole else "words",), depth=10)
+        return hits
 
 
 def test_nearest_ranks_by_cosine_similarity(sessions: Sessions, caller: Caller) -> None:
@@ -46,7 +46,8 @@ def test_nearest_ranks_by_cosine_similarity(sessions: Sessions, caller: Caller) 
     vectors = np.array([[0, 1], [1, 0], [0.6, 0.8], [-1, 0], [0, 0]], dtype=np.float32)
     home = shelves.filled(sessions, caller, list("abcde"), vectors)
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        hits = rankings.nearest(session, Reach(caller.tenant_id, home), vectors[1], words.NOTHING, depth=10)
+        what = (session, Reach(caller.tenant_id, home), vectors[1], words.NOTHING)
+        [hits] = rankings.ranked(*what, ("vectors",), depth=10)
     assert numbers(hits) == [1, 2, 0, 3, 4]
     assert [hit.similarity for hit in hits] == pytest.approx([1, 0.6, 0, -1, 0])
 
@@ -147,7 +148,8 @@ def test_nothing_of_another_collection_or_tenant_is_found(sessions: Sessions, ca
     with sessions.begin() as session, scope(session, caller.tenant_id):
         counted = text("SELECT chunks FROM count_words(:home, ARRAY['fox'])")
         assert session.scalar(counted, {"home": foreign}) == 0
-        assert rankings.nearest(session, Reach(caller.tenant_id, foreign), ONE, words.NOTHING, depth=5) == []
+        what = (session, Reach(caller.tenant_id, foreign), ONE, words.NOTHING)
+        assert rankings.ranked(*what, ("vectors",), depth=5) == [[]]
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -163,15 +165,15 @@ def test_reach_narrows_every_ranking(sessions: Sessions, caller: Caller, whole: 
     reaches = {(first, third): Reach(caller.tenant_id, home, [second]), (first,): None, (second,): None}
     reaches[(first,)] = Reach(caller.tenant_id, home, (), [first])
     reaches[(second,)] = Reach(caller.tenant_id, home, (), among)
-    for (found, reach), (rank, _) in itertools.product(reaches.items(), (("words", 0), ("near", 0))):
+    for found, reach in reaches.items():
         assert reach is not None
         with sessions.begin() as session, scope(session, caller.tenant_id):
             asked = words.asked(session, home, "fox", config="english", chunks=3)
-            what = (session, reach, ONE, asked)
-            by_words = rankings.worded_all if whole else rankings.worded
-            hits = by_words(*what, depth=5) if rank == "words" else rankings.nearest(*what, depth=5)
-        assert tuple(sorted(hit.key[0] for hit in hits)) == found
-        assert all(hit.words > 0 for hit in hits)
+            by_words: Way = "all words" if whole else "words"
+            both = rankings.ranked(session, reach, ONE, asked, (by_words, "vectors"), depth=5)
+        for hits in both:
+            assert tuple(sorted(hit.key[0] for hit in hits)) == found
+            assert all(hit.words > 0 for hit in hits)
 
 
 def test_index_of_words_is_used_within_the_scope(sessions: Sessions, caller: Caller) -> None:
@@ -184,6 +186,7 @@ def test_index_of_words_is_used_within_the_scope(sessions: Sessions, caller: Cal
             seen = [session.scalar(scans)]
             asked = words.asked(session, home, "fox", config="english", chunks=1)
             seen.append(session.scalar(scans))
-            assert len(rankings.worded(session, Reach(caller.tenant_id, home), ONE, asked, depth=5)) == 1
+            [hits] = rankings.ranked(session, Reach(caller.tenant_id, home), ONE, asked, ("words",), depth=5)
+            assert len(hits) == 1
             seen.append(session.scalar(scans))
     assert seen[0] < seen[1] < seen[2]

@@ -61,12 +61,12 @@ def test_search_goes_by_words_where_a_model_cannot_read(
     assert found[0].text == first
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.09, []), (0.64, ["demo-embed can't read 64% of the text"])])
+@pytest.mark.parametrize(("share", "told"), [(0.09, []), (0.64, ["embedder can't read 64% of the text"])])
 def test_what_is_worth_telling_is_told_once(sessions: Sessions, caller: Caller, share: float, told: list[str]) -> None:
     with sessions.begin() as session:
         document_id = shelves.document(session, caller.tenant_id, shelves.collection(session, caller.tenant_id))
         for _ in range(2):
-            reading.note(session, caller.tenant_id, document_id, share, "demo-embed")
+            reading.note(session, caller.tenant_id, document_id, share, "embedder")
     with sessions.begin() as session, scope(session, caller.tenant_id):
         found = documents.find(session, caller.tenant_id, document_id)
         assert found is not None

@@ -253,8 +253,8 @@ def test_models_are_listed_and_shown(api: Api, sessions: Sessions, catalog_file:
     catalog_file.write_text(f"{CATALOG}\n{catalogs.demo('gamma')}")
     tables.worker(sessions, model="alpha")
     tags, running = api.get("/api/tags").json["models"], api.get("/api/ps").json["models"]
-    assert [tag["name"] for tag in tags] == ["alpha", "beta", "embedder", "gamma"]
-    assert (tags[3]["size"] > 0, tags[3]["details"]["quantization_level"]) == (True, "Q8_0")
+    assert [tag["name"] for tag in tags] == ["alpha", "beta", "embedder", "reranker", "gamma"]
+    assert (tags[4]["size"] > 0, tags[4]["details"]["quantization_level"]) == (True, "Q8_0")
     assert [(one["model"], one["context_length"]) for one in running] == [("alpha", 64)]
     shown = {name: api.post("/api/show", json={"model": name}).json for name in ("alpha:latest", "embedder", "gamma")}
     assert [one["capabilities"] for one in shown.values()] == [["completion"], ["embedding"], ["completion", "tools"]]

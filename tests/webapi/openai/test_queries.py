@@ -10,8 +10,8 @@ from tests.webapi.conftest import Api
     [
         ("model=%00", "model"),
         ("model=", "model"),
-        ("metadata[a]=%00", "metadata"),
-        ("metadata[%00]=x", "metadata"),
+        ("metadata[a]=%00", "metadata[a]"),
+        ("metadata[%00]=x", "metadata[\ufffd]"),
         ("limit=101", "limit"),
         ("after=x", "after"),
     ],

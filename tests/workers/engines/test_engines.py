@@ -240,7 +240,7 @@ def test_mistakes_in_the_catalogue_are_named(kind: str, tmp_path: Path) -> None:
 
 def test_engine_has_what_it_claims_and_claims_what_the_table_says(engine: Hosted, kind: str) -> None:
     """Every method of a generator can be called; one that gives no vectors has no method for them."""
-    assert engine.capabilities == ENGINES[kind] - {Capability.EMBEDS, Capability.INFILLS}
+    assert engine.capabilities == ENGINES[kind] - {Capability.EMBEDS, Capability.RERANKS, Capability.INFILLS}
     assert isinstance(engine, Generator)
     assert isinstance(engine, Embedder) == (Capability.EMBEDS in ENGINES[kind])
     prompt = engine.prompt("Hello")

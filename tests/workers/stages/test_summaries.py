@@ -12,7 +12,7 @@ import redis
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import ids
+from tasks import errors, ids
 from tasks.documents import library
 from tasks.documents.ingest import NewDocument
 from tasks.doors import retrying
@@ -202,6 +202,64 @@ def test_cancel_ends_documents_and_their_parts_at_once(house: House, client: red
     assert left == 0
     assert [result.status for result in house.results(summary_id)] == ["cancelled", "cancelled"]
     assert not house.step()
+
+
+def test_jobs_hold_nothing_of_a_documents_text(house: House, client: redis.Redis) -> None:
+    """Before its parts are read, after they are summarised, and where the summary was cancelled between."""
+    query = text("SELECT count(*) FROM jobs WHERE input::text LIKE '%lamp%'")
+    for words in (LONG, f"Another. {LONG}"):
+        summary_id, before = house.ask(written(words)), house.jobs("summarize_part")
+        while house.jobs("summarize_part") == before:
+            assert house.step()
+        with house.sessions() as session:
+            assert session.scalar(query) == 0
+        if words == LONG:
+            house.run()
+            assert house.results(summary_id)[0].status == "succeeded"
+        else:
+            endings.cancel(house.sessions, client, house.caller, summary_id, ttl_s=60)
+        with house.sessions() as session:
+            assert session.scalar(query) == 0
+    with house.sessions() as session:
+        part = session.scalar(text("SELECT id FROM jobs WHERE stage = 'summarize_part' ORDER BY id LIMIT 1"))
+        assert part is not None
+    with house.sessions.begin() as session, pytest.raises(errors.Conflict, match="wasn't kept"):
+        retrying.plan(session, tables.MODELS, house.caller, part)
+
+
+def test_document_deleted_while_its_parts_wait_fails(house: House) -> None:
+    """They hold only where their texts stood."""
+    summary_id = house.ask(written(LONG))
+    while house.jobs("summarize_part") == 0:
+        assert house.step()
+    with house.sessions.begin() as session:
+        [document_id] = session.scalars(text("SELECT id FROM documents")).all()
+        library.delete(session, house.caller, document_id)
+    house.run()
+    [result] = house.results(summary_id)
+    assert (result.status, result.error and result.error[0]) == ("failed", "document_not_found")
+
+
+def test_sentences_of_a_document_without_chunks_name_none(house: House) -> None:
+    """Nobody could look them up; where they come from is said by their places."""
+    summary_id = house.ask(written("The red lamp is in the kitchen."))
+    house.run()
+    [result] = house.results(summary_id)
+    assert result.said is not None
+    assert [(each["chunks"], each["begins"]) for each in result.said["sentences"]] == [([], 0)]
+
+
+def test_summary_of_documents_that_were_all_cancelled_has_failed(house: House, client: redis.Redis) -> None:
+    """One by one, while the whole goes on."""
+    summary_id = house.ask(written(SHORT))
+    assert house.step()
+    with house.sessions() as session:
+        child = session.scalar(text("SELECT id FROM jobs WHERE parent_id = :id"), {"id": summary_id})
+    assert child is not None
+    endings.cancel(house.sessions, client, house.caller, child, ttl_s=60)
+    house.run()
+    ended = house.look(summary_id)
+    assert (ended.status, ended.error and ended.error["code"]) == ("failed", "nothing_summarised")
 
 
 def test_retry_repeats_what_failed_and_pays_for_nothing_else(house: House) -> None:

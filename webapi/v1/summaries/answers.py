@@ -59,7 +59,7 @@ class Sentence(TypedDict):
     text: str
     by: By
     chunks: Annotated[
-        list[int], "Of its document, from which it comes, the likeliest first; where that has none, of its parts."
+        list[int], "Of its document, from which it comes, the likeliest first; none where that has no chunks."
     ]
     begins: Annotated[int | None, "Where in the document's text the likeliest sentence begins."]
     ends: int | None
