@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     delete,
     func,
+    or_,
     select,
     union_all,
     update,
@@ -88,6 +89,14 @@ def unfinished(session: Session, job_ids: Collection[uuid.UUID]) -> set[uuid.UUI
     if not job_ids:
         return set()
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.finished_at.is_(None))))
+
+
+def of_late(session: Session, job_ids: Collection[uuid.UUID], span: dt.timedelta) -> set[uuid.UUID]:
+    """Those of these jobs that are there and haven't ended, or not so long ago."""
+    if not job_ids:
+        return set()
+    late = or_(Job.finished_at.is_(None), Job.finished_at > func.now() - span)
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), late)))
 
 
 def documents(session: Session, summary_id: uuid.UUID) -> int | None:

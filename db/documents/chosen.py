@@ -3,12 +3,13 @@
 Each function is called within `scope.scope` of the tenant it names.
 """
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.documents.chunks import Chunk
@@ -23,8 +24,8 @@ def ready(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, limi
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a document has come. `loose`: it is in no collection; `job_id` is the job that it waits for, or was made
-    ready by."""
+    """How far a document has come. `loose`: it is in no collection; `job_id` is the job that it waits for, was made
+    ready by, or was last named by."""
 
     status: str
     loose: bool
@@ -50,6 +51,36 @@ def give_job(
     statement = update(Document).where(Document.tenant_id == tenant_id, Document.id.in_(taken)).values(job_id=job_id)
     session.execute(statement, execution_options={"synchronize_session": False})
     return set(taken)
+
+
+def name_job(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], job_id: uuid.UUID) -> None:
+    """Notes the job as the last to name those of these documents that are ready and in no collection."""
+    own = (Document.tenant_id == tenant_id, Document.id.in_(document_ids))
+    loose = (Document.status == "ready", Document.collection_id.is_(None))
+    statement = update(Document).where(*own, *loose).values(job_id=job_id)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def loose_jobs(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, limit: int) -> list[uuid.UUID]:
+    """The jobs that last named documents without a collection which came so long ago; at most so many, oldest first."""
+    named = select(Document.job_id).where(*_loose(tenant_id, unused), Document.job_id.is_not(None))
+    return [id for id in session.scalars(named.distinct().order_by(Document.job_id).limit(limit)) if id]
+
+
+def forget_loose(
+    session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, job_ids: Collection[uuid.UUID], limit: int
+) -> None:
+    """Deletes documents without a collection that came so long ago and were last named by these jobs, or by none; at
+    most so many, the oldest first."""
+    named = or_(Document.job_id.is_(None), Document.job_id.in_(job_ids))
+    some = select(Document.id).where(*_loose(tenant_id, unused), named).order_by(Document.id).limit(limit)
+    statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(some))
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def _loose(tenant_id: uuid.UUID, unused: dt.timedelta) -> tuple[ColumnElement[bool], ...]:
+    since = func.now() - unused
+    return Document.tenant_id == tenant_id, Document.collection_id.is_(None), Document.created_at < since
 
 
 def whole(

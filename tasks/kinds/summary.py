@@ -170,6 +170,7 @@ class SummaryKind(Answering[Asked]):
             return self.plan(session, models, caller, asked)
         job_id = ids.new()
         ingest.take_over(session, caller.tenant_id, old.id, job_id)
+        choice.name_again(session, caller, asked.request.documents, job_id)
         return _plan(asked, model_for(models, old.model), job_id)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:

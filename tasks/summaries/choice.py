@@ -3,6 +3,7 @@
 Every function takes a session, never commits, and opens the tenant's scope itself.
 """
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +17,7 @@ from tasks.documents import library
 from tasks.keys import Caller
 
 MAX_DOCUMENTS = 10_000
+UNUSED = dt.timedelta(days=7)  # then a document without a collection is deleted
 
 
 def of_collection(session: Session, caller: Caller, name: str) -> tuple[uuid.UUID, ...]:
@@ -35,9 +37,10 @@ def of_collection(session: Session, caller: Caller, name: str) -> tuple[uuid.UUI
 def take(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID], job_id: uuid.UUID) -> None:
     """`check`, and has those that can wait for this job wait for it: no other takes them then."""
     free = check(session, caller, document_ids)
-    if not free:
-        return
     with scope(session, caller.tenant_id):
+        chosen.name_job(session, caller.tenant_id, document_ids, job_id)
+        if not free:
+            return
         taken = chosen.give_job(session, caller.tenant_id, free, job_id)
     for number, document_id in enumerate(document_ids):
         if document_id in free and document_id not in taken:
@@ -65,6 +68,21 @@ def check(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID]) -
             raise _not_ready(number, document_id, state.status)
         seen.add(document_id)
     return free
+
+
+def name_again(session: Session, caller: Caller, document_ids: Sequence[uuid.UUID], job_id: uuid.UUID) -> None:
+    """Keeps those of these documents that are in no collection for the job, which is the last to name them."""
+    with scope(session, caller.tenant_id):
+        chosen.name_job(session, caller.tenant_id, document_ids, job_id)
+
+
+def forget(session: Session, tenant_id: uuid.UUID, most: int) -> None:
+    """Deletes the tenant's documents without a collection that no summary has named for long, at most so many."""
+    with scope(session, tenant_id):
+        named_by = chosen.loose_jobs(session, tenant_id, UNUSED, most)
+    of_late = summaries.of_late(session, named_by, UNUSED)
+    with scope(session, tenant_id):
+        chosen.forget_loose(session, tenant_id, UNUSED, [id for id in named_by if id not in of_late], most)
 
 
 def _not_ready(number: int, document_id: uuid.UUID, status: str) -> errors.InvalidField:

@@ -3,14 +3,15 @@
 from sqlalchemy import Select, literal, select
 
 from db import idempotency, rounds, tenants, workers
-from tasks.summaries import steps
+from tasks.summaries import choice, steps
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
 
 FORGET_WORKERS_S = 3600
 FORGET_KEYS_S = 25 * 3600  # a day is what we promise
 STEPS_EVERY_S = 60.0
-_STEPS = "summary_steps"
-_TENANTS_AT_ONCE, _STEPS_AT_ONCE = 50, 500
+DOCUMENTS_EVERY_S = 60.0
+_STEPS, _DOCUMENTS = "summary_steps", "loose_documents"
+_TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
 
 
 def long_silent(_: float) -> Select[int]:
@@ -46,4 +47,19 @@ def unused_steps(sweep: Sweep) -> FollowUp:
     for tenant_id in drawn:
         with sweep.begin() as session:
             steps.forget(session, tenant_id, _STEPS_AT_ONCE)
+    return NOTHING
+
+
+def time_for_documents(_: float) -> Select[int]:
+    return rounds.due(_DOCUMENTS, DOCUMENTS_EVERY_S)
+
+
+def loose_documents(sweep: Sweep) -> FollowUp:
+    """Those that were brought for summaries which ended long ago, of some tenants as steps are."""
+    with sweep.begin() as session:
+        rounds.note(session, _DOCUMENTS)
+        drawn = tenants.some(session, _TENANTS_AT_ONCE)
+    for tenant_id in drawn:
+        with sweep.begin() as session:
+            choice.forget(session, tenant_id, _DOCUMENTS_AT_ONCE)
     return NOTHING

@@ -49,6 +49,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.silent_workers, forgetting.long_silent),
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
+    Chore(forgetting.loose_documents, forgetting.time_for_documents),
     Chore(erasing.erase, erasing.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),

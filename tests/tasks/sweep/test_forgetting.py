@@ -1,15 +1,20 @@
 """What nobody asks for any more is forgotten."""
 
+import uuid
+
 import redis
 from sqlalchemy import text
 
 from db import summaries
 from db.scope import scope
 from db.session import Sessions
+from tasks.documents import ingest
 from tasks.keys import Caller
-from tests import tables
+from tasks.kinds.summary import Summary
+from tests import shelves, tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
+from tests.workers.staged import written
 
 
 def test_steps_that_nothing_uses_are_forgotten_for_every_tenant(
@@ -30,3 +35,41 @@ def test_steps_that_nothing_uses_are_forgotten_for_every_tenant(
         with sessions() as session, scope(session, owner.tenant_id):
             left = session.scalars(text("SELECT text FROM summary_steps ORDER BY used_at DESC")).all()
         assert left == ["0 days", "29 days"]
+
+
+def test_documents_brought_for_summaries_go_a_week_after_the_last_one_ended(
+    sessions: Sessions, client: redis.Redis, caller: Caller
+) -> None:
+    """Also those that none has named; what is named again meanwhile, by one that runs, stays, as do collections."""
+    with sessions.begin() as session:
+        new = [written(name) for name in ("unnamed", "old", "lately ended", "runs", "named again", "fresh")]
+        document_ids = ingest.add(session, caller.tenant_id, None, None, new)
+    made_now = dict(zip((each.text for each in new), document_ids, strict=True))
+    with sessions.begin() as session:
+        shelves.bring(session, caller, "books", [written("in books")])
+
+    def named(*names: str) -> uuid.UUID:
+        with sessions.begin() as session:
+            documents = tuple(made_now[name] for name in names)
+            asked = tables.Submission("summary", "alpha", Summary(documents=documents), lane="batch")
+            return tables.accept(session, caller, asked).id
+
+    def ended(job_id: uuid.UUID, days: int) -> None:
+        ending = (
+            "UPDATE jobs SET status = 'cancelled', finished_at = now() - make_interval(days => :days) WHERE id = :id"
+        )
+        with sessions.begin() as session:
+            session.execute(text(ending), {"days": days, "id": job_id})
+
+    ended(named("old", "named again"), 8)
+    ended(named("lately ended"), 6)
+    named("runs")
+    with sessions.begin() as session, scope(session, caller.tenant_id):
+        aged = text("UPDATE documents SET created_at = now() - interval '9 days' WHERE id <> :id")
+        session.execute(aged, {"id": made_now["fresh"]})
+        session.execute(text("UPDATE documents SET status = 'ready' WHERE id = :id"), {"id": made_now["named again"]})
+    named("named again")
+    sweep(made(sessions, client, Post(client), tables.LEASE_S))
+    with sessions() as session, scope(session, caller.tenant_id):
+        left = set(session.scalars(text("SELECT text FROM document_texts")))
+    assert left == {"lately ended", "runs", "named again", "fresh", "in books"}

@@ -6,11 +6,12 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.kinds import SUFFIXES
 from tasks.summaries import manner
 from tasks.summaries.choice import MAX_DOCUMENTS
 from webapi.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
-from webapi.v1.documents.requests import FACTS, MAX_CHARACTERS, MAX_FILES, Name, Text, UploadFields
+from webapi.v1.documents.requests import FACTS, MAX_FILES, Name, Text, UploadFields
 from webapi.v1.documents.requests import MAX_DOCUMENTS as MAX_TEXTS
 from webapi.v1.jobs.requests import Labels
 from webapi.v1.named import DOCUMENT

@@ -88,8 +88,8 @@ def summarise(headers: dict[str, str]) -> Response:
 def bring() -> Response:
     """Bring documents to be summarised later
 
-    For more of them than one request can hold: the summary names them by their ids. What no summary asks for waits
-    until it is deleted.
+    For more of them than one request can hold: the summary names them by their ids. What no summary asks for
+    within a week is deleted.
     """
     with brought(request, _BRING, _ABOUT, objects=("metadata",)) as (_, new), service.current().sessions.begin() as own:
         made = ingest.add(own, auth.caller().tenant_id, None, None, new)
