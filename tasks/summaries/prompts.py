@@ -83,7 +83,7 @@ def put(manner: Manner, purpose: Purpose, texts: Sequence[str], title: str | Non
 def _message(manner: Manner, purpose: Purpose, text: str, title: str | None, most: int) -> str:
     own = _read("chat")
     sentences = max(1, int(most / _TOKENS_A_WORD / _WORDS_A_SENTENCE))
-    length = own["length_sentences"].format(number=sentences)
+    length = _most(own, sentences, "sentence")
     style = "own_notes" if manner.instruction else "notes"
     if purpose.last:
         style = "own" if manner.instruction else manner.style
@@ -103,8 +103,12 @@ def _message(manner: Manner, purpose: Purpose, text: str, title: str | None, mos
 def _length(manner: Manner, own: Mapping[str, Any]) -> str:
     if manner.most_sentences is None:
         return str(own["length_words"].format(number=manner.about_words))
-    name = "length_points" if manner.style == "bullets" and not manner.instruction else "length_sentences"
-    return str(own[name].format(number=manner.most_sentences))
+    each = "point" if manner.style == "bullets" and not manner.instruction else "sentence"
+    return _most(own, manner.most_sentences, each)
+
+
+def _most(own: Mapping[str, Any], number: int, each: str) -> str:
+    return str(own[f"length_one_{each}"] if number == 1 else own[f"length_{each}s"].format(number=number))
 
 
 def _language(manner: Manner, purpose: Purpose, own: Mapping[str, Any]) -> str:

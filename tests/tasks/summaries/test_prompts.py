@@ -45,3 +45,16 @@ def test_note_leaves_room_for_others() -> None:
         assert 3 * prompts.notes_tokens(context) < context - 110
         longest = Manner(words=1000)
         assert prompts.put(longest, WHOLE, ["x"], None, context, told=True).max_tokens <= context // 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"sentences": 1}, "Write one sentence of"),
+        ({"sentences": 2}, "Write at most 2 sentences of"),
+        ({"sentences": 1, "style": "bullets"}, "Write a list of one point,"),
+    ],
+)
+def test_one_sentence_is_called_so(asked: dict[str, Any], said: str) -> None:
+    put = prompts.put(Manner(**asked), Purpose("whole", last=True), ["A text."], None, 2048, told=True)
+    assert said in put.text
