@@ -1,5 +1,7 @@
 """What is put to a model to have it summarise."""
 
+from typing import Any
+
 import pytest
 
 from tasks.summaries import prompts
