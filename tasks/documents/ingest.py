@@ -177,6 +177,7 @@ def unpacked(
         for refused_id, (_, reason) in zip(document_ids[len(members) :], refused, strict=True):
             documents.give_up(session, tenant_id, refused_id, errors.UnreadableDocument.code, reason)
             documents.set_text(session, tenant_id, refused_id, None)
+        identities.remove_failed(session, tenant_id, document_ids[len(members) :])
         documents.remove(session, tenant_id, document_id)
     waiting = zip(document_ids, new, strict=False)
     return [Pending(id, one.kind, len(one.contents), True, one.charset) for id, one in waiting if one.raw is not None]
@@ -210,12 +211,16 @@ def marked(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, marks
 
 
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
-    """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
+    """Gives the document up, and drops what it held, and its older versions that failed.
+
+    Idempotent; does nothing when it is ready or gone.
+    """
     with scope(session, tenant_id):
         if documents.give_up(session, tenant_id, document_id, code, message):
             chunks.clear(session, tenant_id, document_id)
             reembedding.forget(session, tenant_id, document_id)
             documents.set_text(session, tenant_id, document_id, None)
+            identities.remove_failed(session, tenant_id, [document_id])
 
 
 def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:
