@@ -48,7 +48,13 @@ def ready(*names: str, warnings: tuple[str, ...] = (), **others: str) -> tuple[s
 def known(contents: str, **changes: Any) -> dict[str, Any]:
     """A document that is there."""
     digest = hashlib.sha256(contents.encode()).hexdigest()
-    return {"status": "ready", "digest": digest, "error": None, "warnings": [], "links": {"job": "/v1/jobs/job_0"}} | changes
+    return {
+        "status": "ready",
+        "digest": digest,
+        "error": None,
+        "warnings": [],
+        "links": {"job": "/v1/jobs/job_0"},
+    } | changes
 
 
 def test_ingest_brings_files_together_and_waits_for_them(api: StandIn, files: list[Path]) -> None:
@@ -258,6 +264,49 @@ def test_ask_prints_the_answer_and_then_what_it_rests_on(api: StandIn, end: Any,
     assert (answered.exit_code, answered.stdout, answered.stderr) == (0, "42 \n", told)
     asked = {"question": "How much is the boat?", "collection": "boats", "top_k": 3, "threshold": 0.4}
     assert api.asked == [{"type": "rag", "input": asked | {"filter": {"year": 2026}}}]
+
+
+TINY = "demo-chat is tiny"
+
+
+def unknown(*passages: dict[str, Any]) -> tuple[str, Any, Any]:
+    """The end of a question's job whose answer is that it isn't known."""
+    told = {"text": "The context does not say.", "answered": False, "citations": []}
+    return "succeeded", told | {"passages": list(passages)}, None
+
+
+def test_ask_without_an_answer_tells_where_it_has_looked(api: StandIn) -> None:
+    """So it shows whether the search or the model failed."""
+    api.ends, api.records = [unknown(PASSAGE, PASSAGE | {"title": None, "score": 0.3, "page": None})], [{"model": "m"}]
+    answered = forebay(api, "ask", "How much?")
+    assert (answered.exit_code, answered.stderr) == (
+        0,
+        "looked in: [1] facts.txt, page 3, Boats > Prices, chunk 2, score 0.83\n"
+        "looked in: [2] boats.pdf, Boats > Prices, chunk 2, score 0.30\n",
+    )
+
+
+def test_ask_that_found_nothing_to_read_says_so(api: StandIn) -> None:
+    api.ends, api.records = [unknown()], [{"model": "m"}]
+    answered = forebay(api, "ask", "How much?")
+    assert answered.stderr == "no passage has a score high enough to be read; --threshold sets how high\n"
+
+
+def test_ask_tells_once_that_the_demo_model_is_tiny(api: StandIn) -> None:
+    """Where it doesn't know; when it does, nothing needs to be said."""
+    api.ends = [answer("42 coins.", True), unknown(), unknown()]
+    env = {"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"}
+    done = CliRunner().invoke(main, ["ask", "How much?", "--follow"], input="And two?\nAnd three?\n", env=env)
+    assert (done.exit_code, done.stderr.count(TINY)) == (0, 1)
+    assert done.stderr.index(TINY) > done.stderr.index("no passage has a score")
+
+
+def test_ask_of_questions_that_come_by_a_pipe_prints_no_prompt(api: StandIn) -> None:
+    """The answers alone are on stdout, whether or not the last line is ended."""
+    api.events, api.ends = [("delta", {"text": "42"})], [answer("42", True)] * 3
+    env = {"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"}
+    done = CliRunner().invoke(main, ["ask", "How much?", "--follow"], input="And two?\n\nAnd three?", env=env)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "42\n" * 3, SOURCE * 3)
 
 
 def test_ask_goes_on_with_what_was_said(api: StandIn) -> None:

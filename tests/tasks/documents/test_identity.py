@@ -203,5 +203,7 @@ def test_warning_is_kept_once(sessions: Sessions, caller: Caller) -> None:
             ingest.warn(session, caller.tenant_id, document_id, sentence)
         ingest.warn(session, tables.tenant(sessions, "theirs").tenant_id, document_id, "Not mine.")
         assert library.get(session, caller, document_id).warnings == ["It is odd.", "It is long."]
-        [told] = ends.of_job(session, caller.tenant_id, library.get(session, caller, document_id).job_id).result["documents"]
+        [told] = ends.of_job(session, caller.tenant_id, library.get(session, caller, document_id).job_id).result[
+            "documents"
+        ]
         assert told["warnings"] == ["It is odd.", "It is long."]
