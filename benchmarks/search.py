@@ -134,7 +134,7 @@ def _exact(session: Session, tenant_id: uuid.UUID, query: Query, only: str | Non
     assert home is not None
     total = rankings.size(session, tenant_id, home.id)
     asked = words.asked(session, home.id, query[0], config="english", chunks=total)
-    among = None if only is None else list(session.scalars(text(only)))
+    among = None if only is None else session.scalars(text(only)).all()
     what = (session, Reach(tenant_id, home.id, (), among), query[1], asked)
     session.execute(text("SET LOCAL enable_indexscan = off"))
     both = rankings.ranked(*what, ("vectors", "all words"), depth=DEPTH)

@@ -265,10 +265,11 @@ def folder_summary(api: Client, given: Path, out: Path, model: str) -> Told:
     """A folder summarised as `forebay summarize` does it."""
     out.mkdir()
     began_at = time.perf_counter()
-    errand = command.begin(api, [given], out, {"model": model})
+    errand = command.Errand(out, {"model": model}, command.chosen([given], out))
+    command.begin(api, errand)
     command.follow(api, errand)
     seconds, results = time.perf_counter() - began_at, list[dict[str, Any]]()
-    while page := api.results(errand.summary_id, len(results)):
+    while page := api.results(errand.summary, len(results)):
         results += page
     return Told(results, seconds)
 

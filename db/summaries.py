@@ -151,7 +151,9 @@ def tokens_a_second(session: Session, model: str) -> float | None:
     tokens = LedgerRow.prompt_tokens + LedgerRow.completion_tokens
     recent = select(tokens.label("tokens"), LedgerRow.ran_s).where(*lately, tokens > 0)
     rows = recent.order_by(LedgerRow.ended_at.desc()).limit(200).subquery()
-    return session.scalar(select(func.sum(rows.c.tokens) / func.nullif(func.sum(rows.c.ran_s), 0)))
+    # Divided here: there the quotient of whole numbers is made a decimal.
+    done, ran_s = session.execute(select(func.sum(rows.c.tokens), func.sum(rows.c.ran_s))).one()
+    return done / ran_s if ran_s else None
 
 
 def spent_in_all(session: Session, summary_id: uuid.UUID) -> tuple[int, int]:

@@ -71,6 +71,12 @@ class Outcome:
         return any(self.asked.is_in(self.result["passages"][number - 1]) for number in cited)
 
     @property
+    def misleads(self) -> bool:
+        """Whether it is wrong and a sentence of it rests on a passage all the same; a refusal isn't wrong."""
+        rests = any(citation["passages"] for citation in self.result["citations"])
+        return not self.right and not self.refused and rests
+
+    @property
     def refused(self) -> bool:
         return not self.result["answered"]
 
@@ -112,12 +118,21 @@ def table(outcomes: Sequence[Outcome], model: str) -> Table:
     rows = []
     for kind in kinds:
         own = [each for each in outcomes if each.asked.kind == kind]
-        told: list[Callable[[Outcome], bool]] = [lambda each: each.refused]
+        told: list[Callable[[Outcome], bool]] = [lambda each: each.misleads, lambda each: each.refused]
         if kind != "absent":
             told = [lambda each: each.found, lambda each: each.read, *_ANSWERED, *told]
         counts = [sum(map(is_so, own)) for is_so in told]
-        rows.append((kind, len(own), *([None] * (5 - len(counts))), *counts))
-    columns = ("kind", "asked", f"chunk in the first {FOUND}", "in the prompt", "right", "cited right", "refused")
+        rows.append((kind, len(own), *([None] * (6 - len(counts))), *counts))
+    columns = (
+        "kind",
+        "asked",
+        f"chunk in the first {FOUND}",
+        "in the prompt",
+        "right",
+        "cited right",
+        "wrong yet cited",
+        "refused",
+    )
     return Table(f"How well does {model} answer?", columns, rows)
 
 

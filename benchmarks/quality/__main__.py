@@ -42,12 +42,13 @@ def _is_well(outcome: Outcome) -> bool:
 
 
 def _told(outcome: Outcome) -> str:
-    marks = "".join(
-        letter if is_so else "-"
-        for letter, is_so in zip("fprc", (outcome.found, outcome.read, outcome.right, outcome.cited), strict=True)
-    )
     best = outcome.result["passages"][0]["similarity"] if outcome.result["passages"] else None
+    marks = "".join(letter if is_so else "-" for letter, is_so in zip("fprcm", _said_of(outcome), strict=True))
     return f"{marks} {outcome.result['question']} -> {outcome.result['text']!r} ({best})"
+
+
+def _said_of(outcome: Outcome) -> tuple[bool, ...]:
+    return outcome.found, outcome.read, outcome.right, outcome.cited, outcome.misleads
 
 
 if __name__ == "__main__":

@@ -2,6 +2,6 @@
 
 MODEL = "demo-chat"
 HINT = (
-    f"{MODEL} is tiny: it answers questions about a few short facts, and tells stories. For more, `make gemma`, or serve "
-    "a model of your own: docs/models.md."
+    f"{MODEL} is tiny: it answers questions about a few short facts, and tells stories. For more, `make gemma`, or "
+    "serve a model of your own: docs/models.md."
 )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,8 +13,10 @@ from cli.client import client as api
 from cli.client import folders, progress, submit
 from cli.client.client import ApiError, Client, Job
 from cli.client.folders import File
+from tasks.documents import kinds
 
 _WAIT_S = 1
+_UNREADABLE = ("unreadable_document", "document_too_large")  # which they'll be again
 
 
 @dataclass(slots=True)
@@ -97,14 +100,26 @@ def _is_there(errand: Errand, file: File) -> bool:
     """Whether the newest version of the file in the collection has its contents; one on its way is waited for."""
     known = errand.client.documents(collection=errand.collection, external_id=file.name)
     newest = next((document for document in known if document["status"] != "failed"), None)
-    if newest is None or newest["digest"] != folders.digest(file):
+    digest = newest["digest"] if newest else None
+    if newest is None and kinds.kind_of(file.path.name) in kinds.ARCHIVES:
+        newest = _newest_member(errand, file)
+        digest = newest["archive"]["digest"] if newest else None
+    if newest is None or digest != folders.digest(file):
         return False
     if newest["status"] == "ready":
         errand.unchanged.append(file.name)
-        errand.warnings[file.name] = newest["warnings"]
+        errand.warnings[newest["external_id"]] = newest["warnings"]
     else:
         errand.waiting.setdefault(newest["links"]["job"].rpartition("/")[2], []).append(file)
     return True
+
+
+def _newest_member(errand: Errand, archive: File) -> dict[str, Any] | None:
+    """Of what the archive has become, a document of its newest version; None unless all went as far as it can."""
+    known = errand.client.documents(collection=errand.collection, archive=archive.name, limit="100")
+    newest = next((document for document in known if document["status"] != "failed"), None)
+    lost = (document["error"]["code"] not in _UNREADABLE for document in known if document["status"] == "failed")
+    return None if any(lost) else newest
 
 
 def _bring(errand: Errand, lot: Sequence[File]) -> None:

@@ -59,7 +59,8 @@ class Document(Table):
     While it is pending, `chunks` and `tokens` count what is stored of it so far. Without a collection it is kept for a
     summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `charset`
     is the one that it is said to be in, and, once its text is known, the one that it was read in. `unread` is the share
-    of its text, 0 to 1, that the collection's model can't read; None when that isn't known.
+    of its text, 0 to 1, that the collection's model can't read; None when that isn't known. What came in an archive has
+    that one's name (its `external_id`, else its file name), its digest, and the id that it had.
     """
 
     __tablename__ = "documents"
@@ -75,6 +76,9 @@ class Document(Table):
     external_id: Mapped[str | None] = mapped_column(Text)
     replaces: Mapped[bool] = mapped_column(Boolean, server_default=false())
     digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    archive: Mapped[str | None] = mapped_column(Text)
+    archive_id: Mapped[uuid.UUID | None]
+    archive_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
     charset: Mapped[str | None] = mapped_column(Text)
     warnings: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     unread: Mapped[float | None] = mapped_column(REAL)
@@ -104,6 +108,7 @@ class Document(Table):
             postgresql_where=external_id.is_not(None),
         ),
         Index("documents_of_filename", "collection_id", "filename", postgresql_where=filename.is_not(None)),
+        Index("documents_of_archive", "collection_id", "archive", postgresql_where=archive.is_not(None)),
         Index(
             "documents_in_part",
             "collection_id",

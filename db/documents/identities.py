@@ -1,7 +1,8 @@
 """Which documents are versions of one another, and which have the same contents.
 
 In a collection, documents of one `external_id` are versions of one; so are those without any that have a file name in
-common, when the newest was brought to replace the others. The newer was accepted later, as its id says.
+common, when the newest was brought to replace the others. The newer was accepted later, as its id says. What came in
+an archive has versions by its own name; and what a later version of that archive hasn't any more is gone too.
 
 Each function is called within `scope.scope` of the tenant it names.
 """
@@ -11,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, false, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from db.documents.chunks import Chunk, own_vector
@@ -42,8 +44,11 @@ def hold(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Docu
 
 
 def newer(session: Session, document: Document) -> bool:
-    """Whether a version that was accepted later is ready."""
-    query = select(Document.id).where(_versions(document), Document.id > document.id, Document.status == "ready")
+    """Whether a version that was accepted later is ready, or anything of a later version of its archive."""
+    later = and_(_versions(document), Document.id > document.id)
+    if document.archive_id is not None:
+        later = or_(later, and_(_of_archives(document), Document.archive_id > document.archive_id))
+    query = select(Document.id).where(later, Document.status == "ready")
     if document.external_id is None:
         query = query.where(Document.replaces)
     return session.scalar(query.limit(1)) is not None
@@ -69,6 +74,25 @@ def remove_failed(session: Session, tenant_id: uuid.UUID, document_ids: Collecti
     if old:
         statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(old))
         session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def remove_left_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
+    """Deletes what earlier versions of the archives that the job brought had, and these haven't any more.
+
+    Nothing for an archive of which nothing is ready.
+    """
+    own = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.archive_id.is_not(None))
+    query = select(Document).where(*own, Document.status == "ready").ext(distinct_on(Document.archive_id))
+    for member in session.scalars(query.order_by(Document.archive_id)).all():
+        if member.external_id is None and not member.replaces:
+            continue
+        name = Document.filename if member.external_id is None else Document.external_id
+        kept = select(name).where(Document.tenant_id == tenant_id, Document.archive_id == member.archive_id)
+        earlier = (_of_archives(member), Document.archive_id < member.archive_id, name.not_in(kept))
+        # In the order in which all lock several documents.
+        found = session.scalars(select(Document.id).where(*earlier).order_by(Document.id).with_for_update()).all()
+        gone = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(found))
+        session.execute(gone, execution_options={"synchronize_session": False})
 
 
 def sources(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> list[uuid.UUID]:
@@ -131,6 +155,13 @@ def _name(document: Document) -> str | None:
     if document.external_id is not None:
         return f"{document.collection_id} external {document.external_id}"
     return f"{document.collection_id} file {document.filename}" if document.filename is not None else None
+
+
+def _of_archives(document: Document) -> ColumnElement[bool]:
+    """What came in the document's archive, and in its versions."""
+    named = Document.external_id.is_(None) if document.external_id is None else Document.external_id.is_not(None)
+    own = and_(Document.tenant_id == document.tenant_id, Document.collection_id == document.collection_id)
+    return and_(own, Document.archive == document.archive, named)
 
 
 def _older(document: Document) -> ColumnElement[bool]:

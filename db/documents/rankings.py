@@ -147,7 +147,7 @@ def _given(reach: Reach, vector: Any, asked: Asked, depth: int) -> dict[str, Any
         "tenant_id": reach.tenant_id,
         "collection_id": reach.collection_id,
         "hidden": list(reach.hidden),
-        "among": reach.among if isinstance(reach.among, list) else None,
+        "among": None if reach.among is None or isinstance(reach.among, Select) else list(reach.among),
         "asked_vector": vector,
         "asked_words": asked.vector,
         "any_of": list(asked.any_of),

@@ -1,8 +1,9 @@
 """Which passages an answer's sentences rest on: found in the texts, whatever the model says of its sources.
 
 A sentence rests on a passage of which one sentence, or one row of a table, has all its numbers and codes and nearly all
-of its other words; what the passage stands under counts too. What is quoted must stand there to the letter, but for
-white space and the kind of marks. What is compared is bounded, and all else in time proportional to the texts.
+of its other words, those of the question all; what the passage stands under counts too. What is quoted must stand there
+to the letter, but for white space and the kind of marks. What is compared is bounded, and all else in time proportional
+to the texts.
 """
 
 import re
@@ -148,12 +149,16 @@ def _best(said: Terms, read: Sequence[_Read], asked: Terms, marks: Iterable[int]
 
 
 def _points(said: Terms, parts: Iterable[Terms], asked: Terms) -> tuple[float, int] | None:
-    """How well the best of a passage's parts supports what is said, the more the better; None where none does."""
+    """How well the best of a passage's parts supports what is said, the more the better; None where none does.
+
+    What is asked for must be there: a model takes the question's words into its answer, whatever it has found.
+    """
     allowed = len(said.words) // _WORDS_A_MISSING + (len(said.codes) >= _CODES_FOR_A_MISSING)
     found = []
     for part in parts:
         missing = _weight(said.words - part.words)
-        if missing <= allowed and missing < len(said) and said.codes <= part.codes:
+        is_asked = not asked.words.isdisjoint(said.words - part.words)
+        if not is_asked and missing <= allowed and missing < len(said) and said.codes <= part.codes:
             found.append((-missing, len(asked.words & part.words) + len(asked.codes & part.codes)))
     return max(found, default=None)
 

@@ -4,9 +4,10 @@ A document is `pending` until its ingest job made it `ready`, or found that it c
 """
 
 import hashlib
+import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from typing import Any
 
@@ -19,7 +20,7 @@ from db.documents import chunks, collections, documents, identities, reembedding
 from db.documents.documents import DocumentText, Kind
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking, homes, kinds, wording
+from tasks.documents import chunking, homes, tidying, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
 
@@ -28,8 +29,20 @@ MAX_CHARACTERS = 4_000_000  # of one document's text, whether it comes so or is 
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """What a document came in: its name (`external_id`, else file name), its id before it was unpacked, its digest."""
+
+    archive: str
+    archive_id: uuid.UUID
+    archive_digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewDocument:
-    """What a client brings: a text, or a file (`raw`) to be read. Its shape is checked already."""
+    """What a client brings: a text, or a file (`raw`) to be read; or a file that was in an `archive`.
+
+    Its shape is checked already.
+    """
 
     text: str | None
     raw: bytes | None
@@ -40,10 +53,18 @@ class NewDocument:
     charset: str | None = None
     external_id: str | None = None
     replaces: bool = False
+    archive: Archive | None = None
 
     @property
     def contents(self) -> bytes:
         return self.raw if self.raw is not None else (self.text or "").encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that it is, by which a request that is sent again is known."""
+        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("text", "raw")}
+        whole = json.dumps([hashlib.sha256(self.contents).hexdigest(), said], sort_keys=True, default=str)
+        return hashlib.sha256(whole.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +111,38 @@ def add(
     document_ids = tuple(ids.new() for _ in new)
     with scope(session, tenant_id):
         for document_id, document in zip(document_ids, new, strict=True):
-            _add(session, tenant_id, collection_id, job_id, document_id, document)
+            write(session, tenant_id, collection_id, job_id, document_id, document)
     return document_ids
+
+
+def write(
+    session: Session,
+    tenant_id: uuid.UUID,
+    collection_id: uuid.UUID | None,
+    job_id: uuid.UUID | None,
+    document_id: uuid.UUID,
+    new: NewDocument,
+) -> None:
+    """Writes a document down that waits, its text as texts of files are. Called within the tenant's scope."""
+    contents = new.contents
+    values = {
+        "id": document_id,
+        "tenant_id": tenant_id,
+        "collection_id": collection_id,
+        "job_id": job_id,
+        "title": new.title,
+        "labels": new.metadata,
+        "kind": new.kind,
+        "filename": new.filename,
+        "charset": new.charset,
+        "external_id": new.external_id,
+        "replaces": new.replaces,
+        **(asdict(new.archive) if new.archive else {}),
+        "digest": hashlib.sha256(contents).digest(),
+        "bytes": len(contents),
+        "status": "pending",
+    }
+    documents.add(session, values, raw=new.raw, text=None if new.text is None else tidying.tidied(new.text).strip())
 
 
 def take_over(
@@ -151,50 +202,6 @@ def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, fo
             "title": func.coalesce(documents.Document.title, found.title),
         }
         documents.set_status(session, tenant_id, document_id, **about)
-
-
-def unpacked(
-    session: Session,
-    tenant_id: uuid.UUID,
-    document_id: uuid.UUID,
-    members: Sequence[tuple[str, bytes]],
-    refused: Sequence[tuple[str, str]],
-) -> list[Pending]:
-    """Puts documents in the place of an archive that waits: its members, by their names in it, and those that are
-    refused, with the reason. What was said of the archive holds for each, but for its title. Gives those that wait.
-
-    Idempotent; does nothing when the archive is gone.
-    """
-    with scope(session, tenant_id):
-        found = documents.find(session, tenant_id, document_id)
-        if found is None or found[0].status != "pending":
-            return []
-        archive, _ = found
-        new = [_member(archive, name, raw) for name, raw in members] + [_member(archive, name) for name, _ in refused]
-        document_ids = [ids.new() for _ in new]
-        for id, one in zip(document_ids, new, strict=True):
-            _add(session, tenant_id, archive.collection_id, archive.job_id, id, one)
-        for refused_id, (_, reason) in zip(document_ids[len(members) :], refused, strict=True):
-            documents.give_up(session, tenant_id, refused_id, errors.UnreadableDocument.code, reason)
-            documents.set_text(session, tenant_id, refused_id, None)
-        identities.remove_failed(session, tenant_id, document_ids[len(members) :])
-        documents.remove(session, tenant_id, document_id)
-    waiting = zip(document_ids, new, strict=False)
-    return [Pending(id, one.kind, len(one.contents), True, one.charset) for id, one in waiting if one.raw is not None]
-
-
-def _member(archive: documents.Document, name: str, raw: bytes | None = None) -> NewDocument:
-    return NewDocument(
-        text=None,
-        raw=raw,
-        kind=kinds.kind_of(name) or archive.kind,
-        title=None,
-        filename=f"{archive.filename}/{name}",
-        metadata=archive.labels,
-        charset=archive.charset,
-        external_id=f"{archive.external_id}/{name}" if archive.external_id else None,
-        replaces=archive.replaces,
-    )
 
 
 def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID]) -> None:
@@ -350,31 +357,3 @@ def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) ->
         return False
     identities.remove_older(session, document)
     return True
-
-
-def _add(
-    session: Session,
-    tenant_id: uuid.UUID,
-    collection_id: uuid.UUID | None,
-    job_id: uuid.UUID | None,
-    document_id: uuid.UUID,
-    new: NewDocument,
-) -> None:
-    contents = new.contents
-    values = {
-        "id": document_id,
-        "tenant_id": tenant_id,
-        "collection_id": collection_id,
-        "job_id": job_id,
-        "title": new.title,
-        "labels": new.metadata,
-        "kind": new.kind,
-        "filename": new.filename,
-        "charset": new.charset,
-        "external_id": new.external_id,
-        "replaces": new.replaces,
-        "digest": hashlib.sha256(contents).digest(),
-        "bytes": len(contents),
-        "status": "pending",
-    }
-    documents.add(session, values, raw=new.raw, text=new.text)

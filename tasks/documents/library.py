@@ -48,6 +48,7 @@ class Document:
     """A document as the world sees it. Times are UTC. One that is kept for a summary only has no collection.
 
     `digest` is the SHA-256 of its contents, in hexadecimal; the document `duplicate_of` has the same, and came before.
+    What came in an `archive` has that one's name and digest.
     """
 
     id: uuid.UUID
@@ -61,6 +62,8 @@ class Document:
     metadata: dict[str, Any]
     bytes: int
     digest: str | None
+    archive: str | None
+    archive_digest: str | None
     duplicate_of: uuid.UUID | None
     status: str
     chunks: int | None
@@ -141,7 +144,7 @@ def page(
 ) -> tuple[list[Document], bool]:
     """The tenant's documents, newest first, at most `limit` of those older than `before`; True when there are more.
 
-    Only those that have what is `wanted`: an `external_id`, a `filename`. Raises `NotFound` for a
+    Only those that have what is `wanted`: an `external_id`, a `filename`, an `archive`. Raises `NotFound` for a
     collection that the tenant doesn't have.
     """
     with scope(session, caller.tenant_id):
@@ -264,6 +267,8 @@ def _document(row: documents.Document, collection: str | None, first: uuid.UUID 
         metadata=row.labels,
         bytes=row.bytes,
         digest=row.digest.hex() if row.digest is not None else None,
+        archive=row.archive,
+        archive_digest=row.archive_digest.hex() if row.archive_digest is not None else None,
         duplicate_of=first,
         status=row.status,
         chunks=row.chunks if ready else None,

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypedDict
 from db.documents.chunks import Key, Told
 from tasks import ids
 
+_WIDEST_GAP = 100  # characters between two chunks that are shown as one
+
 
 class PassageObject(TypedDict):
     """A part of a document that was found: a chunk, or several that stand side by side."""
@@ -134,21 +136,34 @@ def joined(passages: Sequence[Passage], neighbours: Mapping[Key, Told]) -> list[
     found = {one.key: place for place, one in enumerate(passages)}
     runs: list[list[Passage]] = []
     for key in sorted(parts):
-        before = runs[-1][-1].key if runs else None
-        if before is not None and before == (key[0], key[1] - 1):
+        if runs and _follows(runs[-1][-1], parts[key]):
             runs[-1].append(parts[key])
         else:
             runs.append([parts[key]])
+    runs = [run for run in runs if any(one.key in found for one in run)]
     whole = [_run(run, min((one for one in run if one.key in found), key=lambda one: found[one.key])) for run in runs]
     return sorted(whole, key=lambda one: found[one.key])
 
 
+def _follows(one: Passage, other: Passage) -> bool:
+    """Whether the one is the chunk before the other, with no more than some white space between them."""
+    if one.key != (other.document_id, other.chunk - 1):
+        return False
+    return one.ends is None or other.begins is None or other.begins - one.ends <= _WIDEST_GAP
+
+
 def _run(run: Sequence[Passage], best: Passage) -> Passage:
-    """Chunks that follow each other as one passage; what two of them share stands there once."""
+    """Chunks that follow each other as one passage; what two of them share stands there once.
+
+    Each of its characters is as far from its beginning as in the document.
+    """
     first, text = run[0], run[0].text
     for before, after in itertools.pairwise(run):
         text += _rest(before, after)
-    return replace(best, text=text, path=first.path, page=first.page, begins=first.begins, ends=run[-1].ends)
+    last = run[-1].ends
+    return replace(
+        best, text=text, path=first.path, header=first.header, page=first.page, begins=first.begins, ends=last
+    )
 
 
 def _rest(before: Passage, after: Passage) -> str:
@@ -157,4 +172,5 @@ def _rest(before: Passage, after: Passage) -> str:
         return f"\n{after.text}"
     if after.begins < before.ends:
         return after.text[before.ends - after.begins :]
-    return ("\n\n" if after.path != before.path else "\n" if after.begins > before.ends else "") + after.text
+    gap = after.begins - before.ends  # white space, of which a chunk has none around it
+    return "\n\n"[:gap].ljust(gap) + after.text

@@ -16,12 +16,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 Passage = dict[str, Any]  # as clients see it
 
-# What the template asks a model to say, and what models make of it.
+# The sentence that the template asks a model to say, and what models make of it.
 _REFUSAL = re.compile(
-    r"\b(?:context|passages?|documents?)\b.{0,40}\b(?:does|do)(?: not|n['’]t) "
+    r"(?:(?:i['’]?m )?sorry,? (?:but )?|unfortunately,? )?(?:the|this|these) (?:given |provided )?"
+    r"(?:context|passages?|documents?) (?:given |provided )?(?:does|do)(?: not|n['’]t) "
     r"(?:say|mention|state|specify|contain|provide|include|give|tell|answer|indicate)\b",
     re.IGNORECASE,
 )
+_GOES_ON = re.compile(r";|\b(?:but|however|though|although|except|only|while|whereas)\b", re.IGNORECASE)
 _LONGEST_REFUSAL = 200  # characters; a longer answer says something beside
 
 
@@ -93,9 +95,14 @@ def fitting(question: str, passages: Sequence[Passage], measure: Callable[[str],
 
 
 def refuses(answer: str) -> bool:
-    """Whether the answer is that the passages don't say: by its first sentence. No answer is none too."""
+    """Whether the answer is that the passages don't say: by its first sentence, which says nothing else. No answer is
+    none too."""
     spans = sentences.split(answer)
-    return not spans or (len(answer) <= _LONGEST_REFUSAL and _REFUSAL.search(spans[0].of(answer)) is not None)
+    if not spans:
+        return True
+    first = spans[0].of(answer)
+    said = _REFUSAL.match(first)
+    return said is not None and len(answer) <= _LONGEST_REFUSAL and not _GOES_ON.search(first, said.end())
 
 
 def nothing_found(question: str) -> str:

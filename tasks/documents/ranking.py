@@ -90,10 +90,7 @@ def search(
         weight = reading.leaning(WORDS_WEIGHT, home[0].unread)
         lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
         scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
-        # Some may have the same text, and what was deleted at this moment has none any more.
-        rows = chunks.told(session, tenant_id, [one.key for one in scored[: 2 * top_k]])
-        found = [passages.passage(one, rows[one.key]) for one in scored if one.key in rows]
-        found = passages.different(found)[:top_k]
+        found = _different(session, tenant_id, scored, top_k)
         if neighbours:
             found = passages.joined(found, chunks.told(session, tenant_id, passages.beside(found, neighbours)))
     return found
@@ -122,6 +119,21 @@ def best(lists: Sequence[Sequence[Scored]]) -> list[Scored]:
         if one.key not in found or found[one.key].score < one.score:
             found[one.key] = one
     return sorted(found.values(), key=_order)
+
+
+def _different(session: Session, tenant_id: uuid.UUID, scored: Sequence[Scored], top_k: int) -> list[Passage]:
+    """The passages of the best, none with the text of a better one; what was deleted at this moment has none any more.
+
+    Texts are read a few at a time: seldom more than the first lot is needed.
+    """
+    found: list[Passage] = []
+    for begin in range(0, len(scored), 2 * top_k):
+        lot = scored[begin : begin + 2 * top_k]
+        rows = chunks.told(session, tenant_id, [one.key for one in lot])
+        found = passages.different(found + [passages.passage(one, rows[one.key]) for one in lot if one.key in rows])
+        if len(found) >= top_k:
+            break
+    return found[:top_k]
 
 
 def _order(scored: Scored) -> tuple[float, float, chunks.Key]:
@@ -178,5 +190,5 @@ def _looker(
     own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)
     among = select(Document.id).where(*own)
     few = rankings.size(session, tenant_id, home.id, holds) <= FEW_CHUNKS
-    reach = Reach(tenant_id, home.id, (), list(session.scalars(among)) if few else among, home.second)
+    reach = Reach(tenant_id, home.id, (), session.scalars(among).all() if few else among, home.second)
     return _Looker(session, reach, config, total, few=few, indexed=has_index)

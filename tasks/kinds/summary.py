@@ -29,8 +29,6 @@ from tasks.summaries.prompts import Purpose
 
 NAME = "summary"
 
-_SEED = 0  # of all steps
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -84,7 +82,6 @@ class Step:
             prompt=None if put.is_message else put.text,
             sampling=Sampling(temperature=0),
             stop=put.stop,
-            seed=_SEED,
             max_tokens=put.max_tokens,
         )
 

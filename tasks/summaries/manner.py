@@ -1,6 +1,5 @@
 """How a summary is to be: its style or a client's own instruction, its length, its language."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,7 +7,6 @@ from typing import Any, Self
 STYLES = ("brief", "bullets", "executive")
 MAX_INSTRUCTION = 1000  # characters
 MAX_WORDS, MAX_SENTENCES = 1000, 50
-LANGUAGE = re.compile(r"[^\W\d_][^\W\d_ -]*(?:[ -][^\W\d_]+){0,3}")  # a code or a name: `de`, `pt-BR`, `Swiss German`
 
 _SENTENCES = {"brief": 3, "bullets": 5, "executive": 6}  # where no length is given
 _WORDS_A_SENTENCE = 22

@@ -16,6 +16,7 @@ _SLACK_TOKENS = 24
 _NOTES_SHARE = 8  # of the context a note may have at most one part in so many: so some go into one prompt
 _NOTES_TOKENS = (48, 160)
 _WORDS_A_SENTENCE = 22
+_PART_TOKENS, _UNTOLD_PART_TOKENS = 4096, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,17 @@ def notes_tokens(context: int) -> int:
     """How many tokens a note may have."""
     least, most = _NOTES_TOKENS
     return max(least, min(most, context // _NOTES_SHARE))
+
+
+def part_tokens(*, told: bool) -> int:
+    """How many tokens a part of a document has at most, however many more the context holds: what is in the middle of
+    more is overlooked. A model that doesn't do as told loses its thread sooner."""
+    return _PART_TOKENS if told else _UNTOLD_PART_TOKENS
+
+
+def is_short(tokens: int, *, told: bool) -> bool:
+    """Whether a text of so many tokens may be summarised at once, where a prompt holds it."""
+    return told or tokens <= _UNTOLD_PART_TOKENS
 
 
 def most_tokens(manner: Manner, context: int) -> int:

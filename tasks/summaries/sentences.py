@@ -33,14 +33,14 @@ def tidy(said: str, manner: Manner, *, finished: bool, points: bool) -> str:
     """What of an answer is a summary: without loops, repetitions and a last sentence that broke off, as long as asked.
 
     `points` has each sentence on a line of its own that begins with a hyphen. What a client's own instruction made
-    keeps its shape. Empty when nothing is left.
+    keeps its shape, with an ellipsis where it broke off. Empty when nothing is left.
     """
     cut_off = not finished
     looped = _without_loop(said)
     if len(looped) < len(said):
         said, cut_off = looped, True
     if manner.instruction is not None:
-        return said.strip() if wording.count(said) >= _LEAST_WORDS else ""
+        return said.strip() + " …" * cut_off if wording.count(said) >= _LEAST_WORDS else ""
     kept, seen = [], set[str]()
     found = of(said)
     if cut_off and found and not _END.search(found[-1]):

@@ -15,7 +15,8 @@ from tasks.summaries import sentences, telling
 _MOST = 3  # parts named for a sentence
 _NEAR = 0.6  # of the best part's share, another that is named beside it has at least so much
 _WORD = re.compile(r"[^\W_]+")
-_LEAST = 0.2  # of a sentence's words, weighted, in a part that it can come from
+_LEAST = 0.25  # of a sentence's words, weighted, in a part that it can come from
+_LEAST_TERMS = 2  # that it shares with that part
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Source:
 
 def of(said: Sequence[str], text: str, parts: Sequence[Part]) -> list[Source]:
     """Where in the text each of these sentences comes from; nowhere, where too few of its words are in any part."""
-    known = [terms.of(text[part.begins : part.ends]).all for part in parts]
+    known = [terms.of(_of(part, text)).all for part in parts]
     rare = _weights(known)
-    return [_source(terms.of(sentence).all, text, parts, known, rare) for sentence in said]
+    return [_source(sentence, text, parts, known, rare) for sentence in said]
 
 
 def shown(said: Sequence[str], text: str, parts: Sequence[Part], pages: Sequence[int]) -> list[dict[str, Any]]:
@@ -70,12 +71,16 @@ def words(text: str) -> str:
 
 
 def _source(
-    wanted: frozenset[str], text: str, parts: Sequence[Part], known: Sequence[frozenset[str]], rare: dict[str, float]
+    sentence: str, text: str, parts: Sequence[Part], known: Sequence[frozenset[str]], rare: dict[str, float]
 ) -> Source:
+    wanted = terms.of(sentence).all
     whole = sum(rare.get(term, 0.0) for term in wanted) + sum(term not in rare for term in wanted) * _missing(parts)
     if not whole:
         return Source(())
     shares = [sum(rare[term] for term in wanted if term in has) / whole for has in known]
+    for at, has in enumerate(known):
+        if shares[at] and len(wanted & has) < _LEAST_TERMS and not own([sentence], _of(parts[at], text))[0]:
+            shares[at] = 0.0
     best = max(shares, default=0.0)
     if best < _LEAST:
         return Source(())
@@ -87,7 +92,7 @@ def _source(
 
 def _likeliest(wanted: frozenset[str], text: str, part: Part, rare: dict[str, float]) -> tuple[int, int]:
     """The place of the part's sentence that shares most with what is wanted, for its length."""
-    inside = text[part.begins : part.ends]
+    inside = _of(part, text)
 
     def shared(span: tuple[int, int]) -> float:
         has = terms.of(inside[span[0] : span[1]]).all
@@ -95,6 +100,10 @@ def _likeliest(wanted: frozenset[str], text: str, part: Part, rare: dict[str, fl
 
     begins, ends = max(sentences.spans(inside), key=shared, default=(0, len(inside)))
     return part.begins + begins, part.begins + ends
+
+
+def _of(part: Part, text: str) -> str:
+    return text[part.begins : part.ends]
 
 
 def _weights(known: Sequence[frozenset[str]]) -> dict[str, float]:

@@ -15,12 +15,13 @@ from db import summaries
 from db.scope import scope
 from tasks.jobs.requests import Stored
 
+_RULES = 2  # of what is put to a model (`telling`) and kept of its answer (`keeping`): raise it where they change
 UNUSED = dt.timedelta(days=30)  # then a step is forgotten
 
 
 def digest(model: str, identity: str, put: Stored, asked: Stored) -> bytes:
-    """Of a step: the SHA-256 of the model, its file, what is put to it and how, and what of the answer is kept."""
-    whole = [model, identity, dict(put.input), dict(put.params), dict(asked.params)]
+    """Of a step: the SHA-256 of the model, its file, what is put to it, what of the answer is kept, and the rules."""
+    whole = [_RULES, model, identity, dict(put.input), dict(put.params), dict(asked.params)]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).digest()
 
 

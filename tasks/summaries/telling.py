@@ -32,7 +32,11 @@ _LINK = re.compile(r"!?\[([^\[\]\n]{0,500})\]\([^()\n]{0,2000}\)")
 _NO_PROSE = re.compile(r"[ \t]*\||[ \t]*<[/!a-zA-Z]|#{1,6}(?:[ \t]|$)")
 _INDENTED = ("    ", "\t")
 _RULE, _SHORTEST_RULE = frozenset("-=*_"), 3
+_ENDS = (".", "!", "?", "。", "！", "？")
 _EMPHASIS = re.compile(r"[`*]+")
+_VALUE = re.compile(r"((?:\[\d+\]\.?)?[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*): (.*)")  # of JSON, with its path
+_LONGEST_VALUE, _LONGEST_BELOW = 2, 8  # words, of one and of one in another; what has more may be prose
+_MARKED = re.compile(r"[ \t]*(?:#{1,6}(?:[ \t]+|$))?(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,14 @@ class _Candidate:
 
 
 def prose(text: str) -> str:
-    """The text without code, tables and headings, and without the marks of Markdown; whole where nothing else is in
-    it."""
+    """The text without code, tables, values and headings, and without the marks of Markdown; where nothing else is in
+    it, all of that, without the marks."""
     bare = _bare(text)
-    return bare if len(bare) > _PROSE else text
+    return bare if len(bare) > _PROSE else _readable(text)
 
 
 def has_prose(text: str) -> bool:
-    """Whether there is anything in the text but code, tables and headings."""
+    """Whether there is anything in the text but code, tables, values and headings."""
     return len(_bare(text)) > _PROSE
 
 
@@ -83,7 +87,28 @@ def _prose_lines(lines: Sequence[str]) -> Iterator[str]:
             in_list = sentences.is_point(bare) or (in_list and (is_indented or not after_empty))
         after_empty = not bare
         is_rule = len(bare) >= _SHORTEST_RULE and _RULE.issuperset(bare)
-        yield "" if is_code or is_rule or _NO_PROSE.match(line) else bare
+        yield "" if is_code or is_rule or _NO_PROSE.match(line) or _is_value(bare) else bare
+
+
+def _is_value(line: str) -> bool:
+    """Whether the line has a value of JSON behind its path, and no sentence."""
+    found = _VALUE.fullmatch(line)
+    if found is None or line.endswith(_ENDS):
+        return False
+    return wording.count(found[2]) <= (_LONGEST_VALUE if found[1].isalpha() else _LONGEST_BELOW)
+
+
+def _readable(text: str) -> str:
+    """The text without the marks of headings, and with a comma between the cells of a table."""
+    lines = []
+    for line in text.split("\n"):
+        if line.strip().startswith("|"):
+            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+            lines.append(", ".join(cell for cell in cells if cell.strip("-: ")))
+        else:
+            found = _MARKED.fullmatch(line)
+            lines.append(found[1] if found else line)
+    return "\n".join(lines).strip()
 
 
 def grounded(said: Sequence[str], texts: Sequence[str], count: int, *, apart: bool = False) -> list[str]:
@@ -146,7 +171,7 @@ def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
         mass = sum(about[term] * weights[term] for term in has) / (len(has) + 4)
         early = 1 + 0.6 * math.exp(-at / 3)
         standing = 0.6 if at and _LEANS.match(sentence) else 1.0
-        ends = 1.0 if sentence.rstrip("\"')”’»").endswith((".", "!", "?", "。", "！", "？")) else 0.15
+        ends = 1.0 if sentence.rstrip("\"')”’»").endswith(_ENDS) else 0.15
         names = sum(word[:1].isupper() for word in sentence.split()) / max(1, words)
         mass *= 1.0 if names < _NAMES else 0.5
         length = 1.0 if _WORDS[0] <= words <= _WORDS[1] else 0.4

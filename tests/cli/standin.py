@@ -46,6 +46,7 @@ class StandIn(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []  # the JSON bodies
         self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, files by theirs
         self.there: dict[str, dict[str, Any]] = {}  # documents by external id
+        self.members: dict[str, list[dict[str, Any]]] = {}  # of archives
         self.refused: set[str] = set()  # files of these names
         self.busy: set[str] = set()  # files that can't be taken now
         self.param = "file"  # the field that they are refused for
@@ -86,8 +87,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.path, _, query = self.path.partition("?")
         if self.path == "/v1/documents":
-            [name] = parse_qs(query)["external_id"]
-            self._answer(200, {"data": [self.server.there[name]] if name in self.server.there else []})
+            asked = {name: value for name, [value] in parse_qs(query).items()}
+            there, members = self.server.there, self.server.members
+            found = [there[asked["external_id"]]] if asked.get("external_id") in there else []
+            self._answer(200, {"data": members.get(asked["archive"], []) if "archive" in asked else found})
         elif self.path.endswith("/events"):
             self._stream(int(self.path.split("_")[1].removesuffix("/events")))
         elif self.path.startswith("/v1/jobs/job_"):

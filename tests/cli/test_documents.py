@@ -48,13 +48,8 @@ def ready(*names: str, warnings: tuple[str, ...] = (), **others: str) -> tuple[s
 def known(contents: str, **changes: Any) -> dict[str, Any]:
     """A document that is there."""
     digest = hashlib.sha256(contents.encode()).hexdigest()
-    return {
-        "status": "ready",
-        "digest": digest,
-        "error": None,
-        "warnings": [],
-        "links": {"job": "/v1/jobs/job_0"},
-    } | changes
+    told = {"status": "ready", "digest": digest, "external_id": "x", "error": None, "warnings": []}
+    return told | {"links": {"job": "/v1/jobs/job_0"}} | changes
 
 
 def test_ingest_brings_files_together_and_waits_for_them(api: StandIn, files: list[Path]) -> None:
@@ -130,7 +125,7 @@ def test_ingest_leaves_out_what_is_there_unchanged(api: StandIn, files: list[Pat
 
 
 def test_ingest_counts_each_file_once(api: StandIn, files: list[Path]) -> None:
-    """A job that still runs has made some ready, which are unchanged then, and has others that nobody asks about now."""
+    """A job that still runs has made some ready, which are unchanged then; it has others that nobody asks about."""
     running = {"links": {"job": "/v1/jobs/job_0"}}
     api.there = {
         "facts.txt": known("This is facts.txt.", **running),
@@ -153,7 +148,7 @@ def test_ingest_counts_the_documents_of_an_archive(api: StandIn, tmp_path: Path)
 
 def test_ingest_tells_the_warnings_of_each_file_at_the_end(api: StandIn, files: list[Path]) -> None:
     """Of those that are there unchanged too: what is wrong with them still is."""
-    api.there = {"facts.txt": known("This is facts.txt.", warnings=["Page 2 is an image."])}
+    api.there = {"facts.txt": known("This is facts.txt.", external_id="facts.txt", warnings=["Page 2 is an image."])}
     api.ends = [ready("boat.md", warnings=("The charset is a guess.", "It is long."))]
     done = forebay(api, "ingest", *files)
     assert done.exit_code == 0
@@ -161,6 +156,30 @@ def test_ingest_tells_the_warnings_of_each_file_at_the_end(api: StandIn, files: 
         "boat.md: The charset is a guess.\nboat.md: It is long.\nfacts.txt: Page 2 is an image.\n"
         "ready: 1, unchanged: 1, failed: 0\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("contents", "others", "brought"),
+    [
+        ("box", [], False),
+        ("box", [{"status": "failed", "error": {"code": "unreadable_document", "message": "no"}}], False),
+        ("box", [{"status": "failed", "error": {"code": "cancelled", "message": "no"}}], True),
+        ("bag", [], True),
+    ],
+    ids=["unchanged", "a member can't be read", "cancelled in the middle", "changed"],
+)
+def test_ingest_knows_an_archive_by_what_came_in_it(
+    api: StandIn, tmp_path: Path, contents: str, others: list[dict[str, Any]], brought: bool
+) -> None:
+    """Its members are documents, and the archive itself is none."""
+    (tmp_path / "box.zip").write_text("box")
+    archive = {"name": "box.zip", "digest": known(contents)["digest"]}
+    api.members = {"box.zip": [known("a", archive=archive) | one for one in [*others, {}]]}
+    api.ends = [ready("box.zip/a")]
+    done = forebay(api, "ingest", tmp_path / "box.zip")
+    assert done.exit_code == 0, done.stderr
+    assert f"ready: {int(brought)}, unchanged: {int(not brought)}, failed: 0" in done.stderr
+    assert len(api.brought) == brought
 
 
 def test_ingest_takes_folders_whole(api: StandIn, tmp_path: Path) -> None:

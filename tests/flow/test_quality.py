@@ -14,6 +14,7 @@ from tests.support.platform import Stack
 FOUND = {"question": 38, "follow-up": 7}
 RIGHT = 17
 REFUSED = 11
+MISLEADING = 6  # wrong, with a citation all the same: of something else that a passage does say
 ROUNDING = 2
 
 
@@ -36,6 +37,10 @@ def test_answers_are_right_and_every_right_one_is_cited_right(outcomes: list[Out
     right = [outcome for outcome in outcomes if outcome.right]
     assert len(right) >= RIGHT - ROUNDING
     assert [outcome.asked.ask for outcome in right if not outcome.cited] == []
+
+
+def test_few_wrong_answers_carry_a_citation(outcomes: list[Outcome]) -> None:
+    assert sum(outcome.misleads for outcome in outcomes) <= MISLEADING + ROUNDING
 
 
 def test_what_the_documents_do_not_say_is_refused(outcomes: list[Outcome]) -> None:

@@ -78,6 +78,21 @@ def test_results_are_told_as_they_come(http: httpx.Client) -> None:
     assert watched.status_code == 204
 
 
+def test_dry_run_counts_the_steps_that_are_taken(http: httpx.Client) -> None:
+    """Of documents that one prompt holds, and of those that are cut into ever more parts."""
+    steps = []
+    texts = [{"text": STORY.format(number)[:size]} for number, size in enumerate((300, 900, 1500, 2200, 3000, 3600))]
+    asked = {"texts": texts, "model": "demo-chat", "sentences": 2}
+    for body in [{**asked, "texts": [text]} for text in texts] + [asked]:
+        estimate = http.post("/v1/summaries", json={**body, "dry_run": True}).json()
+        job = http.post("/v1/summaries", json=body).json()
+        assert http.get(f"/v1/jobs/{job['id']}", params={"wait": 60}).json()["status"] == "succeeded"
+        results = http.get(f"/v1/summaries/{job['id']}/results").json()["data"]
+        taken = sum(result["steps"] for result in results)
+        steps.append((sum(each["steps"] for each in estimate["steps"]), taken))
+    assert [counted for counted, _ in steps] == [taken for _, taken in steps]
+
+
 def interrupted(stack: Stack, folder: Path, out: Path) -> Iterator[Terminal]:
     """The command at a terminal, interrupted and asking."""
     argv = ("summarize", str(folder), "--out", str(out), "--model", "echo", "--words", "120")

@@ -20,7 +20,8 @@ from webapi.capacity import Turns
 
 DOCUMENT_FIELDS = [
     "id", "object", "collection", "title", "filename", "external_id", "kind", "charset", "metadata",
-    "bytes", "digest", "duplicate_of", "status", "chunks", "tokens", "warnings", "error", "created_at", "links",
+    "bytes", "digest", "archive", "duplicate_of", "status", "chunks", "tokens", "warnings", "error", "created_at",
+    "links",
 ]  # fmt: skip
 GIVEN = {"collection": "books", "documents": [{"text": "one"}]}
 NAMES_REFUSED = ["", " ", "a b", "a/b", "../x", ".x", "-x", "x" * 65, "ä", "books\n", "a\tb"]

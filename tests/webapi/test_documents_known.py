@@ -1,5 +1,6 @@
 """What is known of documents over HTTP: identity, doubles, text, chunks; and how collections are made."""
 
+import hashlib
 import io
 from typing import Any
 
@@ -10,12 +11,14 @@ from werkzeug.test import TestResponse, encode_multipart
 
 from db.session import Sessions
 from tasks import ids
-from tasks.documents import ingest
+from tasks.documents import ingest, unpacking
 from tasks.documents.chunking import Piece
 from tasks.documents.marks import Extracted, Grid, Heading, Marks
 from tasks.keys import Caller
 from tests import shelves
 from tests.webapi.conftest import Api
+from tests.workers import office
+from workers.extraction import parent
 
 TEXT = "# Boats\n\nA boat costs 42 coins.\n\n| a |\n|---|\n| 1 |\n| 2 |\n"
 MARKS = Marks((Heading(0, 1, "Boats"),), (0, 30), (Grid(45, len(TEXT), "| a |"),))
@@ -194,3 +197,47 @@ def test_collection_that_cannot_be_is_refused(api: Api, changes: dict[str, Any],
     response = api.post("/v1/collections", json={"name": "notes", **changes})
     assert (response.status_code, response.json["error"]["param"]) == (422, field), response.text
     assert api.get("/v1/collections").json["data"] == []
+
+
+def test_text_is_kept_as_the_text_of_a_file_is(api: Api, sessions: Sessions, caller: Caller) -> None:
+    """So it is cut alike, and what stands where is counted alike, however it came."""
+    odd = "Title\r\n=====\r\n\r\n\r\n\r\nA \ufb01sh, e\u0301t.  \r\n\r\n| a | b |\r\n|---|---|\r\n| 1 | 2 |\r\n"
+    api.bring(documents=[{"text": odd}])
+    [document] = listed(api)
+    document_id = ids.parse(document["id"], ids.DOCUMENT)
+    assert document_id
+    with sessions.begin() as session:
+        kept = ingest.text(session, caller.tenant_id, document_id)
+    assert kept == "Title\n=====\n\nA fish, \u00e9t.\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+    found = parent.at_once(odd.encode(), "markdown", None)
+    assert found is not None
+    assert kept == found.text
+    assert (document["bytes"], document["digest"]) == (len(odd.encode()), hashlib.sha256(odd.encode()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "said", [{"metadata": {"year": 2025}}, {"external_id": "b"}, {"title": "Two"}, {"text": "two"}]
+)
+def test_key_stands_for_all_that_is_said_of_a_text(api: Api, said: dict[str, Any]) -> None:
+    """Another request with it is refused, whichever field is another."""
+    text = {"text": "one", "title": "One", "external_id": "a", "metadata": {"year": 2026}}
+    answers = [
+        api.post("/v1/documents", json={"collection": "books", "documents": [one]}, headers={"Idempotency-Key": "k"})
+        for one in (text, text, text | said)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 422]
+    assert answers[0].json["id"] == answers[1].json["id"]
+
+
+def test_members_of_an_archive_say_which_they_came_in(api: Api, sessions: Sessions, caller: Caller) -> None:
+    raw = office.zipped({"a.md": "one", "b.png": "x"})
+    upload(api, "box.zip", external_id="in/box.zip")
+    [archive] = listed(api)
+    document_id = ids.parse(archive["id"], ids.DOCUMENT)
+    assert document_id
+    with sessions.begin() as session:
+        unpacking.unpacked(session, caller.tenant_id, document_id, [("a.md", raw)], [("b.png", "no")])
+    found = listed(api, "archive=in/box.zip")
+    assert [one["external_id"] for one in found] == ["in/box.zip/b.png", "in/box.zip/a.md"]
+    assert found[0]["archive"] == {"name": "in/box.zip", "digest": archive["digest"]}
+    assert (archive["archive"], listed(api, "archive=box.zip")) == (None, [])

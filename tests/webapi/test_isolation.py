@@ -162,6 +162,7 @@ WITHIN = {
     # What it is called where it comes from: two tenants may both say so, as `test_identity.py` does.
     "GET /v1/documents ?external_id",
     "GET /v1/documents ?filename",
+    "GET /v1/documents ?archive",
     "GET /v1/summaries/{summary_id}/results ?after",
     # What these name must be ready: `test_summaries.py` tries them.
     "POST /v1/summaries json collection",

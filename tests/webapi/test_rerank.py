@@ -201,7 +201,7 @@ def test_search_is_reranked_where_that_is_asked_for(
     assert job["metadata"] == {"for": "search"}
 
 
-@pytest.mark.parametrize("by", ["nobody", "embedder", 5, []])
+@pytest.mark.parametrize("by", ["nobody", "embedder", "", 5, []])
 def test_search_names_a_reranker_that_is_there(api: Api, sessions: Sessions, caller: Caller, by: Any) -> None:
     shelve(sessions, caller, api, "one")
     tables.worker(sessions, "w1", model="embedder")

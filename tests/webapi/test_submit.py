@@ -153,6 +153,11 @@ def test_wrong_conversation_is_a_422_that_names_the_place(api: Api, changes: dic
         ("jobs", {"type": "embed", "input": {"texts": ["one", ""]}}, "the text is empty"),
         ("jobs", {"type": "rag", "input": {"question": "", "collection": "books"}}, "the question is empty"),
         ("jobs", {"type": "rag", "input": {"question": "Who?", "collection": ""}}, "must have 1 to 200 characters"),
+        (
+            "jobs",
+            {"type": "rag", "input": {"question": "Who?", "collection": "books", "rerank": ""}},
+            "must be true, false, or the name of a model that reranks",
+        ),
         ("search", {"collection": "books", "query": " "}, "the query is empty"),
         ("documents", {"collection": "books", "documents": [{"text": " "}]}, "the text is empty"),
     ],

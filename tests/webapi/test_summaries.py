@@ -51,6 +51,7 @@ def ready(api: Api, sessions: Sessions, **changes: Any) -> str:
         ({**TEXTS, "lane": "interactive"}, "lane"),
         ({"texts": []}, "texts"),
         ({"texts": [{"text": " "}]}, "texts.0.text"),
+        ({"texts": [{"text": "one", "external_id": "a"}]}, "texts.0.external_id"),
         ({"documents": ["job_1"]}, "documents.0"),
         ({"documents": [f"doc_{uuid.UUID(int=7).hex}"]}, "documents.0"),
         ({"collection": "nowhere"}, "collection"),
@@ -72,6 +73,18 @@ def test_texts_become_documents_without_a_collection(api: Api) -> None:
     assert (document["collection"], document["links"]["job"]) == (None, job["links"]["self"])
     assert api.ask("DELETE", f"/v1/documents/{document['id']}").status_code == 204
     assert [each["id"] for each in api.get("/v1/jobs?type=summary").json["data"]] == [job["id"]]
+
+
+def test_key_of_another_request_is_refused(api: Api) -> None:
+    """Also where only what is said of a text is another; the same request has its job again."""
+    headers = {"Idempotency-Key": "once"}
+    text = {"text": "The boat costs 42 coins.", "title": "Boat", "metadata": {"year": 2026, "by": "Clara"}}
+    first = api.post("/v1/summaries", json={"texts": [text]}, headers=headers)
+    turned = text | {"metadata": {"by": "Clara", "year": 2026}}
+    assert api.post("/v1/summaries", json={"texts": [turned]}, headers=headers).json["id"] == first.json["id"]
+    for changes in ({"metadata": {"year": 2027}}, {"title": "Ship"}, {"text": "Another."}):
+        other = api.post("/v1/summaries", json={"texts": [text | changes]}, headers=headers)
+        assert (other.status_code, other.json["error"]["code"]) == (422, "idempotency_mismatch")
 
 
 def test_files_are_uploaded_as_a_form(api: Api) -> None:
@@ -151,6 +164,21 @@ def test_dry_run_estimates_and_makes_nothing(api: Api, catalog_file: Path) -> No
     assert sum(each["steps"] for each in estimate["steps"]) == estimate["jobs"] - 1 > 3
     assert api.get("/v1/jobs").json["data"] == []
     assert api.get("/v1/documents").json["data"] == []
+
+
+def test_dry_run_tells_the_seconds_by_what_the_model_did_lately(
+    api: Api, sessions: Sessions, client: redis.Redis
+) -> None:
+    """Twice the text takes longer."""
+    byhand.summarise(sessions, client, asked(api)["id"], "A boat.")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE ledger SET ran_s = 0.1"))
+    took = []
+    for words in (100, 200):
+        told = api.post("/v1/summaries", json={"texts": [{"text": "word " * words}], "dry_run": True})
+        assert told.status_code == 200, told.text
+        took.append(told.json["seconds"])
+    assert 0 < took[0] < took[1]
 
 
 def test_retry_is_of_an_ended_summary_and_of_nothing_else(api: Api, sessions: Sessions, client: redis.Redis) -> None:

@@ -1,6 +1,8 @@
 """This side of the tokenizer process of a llama.cpp model: questions one at a time, and who is to blame for a death."""
 
+import hashlib
 import json
+import os
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,8 @@ _LIMIT_S = 5.0
 _SLOWEST = 10_000  # characters a second, of a pre-tokenizer on a busy machine; most read a hundred times as many
 _DEATHS_ALLOWED = 2  # the first may have come from outside; of the same text twice, it is the text's
 _PIECE = 1 << 16  # characters read at a time: others take turns in between
+_HEAD_BYTES = 8 << 20  # of a model's file: its vocabulary and template are there
+_SAMPLES, _SAMPLE_BYTES = 64, 1 << 14
 _SLACK = 16  # tokens that a text may have fewer than its pieces, for each of them
 
 
@@ -162,9 +166,22 @@ def template_of(model: Model) -> str | None:
 
 
 def identity(model: Model) -> str:
-    """See `Generator.identity`: by size and time, since reading gigabytes takes too long."""
-    status = model.file.stat() if model.file else None
-    return f"{status.st_size}.{status.st_mtime_ns}" if status else ""
+    """See `Generator.identity`: by the file's size, its beginning and samples of the rest, as reading gigabytes takes
+    too long; and by the catalogue's template. It is equal for copies on two machines.
+
+    How fast it computes (`options`) doesn't count. Raises `EngineUnusable` for a template that can't be read.
+    """
+    if model.file is None:
+        return ""
+    found = hashlib.sha256((template_of(model) or "").encode())
+    with model.file.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        found.update(file.read(_HEAD_BYTES))
+        for sample in range(_SAMPLES):
+            file.seek(max(0, size - _SAMPLE_BYTES) * (sample + 1) // _SAMPLES)
+            found.update(file.read(_SAMPLE_BYTES))
+    return f"{size}.{found.hexdigest()}"
 
 
 def require_template(model: Model, engine: Engine, told: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@ do no harm here; it is refused for what it might do to whoever unpacks by its na
 """
 
 import io
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -37,6 +39,7 @@ class Unpacked:
     members: list[tuple[str, bytes]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     size: int = 0
+    names: set[str] = field(default_factory=set)
 
 
 def prepare() -> None:
@@ -52,7 +55,7 @@ def unpack(raw: bytes, kind: str) -> Unpacked:
             if count > MOST_MEMBERS:
                 raise errors.DocumentTooLarge(f"it has more than {MOST_MEMBERS} members")
             _take(found, name, refusal or _refusal(name), read)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, struct.error) as error:
         if not found.members:
             raise errors.UnreadableDocument(f"it can't be read as {kind}: it is damaged") from error
         found.refused.append(("the rest", "it can't be read: the archive is damaged"))
@@ -61,17 +64,25 @@ def unpack(raw: bytes, kind: str) -> Unpacked:
     return found
 
 
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error, RuntimeError,
+    MemoryError,
+)  # fmt: skip
 _Member = tuple[str, str | None, Callable[[int], bytes]]
 
 
 def _take(found: Unpacked, name: str, refusal: str | None, read: Callable[[int], bytes]) -> None:
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    shown = shown if len(shown) <= _NAME_CHARACTERS else f"…{shown[-_NAME_CHARACTERS:]}"
+    if len(shown) > _NAME_CHARACTERS:
+        shown, refusal = f"…{shown[-_NAME_CHARACTERS:]}", f"its path has more than {_NAME_CHARACTERS} characters"
+    if shown in found.names:
+        refusal = refusal or "another member has its name"
+    found.names.add(shown)
     if refusal is None:
         room = min(MOST_OF_ONE, MOST_BYTES - found.size)
         try:
             member = read(room + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except _DAMAGED as error:
             refusal = f"it can't be unpacked: {error or type(error).__name__}"[:200]
         else:
             if len(member) <= room and member:

@@ -6,7 +6,7 @@ from email.message import EmailMessage, Message
 from typing import Any
 
 from tasks import errors
-from tasks.documents import charsets
+from tasks.documents import charsets, tidying
 from workers.extraction import html, plaintext
 from workers.extraction.writing import Writer
 
@@ -68,7 +68,7 @@ def _write_text(part: Message, writer: Writer) -> None:
     if part.get_content_type() == "text/html":
         html.write(found.text, writer, whole=True)
         return
-    for paragraph in plaintext.tidied(found.text).split("\n\n"):
+    for paragraph in tidying.tidied(found.text).split("\n\n"):
         writer.block(paragraph)
 
 

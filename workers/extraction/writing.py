@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Self
 
 from tasks import errors
+from tasks.documents import tidying
 from tasks.documents.marks import Extracted, Grid, Heading, Marks
 from tasks.documents.outline import HEADER_CHARACTERS, MOST_MARKS, TITLE_CHARACTERS
-from workers.extraction import plaintext
 
 _MOST_WARNINGS = 20
 _WARNING_CHARACTERS = 300
@@ -38,7 +38,7 @@ class Writer:
 
     def heading(self, level: int, title: str) -> None:
         """A heading of level 1, the highest, to 6; what is too long for one is a paragraph."""
-        title = " ".join(plaintext.tidied(title).split())
+        title = " ".join(tidying.tidied(title).split())
         if not title:
             return
         if len(title) > TITLE_CHARACTERS:
@@ -50,13 +50,13 @@ class Writer:
 
     def block(self, text: str) -> None:
         """A paragraph, or text as it was written: its lines stay."""
-        text = plaintext.tidied(text).strip("\n")
+        text = tidying.tidied(text).strip("\n")
         if text.strip():
             self._put(text if self._said else text.lstrip(), "\n\n")
 
     def line(self, text: str) -> None:
         """A line that stands right below the one before it: an item of a list."""
-        text = plaintext.tidied(text).strip()
+        text = tidying.tidied(text).strip()
         if text:
             self._put(text, "\n" if self._line_fits else "\n\n")
             self._line_fits = True
@@ -80,13 +80,13 @@ class Writer:
 
     def warn(self, sentence: str) -> None:
         """Something that whoever brought the document should know of its text."""
-        sentence = " ".join(plaintext.tidied(sentence).split())[:_WARNING_CHARACTERS]
+        sentence = " ".join(tidying.tidied(sentence).split())[:_WARNING_CHARACTERS]
         if sentence not in self.warnings and len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(sentence)
 
     def named(self, title: str | None) -> Self:
         """Says what the document calls itself, if nothing has said it before."""
-        title = " ".join(plaintext.tidied(title or "").split())[:512]
+        title = " ".join(tidying.tidied(title or "").split())[:512]
         self.title = self.title or title or None
         return self
 
@@ -128,7 +128,7 @@ class Table:
 
     def row(self, cells: Sequence[str], *, header: bool = False) -> None:
         """A row, unless all its cells are empty. Only the first can be the header."""
-        row = [" ".join(plaintext.tidied(cell).split()).replace("|", "\\|") for cell in cells]
+        row = [" ".join(tidying.tidied(cell).split()).replace("|", "\\|") for cell in cells]
         if not any(row):
             return
         line = f"| {' | '.join(row)} |"

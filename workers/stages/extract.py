@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from sqlalchemy.orm import Session
+
 from tasks import errors
-from tasks.documents import ingest, kinds
+from tasks.documents import ingest, kinds, unpacking
 from tasks.documents.marks import Extracted
+from tasks.documents.unpacking import Members
 from tasks.jobs import fence, stages
 from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
@@ -48,9 +51,9 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     try:
         while files:
             file = files.popleft()
-            inner: list[ingest.Pending] = []
+            inner: tuple[ingest.Pending, ...] = ()
             if file.kind in kinds.ARCHIVES:
-                inner = _unpack_one(slot, attempt, file, budget)
+                inner = unpack_one(slot, attempt, file, budget).waiting
             else:
                 read_one(slot, attempt, file, budget)
             files.extendleft(reversed(inner))
@@ -85,28 +88,38 @@ class Budget:
             self.spent_s += time.monotonic() - began_at
 
 
-def _unpack_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> list[ingest.Pending]:
-    """Keeps the documents in an archive instead of it, or why there are none; those that wait to be read."""
+def unpack_one(
+    slot: Slot,
+    attempt: Attempt,
+    file: ingest.Pending,
+    budget: Budget,
+    noted: Callable[[Session, Members], None] = lambda session, members: None,  # noqa: ARG005
+) -> Members:
+    """Keeps the documents in an archive instead of it, or why there are none.
+
+    `noted` does what else belongs into the transaction; a `JobError` of its undoes that, and is why.
+    """
     claim = attempt.claim
     try:
         found = _in_turn(slot, attempt, file, budget, partial(parent.unpack, kind=file.kind))
+        if found is None:
+            return Members()
+        with slot.sessions.begin() as session:
+            fence.guard(session, claim.job_id, claim.attempt)
+            members = unpacking.unpacked(session, claim.tenant_id, file.id, found.members, found.refused)
+            if members.documents:
+                noted(session, members)
+            return members
     except errors.JobError as error:
         attempt.check()
         ingesting.give_up(slot, attempt, file.id, error)
-        return []
-    if found is None:
-        return []
-    with slot.sessions.begin() as session:
-        fence.guard(session, claim.job_id, claim.attempt)
-        return ingest.unpacked(session, claim.tenant_id, file.id, found.members, found.refused)
+        return Members()
 
 
 def read_one(slot: Slot, attempt: Attempt, file: ingest.Pending, budget: Budget) -> bool:
     """Keeps the file's text, or why there is none. True when it has text, or needs none."""
     claim = attempt.claim
     try:
-        if file.kind in kinds.ARCHIVES:
-            raise errors.UnreadableDocument("an archive is taken into a collection only, where it becomes its members")
         found = _read_at_once(slot, attempt, file)
         if found is None:
             read = partial(parent.extract, kind=file.kind, charset=file.charset)

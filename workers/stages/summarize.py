@@ -30,9 +30,6 @@ from workers.stages import tally
 from workers.stages.generation import Generation
 
 _LOT = 32  # children written down in one transaction
-# Of a part of a document, however much more the context holds: what is in the middle of more is overlooked. A model
-# that doesn't do as told loses its thread sooner.
-_PART_TOKENS, _UNTOLD_PART_TOKENS = 4096, 512
 _SLACK = 8  # tokens that texts may have more together than each by itself
 _TOKEN_CHARACTERS = 64  # no token has more: so long a text needn't be counted
 
@@ -116,7 +113,8 @@ class _Climb:
         return replace(whole, texts=texts, places=tuple(places))
 
     def _is_short(self, text: str) -> bool:
-        return self.engine.instructed or len(self.engine.reread(text)) <= _UNTOLD_PART_TOKENS
+        told = self.engine.instructed
+        return prompts.is_short(0 if told else len(self.engine.reread(text)), told=told)
 
     def _cut(self, text: str) -> list[Piece]:
         """Its parts, which begin with its headings. Raises `ContextLengthExceeded` where there is room for none."""
@@ -128,7 +126,7 @@ class _Climb:
             - _SLACK
         )
         around = len(self.engine.tokenize([""])[0])
-        size = min(_PART_TOKENS if self.engine.instructed else _UNTOLD_PART_TOKENS, room - around)
+        size = min(prompts.part_tokens(told=self.engine.instructed), room - around)
         if size < 1:
             raise errors.ContextLengthExceeded(f"{self.engine.context} tokens leave no room for a part of the document")
 
@@ -197,30 +195,42 @@ class _Climb:
 
     def _finish(self, level: Level, last: Step) -> Outcome:
         manner = self.asked.manner
-        if level.own and not manner.asks_of_a_model and (short := sentences.shortened(level.known[0], manner)):
+        if (
+            level.own
+            and not manner.asks_of_a_model
+            and (short := sentences.shortened(telling.prose(level.known[0]), manner))
+        ):
             return self._outcome(level, short, NOTHING)
         digest = self._digest(last)
         level = replace(level, steps=level.steps + 1)
         if known := self._known([digest]):
             return self._outcome(replace(level, cached=level.cached + 1), known[digest], NOTHING)
-        said, spent = self._said(last)
-        if not said:
-            nothing = (errors.AnswerUnfit.code, "the model said nothing that is a summary")
-            return Outcome(Status.FAILED, spent, error=nothing)
+        generation = self._generation(last)
+        try:
+            said = self._said(last, generation)
+        except errors.JobError as error:  # for all that was computed, also where nobody was told
+            failure = error.code, str(error).replace("\0", "")
+            return Outcome(Status.FAILED, generation.spent, error=failure, progress=self.attempt.progress)
         claim = self.attempt.claim
         with self.slot.sessions.begin() as session:
             fence.guard(session, claim.job_id, claim.attempt)
             said = steps.keep(session, claim.tenant_id, digest, said)
-        return self._outcome(level, said, spent)
+        return self._outcome(level, said, generation.spent)
 
-    def _said(self, last: Step) -> tuple[str, Spent]:
-        """What is kept of what the model says to the last step, which this job takes itself: its readers read along."""
+    def _generation(self, last: Step) -> Generation:
+        """Of the last step, which this job takes itself: its readers read along."""
         stored = last.to_json()
         left = {**(self.attempt.claim.stage_input or {}), "step": {"input": stored.input, "params": stored.params}}
         self.attempt.claim = replace(self.attempt.claim, stage_input=left)  # what the job's prompt is made of
-        ending = Generation(self.slot, self.attempt, self.publisher, self.engine).run()
+        return Generation(self.slot, self.attempt, self.publisher, self.engine)
+
+    def _said(self, last: Step, generation: Generation) -> str:
+        """What is kept of what the model says to the last step. Raises `AnswerUnfit` where that is nothing."""
+        ending = generation.run()
         said = self.publisher.transcript.rounds[-1].text
-        return last.kept(said, self.engine.context, finished=ending.reason == "stop"), ending.spent
+        if kept := last.kept(said, self.engine.context, finished=ending.reason == "stop"):
+            return kept
+        raise errors.AnswerUnfit("the model said nothing that is a summary")
 
     def _outcome(self, level: Level, said: str, spent: Spent) -> Outcome:
         told: dict[str, Any] = {"summary": said, "steps": level.steps, "cached_steps": level.cached}

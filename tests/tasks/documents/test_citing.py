@@ -184,6 +184,14 @@ def test_words_have_their_own_stems() -> None:
     assert terms.stem("lamp") != terms.stem("lame")
 
 
+def test_word_of_the_question_that_no_passage_has_is_not_excused() -> None:
+    """A model puts what it found into the question's words, though it is of something else."""
+    passage = {"text": "The lighthouse is 38 metres high."}
+    answer = "The code of the lighthouse is 38 metres high."
+    assert citing.cite(answer, [passage], "What is the code of the lighthouse?")[0]["passages"] == []
+    assert citing.cite(answer, [passage], "How high is the lighthouse?")[0]["passages"] != []
+
+
 def test_stems_of_any_words_take_bounded_room() -> None:
     """However many forms a client makes up, and however often a word has an ending."""
     assert terms.of("x" + "'s" * 1500).words == {"x" + "'s" * 1500}

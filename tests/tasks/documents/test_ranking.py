@@ -1,5 +1,6 @@
 """The fused order, and passages that are joined."""
 
+import dataclasses
 import uuid
 
 import numpy as np
@@ -72,6 +73,21 @@ def test_what_stands_side_by_side_is_one_passage() -> None:
     ]  # fmt: skip
 
 
+def test_joined_passage_is_as_long_as_its_place_in_the_document() -> None:
+    """So that what is found in it is where it is said to be; what stands far apart isn't joined."""
+    text = "First chunk here.\n\n\n   The code of the harbour is 19. And more."
+    code, more = text.index("The code"), text.index("And")
+    found = [part(1, text[code : more - 1], code), part(0, text[: code - 6], 0), part(2, text[more:], more)]
+    found[1] = dataclasses.replace(found[1], header="a | b")
+    [joined] = passages.joined(found, {})
+    assert (len(joined.text), joined.begins, joined.ends) == (len(text), 0, len(text))
+    assert joined.text.split() == text.split()
+    assert joined.text[code:].startswith("The code")
+    assert joined.header == "a | b"
+    apart = passages.joined([part(0, "a", 0), part(1, "b", 1_000_000)], {})
+    assert [one.text for one in apart] == ["a", "b"]
+
+
 def test_chunks_whose_place_is_not_known_are_joined_by_lines() -> None:
     """Those of an earlier version."""
     [joined] = passages.joined([part(0, "a", None), part(1, "b", None)], {})
@@ -116,3 +132,15 @@ def test_search_shows_neighbours(sessions: Sessions, caller: Caller) -> None:
             neighbours=1,
         )  # fmt: skip
     assert (passage.chunk, passage.text) == (1, "one\ntwo\nthree")
+
+
+def test_search_finds_as_many_as_asked_beneath_many_equal_texts(sessions: Sessions, caller: Caller) -> None:
+    """However many of the best are one text."""
+    asked = np.eye(D, dtype=np.float32)[0]
+    near = [asked + number * np.eye(D, dtype=np.float32)[1] / 100 for number in range(20)]
+    texts = ["boilerplate"] * 12 + [f"text {number}" for number in range(8)]
+    vectors = np.stack([vector / np.linalg.norm(vector) for vector in near]).astype(np.float32)
+    shelves.filled(sessions, caller, texts, vectors)
+    with sessions.begin() as session:
+        found = ranking.search(session, caller.tenant_id, "books", "", asked, model="embedder", top_k=4)
+    assert [one.text for one in found] == ["boilerplate", "text 0", "text 1", "text 2"]

@@ -50,6 +50,10 @@ def test_own_instruction_keeps_its_shape() -> None:
     assert tidy("| a | b |\n|---|---|\n| 1 | 2 |", instruction="A table.") == "| a | b |\n|---|---|\n| 1 | 2 |"
 
 
+def test_own_instruction_says_where_its_answer_broke_off() -> None:
+    assert tidy("Ann, Bob, Carol, Dav", finished=False, instruction="All names.") == "Ann, Bob, Carol, Dav …"
+
+
 def test_text_that_is_short_already_is_its_own_summary() -> None:
     assert sentences.shortened("The lamp is red.", Manner()) == "The lamp is red."
     assert sentences.shortened("The lamp is red. " * 4, Manner()) is None

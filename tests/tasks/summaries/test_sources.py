@@ -1,5 +1,7 @@
 """Where sentences come from."""
 
+import pytest
+
 from tasks.summaries import sources
 from tasks.summaries.sources import Part
 
@@ -15,6 +17,13 @@ def test_sentence_names_its_part_and_the_place_in_it() -> None:
     assert (lamp.parts[0], TEXT[lamp.begins : lamp.ends]) == (0, "The red lamp is in the kitchen.")
     assert honey.parts == (1,)
     assert (nothing.parts, nothing.begins) == ((), None)
+
+
+@pytest.mark.parametrize("said", ["Write at most 42 sentences.", "- Costs at most.", "Write is the cellar."])
+def test_one_word_in_common_is_no_place(said: str) -> None:
+    """Unless the sentence stands there."""
+    assert sources.of([said], TEXT, PARTS) == [sources.Source(())]
+    assert sources.of(["It is red."], "It is red. It costs 42 coins.", [Part(0, 0, 29)])[0].begins == 0
 
 
 def test_pages_are_counted_from_one() -> None:

@@ -44,11 +44,12 @@ def test_of_several_documents_each_has_a_word() -> None:
 
 
 def test_prose_has_no_code_no_tables_and_no_marks() -> None:
-    """Where nothing else is in a text, it is left as it is."""
+    """Where nothing else is in a text, it can at least be read."""
     table, code = "| a | b |\n|---|---|", "```\ncode()\n```"
     text = f"# Title\n\nUse the `lamp` as\n[told here](http://x).\n\n{code}\n\n{table}\n\nIt is *red*."
     assert telling.prose(text) == "Use the lamp as told here.\n\nIt is red."
-    assert telling.prose("| a | b |") == "| a | b |"
+    assert telling.prose("| a | b |") == "a, b"
+    assert telling.prose("# Crew\n\n| name | role |\n|---|:--|\n| Mira | cook |") == "Crew\n\nname, role\n\nMira, cook"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,11 @@ def test_prose_has_no_code_no_tables_and_no_marks() -> None:
             "The lamp is red here.\n~~~ a\ncode\n~~~\n***\nThe boat is green.",
             "The lamp is red here.\n\nThe boat is green.",
         ),
+        (
+            "budget: 48000\nmilestones[0].name: First draft\n[1].day: May\nThe boat leaves on the first day of May.",
+            "The boat leaves on the first day of May.",
+        ),
+        ("note: The boat leaves in May.\nWarning: it is red", "note: The boat leaves in May.\nWarning: it is red"),
         ("[The lamp [is] red](http://x) in the hall.", "[The lamp [is] red](http://x) in the hall."),
     ],
 )
@@ -75,8 +81,34 @@ def test_prose_is_whatever_is_not_marked_as_something_else(text: str, prose: str
     assert telling.prose(text) == prose
 
 
+def test_of_what_has_prose_nothing_else_is_a_sentence() -> None:
+    text = "# Rules\n\nbudget: 48000\n\n| name | role |\n|---|---|\n| Mira | cook |\n\n"
+    text += "Nobody swims at night. Dogs stay out."
+    assert telling.grounded([], [telling.prose(text)], 9) == ["Nobody swims at night.", "Dogs stay out."]
+
+
 @pytest.mark.parametrize(
-    "part", ["[", "![", "[](", "[a](", " ", " \n", "\t", "`", "*", "-", "<", "|", "```\n", "# ", "1."]
+    "part",
+    [
+        "[",
+        "a: ",
+        "a.",
+        "a[0]",
+        "![",
+        "[](",
+        "[a](",
+        " ",
+        " \n",
+        "\t",
+        "`",
+        "*",
+        "-",
+        "<",
+        "|",
+        "```\n",
+        "# ",
+        "1.",
+    ],
 )
 def test_hostile_text_is_looked_at_a_few_times(part: str) -> None:
     """Looked at from each of its characters, it would take hours."""

@@ -91,6 +91,35 @@ def test_damaged_member_is_refused_alone() -> None:
     assert ([name for name, _ in found.refused], found.members) == (["a.txt"], [("b.txt", b"two")])
 
 
+@pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_member_is_refused_alone_however_it_is_packed(packed: int) -> None:
+    """What comes after it in a zip is read."""
+    words = " ".join(f"word{number * number}" for number in range(300)).encode()
+    raw = bytearray(office.zipped({"a.txt": b"one", "b.txt": words, "c.txt": b"three"}, packed))
+    at = raw.index(b"b.txt") + 5
+    raw[at + 8 : at + 60] = b"\xff" * 52
+    found = parent.unpack(bytes(raw), "zip")
+    assert [name for name, _ in found.refused] == ["b.txt"]
+    assert found.members == [("a.txt", b"one"), ("c.txt", b"three")]
+
+
+def test_members_are_told_apart_by_their_whole_names() -> None:
+    """A path that is too long is none that could be cut: two would get one name. Of equal ones the first is read."""
+    deep = "deep/" * 45
+    raw = office.tarred({f"one/{deep}a.txt": b"1", f"two/{deep}a.txt": b"2", "b.txt": b"3"}, "w")
+    found = parent.unpack(raw, "tar")
+    assert found.members == [("b.txt", b"3")]
+    assert [reason for _, reason in found.refused] == ["its path has more than 200 characters"] * 2
+    twice = io.BytesIO()
+    with tarfile.open(fileobj=twice, mode="w") as archive:
+        for word in (b"one", b"two"):
+            info = tarfile.TarInfo("a.txt")
+            info.size = len(word)
+            archive.addfile(info, io.BytesIO(word))
+    found = parent.unpack(twice.getvalue(), "tar")
+    assert (found.members, found.refused) == ([("a.txt", b"one")], [("a.txt", "another member has its name")])
+
+
 def test_what_comes_before_the_damage_is_kept() -> None:
     """A tar that was cut off gives its first members."""
     raw = office.tarred({"a.txt": b"x" * 600, "b.txt": b"y" * 600}, "w")

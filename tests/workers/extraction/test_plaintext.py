@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks import errors
-from tasks.documents import charsets
+from tasks.documents import charsets, tidying
 from workers.extraction import parent, plaintext
 
 CASES = Path(__file__).parents[2] / "cases" / "documents"
@@ -101,12 +101,12 @@ def test_character_that_its_charset_does_not_have_is_a_warning() -> None:
 
 def test_characters_are_composed_and_ligatures_are_letters() -> None:
     """Only these: other characters that resemble some letters mean something of their own."""
-    assert plaintext.tidied("e\u0301 ﬁ ﬄ ﬆ ½ ² Ⅳ \xadx") == "é fi ffl st ½ ² Ⅳ x"
+    assert tidying.tidied("e\u0301 ﬁ ﬄ ﬆ ½ ² Ⅳ \xadx") == "é fi ffl st ½ ² Ⅳ x"
 
 
 def test_marks_without_end_on_one_letter_are_put_in_order_in_parts() -> None:
     """All at once they would take the square of their number."""
-    assert len(plaintext.tidied("a" + "\u0301\u0316" * 500_000)) == 1_000_001 - 1
+    assert len(tidying.tidied("a" + "\u0301\u0316" * 500_000)) == 1_000_001 - 1
 
 
 @pytest.mark.parametrize("raw", [bytes(range(256)) * 9, bytes(5_000), b"\x89PNG\r\n\x1a\n" + bytes(range(200)) * 50])

@@ -26,6 +26,7 @@ from tasks.summaries import results
 from tasks.summaries.manner import Manner
 from tasks.summaries.results import Result
 from tests import tables
+from tests.workers import office
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import filed, look, written
 from workers import run
@@ -312,3 +313,32 @@ class Counting(Echo):
     def generate(self, request: Request) -> Handle:
         self.asked.append(request.prompt.text)
         return super().generate(request)
+
+
+def test_archive_is_summarised_by_the_documents_in_it(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """They are the summary's, in the archive's place; what can't be read among them fails alone, as an archive does
+    of which nothing can be."""
+    house = House(sessions, caller, make_worker)
+    members = {"a.md": SHORT.encode(), "b.png": b"x", "c.txt": SHORT.replace("lamp", "boat").encode()}
+    archive = NewDocument(None, office.zipped(members), "zip", None, "box.zip", {})
+    broken = NewDocument(None, b"no zip", "zip", None, "broken.zip", {})
+    job_id = house.ask(written(SHORT, "First"), archive, broken, written(SHORT, "Last"), combine=True)
+    house.run()
+    assert house.look(job_id).status == "succeeded"
+    told = {result.filename or result.title: result.status for result in house.results(job_id)}
+    assert told == {
+        "First": "succeeded",
+        "box.zip/a.md": "succeeded",
+        "box.zip/b.png": "failed",
+        "box.zip/c.txt": "succeeded",
+        "broken.zip": "failed",
+        "Last": "succeeded",
+    }
+    with sessions.begin() as session:
+        found = results.look(session, caller, job_id)
+    assert (found.documents, found.statuses) == (6, {"succeeded": 4, "failed": 2})
+    with sessions() as session:
+        places = session.scalars(text("SELECT place FROM jobs WHERE parent_id = :id ORDER BY 1"), {"id": job_id}).all()
+    assert list(places)[:6] == list(range(6))

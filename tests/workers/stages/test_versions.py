@@ -1,5 +1,6 @@
 """Documents brought again: what is embedded of them, and what is found meanwhile, whatever dies."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from tasks.jobs import endings, jobs
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests import tables
+from tests.workers import office
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, filed, ingesting, look, search, written
 from workers import run
@@ -186,3 +188,67 @@ def test_retried_version_replaces_too(sessions: Sessions, caller: Caller, make_w
     assert search(sessions, caller, "the red lamp") == "The retried lamp."
     with sessions() as session:
         assert library.get(session, caller, waiting.id).status == "ready"
+
+
+def packed(members: dict[str, str], external_id: str | None = None, *, replaces: bool = False) -> NewDocument:
+    raw = office.zipped({name: words.encode() for name, words in members.items()})
+    return NewDocument(None, raw, "zip", None, "box.zip", {}, external_id=external_id, replaces=replaces)
+
+
+def names(sessions: Sessions) -> list[tuple[str, str]]:
+    with sessions() as session:
+        query = "SELECT coalesce(external_id, filename), status FROM documents ORDER BY id"
+        return [(row[0], row[1]) for row in session.execute(text(query))]
+
+
+def finish(sessions: Sessions, make_worker: MakeWorker, job_id: uuid.UUID) -> None:
+    """Has a job that brought an archive run to its end."""
+    run.run(make_worker(catalog.CONTROL), job_id)
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("embedder"), job_id)
+
+
+FIRST = {"a.md": "The red lamp.", "gone.md": "Oscar likes honey.", "hurt.md": "The boat costs 42 coins."}
+SECOND = {"a.md": "The blue lamp.", "hurt.md": "", "new.md": "Anna is a nurse."}
+
+
+@pytest.mark.parametrize(("external_id", "base"), [("box", "box"), (None, "box.zip")])
+def test_what_an_archive_has_no_more_is_not_found_any_more(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, external_id: str | None, base: str
+) -> None:
+    """Once all of its new version is there; what can't be read in that leaves the old, and others' stay."""
+    about: dict[str, Any] = {"external_id": external_id, "replaces": external_id is None}
+    finish(sessions, make_worker, ingesting(sessions, caller, packed(FIRST, **about)))
+    finish(sessions, make_worker, ingesting(sessions, caller, packed({"gone.md": "Another box."}, "other")))
+    again = ingesting(sessions, caller, packed(SECOND, **about))
+    run.run(make_worker(catalog.CONTROL), again)
+    assert search(sessions, caller, "oscar likes honey.") == "Oscar likes honey."
+    tables.dispatch(sessions, again)
+    run.run(make_worker("embedder"), again)
+    assert names(sessions) == [
+        (f"{base}/hurt.md", "ready"),
+        ("other/gone.md", "ready"),
+        (f"{base}/a.md", "ready"),
+        (f"{base}/new.md", "ready"),
+        (f"{base}/hurt.md", "failed"),
+    ]
+
+
+def test_archive_of_which_nothing_can_be_read_leaves_the_old_one(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    finish(sessions, make_worker, ingesting(sessions, caller, packed(FIRST, "box")))
+    job_id = ingesting(sessions, caller, packed({"a.md": "", "b.png": "x"}, "box"))
+    run.run(make_worker(catalog.CONTROL), job_id)
+    assert look(sessions, caller, job_id).status == "failed"
+    assert [status for _, status in names(sessions)] == ["ready"] * 3 + ["failed"] * 2
+
+
+def test_archive_that_was_accepted_later_is_left(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    """Though it was unpacked, embedded and ready first."""
+    first, second = (ingesting(sessions, caller, packed(members, "box")) for members in (FIRST, SECOND))
+    finish(sessions, make_worker, second)
+    finish(sessions, make_worker, first)
+    ready = [name for name, status in names(sessions) if status == "ready"]
+    assert ready == ["box/hurt.md", "box/a.md", "box/new.md"] or ready == ["box/a.md", "box/new.md"]
+    assert search(sessions, caller, "the blue lamp.") == "The blue lamp."

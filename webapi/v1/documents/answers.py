@@ -15,6 +15,11 @@ class DocumentLinks(TypedDict):
     job: Annotated[str | None, "The job that ingests it, or summarises it; null before that is asked for."]
 
 
+class DocumentArchive(TypedDict):
+    name: Annotated[str, "Its external_id, else its file name."]
+    digest: Annotated[str | None, "The SHA-256 of the archive, in hexadecimal."]
+
+
 class Document(TypedDict):
     """One document."""
 
@@ -29,6 +34,7 @@ class Document(TypedDict):
     metadata: dict[str, Any]
     bytes: Annotated[int, "Of what came: the text or the file."]
     digest: Annotated[str | None, "The SHA-256 of what came, in hexadecimal."]
+    archive: Annotated[DocumentArchive | None, "That it came in."]
     duplicate_of: Annotated[str | None, "An older document of the collection with the same contents."]
     status: Annotated[str, {"enum": STATUSES}, "`ready` ones are found."]
     chunks: int | None
@@ -53,6 +59,7 @@ def document(found: library.Document) -> Document:
         "metadata": found.metadata,
         "bytes": found.bytes,
         "digest": found.digest,
+        "archive": {"name": found.archive, "digest": found.archive_digest} if found.archive else None,
         "duplicate_of": DOCUMENT.show(found.duplicate_of) if found.duplicate_of else None,
         "status": found.status,
         "chunks": found.chunks,

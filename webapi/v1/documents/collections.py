@@ -74,8 +74,9 @@ def show(name: str) -> Response:
 def change_model(given: dict[str, Any], headers: dict[str, str], name: str) -> Response:
     """Have a collection's documents embedded by another model
 
-    The answer is the job that does it. Until it has ended the collection is searched as before, and takes documents;
-    if it fails or is cancelled, all stays as it was. 409 while another job is at it. 422 for a model whose context is
+    The answer is the job that does it. The collection is searched as before, and takes documents, until all is
+    embedded. If the job fails or is cancelled before that, all stays as it was; after that only old vectors are left,
+    which another such job drops. 409 while another job is at it. 422 for a model whose context is
     shorter than the collection's chunks: none is ever cut.
     """
     _checked(name)

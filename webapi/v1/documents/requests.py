@@ -256,6 +256,9 @@ class DocumentsQuery(PageQuery):
     collection = Name(metadata={"description": "Only of this collection."})
     external_id = fields.String(validate=characters(1, 256), metadata=STORABLE)
     filename = fields.String(validate=characters(1, 255), metadata=STORABLE)
+    archive = fields.String(
+        validate=characters(1, 256), metadata={"description": "Only what came in the archive of this name.", **STORABLE}
+    )
     status = fields.String(validate=validate.OneOf(STATUSES))
     after = DOCUMENT.field(AFTER, attribute="before")
 

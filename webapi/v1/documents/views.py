@@ -1,6 +1,5 @@
 """Documents over HTTP: brought, looked at, listed, deleted."""
 
-import hashlib
 from typing import Any
 
 from flask import Response, request
@@ -10,7 +9,6 @@ from tasks import kinds
 from tasks.documents import library
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Chunk, Document
-from tasks.doors import idempotency
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobObject
 from tasks.kinds.ingest import Ingest
@@ -52,7 +50,7 @@ def bring(headers: dict[str, str]) -> Response:
     """
     with brought(request) as (given, new):
         about = {name: value for name, value in given.items() if name != "documents"}
-        wanted = wanted_once(headers, "documents", about, [_digest(document) for document in new])
+        wanted = wanted_once(headers, "documents", about, [document.fingerprint for document in new])
         return accept(wanted, lambda session: _plan(session, given, new))
 
 
@@ -132,9 +130,3 @@ def delete(document_id: str) -> Response:
     with service.current().sessions.begin() as session:
         library.delete(session, auth.caller(), DOCUMENT.parse(document_id))
     return Response(status=204)
-
-
-def _digest(new: NewDocument) -> str:
-    """Of what the document is beside what its request says of all."""
-    about = (new.kind, new.title, new.filename, new.external_id)
-    return idempotency.fingerprint(hashlib.sha256(new.contents).hexdigest(), *about).hex()

@@ -34,11 +34,14 @@ class Rerank(fields.Field[Any]):
     """Whether what is found is reranked: by the catalogue's default (true), by a named model, or not (false)."""
 
     def __init__(self, description: str) -> None:
-        described = {"description": description, "oneOf": [{"type": "boolean"}, {"type": "string", **STORABLE}]}
+        described = {
+            "description": description,
+            "oneOf": [{"type": "boolean"}, {"type": "string", "minLength": 1, **STORABLE}],
+        }
         super().__init__(allow_none=True, metadata=described)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool | str:  # noqa: ARG002
-        if not isinstance(value, bool | str):
+        if not isinstance(value, bool | str) or value == "":
             raise ma.ValidationError("must be true, false, or the name of a model that reranks")
         return value
 

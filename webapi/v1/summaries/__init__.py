@@ -1,1 +1,1 @@
-"""Search over HTTP."""
+"""Summaries over HTTP."""

@@ -76,12 +76,19 @@ class _Asked(_Manner, Timed):
     webhook = job_webhook()
 
 
+class SummaryText(Text):
+    """A text to be summarised: it is in no collection, so there is nothing that it could replace."""
+
+    class Meta:
+        exclude = ("external_id",)
+
+
 class SummaryRequest(_Asked):
     """Documents to be summarised: one of `documents`, `collection` and `texts`."""
 
     documents = Some(DOCUMENT.field("One that is ready, or was brought for it."), MAX_DOCUMENTS, allow_none=True)
     collection = Name(allow_none=True, metadata={"description": "All documents that are ready in it now."})
-    texts = Some(Text, MAX_TEXTS, allow_none=True)
+    texts = Some(SummaryText, MAX_TEXTS, allow_none=True)
     metadata = Labels(
         allow_none=True,
         metadata={
@@ -113,7 +120,7 @@ class UploadedSummary(_Asked):
 class BringRequest(Strict):
     """Texts that are to be summarised later."""
 
-    texts = Some(Text, MAX_TEXTS, required=True)
+    texts = Some(SummaryText, MAX_TEXTS, required=True)
 
 
 BRING_EXAMPLE = {"texts": [{"text": "The boat costs 42 coins.", "title": "Boat"}]}

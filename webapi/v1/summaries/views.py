@@ -1,6 +1,7 @@
 """Summaries over HTTP: asked for, looked at, read as they come, asked for again."""
 
 import hashlib
+import json
 from typing import Any
 
 from flask import Response, request
@@ -177,5 +178,6 @@ def _estimated(given: dict[str, Any], asked: Summary) -> Response:
 
 
 def _digest(new: NewDocument) -> str:
-    contents = new.raw if new.raw is not None else (new.text or "").encode()
-    return idempotency.fingerprint(hashlib.sha256(contents).hexdigest(), new.kind, new.title, new.filename).hex()
+    """Of what the document is beside what its request says of all."""
+    about = (new.kind, new.title, new.filename, json.dumps(new.metadata, sort_keys=True))
+    return idempotency.fingerprint(hashlib.sha256(new.contents).hexdigest(), *about).hex()
