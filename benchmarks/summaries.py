@@ -12,6 +12,7 @@ import json
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -133,7 +134,7 @@ def asked(api: Client, texts: Sequence[str], model: str) -> Run:
         )["data"]
     ]
     began_at = time.perf_counter()
-    job = api.summarize({"documents": brought, "model": model})
+    job = api.summarize({"documents": brought, "model": model}, uuid.uuid4().hex)
     while (summary := api.summary(job["id"], wait_s=30))["status"] not in ENDS:
         pass
     seconds = time.perf_counter() - began_at

@@ -103,6 +103,17 @@ class Client:
             sent = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
             return list(self._ask("POST", "/v1/summaries/documents", files=sent)["data"])
 
+    def document(self, document_id: str) -> dict[str, Any]:
+        return self._patiently("GET", f"/v1/documents/{document_id}")
+
+    def delete(self, document_id: str) -> None:
+        """Deletes a document, which may be gone already."""
+        try:
+            self._ask("DELETE", f"/v1/documents/{document_id}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
     def summarize(self, request: dict[str, Any], once: str) -> Job:
         """The summary that was asked for; the one that there is, where it was asked for under `once` before."""
         return self._ask("POST", "/v1/summaries", json=request, headers={"Idempotency-Key": once})
@@ -199,7 +210,7 @@ class Client:
             raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
         if response.status_code >= 400:
             raise _error(response)
-        return dict(response.json())
+        return dict(response.json()) if response.content else {}
 
 
 def parse(lines: Iterable[str]) -> Iterator[Event]:

@@ -150,6 +150,7 @@ def _end(errand: Errand, files: Sequence[File], job: Job) -> None:
             errand.failed[file.name] = _why(errand, file, job)
         return
     ours = {file.name for file in files}
+    named = {document["id"]: document["external_id"] or document["filename"] for document in job["result"]["documents"]}
     for document in job["result"]["documents"]:
         name = document["external_id"] or ""
         if name not in ours and not name.startswith(tuple(f"{one}/" for one in ours)):
@@ -159,9 +160,20 @@ def _end(errand: Errand, files: Sequence[File], job: Job) -> None:
             errand.ready += 1
             click.echo(document["id"])
             if "duplicate_of" in document:
-                _say(f"{name}: has the contents of {document['duplicate_of']}")
+                _say(f"{name}: has the contents of {_called(errand, document['duplicate_of'], named)}")
         else:
             errand.failed[name] = document["error"]["message"] if "error" in document else document["status"]
+
+
+def _called(errand: Errand, document_id: str, named: dict[str, str | None]) -> str:
+    """What the document is called, of this job or another; its id where nothing else is known."""
+    if document_id not in named:
+        try:
+            found = errand.client.document(document_id)
+            named[document_id] = found["external_id"] or found["filename"] or found["title"]
+        except ApiError:  # it is gone
+            named[document_id] = None
+    return named[document_id] or document_id
 
 
 def _why(errand: Errand, file: File, job: Job) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from cli.client import client as api
-from cli.client import folders
+from cli.client import folders, wording
 from cli.client.client import ApiError, Client, Job
 from cli.client.folders import File
 
 _NOTE = ".forebay-summary.json"  # in the folder of the summaries: what `--resume` goes on with
+_COUNTS = ("sentences", "own", "steps", "known")
 _ALL = "SUMMARY.md"
 _WAIT_S = 1
 
@@ -37,6 +38,8 @@ class Errand:
     failed: dict[str, str] = field(default_factory=dict)  # by path, why there is no summary
     sentences: int = 0  # of all summaries, `own` of them word for word as in the files
     own: int = 0
+    steps: int = 0  # of all summaries, `known` of them from before
+    known: int = 0
 
     @property
     def summary(self) -> str:
@@ -45,7 +48,7 @@ class Errand:
 
     def save(self) -> None:
         told = {"id": self.summary_id, "files": self.files, "read": self.read, "failed": self.failed}
-        told |= {"sentences": self.sentences, "own": self.own}
+        told |= {name: getattr(self, name) for name in _COUNTS}
         waiting = [(str(file.path), file.name, file.size) for file in self.waiting]
         new = self.out / f"{_NOTE}.new"
         new.write_text(json.dumps({**told, "asked": self.asked, "once": self.once, "waiting": waiting}), "utf-8")
@@ -57,7 +60,7 @@ class Errand:
         try:
             told = json.loads((out / _NOTE).read_text(encoding="utf-8"))
             waiting = [File(Path(path), name, size) for path, name, size in told["waiting"]]
-            done = (told[name] for name in ("files", "read", "failed", "sentences", "own"))
+            done = (told[name] for name in ("files", "read", "failed", *_COUNTS))
             return cls(out, told["asked"], waiting, told["once"], told["id"], *done)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise click.UsageError(f"{out} has no summary to resume: {error}") from error
@@ -78,6 +81,8 @@ class Errand:
             target.parent.mkdir(parents=True, exist_ok=True)
             self.sentences += len(result["sentences"])
             self.own += sum(sentence["by"] == "text" for sentence in result["sentences"])
+            self.steps += result["steps"] or 0
+            self.known += result["cached_steps"] or 0
             target.write_text(page(result["title"] or path, result["summary"], result["sentences"]), encoding="utf-8")
         self.read = result["number"]
         self.save()
@@ -100,7 +105,8 @@ def summarize(
 ) -> None:
     """Summarise each PATH, and each file in it where it is a folder; a file of the same name below --out for each.
 
-    Ctrl-C asks whether to cancel, or to let it go on without the terminal. Status 1 unless all have a summary.
+    Ctrl-C asks whether to cancel, or to let it go on without the terminal; pressed again, it goes on. Status 1 unless
+    all have a summary.
     """
     if bool(paths) == resume:
         raise click.UsageError("give PATHs, or --resume and none")
@@ -145,7 +151,7 @@ def begin(client: Client, errand: Errand) -> None:
     job = client.summarize({"documents": list(errand.files), **errand.asked}, errand.once)
     errand.summary_id = job["id"]
     errand.save()
-    _say(f"{job['id']}: {len(errand.files)} files")
+    _say(f"{job['id']}: {wording.count(len(errand.files), 'file')}")
 
 
 def follow(client: Client, errand: Errand) -> Job:
@@ -170,9 +176,16 @@ def finish(errand: Errand, ended: Job) -> None:
         (errand.out / _ALL).write_text(text, encoding="utf-8")
     for path, why in sorted(errand.failed.items()):
         _say(f"{path}: {why}")
-    _say(f"{ended['counts']['succeeded']} summaries in {errand.out}, {len(errand.failed)} files without one")
+    done = ended["counts"]["succeeded"]
+    without = len({*errand.files.values(), *errand.failed}) - done
+    summaries = wording.count(done, "summary", "summaries")
+    _say(f"{summaries} in {errand.out}, {wording.count(without, 'file')} without one")
+    if errand.known:
+        _say(f"{errand.known} of their {wording.count(errand.steps, 'step')} were known from before")
     if errand.own:
-        _say(f"{errand.own} of their {errand.sentences} sentences stand in the files word for word")
+        _say(f"{errand.own} of their {wording.count(errand.sentences, 'sentence')} stand in the files word for word")
+    if ended["status"] in ("cancelled", "expired"):
+        _say(f"{errand.summary} was {ended['status']}. {_begin_again(errand)}")
     if errand.failed or ended["status"] != "succeeded":
         sys.exit(1)
 
@@ -212,21 +225,46 @@ def _bring(client: Client, lot: Sequence[File], errand: Errand) -> None:
 
 
 def _interrupted(client: Client, errand: Errand) -> None:
-    """Asks what is to become of the summary; without a terminal it goes on. One that isn't asked for yet waits."""
+    """Asks what is to become of the summary; without a terminal, or interrupted again, it is left as it is."""
     click.echo(err=True)
     if errand.summary_id is None:
-        _say(f"{len(errand.files)} files are brought; `forebay summarize --resume --out {errand.out}` brings the rest")
+        if _asked("Give up what was brought, or keep it to go on later? [c/d]") == "c":
+            _give_up(client, errand)
+            return
+        _say(f"{wording.count(len(errand.files), 'file')} brought;")
+        _say(f"`forebay summarize --resume --out {errand.out}` brings the rest")
         return
-    answer = "d"
-    if sys.stdin.isatty():
-        question = "Cancel the summary, or detach and let it go on? [c/d]"
-        answer = click.prompt(question, type=click.Choice(["c", "d"]), default="d", show_choices=False, err=True)
-    if answer == "c":
+    if _asked("Cancel the summary, or detach and let it go on? [c/d]") == "c":
         client.cancel(errand.summary_id)
-        _say(f"{errand.summary_id} is cancelled; what was done is in {errand.out}")
+        _say(f"{errand.summary_id} is cancelled; what was done is in {errand.out}. {_begin_again(errand)}")
         return
     _say(f"{errand.summary_id} goes on: `forebay watch {errand.summary_id}` shows it,")
     _say(f"and `forebay summarize --resume --out {errand.out}` writes what has come")
+
+
+def _asked(question: str) -> str:
+    """`c` or `d`, which is the answer also of whoever isn't there or presses Ctrl-C once more."""
+    if not sys.stdin.isatty():
+        return "d"
+    try:
+        choice = click.Choice(["c", "d"])
+        return str(click.prompt(question, type=choice, default="d", show_choices=False, err=True))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        return "d"
+
+
+def _give_up(client: Client, errand: Errand) -> None:
+    """Deletes what was brought: no summary will name it."""
+    for document_id in list(errand.files):
+        client.delete(document_id)
+        del errand.files[document_id]
+    (errand.out / _NOTE).unlink()
+    _say(f"what was brought is deleted. {_begin_again(errand)}")
+
+
+def _begin_again(errand: Errand) -> str:
+    return f"`forebay summarize PATH… --out {errand.out}` begins again: what was done costs nothing"
 
 
 def _say(sentence: str) -> None:

@@ -15,10 +15,14 @@ from cli.client.client import Client, Job
 def watch(client: Client, job_id: str) -> None:
     """Print the answer of the job ID as it is made, from its beginning; status 1 unless it succeeds.
 
-    Of a summary, each document's as it comes.
+    Of a summary, each document's as it comes. After Ctrl-C the job goes on.
     """
     summary = client.get(job_id).get("type") == "summary"
-    job = follow_summary(client, job_id) if summary else follow(client, job_id)
+    try:
+        job = follow_summary(client, job_id) if summary else follow(client, job_id)
+    except KeyboardInterrupt:
+        _say(f"\n{job_id} goes on: `forebay watch {job_id}` shows it again, `forebay cancel {job_id}` ends it")
+        sys.exit(130)
     if job["status"] != "succeeded":
         sys.exit(1)
 

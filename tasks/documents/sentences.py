@@ -9,6 +9,7 @@ from pathlib import Path
 
 # What ends a sentence, and the closing marks that belong to it.
 _END = re.compile(r"""[.!?…]+["'”’»)\]]*|[。！？]+[」』"”’）]*|\n+""")
+_ENDED = re.compile(r"""[.!?…。！？]["'”’»)\]」』]*$""")
 _MARK = re.compile(r"\[\d{1,3}(?: ?, ?\d{1,3})*\]")  # of a source, behind a sentence or in it
 _MARKS = re.compile(rf"(?:[ \t]*{_MARK.pattern})+")
 _SPACE = re.compile(r"\s*")
@@ -59,6 +60,11 @@ def marks(text: str) -> list[int]:
 
 def without_marks(text: str) -> str:
     return _MARK.sub(" ", text)
+
+
+def is_whole(sentence: str) -> bool:
+    """Whether the sentence ends as one does, and not in the middle or without a sign as a heading does."""
+    return _ENDED.search(sentence) is not None
 
 
 def goes_on(sentence: str) -> bool:

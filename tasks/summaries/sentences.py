@@ -1,12 +1,11 @@
 """Sentences of a text without the marks of lists, and what of a model's answer is kept as a summary."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tasks.documents import sentences, wording
 from tasks.summaries.manner import Manner
 
-_END = re.compile(r"""[.!?…。！？]["'”’»)\]」』]*$""")
 _MARK = re.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)])\s+")
 _WORD = re.compile(r"\w+")
 _LEAST_WORDS = 3  # of an answer that is one
@@ -14,14 +13,9 @@ _LOOP_WORDS = 4  # so many words that come three times in a row are a loop
 _UNFINISHED_WORDS = 8  # of a sentence that broke off and is all there is
 
 
-def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where each sentence begins and ends."""
-    return ((span.begins, span.ends) for span in sentences.split(text))
-
-
 def of(text: str) -> list[str]:
     """The sentences of a text, without the marks of lists."""
-    return [_MARK.sub("", text[begin:end]) for begin, end in spans(text)]
+    return [_MARK.sub("", span.of(text)) for span in sentences.split(text)]
 
 
 def is_point(line: str) -> bool:
@@ -43,7 +37,7 @@ def tidy(said: str, manner: Manner, *, finished: bool, points: bool) -> str:
         return said.strip() + " …" * cut_off if wording.count(said) >= _LEAST_WORDS else ""
     kept, seen = [], set[str]()
     found = of(said)
-    if cut_off and found and not _END.search(found[-1]):
+    if cut_off and found and not sentences.is_whole(found[-1]):
         found = found[:-1] if len(found) > 1 else _shortened(found[0])
     for sentence in found:
         key = " ".join(_WORD.findall(sentence.lower()))
@@ -85,14 +79,14 @@ def _shortened(sentence: str) -> list[str]:
     )
 
 
-def _as_long_as(sentences: Sequence[str], manner: Manner) -> list[str]:
+def _as_long_as(found: Sequence[str], manner: Manner) -> list[str]:
     if manner.most_sentences is not None:
-        return list(sentences[: manner.most_sentences])
+        return list(found[: manner.most_sentences])
     if manner.words is None:
-        return list(sentences)
+        return list(found)
     kept: list[str] = []
     words = 0
-    for sentence in sentences:
+    for sentence in found:
         words += wording.count(sentence)
         if kept and words > manner.words * 1.25:
             break

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.documents import terms
-from tasks.summaries import sentences, telling
+from tasks.documents import sentences, terms
+from tasks.documents.sentences import Span
+from tasks.summaries import telling
 
 _MOST = 3  # parts named for a sentence
 _NEAR = 0.6  # of the best part's share, another that is named beside it has at least so much
@@ -94,12 +95,12 @@ def _likeliest(wanted: frozenset[str], text: str, part: Part, rare: dict[str, fl
     """The place of the part's sentence that shares most with what is wanted, for its length."""
     inside = _of(part, text)
 
-    def shared(span: tuple[int, int]) -> float:
-        has = terms.of(inside[span[0] : span[1]]).all
+    def shared(span: Span) -> float:
+        has = terms.of(span.of(inside)).all
         return sum(rare.get(term, 0.0) for term in has & wanted) / math.sqrt(len(has) + 4)
 
-    begins, ends = max(sentences.spans(inside), key=shared, default=(0, len(inside)))
-    return part.begins + begins, part.begins + ends
+    best = max(sentences.split(inside), key=shared, default=Span(0, len(inside)))
+    return part.begins + best.begins, part.begins + best.ends
 
 
 def _of(part: Part, text: str) -> str:

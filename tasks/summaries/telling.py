@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.documents import terms, wording
+from tasks.documents.sentences import is_whole
 from tasks.summaries import sentences
 
 _NEGATION = re.compile(r"\b(?:not|no|never|none|without|cannot|nor|nicht|kein\w*|nie|ohne|n't)\b|n't\b", re.IGNORECASE)
@@ -171,7 +172,7 @@ def _scored(own: Sequence[str], weights: dict[str, float]) -> list[_Candidate]:
         mass = sum(about[term] * weights[term] for term in has) / (len(has) + 4)
         early = 1 + 0.6 * math.exp(-at / 3)
         standing = 0.6 if at and _LEANS.match(sentence) else 1.0
-        ends = 1.0 if sentence.rstrip("\"')”’»").endswith(_ENDS) else 0.15
+        ends = 1.0 if is_whole(sentence) else 0.15
         names = sum(word[:1].isupper() for word in sentence.split()) / max(1, words)
         mass *= 1.0 if names < _NAMES else 0.5
         length = 1.0 if _WORDS[0] <= words <= _WORDS[1] else 0.4

@@ -46,6 +46,11 @@ class StandIn(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []  # the JSON bodies
         self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, files by theirs
         self.there: dict[str, dict[str, Any]] = {}  # documents by external id
+        self.over = threading.Event()
+        self.asking = threading.Event()  # set by who follows events
+        self.held = False  # events come only when it is over
+        self.deleted: list[str] = []  # documents, by their ids
+        self.slow: set[str] = set()  # files that are never taken
         self.members: dict[str, list[dict[str, Any]]] = {}  # of archives
         self.refused: set[str] = set()  # files of these names
         self.busy: set[str] = set()  # files that can't be taken now
@@ -84,6 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(json.loads(body))
         self._answer(200, {"results": self.server.found}) if self.path == "/v1/search" else self._accept()
 
+    def do_DELETE(self) -> None:
+        self.server.deleted.append(self.path.rpartition("/")[2])
+        self._send(204, "application/json", b"")
+
     def do_GET(self) -> None:
         self.path, _, query = self.path.partition("?")
         if self.path == "/v1/documents":
@@ -101,6 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/summaries/job_"):
             counts = {"succeeded": len(self.server.results)}
             self._answer(200, self.server.job(0) | {"summary": None, "counts": counts})
+        elif self.path.startswith("/v1/documents/doc_"):
+            self._answer(200, {"external_id": f"file of {self.path.rpartition('_')[2]}", "filename": None})
         elif self.path == "/v1/models":
             self._answer(200, {"data": self.server.models})
         elif self.path.rpartition("/")[2] in self.server.collections:
@@ -117,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _keep(self, files: list[tuple[str, bytes]]) -> None:
         """Files that are to be summarised: each is a document whose id is its text."""
+        if self.server.slow & {name for name, _ in files}:
+            self.server.over.wait()
         if self.server.busy & {name for name, _ in files}:
             self._refuse(503, "unavailable", "come again")
             return
@@ -128,6 +141,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(202, {"id": f"job_{number}", "status": "queued", "model": RECORD["model"]})
 
     def _stream(self, number: int) -> None:
+        self.server.asking.set()
+        if self.server.held:
+            self.server.over.wait()
         job = self.server.job(number)
         events = [*self.server.events, (job["status"], job)]
         frames = [
@@ -161,6 +177,7 @@ def standing_in() -> Iterator[StandIn]:
     with StandIn() as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
+        server.over.set()
         server.shutdown()
 
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from cli.client import summarize
 from cli.main import main
 from tests.cli.standin import StandIn, standing_in
+from tests.cli.terminal import INTERRUPT, Terminal, terminal
 
 
 @pytest.fixture
@@ -34,7 +35,14 @@ def said(*texts: str) -> list[dict[str, Any]]:
     """Results of documents that say this."""
     return [
         {"number": number, "document_id": f"doc_{text}", "job_id": "job_1", "filename": "x", "title": None}
-        | {"status": "succeeded", "summary": f"Of {text}.", "sentences": [], "error": None}
+        | {
+            "status": "succeeded",
+            "summary": f"Of {text}.",
+            "sentences": [],
+            "error": None,
+            "steps": 2,
+            "cached_steps": 1,
+        }
         for number, text in enumerate(texts, 1)
     ]
 
@@ -104,7 +112,81 @@ def test_sentences_that_stand_in_the_files_are_told_at_the_end(
     for number, sentences in enumerate(whose, 1):
         told = [{"begins": 0, "ends": 9, "page": None, "by": by} for by in sentences]
         result = {"number": number, "document_id": f"doc_{number}", "title": None, "summary": "A.", "sentences": told}
-        errand.write(result)
+        errand.write({**result, "steps": 1, "cached_steps": 0})
         errand = summarize.Errand.load(tmp_path)
     summarize.finish(errand, {"status": "succeeded", "summary": None, "counts": {"succeeded": 2}})  # type: ignore[typeddict-item]
     assert "3 of their 4 sentences stand in the files word for word" in capsys.readouterr().err
+
+
+def test_what_was_known_is_told(api: StandIn, tmp_path: Path) -> None:
+    """And one file is a file."""
+    api.ends, api.results = [("succeeded", None, None)], said("notes/a.txt")
+    done = forebay(api, "summarize", files(tmp_path / "notes", "a.txt"), "--out", tmp_path / "out")
+    assert "1 of their 2 steps were known from before" in done.stderr
+    assert "job_0: 1 file\n" in done.stderr
+    assert f"1 summary in {tmp_path / 'out'}, 0 files without one" in done.stderr
+
+
+def test_resumed_after_a_cancel_it_says_so(api: StandIn, tmp_path: Path) -> None:
+    """How many files have no summary, and how to begin again."""
+    api.ends, api.results = [("cancelled", None, None)], said("notes/a.txt")
+    out = tmp_path / "out"
+    for argv in ((files(tmp_path / "notes", "a.txt", "b.txt", "c.txt"),), ("--resume",)):
+        done = forebay(api, "summarize", *argv, "--out", out)
+        assert done.exit_code == 1
+        assert f"1 summary in {out}, 2 files without one" in done.stderr
+        assert f"job_0 was cancelled. `forebay summarize PATH… --out {out}` begins again" in done.stderr
+
+
+def bringing(api: StandIn, tmp_path: Path) -> Iterator[Terminal]:
+    """The command at a terminal, interrupted while it brings, with one lot there: asking."""
+    notes = files(tmp_path / "notes", *(f"{number}.txt" for number in range(10, 40)))
+    api.slow = {"39.txt"}
+    argv = ("summarize", str(notes), "--out", str(tmp_path / "out"))
+    with terminal(*argv, FOREBAY_URL=api.url, FOREBAY_KEY="fb_x") as running:
+        running.expect("66%")
+        running.insist(INTERRUPT, "[c/d]")
+        yield running
+
+
+def test_interrupted_while_it_brings_it_asks_too(api: StandIn, tmp_path: Path) -> None:
+    """A second Ctrl-C is an answer: what was brought stays."""
+    for running in bringing(api, tmp_path):
+        running.insist(INTERRUPT, "20 files brought;")
+        running.expect("--resume")
+        assert running.status() == 130
+    assert api.deleted == []
+    assert len(summarize.Errand.load(tmp_path / "out").files) == 20
+
+
+def test_what_was_brought_is_given_up_where_that_is_asked(api: StandIn, tmp_path: Path) -> None:
+    for running in bringing(api, tmp_path):
+        running.type("c\n")
+        running.expect("what was brought is deleted")
+        assert running.status() == 130
+    assert len(api.deleted) == 20
+    assert forebay(api, "summarize", "--resume", "--out", tmp_path / "out").exit_code == 2
+
+
+def test_interrupted_watch_says_that_the_job_goes_on(api: StandIn) -> None:
+    api.ends, api.held = [("succeeded", None, None)], True
+    with terminal("watch", "job_0", FOREBAY_URL=api.url, FOREBAY_KEY="fb_x") as running:
+        api.asking.wait()
+        running.type(INTERRUPT)
+        running.expect("job_0 goes on")
+        assert running.status() == 130
+
+
+def test_copy_is_told_by_the_name_of_the_first(api: StandIn, tmp_path: Path) -> None:
+    """Of the same job, or brought before."""
+    copies = [("a.txt", None), ("b.txt", "doc_a.txt"), ("c.txt", "doc_old")]
+    documents = [
+        {"id": f"doc_{name}", "external_id": name, "filename": name, "status": "ready"}
+        | ({"duplicate_of": first} if first else {})
+        for name, first in copies
+    ]
+    api.ends = [("succeeded", {"documents": documents}, None)]
+    done = forebay(api, "ingest", *(files(tmp_path, name) / name for name, _ in copies))
+    assert done.exit_code == 0, done.output
+    assert "b.txt: has the contents of a.txt\n" in done.stderr
+    assert "c.txt: has the contents of file of old\n" in done.stderr

@@ -32,8 +32,8 @@ def test_document_is_shown_whole(sessions: Sessions, caller: Caller) -> None:
     assert shown == Document(
         id=document_id, collection="books", job_id=shown.job_id, title="One", filename=None, external_id=None,
         kind="text", charset=None, metadata={}, bytes=3, digest=hashlib.sha256(b"one").hexdigest(),
-        duplicate_of=None, status="pending", chunks=None, tokens=None, warnings=[], error=None,
-        created_at=shown.created_at,
+        archive=None, archive_digest=None, duplicate_of=None, status="pending", chunks=None, tokens=None, warnings=[],
+        error=None, created_at=shown.created_at,
     )  # fmt: skip
 
 

@@ -1,122 +1,33 @@
 """A collection's model changed by a job, on real PostgreSQL and Redis with echo engines that give different vectors."""
 
-import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sqlalchemy import text
 
-from db import session as db_session
-from db.documents import collections, index, reembedding
+from db.documents import collections, reembedding
 from db.scope import scope
 from db.session import Sessions
-from tasks import errors, kinds
-from tasks.documents import ingest, library, ranking, tending
-from tasks.documents import reembedding as tasks_reembedding
-from tasks.jobs import endings, jobs, stages
-from tasks.jobs.requests import Submission
+from tasks import errors
+from tasks.documents import library, ranking
+from tasks.jobs import endings, stages
 from tasks.keys import Caller
-from tasks.kinds.reembed import Reembedding
 from tasks.models import catalog
 from tasks.models.engine import Embedder
 from tests import tables
 from tests.support.catalogs import without_embedding_model
 from tests.support.platform import ROOT
-from tests.support.waiting import until
 from tests.workers.conftest import MakeWorker
+from tests.workers.reembedded import WIDTH, Dying, Other, ask, by_new, by_old, columns, found, left, other
 from tests.workers.staged import FACTS, asking, ingesting, look, written
 from workers import run
 from workers.engines import loading
 from workers.engines.echo import Echo
 from workers.stages import reembed
-
-WIDTH = 24
-
-
-@dataclass(slots=True)
-class Other(Echo):
-    """Counts words in more places than echo does. `before` is called before each batch."""
-
-    before: Callable[[], None] = lambda: None
-    embedded: list[int] = field(default_factory=list)
-
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        self.before()
-        self.embedded.append(len(inputs))
-        vectors = np.zeros((len(inputs), WIDTH), np.float32)
-        for vector, ids in zip(vectors, inputs, strict=True):
-            for number in ids:
-                vector[number % WIDTH] += 1
-            vector /= max(float(np.linalg.norm(vector)), 1.0)
-        return vectors
-
-
-@dataclass(slots=True)
-class Dying(Other):
-    """Takes the worker's thread with it, as the end of the process does, when `before` raises."""
-
-    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        if texts != [""]:
-            self.before()
-        return Other.tokenize(self, texts)
-
-    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        return Other("other", 2, 128).embed(inputs)
-
-
-def other(before: Callable[[], None] = lambda: None) -> Other:
-    return Other("other", 2, 128, before=before)
-
-
-def ask(sessions: Sessions, caller: Caller, model: str | None = "other", name: str = "facts") -> uuid.UUID:
-    """The job that changes the collection's model, as the desk would accept it, dispatched."""
-    with sessions.begin() as session:
-        plan = kinds.plan(session, tables.MODELS, caller, Submission("reembed", model, Reembedding(name)))
-        job_id = jobs.insert(session, caller, plan)[0].id
-    tables.dispatch(sessions, job_id)
-    return job_id
-
-
-def found(sessions: Sessions, caller: Caller, query: str, engine: Echo, model: str) -> list[str]:
-    with sessions.begin() as session:
-        vector = engine.embed(engine.tokenize([query]))[0]
-        passages = ranking.search(session, caller.tenant_id, "facts", query, vector, model=model, top_k=3)
-    return [passage.text for passage in passages]
-
-
-def by_old(sessions: Sessions, caller: Caller, query: str = "lamp kitchen.") -> list[str]:
-    return found(sessions, caller, query, Echo("embedder", 1, 64), "embedder")
-
-
-def by_new(sessions: Sessions, caller: Caller, query: str = "lamp kitchen.") -> list[str]:
-    return found(sessions, caller, query, other(), "other")
-
-
-def columns(sessions: Sessions) -> set[tuple[int | None, int | None]]:
-    """Of how many dimensions the vectors of all chunks are, in each of their two places."""
-    with sessions() as session:
-        rows = session.execute(text("SELECT vector_dims(embedding), vector_dims(second_embedding) FROM chunks"))
-        return {(row[0], row[1]) for row in rows}
-
-
-def left(sessions: Sessions) -> list[int]:
-    """How many rows are left of what jobs have under way."""
-    with sessions() as session:
-        tables_ = ("reembeddings", "reembedded")
-        return [session.scalars(text(f"SELECT count(*) FROM {table}")).one() for table in tables_]
-
-
-@pytest.fixture
-def facts(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
-    """Two documents in a collection."""
-    new = (written(FACTS), written("Anna is a nurse.", title="People"))
-    run.run(make_worker("embedder"), ingesting(sessions, caller, *new))
 
 
 def test_collection_is_searched_by_the_new_model_once_all_is_embedded(
@@ -395,123 +306,3 @@ def test_collection_is_searched_by_meaning_once_a_real_model_has_read_it(
         with sessions.begin() as session:
             [best] = ranking.search(session, caller.tenant_id, "facts", query, vector, model="other", top_k=1)
         assert best.text == told
-
-
-def test_large_collection_switches_when_its_new_vectors_have_their_index(
-    sessions: Sessions,
-    caller: Caller,
-    make_worker: MakeWorker,
-    facts: None,
-    postgres_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Which is made while the old one is still used; the old one goes afterwards."""
-    engine = db_session.open_engine(postgres_url, pool_size=4)
-    with sessions() as session:
-        count = session.scalars(text("SELECT count(*) FROM chunks")).one()
-
-    def indexes() -> set[str]:
-        with index.alone(engine) as connection:
-            assert connection is not None
-            return {name.rpartition("_")[2] for name in index.left_over(connection, ())}
-
-    def is_filled() -> bool:
-        with sessions() as session:
-            return bool(session.scalar(text("SELECT filled FROM reembeddings")))
-
-    monkeypatch.setattr(index, "LARGE", count)
-    monkeypatch.setattr(reembed, "LOOK_S", 0.01)
-    tending.tend(engine, sessions, least=count)
-    assert indexes() == {"first"}
-    thread = threading.Thread(target=run.run, args=(make_worker("other", other()), ask(sessions, caller)))
-    thread.start()
-    until(is_filled)
-    assert by_old(sessions, caller)
-    assert indexes() == {"first"}
-    tending.tend(engine, sessions, least=count)
-    thread.join()
-    assert columns(sessions) == {(None, WIDTH)}
-    tending.tend(engine, sessions, least=count)
-    assert indexes() == {"second"}
-    monkeypatch.undo()
-    with index.alone(engine) as connection:
-        assert connection is not None
-        for name in index.left_over(connection, ()):
-            index.drop(connection, name)
-    engine.dispose()
-
-
-def cleared(sessions: Sessions, caller: Caller, *, most: int) -> list[set[tuple[int | None, int | None]]]:
-    """What vectors there are after each step of clearing, in a collection that has switched."""
-    steps = []
-    with sessions.begin() as session, scope(session, caller.tenant_id):
-        home = collections.find(session, caller.tenant_id, "facts")
-        assert home is not None
-    for _ in range(100):
-        with sessions.begin() as session:
-            goes_on = tasks_reembedding.clear(session, caller.tenant_id, home.id, most=most)
-        steps.append(columns(sessions))
-        if not goes_on:
-            return steps
-    raise AssertionError("it never ends")
-
-
-def switched(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> uuid.UUID:
-    """A job that was cancelled when the collection had switched, and nothing was cleared yet."""
-    job_id = ask(sessions, caller)
-
-    def stop(*args: Any, **options: Any) -> bool:
-        raise SystemExit
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(reembed._Work, "clear", stop)
-        with pytest.raises(SystemExit):
-            run.run(make_worker("other", other()), job_id)
-    endings.cancel(sessions, make_worker().client, caller, job_id, 60)
-    assert columns(sessions) == {(16, WIDTH)}
-    return job_id
-
-
-@pytest.mark.parametrize("most", [1, 2, 3, 100])
-def test_long_documents_are_cleared_like_short_ones(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker, most: int
-) -> None:
-    """However many chunks a step may have: of the first and the last document no old vector is left."""
-    long = [written("\n\n".join(f"# Part {number}\n\nIt is about {number}." for number in range(5))) for _ in range(2)]
-    run.run(make_worker("embedder"), ingesting(sessions, caller, *long))
-    switched(sessions, caller, make_worker)
-    steps = cleared(sessions, caller, most=most)
-    assert steps[-1] == {(None, WIDTH)}
-    assert left(sessions) == [0, 0]
-
-
-def test_what_a_cancelled_job_left_is_cleared_by_its_retry(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker, facts: None
-) -> None:
-    """The collection has its new model, and another job for that one drops what is left of the old one."""
-    switched(sessions, caller, make_worker)
-    again = ask(sessions, caller)
-    run.run(make_worker("other", other()), again)
-    assert look(sessions, caller, again).status == "succeeded"
-    assert columns(sessions) == {(None, WIDTH)}
-    assert left(sessions) == [0, 0]
-    with pytest.raises(errors.InvalidField, match="already"):
-        ask(sessions, caller)
-
-
-def test_document_that_fails_counts_no_more(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker, facts: None
-) -> None:
-    """Neither its chunks nor what was made for them anew."""
-    with sessions.begin() as session, scope(session, caller.tenant_id):
-        home = collections.find(session, caller.tenant_id, "facts")
-        assert home is not None
-        reembedding.begin(session, caller.tenant_id, home.id, uuid.uuid4(), "other")
-        lot = reembedding.lot(session, caller.tenant_id, home.id, after=None, most=100)
-        assert reembedding.keep(session, caller.tenant_id, home, lot, list(np.eye(len(lot), dtype=np.float32)))
-        session.execute(text("UPDATE documents SET status = 'pending'"))
-    with sessions.begin() as session:
-        for document_id in {one.document_id for one in lot}:
-            ingest.failed(session, caller.tenant_id, document_id, "unreadable_document", "no")
-    with sessions.begin() as session, scope(session, caller.tenant_id):
-        assert reembedding.done(session, caller.tenant_id, home.id) == (0, 0)
