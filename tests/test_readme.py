@@ -33,6 +33,15 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_sends_exist(page: Path) -> None:
+    """In lines to be copied: under `-s` curl says nothing of a file that isn't there."""
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    sent = [name for block in blocks for name in re.findall(r"-F '?file=@([^\s;']+)", block)]
+    assert [name for name in sent if not (ROOT / name).exists()] == []
+    assert sent or page.name != "documents.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_functions_that_a_page_names_after_a_file_are_in_it(page: Path) -> None:
     """As in `tasks/queues/window.py` `admit`."""
     named = re.findall(r"`([\w/]+\.py)` `(?:\w+\.)?(\w+)`", page.read_text())

@@ -123,7 +123,7 @@ def _parsed(raw: bytes, max_values: int, where: tuple[str, ...]) -> Any:
         _refuse_shape(text, max_values)
         value = _DECODER.decode(text)
     except _Refused as error:
-        raise _malformed(where, f"{what} {error}") from error
+        raise _malformed((*where, *error.path), f"{what} {error}") from error
     except (ValueError, RecursionError) as error:
         place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise _malformed(where, f"{what} isn't JSON{place}") from error
@@ -161,7 +161,11 @@ def _malformed(where: tuple[str, ...], message: str) -> Malformed:
 
 
 class _Refused(Exception):
-    pass
+    """`path` is that of the field in which too much was found, as far as it is known."""
+
+    def __init__(self, message: str, path: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +181,27 @@ def _refuse_shape(text: str, max_values: int) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH and text.count(",") <= max_values:
         return
     depth = values = 0
+    field = ""
     for match in _MARKS_AND_STRINGS.finditer(text):
         first = match[0][0]
         if first in "[{,":
             values += 1
             depth += first != ","
             if depth > MAX_DEPTH:
-                raise _Refused(f"is nested deeper than {MAX_DEPTH} levels")
+                raise _Refused(f"is nested deeper than {MAX_DEPTH} levels", _path(text, field, depth))
             if values > max_values:
-                raise _Refused(f"has more than {max_values} values")
-        elif first != '"':
+                raise _Refused(f"has more than {max_values} values", _path(text, field, depth))
+        elif first == '"':
+            field = match[0] if depth == 1 else field
+        else:
             depth -= 1
+
+
+def _path(text: str, field: str, depth: int) -> tuple[str, ...]:
+    """The path of an object's field, which is the last string before what it has within; none within the object itself,
+    or for a name that is written with escapes."""
+    named = depth > 1 and "\\" not in field and text.lstrip().startswith("{")
+    return (shown(field.strip('"')),) if named else ()
 
 
 def _faults(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.client import client as api
-from cli.client import submit, watch
+from cli.client import demo, submit, watch
 from cli.client.client import Client, Job
 
 HINT = "Ask on; what was said is kept in mind. /clear forgets it, Ctrl-D or /bye leaves."
@@ -17,11 +17,15 @@ _MOST_MESSAGES = 20
 
 @dataclass(slots=True)
 class Questions:
-    """Questions one after the other: `given` says where their answers are, `said` is the conversation so far."""
+    """Questions one after the other: `given` says where their answers are, `said` is the conversation so far.
+
+    `hinted`: that it is the demo model which answers was said.
+    """
 
     client: Client
     given: dict[str, Any]
     said: list[dict[str, str]] = field(default_factory=list)
+    hinted: bool = False
 
     def ask(self, question: str) -> Job:
         """Prints the answer as it comes, then what it rests on; the job as it ended."""
@@ -31,6 +35,9 @@ class Questions:
         if job["status"] == "succeeded":
             texts = {"user": question, "assistant": job["result"]["text"]}
             self.said += [{"role": role, "content": text} for role, text in texts.items() if text]
+            if job["model"] == demo.MODEL and not job["result"]["answered"] and not self.hinted:
+                click.echo(demo.HINT, err=True)
+                self.hinted = True
         return job
 
 
@@ -65,9 +72,10 @@ def request(question: str, collection: str, top_k: int) -> dict[str, Any]:
 
 def go_on(questions: Questions) -> None:
     """Asks what is typed until somebody leaves. What goes wrong with one question doesn't end it."""
-    with suppress(ImportError):
-        import readline  # noqa: F401 - `input` edits lines and remembers them with it
-    click.echo(HINT, err=True)
+    if sys.stdin.isatty():
+        with suppress(ImportError):
+            import readline  # noqa: F401 - `input` edits lines and remembers them with it
+        click.echo(HINT, err=True)
     while (text := _line()) not in (None, "/bye"):
         if text == "/clear":
             questions.said.clear()
@@ -79,7 +87,10 @@ def go_on(questions: Questions) -> None:
 
 
 def _line() -> str | None:
-    """What was typed; None at the end."""
+    """What was typed, or is the next line of what comes by a pipe; None at the end."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        return line.strip() if line else None
     try:
         return input("> ").strip()
     except (EOFError, KeyboardInterrupt):

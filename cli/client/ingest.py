@@ -21,7 +21,8 @@ _UNREADABLE = ("unreadable_document", "document_too_large")  # which they'll be 
 
 @dataclass(slots=True)
 class Errand:
-    """What is brought where, and what became of it: files that are unchanged, those in jobs, why others failed."""
+    """What is brought where, and what became of it: files that are unchanged, those in jobs, why others failed, and
+    what else is to be said of documents by their names."""
 
     client: Client
     collection: str
@@ -29,6 +30,7 @@ class Errand:
     unchanged: list[str] = field(default_factory=list)
     waiting: dict[str, list[File]] = field(default_factory=dict)  # by job
     failed: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
     ready: int = 0
 
 
@@ -106,6 +108,7 @@ def _is_there(errand: Errand, file: File) -> bool:
         return False
     if newest["status"] == "ready":
         errand.unchanged.append(file.name)
+        errand.warnings[newest["external_id"]] = newest["warnings"]
     else:
         errand.waiting.setdefault(newest["links"]["job"].rpartition("/")[2], []).append(file)
     return True
@@ -141,7 +144,7 @@ def _bring(errand: Errand, lot: Sequence[File]) -> None:
 
 
 def _end(errand: Errand, files: Sequence[File], job: Job) -> None:
-    """Prints what became of the job's documents."""
+    """Prints what became of the files' documents, which others of the same job may stand beside."""
     if not job["result"]:
         for file in files:
             errand.failed[file.name] = _why(errand, file, job)
@@ -149,13 +152,16 @@ def _end(errand: Errand, files: Sequence[File], job: Job) -> None:
     ours = {file.name for file in files}
     named = {document["id"]: document["external_id"] or document["filename"] for document in job["result"]["documents"]}
     for document in job["result"]["documents"]:
-        name = document["external_id"] or document["filename"] or document["id"]
+        name = document["external_id"] or ""
+        if name not in ours and not name.startswith(tuple(f"{one}/" for one in ours)):
+            continue
+        errand.warnings[name] = document.get("warnings", [])
         if document["status"] == "ready":
             errand.ready += 1
             click.echo(document["id"])
             if "duplicate_of" in document:
                 _say(f"{name}: has the contents of {_called(errand, document['duplicate_of'], named)}")
-        elif name in ours or name.startswith(tuple(f"{one}/" for one in ours)):
+        else:
             errand.failed[name] = document["error"]["message"] if "error" in document else document["status"]
 
 
@@ -180,6 +186,9 @@ def _why(errand: Errand, file: File, job: Job) -> str:
 
 def _finish(errand: Errand) -> None:
     """Tells what became of all files; ends the command with status 1 unless all could be read."""
+    for name, sentences in sorted(errand.warnings.items()):
+        for sentence in sentences:
+            _say(f"{name}: {sentence}")
     for name, why in sorted(errand.failed.items()):
         _say(f"{name}: {why}")
     _say(f"ready: {errand.ready}, unchanged: {len(errand.unchanged)}, failed: {len(errand.failed)}")

@@ -26,6 +26,15 @@ def place(number: int, passage: Passage) -> str:
     return ", ".join(filter(None, (f"[{number}] {source}", page and f"page {page}", path, f"chunk {passage['chunk']}")))
 
 
+def looked_in(result: dict[str, Any]) -> Iterator[str]:
+    """Of an answer that it isn't known: the passages that were read for it, a line each."""
+    passages = result["passages"]
+    if not passages:
+        yield "no passage has a score high enough to be read; --threshold sets how high"
+    for number, passage in enumerate(passages, 1):
+        yield f"looked in: {head(number, passage)}"
+
+
 def cited(text: str, result: dict[str, Any]) -> Iterator[str]:
     """The sources of an answer, a line each; before them which sentence rests on which, where that isn't plain."""
     citations = result["citations"]

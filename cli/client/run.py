@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.client import client as api
-from cli.client import submit, watch
+from cli.client import demo, submit, watch
 from cli.client.client import Client, Job
 
 HINT = "Ctrl-C stops an answer, /clear forgets what was said, Ctrl-D or /bye leaves."
@@ -64,18 +64,19 @@ def run(client: Client, model: str | None, system: str | None, params: tuple[str
     Where stdin is no terminal it is read to its end as one message; status 1 unless that is answered.
     """
     chat = Chat(client, model, system, dict(submit.assignment("--param", param) for param in params))
-    refuse_unable(client.models(), model)
+    models = client.models()
+    refuse_unable(models, model)
     if sys.stdin.isatty():
-        talk(chat)
+        talk(chat, HINT if _answers(models, model) != demo.MODEL else f"{HINT}\n{demo.HINT}")
     elif (job := chat.ask(_plain(sys.stdin.read()))) is None or job["status"] != "succeeded":
         sys.exit(1)
 
 
-def talk(chat: Chat) -> None:
+def talk(chat: Chat, hint: str) -> None:
     """Asks at the prompt and answers, until somebody leaves."""
     with suppress(ImportError):
         import readline  # noqa: F401 - `input` edits lines and remembers them with it
-    _say(HINT)
+    _say(hint)
     while (text := _line()) not in (None, "/bye"):
         if text == "/clear":
             chat.forget()
@@ -111,6 +112,12 @@ def refuse_unable(models: list[dict[str, Any]], wanted: str | None) -> None:
     if "generate" in named["types"]:
         instead = f" `forebay submit --watch --type generate --model {wanted} PROMPT` asks it."
     raise click.ClickException(f"{wanted} serves {', '.join(named['types'])}, not chats{others}.{instead}")
+
+
+def _answers(models: list[dict[str, Any]], wanted: str | None) -> str | None:
+    """The model that answers where this one is wanted, or none is named."""
+    able = (model["id"] for model in models if "chat" in model["types"] and model["default"])
+    return wanted or next(able, None)
 
 
 def _line() -> str | None:

@@ -49,8 +49,9 @@ def follow(client: Client, job_id: str, said: list[str] | None = None) -> Job:
                     error = event.data["error"]
                     _say(f"{event.type}: {error['message']}" if error else event.type)
                 result = event.data["result"] or {}
-                for line in passages.cited(result["text"], result) if "citations" in result else ():
-                    _say(line)
+                if "citations" in result:
+                    told = passages.cited(result["text"], result) if result["answered"] else passages.looked_in(result)
+                    _say(*told)
                 return event.data
     raise AssertionError("a stream ends with the job's end")
 
@@ -73,5 +74,6 @@ def follow_summary(client: Client, summary_id: str) -> Job:
             return ended
 
 
-def _say(sentence: str) -> None:
-    click.echo(sentence, err=True)
+def _say(*sentences: str) -> None:
+    for sentence in sentences:
+        click.echo(sentence, err=True)

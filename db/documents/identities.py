@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, false, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.documents.chunks import Chunk, own_vector
 from db.documents.collections import Collection as Home
@@ -57,6 +57,23 @@ def newer(session: Session, document: Document) -> bool:
 def remove_older(session: Session, document: Document) -> None:
     """Deletes the versions that were accepted earlier, whatever became of them."""
     session.execute(delete(Document).where(_older(document)), execution_options={"synchronize_session": False})
+
+
+def remove_failed(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> None:
+    """Deletes the failed versions of these documents that were accepted earlier.
+
+    Those that somebody else deletes or replaces at this moment are left to them: nothing is waited for.
+    """
+    new = aliased(Document)
+    named = new.external_id == Document.external_id
+    alike = and_(new.replaces, new.external_id.is_(None), Document.external_id.is_(None))
+    query = select(Document.id).join(new, and_(new.collection_id == Document.collection_id, new.id > Document.id))
+    query = query.where(new.tenant_id == tenant_id, new.id.in_(document_ids), Document.tenant_id == tenant_id)
+    query = query.where(Document.status == "failed", or_(named, and_(alike, new.filename == Document.filename)))
+    old = session.scalars(query.with_for_update(of=Document, skip_locked=True)).all()
+    if old:
+        statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(old))
+        session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def remove_left_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:

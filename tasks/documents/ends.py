@@ -51,6 +51,8 @@ def _summary(row: documents.Document, first: uuid.UUID | None) -> dict[str, Any]
     }
     if first is not None:
         shown["duplicate_of"] = ids.show(first, ids.DOCUMENT)
+    if row.warnings:
+        shown["warnings"] = row.warnings
     if row.error_code:
         shown["error"] = {"code": row.error_code, "message": row.error_message or ""}
     return shown

@@ -1,8 +1,9 @@
 """Filters: which documents a search looks into, as OpenAI's vector stores have them.
 
 `{"type": "eq", "key": "year", "value": 2026}` compares, `{"type": "and", "filters": […]}` joins comparisons, and so
-does `or`. A plain object, `{"year": 2026, "by": "Anna"}`, is short for all of these being equal. A key is one of a
-document's metadata, or one of `FIELDS`, which every document has.
+does `or`. A plain object, `{"year": 2026, "by": "Anna"}`, is short for all of these being equal; what has `key` or
+`filters`, or one of these words as its `type`, is none. A key is one of a document's metadata, or one of `FIELDS`,
+which every document has.
 """
 
 import operator
@@ -25,6 +26,7 @@ ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 EQUALS = ("eq", "ne")
 LISTS = ("in", "nin")
+COMPARISONS = (*EQUALS, *ORDERS, *LISTS)
 JOINS = ("and", "or")
 FIELDS = ("document_id", "filename", "external_id")
 MAX_DEPTH = 5  # filters within filters
@@ -86,17 +88,19 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise errors.InvalidField(path, f"filters are at most {MAX_DEPTH} deep")
         kind = given.get("type")
-        if kind in JOINS and "filters" in given:
-            return self._joined(kind, given, path, depth)
-        if isinstance(kind, str) and "key" in given and "value" in given:
+        if _is(kind, JOINS) or "filters" in given:
+            return self._joined(given, path, depth)
+        if _is(kind, COMPARISONS) or "key" in given:
             return self._comparison(given, path)
-        if depth > 1 or "filters" in given:
+        if depth > 1:
             raise errors.InvalidField(path, "must have `type`, `key` and `value`, or `type` and `filters`")
         return self._all_equal(given, path)
 
-    def _joined(self, kind: str, given: dict[str, Any], path: str, depth: int) -> Filter:
-        _only(given, ("type", "filters"), path)
-        parts = given["filters"]
+    def _joined(self, given: dict[str, Any], path: str, depth: int) -> Filter:
+        _just(given, ("type", "filters"), path)
+        kind, parts = given["type"], given["filters"]
+        if not _is(kind, JOINS):
+            raise errors.InvalidField(f"{path}.type", f"must be one of {', '.join(JOINS)}")
         if not isinstance(parts, list) or not parts:
             raise errors.InvalidField(f"{path}.filters", "must be a list of filters")
         if len(parts) > MAX_PARTS:
@@ -105,12 +109,11 @@ class _Parser:
         return Joined(kind, tuple(below))
 
     def _comparison(self, given: dict[str, Any], path: str) -> Filter:
-        _only(given, ("type", "key", "value"), path)
+        _just(given, ("type", "key", "value"), path)
         self._count(path)
         kind, key = given["type"], given["key"]
-        known = (*EQUALS, *ORDERS, *LISTS)
-        if kind not in known:
-            raise errors.InvalidField(f"{path}.type", f"must be one of {', '.join((*known, *JOINS))}")
+        if not _is(kind, COMPARISONS):
+            raise errors.InvalidField(f"{path}.type", f"must be one of {', '.join((*COMPARISONS, *JOINS))}")
         if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
             raise errors.InvalidField(f"{path}.key", f"must be a text of 1 to {MAX_KEY} characters")
         return Comparison(kind, key, _value(kind, key, given["value"], f"{path}.value"))
@@ -130,9 +133,17 @@ class _Parser:
             raise errors.InvalidField(path, f"at most {MAX_PARTS} comparisons")
 
 
-def _only(given: Mapping[str, Any], known: tuple[str, ...], path: str) -> None:
+def _is(kind: Any, words: tuple[str, ...]) -> bool:
+    return isinstance(kind, str) and kind in words
+
+
+def _just(given: Mapping[str, Any], wanted: tuple[str, ...], path: str) -> None:
+    """Raises `InvalidField` for the first part that is missing, or that there is too much."""
+    for name in wanted:
+        if name not in given:
+            raise errors.InvalidField(f"{path}.{name}", f"is missing: such a filter has {', '.join(wanted)}")
     for name in given:
-        if name not in known:
+        if name not in wanted:
             raise errors.InvalidField(f"{path}.{name[:MAX_KEY]}", "unknown field")
 
 

@@ -9,7 +9,7 @@ from db.documents import collections, documents
 from db.documents.collections import Collection
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking
+from tasks.documents import chunking, wording
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
 
@@ -94,5 +94,6 @@ def _compare(shape: Shape, found: Collection) -> None:
         ("chunk_tokens", shape.chunk_tokens, tokens),
         ("chunk_overlap", shape.chunk_overlap, overlap),
     ):
-        if wanted is not None and wanted != has:
+        alike = field == "language" and wording.code(str(wanted)) == wording.code(str(has))
+        if wanted is not None and wanted != has and not alike:
             raise errors.InvalidField(field, f"the collection {found.name} has {has}")

@@ -218,12 +218,16 @@ def marked(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, marks
 
 
 def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code: str, message: str) -> None:
-    """Gives the document up, and drops what it held. Idempotent; does nothing when it is ready or gone."""
+    """Gives the document up, and drops what it held, and its older versions that failed.
+
+    Idempotent; does nothing when it is ready or gone.
+    """
     with scope(session, tenant_id):
         if documents.give_up(session, tenant_id, document_id, code, message):
             chunks.clear(session, tenant_id, document_id)
             reembedding.forget(session, tenant_id, document_id)
             documents.set_text(session, tenant_id, document_id, None)
+            identities.remove_failed(session, tenant_id, [document_id])
 
 
 def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:

@@ -46,6 +46,7 @@ def unpacked(
         for refused_id, (_, reason) in zip(document_ids[len(members) :], refused, strict=True):
             documents.give_up(session, tenant_id, refused_id, errors.UnreadableDocument.code, reason)
             documents.set_text(session, tenant_id, refused_id, None)
+        identities.remove_failed(session, tenant_id, document_ids[len(members) :])
         documents.remove(session, tenant_id, document_id)
     waiting = [
         Pending(id, one.kind, len(one.contents), True, one.charset)

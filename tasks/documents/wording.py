@@ -73,6 +73,11 @@ def config(language: str | None) -> str:
     return _CONFIGS["en" if language is None else language]
 
 
+def code(language: str) -> str:
+    """The ISO 639-1 code of one of `LANGUAGES`: what two ways of naming a language have in common."""
+    return _CODES.get(language, language)
+
+
 def spaced(text: str) -> str:
     """The text with spaces in what is written without any, so that a parser for words finds something to count.
 

@@ -9,6 +9,8 @@ from tasks.models.catalog import Catalog, Model
 
 # No vocabulary we know has a token of more bytes than this, so a prompt of more than context times as many can't fit.
 _TOKEN_BYTES = 64
+# Where it stands how to have a model of a type that no catalogue has at first.
+_TOLD = {"rerank": "; docs/models.md#rerankers tells how to add one"}
 
 
 def model_for(models: Catalog, type: str, name: str | None) -> Model:
@@ -16,7 +18,7 @@ def model_for(models: Catalog, type: str, name: str | None) -> Model:
     if name is None:
         model = catalog.for_type(models, type)
         if model is None:
-            raise errors.ModelUnknown("type", f"no model serves the type {type!r}")
+            raise errors.ModelUnknown("type", f"no model serves the type {type!r}{_TOLD.get(type, '')}")
         return model
     named = models.get(name)
     if named is None:

@@ -32,31 +32,32 @@ def forebay(api: StandIn, *argv: str | Path) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in argv], env={"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"})
 
 
-def ready(*numbers: int, **others: str) -> tuple[str, Any, Any]:
-    """The end of a job that ingested these documents; `others` failed by the reason."""
-    documents = [
-        {"id": f"doc_{number}", "filename": "x", "external_id": f"x{number}", "status": "ready", "chunks": 3}
-        for number in numbers
+def ready(*names: str, warnings: tuple[str, ...] = (), **others: str) -> tuple[str, Any, Any]:
+    """The end of a job that ingested documents of these external ids; `others` failed by the reason."""
+    told = {"status": "ready", "chunks": 3} | ({"warnings": list(warnings)} if warnings else {})
+    documents: list[dict[str, Any]] = [
+        {"id": f"doc_{name}", "filename": Path(name).name, "external_id": name, **told} for name in names
     ]
     documents += [
         {"id": "doc_x", "external_id": name.replace("_", "."), "status": "failed", "error": {"message": why}}
         for name, why in others.items()
     ]
-    return "succeeded", {"collection": "default", "documents": documents, "chunks": 3 * len(numbers)}, None
+    return "succeeded", {"collection": "default", "documents": documents, "chunks": 3 * len(names)}, None
 
 
 def known(contents: str, **changes: Any) -> dict[str, Any]:
     """A document that is there."""
     digest = hashlib.sha256(contents.encode()).hexdigest()
-    return {"status": "ready", "digest": digest, "error": None, "links": {"job": "/v1/jobs/job_0"}} | changes
+    told = {"status": "ready", "digest": digest, "external_id": "x", "error": None, "warnings": []}
+    return told | {"links": {"job": "/v1/jobs/job_0"}} | changes
 
 
 def test_ingest_brings_files_together_and_waits_for_them(api: StandIn, files: list[Path]) -> None:
     """Several in a request, each called by its name; the documents' ids are what scripts get."""
-    api.ends = [ready(0, 1)]
+    api.ends = [ready("boat.md", "facts.txt")]
     facts = ["--metadata", "year=2026", "--metadata", "by=Clara", "--language", "de", "--charset", "cp1252"]
     done = forebay(api, "ingest", *files, "--collection", "boats", *facts)
-    assert (done.exit_code, done.stdout) == (0, "doc_0\ndoc_1\n")
+    assert (done.exit_code, done.stdout) == (0, "doc_boat.md\ndoc_facts.txt\n")
     assert "ready: 2, unchanged: 0, failed: 0" in done.stderr
     assert api.brought == [
         {
@@ -73,9 +74,9 @@ def test_ingest_brings_files_together_and_waits_for_them(api: StandIn, files: li
 
 def test_ingest_tells_of_files_that_can_not_be_read_at_the_end(api: StandIn, files: list[Path]) -> None:
     """By their names, with the reason; the others are ingested all the same, and the status says not all was well."""
-    api.ends = [ready(1, facts_txt="it holds no text")]
+    api.ends = [ready("boat.md", facts_txt="it holds no text")]
     done = forebay(api, "ingest", *files)
-    assert (done.exit_code, done.stdout) == (1, "doc_1\n")
+    assert (done.exit_code, done.stdout) == (1, "doc_boat.md\n")
     assert done.stderr.endswith("facts.txt: it holds no text\nready: 1, unchanged: 0, failed: 1\n")
 
 
@@ -90,9 +91,9 @@ def test_ingest_of_a_job_without_result_asks_why_for_each_file(api: StandIn, fil
 
 def test_ingest_tells_of_a_file_that_is_refused(api: StandIn, files: list[Path]) -> None:
     """What the API doesn't take doesn't stop the others, which are brought without it."""
-    api.refused, api.ends = {"facts.txt"}, [ready(0)]
+    api.refused, api.ends = {"facts.txt"}, [ready("boat.md")]
     done = forebay(api, "ingest", *files)
-    assert (done.exit_code, done.stdout) == (1, "doc_0\n")
+    assert (done.exit_code, done.stdout) == (1, "doc_boat.md\n")
     assert "facts.txt: file: must end in" in done.stderr
     assert [list(form)[2:] for form in api.brought] == [["boat.md"]]
 
@@ -115,12 +116,46 @@ def test_ingest_leaves_out_what_is_there_unchanged(api: StandIn, files: list[Pat
         "failed.txt": known("failed.txt", status="failed"),
         "coming.txt": known("coming.txt", status="pending", links={"job": "/v1/jobs/job_1"}),
     }
-    api.ends = [ready(0, 1), ready(2)]
+    api.ends = [ready("boat.md", "failed.txt"), ready("coming.txt")]
     done = forebay(api, "ingest", *files, *more)
     assert done.exit_code == 0
-    assert done.stdout.splitlines() == ["doc_2", "doc_0", "doc_1"]
+    assert done.stdout.splitlines() == ["doc_coming.txt", "doc_boat.md", "doc_failed.txt"]
     assert "ready: 3, unchanged: 1, failed: 0" in done.stderr
     assert [form["external_ids"] for form in api.brought] == [b'["boat.md", "failed.txt"]']
+
+
+def test_ingest_counts_each_file_once(api: StandIn, files: list[Path]) -> None:
+    """A job that still runs has made some ready, which are unchanged then; it has others that nobody asks about."""
+    running = {"links": {"job": "/v1/jobs/job_0"}}
+    api.there = {
+        "facts.txt": known("This is facts.txt.", **running),
+        "boat.md": known("This is boat.md.", status="pending", **running),
+    }
+    api.ends = [ready("boat.md", "facts.txt", "another.txt", no_txt="it holds no text")]
+    done = forebay(api, "ingest", *files)
+    assert (done.exit_code, done.stdout) == (0, "doc_boat.md\n")
+    assert done.stderr.endswith("ready: 1, unchanged: 1, failed: 0\n")
+
+
+def test_ingest_counts_the_documents_of_an_archive(api: StandIn, tmp_path: Path) -> None:
+    """By their names in it."""
+    (tmp_path / "box.zip").write_bytes(b"PK")
+    api.ends = [ready("box.zip/notes/a.md", "box.zip/b.md")]
+    done = forebay(api, "ingest", tmp_path / "box.zip")
+    assert done.stdout.splitlines() == ["doc_box.zip/notes/a.md", "doc_box.zip/b.md"]
+    assert done.stderr.endswith("ready: 2, unchanged: 0, failed: 0\n")
+
+
+def test_ingest_tells_the_warnings_of_each_file_at_the_end(api: StandIn, files: list[Path]) -> None:
+    """Of those that are there unchanged too: what is wrong with them still is."""
+    api.there = {"facts.txt": known("This is facts.txt.", external_id="facts.txt", warnings=["Page 2 is an image."])}
+    api.ends = [ready("boat.md", warnings=("The charset is a guess.", "It is long."))]
+    done = forebay(api, "ingest", *files)
+    assert done.exit_code == 0
+    assert done.stderr.endswith(
+        "boat.md: The charset is a guess.\nboat.md: It is long.\nfacts.txt: Page 2 is an image.\n"
+        "ready: 1, unchanged: 1, failed: 0\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +175,7 @@ def test_ingest_knows_an_archive_by_what_came_in_it(
     (tmp_path / "box.zip").write_text("box")
     archive = {"name": "box.zip", "digest": known(contents)["digest"]}
     api.members = {"box.zip": [known("a", archive=archive) | one for one in [*others, {}]]}
-    api.ends = [ready(0)]
+    api.ends = [ready("box.zip/a")]
     done = forebay(api, "ingest", tmp_path / "box.zip")
     assert done.exit_code == 0, done.stderr
     assert f"ready: {int(brought)}, unchanged: {int(not brought)}, failed: 0" in done.stderr
@@ -158,7 +193,7 @@ def test_ingest_takes_folders_whole(api: StandIn, tmp_path: Path) -> None:
     (folder / "out.txt").symlink_to(tmp_path / "outside.txt")
     (folder / "again.txt").symlink_to(folder / "a.txt")
     (folder / "loop").symlink_to(folder)
-    api.ends = [ready(0, 1, 2)]
+    api.ends = [ready()]
     done = forebay(api, "ingest", folder)
     [form] = api.brought
     assert json.loads(form["external_ids"]) == ["notes/a.txt", "notes/again.txt", "notes/b/deep/c.MD"]
@@ -170,7 +205,7 @@ def test_ingest_takes_folders_whole(api: StandIn, tmp_path: Path) -> None:
 def test_ingest_splits_large_folders_into_requests(api: StandIn, tmp_path: Path) -> None:
     for number in range(45):
         (tmp_path / f"{number:02}.txt").write_text(f"{number}")
-    api.ends = [ready(number) for number in range(3)]
+    api.ends = [ready()] * 3
     assert forebay(api, "ingest", tmp_path).exit_code == 0
     assert [len(json.loads(form["external_ids"])) for form in api.brought] == [20, 20, 5]
 
@@ -248,6 +283,49 @@ def test_ask_prints_the_answer_and_then_what_it_rests_on(api: StandIn, end: Any,
     assert (answered.exit_code, answered.stdout, answered.stderr) == (0, "42 \n", told)
     asked = {"question": "How much is the boat?", "collection": "boats", "top_k": 3, "threshold": 0.4}
     assert api.asked == [{"type": "rag", "input": asked | {"filter": {"year": 2026}}}]
+
+
+TINY = "demo-chat is tiny"
+
+
+def unknown(*passages: dict[str, Any]) -> tuple[str, Any, Any]:
+    """The end of a question's job whose answer is that it isn't known."""
+    told = {"text": "The context does not say.", "answered": False, "citations": []}
+    return "succeeded", told | {"passages": list(passages)}, None
+
+
+def test_ask_without_an_answer_tells_where_it_has_looked(api: StandIn) -> None:
+    """So it shows whether the search or the model failed."""
+    api.ends, api.records = [unknown(PASSAGE, PASSAGE | {"title": None, "score": 0.3, "page": None})], [{"model": "m"}]
+    answered = forebay(api, "ask", "How much?")
+    assert (answered.exit_code, answered.stderr) == (
+        0,
+        "looked in: [1] facts.txt, page 3, Boats > Prices, chunk 2, score 0.83\n"
+        "looked in: [2] boats.pdf, Boats > Prices, chunk 2, score 0.30\n",
+    )
+
+
+def test_ask_that_found_nothing_to_read_says_so(api: StandIn) -> None:
+    api.ends, api.records = [unknown()], [{"model": "m"}]
+    answered = forebay(api, "ask", "How much?")
+    assert answered.stderr == "no passage has a score high enough to be read; --threshold sets how high\n"
+
+
+def test_ask_tells_once_that_the_demo_model_is_tiny(api: StandIn) -> None:
+    """Where it doesn't know; when it does, nothing needs to be said."""
+    api.ends = [answer("42 coins.", True), unknown(), unknown()]
+    env = {"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"}
+    done = CliRunner().invoke(main, ["ask", "How much?", "--follow"], input="And two?\nAnd three?\n", env=env)
+    assert (done.exit_code, done.stderr.count(TINY)) == (0, 1)
+    assert done.stderr.index(TINY) > done.stderr.index("no passage has a score")
+
+
+def test_ask_of_questions_that_come_by_a_pipe_prints_no_prompt(api: StandIn) -> None:
+    """The answers alone are on stdout, whether or not the last line is ended."""
+    api.events, api.ends = [("delta", {"text": "42"})], [answer("42", True)] * 3
+    env = {"FOREBAY_URL": api.url, "FOREBAY_KEY": "fb_x"}
+    done = CliRunner().invoke(main, ["ask", "How much?", "--follow"], input="And two?\n\nAnd three?", env=env)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "42\n" * 3, SOURCE * 3)
 
 
 def test_ask_goes_on_with_what_was_said(api: StandIn) -> None:

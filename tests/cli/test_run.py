@@ -11,8 +11,9 @@ from tests.cli.standin import StandIn, standing_in
 from tests.cli.terminal import END, INTERRUPT, terminal
 from tests.support.platform import Stack
 
-CHATTY = {"id": "chatty", "types": ["generate", "chat"]}
-TERSE = {"id": "terse", "types": ["generate"]}
+CHATTY = {"id": "chatty", "types": ["generate", "chat"], "default": True}
+TERSE = {"id": "terse", "types": ["generate"], "default": False}
+DEMO = {"id": "demo-chat", "types": ["generate", "chat"], "default": True}
 
 
 def says(server: StandIn, *answers: str) -> None:
@@ -47,6 +48,22 @@ def test_chat_goes_on_from_what_was_said_until_it_is_cleared() -> None:
         first, answer = ("user", "one"), ("assistant", "well")
         assert asked(server) == [[before, first], [before, first, answer, ("user", "two")], [before, ("user", "three")]]
         assert all("model" not in body for body in server.asked)
+
+
+@pytest.mark.parametrize(("models", "argv", "hinted"), [
+    ([DEMO, CHATTY | {"default": False}], [], True),
+    ([CHATTY, DEMO | {"default": False}], ["demo-chat"], True),
+    ([CHATTY, DEMO | {"default": False}], [], False),
+    ([DEMO, CHATTY | {"default": False}], ["chatty"], False),
+])  # fmt: skip
+def test_demo_model_is_called_tiny_at_the_prompt(models: list[dict[str, Any]], argv: list[str], hinted: bool) -> None:
+    """Once, where it is the one that answers."""
+    with standing_in() as server:
+        server.models = models
+        with terminal("run", *argv, FOREBAY_URL=server.url, FOREBAY_KEY="fb_x") as shown:
+            assert ("demo-chat is tiny" in shown.expect("> ")) == hinted
+            shown.type(END)
+            assert shown.status() == 0
 
 
 def test_question_that_fails_is_taken_back_and_the_chat_goes_on() -> None:

@@ -161,6 +161,7 @@ def test_collection_is_made_once_with_its_shape(api: Api) -> None:
     assert {name: made.json[name] for name in told} == told
     assert api.post("/v1/collections", json={"name": "notes", **shape}).json == made.json
     assert api.post("/v1/collections", json={"name": "notes"}).json == made.json
+    assert api.post("/v1/collections", json={"name": "notes", "language": "de"}).json == made.json
     assert api.get("/v1/collections/notes").json == made.json
     for field, other in (("language", "french"), ("chunk_overlap", 16), ("model", "other")):
         for response in (

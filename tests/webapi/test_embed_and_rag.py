@@ -51,6 +51,8 @@ REFUSED_QUESTIONS = [
     (given(threshold=1.5), "input.threshold"),
     (given(threshold="much"), "input.threshold"),
     (given(filter="year"), "input.filter"),
+    (given(filter={"type": "or"}), "input.filter.filters"),
+    (given(filter={"type": "eq", "key": "a"}), "input.filter.value"),
     ({"model": "beta"}, "model"),
     ({"model": "embedder"}, "model"),
 ]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from tasks.kinds import rerank
 from tasks.limits.spent import Spent
 from tasks.streams.events import Event
 from tests import tables
+from tests.support.platform import ROOT
 from tests.webapi import byhand
-from tests.webapi.conftest import Api
+from tests.webapi.conftest import CATALOG, Api
 from tests.webapi.test_search import shelve
 from webapi.v1.rerank import views
 
@@ -206,3 +208,26 @@ def test_search_names_a_reranker_that_is_there(api: Api, sessions: Sessions, cal
     answered = api.post("/v1/search", json={"query": "one", "collection": "books", "rerank": by})
     assert (answered.status_code, answered.json["error"]["param"]) == (422, "rerank")
     assert api.get("/v1/jobs?type=embed").json["data"] == []
+
+
+def test_reranking_without_a_reranker_says_where_to_read_of_one(
+    api: Api, sessions: Sessions, caller: Caller, catalog_file: Path
+) -> None:
+    """By the field that would name one; in a page that is there."""
+    shelve(sessions, caller, api, "one")
+    tables.worker(sessions, "w1", model="embedder")
+    catalog_file.write_text(CATALOG.partition("[reranker]")[0])
+    search = {"query": "one", "collection": "books", "rerank": True}
+    question = {"type": "rag", "input": {"question": "Who?", "collection": "books", "rerank": True}}
+    for path, asked, param in (
+        ("/v1/rerank", ASKED, "model"),
+        ("/v1/search", search, "rerank"),
+        ("/v1/jobs", question, "input.rerank"),
+        ("/v1/jobs", {"type": "rerank", "input": ASKED}, "type"),
+    ):
+        error = api.post(path, json=asked).json["error"]
+        assert (error["param"], error["message"].partition("; ")[2]) == (
+            param,
+            "docs/models.md#rerankers tells how to add one",
+        )
+    assert "## Rerankers\n" in (ROOT / "docs" / "models.md").read_text()

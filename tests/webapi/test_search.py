@@ -59,6 +59,8 @@ REFUSED = [
     ({"filter": {str(i): i for i in range(17)}}, "filter"),
     ({"filter": {"type": "eq", "key": "k", "value": None}}, "filter.value"),
     ({"filter": {"type": "like", "key": "k", "value": "x"}}, "filter.type"),
+    ({"filter": {"type": "eq", "key": "k"}}, "filter.value"),
+    ({"filter": {"type": "and"}}, "filter.filters"),
     ({"filter": {"type": "or", "filters": [{"type": "in", "key": "k", "value": [1, {}]}]}}, "filter.filters.0.value.1"),
     ({"neighbours": -1}, "neighbours"),
     ({"neighbours": 11}, "neighbours"),

@@ -133,7 +133,19 @@ def deep(levels: int) -> dict[str, Any]:
         ({str(i): i for i in range(17)}, "filter"),
         ({"type": "and", "filters": []}, "filter.filters"),
         ({"type": "and", "filters": {}}, "filter.filters"),
-        ({"type": "nor", "filters": []}, "filter"),
+        ({"type": "nor", "filters": []}, "filter.type"),
+        ({"type": "eq", "key": "a"}, "filter.value"),
+        ({"type": "eq", "value": "a"}, "filter.key"),
+        ({"type": "nin"}, "filter.key"),
+        ({"type": "gt", "year": 2026}, "filter.key"),
+        ({"type": "and"}, "filter.filters"),
+        ({"type": "or", "year": 2026}, "filter.filters"),
+        ({"type": "or", "key": "a", "value": 1}, "filter.filters"),
+        ({"filters": [deep(1)]}, "filter.type"),
+        ({"key": "a", "value": 1}, "filter.type"),
+        ({"type": "like", "key": "a"}, "filter.value"),
+        ({"type": ["eq"], "key": "a", "value": 1}, "filter.type"),
+        ({"type": "and", "filters": [{"type": "eq", "key": "a"}]}, "filter.filters.0.value"),
         ({"type": "and", "filters": [{"k": 1}]}, "filter.filters.0"),
         ({"type": "and", "filters": [deep(1)], "x": 1}, "filter.x"),
         ({**deep(1), "x": 1}, "filter.x"),
@@ -164,3 +176,11 @@ def test_wrong_filter_is_refused_by_its_place(given: Any, field: str) -> None:
 def test_deepest_filter_is_taken() -> None:
     """Five levels."""
     assert filters.parse(deep(5))
+
+
+@pytest.mark.parametrize("given", [{"type": "invoice"}, {"type": "invoice", "value": 3}, {"type": 5}])
+def test_metadata_called_type_is_compared_as_any_other(given: dict[str, Any]) -> None:
+    """Unless its value is a word that filters are made of."""
+    assert filters.parse(given) == filters.Joined(
+        "and", tuple(filters.Comparison("eq", key, value) for key, value in given.items())
+    )

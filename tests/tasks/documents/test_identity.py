@@ -66,6 +66,23 @@ def test_new_version_replaces_the_old_one_when_it_is_ready(sessions: Sessions, c
     assert there(sessions, caller) == [newest]
 
 
+@pytest.mark.parametrize("how", ["external_id", "filename"])
+def test_failed_version_takes_the_place_of_failed_ones_alone(sessions: Sessions, caller: Caller, how: str) -> None:
+    """So a damaged file that is brought again and again is told of once; what is ready or waits stays."""
+    given = {"external_id": "e"} if how == "external_id" else {"filename": "f.txt", "replaces": True}
+    [ready] = bring(sessions, caller, new("ready", **given))
+    store(sessions, caller, ready)
+    others = bring(sessions, caller, new("x", "other"), new("x", None, "f.txt"), new("x", "f", "f.txt"), new("x"))
+    others += bring(sessions, caller, new("x", **given), name="maps")
+    [waiting, *broken] = [bring(sessions, caller, new("broken", **given))[0] for _ in range(4)]
+    kept = others[:1] + others[2:] if how == "filename" else others
+    with sessions.begin() as session:
+        for document_id in (*kept, *broken):
+            ingest.failed(session, caller.tenant_id, document_id, "x", "y")
+    assert there(sessions, caller) == sorted([ready, *others[:-1], waiting, broken[-1]])
+    assert there(sessions, caller, "maps") == others[-1:]
+
+
 def test_others_are_left_alone(sessions: Sessions, caller: Caller) -> None:
     """Another external id, another collection, another tenant; a file name of another identity."""
     others = [new("a", "other"), new("b", None, "f.txt"), new("c", "f", "f.txt"), new("d", None, "g.txt"), new("e")]
@@ -186,3 +203,7 @@ def test_warning_is_kept_once(sessions: Sessions, caller: Caller) -> None:
             ingest.warn(session, caller.tenant_id, document_id, sentence)
         ingest.warn(session, tables.tenant(sessions, "theirs").tenant_id, document_id, "Not mine.")
         assert library.get(session, caller, document_id).warnings == ["It is odd.", "It is long."]
+        [told] = ends.of_job(session, caller.tenant_id, library.get(session, caller, document_id).job_id).result[
+            "documents"
+        ]
+        assert told["warnings"] == ["It is odd.", "It is long."]

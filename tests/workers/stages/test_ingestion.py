@@ -103,6 +103,19 @@ def test_archive_without_anything_to_read_fails_the_ingest(
     assert (record.status, record.error and record.error["code"]) == ("failed", "unreadable_document")
 
 
+def test_members_that_are_refused_again_take_the_place_of_those_before(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """An archive is always brought again: its failed members don't pile up."""
+    raw = office.zipped({"a.png": b"x", "b.pdf": b"no pdf"})
+    for _ in range(2):
+        archive = NewDocument(None, raw, "zip", None, "box.zip", {}, external_id="box")
+        run.run(make_worker(catalog.CONTROL), job_id := ingesting(sessions, caller, archive))
+    with sessions.begin() as session:
+        rows = session.execute(text("SELECT external_id, job_id FROM documents ORDER BY external_id")).all()
+    assert [tuple(row) for row in rows] == [("box/a.png", job_id), ("box/b.pdf", job_id)]
+
+
 def test_ingest_of_nothing_readable_fails(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
     job_id = ingesting(sessions, caller, filed(b"no pdf", "pdf"))
     run.run(make_worker(catalog.CONTROL), job_id)

@@ -22,7 +22,10 @@ _SEARCH = {"for": "search"}
 def served(name: str | None) -> Model:
     """The model of that name, or the catalogue's default. Raises `ModelUnknown`, `Unavailable` if nobody serves it."""
     serving = service.current()
-    model = choosing.model_for(serving.catalog, "rerank", name)
+    try:
+        model = choosing.model_for(serving.catalog, "rerank", name)
+    except errors.ModelUnknown as error:
+        raise errors.ModelUnknown("model", str(error)) from error
     with serving.sessions.begin() as session:
         if not capacity.strength(session, model.name, serving.settings.shared.lease_s).workers:
             raise errors.Unavailable(f"no worker of {model.name} is there to rerank; try again")
