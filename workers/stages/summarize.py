@@ -137,8 +137,10 @@ class _Climb:
 
     def _step(self, level: Level) -> tuple[Level, list[Child]]:
         """The level above, and the children that are still to say what is in it."""
-        texts = level.known
         purpose = Purpose("part" if level.own else self._subject(level), last=False)
+        if not level.own:
+            level = self._with_room(level, purpose)
+        texts = level.known
         groups = self._groups(level, purpose)
         requests = [
             self._of(purpose, [texts[at] for at in group])
@@ -162,15 +164,34 @@ class _Climb:
         return replace(level, texts=said, own=False, steps=level.steps + taken, cached=cached), children
 
     def _groups(self, level: Level, purpose: Purpose) -> list[range]:
-        texts, context = level.known, self.engine.context
+        texts = level.known
         if level.own:
             return [range(at, at + 1) for at in range(len(texts))]
-        note = prompts.notes_tokens(context)
-        budget = context - note - self._tokens(self._of(purpose, [""])) - _SLACK
-        if len(texts) == 1 or budget < 1:
-            raise errors.ContextLengthExceeded(f"{context} tokens leave no room for what is asked of a note")
         costs = [len(ids) + 1 for ids in self.engine.tokenize(texts)]
-        return tree.groups(texts, costs, budget, note)
+        return tree.groups(texts, costs, self._room(purpose), prompts.notes_tokens(self.engine.context))
+
+    def _room(self, purpose: Purpose) -> int:
+        """The tokens that notes have together in a prompt. Raises `ContextLengthExceeded` where there is none."""
+        context = self.engine.context
+        room = context - prompts.notes_tokens(context) - self._tokens(self._of(purpose, [""])) - _SLACK
+        if room < 1:
+            raise errors.ContextLengthExceeded(f"{context} tokens leave no room for what is asked of a note")
+        return room
+
+    def _with_room(self, level: Level, purpose: Purpose) -> Level:
+        """The level with notes of which any two have room in a prompt: made by words, they have too many tokens where a
+        vocabulary knows few of these. Raises `ContextLengthExceeded`."""
+        if len(level.texts) == 1:
+            raise errors.ContextLengthExceeded(f"{self.engine.context} tokens leave no room for a note and its summary")
+        most = self._room(purpose) // 2 - 1
+        return replace(level, texts=tuple(self._within(text, most) for text in level.known))
+
+    def _within(self, text: str, most: int) -> str:
+        """The text, or as much of its beginning as has so many tokens; to the end of a word, where there are words."""
+        while (cost := len(self.engine.tokenize([text])[0])) > most and text:
+            kept = text[: min(len(text) - 1, len(text) * most // cost)]
+            text = kept.rpartition(" ")[0] or kept
+        return text
 
     def _stored(self, level: Level, at: int, request: Step) -> Step | PartStep:
         """What the step's job is to hold: of the document's own text only the place."""

@@ -5,6 +5,7 @@ The echo engine says what it is asked again, so that a "summary" is the beginnin
 
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.kinds.summary import Summary
 from tasks.models import catalog
-from tasks.models.engine import Handle, Request
+from tasks.models.engine import Handle, Prompt, Request
 from tasks.summaries import results
 from tasks.summaries.manner import Manner
 from tasks.summaries.results import Result
@@ -37,6 +38,16 @@ LONG = "\n\n".join(
     f"Chapter {n} tells of the {n}th lamp. " + f"It is in room {n} of the house. " * 12 for n in range(12)
 )
 SHORT = "The red lamp is in the kitchen. " + "Oscar likes honey and keeps it in the cellar of the old house. " * 8
+
+
+class Lettered(Echo):
+    """To which each letter is a token, as most words are several to a small vocabulary."""
+
+    def prompt(self, text: str) -> Prompt:
+        return Prompt(text, tuple(range(len(text))))
+
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [tuple(map(ord, text)) for text in texts]
 
 
 class House:
@@ -116,6 +127,17 @@ def test_document_longer_than_the_context_climbs_a_tree(house: House) -> None:
     places = [(each["begins"], each["ends"]) for each in result.said["sentences"] if each["begins"] is not None]
     assert all(0 <= begins < ends <= len(LONG) for begins, ends in places)
     assert {each["by"] for each in result.said["sentences"]} <= {"model", "text"}
+
+
+def test_notes_of_many_tokens_are_shortened_until_two_have_room(house: House, make_worker: MakeWorker) -> None:
+    """They are made by words, and a context is counted in tokens."""
+    house.writer = make_worker("alpha", Lettered("alpha", slots=2, context=2500, instructed=False))
+    words = [f"{'very-' * 8}old-lamp-{n}" for n in range(300)]
+    chapters = ["The " + " ".join(words[n : n + 25]) + " is in the house." for n in range(0, 300, 25)]
+    summary_id = house.ask(written("\n\n".join(chapters)))
+    house.run()
+    [result] = house.results(summary_id)
+    assert result.said is not None, result.error
 
 
 def test_steps_that_were_taken_cost_nothing_again(house: House) -> None:
