@@ -72,7 +72,7 @@ MALFORMED = [
     (b'{"documents": [{"metadata": {"k": ' + b"9" * 5000 + b"}}]}", "documents.0.metadata.k"),
     (b'{"documents": [{"metadata": {"k": NaN}}]}', "documents.0.metadata.k"),
     (b'{"documents": [{"metadata": {"\\u0000": 1}}]}', "documents.0.metadata"),
-    (b'{"documents": [{"metadata": ' + b'{"a":' * 100_000, None),
+    (b'{"documents": [{"metadata": ' + b'{"a":' * 100_000, "documents"),
     (b"[" * 100_000, None),
     (b"\xff", None),
     (b"", None),
@@ -245,7 +245,7 @@ def test_wrong_form_is_a_422_that_names_the_field(
     [
         ("", "metadata"), ("[]", "metadata"), ("{", "metadata"), ('{"k": NaN}', "metadata.k"),
         ('{"k": 1, "k": 2}', "metadata.k"), ('{"k": "\\u0000"}', "metadata.k"), ('{"k":' * 50_000, "metadata"),
-        ('{"k":' * 9_000, "metadata"), ('{"k": ' + "9" * 30 + "}", "metadata.k"), ('{"\\ud800": 1}', "metadata"),
+        ('{"k":' * 9_000, "metadata.k"), ('{"k": ' + "9" * 30 + "}", "metadata.k"), ('{"\\ud800": 1}', "metadata"),
     ],
 )  # fmt: skip
 def test_metadata_that_is_no_json_object_is_named(api: Api, metadata: str, field: str) -> None:
