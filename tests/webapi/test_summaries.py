@@ -87,6 +87,21 @@ def test_key_of_another_request_is_refused(api: Api) -> None:
         assert (other.status_code, other.json["error"]["code"]) == (422, "idempotency_mismatch")
 
 
+def test_key_of_a_file_in_another_charset_is_refused(api: Api) -> None:
+    """Its bytes are another text then."""
+
+    def sent(charset: str) -> Any:
+        file = (io.BytesIO("Käse".encode("latin-1")), "one.txt", f"text/plain; charset={charset}")
+        form = {"file": file}
+        return api.post(
+            "/v1/summaries", data=form, content_type="multipart/form-data", headers={"Idempotency-Key": "k"}
+        )
+
+    first = sent("latin-1").json["id"]
+    assert sent("latin-1").json["id"] == first
+    assert sent("cp1250").json["error"]["code"] == "idempotency_mismatch"
+
+
 def test_files_are_uploaded_as_a_form(api: Api) -> None:
     """With the fields of a summary as texts; a file that no suffix knows is refused by its field."""
     form = {"file": (io.BytesIO(b"one two"), "one.txt"), "style": "bullets", "combine": "true", "words": "80"}

@@ -1,7 +1,5 @@
 """Summaries over HTTP: asked for, looked at, read as they come, asked for again."""
 
-import hashlib
-import json
 from typing import Any
 
 from flask import Response, request
@@ -10,7 +8,7 @@ from sqlalchemy.orm import Session
 from tasks import kinds
 from tasks.documents import ingest, library
 from tasks.documents.ingest import NewDocument
-from tasks.doors import idempotency, retrying
+from tasks.doors import retrying
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobObject
 from tasks.kinds import summary as kind
@@ -76,7 +74,7 @@ def summarise(headers: dict[str, str]) -> Response:
         if given.get("dry_run"):
             return _estimated(given, asked)
         about = {name: value for name, value in given.items() if name != "texts"}
-        wanted = wanted_once(headers, "summaries", about, [_digest(document) for document in new])
+        wanted = wanted_once(headers, "summaries", about, [document.fingerprint for document in new])
         return accept(wanted, lambda session: _plan(session, given, asked))
 
 
@@ -175,9 +173,3 @@ def _estimated(given: dict[str, Any], asked: Summary) -> Response:
         sizes = estimates.sizes(session, auth.caller(), asked.documents, asked.collection, asked.new)
         found = estimates.of(session, model, asked.manner, sizes, combine=asked.combine)
     return reply(answers.estimate(found))
-
-
-def _digest(new: NewDocument) -> str:
-    """Of what the document is beside what its request says of all."""
-    about = (new.kind, new.title, new.filename, json.dumps(new.metadata, sort_keys=True))
-    return idempotency.fingerprint(hashlib.sha256(new.contents).hexdigest(), *about).hex()
