@@ -13,12 +13,10 @@ from db.session import Sessions
 from tasks import errors
 from tasks.documents import ingest, library
 from tasks.documents.chunking import Piece
-from tasks.documents.ingest import NewDocument
 from tasks.jobs import attempts, endings, stages
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests import tables
-from tests.workers import office
 from tests.workers.conftest import MakeWorker
 from tests.workers.staged import FACTS, embedding, filed, ingesting, look, search, written
 from workers import run, slot
@@ -59,61 +57,6 @@ def test_files_are_read_on_the_control_worker_and_embedded_on_the_model(
     assert record.progress is not None
     assert record.progress["done"] == record.progress["total"]
     assert search(sessions, caller, "the red lamp") == FACTS
-
-
-def test_archive_is_replaced_by_the_documents_in_it(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker
-) -> None:
-    """What was said of it holds for each; a member that can't be read, or isn't to be, fails alone with its reason."""
-    members = {"a.md": FACTS.encode(), "deep/b.pdf": b"no pdf", "../c.txt": b"x", "d.png": b"x"}
-    archive = NewDocument(None, office.zipped(members), "zip", "All", "box.zip", {"year": 2026}, external_id="box")
-    job_id = ingesting(sessions, caller, archive, written("Anna has a cat."))
-    run.run(make_worker(catalog.CONTROL), job_id)
-    tables.dispatch(sessions, job_id)
-    run.run(make_worker("embedder"), job_id)
-    record = look(sessions, caller, job_id)
-    assert record.result is not None
-    told = {document["filename"]: document for document in record.result["documents"]}
-    assert {name: document["status"] for name, document in told.items()} == {
-        None: "ready",
-        "box.zip/a.md": "ready",
-        "box.zip/deep/b.pdf": "failed",
-        "box.zip/../c.txt": "failed",
-        "box.zip/d.png": "failed",
-    }
-    assert "leads out" in told["box.zip/../c.txt"]["error"]["message"]
-    assert "kind" in told["box.zip/d.png"]["error"]["message"]
-    with sessions.begin() as session:
-        member = session.execute(
-            text("SELECT kind, title, metadata, external_id FROM documents WHERE filename = 'box.zip/a.md'")
-        ).one()
-    assert tuple(member) == ("markdown", None, {"year": 2026}, "box/a.md")
-    assert record.progress is not None
-    assert record.progress["done"] == record.progress["total"]
-    assert search(sessions, caller, "the red lamp") == FACTS
-
-
-def test_archive_without_anything_to_read_fails_the_ingest(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker
-) -> None:
-    """Each of its members says why; the job is over without the model."""
-    job_id = ingesting(sessions, caller, filed(office.zipped({"a.png": b"x", "b.zip": b"x"}), "zip"))
-    run.run(make_worker(catalog.CONTROL), job_id)
-    record = look(sessions, caller, job_id)
-    assert (record.status, record.error and record.error["code"]) == ("failed", "unreadable_document")
-
-
-def test_members_that_are_refused_again_take_the_place_of_those_before(
-    sessions: Sessions, caller: Caller, make_worker: MakeWorker
-) -> None:
-    """An archive is always brought again: its failed members don't pile up."""
-    raw = office.zipped({"a.png": b"x", "b.pdf": b"no pdf"})
-    for _ in range(2):
-        archive = NewDocument(None, raw, "zip", None, "box.zip", {}, external_id="box")
-        run.run(make_worker(catalog.CONTROL), job_id := ingesting(sessions, caller, archive))
-    with sessions.begin() as session:
-        rows = session.execute(text("SELECT external_id, job_id FROM documents ORDER BY external_id")).all()
-    assert [tuple(row) for row in rows] == [("box/a.png", job_id), ("box/b.pdf", job_id)]
 
 
 def test_ingest_of_nothing_readable_fails(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
