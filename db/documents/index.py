@@ -62,6 +62,8 @@ def alone(engine: Engine) -> Iterator[Connection | None]:
         connection.execute(text("SET lock_timeout = 0"))
         mine = connection.scalar(select(func.pg_try_advisory_lock(func.hashtext(_PREFIX))))
         yield connection if mine else None
+        if mine:  # at once: a connection that is closed is a moment later no session any more
+            connection.execute(select(func.pg_advisory_unlock(func.hashtext(_PREFIX))))
 
 
 def large(connection: Connection, least: int = LARGE) -> list[Large]:
