@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from environs import Env
 
@@ -21,6 +22,8 @@ class WorkerSettings:
     stall_s: float
     webhooks: WebhookSettings | None = None
     functions: FunctionSettings = OUR_FUNCTIONS
+    heart: Path | None = None
+    watchdog: str | None = None  # the address of systemd's socket
 
 
 def read(*, control: bool = False) -> WorkerSettings:
@@ -35,6 +38,8 @@ def read(*, control: bool = False) -> WorkerSettings:
         stall_s=env.float("STALL_S", 60.0),
         webhooks=settings.read_webhooks(env) if control else None,
         functions=settings.read_functions(env),
+        heart=env.path("HEART", None),
+        watchdog=os.environ.get("NOTIFY_SOCKET"),
     )
     settings.seal(env)
     return found
