@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from environs import Env
-
 from tasks import settings, stopping
 from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
 
@@ -28,7 +26,7 @@ class WorkerSettings:
 
 def read(*, control: bool = False) -> WorkerSettings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
-    env = Env(eager=False, prefix="FOREBAY_")
+    env = settings.environment()
     found = WorkerSettings(
         shared=settings.read_shared(env),
         threads=env.int("THREADS", os.cpu_count() or 1),
