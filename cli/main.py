@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from tasks import errors, secretfiles
+
 # name -> "module:command". Imported only when asked for: `forebay up` stays
 # running beside the models and should not hold an HTTP client or an ORM in memory.
 COMMANDS = {
@@ -51,3 +53,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="forebay", message="forebay %(version)s")
 def main() -> None:
     """Forebay: inference jobs for models you run yourself."""
+    try:
+        secretfiles.require()
+    except errors.SettingsError as error:
+        raise click.ClickException(str(error)) from error
