@@ -77,11 +77,13 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's si
 
 
 def post_worker_init(worker: Any) -> None:
-    """Open streams end as soon as the process is asked to stop; their clients resume elsewhere."""
-    stop = worker.wsgi.extensions["forebay"].stop
+    """The log is told what isn't set as it should be. Open streams end as soon as the process is asked to stop; their
+    clients resume elsewhere."""
+    serving = worker.wsgi.extensions["forebay"]
+    serving.look_around()
 
     def on_term(number: int, frame: FrameType | None) -> None:
         worker.handle_exit(number, frame)
-        stop()
+        serving.stop()
 
     signal.signal(signal.SIGTERM, on_term)
