@@ -77,13 +77,12 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's si
 
 
 def post_worker_init(worker: Any) -> None:
-    """The log is told what isn't set as it should be. Open streams end as soon as the process is asked to stop; their
-    clients resume elsewhere."""
-    serving = worker.wsgi.extensions["forebay"]
-    serving.look_around()
+    """Open streams end as soon as the process is asked to stop; their clients resume elsewhere."""
+    own = worker.wsgi.extensions["forebay"]
+    own.begin()
 
     def on_term(number: int, frame: FrameType | None) -> None:
         worker.handle_exit(number, frame)
-        serving.stop()
+        own.stop()
 
     signal.signal(signal.SIGTERM, on_term)

@@ -18,7 +18,7 @@ from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
 from tasks.operating import brokers, connections
-from tasks.queues import broker
+from tasks.queues import broker, epochs
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
 from tasks.shapes.parent import Shaper
@@ -162,15 +162,16 @@ class Service:
         except RuntimeError as error:  # no thread can be started just now; the sweep finds the job
             log.warning("not_delivered", error=str(error))
 
-    def look_around(self) -> None:
-        """Has the log told soon, where PostgreSQL or Redis aren't set as this process needs them. After any fork."""
+    def begin(self) -> None:
+        """To be called once, before the first request: streams in Redis that a restored database doesn't know of aren't
+        read. The log is told, soon, where PostgreSQL or Redis aren't set as this process needs them."""
+        epochs.settle(self.sessions, (self.redis,))
+        threading.Thread(target=self._look_around, name="look", daemon=True).start()
 
-        def look() -> None:
-            if not self.settings.shared.pooled_by_transaction:
-                connections.warn(self._sessions)
-            brokers.warn(self.redis)
-
-        threading.Thread(target=look, name="look", daemon=True).start()
+    def _look_around(self) -> None:
+        if not self.settings.shared.pooled_by_transaction:
+            connections.warn(self._sessions)
+        brokers.warn(self.redis)
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""
