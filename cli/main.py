@@ -10,6 +10,7 @@ from tasks import errors, secretfiles
 # running beside the models and should not hold an HTTP client or an ORM in memory.
 COMMANDS = {
     "ask": "cli.client.ask:ask",
+    "backup": "cli.operator.backup:backup",
     "cancel": "cli.client.cancel:cancel",
     "conformance": "cli.conformance.command:conformance",
     "demo": "cli.launcher.tour.demo:demo",
@@ -19,6 +20,7 @@ COMMANDS = {
     "migrate": "cli.operator.migrate:migrate",
     "models": "cli.operator.models:models",
     "requeue": "cli.operator.requeue:requeue",
+    "restore": "cli.operator.restore:restore",
     "run": "cli.client.run:run",
     "search": "cli.client.search:search",
     "status": "cli.client.status:status",

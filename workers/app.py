@@ -22,7 +22,7 @@ from tasks import errors, failpoints, logs, stopping
 from tasks.models import catalog, cores
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
-from tasks.queues import broker, capacity
+from tasks.queues import broker, capacity, epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
@@ -150,6 +150,7 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
 
 def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
+    epochs.settle(worker.upkeep, (worker.client, worker.sweeper.queues))
     heartbeat.beat(worker)
     worker.heart.begin()
     worker.refiller.ask(worker.queue)  # by its thread, which goes on trying should PostgreSQL go away right now

@@ -11,6 +11,7 @@ from tasks import stopping
 from tasks.models import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
+CATALOG = ROOT / "models" / "catalog.toml"  # the one that comes with the code
 HOST = "127.0.0.1"
 
 API = "api"
