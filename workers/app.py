@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import session as db_session
 from db.session import told
 from tasks import errors, failpoints, logs, stopping
-from tasks.models import catalog
+from tasks.models import catalog, cores
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
 from tasks.operating import brokers, connections
@@ -105,8 +105,8 @@ def compose(lanes: list[str], slots: int) -> Worker:
     found = settings.read(control=queue == catalog.CONTROL)
     heart = Heart(found.heart, found.watchdog)
     heart.open()
-    entry = None if queue == catalog.CONTROL else _entry(found, queue)
-    engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
+    entry, threads_each = (None, 0) if queue == catalog.CONTROL else _entry(found, queue)
+    engine = loading.load(entry, slots=slots, threads=threads_each) if entry else None
     failpoints.passed("worker.after_model_ready")
     opened = partial(
         db_session.open_engine,
@@ -192,8 +192,9 @@ def _queue_of(lanes: list[str]) -> str:
     return served.pop()
 
 
-def _entry(found: WorkerSettings, name: str) -> Model:
-    model = Models(found.shared.catalog).current().get(name)
-    if model is None:
+def _entry(found: WorkerSettings, name: str) -> tuple[Model, int]:
+    """The model, and how many threads its engine may compute with."""
+    served = Models(found.shared.catalog).current()
+    if (model := served.get(name)) is None:
         raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
-    return model
+    return model, found.threads or cores.own(served.values())

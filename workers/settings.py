@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from environs import validate
+
 from tasks import settings, stopping
 from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
 
@@ -13,7 +15,7 @@ class WorkerSettings:
     """Times in seconds. docs/settings.md says what each is for. Only the control worker is told of `webhooks`."""
 
     shared: Settings
-    threads: int
+    threads: int | None
     heartbeat_s: float
     sweep_s: float
     grace_s: float
@@ -29,7 +31,7 @@ def read(*, control: bool = False) -> WorkerSettings:
     env = settings.environment()
     found = WorkerSettings(
         shared=settings.read_shared(env),
-        threads=env.int("THREADS", os.cpu_count() or 1),
+        threads=env.int("THREADS", None, validate=validate.Range(1, 1024)),
         heartbeat_s=env.float("HEARTBEAT_S", 1.0),
         sweep_s=env.float("SWEEP_S", 1.0),
         grace_s=env.float("GRACE_S", stopping.GRACE_S),
