@@ -1,9 +1,11 @@
 """Flower, closed: `celery -A workers.flower flower …`.
 
 Flower asks for its password everywhere but at `/metrics`, which names workers and tasks to whoever asks, and at
-`/healthcheck`. Importing this module adds the question, and has the pages of tasks say what they don't show.
+`/healthcheck`. Importing this module adds the question, and has the pages of tasks say what they don't show. It also
+reads the password's file, and refuses to go on without a password: Flower would be open.
 """
 
+import os
 from pathlib import Path
 
 from flower.urls import settings
@@ -11,7 +13,12 @@ from flower.views.monitor import Healthcheck, Metrics
 from tornado.template import Loader, Template
 from tornado.web import authenticated
 
+from tasks import errors, secretfiles
 from workers import messenger
+
+secretfiles.require()
+if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
+    raise errors.SettingsError("settings: FLOWER_BASIC_AUTH must be user:password")
 
 NOTE = """
 <p class="alert alert-secondary" role="note">
