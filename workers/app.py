@@ -16,11 +16,14 @@ from typing import Any
 import redis
 import structlog
 from celery import bootsteps, signals
+from celery.exceptions import Ignore
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
 from db.session import told
-from tasks import errors, failpoints, logs, stopping
+from tasks import errors, failpoints, logs, stopping, telemetry
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
 from tasks.models import catalog, cores
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
@@ -32,6 +35,7 @@ from tasks.sweep.sweeper import Sweeper
 from workers import heartbeat, messenger, run, settings, threads, transport
 from workers.engines import loading
 from workers.heart import Heart
+from workers.notices import Events, Notices
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
 
@@ -41,6 +45,7 @@ _REDIS_TIMEOUT_S = 2.0
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
 _EARLY = 0.9  # a look that comes just before the round is due would find it overdue only at the next
 _current: Worker | None = None
+_notices: Notices | None = None
 
 
 app = messenger.make()
@@ -48,16 +53,26 @@ app = messenger.make()
 
 @app.task(name=broker.RUN)  # type: ignore[untyped-decorator]
 def run_job(job_id: str) -> None:
-    """The message's end: a wake-up that carries a job id and nothing else."""
+    """The message's end: a wake-up that carries a job id and nothing else.
+
+    Raises `Ignore` where the job hasn't succeeded: Celery says nothing then, and Flower was told how it went.
+    """
     assert _current is not None
-    receive(_current, job_id)
+    assert _notices is not None
+    ended = receive(_current, job_id)
+    if not (ended.status == Status.SUCCEEDED if ended else _notices.left(broker.received(job_id))):
+        raise Ignore
 
 
-def receive(worker: Worker, job_id: str) -> None:
-    """Runs the job that the message names, and has the worker end where its engine can't be brought back."""
-    run.run(worker, broker.received(job_id))
+def receive(worker: Worker, job_id: str) -> JobView | None:
+    """Runs the job that the message names, and has the worker end where its engine can't be brought back.
+
+    The job as its run ended it; None where it didn't.
+    """
+    ended = run.run(worker, broker.received(job_id))
     if worker.unusable.is_set():
         transport.stop()
+    return ended
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -73,9 +88,10 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         """Exits non-zero, saying why, when the worker can't serve."""
-        global _current
+        global _current, _notices
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
+            _notices = notices_of(_current, parent)
             self._threads = begin(_current)
         except (errors.ForebayError, SQLAlchemyError) as error:
             log.error("cannot_start", reason=told(error))
@@ -143,6 +159,18 @@ def compose(lanes: list[str], slots: int) -> Worker:
             every_s=_EARLY * found.sweep_s,
         ),
     )
+
+
+def notices_of(worker: Worker, controller: Any) -> Notices:
+    """What Flower hears of this worker's jobs and of those that its sweep ends."""
+
+    def events() -> Events | None:
+        """The consumer's: it has another after every reconnection."""
+        return getattr(getattr(controller, "consumer", None), "event_dispatcher", None)
+
+    notices = Notices(events, worker.sessions)
+    telemetry.register(notices.ended)
+    return notices
 
 
 def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
