@@ -3,15 +3,20 @@
 import os
 from dataclasses import dataclass
 
-from environs import Env
+from environs import Env, ValidationError
 
 from tasks import settings, stopping
 from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
 
+_MOST_DAYS = 36_500
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Times in seconds. docs/settings.md says what each is for. Only the control worker is told of `webhooks`."""
+    """Times in seconds. docs/settings.md says what each is for. Only the control worker is told of `webhooks`.
+
+    `kept_s` is how long jobs are kept after their ends; None for ever.
+    """
 
     shared: Settings
     threads: int
@@ -21,6 +26,7 @@ class WorkerSettings:
     stall_s: float
     webhooks: WebhookSettings | None = None
     functions: FunctionSettings = OUR_FUNCTIONS
+    kept_s: float | None = None
 
 
 def read(*, control: bool = False) -> WorkerSettings:
@@ -35,6 +41,20 @@ def read(*, control: bool = False) -> WorkerSettings:
         stall_s=env.float("STALL_S", 60.0),
         webhooks=settings.read_webhooks(env) if control else None,
         functions=settings.read_functions(env),
+        kept_s=_seconds(env.str("RETENTION_DAYS", "", validate=_refuse_odd_days)),
     )
     settings.seal(env)
     return found
+
+
+def _seconds(days: str | None) -> float | None:  # None for one that is wrong
+    return float(days) * 86_400 if days else None
+
+
+def _refuse_odd_days(days: str) -> None:
+    try:
+        number = float(days or 0)
+    except ValueError as error:
+        raise ValidationError("must be a number of days, such as 30 or 0.5; or empty, for ever") from error
+    if not 0 <= number <= _MOST_DAYS:
+        raise ValidationError(f"must be from 0 to {_MOST_DAYS}; or empty, for ever")
