@@ -15,7 +15,7 @@ from tasks import errors, failpoints, ids, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader, Scope
-from tasks.jobs import endings, jobs
+from tasks.jobs import endings, jobs, removing
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
@@ -88,6 +88,11 @@ class Desk:
             for queue in {job.queue, *(closing.wakes for closing in closings if closing.wakes)}:
                 self.waker.deliver(queue, None)
         return job
+
+    def remove(self, caller: Caller, job_id: uuid.UUID) -> None:
+        """Removes the tenant's job, which has ended, with its children. Raises `NotFound`, `Conflict`."""
+        assert self.client is not None
+        removing.remove(self.sessions, self.client, caller, job_id)
 
     def answer(
         self,

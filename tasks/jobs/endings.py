@@ -33,7 +33,7 @@ from typing import TypeVar
 
 import redis
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -217,6 +217,17 @@ def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: in
     """
     error = (errors.ModelRemoved.code, f"the model {model} isn't served any more, and what waited for it was ended")
     return _end(scope, client, Status.FAILED, error, jobs_table.waits_for(model), limit, ttl_s)
+
+
+def end_tenants(
+    scope: Transactions, client: redis.Redis, tenant_id: uuid.UUID, status: str, limit: int, ttl_s: int
+) -> list[Closing]:
+    """Cancels jobs of the tenant, at most `limit`, that are in this status, children too. Then: `announce`.
+
+    Those that another transaction holds right now are left alone.
+    """
+    which = and_(Job.tenant_id == tenant_id, Job.status == status)
+    return _end(scope, client, Status.CANCELLED, None, which, limit, ttl_s)
 
 
 def end_children(
