@@ -85,7 +85,7 @@ def _make_secrets(made: DataFolder, url: str) -> None:
 def test_restored_folder_has_every_row_every_secret_and_every_model(
     data: DataFolder, backup: Path, tmp_path: Path
 ) -> None:
-    """Whatever a restore that was killed has left. It can be backed up, stopped, with the models that it has."""
+    """Whatever a restore that was killed has left. Stopped, it is backed up with its models of then."""
     left = tmp_path / "again.restoring" / embedded.POSTGRES
     left.mkdir(parents=True)
     (left / "PG_VERSION").write_text("18\n")
