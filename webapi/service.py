@@ -17,6 +17,7 @@ from tasks.doors.submitting import Desk
 from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
+from tasks.operating.revisions import Watch
 from tasks.queues import broker
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
@@ -74,6 +75,7 @@ class Service:
         self._models = Models(shared.catalog)
         self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE, lock_timeout_s=_LOCK_LIMIT_S)
         sessions = session.open_sessions(self.engine)
+        self.tables = Watch(sessions)
         self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
         self.sessions = Connections(sessions, self._turns)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)

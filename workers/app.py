@@ -26,7 +26,7 @@ from tasks.queues import broker, capacity
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import heartbeat, messenger, run, settings, threads, transport
+from workers import heartbeat, messenger, run, settings, tables, threads, transport
 from workers.engines import loading
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
@@ -98,10 +98,14 @@ def drain(**_: Any) -> None:
 
 
 def compose(lanes: list[str], slots: int) -> Worker:
-    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be."""
+    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be.
+
+    Waits first for the tables that it works with, so that it may start before `forebay migrate` has run.
+    """
     queue = _queue_of(lanes)
     found = settings.read(control=queue == catalog.CONTROL)
     entry = None if queue == catalog.CONTROL else _entry(found, queue)
+    tables.wait(found.shared.database_url)
     engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
     failpoints.passed("worker.after_model_ready")
     sessions = db_session.open_sessions(
