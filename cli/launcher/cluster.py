@@ -8,12 +8,18 @@ import sys
 import warnings
 from pathlib import Path
 
+from cli.launcher import processes
+
+
+class MadeByAnother(Exception):
+    """Another major version of PostgreSQL has made the cluster, and only that one can read it."""
+
 
 def prepare(folder: Path) -> tuple[Path, str | None]:
     """Makes the cluster when there is none, and opens its user's way to it and to the programs.
 
     Returns the folder of the programs and the user who must run them (None: whoever we are). Idempotent;
-    a cluster is there whole or not at all.
+    a cluster is there whole or not at all. Raises `MadeByAnother`.
     """
     with warnings.catch_warnings():  # at import it looks for a runtime folder, which we don't use
         warnings.simplefilter("ignore")
@@ -22,6 +28,12 @@ def prepare(folder: Path) -> tuple[Path, str | None]:
     if half_made.exists():  # a kill in the middle leaves what looks like a cluster
         shutil.rmtree(half_made)
     made = folder if folder.exists() else half_made
+    theirs, ours = postgres_server.pgdata_version(made), postgres_server.TARGET_POSTGRES_VERSION
+    if theirs not in (None, ours):
+        raise MadeByAnother(
+            f"{folder} was made by PostgreSQL {theirs}, and this version of Forebay has PostgreSQL {ours}:"
+            " start the version that made it, or dump the tables there and restore them here"
+        )
     server = postgres_server.get_server(made, start=False)
     modes = {path: path.stat().st_mode for path in (*made.parents, *server.bin_path.parents)}
     server.ensure_pgdata_inited()
@@ -35,4 +47,8 @@ def prepare(folder: Path) -> tuple[Path, str | None]:
 
 
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]))
+    try:
+        prepare(Path(sys.argv[1]))
+    except MadeByAnother as refused:
+        sys.stderr.write(f"{refused}\n")
+        sys.exit(processes.REFUSED)
