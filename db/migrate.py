@@ -9,7 +9,7 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from db import differences, prerequisites, revisions, tables
+from db import backups, differences, prerequisites, revisions, tables
 from db import session as db_session
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('forebay.migrate'))")
@@ -39,24 +39,29 @@ class TablesDiffer(Refused):
         self.differences = tuple(differences)
 
 
-def upgrade(database_url: str, *, alone: bool = False) -> None:
+def upgrade(database_url: str, *, alone: bool = False) -> Sequence[str]:
     """Runs the migrations that are missing, then compares the tables. Idempotent; several at once wait for each other.
 
     Tables that a newer version has made are left as they are where they are good for this one too, so that both can be
-    started side by side; `alone` refuses them all the same. Raises `Refused`, which says what to do, and SQLAlchemy's
-    errors.
+    started side by side; `alone` refuses them all the same.
+
+    Returns the statements that an administrator has yet to run before the database can be backed up. Raises `Refused`,
+    which says what to do, and SQLAlchemy's errors.
     """
     engine = db_session.open_engine(database_url, pool_size=1, statement_timeout_s=600)
     try:
         with engine.begin() as connection, _explained(connection):
             connection.execute(LOCK)
             _prepare(connection)
-            if _is_newer(connection, alone):
-                return
-            _migrate(connection)
+            newer = _is_newer(connection, alone)
+            if not newer:
+                _migrate(connection)
+            backups.make_role(connection)
+            unmade = backups.missing(connection)
         with engine.connect() as connection:
-            if found := differences.find(connection, tables.metadata):
+            if not newer and (found := differences.find(connection, tables.metadata)):
                 raise TablesDiffer(found)
+        return unmade
     finally:
         engine.dispose()
 
@@ -64,7 +69,7 @@ def upgrade(database_url: str, *, alone: bool = False) -> None:
 def _prepare(connection: Connection) -> None:
     missing = prerequisites.make(connection, [*tables.metadata.tables, "alembic_version"])
     if missing:
-        raise RightsMissing(*_whose(connection), missing)
+        raise RightsMissing(*_whose(connection), [*missing, *backups.missing(connection)])
 
 
 def _is_newer(connection: Connection, alone: bool) -> bool:

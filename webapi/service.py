@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 import structlog
 from flask import Flask, current_app, g, has_request_context
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import session
@@ -18,7 +19,7 @@ from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
 from tasks.operating.revisions import Watch
-from tasks.queues import broker
+from tasks.queues import broker, epochs
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
 from tasks.shapes.parent import Shaper
@@ -158,6 +159,14 @@ class Service:
             self.refiller.deliver(queue, wake_up)
         except RuntimeError as error:  # no thread can be started just now; the sweep finds the job
             log.warning("not_delivered", error=str(error))
+
+    def begin(self) -> None:
+        """To be called once, before the first request: streams in Redis that a restored database doesn't know of aren't
+        read."""
+        with suppress(SQLAlchemyError):  # PostgreSQL doesn't answer, as is said below
+            if self.tables.trouble():
+                return
+        epochs.settle(self.sessions, (self.redis,))
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

@@ -2,8 +2,7 @@
 
 import os
 from dataclasses import dataclass
-
-from environs import Env
+from pathlib import Path
 
 from tasks import settings, stopping
 from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
@@ -21,11 +20,13 @@ class WorkerSettings:
     stall_s: float
     webhooks: WebhookSettings | None = None
     functions: FunctionSettings = OUR_FUNCTIONS
+    heart: Path | None = None
+    watchdog: str | None = None  # the address of systemd's socket
 
 
 def read(*, control: bool = False) -> WorkerSettings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
-    env = Env(eager=False, prefix="FOREBAY_")
+    env = settings.environment()
     found = WorkerSettings(
         shared=settings.read_shared(env),
         threads=env.int("THREADS", os.cpu_count() or 1),
@@ -35,6 +36,8 @@ def read(*, control: bool = False) -> WorkerSettings:
         stall_s=env.float("STALL_S", 60.0),
         webhooks=settings.read_webhooks(env) if control else None,
         functions=settings.read_functions(env),
+        heart=env.path("HEART", None),
+        watchdog=os.environ.get("NOTIFY_SOCKET"),
     )
     settings.seal(env)
     return found

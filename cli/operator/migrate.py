@@ -1,6 +1,6 @@
 """`forebay migrate`: bring the database to this version's tables."""
 
-import sys
+from collections.abc import Sequence
 
 import click
 from sqlalchemy.exc import OperationalError
@@ -17,12 +17,18 @@ def migrate(database_url: str) -> None:
     1. It is 1 too, with each difference told, when the tables aren't those that migrations make.
     """
     try:
-        migrations.upgrade(database_url)
+        for_backups = migrations.upgrade(database_url)
     except migrations.RightsMissing as missing:
-        click.echo("\n".join(f"{statement};" for statement in missing.statements))
-        sys.stdout.flush()
+        click.echo(_lines(missing.statements))
         raise click.ClickException(f"{missing}; then run it again") from missing
     except migrations.Refused as refused:
         raise click.ClickException(str(refused)) from refused
     except OperationalError as error:
         raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
+    if for_backups:
+        click.echo("No backup can be made yet. Have an administrator run, once for the whole server:", err=True)
+        click.echo(_lines(for_backups), err=True)
+
+
+def _lines(statements: Sequence[str]) -> str:
+    return "\n".join(f"{statement};" for statement in statements)

@@ -60,6 +60,8 @@ def test_user_without_rights_is_given_the_statements_to_have_run(server: str) ->
         "GRANT forebay_tenant TO app;",
         "CREATE ROLE forebay_search NOLOGIN;",
         "GRANT forebay_search TO app WITH INHERIT FALSE;",
+        "CREATE ROLE forebay_backup NOLOGIN BYPASSRLS;",
+        "GRANT pg_read_all_data TO forebay_backup;",
     ]
     assert refused.stderr.startswith("Error: app may not do all that is needed in the database jobs")
     assert len(refused.stderr.splitlines()) == 1
