@@ -39,8 +39,10 @@ def prepare(database_url: str, pepper: str, secrets: Path) -> None:
 if __name__ == "__main__":
     import os
 
+    # What migrates wants a connection of its own.
+    url = os.environ.get("FOREBAY_DATABASE_DIRECT_URL") or os.environ["FOREBAY_DATABASE_URL"]
     try:
-        prepare(os.environ["FOREBAY_DATABASE_URL"], os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))
+        prepare(url, os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))
     except migrate.Refused as refused:
         sys.stderr.write(f"{refused}\n")
         sys.exit(processes.REFUSED)

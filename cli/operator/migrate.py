@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import click
 from sqlalchemy.exc import OperationalError
 
+from cli.operator import database
 from db import migrate as migrations
 
 
 @click.command()
-@click.option("--database-url", envvar="FOREBAY_DATABASE_URL", required=True, help="A PostgreSQL URL.")
+@click.option("--database-url", envvar=database.URL, required=True, help="A PostgreSQL URL.")
 def migrate(database_url: str) -> None:
     """Bring the database to this version's tables; changes nothing when it is there already.
 
