@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import redis
@@ -19,12 +20,14 @@ from celery.exceptions import Ignore
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
+from db.session import told
 from tasks import errors, failpoints, logs, stopping, telemetry
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
-from tasks.models import catalog
+from tasks.models import catalog, cores
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
+from tasks.operating import brokers, connections
 from tasks.queues import broker, capacity, epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
@@ -40,8 +43,6 @@ log = structlog.get_logger(__name__)
 
 _REDIS_TIMEOUT_S = 2.0
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
-_BESIDE_SLOTS = 6  # connections for the threads, the courier's among them
-_UPKEEP = 3  # and for the heartbeat and the sweep
 _EARLY = 0.9  # a look that comes just before the round is due would find it overdue only at the next
 _current: Worker | None = None
 _notices: Notices | None = None
@@ -93,7 +94,7 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
             _notices = notices_of(_current, parent)
             self._threads = begin(_current)
         except (errors.ForebayError, SQLAlchemyError) as error:
-            log.error("cannot_start", reason=str(error))
+            log.error("cannot_start", reason=told(error))
             sys.stderr.flush()
             os._exit(1)
 
@@ -120,15 +121,18 @@ def compose(lanes: list[str], slots: int) -> Worker:
     found = settings.read(control=queue == catalog.CONTROL)
     heart = Heart(found.heart, found.watchdog)
     heart.open()
-    entry = None if queue == catalog.CONTROL else _entry(found, queue)
-    engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
+    entry, threads_each = (None, 0) if queue == catalog.CONTROL else _entry(found, queue)
+    engine = loading.load(entry, slots=slots, threads=threads_each) if entry else None
     failpoints.passed("worker.after_model_ready")
-    sessions = db_session.open_sessions(
-        db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
+    opened = partial(
+        db_session.open_engine,
+        found.shared.database_url,
+        pool_timeout_s=5,
+        by_transaction=found.shared.pooled_by_transaction,
+        name=connections.named(queue, connections.of_worker(slots, embeds=entry is not None and entry.embeds)),
     )
-    upkeep = db_session.open_sessions(
-        db_session.open_engine(found.shared.database_url, pool_size=_UPKEEP, lock_timeout_s=LOCKED_S, pool_timeout_s=5)
-    )
+    sessions = db_session.open_sessions(opened(pool_size=connections.of_runs(slots)))
+    upkeep = db_session.open_sessions(opened(pool_size=connections.WORKER_UPKEEP, lock_timeout_s=LOCKED_S))
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
     sender = broker.Sender(found.shared.broker_url, timeout_s=messenger.TIMEOUT_S)
     dispatcher = Dispatcher(sender, sessions, found.shared.lease_s)
@@ -153,6 +157,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
             found.shared.lease_s,
             found.shared.stream_ttl_s,
             every_s=_EARLY * found.sweep_s,
+            kept_s=found.kept_s,
         ),
     )
 
@@ -181,6 +186,10 @@ def begin(worker: Worker) -> list[threading.Thread]:
     epochs.settle(worker.upkeep, (worker.client, worker.sweeper.queues))
     heartbeat.beat(worker)
     worker.heart.begin()
+    if not worker.settings.shared.pooled_by_transaction:
+        connections.warn(worker.upkeep)
+    if worker.queue == catalog.CONTROL:
+        brokers.warn(worker.client, worker.sweeper.queues)
     worker.refiller.ask(worker.queue)  # by its thread, which goes on trying should PostgreSQL go away right now
     return threads.start(worker)
 
@@ -199,7 +208,7 @@ def finish(worker: Worker, started: list[threading.Thread]) -> None:
         with worker.sessions.begin() as session:
             capacity.remove(session, worker.id)
     except SQLAlchemyError as error:
-        log.warning("not_taken_out", error=str(error))
+        log.warning("not_taken_out", error=told(error))
     worker.close()
 
 
@@ -212,8 +221,9 @@ def _queue_of(lanes: list[str]) -> str:
     return served.pop()
 
 
-def _entry(found: WorkerSettings, name: str) -> Model:
-    model = Models(found.shared.catalog).current().get(name)
-    if model is None:
+def _entry(found: WorkerSettings, name: str) -> tuple[Model, int]:
+    """The model, and how many threads its engine may compute with."""
+    served = Models(found.shared.catalog).current()
+    if (model := served.get(name)) is None:
         raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
-    return model
+    return model, found.threads or cores.own(served.values())

@@ -35,7 +35,7 @@ Metrics.get = authenticated(Metrics.get)
 Healthcheck.get = authenticated(Healthcheck.get)
 
 
-class Noted(Loader):  # type: ignore[misc]
+class Noted(Loader):
     """Flower's templates, with our note on the pages that show tasks."""
 
     noted = ("tasks.html", "task.html")

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
+from db.session import told
 from tasks import errors, failpoints, ids, telemetry
 from tasks.jobs import attempts, fence, finishing
 from tasks.jobs.attempts import Claim
@@ -61,7 +62,7 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     try:
         claim = worker.claim(job_id)
     except SQLAlchemyError as error:
-        log.warning("claim_failed", error=str(error))
+        log.warning("claim_failed", error=told(error))
         return None
     if claim is None:
         log.info("not_to_be_had")
@@ -197,7 +198,7 @@ def release(worker: Worker, attempt: Attempt) -> None:
         with worker.sessions.begin() as session:
             still_ours = attempts.release(session, claim.job_id, claim.attempt, attempt.transcript)
     except SQLAlchemyError as error:
-        log.warning("not_released", error=str(error))
+        log.warning("not_released", error=told(error))
         return
     log.info("released", still_ours=still_ours)
 
@@ -300,4 +301,4 @@ def announce(publisher: Publisher, ended: JobView) -> None:
     try:
         publisher.flush()
     except (errors.Fenced, SQLAlchemyError) as error:
-        log.warning("end_not_announced", error=str(error))
+        log.warning("end_not_announced", error=told(error))
