@@ -113,7 +113,7 @@ def test_what_clients_say_is_found_in_its_tables_and_nowhere_else(walled: Walled
 
 
 def test_flower_is_closed_without_its_password(walled: Walled) -> None:
-    """Pages, API, metrics and health alike; with it, one can look and change nothing. It listens on this machine only."""
+    """Pages, API, metrics and health; with it, one can look and change nothing. It listens on this machine only."""
     walled.await_flower()
     node = walled.nodes()[0]
     pages = ["/", "/workers", "/tasks", "/broker", f"/worker/{node}"]
