@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from environs import Env, EnvError, ValidationError, validate
 
-from tasks import errors, failpoints
+from tasks import errors, failpoints, secretfiles
 
 LEASE_S = 4.0
 STREAM_TTL_S = 900
@@ -65,10 +65,16 @@ OUR_FUNCTIONS = FunctionSettings()
 
 def read() -> Settings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
-    env = Env(eager=False, prefix="FOREBAY_")
+    env = environment()
     settings = read_shared(env)
     seal(env)
     return settings
+
+
+def environment() -> Env:
+    """Our part of the environment, secrets that are files too, for who reads settings: collect, then `seal`."""
+    secretfiles.read()
+    return Env(eager=False, prefix="FOREBAY_")
 
 
 def read_shared(env: Env) -> Settings:
@@ -110,10 +116,13 @@ def read_secret(env: Env, name: str) -> str:
 
 def seal(env: Env) -> None:
     """Raises one `SettingsError` for all mistakes seen so far, or else for a mistake in the failpoints."""
+    mistakes = secretfiles.read()
     try:
         env.seal()
     except EnvError as error:
-        raise errors.SettingsError(f"settings: {error}") from error
+        mistakes.insert(0, str(error))
+    if mistakes:
+        raise errors.SettingsError(f"settings: {'; '.join(mistakes)}")
     failpoints.armed()
 
 

@@ -17,7 +17,7 @@ from tasks.doors.submitting import Desk
 from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
-from tasks.queues import broker
+from tasks.queues import broker, epochs
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
 from tasks.shapes.parent import Shaper
@@ -156,6 +156,11 @@ class Service:
             self.refiller.deliver(queue, wake_up)
         except RuntimeError as error:  # no thread can be started just now; the sweep finds the job
             log.warning("not_delivered", error=str(error))
+
+    def begin(self) -> None:
+        """To be called once, before the first request: streams in Redis that a restored database doesn't know of aren't
+        read."""
+        epochs.settle(self.sessions, (self.redis,))
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

@@ -22,12 +22,13 @@ from tasks import errors, failpoints, logs, stopping
 from tasks.models import catalog
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
-from tasks.queues import broker, capacity
+from tasks.queues import broker, capacity, epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
 from workers import heartbeat, messenger, run, settings, threads, transport
 from workers.engines import loading
+from workers.heart import Heart
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
 
@@ -101,6 +102,8 @@ def compose(lanes: list[str], slots: int) -> Worker:
     """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be."""
     queue = _queue_of(lanes)
     found = settings.read(control=queue == catalog.CONTROL)
+    heart = Heart(found.heart, found.watchdog)
+    heart.open()
     entry = None if queue == catalog.CONTROL else _entry(found, queue)
     engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
     failpoints.passed("worker.after_model_ready")
@@ -121,6 +124,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
         embeds=entry is not None and entry.embeds,
         reranks=entry is not None and entry.reranks,
         settings=found,
+        heart=heart,
         sessions=sessions,
         client=client,
         upkeep=upkeep,
@@ -147,7 +151,9 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
 
 def begin(worker: Worker) -> list[threading.Thread]:
     """Enters the worker, hands waiting jobs to it, starts its threads."""
+    epochs.settle(worker.upkeep, (worker.client, worker.sweeper.queues))
     heartbeat.beat(worker)
+    worker.heart.begin()
     worker.refiller.ask(worker.queue)  # by its thread, which goes on trying should PostgreSQL go away right now
     return threads.start(worker)
 

@@ -26,8 +26,9 @@ def beat(worker: Worker) -> None:
     began_at = time.monotonic()
     worker.silent = worker.silent or worker.cut_off
     held = worker.held()
-    known = renew(worker, len(held))
-    over = None if known is None else review(worker, {run.claim.job_id: run.claim.attempt for run in held}, known)
+    with worker.heart.asking():
+        known = renew(worker, len(held))
+        over = None if known is None else review(worker, {run.claim.job_id: run.claim.attempt for run in held}, known)
     worker.renew(began_at)
     if over is None:
         return
@@ -118,7 +119,7 @@ def _keep(worker: Worker, attempt: Attempt) -> None:
     if not news:
         return
     cleared = attempt.proven and claim.crashes > 0
-    with worker.sessions.begin() as session:
+    with worker.heart.asking(), worker.sessions.begin() as session:
         session.execute(text("SET LOCAL lock_timeout = '200ms'"))
         attempts.checkpoint(
             session,

@@ -2,8 +2,9 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from environs import Env, ValidationError
+from environs import ValidationError
 
 from tasks import settings, stopping
 from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
@@ -27,11 +28,13 @@ class WorkerSettings:
     webhooks: WebhookSettings | None = None
     functions: FunctionSettings = OUR_FUNCTIONS
     kept_s: float | None = None
+    heart: Path | None = None
+    watchdog: str | None = None  # the address of systemd's socket
 
 
 def read(*, control: bool = False) -> WorkerSettings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
-    env = Env(eager=False, prefix="FOREBAY_")
+    env = settings.environment()
     found = WorkerSettings(
         shared=settings.read_shared(env),
         threads=env.int("THREADS", os.cpu_count() or 1),
@@ -42,6 +45,8 @@ def read(*, control: bool = False) -> WorkerSettings:
         webhooks=settings.read_webhooks(env) if control else None,
         functions=settings.read_functions(env),
         kept_s=_seconds(env.str("RETENTION_DAYS", "", validate=_refuse_odd_days)),
+        heart=env.path("HEART", None),
+        watchdog=os.environ.get("NOTIFY_SOCKET"),
     )
     settings.seal(env)
     return found

@@ -12,6 +12,7 @@ from tasks import stopping
 from tasks.models import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
+CATALOG = ROOT / "models" / "catalog.toml"  # the one that comes with the code
 HOST = "127.0.0.1"
 
 API = "api"
@@ -27,6 +28,8 @@ API_ONLY = ("FOREBAY_KEY_PEPPER",)
 FLOWER_ONLY = ("FLOWER_BASIC_AUTH",)
 # What signs webhooks: the API shows secrets, the control worker uses them.
 WEBHOOK_KEY = ("FOREBAY_WEBHOOK_KEY",)
+# Who watches `up` itself must not take a worker's sign of life for its own.
+OURS_ALONE = ("FOREBAY_HEART", "NOTIFY_SOCKET")
 
 Env = Mapping[str, str]
 
@@ -91,7 +94,8 @@ def _spec(
     once: bool = False,
 ) -> processes.Spec:
     python = (sys.executable, "-m", *argv)
-    return processes.Spec(name, python, env, ROOT, stop_limit_s=stop_limit_s, death_signal=death_signal, once=once)
+    own = _without(env, OURS_ALONE)
+    return processes.Spec(name, python, own, ROOT, stop_limit_s=stop_limit_s, death_signal=death_signal, once=once)
 
 
 def _without(env: Env, names: Sequence[str]) -> Env:

@@ -257,7 +257,7 @@ def up(data: Path, port: int, flower_port: int, models: str | None, files: tuple
     """
     if port == flower_port:
         raise click.UsageError("--port and --flower-port are the same")
-    path = Path(os.environ.get("FOREBAY_CATALOG", lineup.ROOT / "models" / "catalog.toml")).absolute()
+    path = Path(os.environ.get("FOREBAY_CATALOG", datafolder.DataFolder(data).served_by_default)).absolute()
     chosen = [] if files and models == "none" else choose(path, models)
     with datafolder.claim(data) as folder:
         for name in leftovers.end(folder.record):

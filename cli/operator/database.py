@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from cli.launcher import credentials, datafolder, embedded, lineup
+from cli.launcher import credentials, datafolder, embedded
 from db import session as db_session
 from db.session import Sessions
 from tasks.streams import stream
@@ -44,8 +44,8 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _catalog(data: Path) -> Path:
     """The catalogue that the data folder's `forebay up` serves from."""
-    own = datafolder.DataFolder(data).catalog
-    return own if own.exists() else lineup.ROOT / "models" / "catalog.toml"
+    own = datafolder.DataFolder(data)
+    return own.catalog if own.catalog.exists() else own.served_by_default
 
 
 def _pepper(data: Path) -> str:

@@ -16,6 +16,7 @@ from db import rounds
 from db.session import Sessions, alone, as_sql
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
+from tasks.queues import epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.sweep import (
     bookkeeping,
@@ -116,6 +117,7 @@ class Sweeper:
         return jumped
 
     def _round(self, *, steady: bool) -> None:
+        epochs.settle(self.sessions, (self.client, self.queues))
         unreachable: list[Exception] = []
         chores = self._wanted(unreachable)
         if not chores:
