@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "cli.client.status:status",
     "submit": "cli.client.submit:submit",
     "summarize": "cli.client.summarize:summarize",
+    "tenants": "cli.operator.tenants:tenants",
     "up": "cli.launcher.up:up",
     "usage": "cli.operator.usage:usage",
     "watch": "cli.client.watch:watch",

@@ -211,3 +211,15 @@ def test_role_that_sees_all_tenants_sees_where_their_chunks_are_only(owned: Sess
             session.execute(text(f"SET LOCAL ROLE {index.ROLE}; SELECT {what}"))
     with owned.begin() as session, scope.scope(session, caller):
         assert session.scalar(text("SELECT count(*) FROM chunks")) == 1
+
+
+def test_scope_that_is_entered_lasts_until_the_transaction_ends(owned: Sessions) -> None:
+    """And no longer: the pool has one connection here."""
+    ours, _ = two_tenants(owned)
+    with owned.begin() as session:
+        scope.enter_scope(session, ours)
+        assert counts(session) == [1, 1, 1, 1]
+        assert session.scalar(text("SELECT current_user")) == scope.ROLE
+    with owned.begin() as session:
+        assert counts(session) == [0, 0, 0, 0]
+        assert session.scalar(text("SELECT current_user")) == "keeper"
