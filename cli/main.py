@@ -4,10 +4,13 @@ from importlib import import_module
 
 import click
 
+from tasks import errors, secretfiles
+
 # name -> "module:command". Imported only when asked for: `forebay up` stays
 # running beside the models and should not hold an HTTP client or an ORM in memory.
 COMMANDS = {
     "ask": "cli.client.ask:ask",
+    "backup": "cli.operator.backup:backup",
     "cancel": "cli.client.cancel:cancel",
     "conformance": "cli.conformance.command:conformance",
     "demo": "cli.launcher.tour.demo:demo",
@@ -17,11 +20,13 @@ COMMANDS = {
     "migrate": "cli.operator.migrate:migrate",
     "models": "cli.operator.models:models",
     "requeue": "cli.operator.requeue:requeue",
+    "restore": "cli.operator.restore:restore",
     "run": "cli.client.run:run",
     "search": "cli.client.search:search",
     "status": "cli.client.status:status",
     "submit": "cli.client.submit:submit",
     "summarize": "cli.client.summarize:summarize",
+    "tenants": "cli.operator.tenants:tenants",
     "up": "cli.launcher.up:up",
     "usage": "cli.operator.usage:usage",
     "watch": "cli.client.watch:watch",
@@ -49,3 +54,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="forebay", message="forebay %(version)s")
 def main() -> None:
     """Forebay: inference jobs for models you run yourself."""
+    try:
+        secretfiles.require()
+    except errors.SettingsError as error:
+        raise click.ClickException(str(error)) from error

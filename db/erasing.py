@@ -35,16 +35,7 @@ def due(ttl_s: float, limit: int) -> Select[uuid.UUID]:
 
 def erase(session: Session, ttl_s: float, limit: int) -> int:
     """Erases what went into such jobs, at most `limit`, and what came out; how many. Idempotent."""
-    return _erase(session, due(ttl_s, limit).with_for_update(skip_locked=True))
-
-
-def erase_one(session: Session, job: Job) -> None:
-    """Erases what went into an ended job and its children, and what came out. Idempotent."""
-    _erase(session, select(Job.id).where(or_(Job.id == job.id, Job.parent_id == job.id)))
-
-
-def _erase(session: Session, which: Select[uuid.UUID]) -> int:
-    chosen = which.cte("chosen")
+    chosen = due(ttl_s, limit).with_for_update(skip_locked=True).cte("chosen")
     emptied = update(Job).where(Job.id.in_(select(chosen.c.id))).values(_NOTHING).returning(Job.id)
     dropped = [delete(table).where(table.job_id.in_(select(chosen.c.id))).cte(table.__tablename__) for table in _KEPT]
     return len(session.execute(emptied.add_cte(*dropped), execution_options={"synchronize_session": False}).all())

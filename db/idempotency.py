@@ -23,7 +23,10 @@ class IdempotencyKey(Table):
     job_id: Mapped[uuid.UUID | None]
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
-    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
+    __table_args__ = (
+        Index("idempotency_keys_by_age", "created_at"),
+        Index("idempotency_keys_of_job", "job_id"),  # `removing`
+    )
 
 
 def reserve(session: Session, tenant_id: uuid.UUID, key: str, fingerprint: bytes) -> bool:

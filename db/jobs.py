@@ -140,6 +140,8 @@ class Job(Table):
         Index(
             "jobs_to_erase", "finished_at", postgresql_where=text("store IS FALSE AND finished_at IS NOT NULL")
         ),  # `erasing`
+        # `removing.due`. A job that ends comes into it once, with the other indexes of those that rest.
+        Index("jobs_ended", "finished_at", postgresql_where=text("parent_id IS NULL AND finished_at IS NOT NULL")),
         Index("jobs_stored", "tenant_id", "id", postgresql_where=text("store")),  # `listing.stored`
         Index("jobs_waiting", "id", postgresql_where=status == "waiting"),  # `families.ready`
         Index("jobs_scheduled", "tenant_id", "due_at", postgresql_where=status == "scheduled"),
@@ -256,6 +258,12 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     """The job with its output, if it is this tenant's."""
     outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     row = session.execute(outer.where(Job.id == job_id, Job.tenant_id == tenant_id)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def status(session: Session, job_id: uuid.UUID) -> tuple[str, str | None] | None:
+    """How the job stands, and the code of its error if it has one; None where there is no such job."""
+    row = session.execute(select(Job.status, Job.error_code).where(Job.id == job_id)).one_or_none()
     return (row[0], row[1]) if row else None
 
 

@@ -3,11 +3,11 @@
 import datetime as dt
 import uuid
 
-from sqlalchemy import DateTime, ForeignKey, LargeBinary, Text, func, select
+from sqlalchemy import ColumnElement, DateTime, ForeignKey, LargeBinary, Text, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.session import Table
-from db.tenants import Tenant
+from db.tenants import Tenant, is_suspended
 
 
 class Key(Table):
@@ -22,11 +22,22 @@ class Key(Table):
 
 
 def live(session: Session, key_id: str) -> Key | None:
-    """The key with this id unless it is revoked."""
-    return session.scalars(select(Key).where(Key.id == key_id, Key.revoked_at.is_(None))).one_or_none()
+    """The key with this id, unless it is revoked or its tenant is suspended."""
+    good = (Key.id == key_id, Key.revoked_at.is_(None), ~is_suspended(Key.tenant_id))
+    return session.scalars(select(Key).where(*good)).one_or_none()
 
 
 def with_tenants(session: Session) -> list[tuple[Key, str]]:
     """Every key with its tenant's name, oldest first."""
     rows = session.execute(select(Key, Tenant.name).join(Tenant, Tenant.id == Key.tenant_id).order_by(Key.created_at))
     return [(key, name) for key, name in rows]
+
+
+def revoked_since(seconds: float) -> ColumnElement[bool]:
+    """The condition that a key was revoked so long ago."""
+    return Key.revoked_at < func.now() - dt.timedelta(seconds=seconds)
+
+
+def forget_revoked(session: Session, seconds: float) -> None:
+    """Forgets keys that were revoked so long ago. The ledger goes on naming them."""
+    session.execute(delete(Key).where(revoked_since(seconds)), execution_options={"synchronize_session": False})

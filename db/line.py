@@ -161,7 +161,7 @@ made AS (
 WITH e ({", ".join(_END)}) AS MATERIALIZED (VALUES ({"), (".join(rows)})),
 j AS (
     UPDATE jobs SET status = e.status, finished_at = clock_timestamp(), progress_done = e.done,
-        progress_total = e.total, error_code = e.code, error_message = e.message,
+        progress_total = e.total, error_code = e.code, error_message = e.message, stage_input = NULL,
         prompt_tokens = coalesce(prompt_tokens, 0) + e.prompt,
         completion_tokens = coalesce(completion_tokens, 0) + e.completion,
         embedding_tokens = coalesce(embedding_tokens, 0) + e.embedding,

@@ -27,6 +27,16 @@ def due(name: str, every_s: float) -> Select[int]:
     return select(literal(1)).where(~select(Round.name).where(Round.name == name, recent).exists())
 
 
+def begin(session: Session, name: str, every_s: float) -> bool:
+    """Notes that one of this name begins, where the last began `every_s` ago, or never; else False."""
+    recent = Round.began_at.between(func.now() - dt.timedelta(seconds=every_s), func.now())
+    began = insert(Round).values(name=name, began_at=func.now())
+    began = began.on_conflict_do_update(
+        index_elements=["name"], set_={"began_at": began.excluded.began_at}, where=~recent
+    )
+    return session.scalar(began.returning(Round.name)) is not None
+
+
 def note(session: Session, name: str) -> None:
     """Notes that one of this name begins."""
     began = insert(Round).values(name=name, began_at=func.now())

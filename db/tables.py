@@ -3,6 +3,7 @@
 from db import (
     attempts,
     checkpoints,
+    epochs,
     idempotency,
     jobs,
     keys,
@@ -28,6 +29,7 @@ __all__ = [
     "deliveries",
     "documents",
     "endpoints",
+    "epochs",
     "idempotency",
     "jobs",
     "keys",

@@ -63,8 +63,10 @@ class KeyCheck:
 
 
 def create(session: Session, *, pepper: str, tenant: str, name: str) -> NewKey:
-    """Makes a key for the tenant, and the tenant when there is none."""
+    """Makes a key for the tenant, and the tenant when there is none. Raises `Conflict` for one that is suspended."""
     owner = tenants.named(session, tenant, ids.new())
+    if owner.suspended_at is not None:
+        raise errors.Conflict(f"the tenant {tenant} is being erased: forebay tenants erase goes on with that")
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(10))
     secret = secrets.token_urlsafe(32)
     session.add(keys.Key(id=key_id, tenant_id=owner.id, name=name, secret_hash=_hashed(pepper, secret)))
@@ -79,7 +81,7 @@ def parse(key: str) -> tuple[str, str] | None:
 
 
 def key_check(session: Session, key_id: str) -> KeyCheck | None:
-    """The check of the key with this id, or None when there is no such key, or it was revoked."""
+    """The check of the key with this id; None when there is no such key, it was revoked, or its tenant suspended."""
     found = keys.live(session, key_id)
     return KeyCheck(Caller(found.tenant_id, found.id), found.secret_hash) if found else None
 

@@ -1,5 +1,6 @@
 """What a process doesn't carry around while nothing happens."""
 
+import os
 import subprocess
 import sys
 
@@ -23,4 +24,5 @@ LOADED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sy
 def test_process_is_spared_what_it_has_no_use_for(module: str, spared: list[str]) -> None:
     """Each of these is megabytes, and there are several such processes."""
     command = [sys.executable, "-c", LOADED, module, *spared]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == []
+    env = {**os.environ, "FLOWER_BASIC_AUTH": "user:password"}
+    assert subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split() == []

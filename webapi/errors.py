@@ -11,6 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from db.session import told
 from tasks import errors
 from tasks.errors import ForebayError
 
@@ -125,13 +126,12 @@ def _ours(error: ForebayError) -> Response:
 
 
 def _database(error: Exception) -> Response:
-    # The text of a driver's error quotes rows, and rows hold prompts.
-    log.warning("database_unreachable", error=type(getattr(error, "orig", None) or error).__name__)
+    log.warning("database_unreachable", error=told(error))
     return _ours(errors.Unavailable("the database can't be reached; try again"))
 
 
 def _no_connection(error: Exception) -> Response:
-    log.warning("connections_used_up", error=type(error).__name__)
+    log.warning("connections_used_up", error=told(error))
     return _ours(errors.Unavailable("all connections of this process to the database are in use; try again"))
 
 

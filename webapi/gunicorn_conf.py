@@ -78,10 +78,11 @@ def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's si
 
 def post_worker_init(worker: Any) -> None:
     """Open streams end as soon as the process is asked to stop; their clients resume elsewhere."""
-    stop = worker.wsgi.extensions["forebay"].stop
+    own = worker.wsgi.extensions["forebay"]
+    own.begin()
 
     def on_term(number: int, frame: FrameType | None) -> None:
         worker.handle_exit(number, frame)
-        stop()
+        own.stop()
 
     signal.signal(signal.SIGTERM, on_term)

@@ -53,7 +53,7 @@ class Serving:
 
 def read_serving() -> Serving:
     """Reads the environment. Raises `SettingsError`."""
-    env = Env(eager=False, prefix="FOREBAY_")
+    env = settings.environment()
     processes = env.int("API_PROCESSES", min(2, os.cpu_count() or 1), validate=validate.Range(1, 64))
     max_readers = _max_readers(env)
     limits_s = [env.float(name, usual, validate=validate.Range(0.1, 3600)) for name, usual in _LIMITS_S.items()]
@@ -63,7 +63,7 @@ def read_serving() -> Serving:
 
 def read() -> Settings:
     """Reads the environment. Raises `SettingsError` naming every variable that is missing or wrong."""
-    env = Env(eager=False, prefix="FOREBAY_")
+    env = settings.environment()
     shared, key_pepper = settings.read_shared(env), settings.read_secret(env, "KEY_PEPPER")
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)

@@ -1,7 +1,7 @@
 """The threads of a worker beside its slots, without any of which it ends.
 
-They are the heartbeat, the sweep, the refiller of windows, the listener for cancellations, an embedding worker's care
-for indexes, and the control worker's courier.
+They are the heartbeat, the sign of life to who watches the process, the sweep, the refiller of windows, the listener
+for cancellations, an embedding worker's care for indexes, and the control worker's courier.
 """
 
 import os
@@ -13,6 +13,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from workers import cancellations, heartbeat, indexing
 from workers.webhooks.courier import Courier
 from workers.worker import Worker
@@ -26,11 +27,13 @@ _THREAD_ENDED = 70  # the status with which the process ends: EX_SOFTWARE of sys
 def start(worker: Worker) -> list[threading.Thread]:
     """Starts the threads; they end once `worker.gone` is set."""
     loops: dict[str, Callable[[], None]] = {
-        "heartbeat": lambda: every(worker, worker.settings.heartbeat_s, lambda: heartbeat.beat(worker)),
+        "heartbeat": lambda: every(worker, worker.settings.heartbeat_s, lambda: go_round(worker)),
         "sweep": lambda: every(worker, worker.settings.sweep_s, worker.sweeper.sweep),
         "refiller": lambda: worker.refiller.run(worker.gone),
         "cancellations": lambda: every(worker, _PAUSE_S, lambda: cancellations.listen(worker)),
     }
+    if worker.heart.watched:
+        loops["heart"] = lambda: every(worker, worker.settings.heartbeat_s, worker.heart.beat)
     if worker.embeds:
         loops["indexing"] = lambda: every(worker, indexing.EVERY_S, lambda: indexing.tend(worker))
     if worker.settings.webhooks:
@@ -42,6 +45,12 @@ def start(worker: Worker) -> list[threading.Thread]:
     for thread in threads:
         thread.start()
     return threads
+
+
+def go_round(worker: Worker) -> None:
+    """One heartbeat. Raises what it raises."""
+    with worker.heart.round():
+        heartbeat.beat(worker)
 
 
 def deliver(worker: Worker, courier: Courier) -> None:
@@ -83,7 +92,7 @@ def _guarded(act: Callable[[], None]) -> bool:
     try:
         act()
     except (SQLAlchemyError, redis.RedisError, OSError) as error:
-        log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
+        log.warning("interrupted", thread=threading.current_thread().name, error=told(error))
     except Exception:  # the thread's boundary: it must not stop for a slip
         log.exception("interrupted", thread=threading.current_thread().name)
     else:

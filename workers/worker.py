@@ -21,6 +21,7 @@ from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
 from workers.cutting.parent import Cutter
+from workers.heart import Heart
 from workers.patience import Patience
 from workers.quarantine import Quarantine
 from workers.settings import WorkerSettings
@@ -64,6 +65,7 @@ class Worker:
     unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
     beat_at: float = field(default_factory=time.monotonic)
     silent: bool = False  # it missed its lease, and its jobs may have been taken as if it had died
+    heart: Heart = field(default_factory=Heart)
     quarantine: Quarantine = field(default_factory=Quarantine)
     speaking: Speaking = field(default_factory=Speaking)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here

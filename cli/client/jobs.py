@@ -15,10 +15,8 @@ from db import workers
 from db.session import Sessions
 from tasks import settings
 from tasks.jobs import endings
-from tasks.streams import stream
 
 _ENDS_AT_ONCE = 200
-_REDIS_TIMEOUT_S = 2.0
 
 
 class ListedByDefault(click.Group):
@@ -78,7 +76,7 @@ def end(database_url: str, redis_url: str, model: str, yes: bool, lease_s: float
 
     They fail with `model_removed`, for good. Those that run are left alone.
     """
-    client = _redis(redis_url)
+    client = database.redis_client(redis_url)
     with database.reached(database_url) as sessions:
         with sessions() as session:
             waiting, _ = jobs_table.waiting_and_running(session, model)
@@ -111,13 +109,6 @@ def end_all(sessions: Sessions, client: redis.Redis, model: str, waiting: int, t
         count += len(closings)
         endings.announce(client, closings, ttl_s)
     return count
-
-
-def _redis(url: str) -> redis.Redis:
-    try:
-        return stream.connect(url, timeout_s=_REDIS_TIMEOUT_S, max_connections=2)
-    except ValueError as error:
-        raise click.UsageError(f"--redis-url: {error}") from error
 
 
 def _make_sure(model: str, waiting: int, alive: bool) -> None:

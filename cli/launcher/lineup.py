@@ -1,6 +1,5 @@
 """The processes of the platform itself: the same command lines as in the Procfile."""
 
-import os
 import signal
 import sys
 import urllib.parse
@@ -12,6 +11,7 @@ from tasks import stopping
 from tasks.models import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
+CATALOG = ROOT / "models" / "catalog.toml"  # the one that comes with the code
 HOST = "127.0.0.1"
 
 API = "api"
@@ -27,6 +27,8 @@ API_ONLY = ("FOREBAY_KEY_PEPPER",)
 FLOWER_ONLY = ("FLOWER_BASIC_AUTH",)
 # What signs webhooks: the API shows secrets, the control worker uses them.
 WEBHOOK_KEY = ("FOREBAY_WEBHOOK_KEY",)
+# Who watches `up` itself must not take a worker's sign of life for its own.
+OURS_ALONE = ("FOREBAY_HEART", "NOTIFY_SOCKET")
 
 Env = Mapping[str, str]
 
@@ -71,12 +73,6 @@ def flower(port: int, env: Env) -> processes.Spec:
     return _spec(FLOWER, argv, _without(env, API_ONLY + WEBHOOK_KEY))
 
 
-def threads_each(models: Sequence[catalog.Model]) -> int:
-    """CPU threads for each model, so that together they don't ask for more than the cores."""
-    computing = [model for model in models if model.engine != "echo"]
-    return max(1, (os.cpu_count() or 1) // max(1, len(computing)))
-
-
 def _serve(queues: str, slots: int, node: str) -> list[str]:
     return ["workers.serve", "-Q", queues, "--concurrency", str(slots), "-n", node]
 
@@ -91,7 +87,8 @@ def _spec(
     once: bool = False,
 ) -> processes.Spec:
     python = (sys.executable, "-m", *argv)
-    return processes.Spec(name, python, env, ROOT, stop_limit_s=stop_limit_s, death_signal=death_signal, once=once)
+    own = _without(env, OURS_ALONE)
+    return processes.Spec(name, python, own, ROOT, stop_limit_s=stop_limit_s, death_signal=death_signal, once=once)
 
 
 def _without(env: Env, names: Sequence[str]) -> Env:

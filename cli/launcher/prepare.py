@@ -35,4 +35,6 @@ def prepare(database_url: str, pepper: str, secrets: Path) -> None:
 if __name__ == "__main__":
     import os
 
-    prepare(os.environ["FOREBAY_DATABASE_URL"], os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))
+    # What migrates wants a connection of its own.
+    url = os.environ.get("FOREBAY_DATABASE_DIRECT_URL") or os.environ["FOREBAY_DATABASE_URL"]
+    prepare(url, os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))

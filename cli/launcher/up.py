@@ -18,7 +18,7 @@ import click
 from cli.launcher import credentials, datafolder, embedded, leftovers, lineup, modelfiles, processes
 from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 from tasks import errors
-from tasks.models import catalog
+from tasks.models import catalog, cores
 
 # An early death may be an accident of starting; so many are a mistake that waiting won't mend.
 GIVE_UP_AFTER = 5
@@ -118,7 +118,7 @@ class Launch:
         self.wait_until(lambda: not self.supervisor.keeps(spec.name))
 
     def _start_platform(self) -> None:
-        threads = lineup.threads_each(self.models)
+        threads = cores.each(self.models)
         for model in self.models:
             self.supervisor.start(lineup.worker(model.name, model.slots, threads, self.env))
         self.supervisor.start(lineup.api(self.port, self.env))
@@ -257,7 +257,7 @@ def up(data: Path, port: int, flower_port: int, models: str | None, files: tuple
     """
     if port == flower_port:
         raise click.UsageError("--port and --flower-port are the same")
-    path = Path(os.environ.get("FOREBAY_CATALOG", lineup.ROOT / "models" / "catalog.toml")).absolute()
+    path = Path(os.environ.get("FOREBAY_CATALOG", datafolder.DataFolder(data).served_by_default)).absolute()
     chosen = [] if files and models == "none" else choose(path, models)
     with datafolder.claim(data) as folder:
         for name in leftovers.end(folder.record):

@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import click
+import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from cli.launcher import credentials, datafolder, embedded, lineup
+from cli.launcher import credentials, datafolder, embedded
 from db import session as db_session
 from db.session import Sessions
+from tasks.streams import stream
+
+_REDIS_TIMEOUT_S = 2.0
+
+URL = ["FOREBAY_DATABASE_DIRECT_URL", "FOREBAY_DATABASE_URL"]  # a command is no reader of one statement
 
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options that say which database to use, and calls it with its `database_url`."""
 
-    @click.option("--database-url", envvar="FOREBAY_DATABASE_URL", help="A PostgreSQL URL; else the data folder's.")
+    @click.option("--database-url", envvar=URL, help="A PostgreSQL URL; else the data folder's.")
     @datafolder.option("The data folder of the `forebay up` that runs here.")
     @wraps(command)
     def wrapper(database_url: str | None, data: Path, **given: Any) -> Any:
@@ -40,8 +46,8 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _catalog(data: Path) -> Path:
     """The catalogue that the data folder's `forebay up` serves from."""
-    own = datafolder.DataFolder(data).catalog
-    return own if own.exists() else lineup.ROOT / "models" / "catalog.toml"
+    own = datafolder.DataFolder(data)
+    return own.catalog if own.catalog.exists() else own.served_by_default
 
 
 def _pepper(data: Path) -> str:
@@ -50,6 +56,14 @@ def _pepper(data: Path) -> str:
         return credentials.read(datafolder.DataFolder(data).secrets).pepper
     except OSError as error:
         raise click.UsageError(f"no pepper: give --pepper or FOREBAY_KEY_PEPPER, or --data (not {data})") from error
+
+
+def redis_client(url: str) -> redis.Redis:
+    """Redis at that URL, connected to lazily. Raises `UsageError` for a URL that isn't one."""
+    try:
+        return stream.connect(url, timeout_s=_REDIS_TIMEOUT_S, max_connections=2)
+    except ValueError as error:
+        raise click.UsageError(f"--redis-url: {error}") from error
 
 
 @contextmanager

@@ -22,7 +22,10 @@ def keys() -> None:
 def create(database_url: str, pepper: str, tenant: str, name: str) -> None:
     """Make a key and print it: the only time it is shown."""
     with database.opened(database_url) as session:
-        made = domain.create(session, pepper=pepper, tenant=tenant, name=name)
+        try:
+            made = domain.create(session, pepper=pepper, tenant=tenant, name=name)
+        except errors.Conflict as error:
+            raise click.ClickException(str(error)) from error
     click.echo(made.key)
 
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
 from db.session import Table, alone, as_sql
+from db.tenants import is_suspended
 from db.webhooks.endpoints import SEEN, Endpoint
 
 
@@ -162,7 +163,8 @@ def _any_due() -> str:
 
 def _due() -> ColumnElement[bool]:
     unheld = or_(Delivery.leased_until.is_(None), Delivery.leased_until < func.now())
-    return and_(Delivery.status == "pending", Delivery.next_at <= func.now(), unheld)
+    lives = ~is_suspended(Delivery.tenant_id)
+    return and_(Delivery.status == "pending", Delivery.next_at <= func.now(), unheld, lives)
 
 
 def _chosen(per_target: int, per_tenant: int) -> Select[uuid.UUID, dt.datetime | None]:

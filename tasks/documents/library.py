@@ -99,6 +99,9 @@ class Chunk:
     header: str | None
 
 
+_REMOVED = ("failed", "job_removed", "the job that was to read it is gone: bring it again")
+
+
 def get(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:
     """The tenant's document. Raises `NotFound`, for another tenant's too."""
     with scope(session, caller.tenant_id):
@@ -222,10 +225,12 @@ def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]
 
 
 def _ended(session: Session, caller: Caller, job_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
-    """Status and error of those of the jobs that have ended."""
-    mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(job_ids := list(job_ids)), Job.status.in_(lifecycle.TERMINAL))
+    """Status and error of those of the jobs that have ended; of one that was removed, that it was."""
+    mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(job_ids := list(job_ids)))
     query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
-    return {row[0]: row[1:] for row in session.execute(query)} if job_ids else {}
+    told: dict[uuid.UUID, Any] = dict.fromkeys(job_ids, _REMOVED)
+    told |= {row[0]: row[1:] for row in session.execute(query)} if job_ids else {}
+    return {job_id: end for job_id, end in told.items() if end is _REMOVED or end[0] in lifecycle.TERMINAL}
 
 
 def _are(session: Session, caller: Caller, status: str) -> documents.Are:

@@ -10,11 +10,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from db.session import told
 from tasks import errors, failpoints, ids, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader, Scope
-from tasks.jobs import endings, jobs
+from tasks.jobs import endings, jobs, removing
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
@@ -88,6 +89,11 @@ class Desk:
                 self.waker.deliver(queue, None)
         return job
 
+    def remove(self, caller: Caller, job_id: uuid.UUID) -> None:
+        """Removes the tenant's job, which has ended, with its children. Raises `NotFound`, `Conflict`."""
+        assert self.client is not None
+        removing.remove(self.sessions, self.client, caller, job_id)
+
     def answer(
         self,
         caller: Caller,
@@ -130,4 +136,4 @@ class Desk:
         try:
             self.cancel(caller, job_id)
         except (SQLAlchemyError, errors.ForebayError) as error:
-            log.warning("not_forsaken", job_id=ids.show(job_id), error=str(error))
+            log.warning("not_forsaken", job_id=ids.show(job_id), error=told(error))

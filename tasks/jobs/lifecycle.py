@@ -73,6 +73,8 @@ def move(session: Session, target: Status, *where: ColumnElement[bool], **values
 
     A job that is elsewhere is left alone: an empty list is the answer to a lost race, not an error.
     """
+    if target in TERMINAL:
+        values["stage_input"] = None  # passages, parts of documents: no stage comes that would read them
     statement = update(Job).where(Job.status.in_(origins(target)), *where).values(status=target, **values)
     return list(
         session.scalars(

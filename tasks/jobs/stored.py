@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import erasing, listing
+from db import listing
 from db.jobs import Job, JobOutput
 from tasks import errors
 from tasks.jobs import jobs, view
@@ -39,12 +39,6 @@ def note(session: Session, caller: Caller, job_id: uuid.UUID, metadata: Mapping[
     job.labels = dict(metadata)
     session.flush()
     return view.with_output(job, output)
-
-
-def erase(session: Session, caller: Caller, job_id: uuid.UUID) -> None:
-    """Erases what was asked and answered; that there was a job, and what it cost, stays. Raises `NotFound`."""
-    job, _ = _find(session, caller, job_id)
-    erasing.erase_one(session, job)
 
 
 def _find(session: Session, caller: Caller, job_id: uuid.UUID) -> tuple[Job, JobOutput | None]:

@@ -19,6 +19,7 @@ class Sweep:
 
     `client` is the Redis of the streams, `queues` the broker's. `steady` says that rounds have reached PostgreSQL
     without a break for a whole lease, and that its clock wasn't set meanwhile: only then does silence prove a death.
+    `kept_s` is how long jobs are kept after their ends, None for ever.
     """
 
     sessions: Sessions
@@ -27,6 +28,7 @@ class Sweep:
     lease_s: float
     ttl_s: int
     steady: bool
+    kept_s: float | None = None
 
     def begin(self) -> AbstractContextManager[Session]:
         """A transaction in which a statement that waits for a lock for long fails (half a second).

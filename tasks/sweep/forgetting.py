@@ -1,8 +1,11 @@
 """Chores: what nobody asks for any more is forgotten."""
 
+from itertools import islice
+
 from sqlalchemy import Select, literal, select
 
-from db import idempotency, rounds, tenants, workers
+from db import idempotency, keys, rounds, tenants, workers
+from tasks.jobs import leaving
 from tasks.summaries import choice, steps
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
 
@@ -10,6 +13,11 @@ FORGET_WORKERS_S = 3600
 FORGET_KEYS_S = 25 * 3600  # a day is what we promise
 STEPS_EVERY_S = 60.0
 DOCUMENTS_EVERY_S = 60.0
+KEYS_EVERY_S = 3600.0
+TENANTS_EVERY_S = 60.0
+FORGET_REVOKED_S = 90 * 86_400  # until then a key that is refused can be looked up: whose it was, and since when
+_REVOKED, _ERASED = "revoked_keys", "erased_tenants"
+_ERASED_AT_ONCE, _LOTS = 10, 20
 _STEPS, _DOCUMENTS = "summary_steps", "loose_documents"
 _TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
 
@@ -34,6 +42,32 @@ def idempotency_keys(sweep: Sweep) -> FollowUp:
     return NOTHING
 
 
+def time_for_revoked_keys(_: float) -> Select[int]:
+    return rounds.due(_REVOKED, KEYS_EVERY_S)
+
+
+def revoked_keys(sweep: Sweep) -> FollowUp:
+    with sweep.begin() as session:
+        if rounds.begin(session, _REVOKED, KEYS_EVERY_S):
+            keys.forget_revoked(session, FORGET_REVOKED_S)
+    return NOTHING
+
+
+def time_for_erased_tenants(_: float) -> Select[int]:
+    return rounds.due(_ERASED, TENANTS_EVERY_S)
+
+
+def erased_tenants(sweep: Sweep) -> FollowUp:
+    """What a request left that was under way when its tenant was suspended, and ended after all was erased."""
+    with sweep.begin() as session:
+        its_time = rounds.begin(session, _ERASED, TENANTS_EVERY_S)
+        drawn = tenants.some_erased(session, _ERASED_AT_ONCE) if its_time else []
+    for tenant_id in drawn:
+        for _ in islice(leaving.erase(sweep, sweep.client, tenant_id, sweep.ttl_s), _LOTS):
+            pass
+    return NOTHING
+
+
 def time_for_steps(_: float) -> Select[int]:
     """Which steps there are only their own tenants see: so it is by the clock."""
     return rounds.due(_STEPS, STEPS_EVERY_S)
@@ -42,11 +76,11 @@ def time_for_steps(_: float) -> Select[int]:
 def unused_steps(sweep: Sweep) -> FollowUp:
     """Once a minute, of some tenants, drawn by lot: in time each is looked at, and a look costs the same."""
     with sweep.begin() as session:
-        rounds.note(session, _STEPS)
-        drawn = tenants.some(session, _TENANTS_AT_ONCE)
+        its_time = rounds.begin(session, _STEPS, STEPS_EVERY_S)
+        drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
     for tenant_id in drawn:
         with sweep.begin() as session:
-            steps.forget(session, tenant_id, _STEPS_AT_ONCE)
+            steps.forget(session, tenant_id, _STEPS_AT_ONCE, sweep.kept_s)
     return NOTHING
 
 
@@ -57,8 +91,8 @@ def time_for_documents(_: float) -> Select[int]:
 def loose_documents(sweep: Sweep) -> FollowUp:
     """Those that were brought for summaries which ended long ago, of some tenants as steps are."""
     with sweep.begin() as session:
-        rounds.note(session, _DOCUMENTS)
-        drawn = tenants.some(session, _TENANTS_AT_ONCE)
+        its_time = rounds.begin(session, _DOCUMENTS, DOCUMENTS_EVERY_S)
+        drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
     for tenant_id in drawn:
         with sweep.begin() as session:
             choice.forget(session, tenant_id, _DOCUMENTS_AT_ONCE)

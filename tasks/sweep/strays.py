@@ -19,8 +19,7 @@ def wanted(_: float) -> Select[int]:
 def tell(sweep: Sweep) -> FollowUp:
     """Looks at some rows once a minute. What it finds stays as it is: a person deleted jobs, or we have erred."""
     with sweep.begin() as session:
-        rounds.note(session, _NAME)
-        found = strays.some(session)
+        found = strays.some(session) if rounds.begin(session, _NAME, EVERY_S) else {}
     for table, job_ids in found.items():
         log.error("rows_without_their_job", table=table, jobs=len(job_ids), for_example=str(job_ids[0]))
     return NOTHING

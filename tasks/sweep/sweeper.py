@@ -13,9 +13,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from db import rounds
-from db.session import Sessions, alone, as_sql
+from db.session import Sessions, alone, as_sql, told
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
+from tasks.queues import epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.sweep import (
     bookkeeping,
@@ -26,6 +27,7 @@ from tasks.sweep import (
     late,
     lost_messages,
     orphans,
+    retention,
     starved,
     strays,
     waiting,
@@ -48,6 +50,8 @@ CHORES: tuple[Chore, ...] = (
     Chore(starved.promote, starved.wanted),
     Chore(forgetting.silent_workers, forgetting.long_silent),
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
+    Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys),
+    Chore(forgetting.erased_tenants, forgetting.time_for_erased_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
     Chore(erasing.erase, erasing.wanted),
@@ -73,10 +77,16 @@ class Sweeper:
     lease_s: float
     ttl_s: int
     every_s: float
+    kept_s: float | None = None
     chores: Sequence[Chore] = CHORES
     _steady_since: float | None = None  # since when every round has reached PostgreSQL
     _swept_at: float = 0.0
     _offset_s: float | None = None  # how far PostgreSQL's clock was ahead of our monotonic one
+
+    def __post_init__(self) -> None:
+        if self.kept_s is not None:
+            self.kept_s = max(self.kept_s, self.ttl_s)
+            self.chores = (*self.chores, retention.chore(self.kept_s))
 
     def sweep(self) -> None:
         """A look, and a round where that is this process's.
@@ -107,11 +117,12 @@ class Sweeper:
         return jumped
 
     def _round(self, *, steady: bool) -> None:
+        epochs.settle(self.sessions, (self.client, self.queues))
         unreachable: list[Exception] = []
         chores = self._wanted(unreachable)
         if not chores:
             return
-        sweep = Sweep(self.sessions, self.client, self.queues, self.lease_s, self.ttl_s, steady)
+        sweep = Sweep(self.sessions, self.client, self.queues, self.lease_s, self.ttl_s, steady, self.kept_s)
         with self.sessions.begin() as session:
             if not _alone(session):
                 return
@@ -170,7 +181,7 @@ def _tried(chore: Chore, sweep: Sweep, unreachable: list[Exception]) -> FollowUp
         return chore.act(sweep)
     except _UNREACHABLE as error:
         unreachable.append(error)
-        log.warning("chore_failed", chore=name, error=str(error))
+        log.warning("chore_failed", chore=name, error=told(error))
     except Exception:  # the chore's boundary: a slip in one must not stop the others
         log.exception("chore_failed", chore=name)
     return FollowUp()

@@ -24,9 +24,9 @@ IN_A_CONTAINER = {"127.0.0.1:$PORT": "0.0.0.0:8000", "--address=127.0.0.1": "--a
 
 
 def procfile() -> dict[str, list[str]]:
-    """Each process and its arguments, without the shell's guard before a command."""
+    """Each process and its arguments."""
     processes = parse_procfile((ROOT / "Procfile").read_text()).processes
-    return {name: shlex.split(line.rpartition("; exec ")[2]) for name, line in processes.items()}
+    return {name: shlex.split(line) for name, line in processes.items()}
 
 
 def services() -> dict[str, Any]:

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 
 from db import erasing
-from db.jobs import Job
 from db.session import Sessions
 from db.vectors import JobVectors
 from tasks.jobs.lifecycle import Status
@@ -88,19 +87,6 @@ def test_at_most_so_many_are_erased_at_once_and_each_once(sessions: Sessions, ca
     with sessions.begin() as session:
         assert erasing.erase(session, 60, 10) == 1
         assert erasing.erase(session, 60, 10) == 0
-
-
-def test_one_that_is_stored_is_erased_with_its_children(sessions: Sessions, caller: Caller) -> None:
-    """At once, and nobody else's with it."""
-    parent, child, other = (ended(sessions, caller, store=True) for _ in range(3))
-    with sessions.begin() as session:
-        adopted = "UPDATE jobs SET parent_id = :parent, place = 0 WHERE id = :child"
-        session.execute(text(adopted), {"parent": parent, "child": child})
-    for _ in range(2):
-        with sessions.begin() as session:
-            erasing.erase_one(session, session.get_one(Job, parent))
-    assert [words(sessions, job_id) for job_id in (parent, child, other)] == [GONE, GONE, THERE]
-    assert tables.column(sessions, parent, "store") is None
 
 
 def test_answer_of_one_of_several_is_kept_until_all_are_there(sessions: Sessions, caller: Caller) -> None:

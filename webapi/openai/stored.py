@@ -105,10 +105,13 @@ def update(given: dict[str, Any], completion_id: str) -> Response:
 def delete(completion_id: str) -> Response:
     """Erase a stored completion
 
-    What it cost stays in the ledger.
+    The job that it is goes with it. What it cost stays in the ledger.
     """
-    with COMPLETION.sought(completion_id) as id, service.current().sessions.begin() as session:
-        stored.erase(session, auth.caller(), id)
+    serving = service.current()
+    with COMPLETION.sought(completion_id) as id:
+        with serving.sessions.begin() as session:
+            stored.get(session, auth.caller(), id)
+        serving.desk.remove(auth.caller(), id)
     answer: Deleted = {"id": completion_id, "object": "chat.completion.deleted", "deleted": True}
     return reply(answer)
 

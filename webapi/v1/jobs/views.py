@@ -106,6 +106,19 @@ def cancel(job_id: str) -> Response:
     return reply(service.current().desk.cancel(auth.caller(), JOB.parse(job_id)).as_json())
 
 
+@blueprint.route("/v1/jobs/<job_id>", methods=["DELETE"], parameters=[JOB.in_path])
+@blueprint.response(204, description="It is gone, with what went in and what came out.")
+@blueprint.answers(401, 404, 409, 500, 503)
+def delete(job_id: str) -> Response:
+    """Erase a job that has ended
+
+    With its children, its stream, and the webhooks about it that haven't been sent. What it cost stays in the ledger.
+    409 for a job that hasn't ended, which is to be cancelled first, and for a part of another, which goes with that.
+    """
+    service.current().desk.remove(auth.caller(), JOB.parse(job_id))
+    return Response(status=204)
+
+
 def _awaited(job_id: uuid.UUID, wait_s: float) -> JobView:
     """The job when it has ended, or as it is after so many seconds."""
     serving = service.current()

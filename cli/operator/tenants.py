@@ -1,0 +1,71 @@
+"""`forebay tenants`: the end of one."""
+
+import sys
+import time
+import uuid
+from collections import Counter
+
+import click
+import redis
+
+from cli.client import columns
+from cli.operator import database
+from db.session import Sessions
+from tasks import errors, settings
+from tasks.jobs import leaving
+
+_PAUSE_S = 0.2
+_KNOWN_S = 3.0  # so long at most a process of the API goes on knowing a key
+
+
+@click.group()
+def tenants() -> None:
+    """See to tenants, which come with their first key: forebay keys create --tenant NAME."""
+
+
+@tenants.command()
+@click.argument("name", metavar="NAME")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--redis-url", envvar="FOREBAY_REDIS_URL", help="Where the jobs' streams are; else the data folder's.")
+@click.option("--ttl-s", envvar="FOREBAY_STREAM_TTL_S", default=settings.STREAM_TTL_S, hidden=True)
+@database.option
+def erase(database_url: str, redis_url: str, name: str, yes: bool, ttl_s: int) -> None:
+    """Erase all that the tenant NAME has, for good; what it used stays in the ledger.
+
+    Its keys are refused within seconds, what runs is cancelled, and no webhook is sent any more. Then jobs, documents,
+    collections, webhooks and keys are erased. Where it is cut off, run it again: it goes on.
+    """
+    if not yes:
+        _make_sure(name)
+    client = database.redis_client(redis_url)
+    with database.reached(database_url) as sessions:
+        try:
+            tenant_id = leaving.suspend(sessions, name)
+        except errors.NotFound as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{name} is suspended", err=True)
+        erased = _erased(sessions, client, tenant_id, ttl_s)
+        left_as = leaving.close(sessions, tenant_id)
+    click.echo(columns.aligned([("erased", ""), *((what, str(count)) for what, count in sorted(erased.items()))]))
+    click.echo(f"what it used stays in the ledger, as {left_as!r}")
+
+
+def _erased(sessions: Sessions, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int) -> Counter[str]:
+    """What was erased, and how many of each, once nothing more comes."""
+    known_until = time.monotonic() + _KNOWN_S
+    erased: Counter[str] = Counter()
+    while True:
+        late, before = time.monotonic() > known_until, erased.total()
+        for what, count in leaving.erase(sessions, client, tenant_id, ttl_s):
+            erased[what] += count
+        if late and erased.total() == before and leaving.is_empty(sessions, tenant_id):
+            return erased
+        time.sleep(_PAUSE_S)
+
+
+def _make_sure(name: str) -> None:
+    """Raises `UsageError` where nobody can be asked, and `Abort` where somebody says no."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("this erases for good: give --yes")
+    if click.prompt(f"Everything that {name} has is erased, for good. Its name again, to be sure") != name:
+        raise click.Abort

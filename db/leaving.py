@@ -1,0 +1,69 @@
+"""What a tenant has, taken from it table by table, in lots. Its jobs go by `removing`; the ledger and usage stay."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, exists, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from db.documents.collections import Collection
+from db.documents.documents import Document
+from db.idempotency import IdempotencyKey
+from db.jobs import MOVING, Job
+from db.keys import Key
+from db.summaries import SummaryStep
+from db.turns import Turn
+from db.webhooks.deliveries import Delivery
+from db.webhooks.endpoints import Endpoint
+from db.webhooks.secrets import Secret
+
+UNFINISHED = ("running", "dispatched", "queued", "scheduled", "waiting")
+
+
+class Own(NamedTuple):
+    """A table with a tenant's rows, how many go at once, and whether they are behind the second wall."""
+
+    table: Any
+    at_once: int
+    walled: bool = False
+
+
+# In an order in which nothing names what went before. A document takes its text and chunks with it, a collection what
+# was counted of it, by the tables' own references: so few of them go at once.
+TABLES = (
+    Own(Delivery, 500),
+    Own(Secret, 500),
+    Own(Endpoint, 500),
+    Own(IdempotencyKey, 1000),
+    Own(Turn, 1000),
+    Own(Document, 20, walled=True),
+    Own(Collection, 5, walled=True),
+    Own(SummaryStep, 1000, walled=True),
+    Own(Key, 500),
+)
+
+
+def remove_some(session: Session, tenant_id: uuid.UUID, own: Own) -> int:
+    """Removes some of the tenant's rows; how many. Those behind the second wall within `scope.scope` of the tenant."""
+    key = tuple(own.table.__table__.primary_key.columns)
+    some = select(*key).where(own.table.tenant_id == tenant_id).limit(own.at_once).with_for_update()
+    rows = session.execute(some).all()
+    if not rows:
+        return 0
+    which = tuple_(*key).in_([tuple(row) for row in rows])
+    session.execute(delete(own.table).where(which), execution_options={"synchronize_session": False})
+    return len(rows)
+
+
+def resting(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
+    """Jobs of the tenant that are no children and aren't with a worker, at most `limit`; by `jobs_listed`."""
+    own = (Job.tenant_id == tenant_id, Job.parent_id.is_(None), Job.status.not_in(MOVING))
+    return session.scalars(select(Job.id).where(*own, Job.finished_at.is_not(None)).limit(limit)).all()
+
+
+def any_job(session: Session, tenant_id: uuid.UUID) -> bool:
+    """Whether the tenant has a job: a parent's children are there no longer than it is."""
+    rests = (Job.tenant_id == tenant_id, Job.parent_id.is_(None), Job.status.not_in(MOVING))
+    unfinished = [exists().where(Job.tenant_id == tenant_id, Job.status == status) for status in UNFINISHED]
+    return bool(session.scalar(select(or_(exists().where(*rests), *unfinished))))

@@ -1,0 +1,100 @@
+"""Jobs removed, with all rows about them. What they cost stays in the ledger."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.orm import Session, aliased
+
+from db.attempts import JobAttempt
+from db.checkpoints import JobCheckpoint
+from db.families import no_child_left
+from db.idempotency import IdempotencyKey
+from db.jobs import Job, JobOutput
+from db.summaries import SummaryResult
+from db.vectors import JobVectors
+from db.webhooks.deliveries import Delivery
+
+_QUIET = {"synchronize_session": False}
+# The columns that name a job in rows which go with it. The ledger names it too, and stays; a document outlives its job.
+_ABOUT = (
+    JobAttempt.job_id,
+    JobCheckpoint.job_id,
+    JobOutput.job_id,
+    JobVectors.job_id,
+    IdempotencyKey.job_id,
+    Delivery.job_id,
+    SummaryResult.job_id,
+    SummaryResult.summary_id,
+)
+
+
+def own(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+    """The job, if it is this tenant's."""
+    return session.scalars(select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id)).one_or_none()
+
+
+def any_ended(kept_s: float) -> ColumnElement[bool]:
+    """The condition that some job that is no child ended so long ago."""
+    return exists().where(*_ended(kept_s))
+
+
+def due(session: Session, kept_s: float, limit: int) -> Sequence[uuid.UUID]:
+    """Jobs that ended so long ago, the longest ended first, at most `limit`; by `jobs_ended`.
+
+    None that is a child, that still has children which haven't ended, or of which a webhook is still to be told; and
+    none that another transaction holds.
+    """
+    untold = exists().where(Delivery.job_id == Job.id, Delivery.status == "pending").correlate(Job)
+    query = select(Job.id).where(*_ended(kept_s), no_child_left(), ~untold).order_by(Job.finished_at).limit(limit)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
+
+
+def _ended(kept_s: float) -> tuple[ColumnElement[bool], ...]:
+    return Job.parent_id.is_(None), Job.finished_at < func.now() - dt.timedelta(seconds=kept_s)
+
+
+def parents(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of these jobs that have children."""
+    child = aliased(Job)
+    query = select(Job.id).where(Job.id.in_(job_ids), exists().where(child.parent_id == Job.id).correlate(Job))
+    return list(session.scalars(query))
+
+
+def youngest(session: Session, job_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
+    """Of a job and all that descend from it some, at most `limit`, that have no children: the job itself is the last.
+
+    None where one that was met on the way hasn't ended.
+    """
+    found: Sequence[uuid.UUID] = [job_id]
+    while True:
+        query = select(Job.id, Job.finished_at).where(Job.parent_id.in_(found)).limit(limit)
+        children = session.execute(query).all()
+        if any(row.finished_at is None for row in children):
+            return []
+        if not children:
+            return found
+        found = [row.id for row in children]
+
+
+def remove(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Removes those of these jobs that have ended, with all rows about them; which they were. Idempotent.
+
+    Their children must be gone: none is removed here.
+    """
+    return list(session.scalars(_remove(), {"job_ids": list(job_ids)}, execution_options=_QUIET))
+
+
+@cache
+def _remove() -> Any:
+    given = bindparam("job_ids", type_=ARRAY(UUID))
+    ended = select(Job.id).where(Job.id == func.any(given), Job.finished_at.is_not(None)).with_for_update().cte("ended")
+    rows = [
+        delete(column.class_).where(column.in_(select(ended.c.id))).cte(f"about_{number}")
+        for number, column in enumerate(_ABOUT)
+    ]
+    return delete(Job).where(Job.id.in_(select(ended.c.id))).returning(Job.id).add_cte(*rows)

@@ -1,0 +1,81 @@
+"""Jobs that have ended are removed, each with its children, and with all but its row of the ledger."""
+
+import uuid
+from collections.abc import Callable, Collection, Iterator
+
+import redis
+import structlog
+
+from db import removing
+from db.session import Transactions
+from tasks import errors, ids
+from tasks.keys import Caller
+from tasks.streams import stream
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 200  # of jobs that nobody waits for: so few that each transaction is over in some hundredths of a second
+
+
+def remove(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID) -> None:
+    """Removes the tenant's job with all that descends from it, its stream too; pending webhooks about it aren't sent.
+
+    What has many children goes in several transactions, the job itself with the last: where it is cut off, asking again
+    goes on. Raises `NotFound`; `Conflict` for a job that hasn't ended, one whose children haven't, and a child.
+    """
+    with scope.begin() as session:
+        job = removing.own(session, caller.tenant_id, job_id)
+        if job is None:
+            raise errors.NotFound(f"no job {ids.show(job_id)}")
+        if job.parent_id is not None:
+            raise errors.Conflict(f"{ids.show(job_id)} is a part of {ids.show(job.parent_id)}, and goes with that")
+        if job.finished_at is None:
+            raise errors.Conflict(f"{ids.show(job_id)} hasn't ended: cancel it first")
+    for removed in family(scope, job_id):
+        forget_streams(client, removed)
+        if job_id in removed:
+            return
+    raise errors.Conflict(f"parts of {ids.show(job_id)} are still being ended: try again in a moment")
+
+
+def family(scope: Transactions, job_id: uuid.UUID) -> Iterator[list[uuid.UUID]]:
+    """Removes an ended job and what descends from it, children before their parents; which jobs, lot by lot.
+
+    It ends before the job is gone where something of it hasn't ended.
+    """
+    removed: list[uuid.UUID] = []
+    while job_id not in removed:
+        with scope.begin() as session:
+            removed = removing.remove(session, removing.youngest(session, job_id, _AT_ONCE))
+        if not removed:
+            return
+        yield removed
+
+
+def remove_due(scope: Transactions, kept_s: float, in_time: Callable[[], bool]) -> bool:
+    """Removes jobs that ended so long ago, the longest ended first, until there is no more or no time left.
+
+    True when there is no more. A job stays while a webhook is still to be told of it. Safe beside itself.
+    """
+    while in_time():
+        with scope.begin() as session:
+            found = removing.due(session, kept_s, _AT_ONCE)
+            parents = removing.parents(session, found)
+            count = len(removing.remove(session, set(found).difference(parents)))
+        for parent_id in parents:
+            for removed in family(scope, parent_id):
+                count += len(removed)
+                if not in_time():
+                    return False
+        if not count:
+            return True
+    return False
+
+
+def forget_streams(client: redis.Redis, job_ids: Collection[uuid.UUID]) -> None:
+    """Best effort: what Redis keeps when it can't be reached expires by itself."""
+    try:
+        if job_ids:
+            client.unlink(*(stream.key(job_id) for job_id in job_ids))
+    except redis.RedisError as error:
+        log.warning("streams_not_forgotten", error=str(error))

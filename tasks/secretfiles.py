@@ -1,0 +1,67 @@
+"""Secrets that are given as files: `FOREBAY_KEY_PEPPER_FILE=/run/secrets/key_pepper` in place of the text itself.
+
+What inspects a container, or a unit, shows its environment to more people than may know a secret.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from tasks import errors
+
+PASSWORD = "FOREBAY_DATABASE_PASSWORD"  # noqa: S105 - a name
+NAMES = (
+    "FOREBAY_DATABASE_URL",
+    PASSWORD,
+    "FOREBAY_REDIS_URL",
+    "FOREBAY_BROKER_URL",
+    "FOREBAY_KEY_PEPPER",
+    "FOREBAY_WEBHOOK_KEY",
+    "FOREBAY_KEY",
+    "FLOWER_BASIC_AUTH",
+)
+_DATABASE = "FOREBAY_DATABASE_URL"
+
+
+def read() -> list[str]:
+    """Has the environment hold what the files say, and the database's URL its password; what is wrong, a line each.
+
+    What was read is no longer named there, so that a second call finds nothing to do, and a child needs no file.
+    """
+    mistakes = [mistake for name in NAMES if (mistake := _read(name))]
+    if os.environ.get(PASSWORD) and (mistake := _join()):
+        mistakes.append(mistake)
+    return mistakes
+
+
+def require() -> None:
+    """Reads them. Raises one `SettingsError` for all that is wrong."""
+    if mistakes := read():
+        raise errors.SettingsError(f"settings: {'; '.join(mistakes)}")
+
+
+def _read(name: str) -> str | None:
+    variable = f"{name}_FILE"
+    file = os.environ.get(variable)
+    if not file:
+        return None
+    if os.environ.get(name):
+        return f"{name} and {variable} are both set: one of them is enough"
+    try:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        return f"{variable}: {error}"
+    if not text or "\0" in text:
+        return f"{variable}: {file} holds no text"
+    os.environ[name] = text
+    del os.environ[variable]
+    return None
+
+
+def _join() -> str | None:
+    url = urlsplit(os.environ.get(_DATABASE, ""))
+    user, at, host = url.netloc.rpartition("@")
+    if not at or ":" in user:
+        return f"{PASSWORD}: {_DATABASE} must name a user, and no password of its own"
+    os.environ[_DATABASE] = url._replace(netloc=f"{user}:{quote(os.environ.pop(PASSWORD), safe='')}@{host}").geturl()
+    return None

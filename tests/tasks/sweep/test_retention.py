@@ -1,0 +1,71 @@
+"""The sweep removes jobs so long after their ends, where the installation says how long."""
+
+import uuid
+
+import redis
+from sqlalchemy import text
+
+from db.session import Sessions
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
+from tasks.keys import Caller
+from tasks.limits.spent import Spent
+from tasks.queues.dispatch import Dispatcher
+from tasks.streams.transcript import Transcript
+from tasks.sweep.sweeper import Sweeper
+from tests import tables
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import sweep
+
+
+def made(sessions: Sessions, client: redis.Redis, kept_s: float | None) -> Sweeper:
+    dispatcher = Dispatcher(Post(client), sessions, tables.LEASE_S)
+    return Sweeper(dispatcher, sessions, client, client, tables.LEASE_S, ttl_s=60, every_s=0, kept_s=kept_s)
+
+
+def ended(sessions: Sessions, caller: Caller, ago_s: float) -> uuid.UUID:
+    job_id = tables.running(sessions, caller).job_id
+    with sessions.begin() as session:
+        tables.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1, 1), {"text": "a"}))
+        earlier = "UPDATE jobs SET finished_at = now() - make_interval(secs => :ago_s) WHERE id = :id"
+        session.execute(text(earlier), {"id": job_id, "ago_s": ago_s})
+    return job_id
+
+
+def left(sessions: Sessions) -> set[uuid.UUID]:
+    with sessions() as session:
+        return set(session.scalars(text("SELECT id FROM jobs")))
+
+
+def test_jobs_go_when_they_ended_long_ago(upkeep: Sessions, client: redis.Redis, caller: Caller) -> None:
+    """Those that ended since stay, and without a retention all do."""
+    old, young = ended(upkeep, caller, 86_500), ended(upkeep, caller, 86_300)
+    sweep(made(upkeep, client, None))
+    assert left(upkeep) == {old, young}
+    sweep(made(upkeep, client, 86_400))
+    assert left(upkeep) == {young}
+
+
+def test_with_a_retention_of_zero_jobs_stay_as_long_as_their_streams(
+    upkeep: Sessions, client: redis.Redis, caller: Caller
+) -> None:
+    """Whoever waits for an answer has it."""
+    old, young = ended(upkeep, caller, 61), ended(upkeep, caller, 30)
+    sweep(made(upkeep, client, 0))
+    assert left(upkeep) == {young}
+    assert old not in left(upkeep)
+
+
+def test_it_looks_once_a_minute_where_there_was_nothing_more(
+    upkeep: Sessions, client: redis.Redis, caller: Caller
+) -> None:
+    sweeper = made(upkeep, client, 100)
+    ended(upkeep, caller, 101)
+    sweep(sweeper)
+    late = ended(upkeep, caller, 101)
+    sweep(sweeper)
+    assert left(upkeep) == {late}
+    with upkeep.begin() as session:
+        session.execute(text("UPDATE rounds SET began_at = began_at - interval '1 minute' WHERE name = 'retention'"))
+    sweep(sweeper)
+    assert left(upkeep) == set()

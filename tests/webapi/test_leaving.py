@@ -1,0 +1,212 @@
+"""A tenant is erased: `forebay tenants erase` leaves nothing of it but what it used, in whichever table that was."""
+
+import uuid
+from typing import Any
+
+import pytest
+import redis
+from click.testing import CliRunner, Result
+from flask import Flask
+from sqlalchemy import Uuid, text
+
+from cli.main import main
+from cli.operator import tenants as command
+from db import tables as all_tables
+from db.session import Sessions
+from db.webhooks import deliveries
+from tasks import errors, keys
+from tasks.jobs import leaving
+from tests import tables
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
+from tests.webapi import byhand
+from tests.webapi.conftest import new_key
+from tests.webapi.test_isolation import Side, World
+
+EVERYBODYS = {"workers", "rounds", "windows", "usage_mark"}
+STAYS = {"ledger", "usage_days", "tenants"}
+
+# What no request makes without a worker.
+BY_HAND = (
+    "INSERT INTO job_checkpoints (job_id, first, entries) VALUES (:job, 1, '[]')",
+    "INSERT INTO job_vectors (job_id, dimensions, data) VALUES (:job, 1, '')",
+    "INSERT INTO summary_results (summary_id, number, job_id) VALUES (:job, 1, :job)",
+    "INSERT INTO turns (queue, lane, tenant_id, taken) VALUES ('alpha', 'batch', :tenant, 1)",
+    "INSERT INTO summary_steps (tenant_id, digest, text) VALUES (:tenant, 'd', 'words')",
+    "INSERT INTO word_counts (collection_id, term, tenant_id, chunks) VALUES (:collection, 1, :tenant, 1)",
+    "INSERT INTO reembeddings (collection_id, tenant_id, job_id, model) VALUES (:collection, :tenant, :job, 'm')",
+    "INSERT INTO reembedded (document_id, tenant_id, collection_id, chunks)"
+    " VALUES (:document, :tenant, :collection, 1)",
+    "INSERT INTO chunks (document_id, number, tenant_id, collection_id, text, tokens, terms, words)"
+    " VALUES (:document, 1, :tenant, :collection, 'words', 1, '{}', '{}/5')",
+)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process knows the keys of these tests."""
+    monkeypatch.setattr(command, "_KNOWN_S", 0)
+
+
+@pytest.fixture
+def world(app: Flask, sessions: Sessions, client: redis.Redis) -> World:
+    return World(app, sessions, client)
+
+
+def filled(world: World, word: str) -> Side:
+    """A tenant with something in every table, and jobs that wait and run."""
+    side = world.tenant(word).make_everything()
+    side.api.submit(input={"prompt": word}, webhook={"url": "https://one.example.com/"})
+    running = side.api.post("/v1/jobs", json={"type": "generate", "input": {"prompt": word}}, headers=KEYED).json["id"]
+    byhand.run(world.sessions, world.client, running).say(word)
+    with world.sessions.begin() as session:
+        query = "SELECT d.id, d.collection_id, t.id, d.job_id FROM documents d JOIN tenants t ON t.id = d.tenant_id"
+        found = session.execute(text(f"{query} WHERE t.name = :name AND d.collection_id IS NOT NULL"), {"name": word})
+        document, collection, tenant, job = found.first() or (None,) * 4
+        given = {"document": document, "collection": collection, "tenant": tenant, "job": job}
+        for statement in BY_HAND:
+            session.execute(text(statement), given)
+    return side
+
+
+KEYED = {"Idempotency-Key": "k"}
+
+
+def erase(name: str, postgres_url: str, redis_url: str, *options: str) -> Result:
+    servers = ("--database-url", postgres_url, "--redis-url", redis_url)
+    return CliRunner().invoke(main, ["tenants", "erase", name, *servers, *(options or ("--yes",))])
+
+
+def own_ids(sessions: Sessions, name: str) -> set[uuid.UUID]:
+    """The tenant's id, and that of everything it has."""
+    with sessions() as session:
+        tenant_id = session.scalar(text("SELECT id FROM tenants WHERE name = :name"), {"name": name})
+        found = {tenant_id}
+        for table in all_tables.metadata.sorted_tables:
+            if "tenant_id" in table.columns and "id" in table.columns and isinstance(table.columns["id"].type, Uuid):
+                rows = session.scalars(text(f"SELECT id FROM {table.name} WHERE tenant_id = :id"), {"id": tenant_id})
+                found.update(rows)
+    return found
+
+
+def rows(sessions: Sessions, own: set[uuid.UUID]) -> dict[str, int]:
+    """How many rows of each table name one of these, in whichever column."""
+    counts = {}
+    with sessions() as session:
+        for table in all_tables.metadata.sorted_tables:
+            columns = [column.name for column in table.columns if isinstance(column.type, Uuid)]
+            which = " OR ".join(f"{name} = ANY(:own)" for name in columns) or "false"
+            counts[table.name] = session.scalar(
+                text(f"SELECT count(*) FROM {table.name} WHERE {which}"), {"own": [*own]}
+            )
+    return {name: count for name, count in counts.items() if count}
+
+
+def ledger(sessions: Sessions) -> dict[uuid.UUID, Any]:
+    with sessions() as session:
+        return {row.job_id: tuple(row) for row in session.execute(text("SELECT * FROM ledger"))}
+
+
+def test_nothing_is_left_of_a_tenant_but_what_it_used(
+    world: World, sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    """In no table of ours, one that is added tomorrow too; all is left of its neighbour."""
+    filled(world, "going")
+    staying = filled(world, "staying")
+    own, others = own_ids(sessions, "going"), own_ids(sessions, "staying")
+    names = {table.name for table in all_tables.metadata.sorted_tables} - EVERYBODYS - {"usage_days"}
+    assert rows(sessions, own).keys() == names
+    before, spent = rows(sessions, others), ledger(sessions)
+    result = erase("going", postgres_url, redis_url)
+    assert result.exit_code == 0, result.output
+    assert rows(sessions, own).keys() <= STAYS
+    assert (rows(sessions, others), own_ids(sessions, "staying")) == (before, others)
+    assert {job_id: row for job_id, row in ledger(sessions).items() if job_id in spent} == spent
+    assert not [key for key in client.scan_iter("forebay:stream:*") if uuid.UUID(key.decode()[-32:]) in own]
+    counted = dict(line.split(maxsplit=1) for line in result.stdout.splitlines()[1:] if line.split()[-1].isdigit())
+    assert {name for name in counted if name != "jobs"} >= {"documents", "collections", "keys", "webhook_endpoints"}
+    assert staying.api.get("/v1/jobs").status_code == 200
+
+
+def test_its_name_may_be_given_to_another(world: World, sessions: Sessions, postgres_url: str, redis_url: str) -> None:
+    """The ledger's rows have a name that says what became of the old one."""
+    old = world.tenant("going")
+    old.make("jobs")
+    assert erase("going", postgres_url, redis_url).exit_code == 0
+    assert erase("going", postgres_url, redis_url).exit_code == 1
+    new = world.tenant("going")
+    assert new.api.get("/v1/usage").json["total"]["jobs"] == 0
+    used = CliRunner().invoke(main, ["usage", "--database-url", postgres_url]).stdout
+    assert "going (erased 20" in used
+
+
+def test_suspended_tenant_is_let_in_nowhere(world: World, app: Flask, sessions: Sessions) -> None:
+    """Its keys are refused, it gets no new one, and none of its webhooks is due."""
+    side = world.tenant("going")
+    side.make("deliveries")
+    leaving.suspend(sessions, "going")
+    app.extensions["forebay_keys"]._known.clear()  # two seconds later
+    assert side.api.get("/v1/jobs").status_code == 401
+    with pytest.raises(errors.Conflict), sessions.begin() as session:
+        keys.create(session, pepper=tables.PEPPER, tenant="going", name="")
+    with sessions.begin() as session:
+        assert not deliveries.any_due(session)
+        assert deliveries.claim(session, limit=9, per_target=9, per_tenant=9, lease_s=9) == []
+
+
+def test_it_goes_on_where_it_was_cut_off(
+    world: World, sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    """After any of its lots: what was done is done, and another run does the rest."""
+    filled(world, "going")
+    own = own_ids(sessions, "going")
+    tenant_id = leaving.suspend(sessions, "going")
+    for _ in range(6):
+        lots = leaving.erase(sessions, client, tenant_id, 60)
+        next(lots)
+        lots.close()
+    assert erase("going", postgres_url, redis_url).exit_code == 0
+    assert rows(sessions, own).keys() <= STAYS
+
+
+def test_what_comes_late_is_erased_by_the_sweep(
+    world: World, sessions: Sessions, client: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    """A request that was under way when its tenant was suspended may end after all was erased."""
+    side = filled(world, "going")
+    caller = keys.Caller(next(iter(own_ids(sessions, "going") & _tenants(sessions, "going"))), "")
+    assert erase("going", postgres_url, redis_url).exit_code == 0
+    late = tables.submit(sessions, caller).id
+    assert side.api.key
+    sweep(made(sessions, client, Post(client)))
+    assert tables.column(sessions, late, "id") is None
+    with sessions() as session:
+        assert session.scalar(text("SELECT status FROM ledger WHERE job_id = :id"), {"id": late}) == "cancelled"
+
+
+def _tenants(sessions: Sessions, name: str) -> set[uuid.UUID]:
+    with sessions() as session:
+        return set(session.scalars(text("SELECT id FROM tenants WHERE name = :name"), {"name": name}))
+
+
+def test_nobody_is_erased_by_a_slip(world: World, sessions: Sessions, postgres_url: str, redis_url: str) -> None:
+    """Where nobody can be asked it takes `--yes`; a tenant that isn't there is told so."""
+    world.tenant("going").make("jobs")
+    refused = erase("going", postgres_url, redis_url, "--ttl-s", "60")
+    assert (refused.exit_code, "--yes" in refused.stderr) == (2, True)
+    nobody = erase("nobody", postgres_url, redis_url)
+    assert (nobody.exit_code, "no tenant nobody" in nobody.stderr) == (1, True)
+    assert world.tenant("going").api.get("/v1/usage").json["total"]["jobs"] == 1
+
+
+def test_revoked_keys_are_forgotten_after_a_while(sessions: Sessions, client: redis.Redis) -> None:
+    """Until then they can be looked up; those that are good are never."""
+    days = {new_key(sessions, "ours").split("_")[1]: day for day in (None, 1, 89, 91)}
+    with sessions.begin() as session:
+        for key_id, day in days.items():
+            age = "UPDATE keys SET revoked_at = now() - make_interval(days => :days) WHERE id = :id"
+            session.execute(text(age), {"days": day, "id": key_id})
+    sweep(made(sessions, client, Post(client)))
+    with sessions() as session:
+        left = {key.id for key in keys.list_keys(session)}
+    assert left == {key_id for key_id, day in days.items() if day != 91}
