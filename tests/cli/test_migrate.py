@@ -121,6 +121,15 @@ def test_newer_tables_are_left_alone(server: str) -> None:
     assert (run(url).exit_code, run(url).output) == (0, "")
 
 
+def test_commands_on_a_database_that_was_not_migrated_say_so(server: str) -> None:
+    """And not which table they missed first."""
+    told = CliRunner().invoke(main, ["usage", "--database-url", database(server, "jobs", "postgres")])
+    assert told.exit_code == 1
+    assert told.stderr == (
+        f"Error: the database has no tables of ours, and revision {revisions.head()} is needed: run `forebay migrate`\n"
+    )
+
+
 def test_server_that_does_not_answer_is_said_in_a_line(tmp_path: Path) -> None:
     refused = run(f"postgresql://x@/x?host={tmp_path}")
     assert refused.exit_code == 1
