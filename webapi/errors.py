@@ -75,8 +75,8 @@ def register(app: Flask) -> None:
     for error in (OperationalError, InterfaceError):
         app.register_error_handler(error, _database)
     app.register_error_handler(PoolTimeout, _no_connection)
-    for error in (ProgrammingError, InternalError):
-        app.register_error_handler(error, _refused)
+    for refusal in (ProgrammingError, InternalError):
+        app.register_error_handler(refusal, _refused)
     app.register_error_handler(Exception, _unforeseen)
 
 
