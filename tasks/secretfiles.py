@@ -4,14 +4,16 @@ What inspects a container, or a unit, shows its environment to more people than 
 """
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from tasks import errors
 
 PASSWORD = "FOREBAY_DATABASE_PASSWORD"  # noqa: S105 - a name
+_DATABASES = ("FOREBAY_DATABASE_URL", "FOREBAY_DATABASE_DIRECT_URL")
 NAMES = (
-    "FOREBAY_DATABASE_URL",
+    *_DATABASES,
     PASSWORD,
     "FOREBAY_REDIS_URL",
     "FOREBAY_BROKER_URL",
@@ -20,7 +22,6 @@ NAMES = (
     "FOREBAY_KEY",
     "FLOWER_BASIC_AUTH",
 )
-_DATABASE = "FOREBAY_DATABASE_URL"
 
 
 def read() -> list[str]:
@@ -59,9 +60,11 @@ def _read(name: str) -> str | None:
 
 
 def _join() -> str | None:
-    url = urlsplit(os.environ.get(_DATABASE, ""))
-    user, at, host = url.netloc.rpartition("@")
-    if not at or ":" in user:
-        return f"{PASSWORD}: {_DATABASE} must name a user, and no password of its own"
-    os.environ[_DATABASE] = url._replace(netloc=f"{user}:{quote(os.environ.pop(PASSWORD), safe='')}@{host}").geturl()
+    urls = {name: urlsplit(os.environ[name]) for name in _DATABASES if os.environ.get(name)}
+    odd = [name for name, url in urls.items() if not re.match("[^:@]+@", url.netloc)]
+    if odd or not urls:
+        return f"{PASSWORD}: {' and '.join(odd or _DATABASES[:1])} must name a user, and no password of its own"
+    password = quote(os.environ.pop(PASSWORD), safe="")
+    for name, url in urls.items():
+        os.environ[name] = url._replace(netloc=url.netloc.replace("@", f":{password}@", 1)).geturl()
     return None
