@@ -4,16 +4,16 @@ What inspects a container, or a unit, shows its environment to more people than 
 """
 
 import os
-import re
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from tasks import errors
 
 PASSWORD = "FOREBAY_DATABASE_PASSWORD"  # noqa: S105 - a name
-_DATABASES = ("FOREBAY_DATABASE_URL", "FOREBAY_DATABASE_DIRECT_URL")
+_DATABASE, _DIRECT = "FOREBAY_DATABASE_URL", "FOREBAY_DATABASE_DIRECT_URL"
 NAMES = (
-    *_DATABASES,
+    _DATABASE,
+    _DIRECT,
     PASSWORD,
     "FOREBAY_REDIS_URL",
     "FOREBAY_BROKER_URL",
@@ -25,7 +25,7 @@ NAMES = (
 
 
 def read() -> list[str]:
-    """Has the environment hold what the files say, and the database's URL its password; what is wrong, a line each.
+    """Has the environment hold what the files say, and the database's URLs their password; what is wrong, a line each.
 
     What was read is no longer named there, so that a second call finds nothing to do, and a child needs no file.
     """
@@ -60,11 +60,13 @@ def _read(name: str) -> str | None:
 
 
 def _join() -> str | None:
-    urls = {name: urlsplit(os.environ[name]) for name in _DATABASES if os.environ.get(name)}
-    odd = [name for name, url in urls.items() if not re.match("[^:@]+@", url.netloc)]
-    if odd or not urls:
-        return f"{PASSWORD}: {' and '.join(odd or _DATABASES[:1])} must name a user, and no password of its own"
-    password = quote(os.environ.pop(PASSWORD), safe="")
-    for name, url in urls.items():
-        os.environ[name] = url._replace(netloc=url.netloc.replace("@", f":{password}@", 1)).geturl()
+    urls = {}
+    for name in (_DATABASE, _DIRECT) if os.environ.get(_DIRECT) else (_DATABASE,):
+        url = urlsplit(os.environ.get(name, ""))
+        user, at, host = url.netloc.rpartition("@")
+        if not at or ":" in user:
+            return f"{PASSWORD}: {name} must name a user, and no password of its own"
+        urls[name] = url._replace(netloc=f"{user}:{quote(os.environ[PASSWORD], safe='')}@{host}").geturl()
+    os.environ.update(urls)
+    del os.environ[PASSWORD]
     return None
