@@ -7,28 +7,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from db import scope
-from db.documents import index
-
 ROLE = "forebay_backup"
-
-
-def make_roles(connection: Connection) -> None:
-    """Makes the roles that a dump names, on a server that has none of ours yet."""
-    for role in (scope.ROLE, index.ROLE):
-        connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
 
 
 def make_role(connection: Connection) -> None:
     """Makes the role as far as the user may. Idempotent. Roles are the whole server's: others may be making it too."""
     for statement in missing(connection):
-        # In a block of its own: a refusal undoes nothing else.
-        connection.execute(
-            text(
-                f"DO $$ BEGIN {statement}; EXCEPTION WHEN insufficient_privilege OR duplicate_object"
-                " OR unique_violation OR internal_error THEN NULL; END $$"
-            )
-        )
+        connection.execute(text(f"DO $$ BEGIN {statement}; EXCEPTION WHEN {_EXPECTED} THEN NULL; END $$"))
 
 
 def missing(connection: Connection) -> Sequence[str]:
@@ -44,6 +29,8 @@ def missing(connection: Connection) -> Sequence[str]:
     return statements
 
 
+# The user may not, or somebody else is making it at this moment.
+_EXPECTED = "insufficient_privilege OR undefined_object OR duplicate_object OR unique_violation OR internal_error"
 _LOOK = f"""
 SELECT (SELECT rolbypassrls FROM pg_roles WHERE rolname = '{ROLE}'),
        EXISTS (SELECT FROM pg_auth_members JOIN pg_roles ON pg_roles.oid = pg_auth_members.member

@@ -261,6 +261,12 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     return (row[0], row[1]) if row else None
 
 
+def status(session: Session, job_id: uuid.UUID) -> tuple[str, str | None] | None:
+    """How the job stands, and the code of its error if it has one; None where there is no such job."""
+    row = session.execute(select(Job.status, Job.error_code).where(Job.id == job_id)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
 def unlocked(session: Session, *which: ColumnElement[bool], limit: int | None = None) -> Sequence[Job]:
     """The jobs that match, locked until the transaction ends; without those that others hold."""
     rows = select(Job).where(*which).limit(limit)

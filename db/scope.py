@@ -4,14 +4,17 @@ The first wall is the tenant condition that every query carries. This one is row
 `db.documents`, which holds though a query forgets it.
 """
 
+import functools
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import ARRAY, Text, bindparam, column, func, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+
+from db import statements
+from db.statements import Statement
 
 ROLE = "forebay_tenant"
 TENANT = "app.tenant"
@@ -25,8 +28,7 @@ def scope(session: Session, tenant_id: uuid.UUID, settings: Mapping[str, str] | 
     the block's end, also when an error of ours ends it. After an error of the database only a rollback helps. Scopes
     don't nest. Further `settings` of PostgreSQL's, by their names, hold until the transaction ends.
     """
-    session.flush()  # what waits to be written is not for the scope's role to write
-    _set(session, {"role": ROLE, TENANT: str(tenant_id), **(settings or {})})
+    enter_scope(session, tenant_id, settings)
     try:
         yield
     except SQLAlchemyError:
@@ -37,18 +39,22 @@ def scope(session: Session, tenant_id: uuid.UUID, settings: Mapping[str, str] | 
     _set(session, _NOBODY)
 
 
+def enter_scope(session: Session, tenant_id: uuid.UUID, settings: Mapping[str, str] | None = None) -> None:
+    """Has all that is left of the transaction be in the tenant's `scope`: its end takes the settings back, unasked."""
+    session.flush()  # what waits to be written is not for the scope's role to write
+    _set(session, {"role": ROLE, TENANT: str(tenant_id), **(settings or {})})
+
+
 _NOBODY = {"role": "none", TENANT: ""}
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:
     """`SET LOCAL` of each, in one round trip and by one statement that PostgreSQL has prepared."""
-    session.execute(_SET, {"names": [*settings], "values": [*settings.values()]})
+    statements.rows(session, _setting(), {"names": [*settings], "values": [*settings.values()]})
 
 
-def _setting() -> Any:
+@functools.cache
+def _setting() -> Statement:
     names, values = bindparam("names", type_=ARRAY(Text)), bindparam("values", type_=ARRAY(Text))
     given = func.unnest(names, values).table_valued(column("name", Text), column("value", Text)).render_derived()
-    return select(func.set_config(given.c.name, given.c.value, true()))
-
-
-_SET = _setting()
+    return statements.made(select(func.set_config(given.c.name, given.c.value, true())))

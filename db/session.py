@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import psycopg
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import dict_row
-from sqlalchemy import ClauseElement, Engine, SelectBase, create_engine, event, literal_column, select
+from sqlalchemy import ClauseElement, Connection, Engine, SelectBase, create_engine, event, literal_column, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import PoolProxiedConnection
 
 _INT_DIGITS = 19  # or 18 and a sign: they fit into 64 bits
 
@@ -56,11 +57,17 @@ def open_engine(
     statement_timeout_s: float = 10,
     lock_timeout_s: float | None = None,
     pool_timeout_s: float = 0.5,
+    by_transaction: bool = False,
+    name: Callable[[], str] = lambda: "forebay",
 ) -> Engine:
     """A pool of at most `pool_size` connections to `url` (any libpq form, `postgresql://…`). Connects lazily.
 
     A statement that waits for a lock for `lock_timeout_s` fails; without it, for the time of any statement. A caller
     that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue.
+
+    With `by_transaction` a pooler stands between that gives each transaction whichever connection is free: nothing is
+    prepared, and nothing set for longer than a transaction. PostgreSQL shows connections under the `name` that is
+    asked for when they are made.
     """
     milliseconds = int(statement_timeout_s * 1000)
     limits = {
@@ -70,13 +77,12 @@ def open_engine(
     }
     options: dict[str, Any] = {
         "connect_timeout": 2,
-        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
         # A server that vanished without a word is noticed in seconds, not in the kernel's hours.
         "tcp_user_timeout": 5000,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
-        "prepare_threshold": 3,
+        "prepare_threshold": None if by_transaction else 3,
     }
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
@@ -88,8 +94,39 @@ def open_engine(
         json_deserializer=_read,
         hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
+    event.listen(engine, "do_connect", lambda _, __, ___, given: given.update(application_name=name()))
+    if by_transaction:
+        local = _setting(limits, local=True)
+        event.listen(engine, "begin", lambda connection: _begun(connection, local))
+        engine.update_execution_options(**{_LOCAL: local})
+    else:
+        # Not as options of the connection's beginning, which PgBouncer refuses.
+        event.listen(engine, "connect", lambda connection, _: _set_up(connection, _setting(limits, local=False)))
     event.listen(engine, "handle_error", _lost, retval=True)
     return engine
+
+
+_LOCAL = "forebay_local"  # an engine's option: the statement without which a transaction of it has no limits
+
+
+def _setting(limits: Mapping[str, int], *, local: bool) -> str:
+    given = (f"set_config('{name}', '{value}', {str(local).lower()})" for name, value in limits.items())
+    return f"SELECT {', '.join(given)}"
+
+
+def _set_up(connection: psycopg.Connection, statement: str) -> None:
+    """For as long as the connection lives."""
+    connection.autocommit = True
+    connection.execute(statement.encode())
+    connection.autocommit = False
+
+
+def _begun(connection: Connection, statement: str) -> None:
+    """For the transaction that begins; where every statement is one of its own there is none."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    if not driver.autocommit:
+        connection.exec_driver_sql(statement)
 
 
 def _number(digits: str) -> int | float:
@@ -127,12 +164,15 @@ def alone(session: Session) -> Send:
     It is committed when it returns; after an error nobody knows whether it was. Raises SQLAlchemy's errors.
     """
     engine = session.get_bind().engine
+    local: str | None = engine.get_execution_options().get(_LOCAL)
 
     def send(statement: str, values: Values) -> Sequence[Row]:
+        pooled = None
         try:
-            return _sent(engine, statement, values)
+            pooled = engine.raw_connection()
+            return _sent(pooled, local, statement, values)
         except psycopg.Error as error:
-            raise _as_sqlalchemy(engine, statement, error) from error
+            raise _as_sqlalchemy(engine if pooled else None, statement, error) from error
 
     return send
 
@@ -147,14 +187,20 @@ def within(session: Session) -> Send:
     return send
 
 
-def _sent(engine: Engine, statement: str, values: Values) -> Sequence[Row]:
-    pooled = engine.raw_connection()
+def _sent(pooled: PoolProxiedConnection, local: str | None, statement: str, values: Values) -> Sequence[Row]:
     try:
         connection = pooled.driver_connection
         assert isinstance(connection, psycopg.Connection)
         connection.autocommit = True
         with connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(statement.encode(), values).fetchall()
+            if local:
+                # Sent together, the two are one transaction, and one round trip.
+                with connection.pipeline():
+                    connection.execute(local.encode())
+                    cursor.execute(statement.encode(), values)
+            else:
+                cursor.execute(statement.encode(), values)
+            found = cursor.fetchall()
         connection.autocommit = False
         return found
     except BaseException:
@@ -164,13 +210,39 @@ def _sent(engine: Engine, statement: str, values: Values) -> Sequence[Row]:
         pooled.close()
 
 
-def _as_sqlalchemy(engine: Engine, statement: str, error: psycopg.Error) -> BaseException:
-    """The error as SQLAlchemy raises it. Where the server has gone, the pool's other connections are stale too."""
+def _as_sqlalchemy(engine: Engine | None, statement: str, error: psycopg.Error) -> BaseException:
+    """The error as SQLAlchemy raises it. Where the `engine` had a connection and the server has gone, the pool's other
+    connections are stale too."""
     state = error.sqlstate or ""
     lost = isinstance(error, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
-    if lost:
+    if lost and engine:
         engine.dispose()
     return DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost)
+
+
+# Errors whose message names tables, roles, limits and files, and never a value of a row or of a parameter: of
+# connections, rights, transactions, memory and disks, of an operator's doing, and of a schema that is another.
+_QUOTES_NOTHING = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "42501", "42703", "42704", "42883", "42P01")
+
+
+def told(error: BaseException) -> str:
+    """What a log may be told of an error: what PostgreSQL says of it, but nothing that could be of a tenant's.
+
+    A message that may quote a value is left out, and so are all details. Of other errors than a database's, the text.
+    """
+    cause = getattr(error, "orig", None) or error
+    if not isinstance(cause, psycopg.Error):
+        return type(cause).__name__ if isinstance(error, StatementError) else _in_a_line(str(error))
+    kind, state = type(cause).__name__, cause.sqlstate or ""
+    if state.startswith(_QUOTES_NOTHING):
+        return f"{kind} {state}: {_in_a_line(cause.diag.message_primary or '')}"
+    if not state and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return f"{kind}: {_in_a_line(str(cause))}"  # libpq's or psycopg's own words, of the connection
+    return f"{kind} {state}".strip()
+
+
+def _in_a_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def as_sql(what: ClauseElement) -> str:

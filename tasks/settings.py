@@ -14,6 +14,9 @@ from tasks import errors, failpoints, secretfiles
 LEASE_S = 4.0
 STREAM_TTL_S = 900
 
+# How what stands before PostgreSQL shares its connections out, in PgBouncer's words; without it, as by session.
+POOLINGS = BY_SESSION, BY_TRANSACTION = "session", "transaction"
+
 _SECRET_CHARACTERS = 16
 
 
@@ -30,6 +33,12 @@ class Settings:
     catalog: Path
     lease_s: float
     stream_ttl_s: int
+    pooled_by_transaction: bool = False  # at `database_url`; what needs a connection of its own asks `direct_url`
+    database_direct_url: str | None = None
+
+    @property
+    def direct_url(self) -> str:
+        return self.database_direct_url or self.database_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,19 @@ def read_shared(env: Env) -> Settings:
         catalog=env.path("CATALOG", Path("models/catalog.toml")),
         lease_s=env.float("LEASE_S", LEASE_S),
         stream_ttl_s=env.int("STREAM_TTL_S", STREAM_TTL_S),
+        pooled_by_transaction=_pooled_by_transaction(env),
+        database_direct_url=env.str("DATABASE_DIRECT_URL", None),
     )
+
+
+def _pooled_by_transaction(env: Env) -> bool:
+    def refuse_odd(pooling: str) -> None:
+        if pooling and pooling not in POOLINGS:  # compose passes nothing where nothing is set
+            raise ValidationError(f"must be one of {', '.join(POOLINGS)}")
+        if pooling == BY_TRANSACTION and not os.environ.get("FOREBAY_DATABASE_DIRECT_URL"):
+            raise ValidationError("wants FOREBAY_DATABASE_DIRECT_URL too, for what such a pool can't do")
+
+    return env.str("DATABASE_POOLING", BY_SESSION, validate=refuse_odd) == BY_TRANSACTION
 
 
 def read_webhooks(env: Env) -> WebhookSettings:

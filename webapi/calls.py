@@ -15,6 +15,7 @@ import structlog
 from flask import Response, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from tasks import errors
 from tasks.doors import answering, idempotency
 from tasks.doors.answering import WHOLE, Step
@@ -210,7 +211,7 @@ def _told(call: Call, rendering: Rendering) -> Iterator[bytes]:
     except answering.StreamLost as error:
         yield rendering.failed(error.code, str(error))
     except (SQLAlchemyError, ForebayError) as error:
-        log.warning("stream_interrupted", error=type(error).__name__)
+        log.warning("stream_interrupted", error=told(error))
         yield rendering.failed("stream_interrupted", "the stream broke off; ask again")
 
 

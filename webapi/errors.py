@@ -7,12 +7,14 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import structlog
 from flask import Flask, Response, current_app, request
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from db.session import told
 from tasks import errors
 from tasks.errors import ForebayError
+from webapi import service
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,8 @@ _CODES = {
 }
 # What kind of error a status is, in OpenAI's words; whatever else is below 500 is the request's.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+# What PostgreSQL says of a table, a column and a function that it doesn't have.
+_MISSED = frozenset({"42P01", "42703", "42883"})
 _REQUEST_TYPE, _SERVER_TYPE = "invalid_request_error", "server_error"
 _MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something went wrong here; it has been logged"}
 
@@ -63,6 +67,7 @@ def register(app: Flask) -> None:
     for error in (OperationalError, InterfaceError):
         app.register_error_handler(error, _database)
     app.register_error_handler(PoolTimeout, _no_connection)
+    app.register_error_handler(ProgrammingError, _missed)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -125,13 +130,26 @@ def _ours(error: ForebayError) -> Response:
 
 
 def _database(error: Exception) -> Response:
-    # The text of a driver's error quotes rows, and rows hold prompts.
-    log.warning("database_unreachable", error=type(getattr(error, "orig", None) or error).__name__)
+    log.warning("database_unreachable", error=told(error))
     return _ours(errors.Unavailable("the database can't be reached; try again"))
 
 
+def _missed(error: ProgrammingError) -> Response:
+    """A statement that missed a table or a column: ours, unless the tables were put back under us."""
+    if getattr(error.orig, "sqlstate", None) in _MISSED:
+        tables = service.current().tables
+        tables.doubt()
+        try:
+            tables.require()
+        except errors.TablesUnfit as unfit:
+            return _ours(unfit)
+        except SQLAlchemyError as lost:
+            return _database(lost)
+    return _unforeseen(error)
+
+
 def _no_connection(error: Exception) -> Response:
-    log.warning("connections_used_up", error=type(error).__name__)
+    log.warning("connections_used_up", error=told(error))
     return _ours(errors.Unavailable("all connections of this process to the database are in use; try again"))
 
 

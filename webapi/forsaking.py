@@ -8,6 +8,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from tasks import errors
 from tasks.doors import calls
 from tasks.doors.submitting import Desk
@@ -73,4 +74,4 @@ class Forsaking:
             try:
                 self.desk.cancel(Caller(tenant_id, ""), job_id)
             except (SQLAlchemyError, errors.ForebayError) as error:
-                log.warning("not_forsaken", error=type(error).__name__)
+                log.warning("not_forsaken", error=told(error))

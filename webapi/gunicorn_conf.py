@@ -80,10 +80,9 @@ def post_worker_init(worker: Any) -> None:
     """Open streams end as soon as the process is asked to stop; their clients resume elsewhere."""
     own = worker.wsgi.extensions["forebay"]
     own.begin()
-    stop = own.stop
 
     def on_term(number: int, frame: FrameType | None) -> None:
         worker.handle_exit(number, frame)
-        stop()
+        own.stop()
 
     signal.signal(signal.SIGTERM, on_term)

@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 import structlog
 from flask import Flask, current_app, g, has_request_context
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import session
@@ -17,6 +18,8 @@ from tasks.doors.submitting import Desk
 from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
+from tasks.operating import brokers, connections
+from tasks.operating.revisions import Watch
 from tasks.queues import broker, epochs
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
@@ -28,8 +31,6 @@ from webapi.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_REQUEST_CONNECTIONS = 12
-_POOL_SIZE = _REQUEST_CONNECTIONS + 8  # for keys that aren't known yet, probes, the follower, looks at what waits
 _SEND_LIMIT_S = 0.5
 _LOCK_LIMIT_S = 2.0  # then a client is better told to come again
 _SEARCHES = 64
@@ -72,9 +73,16 @@ class Service:
         shared = settings.shared
         self.settings = settings
         self._models = Models(shared.catalog)
-        self.engine = session.open_engine(shared.database_url, pool_size=_POOL_SIZE, lock_timeout_s=_LOCK_LIMIT_S)
-        sessions = session.open_sessions(self.engine)
-        self._turns = Turns(_REQUEST_CONNECTIONS, "requests", line=_LINE, patience_s=_PATIENCE_S)
+        self.engine = session.open_engine(
+            shared.database_url,
+            pool_size=connections.of_api(),
+            lock_timeout_s=_LOCK_LIMIT_S,
+            by_transaction=shared.pooled_by_transaction,
+            name=connections.named("api", connections.of_api()),
+        )
+        sessions = self._sessions = session.open_sessions(self.engine)
+        self.tables = Watch(sessions)
+        self._turns = Turns(connections.API_REQUESTS, "requests", line=_LINE, patience_s=_PATIENCE_S)
         self.sessions = Connections(sessions, self._turns)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
         self._sender = broker.Sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
@@ -159,8 +167,18 @@ class Service:
 
     def begin(self) -> None:
         """To be called once, before the first request: streams in Redis that a restored database doesn't know of aren't
-        read."""
-        epochs.settle(self.sessions, (self.redis,))
+        read. The log is told, soon, where PostgreSQL or Redis aren't set as this process needs them."""
+        unfit = None
+        with suppress(SQLAlchemyError):  # PostgreSQL doesn't answer, as is said below
+            unfit = self.tables.trouble()
+        if unfit is None:
+            epochs.settle(self.sessions, (self.redis,))
+        threading.Thread(target=self._look_around, name="look", daemon=True).start()
+
+    def _look_around(self) -> None:
+        if not self.settings.shared.pooled_by_transaction:
+            connections.warn(self._sessions)
+        brokers.warn(self.redis)
 
     def stop(self) -> None:
         """Ends open streams and waits, and lets no more begin. Doesn't wait for them."""

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import re
 import select
 import socket
@@ -26,6 +27,7 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close
 _UNREAD_BODY_S = 0.25  # for the rest of a body that nobody wanted; then the connection is closed
 _LINGERING = 64  # threads that wait for clients to close
 _STAY_S = 0.5  # so long a thread waits for the next request of the connection it has answered
+_LEAVING_S = 1.0  # a process that stops waits so long for the rest of a head
 _STAYING = 0.75  # and only while no more than this share of the threads are taken
 
 
@@ -46,16 +48,34 @@ class Threads(ThreadWorker):  # type: ignore[misc]
         self._lingering = threading.BoundedSemaphore(_LINGERING)
         self._counting = threading.Lock()
         self._taken = self._staying = 0
+        self._leave_at = math.inf
 
-    def accept(self, listener: Any) -> None:
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """A process that stops takes whoever has connected, and lets go of the port: the next is refused at once.
+
+        `gthread` holds the port to its end and takes nobody; a proxy that connected meanwhile would have sent its
+        request for nothing, and may not send it again elsewhere.
+        """
+        super().set_accept_enabled(enabled)
+        if self.alive:
+            return
+        self._leave_at = time.monotonic() + _LEAVING_S
+        for listener in self.sockets:
+            while self.accept(listener):
+                pass
+            listener.close()
+
+    def accept(self, listener: Any) -> bool:
+        """Takes one connection. False when there is none, or no room for it."""
         try:
             accepted, address = listener.accept()
         except OSError as error:  # mostly another process was faster
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._close_oldest(keep=max(0, len(self.pending_conns) - 1))
-            return
+            return False
         self.nr_conns += 1
         self._await_head(TConn(self.cfg, accepted, address, listener.getsockname()))
+        return True
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """The next request comes on a connection that was kept."""
@@ -99,9 +119,9 @@ class Threads(ThreadWorker):  # type: ignore[misc]
             self._await_head(conn, ahead)
 
     def murder_pending(self) -> None:
-        """Closes what has waited too long for its head, and all that wait once the process stops."""
+        """Closes what has waited too long for its head; once the process stops, that is soon."""
         now = time.monotonic()
-        while self.pending_conns and (not self.alive or self.pending_conns[0].head_due <= now):
+        while self.pending_conns and min(self.pending_conns[0].head_due, self._leave_at) <= now:
             self._close_oldest(keep=len(self.pending_conns) - 1)
 
     def handle(self, conn: Any) -> Any:

@@ -10,25 +10,32 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import redis
 import structlog
 from celery import bootsteps, signals
+from celery.exceptions import Ignore
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
-from tasks import errors, failpoints, logs, stopping
-from tasks.models import catalog
+from db.session import told
+from tasks import errors, failpoints, logs, stopping, telemetry
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
+from tasks.models import catalog, cores
 from tasks.models.catalog import Model
 from tasks.models.registry import Models
+from tasks.operating import brokers, connections
 from tasks.queues import broker, capacity, epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import heartbeat, messenger, run, settings, threads, transport
+from workers import heartbeat, messenger, run, settings, tables, threads, transport
 from workers.engines import loading
 from workers.heart import Heart
+from workers.notices import Events, Notices
 from workers.settings import WorkerSettings
 from workers.worker import LOCKED_S, Worker
 
@@ -36,10 +43,9 @@ log = structlog.get_logger(__name__)
 
 _REDIS_TIMEOUT_S = 2.0
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "alembic", "kombu", "httpx")
-_BESIDE_SLOTS = 6  # connections for the threads, the courier's among them
-_UPKEEP = 3  # and for the heartbeat and the sweep
 _EARLY = 0.9  # a look that comes just before the round is due would find it overdue only at the next
 _current: Worker | None = None
+_notices: Notices | None = None
 
 
 app = messenger.make()
@@ -47,16 +53,26 @@ app = messenger.make()
 
 @app.task(name=broker.RUN)  # type: ignore[untyped-decorator]
 def run_job(job_id: str) -> None:
-    """The message's end: a wake-up that carries a job id and nothing else."""
+    """The message's end: a wake-up that carries a job id and nothing else.
+
+    Raises `Ignore` where the job hasn't succeeded: Celery says nothing then, and Flower was told how it went.
+    """
     assert _current is not None
-    receive(_current, job_id)
+    assert _notices is not None
+    ended = receive(_current, job_id)
+    if not (ended.status == Status.SUCCEEDED if ended else _notices.left(broker.received(job_id))):
+        raise Ignore
 
 
-def receive(worker: Worker, job_id: str) -> None:
-    """Runs the job that the message names, and has the worker end where its engine can't be brought back."""
-    run.run(worker, broker.received(job_id))
+def receive(worker: Worker, job_id: str) -> JobView | None:
+    """Runs the job that the message names, and has the worker end where its engine can't be brought back.
+
+    The job as its run ended it; None where it didn't.
+    """
+    ended = run.run(worker, broker.received(job_id))
     if worker.unusable.is_set():
         transport.stop()
+    return ended
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -72,12 +88,13 @@ class Serving(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         """Exits non-zero, saying why, when the worker can't serve."""
-        global _current
+        global _current, _notices
         try:
             _current = compose(list(parent.app.amqp.queues.consume_from), parent.concurrency)
+            _notices = notices_of(_current, parent)
             self._threads = begin(_current)
         except (errors.ForebayError, SQLAlchemyError) as error:
-            log.error("cannot_start", reason=str(error))
+            log.error("cannot_start", reason=told(error))
             sys.stderr.flush()
             os._exit(1)
 
@@ -99,20 +116,27 @@ def drain(**_: Any) -> None:
 
 
 def compose(lanes: list[str], slots: int) -> Worker:
-    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be."""
+    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be.
+
+    Waits first for the tables that it works with, so that it may start before `forebay migrate` has run.
+    """
     queue = _queue_of(lanes)
     found = settings.read(control=queue == catalog.CONTROL)
     heart = Heart(found.heart, found.watchdog)
     heart.open()
-    entry = None if queue == catalog.CONTROL else _entry(found, queue)
-    engine = loading.load(entry, slots=slots, threads=found.threads) if entry else None
+    entry, threads_each = (None, 0) if queue == catalog.CONTROL else _entry(found, queue)
+    tables.wait(found.shared)
+    engine = loading.load(entry, slots=slots, threads=threads_each) if entry else None
     failpoints.passed("worker.after_model_ready")
-    sessions = db_session.open_sessions(
-        db_session.open_engine(found.shared.database_url, pool_size=slots + _BESIDE_SLOTS, pool_timeout_s=5)
+    opened = partial(
+        db_session.open_engine,
+        found.shared.database_url,
+        pool_timeout_s=5,
+        by_transaction=found.shared.pooled_by_transaction,
+        name=connections.named(queue, connections.of_worker(slots, embeds=entry is not None and entry.embeds)),
     )
-    upkeep = db_session.open_sessions(
-        db_session.open_engine(found.shared.database_url, pool_size=_UPKEEP, lock_timeout_s=LOCKED_S, pool_timeout_s=5)
-    )
+    sessions = db_session.open_sessions(opened(pool_size=connections.of_runs(slots)))
+    upkeep = db_session.open_sessions(opened(pool_size=connections.WORKER_UPKEEP, lock_timeout_s=LOCKED_S))
     client = stream.connect(found.shared.redis_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=slots + 8)
     sender = broker.Sender(found.shared.broker_url, timeout_s=messenger.TIMEOUT_S)
     dispatcher = Dispatcher(sender, sessions, found.shared.lease_s)
@@ -142,6 +166,18 @@ def compose(lanes: list[str], slots: int) -> Worker:
     )
 
 
+def notices_of(worker: Worker, controller: Any) -> Notices:
+    """What Flower hears of this worker's jobs and of those that its sweep ends."""
+
+    def events() -> Events | None:
+        """The consumer's: it has another after every reconnection."""
+        return getattr(getattr(controller, "consumer", None), "event_dispatcher", None)
+
+    notices = Notices(events, worker.sessions)
+    telemetry.register(notices.ended)
+    return notices
+
+
 def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
     """The Redis that Celery's queues are in: the one of the streams, unless the settings say otherwise."""
     if found.shared.broker_url == found.shared.redis_url:
@@ -154,6 +190,10 @@ def begin(worker: Worker) -> list[threading.Thread]:
     epochs.settle(worker.upkeep, (worker.client, worker.sweeper.queues))
     heartbeat.beat(worker)
     worker.heart.begin()
+    if not worker.settings.shared.pooled_by_transaction:
+        connections.warn(worker.upkeep)
+    if worker.queue == catalog.CONTROL:
+        brokers.warn(worker.client, worker.sweeper.queues)
     worker.refiller.ask(worker.queue)  # by its thread, which goes on trying should PostgreSQL go away right now
     return threads.start(worker)
 
@@ -172,7 +212,7 @@ def finish(worker: Worker, started: list[threading.Thread]) -> None:
         with worker.sessions.begin() as session:
             capacity.remove(session, worker.id)
     except SQLAlchemyError as error:
-        log.warning("not_taken_out", error=str(error))
+        log.warning("not_taken_out", error=told(error))
     worker.close()
 
 
@@ -185,8 +225,9 @@ def _queue_of(lanes: list[str]) -> str:
     return served.pop()
 
 
-def _entry(found: WorkerSettings, name: str) -> Model:
-    model = Models(found.shared.catalog).current().get(name)
-    if model is None:
+def _entry(found: WorkerSettings, name: str) -> tuple[Model, int]:
+    """The model, and how many threads its engine may compute with."""
+    served = Models(found.shared.catalog).current()
+    if (model := served.get(name)) is None:
         raise errors.CatalogError(f"{found.shared.catalog} has no model {name!r}")
-    return model
+    return model, found.threads or cores.own(served.values())

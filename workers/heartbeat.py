@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from db.session import told
 from tasks import ids
 from tasks.jobs import attempts, fence
 from tasks.queues import capacity
@@ -61,7 +62,7 @@ def renew(worker: Worker, running: int) -> Runs | None:
     except OperationalError as error:
         if error.connection_invalidated:
             raise
-        log.warning("not_reviewed", error=str(error))
+        log.warning("not_reviewed", error=told(error))
         with worker.upkeep.begin() as session:
             capacity.beat(session, **values)
         if worker.cut_off:
@@ -81,7 +82,7 @@ def review(worker: Worker, numbers: dict[uuid.UUID, int], known: Runs) -> set[uu
     except OperationalError as error:
         if worker.cut_off:
             raise
-        log.warning("not_reviewed", error=str(error))
+        log.warning("not_reviewed", error=told(error))
         return None
     worker.silent = False
     return over
@@ -108,7 +109,7 @@ def checkpoint(worker: Worker, attempt: Attempt) -> None:
     try:
         _keep(worker, attempt)
     except OperationalError as error:
-        log.warning("not_checkpointed", job_id=ids.show(attempt.claim.job_id), error=str(error))
+        log.warning("not_checkpointed", job_id=ids.show(attempt.claim.job_id), error=told(error))
     finally:
         attempt.writing.release()
 
@@ -119,7 +120,7 @@ def _keep(worker: Worker, attempt: Attempt) -> None:
     if not news:
         return
     cleared = attempt.proven and claim.crashes > 0
-    with worker.heart.asking(), worker.sessions.begin() as session:
+    with worker.heart.asking(), worker.upkeep.begin() as session:
         session.execute(text("SET LOCAL lock_timeout = '200ms'"))
         attempts.checkpoint(
             session,

@@ -9,6 +9,8 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.session import told
+
 log = structlog.get_logger(__name__)
 
 Errors = tuple[type[SQLAlchemyError], ...]
@@ -39,7 +41,7 @@ class Patience:
             try:
                 return act()
             except bears as error:
-                log.warning(event, kind=type(error).__name__, error=str(error))
+                log.warning(event, error=told(error))
                 check()
                 refusals += refused(error)
                 if refusals > self.refusals:

@@ -9,6 +9,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from tasks import errors, failpoints
 from tasks.streams.stream import AppendResult, Writer
 from tasks.streams.transcript import Transcript
@@ -46,7 +47,7 @@ class Publisher:
             if result is not AppendResult.OK:
                 self._resolve(result)
         except (redis.RedisError, SQLAlchemyError) as error:
-            log.warning("stream_unreachable", error=str(error))
+            log.warning("stream_unreachable", error=told(error))
             self._retry_at = time.monotonic() + _RETRY_S
             return
         self.sent = len(entries)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
+from db.session import told
 from tasks import errors, failpoints, ids, telemetry
 from tasks.jobs import attempts, fence, finishing
 from tasks.jobs.attempts import Claim
@@ -39,12 +40,16 @@ _TAKE_OVERS = 3
 T = TypeVar("T")
 
 
-def run(worker: Worker, job_id: uuid.UUID) -> None:
-    """Runs the job if it is to be had. Safe to call any number of times for the same job, also at once."""
+def run(worker: Worker, job_id: uuid.UUID) -> JobView | None:
+    """Runs the job if it is to be had. Safe to call any number of times for the same job, also at once.
+
+    The job as this run ended it; None where it didn't.
+    """
     with bound_contextvars(job_id=ids.show(job_id), queue=worker.queue):
         if claim := take(worker, job_id):
             with bound_contextvars(attempt=claim.attempt):
-                run_claimed(worker, claim)
+                return run_claimed(worker, claim)
+    return None
 
 
 def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
@@ -57,7 +62,7 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     try:
         claim = worker.claim(job_id)
     except SQLAlchemyError as error:
-        log.warning("claim_failed", error=str(error))
+        log.warning("claim_failed", error=told(error))
         return None
     if claim is None:
         log.info("not_to_be_had")
@@ -66,8 +71,8 @@ def take(worker: Worker, job_id: uuid.UUID) -> Claim | None:
     return claim
 
 
-def run_claimed(worker: Worker, claim: Claim) -> None:
-    """Runs an attempt from its claim to its end, whatever that is."""
+def run_claimed(worker: Worker, claim: Claim) -> JobView | None:
+    """Runs an attempt from its claim to its end, whatever that is; the job, if that was the job's end."""
     failpoints.passed("worker.after_claim")
     attempt = Attempt(claim)
     worker.enter(attempt)
@@ -75,11 +80,12 @@ def run_claimed(worker: Worker, claim: Claim) -> None:
         if claim.others_wait:
             worker.refiller.ask(worker.queue)  # a claim makes room in the window
         publisher = open_stream(worker, attempt)
-        end(worker, attempt, publisher, produce(worker, attempt, publisher))
+        ended = end(worker, attempt, publisher, produce(worker, attempt, publisher))
     finally:
         worker.leave(attempt, time.monotonic() - attempt.claimed_at)
     if claim.lane == "batch":
         worker.refiller.ask(worker.queue)  # and so does the end of batch work, of which only so much may move
+    return ended
 
 
 def open_stream(worker: Worker, attempt: Attempt) -> Publisher:
@@ -140,16 +146,17 @@ def failed(attempt: Attempt, code: str, message: str) -> Outcome:
     )
 
 
-def end(worker: Worker, attempt: Attempt, publisher: Publisher, outcome: Outcome | Onward | None) -> None:
-    """Ends the attempt as its outcome says, and tells the job's readers when that was the job's end."""
+def end(worker: Worker, attempt: Attempt, publisher: Publisher, outcome: Outcome | Onward | None) -> JobView | None:
+    """Ends the attempt as its outcome says; when that was the job's end, tells its readers and returns the job."""
     if isinstance(outcome, Onward):
         outcome = advance(worker, attempt, outcome)
     if outcome is None or retry_later(worker, attempt, outcome):
-        return
+        return None
     if ended := finish(worker, attempt, outcome):
         failpoints.passed("worker.after_terminal_commit_before_done_event")
         announce(publisher, ended)
         failpoints.passed("worker.after_done_before_ack")
+    return ended
 
 
 def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
@@ -191,7 +198,7 @@ def release(worker: Worker, attempt: Attempt) -> None:
         with worker.sessions.begin() as session:
             still_ours = attempts.release(session, claim.job_id, claim.attempt, attempt.transcript)
     except SQLAlchemyError as error:
-        log.warning("not_released", error=str(error))
+        log.warning("not_released", error=told(error))
         return
     log.info("released", still_ours=still_ours)
 
@@ -294,4 +301,4 @@ def announce(publisher: Publisher, ended: JobView) -> None:
     try:
         publisher.flush()
     except (errors.Fenced, SQLAlchemyError) as error:
-        log.warning("end_not_announced", error=str(error))
+        log.warning("end_not_announced", error=told(error))

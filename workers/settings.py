@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from environs import ValidationError
+from environs import ValidationError, validate
 
 from tasks import settings, stopping
 from tasks.settings import OUR_FUNCTIONS, FunctionSettings, Settings, WebhookSettings
@@ -20,16 +20,16 @@ class WorkerSettings:
     """
 
     shared: Settings
-    threads: int
+    threads: int | None
     heartbeat_s: float
     sweep_s: float
     grace_s: float
     stall_s: float
     webhooks: WebhookSettings | None = None
     functions: FunctionSettings = OUR_FUNCTIONS
-    kept_s: float | None = None
     heart: Path | None = None
     watchdog: str | None = None  # the address of systemd's socket
+    kept_s: float | None = None
 
 
 def read(*, control: bool = False) -> WorkerSettings:
@@ -37,16 +37,16 @@ def read(*, control: bool = False) -> WorkerSettings:
     env = settings.environment()
     found = WorkerSettings(
         shared=settings.read_shared(env),
-        threads=env.int("THREADS", os.cpu_count() or 1),
+        threads=env.int("THREADS", None, validate=validate.Range(1, 1024)),
         heartbeat_s=env.float("HEARTBEAT_S", 1.0),
         sweep_s=env.float("SWEEP_S", 1.0),
         grace_s=env.float("GRACE_S", stopping.GRACE_S),
         stall_s=env.float("STALL_S", 60.0),
         webhooks=settings.read_webhooks(env) if control else None,
         functions=settings.read_functions(env),
-        kept_s=_seconds(env.str("RETENTION_DAYS", "", validate=_refuse_odd_days)),
         heart=env.path("HEART", None),
         watchdog=os.environ.get("NOTIFY_SOCKET"),
+        kept_s=_seconds(env.str("RETENTION_DAYS", "", validate=_refuse_odd_days)),
     )
     settings.seal(env)
     return found

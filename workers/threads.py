@@ -13,6 +13,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from workers import cancellations, heartbeat, indexing
 from workers.webhooks.courier import Courier
 from workers.worker import Worker
@@ -91,7 +92,7 @@ def _guarded(act: Callable[[], None]) -> bool:
     try:
         act()
     except (SQLAlchemyError, redis.RedisError, OSError) as error:
-        log.warning("interrupted", thread=threading.current_thread().name, error=str(error))
+        log.warning("interrupted", thread=threading.current_thread().name, error=told(error))
     except Exception:  # the thread's boundary: it must not stop for a slip
         log.exception("interrupted", thread=threading.current_thread().name)
     else:

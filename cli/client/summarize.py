@@ -17,6 +17,7 @@ from cli.client.folders import File
 
 _NOTE = ".forebay-summary.json"  # in the folder of the summaries: what `--resume` goes on with
 _COUNTS = ("sentences", "own", "steps", "known")
+_KNOWN = ("there", "digests")
 _ALL = "SUMMARY.md"
 _WAIT_S = 1
 
@@ -25,7 +26,8 @@ _WAIT_S = 1
 class Errand:
     """What is to be summarised, where the results go, and how far that has come.
 
-    Files are `waiting` to be brought, each under its path below `out`; then the summary is `asked` for, once.
+    Files are `waiting` to be brought, each under its path below `out`, unless they are `there` from an earlier summary
+    into this folder; then the summary is `asked` for, once.
     """
 
     out: Path
@@ -34,6 +36,8 @@ class Errand:
     once: str = field(default_factory=lambda: uuid.uuid4().hex)
     summary_id: str | None = None
     files: dict[str, str] = field(default_factory=dict)  # by the document's id, the path below `out`
+    there: dict[str, str] = field(default_factory=dict)  # likewise, of what another summary brought
+    digests: dict[str, str] = field(default_factory=dict)  # by the document's id, its contents' SHA-256
     read: int = 0  # the number of the last result that is written
     failed: dict[str, str] = field(default_factory=dict)  # by path, why there is no summary
     sentences: int = 0  # of all summaries, `own` of them word for word as in the files
@@ -48,7 +52,7 @@ class Errand:
 
     def save(self) -> None:
         told = {"id": self.summary_id, "files": self.files, "read": self.read, "failed": self.failed}
-        told |= {name: getattr(self, name) for name in _COUNTS}
+        told |= {name: getattr(self, name) for name in (*_COUNTS, *_KNOWN)}
         waiting = [(str(file.path), file.name, file.size) for file in self.waiting]
         new = self.out / f"{_NOTE}.new"
         new.write_text(json.dumps({**told, "asked": self.asked, "once": self.once, "waiting": waiting}), "utf-8")
@@ -60,16 +64,31 @@ class Errand:
         try:
             told = json.loads((out / _NOTE).read_text(encoding="utf-8"))
             waiting = [File(Path(path), name, size) for path, name, size in told["waiting"]]
-            done = (told[name] for name in ("files", "read", "failed", *_COUNTS))
-            return cls(out, told["asked"], waiting, told["once"], told["id"], *done)
+            known = {name: told.get(name, {}) for name in _KNOWN}
+            done = {name: told[name] for name in ("files", "read", "failed", *_COUNTS)}
+            return cls(out, told["asked"], waiting, told["once"], told["id"], **done, **known)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise click.UsageError(f"{out} has no summary to resume: {error}") from error
 
-    def brought(self, lot: Sequence[File], files: dict[str, str]) -> None:
-        """The first files that wait don't any more: they are these documents, or have failed."""
+    def brought(self, lot: Sequence[File], made: Sequence[dict[str, Any]]) -> None:
+        """The first files that wait don't any more: they are the documents that were made, or have failed."""
         self.waiting = self.waiting[len(lot) :]
-        self.files |= files
+        for file, document in zip(lot, made, strict=False):
+            self.files[document["id"]] = file.name
+            self.digests[document["id"]] = document["digest"]
         self.save()
+
+    def recognise(self, client: Client, earlier: "Errand") -> None:
+        """Leaves out of what waits the files that are there as the earlier summary brought them: with their path and
+        contents, and ready."""
+        known = {path: document_id for document_id, path in (earlier.there | earlier.files).items()}
+        for file in self.waiting:
+            document_id = known.get(file.name)
+            if document_id and _is_there(client, document_id, earlier.digests.get(document_id), file):
+                self.there[document_id] = file.name
+                self.digests[document_id] = earlier.digests[document_id]
+        found = set(self.there.values())
+        self.waiting = [file for file in self.waiting if file.name not in found]
 
     def write(self, result: dict[str, Any]) -> None:
         """The document's file, or why there is none."""
@@ -106,7 +125,7 @@ def summarize(
     """Summarise each PATH, and each file in it where it is a folder; a file of the same name below --out for each.
 
     Ctrl-C asks whether to cancel, or to let it go on without the terminal; pressed again, it goes on. Status 1 unless
-    all have a summary.
+    all have a summary. Said again with the same --out, it brings what has changed.
     """
     if bool(paths) == resume:
         raise click.UsageError("give PATHs, or --resume and none")
@@ -117,6 +136,8 @@ def summarize(
         asked: dict[str, Any] = {name: value for name, value in manner.items() if value is not None}
         errand = Errand(out, asked | ({"combine": True} if combine else {}), chosen(paths, out))
     try:
+        if not resume and (out / _NOTE).exists():
+            errand.recognise(client, Errand.load(out))
         if errand.summary_id is None:
             begin(client, errand)
         ended = follow(client, errand)
@@ -140,16 +161,19 @@ def begin(client: Client, errand: Errand) -> None:
     """Brings what is still waiting, lot by lot, and asks for the summary. Raises `ClickException` where nothing is
     taken."""
     errand.save()
+    if errand.there:
+        _say(f"unchanged: {len(errand.there)}, to bring: {len(errand.waiting)}")
     with click.progressbar(length=len(errand.waiting), label="bringing", file=sys.stderr) as bar:
         for lot in list(folders.lots(errand.waiting)):
             _bring(client, lot, errand)
             bar.update(len(lot))
-    if not errand.files:
+    if not errand.files and not errand.there:
         for path, why in errand.failed.items():
             _say(f"{path}: {why}")
         raise click.ClickException("there is nothing to summarise")
-    job = client.summarize({"documents": list(errand.files), **errand.asked}, errand.once)
-    errand.summary_id = job["id"]
+    documents = errand.there | errand.files
+    job = client.summarize({"documents": list(documents), **errand.asked}, errand.once)
+    errand.summary_id, errand.files, errand.there = job["id"], documents, {}
     errand.save()
     _say(f"{job['id']}: {wording.count(len(errand.files), 'file')}")
 
@@ -214,14 +238,28 @@ def _bring(client: Client, lot: Sequence[File], errand: Errand) -> None:
             raise
         refused = error.format_message()
     else:
-        errand.brought(lot, {document["id"]: file.name for document, file in zip(made, lot, strict=True)})
+        errand.brought(lot, made)
         return
     if len(lot) == 1:
         errand.failed[lot[0].name] = refused
-        errand.brought(lot, {})
+        errand.brought(lot, [])
         return
     for one in lot:
         _bring(client, [one], errand)
+
+
+def _is_there(client: Client, document_id: str, digest: str | None, file: File) -> bool:
+    """Whether the document is ready to be summarised again, and has the file's contents."""
+    try:
+        if digest is None or digest != folders.digest(file):
+            return False
+        return bool(client.document(document_id)["status"] == "ready")
+    except OSError:  # which is told when it is brought
+        return False
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
 
 
 def _interrupted(client: Client, errand: Errand) -> None:

@@ -1,6 +1,5 @@
 """The processes of the platform itself: the same command lines as in the Procfile."""
 
-import os
 import signal
 import sys
 import urllib.parse
@@ -72,12 +71,6 @@ def flower(port: int, env: Env) -> processes.Spec:
     own = [f"--address={HOST}", f"--port={port}", "--read-only=true", f"--max-tasks={FLOWER_TASKS}"]
     argv = ["celery", "-A", "workers.flower", "flower", *own]
     return _spec(FLOWER, argv, _without(env, API_ONLY + WEBHOOK_KEY))
-
-
-def threads_each(models: Sequence[catalog.Model]) -> int:
-    """CPU threads for each model, so that together they don't ask for more than the cores."""
-    computing = [model for model in models if model.engine != "echo"]
-    return max(1, (os.cpu_count() or 1) // max(1, len(computing)))
 
 
 def _serve(queues: str, slots: int, node: str) -> list[str]:

@@ -21,11 +21,13 @@ from tasks.streams import stream
 
 _REDIS_TIMEOUT_S = 2.0
 
+URL = ["FOREBAY_DATABASE_DIRECT_URL", "FOREBAY_DATABASE_URL"]  # a command is no reader of one statement
+
 
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options that say which database to use, and calls it with its `database_url`."""
 
-    @click.option("--database-url", envvar="FOREBAY_DATABASE_URL", help="A PostgreSQL URL; else the data folder's.")
+    @click.option("--database-url", envvar=URL, help="A PostgreSQL URL; else the data folder's.")
     @datafolder.option("The data folder of the `forebay up` that runs here.")
     @wraps(command)
     def wrapper(database_url: str | None, data: Path, **given: Any) -> Any:

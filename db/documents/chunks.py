@@ -31,9 +31,11 @@ from sqlalchemy import (
 from sqlalchemy import text as sql_text
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
+from db import statements
 from db.documents import words
 from db.documents.documents import Document
 from db.session import Table
+from db.statements import Statement
 
 
 class Chunk(Table):
@@ -133,16 +135,16 @@ def page(
 def told(session: Session, tenant_id: uuid.UUID, keys: Collection[Key]) -> dict[Key, Told]:
     """What is shown of each of these chunks, where it is still there."""
     given = {"tenant_id": tenant_id, "ids": [key[0] for key in keys], "numbers": [key[1] for key in keys]}
-    return {(row.document_id, row.number): row for row in map(Told._make, session.execute(_told(), given))}
+    return {(row.document_id, row.number): row for row in map(Told._make, statements.rows(session, _told(), given))}
 
 
 @functools.cache
-def _told() -> Any:
+def _told() -> Statement:
     chunk, document = Chunk.__table__.c, Document.__table__.c
     ids, numbers = bindparam("ids", type_=ARRAY(Uuid)), bindparam("numbers", type_=ARRAY(Integer))
     keys = func.unnest(ids, numbers).table_valued(column("id", Uuid), column("number", Integer)).render_derived()
     mine = chunk.tenant_id == bindparam("tenant_id", type_=Uuid())
-    return (
+    return statements.made(
         select(*(chunk[name] if name in chunk else document[name] for name in Told._fields))
         .join_from(keys, Chunk.__table__, and_(chunk.document_id == keys.c.id, chunk.number == keys.c.number))
         .join(Document.__table__, document.id == chunk.document_id)

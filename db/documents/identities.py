@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, false, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
@@ -59,17 +59,25 @@ def remove_older(session: Session, document: Document) -> None:
     session.execute(delete(Document).where(_older(document)), execution_options={"synchronize_session": False})
 
 
-def remove_failed(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> None:
-    """Deletes the failed versions of these documents that were accepted earlier.
+def waited_for(
+    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]
+) -> Sequence[uuid.UUID | None]:
+    """The jobs that versions of these documents wait for which were accepted earlier."""
+    query = _accepted_earlier(select(Document.job_id), tenant_id, document_ids)
+    return session.scalars(query.where(Document.status == "pending").distinct()).all()
+
+
+def remove_failed(
+    session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID], ended: Collection[uuid.UUID]
+) -> None:
+    """Deletes the versions of these documents that were accepted earlier and have failed, or wait for a job that has
+    `ended`.
 
     Those that somebody else deletes or replaces at this moment are left to them: nothing is waited for.
     """
-    new = aliased(Document)
-    named = new.external_id == Document.external_id
-    alike = and_(new.replaces, new.external_id.is_(None), Document.external_id.is_(None))
-    query = select(Document.id).join(new, and_(new.collection_id == Document.collection_id, new.id > Document.id))
-    query = query.where(new.tenant_id == tenant_id, new.id.in_(document_ids), Document.tenant_id == tenant_id)
-    query = query.where(Document.status == "failed", or_(named, and_(alike, new.filename == Document.filename)))
+    waits_in_vain = and_(Document.status == "pending", Document.job_id.in_(ended))
+    query = _accepted_earlier(select(Document.id), tenant_id, document_ids)
+    query = query.where(or_(Document.status == "failed", waits_in_vain))
     old = session.scalars(query.with_for_update(of=Document, skip_locked=True)).all()
     if old:
         statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(old))
@@ -77,7 +85,8 @@ def remove_failed(session: Session, tenant_id: uuid.UUID, document_ids: Collecti
 
 
 def remove_left_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> None:
-    """Deletes what earlier versions of the archives that the job brought had, and these haven't any more.
+    """Deletes what earlier versions of the archives that the job brought had, and these haven't any more; and those
+    versions themselves, where they were never unpacked.
 
     Nothing for an archive of which nothing is ready.
     """
@@ -88,9 +97,10 @@ def remove_left_over(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) 
             continue
         name = Document.filename if member.external_id is None else Document.external_id
         kept = select(name).where(Document.tenant_id == tenant_id, Document.archive_id == member.archive_id)
-        earlier = (_of_archives(member), Document.archive_id < member.archive_id, name.not_in(kept))
+        left_over = and_(_of_archives(member), Document.archive_id < member.archive_id, name.not_in(kept))
+        earlier = or_(left_over, _unpacked_never(member))
         # In the order in which all lock several documents.
-        found = session.scalars(select(Document.id).where(*earlier).order_by(Document.id).with_for_update()).all()
+        found = session.scalars(select(Document.id).where(earlier).order_by(Document.id).with_for_update()).all()
         gone = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(found))
         session.execute(gone, execution_options={"synchronize_session": False})
 
@@ -162,6 +172,25 @@ def _of_archives(document: Document) -> ColumnElement[bool]:
     named = Document.external_id.is_(None) if document.external_id is None else Document.external_id.is_not(None)
     own = and_(Document.tenant_id == document.tenant_id, Document.collection_id == document.collection_id)
     return and_(own, Document.archive == document.archive, named)
+
+
+def _unpacked_never(member: Document) -> ColumnElement[bool]:
+    """The versions of the member's archive that were accepted earlier and are whole still: failed, or given up."""
+    own = and_(Document.tenant_id == member.tenant_id, Document.collection_id == member.collection_id)
+    whole = and_(own, Document.archive_id.is_(None), Document.id < member.archive_id)
+    if member.external_id is not None:
+        return and_(whole, Document.external_id == member.archive)
+    return and_(whole, Document.external_id.is_(None), Document.filename == member.archive)
+
+
+def _accepted_earlier(query: Select[Any], tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> Select[Any]:
+    """The versions of these documents that were accepted before them."""
+    new = aliased(Document)
+    named = new.external_id == Document.external_id
+    alike = and_(new.replaces, new.external_id.is_(None), Document.external_id.is_(None))
+    query = query.join(new, and_(new.collection_id == Document.collection_id, new.id > Document.id))
+    query = query.where(new.tenant_id == tenant_id, new.id.in_(document_ids), Document.tenant_id == tenant_id)
+    return query.where(or_(named, and_(alike, new.filename == Document.filename)))
 
 
 def _older(document: Document) -> ColumnElement[bool]:

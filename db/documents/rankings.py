@@ -5,9 +5,11 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from pgvector.sqlalchemy import HALFVEC, SPARSEVEC, VECTOR
+import numpy as np
+import orjson
+from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -32,12 +34,15 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.types import UserDefinedType
 
+from db import statements
 from db.documents import index, words
 from db.documents.chunks import Chunk, Key
 from db.documents.collections import Collection
 from db.documents.documents import Document
 from db.documents.words import Asked
+from db.statements import Statement
 
 # So many candidates of the index, times the depth of the ranking: more find more, and take longer (see docs/adr/0022).
 _WIDTH = 2
@@ -47,14 +52,21 @@ _OF_INDEX = ("indexrelid", "indisvalid")
 # question's words, through the index of words or looking at each within reach, which is less work where few are.
 Way = Literal["vectors", "index", "words", "all words"]
 
+
+class _Written(UserDefinedType[str]):
+    """A vector as PostgreSQL reads it, whose kind is plain from what it is compared with."""
+
+    cache_ok = True
+
+
 CHUNKS = Chunk.__table__  # no objects are made of what is read
 _TENANT = bindparam("tenant_id", type_=Uuid())
 _COLLECTION = bindparam("collection_id", type_=Uuid())
 _DEPTH = bindparam("depth", type_=Integer())
 _HIDDEN = cast(bindparam("hidden", type_=ARRAY(Uuid)), ARRAY(Uuid))
 _AMONG = cast(bindparam("among", type_=ARRAY(Uuid)), ARRAY(Uuid))
-_VECTOR = bindparam("asked_vector", type_=VECTOR())
-_WORDS = bindparam("asked_words", type_=SPARSEVEC())
+_VECTOR = bindparam("asked_vector", type_=_Written())
+_WORDS = bindparam("asked_words", type_=_Written())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +95,28 @@ class Reach:
     second: bool = False
 
 
-def home(session: Session, tenant_id: uuid.UUID, name: str) -> Row[Collection, list[uuid.UUID], int | None] | None:
-    """The tenant's collection, which of its documents are stored in part, and about how many chunks its index has.
+class Home(NamedTuple):
+    """What a search has to know of a collection.
 
-    None for the last when it has no index.
+    `hidden` are those of its documents that are stored in part. Of the collection's index `indexed` says about how many
+    chunks it has, None where there is none.
     """
-    return session.execute(_home(), {"tenant_id": tenant_id, "name": name}).one_or_none()
+
+    id: uuid.UUID
+    name: str
+    model: str
+    dimensions: int | None
+    language: str | None
+    second: bool
+    unread: float | None
+    hidden: list[uuid.UUID]
+    indexed: int | None
+
+
+def home(session: Session, tenant_id: uuid.UUID, name: str) -> Home | None:
+    """The tenant's collection of this name."""
+    found = statements.rows(session, _home(), {"tenant_id": tenant_id, "name": name})
+    return Home._make(found[0]) if found else None
 
 
 def size(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, only: Any = None) -> int:
@@ -114,8 +142,7 @@ def ranked(
     able = tuple(way for way in ways if asked.weights or way not in ("words", "all words"))
     rows: dict[Way, list[Any]] = {way: [] for way in ways}
     if able:
-        statement = _statement(reach, len(vector), bool(asked.weights), able)
-        for row in session.execute(statement, _given(reach, vector, asked, depth)):
+        for row in _found(session, reach, vector, asked, able, depth):
             rows[able[row[0]]].append(row)
     return [[_hit(row) for row in sorted(rows[way], key=_ORDERS[way])] for way in ways]
 
@@ -148,20 +175,24 @@ def _given(reach: Reach, vector: Any, asked: Asked, depth: int) -> dict[str, Any
         "collection_id": reach.collection_id,
         "hidden": list(reach.hidden),
         "among": None if reach.among is None or isinstance(reach.among, Select) else list(reach.among),
-        "asked_vector": vector,
-        "asked_words": asked.vector,
+        "asked_vector": orjson.dumps(np.asarray(vector, np.float32), option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+        "asked_words": asked.vector.to_text(),
         "any_of": list(asked.any_of),
         "all_of": list(asked.all_of) or None,
         "depth": depth,
     }
 
 
-def _statement(reach: Reach, dimensions: int, worded: bool, ways: tuple[Way, ...]) -> Any:
-    """Making it takes longer than most of what it does: where it can be, it is kept."""
+def _found(
+    session: Session, reach: Reach, vector: Any, asked: Asked, ways: tuple[Way, ...], depth: int
+) -> Sequence[Row[Any]]:
+    """Making the statement takes longer than most of what it does: where it can be, it is kept."""
     own = reach.collection_id if "index" in ways else None
+    what = (own, len(vector), reach.second, bool(asked.weights), ways)
+    given = _given(reach, vector, asked, depth)
     if isinstance(reach.among, Select):
-        return _made(reach.among, own, dimensions, reach.second, worded, ways)
-    return _kept(reach.among is not None, own, dimensions, reach.second, worded, ways)
+        return session.execute(_made(reach.among, *what), given).all()
+    return statements.rows(session, _kept(reach.among is not None, *what), given)
 
 
 def _made(
@@ -205,7 +236,9 @@ def _made(
     return made[0] if len(made) == 1 else union_all(*made)
 
 
-_kept = functools.lru_cache(maxsize=1000)(_made)
+@functools.lru_cache(maxsize=1000)
+def _kept(*what: Any) -> Statement:
+    return statements.made(_made(*what))
 
 
 def _within(among: Select[uuid.UUID] | bool) -> list[Any]:
@@ -226,12 +259,14 @@ def _ids_of(among: Select[uuid.UUID] | bool) -> Any:
 
 
 @functools.cache
-def _home() -> Any:
+def _home() -> Statement:
     part = (Document.collection_id == Collection.id, Document.status == "pending", Document.chunks.is_not(None))
     hidden = func.array(select(Document.id).where(Document.tenant_id == _TENANT, *part).scalar_subquery())
     made = func.to_regclass(index.spelled(Collection.id, Collection.dimensions, Collection.second))
     own, valid = table("pg_class", column("oid"), column("reltuples")), table("pg_index", *map(column, _OF_INDEX))
     size = select(cast(own.c.reltuples, BigInteger)).where(own.c.oid == made)
     size = size.where(valid.c.indexrelid == own.c.oid, valid.c.indisvalid)
-    query = select(Collection, type_coerce(hidden, ARRAY(Uuid)), size.scalar_subquery())
-    return query.where(Collection.tenant_id == _TENANT, Collection.name == bindparam("name", type_=Text()))
+    told = (getattr(Collection, field) for field in Home._fields[:-2])
+    query = select(*told, type_coerce(hidden, ARRAY(Uuid)), size.scalar_subquery())
+    where = (Collection.tenant_id == _TENANT, Collection.name == bindparam("name", type_=Text()))
+    return statements.made(query.where(*where))

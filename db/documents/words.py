@@ -28,7 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from db import statements
 from db.session import Table
+from db.statements import Statement
 
 _PLACES = 1_000_000_000  # pgvector's most
 # So many chunks are scored for a question, or little more. The rarest words say which: the chunks that only common
@@ -91,16 +93,16 @@ def asked(
 
     `config` is PostgreSQL's configuration for text search, `chunks` how many the collection has.
     """
-    rows = session.execute(_counted(), {"collection_id": collection_id, "config": config, "query": query})
+    rows = statements.rows(session, _counted(), {"collection_id": collection_id, "config": config, "query": query})
     return chosen({row[0]: row[1] for row in rows}, chunks, enough)
 
 
 @functools.cache
-def _counted() -> Any:
+def _counted() -> Statement:
     lexemes = func.tsvector_to_array(func.to_tsvector(cast(bindparam("config"), REGCONFIG), bindparam("query")))
     counted = func.count_words(bindparam("collection_id", type_=Uuid()), lexemes)
     rows = counted.table_valued(column("term"), column("chunks"))
-    return select(rows.c.term, rows.c.chunks)
+    return statements.made(select(rows.c.term, rows.c.chunks))
 
 
 def chosen(counts: Mapping[int, int], chunks: int, enough: int) -> Asked:

@@ -1,6 +1,7 @@
 """What became of an ingest job's documents."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from db.documents import documents, identities
 from db.jobs import Job
 from db.scope import scope
 from tasks import ids
+from tasks.jobs import lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,17 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingeste
             "chunks": sum(row.chunks or 0 for row in rows if row.status == "ready"),
         },
     )
+
+
+def forget_failed(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> None:
+    """Deletes what failed of earlier versions of these documents: as a client sees it, so those too whose job has ended
+    without them."""
+    with scope(session, tenant_id):
+        waited_for = identities.waited_for(session, tenant_id, document_ids)
+    mine = (Job.tenant_id == tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
+    ended = session.scalars(select(Job.id).where(*mine)).all() if waited_for else []
+    with scope(session, tenant_id):
+        identities.remove_failed(session, tenant_id, document_ids, ended)
 
 
 def _summary(row: documents.Document, first: uuid.UUID | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from db.documents import chunks, collections, documents, identities, reembedding
 from db.documents.documents import DocumentText, Kind
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import chunking, homes, tidying, wording
+from tasks.documents import chunking, ends, homes, tidying, wording
 from tasks.documents.chunking import About, Piece
 from tasks.documents.marks import Extracted, Marks
 
@@ -223,11 +223,12 @@ def failed(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, code:
     Idempotent; does nothing when it is ready or gone.
     """
     with scope(session, tenant_id):
-        if documents.give_up(session, tenant_id, document_id, code, message):
-            chunks.clear(session, tenant_id, document_id)
-            reembedding.forget(session, tenant_id, document_id)
-            documents.set_text(session, tenant_id, document_id, None)
-            identities.remove_failed(session, tenant_id, [document_id])
+        if not documents.give_up(session, tenant_id, document_id, code, message):
+            return
+        chunks.clear(session, tenant_id, document_id)
+        reembedding.forget(session, tenant_id, document_id)
+        documents.set_text(session, tenant_id, document_id, None)
+    ends.forget_failed(session, tenant_id, [document_id])
 
 
 def warn(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, sentence: str) -> None:

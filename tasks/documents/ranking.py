@@ -10,10 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.documents import chunks, collections, rankings, words
-from db.documents.collections import Collection
 from db.documents.documents import Document
-from db.documents.rankings import Hit, Reach, Way
-from db.scope import scope
+from db.documents.rankings import Hit, Home, Reach, Way
+from db.scope import enter_scope, scope
 from tasks import errors
 from tasks.documents import filters, passages, reading, wording
 from tasks.documents.filters import Filter
@@ -75,24 +74,25 @@ def search(
     best. Chunks whose score is under the threshold are left out, so are those of documents for which the filter doesn't
     hold, and all but one of those with the same text. With `neighbours` each is shown with so many chunks before and
     after it. Raises `NotFound`, `CollectionSwitched` when
-    its vectors are another model's, or another's of this name are, and `DimensionsDiffer`.
+    its vectors are another model's, or another's of this name are, and `DimensionsDiffer`. The rest of the transaction
+    stays within the tenant's scope: the search is the last thing done in it, as it spares PostgreSQL a statement.
     """
     queries, vectors = [query] if isinstance(query, str) else query, np.atleast_2d(vector)
     depth = max(_DEPTH, 2 * top_k)
-    with scope(session, tenant_id, rankings.settings(depth)):
-        home = rankings.home(session, tenant_id, collection)
-        if home is None:
-            raise no_collection(collection)
-        _check(home[0], model, vectors.shape[1])
-        if home[0].dimensions is None:
-            return []
-        looker = _looker(session, tenant_id, *home, filter)
-        weight = reading.leaning(WORDS_WEIGHT, home[0].unread)
-        lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
-        scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
-        found = _different(session, tenant_id, scored, top_k)
-        if neighbours:
-            found = passages.joined(found, chunks.told(session, tenant_id, passages.beside(found, neighbours)))
+    enter_scope(session, tenant_id, rankings.settings(depth))
+    home = rankings.home(session, tenant_id, collection)
+    if home is None:
+        raise no_collection(collection)
+    _check(home, model, vectors.shape[1])
+    if home.dimensions is None:
+        return []
+    looker = _looker(session, tenant_id, home, filter)
+    weight = reading.leaning(WORDS_WEIGHT, home.unread)
+    lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
+    scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
+    found = _different(session, tenant_id, scored, top_k)
+    if neighbours:
+        found = passages.joined(found, chunks.told(session, tenant_id, passages.beside(found, neighbours)))
     return found
 
 
@@ -114,6 +114,8 @@ def fuse(rankings: Iterable[Sequence[Hit]], best: float, words_weight: float = W
 
 def best(lists: Sequence[Sequence[Scored]]) -> list[Scored]:
     """One ranking of what several queries found: each chunk as it scores best."""
+    if len(lists) == 1:
+        return list(lists[0])
     found: dict[chunks.Key, Scored] = {}
     for one in (one for scored in lists for one in scored):
         if one.key not in found or found[one.key].score < one.score:
@@ -140,7 +142,7 @@ def _order(scored: Scored) -> tuple[float, float, chunks.Key]:
     return -scored.score, -scored.similarity, scored.key
 
 
-def _check(home: Collection, model: str, dimensions: int) -> None:
+def _check(home: Home, model: str, dimensions: int) -> None:
     if home.model != model:
         raise errors.CollectionSwitched(home.name, home.model)
     if home.dimensions not in (None, dimensions):
@@ -173,18 +175,11 @@ class _Looker:
         return fuse((near, worded), asked.best, words_weight)
 
 
-def _looker(
-    session: Session,
-    tenant_id: uuid.UUID,
-    home: Collection,
-    hidden: Sequence[uuid.UUID],
-    indexed: int | None,
-    filter: Filter | None,
-) -> _Looker:
-    total = rankings.size(session, tenant_id, home.id) if indexed is None else indexed
-    config, has_index = wording.config(home.language), indexed is not None
+def _looker(session: Session, tenant_id: uuid.UUID, home: Home, filter: Filter | None) -> _Looker:
+    total = rankings.size(session, tenant_id, home.id) if home.indexed is None else home.indexed
+    config, has_index = wording.config(home.language), home.indexed is not None
     if filter is None:
-        reach = Reach(tenant_id, home.id, hidden, second=home.second)
+        reach = Reach(tenant_id, home.id, home.hidden, second=home.second)
         return _Looker(session, reach, config, total, few=False, indexed=has_index)
     holds = filters.condition(filter)
     own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db.documents import documents, identities
 from db.scope import scope
 from tasks import errors, ids
-from tasks.documents import ingest, kinds
+from tasks.documents import ends, ingest, kinds
 from tasks.documents.ingest import Archive, NewDocument, Pending
 
 
@@ -46,8 +46,8 @@ def unpacked(
         for refused_id, (_, reason) in zip(document_ids[len(members) :], refused, strict=True):
             documents.give_up(session, tenant_id, refused_id, errors.UnreadableDocument.code, reason)
             documents.set_text(session, tenant_id, refused_id, None)
-        identities.remove_failed(session, tenant_id, document_ids[len(members) :])
         documents.remove(session, tenant_id, document_id)
+    ends.forget_failed(session, tenant_id, document_ids[len(members) :])
     waiting = [
         Pending(id, one.kind, len(one.contents), True, one.charset)
         for id, one in zip(document_ids, new, strict=True)

@@ -47,6 +47,9 @@ _CONFIGS = {
 
 # What a collection's language may be: codes and names, in small letters.
 LANGUAGES = frozenset(_CONFIGS)
+_NAMES_BY_CODE = {code: name for name, code in _CODES.items()}
+# A tag of BCP 47 with an ISO 639-1 code: the language, perhaps a script, perhaps a region.
+_TAG = re.compile(r"([A-Za-z]{2})(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?")
 
 # Letters of scripts that don't put spaces between words, and the marks on them. Hangul does put spaces, but there a
 # word's end says what it does in the sentence, and compounds are written as one.
@@ -76,6 +79,18 @@ def config(language: str | None) -> str:
 def code(language: str) -> str:
     """The ISO 639-1 code of one of `LANGUAGES`: what two ways of naming a language have in common."""
     return _CODES.get(language, language)
+
+
+def called(language: str) -> str:
+    """What a language is called in English, capitalised, by its name or a tag of BCP 47; a longer tag stands behind it.
+
+    Raises `KeyError` for a language that isn't one of `LANGUAGES`.
+    """
+    if language.lower() in _CODES:
+        return language.title()
+    tag = _TAG.fullmatch(language)
+    name = _NAMES_BY_CODE[tag[1].lower() if tag else language].title()
+    return name if len(language) == 2 else f"{name} ({language})"
 
 
 def spaced(text: str) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from db import jobs as jobs_table
 from db.jobs import Job, JobOutput
+from db.session import told
 from tasks import errors, telemetry
 from tasks.errors import ForebayError
 from tasks.jobs import jobs, lifecycle, view
@@ -245,7 +246,7 @@ class Reader:
         except PoolTimeout:
             log.warning("connections_used_up")
         except (SQLAlchemyError, ForebayError) as error:
-            log.warning("not_looked", error=type(error).__name__)
+            log.warning("not_looked", error=told(error))
         return None
 
     def _which_ended(self, job_ids: Collection[uuid.UUID]) -> Collection[uuid.UUID]:

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from db.session import told
 from tasks import errors, failpoints, ids, settings, telemetry
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
@@ -135,4 +136,4 @@ class Desk:
         try:
             self.cancel(caller, job_id)
         except (SQLAlchemyError, errors.ForebayError) as error:
-            log.warning("not_forsaken", job_id=ids.show(job_id), error=str(error))
+            log.warning("not_forsaken", job_id=ids.show(job_id), error=told(error))

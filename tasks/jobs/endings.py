@@ -40,7 +40,7 @@ from sqlalchemy.orm import Session
 from db import attempts, families, turns
 from db import jobs as jobs_table
 from db.jobs import Job
-from db.session import Transactions
+from db.session import Transactions, told
 from db.webhooks import endpoints
 from tasks import errors, ids, telemetry
 from tasks.jobs import fence, jobs, lifecycle, settlement, view
@@ -155,7 +155,7 @@ def end_many_running(scope: Transactions, client: redis.Redis, doomed: Sequence[
         except OperationalError as error:
             if error.connection_invalidated:
                 raise
-            log.warning("not_ended", job_id=ids.show(one.job_id), error=str(error))
+            log.warning("not_ended", job_id=ids.show(one.job_id), error=told(error))
     return [closing for closing in closings if closing]
 
 
@@ -275,7 +275,7 @@ def _end_own_children(scope: Transactions, client: redis.Redis, parent_id: uuid.
             closings += ended
             parents = [closing.view.id for closing in ended if closing.view.started_at]
     except SQLAlchemyError as error:
-        log.warning("children_not_ended", job_id=ids.show(parent_id), error=str(error))
+        log.warning("children_not_ended", job_id=ids.show(parent_id), error=told(error))
     return closings
 
 
@@ -347,7 +347,7 @@ def _each(session: Session, whose: Iterable[uuid.UUID], end: Callable[[uuid.UUID
         except OperationalError as error:
             if error.connection_invalidated:
                 raise
-            log.warning("not_ended", of=str(id), error=str(error))
+            log.warning("not_ended", of=str(id), error=told(error))
     return ended
 
 

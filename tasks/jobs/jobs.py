@@ -93,6 +93,12 @@ def find(session: Session, caller: Caller, job_id: uuid.UUID) -> tuple[Job, JobO
     return found
 
 
+def status(session: Session, job_id: uuid.UUID) -> tuple[Status, str | None] | None:
+    """How any tenant's job stands, and the code of its error if it has one; None when the job is gone."""
+    found = jobs.status(session, job_id)
+    return (Status(found[0]), found[1]) if found else None
+
+
 def page(
     session: Session,
     caller: Caller,

@@ -10,7 +10,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.session import Sessions
+from db.session import Sessions, told
 from tasks import failpoints, ids
 from tasks.queues import window
 from tasks.queues.window import WakeUp
@@ -117,7 +117,7 @@ class Refiller:
             served = [self._dispatcher.send(wake_ups), *(self._dispatcher.refill(queue) for queue in queues)]
             return all(served)
         except SQLAlchemyError as error:
-            log.warning("refill_failed", error=type(error).__name__)
+            log.warning("refill_failed", error=told(error))
         except Exception:  # the thread's boundary: it must not stop for a slip
             log.exception("refill_failed")
         return False

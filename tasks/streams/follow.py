@@ -12,6 +12,7 @@ import redis
 import structlog
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.session import told
 from tasks import ids
 from tasks.streams import stream
 from tasks.streams.events import Ended
@@ -209,7 +210,7 @@ class Follower:
                 self._ask_about(quiet_s=_QUIET_S)
             # Whatever it is, the thread goes on: dead, it would silence every stream of the process.
             except Exception as error:  # noqa: BLE001
-                log.warning("follower_interrupted", kind=type(error).__name__, error=str(error)[:200])
+                log.warning("follower_interrupted", kind=type(error).__name__, error=told(error)[:200])
                 self._ask_about(quiet_s=0)
                 time.sleep(_RETRY_S)
                 continue
@@ -265,7 +266,7 @@ class Follower:
             over = self._ended(quiet)
         except Exception as error:  # noqa: BLE001 as in `_run`, which calls this where something failed already
             dry = isinstance(error, PoolTimeout)
-            log.warning("connections_used_up" if dry else "database_unreachable", error=type(error).__name__)
+            log.warning("connections_used_up" if dry else "database_unreachable", error=told(error))
             return
         with self._lock:
             ended = [sub for job_id in over if job_id in self._followed for sub in self._followed[job_id].subscriptions]

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from db import rounds
-from db.session import Sessions, alone, as_sql
+from db.session import Sessions, alone, as_sql, told
 from tasks import failpoints, telemetry
 from tasks.jobs import endings
 from tasks.queues import epochs
@@ -182,7 +182,7 @@ def _tried(chore: Chore, sweep: Sweep, unreachable: list[Exception]) -> FollowUp
         return chore.act(sweep)
     except _UNREACHABLE as error:
         unreachable.append(error)
-        log.warning("chore_failed", chore=name, error=str(error))
+        log.warning("chore_failed", chore=name, error=told(error))
     except Exception:  # the chore's boundary: a slip in one must not stop the others
         log.exception("chore_failed", chore=name)
     return FollowUp()

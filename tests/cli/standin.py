@@ -1,5 +1,6 @@
 """A stand-in for the API's documents: keeps what it was asked, answers what it was told to."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 PASSAGE = {
     "document_id": "doc_1",
@@ -46,6 +47,7 @@ class StandIn(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []  # the JSON bodies
         self.brought: list[dict[str, bytes]] = []  # the forms: fields by name, files by theirs
         self.there: dict[str, dict[str, Any]] = {}  # documents by external id
+        self.kept: set[str] = set()  # documents for summaries, by their ids
         self.over = threading.Event()
         self.asking = threading.Event()  # set by who follows events
         self.held = False  # events come only when it is over
@@ -110,6 +112,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/summaries/job_"):
             counts = {"succeeded": len(self.server.results)}
             self._answer(200, self.server.job(0) | {"summary": None, "counts": counts})
+        elif self.path.startswith("/v1/documents/doc_") and self.path.count("/") > 3:
+            known = unquote(self.path.removeprefix("/v1/documents/")) in self.server.kept
+            self._answer(200, {"status": "ready"}) if known else self._refuse(404, "not_found", "no such document")
         elif self.path.startswith("/v1/documents/doc_"):
             self._answer(200, {"external_id": f"file of {self.path.rpartition('_')[2]}", "filename": None})
         elif self.path == "/v1/models":
@@ -134,7 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(503, "unavailable", "come again")
             return
         self.server.brought.append(dict(files))
-        self._answer(201, {"data": [{"id": f"doc_{content.decode()}"} for _, content in files]})
+        made = {f"doc_{content.decode()}": hashlib.sha256(content).hexdigest() for _, content in files}
+        self.server.kept |= made.keys()
+        self._answer(201, {"data": [{"id": id, "digest": digest} for id, digest in made.items()]})
 
     def _accept(self) -> None:
         number, self.server.jobs = self.server.jobs, self.server.jobs + 1

@@ -127,6 +127,36 @@ def test_what_was_known_is_told(api: StandIn, tmp_path: Path) -> None:
     assert f"1 summary in {tmp_path / 'out'}, 0 files without one" in done.stderr
 
 
+def test_files_that_are_there_unchanged_are_not_brought_again(api: StandIn, tmp_path: Path) -> None:
+    """Only what was changed, is new, or is gone from the server; the summary is asked of all."""
+    notes, out = files(tmp_path / "notes", "a.txt", "b.txt", "c.txt"), tmp_path / "out"
+    api.ends, api.results = [("succeeded", None, None)] * 3, said("notes/a.txt", "notes/b.txt", "notes/c.txt")
+    assert forebay(api, "summarize", notes, "--out", out).exit_code == 0
+    (notes / "b.txt").write_text("notes/changed")
+    api.kept.remove("doc_notes/c.txt")
+    for changed in (["b.txt", "c.txt", "d.txt"], []):
+        files(notes, "d.txt")
+        api.brought.clear()
+        done = forebay(api, "summarize", notes, "--out", out)
+        assert f"unchanged: {4 - len(changed)}, to bring: {len(changed)}\n" in done.stderr
+        assert [name for form in api.brought for name in form] == changed
+        named = ("a.txt", "changed", "c.txt", "d.txt")
+        assert sorted(api.asked.pop()["documents"]) == sorted(f"doc_notes/{name}" for name in named)
+
+
+def test_resumed_it_still_knows_what_was_there(api: StandIn, tmp_path: Path) -> None:
+    """Bringing the one new file broke off."""
+    notes, out = files(tmp_path / "notes", "a.txt"), tmp_path / "out"
+    api.ends, api.results = [("succeeded", None, None)], said("notes/a.txt")
+    assert forebay(api, "summarize", notes, "--out", out).exit_code == 0
+    (notes / "b.txt").write_text("notes/b.txt")
+    api.busy = {"b.txt"}
+    assert forebay(api, "summarize", notes, "--out", out).exit_code == 1
+    api.busy, api.results = set(), said("notes/a.txt", "notes/b.txt")
+    assert forebay(api, "summarize", "--resume", "--out", out).exit_code == 0
+    assert sorted(api.asked[-1]["documents"]) == ["doc_notes/a.txt", "doc_notes/b.txt"]
+
+
 def test_resumed_after_a_cancel_it_says_so(api: StandIn, tmp_path: Path) -> None:
     """How many files have no summary, and how to begin again."""
     api.ends, api.results = [("cancelled", None, None)], said("notes/a.txt")

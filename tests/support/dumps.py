@@ -7,7 +7,41 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from cli.launcher import cluster
+from db import scope
+from db import session as db_session
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
+from tasks.limits.spent import Spent
+from tests import shelves, tables
 from tests.support import databases
+
+# What `fill` leaves rows in.
+FILLED = (
+    "chunks", "collections", "document_texts", "documents", "epochs", "job_attempts", "job_outputs", "jobs", "keys",
+    "ledger", "tenants", "word_counts",
+)  # fmt: skip
+
+
+def fill(url: str) -> None:
+    """Two tenants, each with a job that has ended, one that runs, and a document in two chunks."""
+    with databases.pool(url) as engine:
+        sessions = db_session.open_sessions(engine)
+        for name in ("ours", "theirs"):
+            caller = tables.tenant(sessions, name)
+            home = shelves.filled(sessions, caller, [f"{name} one", f"{name} two"], shelves.units(2))
+            with sessions.begin() as session, scope.scope(session, caller.tenant_id):
+                counted = "INSERT INTO word_counts VALUES (:home, 1, :tenant, 2)"
+                session.execute(text(counted), {"home": home, "tenant": caller.tenant_id})
+            tables.running(sessions, caller)
+            ended = tables.running(sessions, caller)
+            with sessions.begin() as session:
+                tables.finish(
+                    session,
+                    ended.job_id,
+                    ended.attempt,
+                    ended.checkpoint,
+                    Outcome(Status.SUCCEEDED, Spent(2, 1), {"text": name}),
+                )
 
 
 def dump(url: str, path: Path, *options: str) -> None:

@@ -49,8 +49,11 @@ class Stack:
 
 
 @contextmanager
-def forebay_up(data: Path, catalog: str, *options: str) -> Iterator[Stack]:
-    """Runs `forebay up` without Flower for as long as the block does, on a port that was free."""
+def forebay_up(data: Path, catalog: str, *options: str, **settings: str) -> Iterator[Stack]:
+    """Runs `forebay up` without Flower for as long as the block does, on a port that was free.
+
+    `settings` are those of its environment beside the tests' own.
+    """
     port, file = free_port(), data.with_name("catalog.toml")
     file.write_text(catalog)
     argv = [sys.executable, "-m", "cli", "up", "--data", str(data), "--port", str(port), "--flower-port", "0"]
@@ -58,7 +61,7 @@ def forebay_up(data: Path, catalog: str, *options: str) -> Iterator[Stack]:
     with subprocess.Popen(
         [*argv, *options],
         cwd=ROOT,
-        env={**env, "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "2", **RECEIVERS_HERE},
+        env={**env, "FOREBAY_CATALOG": str(file), "FOREBAY_GRACE_S": "2", **RECEIVERS_HERE, **settings},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

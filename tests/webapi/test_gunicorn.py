@@ -1,6 +1,7 @@
 """The API as it is really served: gunicorn, its threads, its sockets, its end."""
 
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -40,6 +41,20 @@ def test_streams_end_with_the_process_and_others_are_finished(
             served.process.send_signal(signal.SIGTERM)
             assert "retry: 500" in "".join(chunks)
             assert waiting.result(timeout=60).json()["status"] == "queued"
+        assert served.process.wait(60) == 0
+
+
+def test_requests_that_have_come_are_answered_by_a_process_that_stops(settings: Settings) -> None:
+    """Also on connections that it hasn't taken yet: whoever sent one can't know that it is going."""
+    with gunicorn(settings, "") as served, contextlib.ExitStack() as open_:
+        worker, address = served.worker.pid, ("127.0.0.1", served.port)
+        os.kill(worker, signal.SIGSTOP)
+        connections = [open_.enter_context(socket.create_connection(address, timeout=30)) for _ in range(8)]
+        for connection in connections:
+            connection.sendall(WHOLE)
+        served.process.send_signal(signal.SIGTERM)
+        os.kill(worker, signal.SIGCONT)
+        assert [connection.recv(12) for connection in connections] == [b"HTTP/1.1 200"] * len(connections)
         assert served.process.wait(60) == 0
 
 

@@ -169,6 +169,22 @@ def test_stream_after_the_end_is_what_it_was(
     assert list(open_events(job)) == as_it_was
 
 
+def test_reader_in_the_middle_of_a_stream_that_has_left_redis_notices_nothing(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """One that reads for longer than an ended stream stays: what it hasn't read comes from PostgreSQL, to the byte."""
+    job = api.submit()
+    run = byhand.run(sessions, client, job["id"])
+    run.say(*(f"{n} " for n in range(3 * stream.PAGE_ENTRIES)))
+    slow, fast = (open_events(job) for _ in range(2))
+    begun = [next(slow) for _ in range(5)]
+    next(fast)
+    run.succeed()
+    whole = list(fast)
+    client.delete(stream.key(run.job_id))
+    assert [*begun, *slow][1:] == whole
+
+
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("resume", [("?after=1-3", {}), ("?after=3", {}), ("", {"Last_Event_ID": "1-3"})])
 def test_resuming_gives_only_what_comes_after(

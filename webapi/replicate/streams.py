@@ -9,6 +9,7 @@ import structlog
 from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from tasks import errors
 from tasks.doors import answering
 from tasks.doors.answering import WHOLE
@@ -100,7 +101,7 @@ def _told(steps: Iterator[StreamStep]) -> Iterator[bytes]:
     except answering.StreamLost as error:
         yield _failed(str(START), str(error))
     except (SQLAlchemyError, errors.ForebayError) as error:
-        log.warning("stream_interrupted", error=type(error).__name__)
+        log.warning("stream_interrupted", error=told(error))
         yield _failed(last, "the stream broke off; ask again")
 
 

@@ -6,7 +6,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.session import Sessions
+from db.session import Sessions, told
 from tasks import errors, ids, telemetry
 from tasks.settings import WebhookSettings
 from tasks.telemetry import DeliverySent
@@ -87,7 +87,7 @@ class Courier:
                 deliveries.record_answer(session, parcel, answer)
             telemetry.emit(DeliverySent(parcel.id, answer.status, answer.error))
         except SQLAlchemyError as error:
-            log.warning("not_marked", delivery=ids.show(parcel.id, ids.DELIVERY), error=str(error))
+            log.warning("not_marked", delivery=ids.show(parcel.id, ids.DELIVERY), error=told(error))
         finally:
             with self._lock:
                 self._out.discard(threading.current_thread())

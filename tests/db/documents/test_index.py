@@ -74,7 +74,7 @@ def test_collection_says_how_many_chunks_its_index_has(sessions: Sessions, calle
     with sessions.begin() as session, scope(session, caller.tenant_id):
         found = rankings.home(session, caller.tenant_id, "books")
         assert found is not None
-        assert (found[0].id, *found[1:]) == (home, [], None)
+        assert (found.id, found.hidden, found.indexed) == (home, [], None)
         assert rankings.size(session, caller.tenant_id, home) == 200
     tending.tend(engine, sessions, least=LEAST)
     with sessions.begin() as session:
@@ -83,7 +83,7 @@ def test_collection_says_how_many_chunks_its_index_has(sessions: Sessions, calle
         with scope(session, caller.tenant_id):
             found = rankings.home(session, caller.tenant_id, "books")
             assert found is not None
-            assert (found[0].id, *found[1:]) == (home, [part], 200)
+            assert (found.id, found.hidden, found.indexed) == (home, [part], 200)
 
 
 def test_only_large_collections_have_an_index(sessions: Sessions, caller: Caller, engine: Engine) -> None:
@@ -125,7 +125,7 @@ def test_index_that_was_cut_off_is_made_anew(sessions: Sessions, caller: Caller,
     with sessions.begin() as session, scope(session, caller.tenant_id):
         found = rankings.home(session, caller.tenant_id, "books")
         assert found is not None
-        assert found[2] is None
+        assert found.indexed is None
     tending.tend(engine, sessions, least=LEAST)
     assert valid(engine, name)
 

@@ -7,6 +7,7 @@ from threading import Barrier
 
 import numpy as np
 import pytest
+import redis
 
 from db.session import Sessions
 from tasks import errors, ids
@@ -14,6 +15,7 @@ from tasks.documents import ends, ingest, library
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Document
+from tasks.jobs import endings
 from tasks.keys import Caller
 from tests import shelves, tables
 
@@ -81,6 +83,27 @@ def test_failed_version_takes_the_place_of_failed_ones_alone(sessions: Sessions,
             ingest.failed(session, caller.tenant_id, document_id, "x", "y")
     assert there(sessions, caller) == sorted([ready, *others[:-1], waiting, broken[-1]])
     assert there(sessions, caller, "maps") == others[-1:]
+
+
+def test_version_whose_job_was_cancelled_goes_with_the_next(
+    sessions: Sessions, caller: Caller, client: redis.Redis
+) -> None:
+    """Whether the next is ready or fails: a client sees that it has failed."""
+    for becomes_ready in (True, False):
+        [left] = bring(sessions, caller, new("left", "e"))
+        with sessions.begin() as session:
+            job_id = library.get(session, caller, left).job_id
+        assert job_id is not None
+        endings.cancel(sessions, client, caller, job_id, 60)
+        [newest] = bring(sessions, caller, new("newest", "e"))
+        if becomes_ready:
+            assert store(sessions, caller, newest)
+        else:
+            with sessions.begin() as session:
+                ingest.failed(session, caller.tenant_id, newest, "x", "y")
+        kept = shown(sessions, caller)
+        assert [one.id for one in kept if one.status == "failed"] == [newest] * (not becomes_ready)
+        assert left not in [one.id for one in kept]
 
 
 def test_others_are_left_alone(sessions: Sessions, caller: Caller) -> None:

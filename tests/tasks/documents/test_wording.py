@@ -28,6 +28,30 @@ def test_what_is_no_language_is_none(language: str) -> None:
         wording.config(language)
 
 
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("de", "German"),
+        ("DE", "German"),
+        ("spanish", "Spanish"),
+        ("Norwegian Bokmål", "Norwegian Bokmål"),
+        ("pt-BR", "Portuguese (pt-BR)"),
+        ("zh-Hant-HK", "Chinese (zh-Hant-HK)"),
+        ("es-419", "Spanish (es-419)"),
+    ],
+)
+def test_language_is_called_what_a_model_has_read(language: str, expected: str) -> None:
+    assert wording.called(language) == expected
+
+
+@pytest.mark.parametrize(
+    "language", ["", "xx", "xx-DE", "klingon", "de ", "pt_BR", "de-one", "de-DE\nand more", "de\n"]
+)
+def test_what_is_no_language_has_no_name(language: str) -> None:
+    with pytest.raises(KeyError):
+        wording.called(language)
+
+
 def test_every_language_has_a_configuration_that_postgresql_knows(database: Engine) -> None:
     with database.connect() as connection:
         known = set(connection.scalars(text("SELECT cfgname FROM pg_ts_config")))

@@ -1,9 +1,14 @@
 """Archives that are ingested: the documents in them take their place."""
 
+from typing import Any
+
+import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
+from tasks.documents import library
 from tasks.documents.ingest import NewDocument
+from tasks.jobs import endings
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests import tables
@@ -66,3 +71,27 @@ def test_members_that_are_refused_again_take_the_place_of_those_before(
     with sessions.begin() as session:
         rows = session.execute(text("SELECT external_id, job_id FROM documents ORDER BY external_id")).all()
     assert [tuple(row) for row in rows] == [("box/a.png", job_id), ("box/b.pdf", job_id)]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_versions_that_were_never_unpacked_go_when_one_is(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, *, named: bool
+) -> None:
+    """The ingest of one was cancelled, another is no archive; one that is unpacked is gone itself."""
+    identity: dict[str, Any] = {"external_id": "box"} if named else {"replaces": True}
+
+    def boxed(raw: bytes) -> NewDocument:
+        return NewDocument(None, raw, "zip", None, "box.zip", {}, **identity)
+
+    cancelled = ingesting(sessions, caller, boxed(office.zipped({"a.md": b"# Old"})))
+    endings.cancel(sessions, make_worker().client, caller, cancelled, 60)
+    control = make_worker(catalog.CONTROL)
+    run.run(control, ingesting(sessions, caller, boxed(b"no archive")))
+    other = NewDocument(None, b"# Other", "markdown", None, "other.md", {})
+    job_id = ingesting(sessions, caller, boxed(office.zipped({"a.md": b"# New"})), other)
+    run.run(control, job_id)
+    tables.dispatch(sessions, job_id)
+    run.run(make_worker("embedder"), job_id)
+    with sessions() as session:
+        kept = library.page(session, caller, limit=10)[0]
+    assert sorted((one.filename, one.status) for one in kept) == [("box.zip/a.md", "ready"), ("other.md", "ready")]

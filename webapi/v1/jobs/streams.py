@@ -9,6 +9,7 @@ import structlog
 from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.session import told
 from tasks import tickets
 from tasks.doors.reading import LastStep, StreamStep
 from tasks.errors import ForebayError
@@ -111,7 +112,7 @@ def render(steps: Iterator[StreamStep], has_left: Callable[[], bool]) -> Iterato
     except follow.Stopped:
         yield b": resume\nretry: 500\n\n"
     except (SQLAlchemyError, ForebayError) as error:
-        log.warning("stream_interrupted", error=type(error).__name__)
+        log.warning("stream_interrupted", error=told(error))
         yield b": resume\nretry: 1000\n\n"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from tasks.documents import wording
 from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.kinds import SUFFIXES
 from tasks.summaries import manner
@@ -32,6 +33,16 @@ _TEXT_OBJECT = {
 _SOURCES = ("documents", "collection", "texts")
 
 
+class _Language(fields.String):
+    """A language by its English name or a tag of BCP 47; it becomes what a model is told."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        try:
+            return wording.called(super()._deserialize(value, *args, **kwargs))
+        except KeyError:
+            raise ma.ValidationError("must be a language, by its English name or its code: german, de, pt-BR") from None
+
+
 class _Manner(Given):
     """How a summary is to be."""
 
@@ -55,19 +66,14 @@ class _Manner(Given):
         validate=within(1, manner.MAX_SENTENCES),
         metadata={"description": "At most so many; of `bullets`, points."},
     )
-    language = fields.String(
+    language = _Language(
         allow_none=True,
         metadata={
-            "description": "The summary's, as a code or a name: `de`, `Spanish`. The text's own if absent.",
-            "maxLength": 40,
-            "pattern": "^[A-Za-z][A-Za-z]*([ -][A-Za-z]+){0,3}$",
+            "description": "The summary's, as a code or an English name: `de`, `pt-BR`, `Spanish`. The text's own if"
+            " absent.",
+            "example": "Spanish",
         },
     )
-
-    @ma.validates("language")
-    def _is_a_language(self, value: str | None, **_: Any) -> None:
-        if value is not None and (len(value) > 40 or not re.fullmatch("[A-Za-z]+([ -][A-Za-z]+){0,3}", value)):
-            raise ma.ValidationError("must be a language's code or name, as in de or Spanish")
 
     @ma.validates_schema(skip_on_field_errors=True)
     def _one_of_each(self, given: dict[str, Any], **_: Any) -> None:

@@ -10,6 +10,7 @@ import structlog
 from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
+from db import session as db_session
 from tasks.errors import ForebayError
 from tasks.keys import Caller
 from tasks.summaries import results
@@ -96,7 +97,7 @@ def _render(serving: Service, caller: Caller, summary_id: uuid.UUID, after: int,
                 sent_at = time.monotonic()
             told, ended = _look(serving, caller, summary_id, after)
     except (SQLAlchemyError, ForebayError) as error:
-        log.warning("stream_interrupted", error=type(error).__name__)
+        log.warning("stream_interrupted", error=db_session.told(error))
         yield b": resume\nretry: 1000\n\n"
 
 

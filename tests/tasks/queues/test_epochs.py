@@ -1,0 +1,152 @@
+"""The epoch: a database that has gone back is noticed, one that hasn't is left alone."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from db import migrate
+from db import session as db_session
+from db.session import Sessions
+from tasks.jobs.lifecycle import Status
+from tasks.keys import Caller
+from tasks.queues import epochs
+from tasks.streams import stream
+from tests import tables
+from tests.support import databases, dumps, workers
+from tests.support.post import Post
+from tests.tasks.sweep.sweeping import made, sweep
+from workers import app
+
+OURS = "forebay:stream:of-a-job"
+
+
+@pytest.fixture
+def redis_with_more(sessions: Sessions, client: redis.Redis) -> redis.Redis:
+    """That knows of the database's epoch, and has a stream."""
+    epochs.settle(sessions, [client])
+    client.set(OURS, "x")
+    return client
+
+
+def forgotten(client: redis.Redis) -> bool:
+    return not client.exists(OURS)
+
+
+def come_from_another_time(client: redis.Redis) -> None:
+    client.hset(epochs.KEY, "id", str(uuid.uuid4()))
+
+
+def test_database_that_goes_on_keeps_what_redis_has(
+    sessions: Sessions, caller: Caller, redis_with_more: redis.Redis
+) -> None:
+    """However often it is looked at, and whatever is tidied up in it."""
+    running = tables.running(sessions, caller)
+    with sessions.kw["bind"].connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for tidied in ("VACUUM FREEZE epochs", "VACUUM FULL epochs"):
+            connection.execute(text(tidied))
+            epochs.settle(sessions, [redis_with_more])
+    assert not forgotten(redis_with_more)
+    assert tables.column(sessions, running.job_id, "attempt") == 1
+
+
+def test_redis_that_knows_of_no_epoch_keeps_what_it_has(sessions: Sessions, client: redis.Redis) -> None:
+    """An installation that was brought to this version goes on in the middle of its streams."""
+    client.set(OURS, "x")
+    epochs.settle(sessions, [client])
+    assert not forgotten(client)
+
+
+def test_copy_of_a_database_is_another_one(postgres_url: str, sessions: Sessions, tmp_path: Path) -> None:
+    """Also on the same server; it says so once, and the one that it was made of doesn't."""
+    dumps.dump(postgres_url, tmp_path / "dump")
+    with databases.beside(postgres_url, "copied") as url:
+        dumps.restore(url, tmp_path / "dump")
+        with databases.pool(url) as engine:
+            copied = db_session.open_sessions(engine)
+            with copied.begin() as session:
+                assert epochs.epochs.current(session, {}) is None
+                begun, _ = epochs.epochs.begin(session, {})
+            with copied.begin() as session:
+                found = epochs.epochs.current(session, {})
+                assert found
+                assert found.id == begun.id
+    with sessions.begin() as session:
+        original = epochs.epochs.current(session, {})
+    assert original
+    assert original.id != begun.id
+
+
+def test_table_that_was_filled_anew_is_another_one(postgres_url: str, tmp_path: Path) -> None:
+    """By a dump of its rows alone."""
+    with databases.beside(postgres_url, "refilled") as url:
+        migrate.upgrade(url)
+        dumps.dump(url, tmp_path / "dump", "--data-only", "--table=epochs")
+        with databases.pool(url) as engine:
+            with engine.begin() as connection:
+                connection.execute(text("DELETE FROM epochs"))
+            dumps.restore(url, tmp_path / "dump")
+            with db_session.open_sessions(engine).begin() as session:
+                assert epochs.epochs.current(session, {}) is None
+
+
+def test_server_whose_files_were_put_back_is_known_by_its_shorter_log(
+    sessions: Sessions, caller: Caller, redis_with_more: redis.Redis
+) -> None:
+    """A snapshot is the same in all that the database knows of itself."""
+    running = tables.running(sessions, caller)
+    ended = tables.running(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, ended.job_id, Status.SUCCEEDED, finished_at="2020-01-01T00:00:00Z")
+    redis_with_more.hincrby(epochs.KEY, "log_bytes", 2**40)
+    epochs.settle(sessions, [redis_with_more])
+    assert forgotten(redis_with_more)
+    attempts = [tables.column(sessions, job_id, "attempt") for job_id in (running.job_id, ended.job_id)]
+    assert attempts == [1001, 1]
+    epochs.settle(sessions, [redis_with_more])
+    assert tables.column(sessions, running.job_id, "attempt") == 1001
+
+
+def test_old_workers_number_is_no_ones_afterwards(
+    sessions: Sessions, caller: Caller, redis_with_more: redis.Redis
+) -> None:
+    """One that wasn't stopped before the restore can neither write nor be mistaken for the next."""
+    old = tables.running(sessions, caller)
+    redis_with_more.hincrby(epochs.KEY, "log_bytes", 2**40)
+    epochs.settle(sessions, [redis_with_more])
+    tables.dispatch(sessions, old.job_id)
+    new = tables.claim(sessions, old.job_id, worker_id="w2")
+    assert new
+    assert new.attempt > old.attempt + 1
+    writer = stream.Writer(redis_with_more, new.job_id, new.attempt, ttl_s=60)
+    assert writer.open() is stream.AppendResult.OK
+    assert stream.Writer(redis_with_more, old.job_id, old.attempt, ttl_s=60).open() is stream.AppendResult.FENCED
+
+
+def test_round_of_the_sweep_notices(upkeep: Sessions, redis_with_more: redis.Redis) -> None:
+    """Where nobody was started anew."""
+    come_from_another_time(redis_with_more)
+    sweep(made(upkeep, redis_with_more, Post(redis_with_more)))
+    assert forgotten(redis_with_more)
+
+
+def test_worker_that_starts_notices(
+    sessions: Sessions, upkeep: Sessions, redis_with_more: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    """Before it takes a job."""
+    shared = workers.settings(postgres_url, redis_url)
+    worker = workers.made("w1", "alpha", sessions, upkeep, redis_with_more, shared, Post(redis_with_more), None)
+    come_from_another_time(redis_with_more)
+    started = app.begin(worker)
+    assert forgotten(redis_with_more)
+    app.finish(worker, started)
+
+
+def test_redis_out_of_reach_is_left_for_the_next_time(sessions: Sessions, redis_with_more: redis.Redis) -> None:
+    """And keeps nobody from starting."""
+    nowhere = stream.connect("redis://127.0.0.1:1", timeout_s=0.1, max_connections=1)
+    come_from_another_time(redis_with_more)
+    epochs.settle(sessions, [nowhere, redis_with_more])
+    assert forgotten(redis_with_more)
