@@ -93,10 +93,10 @@ def remove(session: Session, job_ids: Collection[uuid.UUID], *, waits: bool = Fa
 @cache
 def _remove(waits: bool) -> Any:
     given = bindparam("job_ids", type_=ARRAY(UUID))
-    ended = select(Job.id).where(Job.id == func.any(given), Job.finished_at.is_not(None))
-    ended = ended.with_for_update(skip_locked=not waits).cte("ended")
-    rows = [
+    rows = select(Job.id).where(Job.id == func.any(given), Job.finished_at.is_not(None))
+    ended = rows.with_for_update(skip_locked=not waits).cte("ended")
+    about = [
         delete(column.class_).where(column.in_(select(ended.c.id))).cte(f"about_{number}")
         for number, column in enumerate(_ABOUT)
     ]
-    return delete(Job).where(Job.id.in_(select(ended.c.id))).returning(Job.id).add_cte(*rows)
+    return delete(Job).where(Job.id.in_(select(ended.c.id))).returning(Job.id).add_cte(*about)
