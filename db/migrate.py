@@ -9,7 +9,7 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from db import backups, differences, prerequisites, revisions, tables
+from db import backups, differences, epochs, prerequisites, revisions, tables
 from db import session as db_session
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('forebay.migrate'))")
@@ -56,6 +56,8 @@ def upgrade(database_url: str, *, alone: bool = False) -> Sequence[str]:
             newer = _is_newer(connection, alone)
             if not newer:
                 _migrate(connection)
+                if not epochs.current(connection, {}):
+                    epochs.begin(connection, {})  # with all the time it takes; whoever starts has less
             backups.make_role(connection)
             unmade = backups.missing(connection)
         with engine.connect() as connection:
