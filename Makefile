@@ -99,6 +99,17 @@ faults-short: SEEDS ?= $(shell printf %d 0x$$({ git rev-parse HEAD 2>/dev/null |
 faults-short: setup ## a part of that
 	$(BIN)/python -m tests.faults --model $(MODEL) --short --rows $(SHORT) --drawn $(DRAWN) --draw $(DRAW) --seeds $(SEEDS)
 
+# Real servers, two machines' worth of processes behind nginx, restarts under load, an upgrade, a backup, an image, and
+# `forebay doctor` on all of it, as docs/operating.md says: some minutes. STEPS=servers,rolling takes only some; what
+# needs a program that isn't here (nginx, git's history, buildah) is left out and says so.
+STEPS ?=
+operate: setup ## goes the way of an operator
+	$(BIN)/python -m tests.operate $(if $(STEPS),--steps $(STEPS))
+
+# For CI, within a minute on two cores: without the upgrade and the image, and with the echo alone.
+operate-short: setup ## a part of that
+	$(BIN)/python -m tests.operate --short --steps servers,machines,rolling,backup,doctor
+
 up: settings ## containers for developing; starts them anew when the code changes
 	$(COMPOSE) up --build --detach --wait
 
