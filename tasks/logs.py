@@ -18,7 +18,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 _logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True, bool_as_flag=False)
 
 
-def trace(raised: ExcInfo) -> str:
+def trace(exc_info: ExcInfo) -> str:
     """Where an error was raised, and what raised it, from the last to the first.
 
     Of a database's error it has what may be told: the text of one quotes rows, and rows hold prompts.
@@ -26,7 +26,7 @@ def trace(raised: ExcInfo) -> str:
     from db.session import told  # only here: not every process that logs has a database
 
     found: list[str] = []
-    error: BaseException | None = raised[1]
+    error: BaseException | None = exc_info[1]
     while error is not None:
         calls = "".join(traceback.format_tb(error.__traceback__))
         found.append(f"Traceback (most recent call last):\n{calls}{type(error).__name__}: {told(error)}")
