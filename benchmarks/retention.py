@@ -1,7 +1,7 @@
 """What is left when jobs are removed after their ends: `python -m benchmarks.retention [--jobs 20000]`.
 
 In PostgreSQL alone, by the functions that the API, workers and the sweep call. Jobs are submitted, claimed, finished,
-and removed with a retention of zero while others are submitted; then as many come again, into the room that is free.
+removed with a retention of zero while others are submitted; then as many come again, into the room that is free.
 """
 
 import os

@@ -60,6 +60,20 @@ def test_worker_of_a_model_is_not_told_what_signs(monkeypatch: pytest.MonkeyPatc
     assert all(name in str(refused.value) for name in ("WEBHOOK_NETWORKS", "WEBHOOK_HTTP"))
 
 
+@pytest.mark.parametrize(("days", "kept_s"), [("", None), ("0", 0), ("0.5", 43_200), ("30", 2_592_000)])
+def test_jobs_are_kept_for_ever_unless_days_are_said(
+    monkeypatch: pytest.MonkeyPatch, days: str, kept_s: float | None
+) -> None:
+    """What is no number of days is told with the other mistakes."""
+    for name, value in (("DATABASE_URL", "postgresql://x/y"), ("REDIS_URL", "redis://h"), ("RETENTION_DAYS", days)):
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    assert worker_settings.read().kept_s == kept_s
+    for wrong in ("a month", "-1", "nan", "1e9"):
+        monkeypatch.setenv("FOREBAY_RETENTION_DAYS", wrong)
+        with pytest.raises(errors.SettingsError, match="RETENTION_DAYS"):
+            worker_settings.read()
+
+
 def test_ids_are_shown_and_parsed_back() -> None:
     """Whatever isn't an id we made is no id."""
     job_id = ids.new()
