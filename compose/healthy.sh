@@ -3,6 +3,7 @@
 # than the process itself.
 #
 #   healthy 8000 /healthz   it answers there with 200
+#   healthy 5555 / 401      it answers there with 401, as Flower does to who has no password
 #   healthy                 it is a worker whose sign of life, the file FOREBAY_HEART, is no older than 30 seconds
 set -eu
 if [ $# = 0 ]; then
@@ -12,4 +13,4 @@ fi
 exec 3<>"/dev/tcp/127.0.0.1/$1"
 printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$2" >&3
 read -r -t 3 _ status _ <&3
-[ "$status" = 200 ]
+[ "$status" = "${3:-200}" ]

@@ -25,8 +25,8 @@ NOTE = """
 <p class="alert alert-secondary mx-4 mt-3 mb-0" role="note">
 A task is a job, under the job's id. As workers tell it here: FAILURE is failed, REVOKED is cancelled or expired, RETRY
 goes on later or in its next stage; the result says why. Not shown are jobs that wait in PostgreSQL or were cancelled
-there, nor what came before Flower was told. A task whose worker died stays STARTED until another has its job. How a job stands is
-known by <code>GET /v1/jobs/{id}</code>.
+there, nor what came before Flower was told. A task whose worker died stays STARTED until another has its job. How a job
+stands is known by <code>GET /v1/jobs/{id}</code>.
 </p>
 """
 

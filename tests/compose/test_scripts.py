@@ -54,6 +54,13 @@ def test_process_with_a_port_is_asked(status: int, healthy: bool) -> None:
         assert (ended(COMPOSE / "healthy.sh", str(port), "/healthz").returncode == 0) is healthy
 
 
+def test_process_may_be_well_by_refusing() -> None:
+    """Flower, asked without its password."""
+    with answering(401) as port:
+        assert ended(COMPOSE / "healthy.sh", str(port), "/healthcheck", "401").returncode == 0
+        assert ended(COMPOSE / "healthy.sh", str(port), "/healthcheck").returncode != 0
+
+
 def test_process_that_does_not_listen_is_not_healthy() -> None:
     with answering(200) as port:
         pass
