@@ -11,7 +11,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from db import backups, differences, epochs, prerequisites, revisions, tables
 from db import session as db_session
+from db.revisions import Standing
 
+# Long enough for one whose machine has much to do: it sends a heartbeat a second.
+_ALIVE = text("SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '15 s'")
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('forebay.migrate'))")
 
 
@@ -43,7 +46,8 @@ def upgrade(database_url: str, *, alone: bool = False) -> Sequence[str]:
     """Runs the migrations that are missing, then compares the tables. Idempotent; several at once wait for each other.
 
     Tables that a newer version has made are left as they are where they are good for this one too, so that both can be
-    started side by side; `alone` refuses them all the same.
+    started side by side; `alone` refuses them all the same. Nothing is changed while workers live whose version
+    couldn't go on with the tables that this one makes.
 
     Returns the statements that an administrator has yet to run before the database can be backed up. Raises `Refused`,
     which says what to do, and SQLAlchemy's errors.
@@ -53,15 +57,16 @@ def upgrade(database_url: str, *, alone: bool = False) -> Sequence[str]:
         with engine.begin() as connection, _explained(connection):
             connection.execute(LOCK)
             _prepare(connection)
-            newer = _is_newer(connection, alone)
-            if not newer:
+            standing = revisions.read(connection)
+            _refuse(connection, standing, alone)
+            if not standing.newer:
                 _migrate(connection)
                 if not epochs.current(connection, {}):
                     epochs.begin(connection, {})  # with all the time it takes; whoever starts has less
             backups.make_role(connection)
             unmade = backups.missing(connection)
         with engine.connect() as connection:
-            if not newer and (found := differences.find(connection, tables.metadata)):
+            if not standing.newer and (found := differences.find(connection, tables.metadata)):
                 raise TablesDiffer(found)
         return unmade
     finally:
@@ -74,12 +79,17 @@ def _prepare(connection: Connection) -> None:
         raise RightsMissing(*_whose(connection), [*missing, *backups.missing(connection)])
 
 
-def _is_newer(connection: Connection, alone: bool) -> bool:
-    """Whether a newer version has made the tables. Raises `Refused` where this one can't work with them."""
-    standing = revisions.read(connection)
+def _refuse(connection: Connection, standing: Standing, alone: bool) -> None:
+    """Raises `Refused` where this version can't work with the tables, or one that runs couldn't with this version's."""
     if standing.newer and (standing.trouble or alone):
         raise Refused(f"{standing.made_by_newer}: start that version, or go back to a backup of before")
-    return standing.newer
+    if standing.revision and standing.revision < revisions.COMPATIBLE_FROM:
+        alive = connection.execute(_ALIVE).scalar_one()
+        if alive:
+            raise Refused(
+                f"{alive} of the workers of an earlier version run, at revision {standing.revision}, and couldn't go on"
+                " with this one's tables: stop all processes of that version, then migrate"
+            )
 
 
 def _migrate(connection: Connection) -> None:

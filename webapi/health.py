@@ -120,7 +120,8 @@ class Probes:
         """PostgreSQL answers a question also when its disk is full; this one it can answer only when it can write."""
         if time.monotonic() - self._written_at > _WRITTEN_FOR_S:
             with self._serving.sessions.begin() as session:
-                capacity.write(session)
+                if not capacity.write(session):
+                    return False
             self._written_at = time.monotonic()
         return True
 

@@ -147,13 +147,14 @@ def test_files_that_are_there_unchanged_are_not_brought_again(api: StandIn, tmp_
 def test_resumed_it_still_knows_what_was_there(api: StandIn, tmp_path: Path) -> None:
     """Bringing the one new file broke off."""
     notes, out = files(tmp_path / "notes", "a.txt"), tmp_path / "out"
-    api.ends, api.results = [("succeeded", None, None)], said("notes/a.txt")
+    api.ends, api.results = [("succeeded", None, None)] * 2, said("notes/a.txt")
     assert forebay(api, "summarize", notes, "--out", out).exit_code == 0
     (notes / "b.txt").write_text("notes/b.txt")
     api.busy = {"b.txt"}
     assert forebay(api, "summarize", notes, "--out", out).exit_code == 1
     api.busy, api.results = set(), said("notes/a.txt", "notes/b.txt")
-    assert forebay(api, "summarize", "--resume", "--out", out).exit_code == 0
+    resumed = forebay(api, "summarize", "--resume", "--out", out)
+    assert resumed.exit_code == 0, resumed.output
     assert sorted(api.asked[-1]["documents"]) == ["doc_notes/a.txt", "doc_notes/b.txt"]
 
 

@@ -11,7 +11,7 @@ from tests.support.events import Event
 from tests.webapi import byhand
 from tests.webapi.byhand import Run
 from tests.webapi.conftest import Api
-from tests.webapi.test_streams import Open, open_events, text
+from tests.webapi.opened import Open, open_events, text
 
 __all__ = ["open_events"]
 

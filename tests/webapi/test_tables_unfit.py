@@ -113,3 +113,31 @@ def test_newer_tables_are_gone_on_with_where_they_say_so(
         told[compatible_from] = schema(unfit)
     refused = 503, f"{UNKNOWN}: start that version"
     assert told == {None: refused, revisions.head(): (200, "ok"), "9000": refused}
+
+
+def test_database_that_takes_no_writes_is_a_503(unfit: Api, beside: tuple[str, Engine]) -> None:
+    """As on a standby: it answers questions, and nothing can be accepted."""
+    url, engine = beside
+    migrate.upgrade(url)
+    api = Api(unfit.app, new_key(unfit.app.extensions["forebay"].sessions, "ours"))
+    with engine.begin() as connection:
+        connection.execute(text("ALTER DATABASE unfit SET default_transaction_read_only = on"))
+    unfit.app.extensions["forebay"].engine.dispose()
+    response = api.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "one"}})
+    assert (response.status_code, response.json["error"]["code"]) == (503, "unavailable")
+    assert api.get("/v1/jobs").status_code == 200
+    ready = api.get("/readyz")
+    assert (ready.status_code, ready.json["parts"]["postgres"]) == (503, "a write fails")
+
+
+def test_statement_that_postgresql_refuses_is_in_the_log_with_its_words(unfit: Api, beside: tuple[str, Engine]) -> None:
+    """A table that is gone by hand, at the right revision: our 500, with what is missing."""
+    url, engine = beside
+    migrate.upgrade(url)
+    api = Api(unfit.app, new_key(unfit.app.extensions["forebay"].sessions, "ours"))
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE webhook_endpoints RENAME TO gone"))
+    with capture_logs() as logs:
+        assert api.get("/v1/webhooks").status_code == 500
+    [said] = [entry["error"] for entry in logs if entry["event"] == "unforeseen"]
+    assert 'relation "webhook_endpoints" does not exist' in said

@@ -3,27 +3,37 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from structlog.testing import capture_logs
 
 from db import session as db_session
 from db.session import Sessions
 from tasks.operating import connections
+from tests.support.waiting import until
 
 Open = Callable[..., Engine]
 
 
+@pytest.fixture(scope="module")
+def url(postgres_url: str) -> Iterator[URL]:
+    """A database of the tests' own, which no process that other tests have left running is connected to."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE counted")
+        yield make_url(postgres_url).set(database="counted")
+        connection.execute("DROP DATABASE counted WITH (FORCE)")
+
+
 @pytest.fixture
-def opened(postgres_url: str) -> Iterator[Open]:
+def opened(url: URL) -> Iterator[Open]:
     """Opens as many connections under a name, of a user of its own where one is named."""
     with ExitStack() as held:
 
         def open_some(number: int, name: Callable[[], str], user: str | None = None) -> Engine:
-            url = make_url(postgres_url)
-            url = url.set(username=user) if user else url
-            engine = db_session.open_engine(url.render_as_string(False), pool_size=number, name=name)
+            asked = url.set(username=user) if user else url
+            engine = db_session.open_engine(asked.render_as_string(False), pool_size=number, name=name)
             held.callback(engine.dispose)
             with ExitStack() as together:
                 for _ in range(number):
@@ -39,23 +49,29 @@ def frugal(sessions: Sessions) -> Iterator[str]:
     with sessions.begin() as session:
         session.execute(text("CREATE ROLE frugal LOGIN CONNECTION LIMIT 7"))
     yield "frugal"
+    until(lambda: not _connected(sessions, "frugal"))
     with sessions.begin() as session:
         session.execute(text("DROP ROLE frugal"))
 
 
-def test_processes_are_known_by_what_they_call_their_connections(sessions: Sessions, opened: Open) -> None:
-    """Each counts once, with all that it may open; whoever isn't one of ours takes room away."""
-    with sessions.begin() as session:
-        before = connections.look(session)
+def _connected(sessions: Sessions, user: str) -> bool:
+    """Whether it still is: PostgreSQL notices a little later that a connection was closed."""
+    with sessions() as session:
+        there = text("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = :user)")
+        return bool(session.scalar(there, {"user": user}))
+
+
+def test_processes_are_known_by_what_they_call_their_connections(opened: Open) -> None:
+    """Each counts once, with all that it may open."""
+    looking = db_session.open_sessions(opened(1, lambda: "forebay"))
     opened(3, lambda: "forebay/14 one:7 api")
     opened(1, lambda: "forebay/14 two:7 api")
     opened(2, connections.named("a model", connections.of_worker(4, embeds=False)))
     opened(2, lambda: "somebody")
-    with sessions.begin() as session:
+    with looking.begin() as session:
         room = connections.look(session)
-    assert (room.processes - before.processes, room.opened - before.opened) == (3, 6)
-    assert room.wanted - before.wanted == 14 + 14 + connections.of_worker(4, embeds=False)
-    assert before.most - room.most == 2
+    assert (room.processes, room.opened) == (3, 6)
+    assert room.wanted == 14 + 14 + connections.of_worker(4, embeds=False)
     assert room.fits
 
 
@@ -70,11 +86,10 @@ def test_place_that_is_lacking_is_told_with_its_numbers(frugal: str, opened: Ope
     assert "CONNECTION LIMIT leaves 4: raise it by 15" in line["reason"]
 
 
-def test_user_who_has_used_up_its_connections_is_told_why(frugal: str, opened: Open, postgres_url: str) -> None:
+def test_user_who_has_used_up_its_connections_is_told_why(frugal: str, opened: Open, url: URL) -> None:
     """The log has the server's own words, and starting goes on."""
     opened(7, lambda: "somebody", frugal)
-    url = make_url(postgres_url).set(username=frugal).render_as_string(False)
-    engine = db_session.open_engine(url, pool_size=1)
+    engine = db_session.open_engine(url.set(username=frugal).render_as_string(False), pool_size=1)
     with capture_logs() as logs:
         connections.warn(db_session.open_sessions(engine))
     assert [line["event"] for line in logs] == ["connections_not_counted"]
