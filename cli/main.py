@@ -14,6 +14,7 @@ COMMANDS = {
     "cancel": "cli.client.cancel:cancel",
     "conformance": "cli.conformance.command:conformance",
     "demo": "cli.launcher.tour.demo:demo",
+    "doctor": "cli.operator.doctor.command:doctor",
     "ingest": "cli.client.ingest:ingest",
     "jobs": "cli.client.jobs:jobs",
     "keys": "cli.operator.keys:keys",

@@ -7,16 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from db import scope
-from db.documents import index
-
 ROLE = "forebay_backup"
-
-
-def make_roles(connection: Connection) -> None:
-    """Makes the roles that a dump names, on a server that has none of ours yet."""
-    for role in (scope.ROLE, index.ROLE):
-        connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
 
 
 def make_role(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import DateTime, Text, text
+from sqlalchemy import Connection, DateTime, Text, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.session import Table
@@ -49,7 +49,7 @@ class Epoch:
     log_bytes: int
 
 
-def current(session: Session, seen: Mapping[uuid.UUID, int]) -> Epoch | None:
+def current(session: Session | Connection, seen: Mapping[uuid.UUID, int]) -> Epoch | None:
     """The database's epoch; None when another has to begin.
 
     `seen` are epochs with how long the log was, as was known before the transaction began.
@@ -60,11 +60,13 @@ def current(session: Session, seen: Mapping[uuid.UUID, int]) -> Epoch | None:
     return Epoch(row.id, row.log_bytes)
 
 
-def begin(session: Session, seen: Mapping[uuid.UUID, int]) -> tuple[Epoch, int]:
+def begin(session: Session | Connection, seen: Mapping[uuid.UUID, int]) -> tuple[Epoch, int]:
     """Begins another epoch unless somebody has, and puts the attempts of unended jobs beyond all there may have been.
 
-    Returns the epoch and the number of those jobs.
+    Returns the epoch and the number of those jobs, however long that takes.
     """
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+    session.execute(text("SET LOCAL lock_timeout = 0"))
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('forebay.epoch'))"))
     if begun := current(session, seen):
         return begun, 0

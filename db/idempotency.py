@@ -50,6 +50,12 @@ def find(session: Session, tenant_id: uuid.UUID, key: str) -> tuple[bytes, uuid.
     return (row.fingerprint, row.job_id) if row and row.job_id else None
 
 
+def forget(session: Session, tenant_id: uuid.UUID, key: str) -> None:
+    """Forgets a key."""
+    where = (IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
+    session.execute(delete(IdempotencyKey).where(*where), execution_options={"synchronize_session": False})
+
+
 def forget_older_than(session: Session, age_s: float) -> None:
     """Forgets keys of that age, so many at once as don't keep anybody waiting."""
     some = select(IdempotencyKey.tenant_id, IdempotencyKey.key).where(older_than(age_s)).limit(_FORGET_AT_ONCE)

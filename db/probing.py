@@ -8,7 +8,14 @@ _SMALLEST_MEMORY = text("SET LOCAL work_mem = '64kB'")
 _SORT = text("SELECT count(*) FROM (SELECT n FROM generate_series(1, 20000) AS n ORDER BY n DESC) AS sorted")
 
 
-def write(session: Session) -> None:
-    """Has a little written to the disk and nothing kept. Raises SQLAlchemy's `OperationalError` when it is full."""
+_READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on'")  # as on a standby
+
+
+def write(session: Session) -> bool:
+    """Has a little written to the disk and nothing kept; False where PostgreSQL takes no writes.
+
+    Raises SQLAlchemy's `OperationalError` when the disk is full.
+    """
     session.execute(_SMALLEST_MEMORY)
     session.execute(_SORT)
+    return not session.execute(_READ_ONLY).scalar_one()

@@ -81,20 +81,22 @@ def youngest(session: Session, job_id: uuid.UUID, limit: int) -> Sequence[uuid.U
         found = [row.id for row in children]
 
 
-def remove(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+def remove(session: Session, job_ids: Collection[uuid.UUID], *, waits: bool = False) -> list[uuid.UUID]:
     """Removes those of these jobs that have ended, with all rows about them; which they were. Idempotent.
 
-    Their children must be gone: none is removed here.
+    Their children must be gone: none is removed here. A job that another transaction holds is left, unless this `waits`
+    for it.
     """
-    return list(session.scalars(_remove(), {"job_ids": list(job_ids)}, execution_options=_QUIET))
+    return list(session.scalars(_remove(waits), {"job_ids": list(job_ids)}, execution_options=_QUIET))
 
 
 @cache
-def _remove() -> Any:
+def _remove(waits: bool) -> Any:
     given = bindparam("job_ids", type_=ARRAY(UUID))
-    ended = select(Job.id).where(Job.id == func.any(given), Job.finished_at.is_not(None)).with_for_update().cte("ended")
-    rows = [
+    rows = select(Job.id).where(Job.id == func.any(given), Job.finished_at.is_not(None))
+    ended = rows.with_for_update(skip_locked=not waits).cte("ended")
+    about = [
         delete(column.class_).where(column.in_(select(ended.c.id))).cte(f"about_{number}")
         for number, column in enumerate(_ABOUT)
     ]
-    return delete(Job).where(Job.id.in_(select(ended.c.id))).returning(Job.id).add_cte(*rows)
+    return delete(Job).where(Job.id.in_(select(ended.c.id))).returning(Job.id).add_cte(*about)

@@ -95,6 +95,12 @@ class Unavailable(ForebayError):
     retry_after_s = 1
 
 
+class TablesUnfit(Unavailable):
+    """The database's tables aren't those that this version works with; the text says what to do."""
+
+    retry_after_s = 5
+
+
 class NotInTime(Unavailable):
     """What was waited for didn't come within the time that there was for it."""
 

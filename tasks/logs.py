@@ -6,21 +6,39 @@ stderr may end on a disk that is full. Then lines are lost, and nothing else.
 import contextlib
 import logging
 import sys
+import traceback
 from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 _FIRST = ["timestamp", "level", "event", "job_id"]
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 _logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True, bool_as_flag=False)
 
+
+def trace(exc_info: ExcInfo) -> str:
+    """Where an error was raised, and what raised it, from the last to the first.
+
+    Of a database's error it has what may be told: the text of one quotes rows, and rows hold prompts.
+    """
+    from db.session import told  # only here: not every process that logs has a database
+
+    found: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        calls = "".join(traceback.format_tb(error.__traceback__))
+        found.append(f"Traceback (most recent call last):\n{calls}{type(error).__name__}: {told(error)}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nraised by\n".join(found)
+
+
 _PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
+    structlog.processors.ExceptionRenderer(trace),
 ]
 
 

@@ -10,8 +10,10 @@ from urllib.parse import quote, urlsplit
 from tasks import errors
 
 PASSWORD = "FOREBAY_DATABASE_PASSWORD"  # noqa: S105 - a name
+_DATABASE, _DIRECT = "FOREBAY_DATABASE_URL", "FOREBAY_DATABASE_DIRECT_URL"
 NAMES = (
-    "FOREBAY_DATABASE_URL",
+    _DATABASE,
+    _DIRECT,
     PASSWORD,
     "FOREBAY_REDIS_URL",
     "FOREBAY_BROKER_URL",
@@ -20,11 +22,10 @@ NAMES = (
     "FOREBAY_KEY",
     "FLOWER_BASIC_AUTH",
 )
-_DATABASE = "FOREBAY_DATABASE_URL"
 
 
 def read() -> list[str]:
-    """Has the environment hold what the files say, and the database's URL its password; what is wrong, a line each.
+    """Has the environment hold what the files say, and the database's URLs their password; what is wrong, a line each.
 
     What was read is no longer named there, so that a second call finds nothing to do, and a child needs no file.
     """
@@ -59,9 +60,13 @@ def _read(name: str) -> str | None:
 
 
 def _join() -> str | None:
-    url = urlsplit(os.environ.get(_DATABASE, ""))
-    user, at, host = url.netloc.rpartition("@")
-    if not at or ":" in user:
-        return f"{PASSWORD}: {_DATABASE} must name a user, and no password of its own"
-    os.environ[_DATABASE] = url._replace(netloc=f"{user}:{quote(os.environ.pop(PASSWORD), safe='')}@{host}").geturl()
+    urls = {}
+    for name in (_DATABASE, _DIRECT) if os.environ.get(_DIRECT) else (_DATABASE,):
+        url = urlsplit(os.environ.get(name, ""))
+        user, at, host = url.netloc.rpartition("@")
+        if not at or ":" in user:
+            return f"{PASSWORD}: {name} must name a user, and no password of its own"
+        urls[name] = url._replace(netloc=f"{user}:{quote(os.environ[PASSWORD], safe='')}@{host}").geturl()
+    os.environ.update(urls)
+    del os.environ[PASSWORD]
     return None

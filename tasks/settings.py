@@ -103,7 +103,7 @@ def read_shared(env: Env) -> Settings:
 
 def _pooled_by_transaction(env: Env) -> bool:
     def refuse_odd(pooling: str) -> None:
-        if pooling not in POOLINGS:
+        if pooling and pooling not in POOLINGS:  # compose passes nothing where nothing is set
             raise ValidationError(f"must be one of {', '.join(POOLINGS)}")
         if pooling == BY_TRANSACTION and not os.environ.get("FOREBAY_DATABASE_DIRECT_URL"):
             raise ValidationError("wants FOREBAY_DATABASE_DIRECT_URL too, for what such a pool can't do")

@@ -7,13 +7,21 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import structlog
 from flask import Flask, Response, current_app, request
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from db.session import told
 from tasks import errors
 from tasks.errors import ForebayError
+from webapi import service
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +50,9 @@ _CODES = {
 }
 # What kind of error a status is, in OpenAI's words; whatever else is below 500 is the request's.
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_READ_ONLY = "25006"  # a standby, as after a failover
+# What PostgreSQL says of a table, a column and a function that it doesn't have.
+_MISSED = frozenset({"42P01", "42703", "42883"})
 _REQUEST_TYPE, _SERVER_TYPE = "invalid_request_error", "server_error"
 _MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something went wrong here; it has been logged"}
 
@@ -64,6 +75,8 @@ def register(app: Flask) -> None:
     for error in (OperationalError, InterfaceError):
         app.register_error_handler(error, _database)
     app.register_error_handler(PoolTimeout, _no_connection)
+    for refusal in (ProgrammingError, InternalError):
+        app.register_error_handler(refusal, _refused)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -130,6 +143,24 @@ def _database(error: Exception) -> Response:
     return _ours(errors.Unavailable("the database can't be reached; try again"))
 
 
+def _refused(error: ProgrammingError | InternalError) -> Response:
+    """A statement that PostgreSQL can't run: a mistake of ours, unless it is set so that none like it can be."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state == _READ_ONLY:
+        log.error("database_read_only", error=told(error))
+        return _ours(errors.Unavailable("the database takes no writes; try again"))
+    if state in _MISSED:
+        tables = service.current().tables
+        tables.doubt()
+        try:
+            tables.require()
+        except errors.TablesUnfit as unfit:
+            return _ours(unfit)
+        except SQLAlchemyError as lost:
+            return _database(lost)
+    return _unforeseen(error)
+
+
 def _no_connection(error: Exception) -> Response:
     log.warning("connections_used_up", error=told(error))
     return _ours(errors.Unavailable("all connections of this process to the database are in use; try again"))
@@ -137,7 +168,8 @@ def _no_connection(error: Exception) -> Response:
 
 def _unforeseen(error: Exception) -> Response:
     """The last resort: whatever nobody foresaw is logged here and told to nobody."""
-    log.error("unforeseen", kind=type(error).__name__, where=_where(error))
+    said = {"error": told(error)} if isinstance(error, DBAPIError) else {}
+    log.error("unforeseen", kind=type(error).__name__, **said, where=_where(error))
     return tell(500, _CODES[500], _MESSAGES[500])
 
 

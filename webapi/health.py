@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import redis
 import structlog
@@ -35,21 +35,34 @@ class Health(TypedDict):
 
 class Parts(TypedDict):
     postgres: Annotated[str, {"enum": ["ok", _NO_WRITE, "down"]}]
+    schema: Annotated[
+        str | None,
+        "`ok`, or in one line why this version can't work with the database's tables and what to do; null where"
+        " PostgreSQL can't be asked.",
+    ]
     redis: Literal["ok", "down"]
     workers: Annotated[
         dict[str, int | None],
-        "Workers alive, for each model and for `control`; null where PostgreSQL can't be asked.",
+        "Workers alive, for each model and for `control`; null where PostgreSQL can't be asked, or `schema`"
+        " isn't `ok`.",
     ]
     unserved: Annotated[
         dict[str, int] | None,
         f"Jobs that wait for models that the catalogue doesn't have, counted to {_COUNT_TO}; null where PostgreSQL"
-        " can't be asked.",
+        " can't be asked, or `schema` isn't `ok`.",
     ]
 
 
 class Readiness(TypedDict):
     status: Literal["ready", "unavailable"]
     parts: Parts
+
+
+class Tables(NamedTuple):
+    """What the tables say of themselves, and of the workers where they can be read."""
+
+    trouble: str | None
+    workers: dict[str, int]
 
 
 class Probe:
@@ -84,7 +97,7 @@ class Probes:
     def __init__(self, serving: Service) -> None:
         self._serving = serving
         self._written_at = -_WRITTEN_FOR_S
-        self.postgres = Probe(self._alive_workers)
+        self.postgres = Probe(self._tables)
         self.disk = Probe(self._write)
         self.redis = Probe(self._note)
         self.unserved = Probe(self._unserved)
@@ -92,6 +105,11 @@ class Probes:
     def _note(self) -> object:
         """A write: Redis answers a PING also when its disk or its memory is full."""
         return self._serving.redis.set("forebay:probe", b"", ex=60)
+
+    def _tables(self) -> "Tables":
+        """Whether they are the right ones, and if so, which workers they say are alive."""
+        trouble = self._serving.tables.trouble()
+        return Tables(trouble, {} if trouble else self._alive_workers())
 
     def _alive_workers(self) -> dict[str, int]:
         with self._serving.sessions.begin() as session:
@@ -102,12 +120,15 @@ class Probes:
         """PostgreSQL answers a question also when its disk is full; this one it can answer only when it can write."""
         if time.monotonic() - self._written_at > _WRITTEN_FOR_S:
             with self._serving.sessions.begin() as session:
-                capacity.write(session)
+                if not capacity.write(session):
+                    return False
             self._written_at = time.monotonic()
         return True
 
-    def _unserved(self) -> dict[str, int]:
+    def _unserved(self) -> dict[str, int] | None:
         """By a probe of its own: that it takes long doesn't mean that PostgreSQL is down."""
+        if self._serving.tables.trouble():
+            return None
         with self._serving.sessions.begin() as session:
             return capacity.unserved(session, [*self._serving.catalog, catalog.CONTROL], _COUNT_TO)
 
@@ -127,14 +148,20 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Say which parts are there
 
-    Ready means that jobs are accepted: that takes PostgreSQL and nothing else.
+    Ready means that jobs are accepted: that takes PostgreSQL with the tables that this version works with (`schema`),
+    and nothing else.
     """
     parts = found()
-    if parts["postgres"] == "ok":
+    if accepts(parts):
         return reply({"status": "ready", "parts": parts})
     response = reply({"status": "unavailable", "parts": parts}, 503)
     response.headers["Retry-After"] = str(errors.Unavailable.retry_after_s)
     return response
+
+
+def accepts(parts: Parts) -> bool:
+    """Whether jobs are accepted."""
+    return parts["postgres"] == "ok" and parts["schema"] == "ok"
 
 
 def found() -> Parts:
@@ -143,9 +170,11 @@ def found() -> Parts:
     asked = (probes.postgres, probes.redis, probes.unserved, probes.disk)
     pending = [probe.begin() for probe in asked]
     futures.wait(pending, _LIMIT_S)
-    alive, pong, unserved, written = (answer.result() if answer.done() else None for answer in pending)
+    tables, pong, unserved, written = (answer.result() if answer.done() else None for answer in pending)
+    alive = None if tables is None or tables.trouble else tables.workers
     return {
-        "postgres": "down" if alive is None else "ok" if written or not pending[-1].done() else _NO_WRITE,
+        "postgres": "down" if tables is None else "ok" if written or not pending[-1].done() else _NO_WRITE,
+        "schema": None if tables is None else tables.trouble or "ok",
         "redis": "ok" if pong else "down",
         "workers": {
             name: None if alive is None else alive.get(name, 0) for name in (*serving.catalog, catalog.CONTROL)

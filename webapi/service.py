@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 import structlog
 from flask import Flask, current_app, g, has_request_context
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import session
@@ -18,6 +19,7 @@ from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
 from tasks.operating import brokers, connections
+from tasks.operating.revisions import Watch
 from tasks.queues import broker, epochs
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.queues.window import WakeUp
@@ -79,6 +81,7 @@ class Service:
             name=connections.named("api", connections.of_api()),
         )
         sessions = self._sessions = session.open_sessions(self.engine)
+        self.tables = Watch(sessions)
         self._turns = Turns(connections.API_REQUESTS, "requests", line=_LINE, patience_s=_PATIENCE_S)
         self.sessions = Connections(sessions, self._turns)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
@@ -165,7 +168,11 @@ class Service:
     def begin(self) -> None:
         """To be called once, before the first request: streams in Redis that a restored database doesn't know of aren't
         read. The log is told, soon, where PostgreSQL or Redis aren't set as this process needs them."""
-        epochs.settle(self.sessions, (self.redis,))
+        unfit = None
+        with suppress(SQLAlchemyError):  # PostgreSQL doesn't answer, as is said below
+            unfit = self.tables.trouble()
+        if unfit is None:
+            epochs.settle(self.sessions, (self.redis,))
         threading.Thread(target=self._look_around, name="look", daemon=True).start()
 
     def _look_around(self) -> None:

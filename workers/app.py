@@ -32,7 +32,7 @@ from tasks.queues import broker, capacity, epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
-from workers import heartbeat, messenger, run, settings, threads, transport
+from workers import heartbeat, messenger, run, settings, tables, threads, transport
 from workers.engines import loading
 from workers.heart import Heart
 from workers.notices import Events, Notices
@@ -116,12 +116,16 @@ def drain(**_: Any) -> None:
 
 
 def compose(lanes: list[str], slots: int) -> Worker:
-    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be."""
+    """A worker for the queue whose lanes these are, its engine loaded. Raises our errors when that can't be.
+
+    Waits first for the tables that it works with, so that it may start before `forebay migrate` has run.
+    """
     queue = _queue_of(lanes)
     found = settings.read(control=queue == catalog.CONTROL)
     heart = Heart(found.heart, found.watchdog)
     heart.open()
     entry, threads_each = (None, 0) if queue == catalog.CONTROL else _entry(found, queue)
+    tables.wait(found.shared)
     engine = loading.load(entry, slots=slots, threads=threads_each) if entry else None
     failpoints.passed("worker.after_model_ready")
     opened = partial(

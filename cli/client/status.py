@@ -36,6 +36,7 @@ def told(url: str, readiness: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("API", f"{readiness['status']}, {url}"),
         ("PostgreSQL", parts["postgres"]),
+        *((("tables", tables),) if (tables := parts.get("schema") or "ok") != "ok" else ()),
         ("Redis", parts["redis"]),
         *((model, _workers(count)) for model, count in parts["workers"].items()),
         *((model, f"isn't served, waiting jobs: {count}") for model, count in (parts.get("unserved") or {}).items()),

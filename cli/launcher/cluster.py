@@ -9,18 +9,30 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+from cli.launcher import processes
+
+
+class MadeByAnother(Exception):
+    """Another major version of PostgreSQL has made the cluster, and only that one can read it."""
+
 
 def prepare(folder: Path) -> tuple[Path, str | None]:
     """Makes the cluster when there is none, and opens its user's way to it and to the programs.
 
     Returns the folder of the programs and the user who must run them (None: whoever we are). Idempotent;
-    a cluster is there whole or not at all.
+    a cluster is there whole or not at all. Raises `MadeByAnother`.
     """
     postgres_server = _package()
     half_made = folder.with_name(f"{folder.name}.new")
     if half_made.exists():  # a kill in the middle leaves what looks like a cluster
         shutil.rmtree(half_made)
     made = folder if folder.exists() else half_made
+    theirs, ours = postgres_server.pgdata_version(made), postgres_server.TARGET_POSTGRES_VERSION
+    if theirs not in (None, ours):
+        raise MadeByAnother(
+            f"{folder} was made by PostgreSQL {theirs}, and this version of Forebay has PostgreSQL {ours}:"
+            " start the version that made it, or dump the tables there and restore them here"
+        )
     server = postgres_server.get_server(made, start=False)
     modes = {path: path.stat().st_mode for path in (*made.parents, *server.bin_path.parents)}
     server.ensure_pgdata_inited()
@@ -48,4 +60,8 @@ def _package() -> ModuleType:
 
 
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]))
+    try:
+        prepare(Path(sys.argv[1]))
+    except MadeByAnother as refused:
+        sys.stderr.write(f"{refused}\n")
+        sys.exit(processes.REFUSED)

@@ -17,7 +17,7 @@ class Heartbeats:
     """Which of the workers here have fallen silent. `workers` maps the names of processes to the models they serve.
 
     A worker counts from its first heartbeat on: before that its model is being loaded, which may take long. While
-    PostgreSQL, which takes the heartbeats, isn't well, no worker counts as silent.
+    PostgreSQL, which takes the heartbeats, isn't well, or its tables can't be read, no worker counts as silent.
     """
 
     workers: Mapping[str, str]
@@ -25,7 +25,7 @@ class Heartbeats:
 
     def silent(self, answer: Answer | None, now: float) -> list[str]:
         """The processes without a heartbeat for too long; each is told once."""
-        if answer is None or answer["parts"]["postgres"] != "ok":
+        if answer is None or (answer["parts"]["postgres"], answer["parts"]["schema"]) != ("ok", "ok"):
             self._heard_at = dict.fromkeys(self._heard_at, now)
             return []
         alive = answer["parts"]["workers"]

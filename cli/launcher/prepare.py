@@ -1,14 +1,15 @@
 """What must be true of the database before anything else starts, as a process of its own.
 
 `python -m cli.launcher.prepare SECRETS` migrates and sees to it that the local key works. A process, so that
-the launcher holds no ORM in its memory and a signal ends it at once.
+the launcher holds no ORM in its memory and a signal ends it at once. What starting it again wouldn't mend it says, and
+ends with the status `processes.REFUSED`.
 """
 
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cli.launcher import credentials
+from cli.launcher import credentials, embedded, processes
 from db import migrate
 from db import session as db_session
 from tasks import keys
@@ -18,8 +19,11 @@ NAME = "forebay up"
 
 
 def prepare(database_url: str, pepper: str, secrets: Path) -> None:
-    """Migrates, and writes a new local key to the file unless the one there is good. Idempotent."""
-    migrate.upgrade(database_url)
+    """Migrates, and writes a new local key to the file unless the one there is good. Idempotent.
+
+    A data folder is one version's: tables that a newer one has made in it are refused. Raises `migrate.Refused`.
+    """
+    migrate.upgrade(database_url, alone=database_url == embedded.postgres_url(secrets.parent))
     known = credentials.read(secrets)
     engine = db_session.open_engine(database_url, pool_size=1)
     try:
@@ -37,4 +41,8 @@ if __name__ == "__main__":
 
     # What migrates wants a connection of its own.
     url = os.environ.get("FOREBAY_DATABASE_DIRECT_URL") or os.environ["FOREBAY_DATABASE_URL"]
-    prepare(url, os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))
+    try:
+        prepare(url, os.environ["FOREBAY_KEY_PEPPER"], Path(sys.argv[1]))
+    except migrate.Refused as refused:
+        sys.stderr.write(f"{refused}\n")
+        sys.exit(processes.REFUSED)

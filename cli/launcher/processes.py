@@ -23,6 +23,7 @@ FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 30.0
 STEADY_AFTER_S = 10.0
 POLL_S = 0.2
+REFUSED = 78  # EX_CONFIG of sysexits.h
 PR_SET_PDEATHSIG = 1
 
 
@@ -39,7 +40,7 @@ class Spec:
     # What the kernel sends it when the launcher is killed without a chance to stop anything.
     death_signal: signal.Signals = signal.SIGKILL
     user: str | None = None
-    # It has an end: exiting with status 0 is no death.
+    # It has an end: exiting with status 0 is no death, nor is `REFUSED`, which starting it again wouldn't mend.
     once: bool = False
 
 
@@ -73,6 +74,7 @@ class Supervisor:
     log_limit_bytes: int = rotation.LIMIT_BYTES
     trim_every_s: float = 1.0
     _children: dict[str, Child] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
     _trim_at: float = 0.0
 
     def start(self, spec: Spec) -> None:
@@ -109,6 +111,10 @@ class Supervisor:
         """Whether it keeps that process alive: no longer after `stop`, or after one with an end has ended."""
         return name in self._children
 
+    def refused(self, name: str) -> bool:
+        """Whether one with an end has ended by refusing to do what it is for; its log's last line says why."""
+        return name in self._refused
+
     def deaths(self, name: str) -> int:
         """How often the process of that name has died."""
         return self._children[name].deaths
@@ -142,8 +148,10 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         leftovers.kill_group(child.process.pid)  # an engine host must not outlive its worker
-        if child.spec.once and child.process.returncode == 0:
+        if child.spec.once and child.process.returncode in (0, REFUSED):
             del self._children[child.spec.name]
+            if child.process.returncode == REFUSED:
+                self._refused.add(child.spec.name)
             return
         now = time.monotonic()
         steady = now - child.started >= STEADY_AFTER_S

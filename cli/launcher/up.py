@@ -116,6 +116,8 @@ class Launch:
     def _run(self, spec: processes.Spec) -> None:
         self.supervisor.start(spec)
         self.wait_until(lambda: not self.supervisor.keeps(spec.name))
+        if self.supervisor.refused(spec.name):
+            raise click.ClickException(why(self.supervisor.log(spec.name)))
 
     def _start_platform(self) -> None:
         threads = cores.each(self.models)
@@ -145,6 +147,16 @@ def hopeless(name: str, log: Path) -> str:
     return f"{name} ended {GIVE_UP_AFTER} times before it was ready. {log} ends with:\n{lines}"
 
 
+def why(log: Path) -> str:
+    """What a process that refused has said last: from the last line that isn't set in on."""
+    said: list[str] = []
+    for line in reversed(log.read_text(errors="replace").splitlines()):
+        said.insert(0, line)
+        if not line.startswith(" "):
+            break
+    return "\n".join(said)
+
+
 def ask_ready(port: int) -> dict[str, Any] | None:
     """What the API says of the parts it needs; None while it doesn't answer."""
     connection = http.client.HTTPConnection(lineup.HOST, port, timeout=2)
@@ -162,7 +174,7 @@ def can_answer(answer: dict[str, Any] | None, models: Sequence[str]) -> bool:
     if answer is None:
         return False
     parts = answer["parts"]
-    servers = parts["postgres"] == "ok" and parts["redis"] == "ok"
+    servers = parts["postgres"] == "ok" and parts["schema"] == "ok" and parts["redis"] == "ok"
     return servers and all(parts["workers"].get(model, 0) >= 1 for model in models)
 
 

@@ -27,7 +27,7 @@ from cli.launcher import (
 from cli.launcher.credentials import Credentials
 from cli.launcher.datafolder import DataFolder
 from cli.operator import database, kept
-from db import migrate
+from db import revisions
 from tasks import errors, keys
 from tasks.models import catalog
 from tasks.models.catalog import Model
@@ -86,7 +86,8 @@ def run(program: str, *options: str, output: Path | None = None) -> None:
 
 
 def _revision(url: str) -> str:
-    found = migrate.revision(url)
+    with database.opened(url) as session:
+        found = revisions.read(session).revision
     if found is None:
         raise click.ClickException("the database has no tables yet: there is nothing to back up")
     return found

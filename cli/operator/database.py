@@ -11,12 +11,13 @@ from typing import Any
 import click
 import redis
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from cli.launcher import credentials, datafolder, embedded
 from db import session as db_session
 from db.session import Sessions
+from tasks.operating import revisions
 from tasks.streams import stream
 
 _REDIS_TIMEOUT_S = 2.0
@@ -75,16 +76,24 @@ def opened(database_url: str) -> Iterator[Session]:
 
 @contextmanager
 def reached(database_url: str) -> Iterator[Sessions]:
-    """Any number of transactions, one after the other. Raises `ClickException` when the database doesn't answer."""
+    """Any number of transactions, one after the other.
+
+    Raises `ClickException` when the database doesn't answer, or has other tables than this version works with.
+    """
     # What is logged on the way is no answer, and of that only what went wrong is of interest.
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     engine = db_session.open_engine(database_url, pool_size=1)
+    sessions = db_session.open_sessions(engine)
     try:
-        yield db_session.open_sessions(engine)
+        yield sessions
     except OperationalError as error:
         raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
+    except ProgrammingError as error:
+        if unfit := revisions.trouble(sessions):
+            raise click.ClickException(unfit) from error
+        raise
     finally:
         engine.dispose()

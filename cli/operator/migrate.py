@@ -1,6 +1,9 @@
-"""`forebay migrate`: bring the database to the newest tables."""
+"""`forebay migrate`: bring the database to this version's tables."""
+
+from collections.abc import Sequence
 
 import click
+from sqlalchemy.exc import OperationalError
 
 from cli.operator import database
 from db import migrate as migrations
@@ -9,8 +12,24 @@ from db import migrate as migrations
 @click.command()
 @click.option("--database-url", envvar=database.URL, required=True, help="A PostgreSQL URL.")
 def migrate(database_url: str) -> None:
-    """Bring the database to the newest tables; changes nothing when it is there already."""
-    statements = migrations.upgrade(database_url)
-    if statements:
+    """Bring the database to this version's tables; changes nothing when it is there already.
+
+    Where its user may not do all of it, the statements that an administrator has to run are printed, and the status is
+    1. It is 1 too, with each difference told, when the tables aren't those that migrations make.
+    """
+    try:
+        for_backups = migrations.upgrade(database_url)
+    except migrations.RightsMissing as missing:
+        click.echo(_lines(missing.statements))
+        raise click.ClickException(f"{missing}; then run it again") from missing
+    except migrations.Refused as refused:
+        raise click.ClickException(str(refused)) from refused
+    except OperationalError as error:
+        raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
+    if for_backups:
         click.echo("No backup can be made yet. Have an administrator run, once for the whole server:", err=True)
-        click.echo("".join(f"  {statement};\n" for statement in statements), err=True, nl=False)
+        click.echo(_lines(for_backups), err=True)
+
+
+def _lines(statements: Sequence[str]) -> str:
+    return "\n".join(f"{statement};" for statement in statements)

@@ -10,7 +10,7 @@ from cli.launcher import datafolder, standalone
 from cli.launcher.datafolder import DataFolder
 from cli.operator import kept
 from cli.operator.backup import refuse_own_servers, run
-from db import backups, migrate
+from db import prerequisites, revisions
 from db import session as db_session
 
 
@@ -24,7 +24,7 @@ def restore(folder: Path, data: Path) -> None:
     """
     refuse_own_servers()
     manifest = kept.read(folder)
-    if not migrate.knows(manifest.revision):
+    if manifest.revision not in revisions.known():
         raise click.ClickException(
             f"{folder} was made by a newer version, forebay {manifest.forebay} with tables {manifest.revision}"
         )
@@ -78,7 +78,7 @@ def _load(url: str, dump: Path) -> None:
     engine = db_session.open_engine(url, pool_size=1, statement_timeout_s=600)
     try:
         with engine.begin() as connection:
-            backups.make_roles(connection)
+            prerequisites.make(connection, [])  # the roles that a dump names
         run("pg_restore", "--exit-on-error", f"--dbname={url}", str(dump))
         with engine.begin() as connection:
             connection.execute(text("ANALYZE"))

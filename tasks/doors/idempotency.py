@@ -49,7 +49,10 @@ def once(
         fingerprint, job_id = found
         if fingerprint != wanted.fingerprint:
             raise errors.IdempotencyMismatch(HEADER, "the key was used for another request")
-        return jobs.get(session, caller, job_id), True
+        try:
+            return jobs.get(session, caller, job_id), True
+        except errors.NotFound:  # the job is gone: the key stands for nothing
+            idempotency.forget(session, caller.tenant_id, wanted.key)
     made = make()
     idempotency.bind(session, caller.tenant_id, wanted.key, made.id)
     return made, False

@@ -31,22 +31,23 @@ def remove(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uui
             raise errors.Conflict(f"{ids.show(job_id)} is a part of {ids.show(job.parent_id)}, and goes with that")
         if job.finished_at is None:
             raise errors.Conflict(f"{ids.show(job_id)} hasn't ended: cancel it first")
-    for removed in family(scope, job_id):
+    for removed in family(scope, job_id, waits=True):
         forget_streams(client, removed)
         if job_id in removed:
             return
     raise errors.Conflict(f"parts of {ids.show(job_id)} are still being ended: try again in a moment")
 
 
-def family(scope: Transactions, job_id: uuid.UUID) -> Iterator[list[uuid.UUID]]:
+def family(scope: Transactions, job_id: uuid.UUID, *, waits: bool = False) -> Iterator[list[uuid.UUID]]:
     """Removes an ended job and what descends from it, children before their parents; which jobs, lot by lot.
 
-    It ends before the job is gone where something of it hasn't ended.
+    It ends before the job is gone where something of it hasn't ended; or is held by another transaction, unless this
+    `waits` for that.
     """
     removed: list[uuid.UUID] = []
     while job_id not in removed:
         with scope.begin() as session:
-            removed = removing.remove(session, removing.youngest(session, job_id, _AT_ONCE))
+            removed = removing.remove(session, removing.youngest(session, job_id, _AT_ONCE), waits=waits)
         if not removed:
             return
         yield removed

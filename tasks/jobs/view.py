@@ -63,7 +63,9 @@ class JobObject(TypedDict):
     deadline_s: Annotated[int | None, "Seconds from its first start to its end, at most."]
     retry_of: Annotated[str | None, "The job of which this is a retry."]
     position: Annotated[int | None, "About how many go first, counted to 1000; asked of one waiting job, else null."]
-    attempt: Annotated[int, "Runs so far, and ends from outside."]
+    attempt: Annotated[
+        int, "Runs so far, and ends from outside; a thousand more each time that the database was restored meanwhile."
+    ]
     progress: Progress | None
     result: Annotated[
         dict[str, Any] | None,

@@ -17,7 +17,7 @@ from db.session import Transactions, told
 log = structlog.get_logger(__name__)
 
 API_REQUESTS = 8  # of a process, at a time
-_API_BESIDE = 6  # for keys that aren't known yet, three probes, the follower, the refiller
+_API_BESIDE = 8  # for keys that aren't known yet, three probes, the follower, the refiller
 _SLOTS = 8  # of a worker have one each, and more slots take turns: a job holds one for milliseconds
 _WORKER_BESIDE = 3  # for the refiller, the sweep's wake-ups, the courier or the words that are counted
 WORKER_UPKEEP = 3  # for the heartbeat and the sweep

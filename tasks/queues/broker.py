@@ -5,6 +5,8 @@ import json
 import uuid
 from typing import Any
 
+import redis
+
 from tasks import ids
 from tasks.streams import stream
 
@@ -99,6 +101,18 @@ def message(job_id: uuid.UUID, queue_name: str) -> str:
     shown = ids.show(job_id)
     body = base64.b64encode(_BODY % shown.encode()).decode()
     return _MESSAGE % {"id": shown, "queue": queue_name, "tag": uuid.uuid4(), "body": body}
+
+
+def forget_bindings(client: redis.Redis) -> None:
+    """Forgets who listens to what is told to all workers: kombu keeps a line for each that ever did.
+
+    Such messages go by PUBLISH, whatever these sets hold; and who lives enters itself again within twenty minutes. One
+    that was killed never leaves, and in containers each has a name of its own. Raises redis-py's errors.
+    """
+    client.unlink(*_TOLD_TO_ALL)
+
+
+_TOLD_TO_ALL = tuple(f"{KEY_PREFIX}_kombu.binding.{exchange}" for exchange in ("celery.pidbox", "celeryev"))
 
 
 class Sender:

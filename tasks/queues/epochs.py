@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db import epochs
 from db.epochs import Epoch
-from db.session import Transactions
+from db.session import Transactions, told
 from tasks.queues import broker
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ def settle(scope: Transactions, clients: Iterable[redis.Redis]) -> None:
     try:
         epoch = _current(scope, seen)
     except SQLAlchemyError as error:
-        log.warning("epoch_unknown", error=str(error))
+        log.warning("epoch_unknown", error=told(error))
         return
     for client in each:
         _keep(client, epoch)

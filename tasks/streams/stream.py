@@ -15,13 +15,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks.streams import transcript
-from tasks.streams.events import Resumed, Started
+from tasks.streams.events import Ended, Resumed, Started
 from tasks.streams.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
 _OPENED = "opened"
 _OPENING = "{}"  # what is written where an attempt begins; nobody reads it
 PAGE_ENTRIES = 64
+# Whoever comes after a job's end is told by PostgreSQL, which has all of it by then. The stream takes 4 kB, however
+# short it is, and stays for those who are reading it; one that is slower goes on from PostgreSQL too.
+ENDED_TTL_S = 60
 
 
 class AppendResult(enum.StrEnum):
@@ -100,6 +103,8 @@ class Writer:
 
     Raises redis-py's errors when Redis can't be reached. `anew` is for an attempt that couldn't read what older ones
     wrote, and so can't go on after it: its opening drops that.
+
+    The stream lives `ttl_s` after what was written last, or `ENDED_TTL_S` after the job's end if that is sooner.
     """
 
     client: redis.Redis
@@ -113,21 +118,20 @@ class Writer:
         """Shuts older attempts out, then writes `entries`, the whole stream so far. Idempotent."""
         pairs: list[str | bytes | int] = [0, _OPENING]
         how = "anew" if self.anew else "open"
-        result = self._append(how, [*pairs, *_pairs(entries)], entries[-1].seq if entries else 0)
+        result = self._append(how, [*pairs, *_pairs(entries)], entries[-1] if entries else None)
         self.anew = False
         return result
 
     def append(self, entries: Sequence[Entry]) -> AppendResult:
         """Writes entries that follow the last written. Idempotent. On `lost`, `open` again with everything."""
-        return self._append(self.last, _pairs(entries), entries[-1].seq)
+        return self._append(self.last, _pairs(entries), entries[-1])
 
-    def _append(self, expected: str, pairs: list[str | bytes | int], last_seq: int) -> AppendResult:
+    def _append(self, expected: str, pairs: list[str | bytes | int], last: Entry | None) -> AppendResult:
         script = _append_script(self.client)
-        result = AppendResult(
-            script(keys=[key(self.job_id)], args=[self.attempt, expected, self.ttl_s, *pairs]).decode()
-        )
+        ttl_s = min(self.ttl_s, ENDED_TTL_S) if last and isinstance(last.event, Ended) else self.ttl_s
+        result = AppendResult(script(keys=[key(self.job_id)], args=[self.attempt, expected, ttl_s, *pairs]).decode())
         if result is AppendResult.OK:
-            self.last = f"{self.attempt}-{last_seq}"
+            self.last = f"{self.attempt}-{last.seq if last else 0}"
         return result
 
 

@@ -2,21 +2,27 @@
 
 from itertools import islice
 
+import redis
+import structlog
 from sqlalchemy import Select, literal, select
 
 from db import idempotency, keys, rounds, tenants, workers
 from tasks.jobs import leaving
+from tasks.queues import broker
 from tasks.summaries import choice, steps
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
+
+log = structlog.get_logger(__name__)
 
 FORGET_WORKERS_S = 3600
 FORGET_KEYS_S = 25 * 3600  # a day is what we promise
 STEPS_EVERY_S = 60.0
 DOCUMENTS_EVERY_S = 60.0
 KEYS_EVERY_S = 3600.0
+BINDINGS_EVERY_S = 86_400.0
 TENANTS_EVERY_S = 60.0
 FORGET_REVOKED_S = 90 * 86_400  # until then a key that is refused can be looked up: whose it was, and since when
-_REVOKED, _ERASED = "revoked_keys", "erased_tenants"
+_REVOKED, _ERASED, _BINDINGS = "revoked_keys", "erased_tenants", "bindings"
 _ERASED_AT_ONCE, _LOTS = 10, 20
 _STEPS, _DOCUMENTS = "summary_steps", "loose_documents"
 _TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
@@ -50,6 +56,22 @@ def revoked_keys(sweep: Sweep) -> FollowUp:
     with sweep.begin() as session:
         if rounds.begin(session, _REVOKED, KEYS_EVERY_S):
             keys.forget_revoked(session, FORGET_REVOKED_S)
+    return NOTHING
+
+
+def time_for_bindings(_: float) -> Select[int]:
+    return rounds.due(_BINDINGS, BINDINGS_EVERY_S)
+
+
+def bindings(sweep: Sweep) -> FollowUp:
+    """Of workers and Flowers that are gone without a word, as of those that live: these come back."""
+    with sweep.begin() as session:
+        its_time = rounds.begin(session, _BINDINGS, BINDINGS_EVERY_S)
+    if its_time:
+        try:
+            broker.forget_bindings(sweep.queues)
+        except redis.RedisError as error:
+            log.warning("bindings_not_forgotten", error=str(error))
     return NOTHING
 
 

@@ -50,6 +50,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(starved.promote, starved.wanted),
     Chore(forgetting.silent_workers, forgetting.long_silent),
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
+    Chore(forgetting.bindings, forgetting.time_for_bindings),
     Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys),
     Chore(forgetting.erased_tenants, forgetting.time_for_erased_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),

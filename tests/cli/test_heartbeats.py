@@ -11,7 +11,7 @@ WORKERS = {"worker-a": "a", "control": "control"}
 
 
 def answer(postgres: str = "ok", **alive: int) -> dict[str, Any]:
-    return {"parts": {"postgres": postgres, "workers": alive}}
+    return {"parts": {"postgres": postgres, "schema": "ok", "workers": alive}}
 
 
 def test_worker_that_was_heard_and_fell_silent_is_told_once() -> None:

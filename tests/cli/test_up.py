@@ -72,10 +72,11 @@ def test_up_with_a_file_that_is_missing_names_it(tmp_path: Path) -> None:
 
 def test_answer_without_a_wanted_model_is_not_ready() -> None:
     """Ready means servers up and a worker for each model that was started."""
-    parts = {"postgres": "ok", "redis": "ok", "workers": {"a": 1, "b": 0}}
+    parts = {"postgres": "ok", "schema": "ok", "redis": "ok", "workers": {"a": 1, "b": 0}}
     assert up.can_answer({"parts": parts}, ["a"])
     assert not up.can_answer({"parts": parts}, ["a", "b"])
     assert not up.can_answer({"parts": {**parts, "redis": "down"}}, ["a"])
+    assert not up.can_answer({"parts": {**parts, "schema": "run `forebay migrate`"}}, ["a"])
     assert not up.can_answer(None, ["a"])
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from honcho.environ import parse_procfile
-from ruamel.yaml import YAML
 
 from cli.launcher import lineup
+from compose import file
 from tasks import stopping
 from tasks.models import catalog
 
 ROOT = Path(__file__).parent.parent.parent
-COMPOSE = ROOT / "compose" / "compose.yaml"
+FILES = ("compose.yaml", "compose.dev.yaml")
 # Whoever makes its file adds its line, as docs/models.md says.
 ASKED_FOR = "multilingual-embed"
 MODELS = {name: model for name, model in catalog.load(ROOT / "models" / "catalog.toml").items() if name != ASKED_FOR}
@@ -30,12 +30,14 @@ def procfile() -> dict[str, list[str]]:
 
 
 def services() -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(COMPOSE)["services"])
+    return file.services(file.example())
 
 
-def test_compose_file_follows_the_specification() -> None:
-    """The compose file is valid by the compose specification's own schema."""
-    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+@pytest.mark.parametrize("name", FILES)
+def test_compose_file_follows_the_specification(name: str) -> None:
+    """It is valid by the compose specification's own schema."""
+    path = str(ROOT / "compose" / name)
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -46,9 +48,9 @@ def test_compose_runs_the_commands_of_the_procfile() -> None:
         assert services()[name]["command"] == [IN_A_CONTAINER.get(part, part) for part in argv]
 
 
-def test_compose_has_nothing_beside_the_procfile_but_servers_and_migrations() -> None:
+def test_compose_has_nothing_beside_the_procfile_but_servers_and_a_model_of_ones_own() -> None:
     """No process of ours runs only in containers."""
-    assert set(services()) - set(procfile()) == {"postgres", "redis", "migrate"}
+    assert set(services()) - set(procfile()) == {"postgres", "redis", "worker"}
 
 
 @pytest.mark.parametrize("name", ["api", "control", "flower", *map(lineup.worker_name, MODELS)])

@@ -185,8 +185,9 @@ def test_migration_wants_to_see_all_tenants_only_when_it_takes_the_role(owned_ur
     """A plain grant would let the owner see over the wall at any time."""
     with _as_superuser(postgres_url) as statement:
         statement(f"GRANT {index.ROLE} TO keeper WITH INHERIT TRUE")
-    with pytest.raises(ProgrammingError, match="TO keeper WITH INHERIT FALSE"):
+    with pytest.raises(migrate.RightsMissing) as refused:
         migrate.upgrade(owned_url)
+    assert refused.value.statements == (f"GRANT {index.ROLE} TO keeper WITH INHERIT FALSE",)
 
 
 @pytest.mark.parametrize("role", [scope.ROLE, index.ROLE])
@@ -194,8 +195,10 @@ def test_migration_without_the_right_to_a_role_says_what_to_run(owned_url: str, 
     """Roles are an administrator's affair where the application is no superuser."""
     with _as_superuser(postgres_url) as statement:
         statement(f"REVOKE {role} FROM keeper")
-    with pytest.raises(ProgrammingError, match=f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO keeper"):
+    with pytest.raises(migrate.RightsMissing) as refused:
         migrate.upgrade(owned_url)
+    [statement] = refused.value.statements
+    assert statement.startswith(f"GRANT {role} TO keeper")
 
 
 def test_role_that_sees_all_tenants_sees_where_their_chunks_are_only(owned: Sessions) -> None:

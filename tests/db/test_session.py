@@ -6,10 +6,11 @@ import time
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from db import session as db_session
-from db.session import Sessions, alone
+from db.session import Sessions, alone, told
 
 
 def test_transaction_that_stood_still_too_long_is_a_lost_connection(sessions: Sessions) -> None:
@@ -74,3 +75,40 @@ def test_statement_alone_on_a_connection_that_was_ended_says_so(postgres_url: st
         assert lost.value.connection_invalidated
         assert alone(session)("SELECT 1 AS one", {}) == [{"one": 1}]
     engine.dispose()
+
+
+def test_log_is_told_what_postgres_says_and_nothing_that_a_tenant_said(sessions: Sessions, postgres_url: str) -> None:
+    """Neither a value that a message quotes, nor the details, which quote whole rows."""
+
+    def said(statement: str, **values: str) -> str:
+        with sessions() as session, pytest.raises(DBAPIError) as refused:
+            session.execute(text(statement), values)
+        assert "secret" in str(refused.value) or not values
+        return told(refused.value)
+
+    assert said("SELECT CAST(:word AS int)", word="a secret") == "InvalidTextRepresentation 22P02"
+    assert said("INSERT INTO tenants (id, name) VALUES (NULL, :word)", word="a secret") == "NotNullViolation 23502"
+    assert said("SELECT to_tsquery(:word)", word="a secret") == "SyntaxError 42601"
+    assert said("SELECT * FROM nowhere") == 'UndefinedTable 42P01: relation "nowhere" does not exist'
+    ended = said("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)")
+    assert ended == "QueryCanceled 57014: canceling statement due to statement timeout"
+    nobody = db_session.open_engine(make_url(postgres_url).set(username="no").render_as_string(False), pool_size=1)
+    with pytest.raises(OperationalError) as refused, db_session.open_sessions(nobody)() as session:
+        alone(session)("SELECT 1", {})
+    assert 'role "no" does not exist' in told(refused.value)
+
+
+def test_connection_that_is_refused_leaves_those_that_there_are(sessions: Sessions, postgres_url: str) -> None:
+    """A server that takes no more has not gone: the pool's others are as good as before, and stay counted."""
+    with sessions.begin() as session:
+        session.execute(text("CREATE ROLE single LOGIN CONNECTION LIMIT 1"))
+    engine = db_session.open_engine(make_url(postgres_url).set(username="single").render_as_string(False), pool_size=2)
+    pool = engine.pool
+    with engine.connect() as held, db_session.open_sessions(engine)() as session:
+        with pytest.raises(OperationalError, match="too many connections for role"):
+            alone(session)("SELECT 1 AS one", {})
+        assert held.scalar(text("SELECT 1")) == 1
+    assert engine.pool is pool
+    engine.dispose()
+    with sessions.begin() as session:
+        session.execute(text("DROP ROLE single"))

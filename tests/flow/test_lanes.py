@@ -55,6 +55,27 @@ def test_flower_shows_workers_and_tasks_but_no_prompt(walled: Walled) -> None:
     assert SECRET_WORD not in tasks + workers
 
 
+def test_flower_shows_a_job_that_did_not_succeed_as_such(walled: Walled) -> None:
+    """With the reason, though its task ended as well as any; and one that was cancelled as revoked."""
+    walled.await_flower()
+
+    def shown(job: dict[str, Any]) -> tuple[str, str] | None:
+        task = walled.flower.get("/api/tasks").json().get(job["id"])
+        return (task["state"], task["result"]) if task else None
+
+    def failed() -> bool:
+        """Of one that comes before Flower asked to be told it hears nothing."""
+        job = walled.ended(**asked(9000))
+        assert job["error"]["code"] == "context_length_exceeded"
+        return shown(job) == ("FAILURE", "context_length_exceeded")
+
+    until(failed, look_s=0.5)
+    cancelled = walled.accepted(**asked(2000))
+    until(lambda: (shown(cancelled) or ("", ""))[0] == "STARTED", look_s=0.1)
+    walled.http.post(cancelled["links"]["cancel"])
+    until(lambda: shown(cancelled) == ("REVOKED", "cancelled"), look_s=0.1)
+
+
 def test_prompts_are_in_no_log(walled: Walled) -> None:
     """Neither our logs nor Celery's, PostgreSQL's or Flower's quote what a tenant said."""
     walled.ended(**asked(3))

@@ -113,10 +113,11 @@ def test_what_clients_say_is_found_in_its_tables_and_nowhere_else(walled: Walled
 
 
 def test_flower_is_closed_without_its_password(walled: Walled) -> None:
-    """Pages, API and metrics alike; with it, one can look and change nothing. It listens on this machine only."""
+    """Pages, API, metrics and health; with it, one can look and change nothing. It listens on this machine only."""
     walled.await_flower()
     node = walled.nodes()[0]
-    paths = ["/", "/workers", "/tasks", "/broker", f"/worker/{node}", "/api/workers", "/api/tasks", "/metrics"]
+    pages = ["/", "/workers", "/tasks", "/broker", f"/worker/{node}"]
+    paths = [*pages, "/api/workers", "/api/tasks", "/metrics", "/healthcheck"]
     changes = [f"/api/worker/shutdown/{node}", "/api/task/async-apply/job.run"]
     for login in (None, ("forebay", "wrong"), ("", "")):
         with httpx.Client(base_url=walled.flower.base_url, auth=login, timeout=20) as stranger:

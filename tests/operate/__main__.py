@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.operate import machines, rolling, servers
+from tests.operate import backup, doctor, machines, rolling, servers, upgrade
 from tests.operate.installation import Installation, LeftOut
 
 FAILED = "FAILED"
@@ -24,6 +24,9 @@ STEPS: dict[str, tuple[Step, tuple[str, ...]]] = {
     "servers": (servers.start, ()),
     "machines": (machines.start, ("servers",)),
     "rolling": (rolling.roll, ("machines",)),
+    "upgrade": (upgrade.go_on, ("servers",)),
+    "backup": (backup.restore, ("machines",)),
+    "doctor": (doctor.examine, ("machines",)),
 }
 
 

@@ -58,6 +58,7 @@ class Crowd:
     models: Sequence[str]
     size: int
     enough: int
+    words: int = 20  # of a prompt at least, which the echo says again
     told: list[Told] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
     turned_away: int = 0
@@ -102,9 +103,9 @@ class Crowd:
 
     def _submit(self, http: httpx.Client, number: int) -> Told:
         model = self.models[number % len(self.models)]
-        said = " ".join(_WORDS[(number + i) % len(_WORDS)] + str(number + i) for i in range(20 + number % 40))
+        said = " ".join(_WORDS[(number + i) % len(_WORDS)] + str(number + i) for i in range(self.words + number % 40))
         prompt = f"User: Tell me a story about {said[:40]}.\nAssistant:" if model == CHAT else said
-        params = {"max_tokens": 40 if model == CHAT else 400, "temperature": 0}
+        params = {"max_tokens": 40 if model == CHAT else 2000, "temperature": 0}
         body = {"type": "generate", "model": model, "input": {"prompt": prompt}, "params": params}
         answer = self._patiently(http, "POST", "/v1/jobs", number, json=body, headers={"Idempotency-Key": f"{number}"})
         told = Told(answer["id"], model, prompt)

@@ -50,7 +50,8 @@ class Installation:
         self.folder.mkdir(parents=True)
         self.supervisor = processes.Supervisor(self.folder, self.folder / "run.json", self.wrong.append)
         catalog = self.folder / "catalog.toml"
-        catalog.write_text(catalogs.echo(ECHO, slots=SLOTS[ECHO], options={"token_s": 0.02}) + catalogs.demo())
+        served = [catalogs.echo(ECHO, slots=SLOTS[ECHO], options={"token_s": 0.02})]
+        catalog.write_text("".join(served if self.short else [*served, catalogs.demo()]))
         own = {name: value for name, value in os.environ.items() if not name.startswith(("FOREBAY_", "FLOWER_"))}
         ours = {"FOREBAY_CATALOG": str(catalog), "FOREBAY_THREADS": "1", "FOREBAY_API_PROCESSES": "1"}
         self.env = {**own, **ours, **SECRETS, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -100,31 +101,32 @@ class Installation:
 
     def beats(self, name: str) -> bool:
         """Whether the worker that runs under the name now has sent a heartbeat within two seconds."""
-        like = f"%:{self.supervisor.pid(name)}.%"
-        return bool(self.sql(f"SELECT 1 FROM workers WHERE id LIKE '{like}' AND beat_at > now() - interval '2 s'"))
+        like = f"'%:{self.supervisor.pid(name)}.%'"
+        question = f"SELECT 1 FROM workers WHERE id LIKE {like} AND beat_at > now() - interval '2 s'"
+        with psycopg.connect(self.specs[name].env["FOREBAY_DATABASE_URL"]) as connection:
+            return connection.execute(question.encode()).fetchone() is not None
 
     def log(self, name: str) -> str:
         return self.supervisor.log(name).read_text(errors="replace")
 
-    def api(self, machine: str, root: Path = ROOT) -> str:
-        """Starts an API as if on that machine; its name."""
+    def port(self, name: str) -> int:
+        """Where the process of that name listens, or is to."""
+        return self.ports.setdefault(name, free_port())
+
+    def api(self, machine: str, root: Path = ROOT, **env: str) -> str:
+        """Starts an API as if on that machine; its name. `root` has the files of its version."""
         name = f"{lineup.API}-{machine}"
-        port = self.ports.setdefault(name, free_port())
-        self.start(self._of(lineup.api(port, self.env), name, root), self.readiness(name))
+        self.start(_as(lineup.api(self.port(name), self.env | env), name, root), self.readiness(name))
         return name
 
-    def worker(self, machine: str, model: str, root: Path = ROOT) -> str:
+    def worker(self, machine: str, model: str, root: Path = ROOT, **env: str) -> str:
         """Starts a worker of the model, or the control worker, as if on that machine; its name."""
-        control = model == lineup.CONTROL
-        spec = lineup.control(self.env) if control else lineup.worker(model, SLOTS[model], 1, self.env)
+        own = self.env | env
+        spec = lineup.control(own) if model == lineup.CONTROL else lineup.worker(model, SLOTS[model], 1, own)
         name = f"{spec.name}-{machine}"
         argv = [part.replace("@%h", f"@{machine}") for part in spec.argv]
-        self.start(self._of(replace(spec, argv=tuple(argv)), name, root), lambda: self.beats(name))
+        self.start(_as(replace(spec, argv=tuple(argv)), name, root), self.readiness(name))
         return name
-
-    def _of(self, spec: processes.Spec, name: str, root: Path) -> processes.Spec:
-        """That process of another version of the program, whose files are at `root`."""
-        return replace(spec, name=name, cwd=root, env={**spec.env, "PYTHONPATH": str(root)})
 
     def close(self) -> None:
         """Stops everything, the servers last."""
@@ -132,6 +134,11 @@ class Installation:
         self.supervisor.stop(*(name for name in self.supervisor.names() if name not in servers))
         self.supervisor.stop("redis")
         self.supervisor.stop("postgres")
+
+
+def _as(spec: processes.Spec, name: str, root: Path) -> processes.Spec:
+    """The process under this name, by the program whose files are there."""
+    return replace(spec, name=name, cwd=root, env={**spec.env, "PYTHONPATH": str(root)})
 
 
 def answers(url: str) -> bool:

@@ -13,7 +13,7 @@ from tests.support.platform import free_port
 
 # The administrator comes without a password, and from this machine alone.
 _HBA = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-_STATEMENT = re.compile(r"""\b(?:CREATE (?:ROLE|EXTENSION)|GRANT) [^;\n'"\]%]+(?=[;\n\]])""")
+_STATEMENT = re.compile(r"""\b(?:(?:CREATE|ALTER) (?:ROLE|EXTENSION)|GRANT) [^;\n'"\]%]+(?=[;\n\]])""")
 _OWNER = f"CREATE ROLE forebay LOGIN PASSWORD '{PASSWORD}'"
 
 
@@ -35,19 +35,21 @@ def make_database(installation: Installation, name: str) -> str:
     installation.sql(f"CREATE DATABASE {name} OWNER forebay", "postgres", "postgres")
     url = {"FOREBAY_DATABASE_URL": installation.url("forebay", name)}
     asked: list[str] = []
-    while True:
-        try:
-            installation.command("migrate", **url)
-        except RuntimeError as refused:
-            wanted = [statement for statement in _STATEMENT.findall(str(refused)) if statement not in asked]
-            if not wanted:
-                raise
-            for statement in dict.fromkeys(wanted):
-                installation.sql(statement, "postgres", name)
-            asked += wanted
-        else:
-            break
+    while news := [statement for statement in _asked(installation, url) if statement not in asked]:
+        for statement in news:
+            installation.sql(statement, "postgres", name)
+        asked += news
+    installation.command("migrate", **url)
     return f"an administrator ran the {len(asked)} statements that `forebay migrate` asked for"
+
+
+def _asked(installation: Installation, url: dict[str, str]) -> list[str]:
+    """What `forebay migrate` asks an administrator for; it may have migrated all the same."""
+    try:
+        said = installation.command("migrate", **url)
+    except RuntimeError as refused:
+        said = str(refused)
+    return list(dict.fromkeys(_STATEMENT.findall(said)))
 
 
 def _postgres(installation: Installation) -> None:
@@ -55,7 +57,12 @@ def _postgres(installation: Installation) -> None:
     bin_path, user = cluster.prepare(files)
     (files / "pg_hba.conf").write_text(_HBA)
     installation.ports["postgres"] = port
-    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": "200",
+    }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     spec = processes.Spec(
         name="postgres",

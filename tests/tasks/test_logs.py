@@ -9,7 +9,10 @@ import sys
 
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
+from db.session import Sessions
 from tasks import logs
 
 FULL = "/dev/full"
@@ -95,3 +98,38 @@ def test_lines_of_ours_and_of_libraries_have_one_form() -> None:
     )
     assert lines[3:] == ["level=info event=over", "level=error event=heard logger=theirs"]
     assert all(line.startswith("timestamp=20") for line in done.stderr.splitlines())
+
+
+def test_error_of_a_database_is_told_without_the_rows_that_it_quotes(sessions: Sessions) -> None:
+    """Where it came from and what PostgreSQL calls it: all that is needed, and nothing of what a tenant said."""
+
+    def insert() -> None:
+        with sessions.begin() as session:
+            session.execute(text("INSERT INTO tenants (id, name) VALUES (NULL, 'a secret')"))
+
+    try:
+        try:
+            insert()
+        except IntegrityError as error:
+            raise ValueError("an end that\nis refused") from error
+    except ValueError as refused:
+        shown = logs.trace((ValueError, refused, refused.__traceback__))
+    assert "secret" not in shown.replace("VALUES (NULL, 'a secret')", "")  # a line of this test
+    assert "ValueError: an end that is refused\nraised by\n" in shown
+    assert "in insert" in shown
+    assert "IntegrityError: NotNullViolation 23502" in shown
+
+
+def test_lines_of_a_process_trace_errors_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    logs.configure()
+    try:
+        raise KeyError("gone")
+    except KeyError:
+        structlog.get_logger().exception("failed")
+        logging.getLogger("x").exception("failed")
+    ours, theirs = file.getvalue().splitlines()
+    assert ours.count("KeyError: 'gone'") == theirs.count("KeyError: 'gone'") == 1
+    assert "in test_lines_of_a_process_trace_errors_so" in ours
+    assert "in test_lines_of_a_process_trace_errors_so" in theirs

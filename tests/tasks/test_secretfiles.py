@@ -87,9 +87,11 @@ def test_password_of_its_own_gets_into_the_url(url: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("FOREBAY_DATABASE_URL", url)
     monkeypatch.setenv("FOREBAY_REDIS_URL", "redis://there")
     monkeypatch.setenv("FOREBAY_DATABASE_PASSWORD", "p@s:/ %é")
-    found = make_url(settings.read().database_url)
-    assert found.password == "p@s:/ %é"
-    assert found._replace(password=None) == make_url(url)
+    monkeypatch.setenv("FOREBAY_DATABASE_DIRECT_URL", url)
+    read = settings.read()
+    for found in (make_url(read.database_url), make_url(read.direct_url)):
+        assert found.password == "p@s:/ %é"
+        assert found._replace(password=None) == make_url(url)
 
 
 @pytest.mark.parametrize("url", ["postgresql://there/db", "postgresql://me:mine@there/db", ""])

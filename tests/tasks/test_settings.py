@@ -30,6 +30,20 @@ def test_broker_is_redis_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert broker.celery_url("redis://h:1/0") == "redis://h:1/0"
 
 
+def test_pool_by_transaction_wants_a_way_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not everything can be done through one; without any pool both ways are the same."""
+    monkeypatch.setenv("FOREBAY_DATABASE_URL", "postgresql://bouncer/y")
+    monkeypatch.setenv("FOREBAY_REDIS_URL", "unix:///run/r.sock")
+    assert (settings.read().pooled_by_transaction, settings.read().direct_url) == (False, "postgresql://bouncer/y")
+    for wrong in ("transaction", "statement"):
+        monkeypatch.setenv("FOREBAY_DATABASE_POOLING", wrong)
+        with pytest.raises(errors.SettingsError, match="DATABASE_POOLING"):
+            settings.read()
+    monkeypatch.setenv("FOREBAY_DATABASE_POOLING", "transaction")
+    monkeypatch.setenv("FOREBAY_DATABASE_DIRECT_URL", "postgresql://x/y")
+    assert (settings.read().pooled_by_transaction, settings.read().direct_url) == (True, "postgresql://x/y")
+
+
 def test_worker_of_a_model_is_not_told_what_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the control worker reads the key; a network that is none is told with the other mistakes."""
     key = "a webhook key of some length"
@@ -44,6 +58,20 @@ def test_worker_of_a_model_is_not_told_what_signs(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(errors.SettingsError) as refused:
         worker_settings.read(control=True)
     assert all(name in str(refused.value) for name in ("WEBHOOK_NETWORKS", "WEBHOOK_HTTP"))
+
+
+@pytest.mark.parametrize(("days", "kept_s"), [("", None), ("0", 0), ("0.5", 43_200), ("30", 2_592_000)])
+def test_jobs_are_kept_for_ever_unless_days_are_said(
+    monkeypatch: pytest.MonkeyPatch, days: str, kept_s: float | None
+) -> None:
+    """What is no number of days is told with the other mistakes."""
+    for name, value in (("DATABASE_URL", "postgresql://x/y"), ("REDIS_URL", "redis://h"), ("RETENTION_DAYS", days)):
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    assert worker_settings.read().kept_s == kept_s
+    for wrong in ("a month", "-1", "nan", "1e9"):
+        monkeypatch.setenv("FOREBAY_RETENTION_DAYS", wrong)
+        with pytest.raises(errors.SettingsError, match="RETENTION_DAYS"):
+            worker_settings.read()
 
 
 def test_ids_are_shown_and_parsed_back() -> None:

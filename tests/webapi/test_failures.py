@@ -178,7 +178,7 @@ def test_ready_tells_each_part(app: Flask, sessions: Sessions) -> None:
     tables.worker(sessions, "w1", slots=2)
     response = app.test_client().get("/readyz")
     counts = {"alpha": 1, "beta": 0, "embedder": 0, "reranker": 0, "control": 0}
-    parts = {"postgres": "ok", "redis": "ok", "workers": counts, "unserved": {}}
+    parts = {"postgres": "ok", "schema": "ok", "redis": "ok", "workers": counts, "unserved": {}}
     assert (response.status_code, response.json) == (200, {"status": "ready", "parts": parts})
 
 
@@ -242,6 +242,7 @@ def test_not_ready_without_postgres(without_postgres: Api) -> None:
     assert (response.status_code, response.json["status"]) == (503, "unavailable")
     assert response.json["parts"] == {
         "postgres": "down",
+        "schema": None,
         "redis": "ok",
         "workers": {"alpha": None, "beta": None, "embedder": None, "reranker": None, "control": None},
         "unserved": None,

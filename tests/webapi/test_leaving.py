@@ -23,7 +23,7 @@ from tests.webapi import byhand
 from tests.webapi.conftest import new_key
 from tests.webapi.test_isolation import Side, World
 
-EVERYBODYS = {"workers", "rounds", "windows", "usage_mark"}
+EVERYBODYS = {"workers", "rounds", "windows", "usage_mark", "epochs"}
 STAYS = {"ledger", "usage_days", "tenants"}
 
 # What no request makes without a worker.

@@ -51,6 +51,17 @@ def test_idempotency_key_of_a_job_that_was_erased_makes_a_new_one(
     assert finished(api, sessions, client, **{"Idempotency-Key": "k"}) != job_id
 
 
+def test_idempotency_key_of_a_job_that_somebody_deleted_makes_a_new_one(api: Api, sessions: Sessions) -> None:
+    """By hand, or at the very moment."""
+    body, headers = {"type": "generate", "input": {"prompt": "one two"}}, {"Idempotency-Key": "k"}
+    first = api.post("/v1/jobs", json=body, headers=headers).json["id"]
+    with sessions.begin() as session:
+        session.execute(text("DELETE FROM jobs"))
+    again = api.post("/v1/jobs", json=body, headers=headers)
+    assert (again.status_code, again.json["id"] != first) == (202, True)
+    assert "Idempotency-Replayed" not in again.headers
+
+
 def test_retry_goes_on_naming_the_job_that_was_erased(api: Api, sessions: Sessions, client: redis.Redis) -> None:
     job_id = finished(api, sessions, client)
     again = api.post(f"/v1/jobs/{job_id}/retry").json["id"]

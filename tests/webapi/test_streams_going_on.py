@@ -108,3 +108,19 @@ def test_end_that_the_version_before_wrote_is_shown_as_it_was(
     shown = api.job(job["id"])
     client.xadd(stream.key(run.job_id), {"j": json.dumps(["succeeded", shown, 0, []])}, id="1-3")
     assert list(events) == [Event("1-2", "delta", {"text": "hi"}), Event("1-3", "succeeded", shown)]
+
+
+def test_reader_in_the_middle_of_a_stream_that_has_left_redis_notices_nothing(
+    api: Api, sessions: Sessions, client: redis.Redis, open_events: Open
+) -> None:
+    """One that reads for longer than an ended stream stays: what it hasn't read comes from PostgreSQL, to the byte."""
+    job = api.submit()
+    run = byhand.run(sessions, client, job["id"])
+    run.say(*(f"{n} " for n in range(3 * stream.PAGE_ENTRIES)))
+    slow, fast = (open_events(job) for _ in range(2))
+    begun = [next(slow) for _ in range(5)]
+    next(fast)
+    run.succeed()
+    whole = list(fast)
+    client.delete(stream.key(run.job_id))
+    assert [*begun, *slow][1:] == whole

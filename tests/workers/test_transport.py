@@ -2,7 +2,9 @@
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -145,6 +147,33 @@ def test_channel_of_kombu_has_what_ours_replaces() -> None:
     """Else ours would be there for nothing."""
     assert kombu_redis.Transport.Channel is kombu_redis.Channel
     assert kombu_redis.Channel.do_restore is True
+
+
+def test_workers_are_reached_though_bindings_were_forgotten(redis_url: str, client: redis.Redis) -> None:
+    """What is told to all is told to those that listen; of those that were killed nothing is left."""
+    app = Celery("told", set_as_current=False, amqp=transport.Messaging)
+    app.conf.update(broker.configuration(redis_url, timeout_s=5))
+    table, dead = f"{broker.KEY_PREFIX}_kombu.binding.celery.pidbox", "\x06\x16\x06\x16alpha@gone.celery.pidbox"
+    client.sadd(table, dead)
+    with app.connection_for_read() as listens, app.connection_for_write() as asks:
+        node = app.control.mailbox.Node("alpha@here", state=None, handlers={"ping": lambda *_: "pong"})
+        node.channel = listens.channel()
+        node.listen(callback=node.handle_message)
+        assert client.scard(table) == 2
+        broker.forget_bindings(client)
+        assert not client.exists(table)
+        with suppress(TimeoutError):
+            listens.drain_events(timeout=0.2)  # so that it subscribes
+        reply: list[Any] = []
+        asking = threading.Thread(
+            target=lambda: reply.extend(app.control.broadcast("ping", reply=True, timeout=5, limit=1, connection=asks))
+        )
+        asking.start()
+        while asking.is_alive():
+            with suppress(TimeoutError):
+                listens.drain_events(timeout=0.2)
+        asking.join()
+    assert reply == [{"alpha@here": "pong"}]
 
 
 def test_stopped_worker_leaves_its_consumers_loop(monkeypatch: pytest.MonkeyPatch) -> None:

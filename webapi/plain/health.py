@@ -21,7 +21,7 @@ class PlainHealth(TypedDict):
 @blueprint.doc(security=[])
 def show() -> Response:
     """Say whether jobs are accepted"""
-    if health.found()["postgres"] == "ok":
+    if health.accepts(health.found()):
         return reply({"status": "ok"})
     response = reply({"status": "unavailable"}, 503)
     response.headers["Retry-After"] = str(errors.Unavailable.retry_after_s)

@@ -7,6 +7,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from db import epochs as rows
 from db import migrate
 from db import session as db_session
 from db.session import Sessions
@@ -67,14 +68,14 @@ def test_copy_of_a_database_is_another_one(postgres_url: str, sessions: Sessions
         with databases.pool(url) as engine:
             copied = db_session.open_sessions(engine)
             with copied.begin() as session:
-                assert epochs.epochs.current(session, {}) is None
-                begun, _ = epochs.epochs.begin(session, {})
+                assert rows.current(session, {}) is None
+                begun, _ = rows.begin(session, {})
             with copied.begin() as session:
-                found = epochs.epochs.current(session, {})
+                found = rows.current(session, {})
                 assert found
                 assert found.id == begun.id
     with sessions.begin() as session:
-        original = epochs.epochs.current(session, {})
+        original = rows.current(session, {})
     assert original
     assert original.id != begun.id
 
@@ -89,7 +90,7 @@ def test_table_that_was_filled_anew_is_another_one(postgres_url: str, tmp_path: 
                 connection.execute(text("DELETE FROM epochs"))
             dumps.restore(url, tmp_path / "dump")
             with db_session.open_sessions(engine).begin() as session:
-                assert epochs.epochs.current(session, {}) is None
+                assert rows.current(session, {}) is None
 
 
 def test_server_whose_files_were_put_back_is_known_by_its_shorter_log(

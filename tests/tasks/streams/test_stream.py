@@ -7,6 +7,7 @@ import redis
 
 from tasks import ids
 from tasks.streams import stream
+from tasks.streams.events import Ended
 from tasks.streams.stream import AppendResult, Writer
 from tasks.streams.transcript import Entry, Transcript
 from tests.support.entries import said, started
@@ -40,6 +41,19 @@ def test_append_follows_the_last(writer: Writer) -> None:
     assert writer.append(entries(1, 2)) is AppendResult.OK
     assert writer.append(entries(3, 3)) is AppendResult.OK
     assert numbers(writer) == ["1-1", "1-2", "1-3"]
+
+
+def test_stream_stays_short_after_its_jobs_end(writer: Writer) -> None:
+    """Also that of a job that never started, whose end is all there is; and no longer than a shorter setting says."""
+    key, other = stream.key(writer.job_id), Writer(writer.client, ids.new(), 1, 20)
+    writer.ttl_s = 900
+    writer.open()
+    writer.append(entries(1, 1))
+    assert 800 < writer.client.ttl(key) <= 900  # type: ignore[operator]
+    writer.append([Entry(2, Ended("succeeded"))])
+    other.open([Entry(1, Ended("expired"))])
+    assert 0 < writer.client.ttl(key) <= stream.ENDED_TTL_S  # type: ignore[operator]
+    assert 0 < writer.client.ttl(stream.key(other.job_id)) <= 20  # type: ignore[operator]
 
 
 def test_append_again_after_a_lost_reply_adds_nothing(writer: Writer) -> None:
