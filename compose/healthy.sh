@@ -2,9 +2,9 @@
 # Whether the process of this container is well, told without a start of Python, which every few seconds would cost more
 # than the process itself.
 #
-#   healthy 8000 /healthz   it answers there with 200
-#   healthy 5555 / 401      it answers there with 401, as Flower does to who has no password
-#   healthy                 it is a worker whose sign of life, the file FOREBAY_HEART, is no older than 30 seconds
+#   healthy 8000 /healthz          it answers there with 200
+#   healthy 5555 /healthcheck 401  it answers there, and only to who has its password
+#   healthy                        it is a worker whose sign of life, the file FOREBAY_HEART, is no older than 30 seconds
 set -eu
 if [ $# = 0 ]; then
     [ -n "$(find "$FOREBAY_HEART" -newermt '-30 seconds')" ]

@@ -281,7 +281,7 @@ def test_flower_and_api_that_do_not_answer(installation: Installation) -> None:
 @pytest.mark.parametrize(("status", "level"), [(401, Level.OK), (200, Level.WARNING), (502, Level.WARNING)])
 def test_flower_is_well_that_refuses_who_has_no_password(installation: Installation, status: int, level: Level) -> None:
     class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 the library's name
+        def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
 
