@@ -2,11 +2,13 @@
 
 import datetime as dt
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -281,6 +283,24 @@ def test_what_hangs_on_something_wrong_is_not_looked_at(installation: Installati
     with asking(installation, f"postgresql://postgres@{NOWHERE}/postgres") as away:
         told = list(command.look(away, command.EXAMINATION[1:2]))
     assert [finding.part for finding in told] == ["PostgreSQL"]
+
+
+@pytest.mark.parametrize(("status", "level"), [(401, Level.OK), (200, Level.WARNING), (502, Level.WARNING)])
+def test_flower_is_well_that_refuses_who_has_no_password(installation: Installation, status: int, level: Level) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        serving = threading.Thread(target=server.handle_request)
+        serving.start()
+        asked = replace(installation, flower=f"http://127.0.0.1:{server.server_port}")
+        assert only(processes.flower, asked)[0] is level
+        serving.join()
 
 
 def test_command_says_all_and_ends_with_status_1(
