@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, exists, or_, select, tuple_
+from sqlalchemy import Select, delete, exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.documents.collections import Collection
@@ -57,13 +57,19 @@ def remove_some(session: Session, tenant_id: uuid.UUID, own: Own) -> int:
 
 
 def resting(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
-    """Jobs of the tenant that are no children and aren't with a worker, at most `limit`; by `jobs_listed`."""
-    own = (Job.tenant_id == tenant_id, Job.parent_id.is_(None), Job.status.not_in(MOVING))
-    return session.scalars(select(Job.id).where(*own, Job.finished_at.is_not(None)).limit(limit)).all()
+    """Jobs of the tenant that have ended and are no children, at most `limit`."""
+    return session.scalars(_resting(tenant_id).where(Job.finished_at.is_not(None)).limit(limit)).all()
 
 
 def any_job(session: Session, tenant_id: uuid.UUID) -> bool:
     """Whether the tenant has a job: a parent's children are there no longer than it is."""
-    rests = (Job.tenant_id == tenant_id, Job.parent_id.is_(None), Job.status.not_in(MOVING))
+    if session.scalar(_resting(tenant_id).limit(1)):
+        return True
     unfinished = [exists().where(Job.tenant_id == tenant_id, Job.status == status) for status in UNFINISHED]
-    return bool(session.scalar(select(or_(exists().where(*rests), *unfinished))))
+    return bool(session.scalar(select(or_(*unfinished))))
+
+
+def _resting(tenant_id: uuid.UUID) -> Select[uuid.UUID]:
+    """Sorted as `jobs_listed` is, so that PostgreSQL takes no other way: where few are left it may read all jobs."""
+    own = (Job.tenant_id == tenant_id, Job.parent_id.is_(None), Job.status.not_in(MOVING))
+    return select(Job.id).where(*own).order_by(Job.tenant_id, Job.status, Job.type, Job.model, Job.id)

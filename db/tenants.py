@@ -52,10 +52,14 @@ def suspend(session: Session, name: str) -> uuid.UUID | None:
 
 
 def note_erased(session: Session, tenant_id: uuid.UUID) -> str:
-    """Notes that nothing of the tenant is left but what it used; the name it has from now on, which says when."""
-    day = func.to_char(func.timezone("UTC", func.now()), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-    values = {"erased_at": func.now(), "name": func.concat(Tenant.name, " (erased ", day, ")")}
-    return session.scalars(update(Tenant).where(Tenant.id == tenant_id).values(**values).returning(Tenant.name)).one()
+    """Notes that nothing of the tenant is left but what it used; the name it has from now on, which says when.
+
+    Idempotent.
+    """
+    moment = func.to_char(func.timezone("UTC", func.now()), 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    values = {"erased_at": func.now(), "name": func.concat(Tenant.name, " (erased ", moment, ")")}
+    session.execute(update(Tenant).where(Tenant.id == tenant_id, Tenant.erased_at.is_(None)).values(**values))
+    return session.scalars(select(Tenant.name).where(Tenant.id == tenant_id)).one()
 
 
 def some_erased(session: Session, limit: int) -> list[uuid.UUID]:

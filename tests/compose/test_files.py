@@ -104,6 +104,14 @@ def test_worker_is_watched_by_its_sign_of_life(name: str) -> None:
     assert OURS[name]["environment"]["FOREBAY_HEART"].startswith("/tmp/")
 
 
+def test_flower_is_reached_by_its_operator_alone() -> None:
+    """By the published port: of the other containers none shares its network but Redis, which it reads."""
+    shares = {name for name, service in SERVICES.items() if "flower" in service.get("networks", [])}
+    assert shares == {"flower", "redis"}
+    assert SERVICES["flower"]["networks"] == ["flower"]
+    assert "default" in SERVICES["redis"]["networks"]
+
+
 def test_only_the_loopback_is_published_unless_told() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published

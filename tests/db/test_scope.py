@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from db import migrate, scope
+from db import leaving, migrate, scope
 from db import session as db_session
 from db.documents import index
 from db.session import Sessions
@@ -169,6 +170,21 @@ def test_writing_for_another_tenant_is_refused(sessions: Sessions) -> None:
             assert counts(session) == [1, 1, 1, 1]
         with scope.scope(session, ours):
             assert counts(session) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("who", ["sessions", "owned"])
+def test_tenant_that_leaves_takes_its_own_documents_only(who: str, request: pytest.FixtureRequest) -> None:
+    """Also where the application is no superuser, and is held by the wall itself."""
+    sessions: Sessions = request.getfixturevalue(who)
+    ours, theirs = two_tenants(sessions)
+    for own in leaving.TABLES:
+        while True:
+            with sessions.begin() as session, scope.scope(session, ours) if own.walled else nullcontext():
+                if not leaving.remove_some(session, ours, own):
+                    break
+    for tenant_id, left in ((ours, [0, 0, 0, 0]), (theirs, [1, 1, 1, 1])):
+        with sessions.begin() as session, scope.scope(session, tenant_id):
+            assert counts(session) == left
 
 
 def test_no_row_can_hang_on_another_tenants(sessions: Sessions) -> None:

@@ -14,7 +14,7 @@ from db.vectors import JobVectors
 from tasks import errors
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
-from tasks.jobs import jobs, removing
+from tasks.jobs import endings, jobs, removing
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -153,15 +153,21 @@ def test_a_job_stays_until_its_webhook_is_told(sessions: Sessions, client: redis
     assert naming(sessions, told) == {"ledger": 1}
 
 
-def test_an_end_leaves_nothing_that_was_handed_on(sessions: Sessions, caller: Caller) -> None:
+@pytest.mark.parametrize("how", ["told", "untold", "cancelled"])
+def test_an_end_leaves_nothing_that_was_handed_on(
+    sessions: Sessions, client: redis.Redis, caller: Caller, how: str
+) -> None:
     """Passages and parts of documents: whichever way the job ends."""
-    for told in (True, False):
-        job_id = tables.running(sessions, caller).job_id
+    job_id = tables.running(sessions, caller).job_id
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET stage_input = '{\"words\": 1}' WHERE id = :id"), {"id": job_id})
+    if how == "cancelled":
+        endings.cancel(sessions, client, caller, job_id, 60)
+    else:
         with sessions.begin() as session:
-            session.execute(text("UPDATE jobs SET stage_input = '{\"words\": 1}' WHERE id = :id"), {"id": job_id})
-        with sessions.begin() as session:
-            tables.finish(session, job_id, 1, Transcript(), Outcome(Status.SUCCEEDED, Spent(1)), told=told)
-        assert tables.column(sessions, job_id, "stage_input") is None
+            outcome = Outcome(Status.SUCCEEDED, Spent(1))
+            tables.finish(session, job_id, 1, Transcript(), outcome, told=how == "told")
+    assert tables.column(sessions, job_id, "stage_input") is None
 
 
 KINDS = ("ended long ago", "ended just now", "running", "queued")

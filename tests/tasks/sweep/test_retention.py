@@ -5,6 +5,8 @@ import uuid
 import redis
 from sqlalchemy import text
 
+from db import summaries
+from db.scope import scope
 from db.session import Sessions
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
@@ -69,3 +71,17 @@ def test_it_looks_once_a_minute_where_there_was_nothing_more(
         session.execute(text("UPDATE rounds SET began_at = began_at - interval '1 minute' WHERE name = 'retention'"))
     sweep(sweeper)
     assert left(upkeep) == set()
+
+
+def test_steps_of_summaries_are_kept_no_longer_than_jobs(upkeep: Sessions, client: redis.Redis, caller: Caller) -> None:
+    """What they say was in jobs that are gone."""
+    with upkeep.begin() as session, scope(session, caller.tenant_id):
+        for days in (1, 3):
+            summaries.keep_step(session, caller.tenant_id, bytes([days]), f"{days} days")
+            aged = text(
+                "UPDATE summary_steps SET used_at = now() - make_interval(days => :days) WHERE digest = :digest"
+            )
+            session.execute(aged, {"days": days, "digest": bytes([days])})
+    sweep(made(upkeep, client, 2 * 86_400))
+    with upkeep() as session, scope(session, caller.tenant_id):
+        assert session.scalars(text("SELECT text FROM summary_steps")).all() == ["1 days"]
