@@ -12,7 +12,7 @@ SERVICE ?=
 COMPOSE = docker compose --env-file compose/.env.$(FOR) -f compose/compose.yaml $(if $(filter dev,$(FOR)),-f compose/compose.dev.yaml)
 
 .PHONY: help setup embedding embedding-multilingual gemma run test fuzz check lint format bench quality coverage-openai \
-	faults faults-short up up-prod down logs shell migrate settings clean
+	faults faults-short operate operate-short up up-prod down logs shell migrate settings clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '%-24s%s\n' "$$name" "$$what"; done

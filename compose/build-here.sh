@@ -26,7 +26,7 @@ if [ -z "${WITHIN:-}" ]; then
     touch "$FOLDER/of-forebay"
     clear_up() {
         status=$?
-        kill "$within" 2>/dev/null && wait "$within" || true
+        kill -KILL "$within" 2>/dev/null && wait "$within" || true # which leaves nothing in its namespaces
         rm -rf "$TMPDIR" "$FOLDER/pip.conf" "$FOLDER/services"
         [ "${KEEP:-0}" = 1 ] || rm -rf "$FOLDER"
         exit "$status"

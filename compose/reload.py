@@ -19,8 +19,8 @@ def main(command: list[str]) -> int:
     """Returns 0 after SIGTERM or SIGINT, when the command has ended."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    process = subprocess.Popen(command)
     seen = state()
+    process = subprocess.Popen(command)
     try:
         while True:
             time.sleep(EVERY_S)

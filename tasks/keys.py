@@ -93,6 +93,16 @@ def check(session: Session, *, pepper: str, key: str) -> Caller | None:
     return found.passed(pepper, parts[1]) if found and parts else None
 
 
+def is_of(session: Session, *, pepper: str, key: str) -> bool:
+    """Whether the key could have been made under this pepper: False when the database knows it by another hash.
+
+    It reads no more than the tables of all versions have.
+    """
+    parts = parse(key)
+    known = keys.secret_hash(session, parts[0]) if parts else None
+    return known is None or not parts or hmac.compare_digest(known, _hashed(pepper, parts[1]))
+
+
 def list_keys(session: Session) -> list[KeyRecord]:
     """Every key, oldest first; never a secret."""
     return [

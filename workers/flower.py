@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flower.urls import settings
 from flower.views.monitor import Healthcheck, Metrics
+from tornado.options import options
 from tornado.template import Loader, Template
 from tornado.web import authenticated
 
@@ -21,11 +22,11 @@ if ":" not in os.environ.get("FLOWER_BASIC_AUTH", ""):
     raise errors.SettingsError("settings: FLOWER_BASIC_AUTH must be user:password")
 
 NOTE = """
-<p class="alert alert-secondary" role="note">
+<p class="alert alert-secondary mx-4 mt-3 mb-0" role="note">
 A task is a job, under the job's id. As workers tell it here: FAILURE is failed, REVOKED is cancelled or expired, RETRY
-goes on later or in its next stage; the result says why. Not shown are jobs that wait in PostgreSQL or ended there, nor
-what came before Flower was told. A task whose worker died stays STARTED until another has its job. How a job stands is
-known by <code>GET /v1/jobs/{id}</code>.
+goes on later or in its next stage; the result says why. Not shown are jobs that wait in PostgreSQL or were cancelled
+there, nor what came before Flower was told. A task whose worker died stays STARTED until another has its job. How a job
+stands is known by <code>GET /v1/jobs/{id}</code>.
 </p>
 """
 
@@ -48,4 +49,5 @@ class Noted(Loader):
         return Template(text, name=name, loader=self)
 
 
+options.tasks_columns = "uuid,state,result,received,runtime,worker"  # every name is `job.run`
 settings["template_loader"] = Noted(settings["template_path"])

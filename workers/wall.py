@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Mapping
 
+NICENESS = 10
 _NOBODY = 65534
 
 # From linux/landlock.h and linux/prctl.h. The numbers of these calls are those of every architecture.
@@ -26,6 +27,11 @@ class _Ruleset(ctypes.Structure):
     """`struct landlock_ruleset_attr`: what is forbidden unless a rule allows it, of which we add none."""
 
     _fields_ = (("files", ctypes.c_uint64), ("ports", ctypes.c_uint64), ("scopes", ctypes.c_uint64))
+
+
+def give_way() -> None:
+    """Has processes of ordinary priority go before this one, where cores are busy: those who search wait for them."""
+    os.nice(NICENESS)
 
 
 def close() -> list[str]:

@@ -22,6 +22,12 @@ class Heartbeats:
 
     workers: Mapping[str, str]
     _heard_at: dict[str, float] = field(default_factory=dict)
+    _from: dict[str, float] = field(default_factory=dict)
+
+    def started_again(self, name: str, now: float) -> None:
+        """The process has a successor, which loads its model too; what is heard at first may be the dead one's."""
+        self._heard_at.pop(name, None)
+        self._from[name] = now + SILENT_S
 
     def silent(self, answer: Answer | None, now: float) -> list[str]:
         """The processes without a heartbeat for too long; each is told once."""
@@ -29,7 +35,8 @@ class Heartbeats:
             self._heard_at = dict.fromkeys(self._heard_at, now)
             return []
         alive = answer["parts"]["workers"]
-        self._heard_at |= {name: now for name, model in self.workers.items() if alive.get(model)}
+        heard = [name for name, model in self.workers.items() if alive.get(model) and now >= self._from.get(name, now)]
+        self._heard_at |= dict.fromkeys(heard, now)
         silent = [name for name, heard_at in self._heard_at.items() if now - heard_at > SILENT_S]
         for name in silent:
             del self._heard_at[name]
@@ -42,6 +49,7 @@ class Listener:
     def __init__(self, heartbeats: Heartbeats, ask: Callable[[], Answer | None]) -> None:
         self._heartbeats, self._ask = heartbeats, ask
         self._silent: list[str] = []
+        self._dead: list[str] = []
         self._lock = threading.Lock()
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="heartbeats", daemon=True)
@@ -52,6 +60,11 @@ class Listener:
     def stop(self) -> None:
         self._gone.set()
 
+    def died(self, name: str) -> None:
+        """The process of that name has died, and is started again."""
+        with self._lock:
+            self._dead.append(name)
+
     def silent(self) -> list[str]:
         """What has fallen silent since the last call."""
         with self._lock:
@@ -60,6 +73,9 @@ class Listener:
 
     def _listen(self) -> None:
         while not self._gone.wait(ASK_EVERY_S):
-            silent = self._heartbeats.silent(self._ask(), time.monotonic())
+            answer, now = self._ask(), time.monotonic()
             with self._lock:
-                self._silent += silent
+                for name in self._dead:
+                    self._heartbeats.started_again(name, now)
+                self._dead.clear()
+                self._silent += self._heartbeats.silent(answer, now)

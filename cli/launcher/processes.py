@@ -82,14 +82,20 @@ class Supervisor:
         self._children[spec.name] = Child(spec, self._spawn(spec), time.monotonic())
         self._note()
 
-    def tend(self) -> None:
-        """Notices deaths and starts again what is due, and cuts what is too long of logs. Call it every POLL_S."""
+    def tend(self) -> list[str]:
+        """Notices deaths and starts again what is due, and cuts what is too long of logs. Call it every POLL_S.
+
+        Returns the names of those that have died since the last call.
+        """
         self._trim()
+        dead = []
         for child in list(self._children.values()):
             if child.due is None and child.process.poll() is not None:
+                dead.append(child.spec.name)
                 self._bury(child)
             if child.due is not None and time.monotonic() >= child.due:
                 self._revive(child)
+        return dead
 
     def _trim(self) -> None:
         now = time.monotonic()

@@ -62,7 +62,8 @@ class Launch:
         listener = Listener(Heartbeats(workers | {lineup.CONTROL: lineup.CONTROL}), lambda: ask_ready(self.port))
         listener.start()
         while not self.stop_asked.wait(processes.POLL_S):
-            self.supervisor.tend()
+            for name in self.supervisor.tend():
+                listener.died(name)
             for name in listener.silent():
                 say(f"{name} lives, but has sent no heartbeat for {SILENT_S:g} s; ending it")
                 self.supervisor.end(name)

@@ -109,10 +109,9 @@ def _secrets(own: DataFolder, url: str) -> Credentials:
         raise click.ClickException(f"{own.secrets} is missing: without it no key opens the database") from error
     pepper = os.environ.get("FOREBAY_KEY_PEPPER", known.pepper)
     webhook_key = os.environ.get("FOREBAY_WEBHOOK_KEY", known.webhook_key)
-    parts = keys.parse(known.key) if known.key else None
     with database.opened(url) as session:
-        check = keys.key_check(session, parts[0]) if parts else None
-    if check and parts and not check.passed(pepper, parts[1]):
+        fits = not known.key or keys.is_of(session, pepper=pepper, key=known.key)
+    if not fits:
         raise click.ClickException(
             f"the pepper of {own.secrets} isn't the one that `up` runs with: "
             "set FOREBAY_KEY_PEPPER and FOREBAY_WEBHOOK_KEY as for `up`"

@@ -19,18 +19,21 @@ from db import migrate
 from db import session as db_session
 from tasks import keys
 from tasks.models import catalog
-from tests.support import dumps
+from tests.support import databases, dumps
 from tests.support.platform import forgetful_postgres, running
+from tests.support.revisions import moved
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> DataFolder:
-    """A data folder as `up --model` leaves it, stopped."""
+    """A data folder as an `up --model` of the version before has left it, stopped."""
     made = DataFolder(tmp_path_factory.mktemp("installation") / "data")
     with datafolder.claim(made.root), running(made.root, forgetful_postgres) as url:
         migrate.upgrade(url)
         dumps.fill(url)
         _make_secrets(made, url)
+        with databases.pool(url) as engine, engine.begin() as connection:
+            moved(connection, "0027")
     given = []
     for place in ("one", "other"):
         file = made.root.with_name(place) / "model.gguf"

@@ -2,11 +2,13 @@
 
 import datetime as dt
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -274,6 +276,24 @@ def test_settings_as_each_process_reads_them(installation: Installation, monkeyp
 def test_flower_and_api_that_do_not_answer(installation: Installation) -> None:
     assert only(processes.api, installation)[0] is Level.WRONG
     assert only(processes.flower, replace(installation, flower=f"http://{NOWHERE}"))[0] is Level.WARNING
+
+
+@pytest.mark.parametrize(("status", "level"), [(401, Level.OK), (200, Level.WARNING), (502, Level.WARNING)])
+def test_flower_is_well_that_refuses_who_has_no_password(installation: Installation, status: int, level: Level) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        serving = threading.Thread(target=server.handle_request)
+        serving.start()
+        asked = replace(installation, flower=f"http://127.0.0.1:{server.server_port}")
+        assert only(processes.flower, asked)[0] is level
+        serving.join()
 
 
 def test_command_says_all_and_ends_with_status_1(

@@ -30,6 +30,17 @@ def test_worker_that_still_loads_its_model_is_left_alone() -> None:
     assert watched.silent(answer(control=1), 100 * SILENT_S) == []
 
 
+def test_worker_that_died_and_loads_its_model_again_is_left_alone() -> None:
+    """Also while the heartbeats of the one before still count; heard itself and silent then, it is told."""
+    watched = Heartbeats(WORKERS)
+    watched.silent(answer(a=1, control=1), 0)
+    watched.started_again("worker-a", 1)
+    assert watched.silent(answer(a=1, control=1), 2) == []
+    assert watched.silent(answer(control=1), 10 * SILENT_S) == []
+    assert watched.silent(answer(a=1, control=1), 11 * SILENT_S) == []
+    assert watched.silent(answer(control=1), 12 * SILENT_S + 1) == ["worker-a"]
+
+
 @pytest.mark.parametrize("nothing", [None, answer("down"), answer("a write fails")])
 def test_nobody_is_silent_while_postgres_is_not_well(nothing: dict[str, Any] | None) -> None:
     """No heartbeat can be kept then, nor right after."""

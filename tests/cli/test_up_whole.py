@@ -1,7 +1,10 @@
 """`forebay up` with everything it starts, ended in every way."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +88,20 @@ class Asked:
     killed: str = ""
 
 
+def levels(data: Path) -> set[str]:
+    """How a doctor finds each part of what runs with the folder, in an environment that says nothing of it."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
+    argv = [sys.executable, "-m", "cli", "doctor", "--data", str(data), "--json"]
+    done = subprocess.run(argv, cwd=ROOT, env=own, stdout=subprocess.PIPE, check=False)
+    return {finding["level"] for finding in json.loads(done.stdout)}
+
+
 def stopped(data: Path) -> Asked:
     """Started with three models that are in no hurry, and interrupted while each has a job: all that stdout ever said
     is one line, the status is 0, and no process is left."""
     with forebay_up(data, catalog("echo", "old", "older", token_s=1.0)) as stack:
         ended = finished(stack, submit(stack, model="echo", input={"prompt": "one"}))
+        assert "wrong" not in levels(data)
         asked = Asked(stack.key, ended, repeat(stack), repeat(stack, "old"), repeat(stack, "older"))
         until(lambda: status(stack, asked.handed_back) == "running")
         everyone = family(stack)

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cli.launcher import lineup
 from compose import file
@@ -103,6 +104,14 @@ def test_worker_is_watched_by_its_sign_of_life(name: str) -> None:
     assert OURS[name]["environment"]["FOREBAY_HEART"].startswith("/tmp/")
 
 
+def test_flower_is_reached_by_its_operator_alone() -> None:
+    """By the published port: of the other containers none shares its network but Redis, which it reads."""
+    shares = {name for name, service in SERVICES.items() if "flower" in service.get("networks", [])}
+    assert shares == {"flower", "redis"}
+    assert SERVICES["flower"]["networks"] == ["flower"]
+    assert "default" in SERVICES["redis"]["networks"]
+
+
 def test_only_the_loopback_is_published_unless_told() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
@@ -111,8 +120,6 @@ def test_only_the_loopback_is_published_unless_told() -> None:
 
 def test_development_changes_every_process_of_ours_and_nothing_else() -> None:
     """The code mounted over the image's is a folder of this repository; models stay the image's."""
-    import yaml
-
     dev = yaml.safe_load((ROOT / "compose" / "compose.dev.yaml").read_text())["services"]
     assert set(dev) == set(OURS)
     places = [volume.split(":") for volume in dev["api"]["volumes"]]
@@ -142,3 +149,23 @@ def test_file_of_settings_is_made_once_with_secrets_of_its_own(tmp_path: Path) -
 def test_model_of_ones_own_has_a_worker() -> None:
     command = file.services({"MODEL": "mine", "MODEL_SLOTS": "2"})["worker"]["command"]
     assert command[1:] == ["-m", *lineup.worker("mine", 2, 1, {}).argv[2:]]
+
+
+def test_help_lists_what_can_be_made() -> None:
+    """Every target but those that only others need."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
+    targets = set(re.findall(r"^\.PHONY:(.*)$", makefile, flags=re.MULTILINE)[0].split()) - {"settings"}
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {line.split()[0] for line in listed} == targets
+    assert all(len(line.split()) > 1 for line in listed)
+
+
+@pytest.mark.parametrize(
+    ("which", "files"), [("dev", ["compose.yaml", "compose.dev.yaml"]), ("prod", ["compose.yaml"])]
+)
+def test_make_uses_the_files_of_what_it_is_for(which: str, files: list[str]) -> None:
+    """Development has its code mounted, production hasn't; each has its own settings."""
+    told = subprocess.run(["make", "-n", "up", f"FOR={which}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = next(line for line in told.stdout.splitlines() if line.startswith("docker compose")).split()
+    assert [part for part in command if part.endswith(".yaml")] == [f"compose/{name}" for name in files]
+    assert command[command.index("--env-file") + 1] == f"compose/.env.{which}"

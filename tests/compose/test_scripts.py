@@ -54,6 +54,13 @@ def test_process_with_a_port_is_asked(status: int, healthy: bool) -> None:
         assert (ended(COMPOSE / "healthy.sh", str(port), "/healthz").returncode == 0) is healthy
 
 
+def test_process_that_is_closed_answers_so() -> None:
+    """Flower tells nobody how it is without its password: that it asks for it is the sign."""
+    for status, healthy in ((401, True), (200, False)):
+        with answering(status) as port:
+            assert (ended(COMPOSE / "healthy.sh", str(port), "/healthcheck", "401").returncode == 0) is healthy
+
+
 def test_process_that_does_not_listen_is_not_healthy() -> None:
     with answering(200) as port:
         pass

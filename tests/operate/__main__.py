@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tests.operate import backup, doctor, machines, rolling, servers, upgrade
+from tests.operate import backup, doctor, image, machines, rolling, servers, upgrade
 from tests.operate.installation import Installation, LeftOut
 
 FAILED = "FAILED"
@@ -26,6 +26,7 @@ STEPS: dict[str, tuple[Step, tuple[str, ...]]] = {
     "rolling": (rolling.roll, ("machines",)),
     "upgrade": (upgrade.go_on, ("servers",)),
     "backup": (backup.restore, ("machines",)),
+    "image": (image.build, ()),
     "doctor": (doctor.examine, ("machines",)),
 }
 

@@ -87,6 +87,7 @@ def test_pages_of_tasks_say_what_they_do_not_show(flower: httpx.Client) -> None:
     for path in ("/tasks", "/task/job_first"):
         assert "Not shown are jobs that wait" in flower.get(path).text
     assert "Not shown" not in flower.get("/workers").text
+    assert 'data-column="result"' in flower.get("/tasks").text
 
 
 def test_flower_forgets_all_but_the_newest_tasks(flower: httpx.Client, events: Any) -> None:

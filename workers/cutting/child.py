@@ -25,6 +25,7 @@ _LOT = 256  # texts counted in one exchange, after each of which a cancelled job
 def main() -> None:
     """Says what the wall leaves open, and answers until stdin closes."""
     sys.stdin.readline()  # the configuration, which is empty
+    wall.give_way()
     if sys.platform != "darwin":  # macOS refuses any such limit (EINVAL)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     _say({"unwalled": wall.close()})

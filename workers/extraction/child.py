@@ -82,6 +82,7 @@ def _bound(told: Told) -> list[str]:
     resource.setrlimit(resource.RLIMIT_CPU, (told["cpu_s"], told["cpu_s"] + 1))
     signal.alarm(int(told["wall_s"]) + 5)  # for a parent that can't end us any more
     logging.disable()
+    wall.give_way()
     return wall.close()
 
 

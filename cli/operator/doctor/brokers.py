@@ -52,7 +52,7 @@ def memory(installation: Installation) -> Iterator[Finding]:
         used, most = int(told["used_memory"]), int(told.get("maxmemory", 0)) or int(told.get("total_system_memory", 0))
         seen = f"{used / 1e6:,.0f} of {most / 1e6:,.0f} MB are used"
         if most and used > _FULL * most:
-            yield warning(name, seen, "raise its maxmemory, or set FOREBAY_STREAM_TTL_S lower")
+            yield warning(name, seen, "raise its maxmemory")
         else:
             yield ok(name, seen)
 

@@ -60,6 +60,9 @@ def roles(installation: Installation) -> Iterator[Finding]:
 
 def room_for_connections(installation: Installation) -> Iterator[Finding]:
     """There are connections for all processes that are there."""
+    if installation.settings.pooled_by_transaction:
+        yield ok("connections", "a pool shares them out by the transaction: what it may open is in its own settings")
+        return
     with installation.sessions.begin() as session:
         room = connections.look(session)
     if room.fits:

@@ -67,12 +67,16 @@ def api(installation: Installation) -> Iterator[Finding]:
 
 
 def flower(installation: Installation) -> Iterator[Finding]:
-    """Flower answers, where this installation has one."""
+    """Flower answers, where this installation has one, and to nobody without its password."""
     if installation.flower is None:
         return
     try:
-        httpx.get(f"{installation.flower}/healthcheck", timeout=5).raise_for_status()
+        answer = httpx.get(f"{installation.flower}/healthcheck", timeout=5)
     except httpx.HTTPError as error:
         yield warning("Flower", f"{installation.flower} doesn't answer: {error}", "look at its log; nothing needs it")
-    else:
+        return
+    if answer.status_code == 401:
         yield ok("Flower", f"{installation.flower} answers")
+    else:
+        said = f"{installation.flower} answers {answer.status_code} to who has no password"
+        yield warning("Flower", said, "something else is there, or a Flower that anyone can read")

@@ -1,5 +1,6 @@
 """Cutting in child processes: where it happens, how it ends, and who goes first."""
 
+import os
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from tasks.documents.costs import Count
 from tasks.documents.marks import Grid, Heading, Marks
 from tests.workers.conftest import Bench
 from tests.workers.stages.test_stages import until
+from workers import wall
 from workers.attempt import Attempt, Stop
 from workers.cutting.parent import Cutter
 
@@ -112,11 +114,12 @@ def test_cancel_while_waiting_for_a_turn_ends_the_wait(cutter: Cutter, bench: Be
 
 
 def test_another_tenants_text_is_cut_beside_a_long_one(cutter: Cutter, bench: Bench) -> None:
-    """However many texts the first has waiting."""
+    """However many texts the first has waiting. Those who don't cut go before."""
     held = Held()
     with ThreadPoolExecutor() as pool:
         long = pool.submit(cut, cutter, attempt(bench), TEXT, held)
         assert held.asked.wait(60)
+        assert [child.nice() for child in children()] == [min(19, os.nice(0) + wall.NICENESS)]
         more = pool.submit(cut, cutter, attempt(bench), TEXT)
         assert cut(cutter, attempt(bench, tenant=2), "one word") == [Piece("one word", 2, 0, 8)]
         assert not more.done()

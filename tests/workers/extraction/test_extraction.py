@@ -1,6 +1,7 @@
 """Texts out of documents: what good ones give, and that no hostile one gives anything but a text or a named error."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from tasks import errors
 from tasks.documents.marks import Heading, Marks
 from tests.support.waiting import until
 from tests.workers import papers
+from workers import wall
 from workers.engines import hosting
 from workers.extraction import parent, plaintext
 from workers.extraction.parent import Limits
@@ -267,7 +269,7 @@ def test_document_that_takes_too_much_memory_is_ended(raw: bytes, kind: str) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process can be read on Linux only")
 def test_child_is_bounded_before_it_reads_the_document() -> None:
-    """Memory, computing time, no file to write, no process to start."""
+    """Memory, computing time, no file to write, no process to start; and others go before it."""
     with subprocess.Popen(
         [sys.executable, "-m", "workers.extraction.child"], stdin=subprocess.PIPE, env=hosting.environment()
     ) as child:
@@ -279,6 +281,7 @@ def test_child_is_bounded_before_it_reads_the_document() -> None:
         assert limits["Max address space"] == ("300000000", "300000000")
         assert limits["Max cpu time"] == ("7", "8")
         assert limits["Max file size"] == limits["Max open files"] == limits["Max processes"] == ("0", "0")
+        assert psutil.Process(child.pid).nice() == min(19, os.nice(0) + wall.NICENESS)
         child.kill()
 
 
