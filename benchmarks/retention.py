@@ -25,6 +25,7 @@ from db import tenants
 from db.jobs import Job
 from db.session import Sessions
 from tasks import ids, kinds
+from tasks.files.stores import Stores
 from tasks.jobs import attempts, finishing, jobs
 from tasks.jobs.finishing import Finish
 from tasks.jobs.lifecycle import Status
@@ -34,6 +35,7 @@ from tasks.keys import Caller
 from tasks.kinds import KINDS
 from tasks.limits.spent import Spent
 from tasks.models.catalog import Catalog, Model
+from tasks.settings import IN_POSTGRES
 from tasks.streams.events import Delta
 from tasks.streams.transcript import Transcript
 from tasks.sweep.chore import Sweep
@@ -173,7 +175,8 @@ def submitted(sessions: Sessions, caller: Caller, goes_on: Callable[[int], bool]
 def removed(sessions: Sessions, caller: Caller) -> tuple[list[float], list[float]]:
     """Seconds of each round of the chore, one a second as in a worker, and of submits beside them."""
     own, rounds, done = Retention(0), list[float](), threading.Event()
-    sweep = Sweep(sessions, redis.Redis(), redis.Redis(), 4, 0, steady=True, kept_s=0)
+    stores = Stores(IN_POSTGRES, sessions)
+    sweep = Sweep(sessions, redis.Redis(), redis.Redis(), 4, 0, steady=True, stores=stores, kept_s=0)
     with ThreadPoolExecutor(1) as beside:
         asking = beside.submit(submitted, sessions, caller, lambda _: not done.is_set())
         while _any_ended(sessions):

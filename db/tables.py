@@ -18,6 +18,7 @@ from db import (
     workers,
 )
 from db.documents import chunks, collections, documents, reembedding, words
+from db.files import files, parts, uploads
 from db.session import Table
 from db.webhooks import deliveries, endpoints, secrets
 
@@ -30,17 +31,20 @@ __all__ = [
     "documents",
     "endpoints",
     "epochs",
+    "files",
     "idempotency",
     "jobs",
     "keys",
     "ledger",
     "metadata",
+    "parts",
     "reembedding",
     "rounds",
     "secrets",
     "summaries",
     "tenants",
     "turns",
+    "uploads",
     "usage",
     "vectors",
     "windows",

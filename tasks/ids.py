@@ -10,6 +10,9 @@ DOCUMENT = "doc_"
 WEBHOOK = "hook_"
 DELIVERY = "dlv_"
 MESSAGE = "msg_"
+FILE = "file-"
+UPLOAD = "upload_"
+PART = "part_"
 REQUEST = "req_"
 
 

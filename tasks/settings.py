@@ -2,7 +2,7 @@
 
 import ipaddress
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +24,23 @@ Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
+class FileSettings:
+    """Where the bytes of files are kept: `postgres`, a folder as `file:///…`, or a bucket as `s3://bucket/prefix`.
+
+    The rest is a bucket's; what of it isn't given is found where AWS's own tools find it.
+    """
+
+    where: str = "postgres"
+    endpoint: str | None = None
+    region: str | None = None
+    key: str | None = None
+    secret: str | None = field(default=None, repr=False)
+
+
+IN_POSTGRES = FileSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What every process of ours must know. docs/settings.md says what each is for."""
 
@@ -35,6 +52,7 @@ class Settings:
     stream_ttl_s: int
     pooled_by_transaction: bool = False  # at `database_url`; what needs a connection of its own asks `direct_url`
     database_direct_url: str | None = None
+    files: FileSettings = IN_POSTGRES
 
     @property
     def direct_url(self) -> str:
@@ -98,6 +116,18 @@ def read_shared(env: Env) -> Settings:
         stream_ttl_s=env.int("STREAM_TTL_S", STREAM_TTL_S),
         pooled_by_transaction=_pooled_by_transaction(env),
         database_direct_url=env.str("DATABASE_DIRECT_URL", None),
+        files=read_files(env),
+    )
+
+
+def read_files(env: Env) -> FileSettings:
+    """The settings of files. As with `read_shared`, mistakes are collected; then call `seal`."""
+    return FileSettings(
+        where=env.str("FILES", "", validate=_refuse_odd_place) or IN_POSTGRES.where,
+        endpoint=env.str("FILES_ENDPOINT", "") or None,
+        region=env.str("FILES_REGION", "") or None,
+        key=env.str("FILES_KEY", "") or None,
+        secret=env.str("FILES_SECRET", "") or None,
     )
 
 
@@ -174,6 +204,13 @@ def _refuse_odd_address(address: str) -> None:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValidationError("must be an address, as in https://api.example.com")
+
+
+def _refuse_odd_place(where: str) -> None:
+    at = urlsplit(where)
+    known = {"file": not at.netloc and at.path.startswith("/"), "s3": bool(at.netloc)}
+    if where not in ("", IN_POSTGRES.where) and (not known.get(at.scheme) or at.query or at.fragment or at.username):
+        raise ValidationError("must be postgres, file:///folder or s3://bucket/prefix")
 
 
 def _networks(named: str) -> tuple[Network, ...]:

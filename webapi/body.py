@@ -76,8 +76,7 @@ def spooled(request: Request) -> Iterator[IO[bytes]]:
     Raises `Malformed` for damaged chunks, werkzeug's errors for its size (413) and its coding (415), and `ShareUsedUp`
     or `Unavailable` for too many at a time.
     """
-    if request.content_encoding not in (None, "", "identity"):
-        raise UnsupportedMediaType("the body must come without a Content-Encoding")
+    _refuse_coded(request)
     serving, tenant = service.current(), auth.caller().tenant_id
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as spool:
         serving.rest()
@@ -89,16 +88,47 @@ def spooled(request: Request) -> Iterator[IO[bytes]]:
         yield spool
 
 
+@contextmanager
+def streamed(request: Request) -> Iterator["Incoming"]:
+    """The body as it comes: nothing of it is kept here, and no connection of ours waits for it. Raises, and reading it
+    does, like `spooled`."""
+    _refuse_coded(request)
+    serving = service.current()
+    serving.rest()
+    with serving.receiving.held(auth.caller().tenant_id):
+        yield Incoming(request)
+
+
+class Incoming:
+    """The bytes that come, up to the limit of the route."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._come = 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many, none at the end. Raises `Malformed` for damaged chunks, `RequestEntityTooLarge`."""
+        request, limit = self._request, self._request.max_content_length
+        try:
+            piece = request.stream.read(size)
+        except ParseException as error:
+            raise Malformed(None, "the body's chunks are damaged") from error
+        self._come += len(piece)
+        # werkzeug cuts a chunked body off at the limit, without a word.
+        if request.content_length is None and limit is not None and self._come >= limit:
+            raise RequestEntityTooLarge
+        return piece
+
+
+def _refuse_coded(request: Request) -> None:
+    if request.content_encoding not in (None, "", "identity"):
+        raise UnsupportedMediaType("the body must come without a Content-Encoding")
+
+
 def _receive(request: Request, spool: IO[bytes]) -> None:
-    limit = request.max_content_length
-    try:
-        while piece := request.stream.read(_PIECE_BYTES):
-            spool.write(piece)
-    except ParseException as error:
-        raise Malformed(None, "the body's chunks are damaged") from error
-    # werkzeug cuts a chunked body off at the limit, without a word.
-    if request.content_length is None and limit is not None and spool.tell() >= limit:
-        raise RequestEntityTooLarge
+    incoming = Incoming(request)
+    while piece := incoming.read(_PIECE_BYTES):
+        spool.write(piece)
 
 
 def parse(raw: bytes, max_values: int, *, where: tuple[str, ...] = ()) -> dict[str, Any]:

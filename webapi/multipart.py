@@ -4,9 +4,9 @@ werkzeug's own reading of forms replaces what isn't UTF-8, keeps one of two fiel
 what it couldn't read; its decoder underneath does none of that.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import Protocol
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
@@ -19,6 +19,12 @@ _PIECE_BYTES = 64 * 1024
 _BUFFER_BYTES = 4 * _PIECE_BYTES  # a part's headers must fit
 _FIELD_BYTES = 64 * 1024
 _BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
+
+
+class Readable(Protocol):
+    """A body that comes."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,60 +47,82 @@ class Form:
     files: list[Upload] = field(default_factory=list)
 
 
-def read(stream: IO[bytes], boundary: str, *, texts: Collection[str], files: str, max_files: int) -> Form:
+def read(stream: Readable, boundary: str, *, texts: Collection[str], files: str, max_files: int) -> Form:
     """The form in `stream`: at most one field of each name in `texts`, and `max_files` of the name `files`.
 
     Raises `Malformed`; `InvalidField` for other fields, and more, than these.
     """
-    if not boundary or len(boundary) > _BOUNDARY_CHARACTERS or not boundary.isascii():
-        raise Malformed(None, "the type of the body names no boundary, or none that can be")
     form = Form()
-    for part, raw in _parts(stream, boundary, texts, files):
+    for part, pieces in parts(stream, boundary, texts=texts, files=files):
         if isinstance(part, File):
             if len(form.files) == max_files:
                 raise InvalidField(files, f"at most {max_files} files")
             _, options = parse_options_header(part.headers.get("content-type"))
-            form.files.append(Upload(_base_name(part.filename, files), raw, options.get("charset")))
+            form.files.append(Upload(base_name(part.filename, files), b"".join(pieces), options.get("charset")))
         else:
-            if part.name in form.texts:
-                raise Malformed(part.name, "the field is there twice")
-            text = body.decode(raw, (part.name,))
-            body.refuse_unstorable(text, (part.name,))
-            form.texts[part.name] = text
+            note(form.texts, part, pieces)
     return form
 
 
-def _parts(
-    stream: IO[bytes], boundary: str, texts: Collection[str], files: str
-) -> Iterator[tuple[Field | File, bytes]]:
-    """Each part with its contents, whole."""
-    part: Field | File | None = None
-    pieces: list[bytes] = []
-    size = 0
-    for event in _events(stream, boundary):
+def parts(
+    stream: Readable, boundary: str, *, texts: Collection[str], files: str
+) -> Iterator[tuple[Field | File, Iterator[bytes]]]:
+    """Each part with its contents, which come as they are asked for: whoever takes the next part has asked for all.
+
+    Raises `Malformed`; `InvalidField` for a part of another name than these.
+    """
+    if not boundary or len(boundary) > _BOUNDARY_CHARACTERS or not boundary.isascii():
+        raise Malformed(None, "the type of the body names no boundary, or none that can be")
+    events = _events(stream, boundary)
+    for event in events:
         if isinstance(event, (Field, File)):
             _refuse_unknown(event, texts, files)
-            part, pieces, size = event, [], 0
-        elif isinstance(event, Data) and part is not None:
-            pieces.append(event.data)
-            size += len(event.data)
-            if isinstance(part, Field) and size > _FIELD_BYTES:
-                raise InvalidField(part.name, f"at most {_FIELD_BYTES} bytes")
+            pieces = _contents(events)
+            yield event, pieces
+            for _ in pieces:
+                pass
+
+
+def note(texts: dict[str, str], part: Field, pieces: Iterable[bytes]) -> None:
+    """Puts a text field among these. Raises `Malformed`, and `InvalidField` for one that is too long."""
+    raw = bytearray()
+    for piece in pieces:
+        raw += piece
+        if len(raw) > _FIELD_BYTES:
+            raise InvalidField(part.name, f"at most {_FIELD_BYTES} bytes")
+    if part.name in texts:
+        raise Malformed(part.name, "the field is there twice")
+    text = body.decode(bytes(raw), (part.name,))
+    body.refuse_unstorable(text, (part.name,))
+    texts[part.name] = text
+
+
+def _contents(events: Iterator[Event]) -> Iterator[bytes]:
+    """The rest of the part whose head came last."""
+    for event in events:
+        if isinstance(event, Data):
+            yield event.data
             if not event.more_data:
-                yield part, b"".join(pieces)
-
-
-def _events(stream: IO[bytes], boundary: str) -> Iterator[Event]:
-    decoder = MultipartDecoder(boundary.encode(), _BUFFER_BYTES)
-    try:
-        while True:
-            event = decoder.next_event()
-            if isinstance(event, NeedData):
-                decoder.receive_data(stream.read(_PIECE_BYTES) or None)
-            elif isinstance(event, Epilogue):
                 return
-            else:
-                yield event
+
+
+def _events(stream: Readable, boundary: str) -> Iterator[Event]:
+    decoder = MultipartDecoder(boundary.encode(), _BUFFER_BYTES)
+    event = _next_event(decoder)
+    while not isinstance(event, Epilogue):
+        if isinstance(event, NeedData):
+            event = _next_event(decoder, stream.read(_PIECE_BYTES) or None)
+        else:
+            yield event
+            event = _next_event(decoder)
+
+
+def _next_event(decoder: MultipartDecoder, *come: bytes | None) -> Event:
+    """What the decoder finds, once it has what came, where something did: None is the end. Raises `Malformed`."""
+    try:
+        for piece in come:
+            decoder.receive_data(piece)
+        return decoder.next_event()
     except RequestEntityTooLarge as error:
         raise Malformed(None, "the headers of a part are too large") from error
     except ValueError as error:  # also for headers that aren't UTF-8, and a body that ends too early
@@ -114,7 +142,7 @@ def _refuse_unknown(part: Field | File, texts: Collection[str], files: str) -> N
         raise InvalidField(name, "must be a file with a name")
 
 
-def _base_name(filename: str, where: str) -> str:
+def base_name(filename: str, where: str) -> str:
     """The name without the folders that some clients send along."""
     body.refuse_unstorable(filename, (where,))
     name = filename.replace("\\", "/").rsplit("/", 1)[-1].strip()

@@ -15,6 +15,7 @@ from db.session import Sessions
 from tasks.doors.calls import Calls
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
+from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
 from tasks.models.catalog import Catalog
 from tasks.models.registry import Models
@@ -84,6 +85,7 @@ class Service:
         self.tables = Watch(sessions)
         self._turns = Turns(connections.API_REQUESTS, "requests", line=_LINE, patience_s=_PATIENCE_S)
         self.sessions = Connections(sessions, self._turns)
+        self.stores = Stores(shared.files, self.sessions)
         self.redis = stream.connect(shared.redis_url, timeout_s=_SEND_LIMIT_S, max_connections=256)
         self._sender = broker.Sender(shared.broker_url, timeout_s=_SEND_LIMIT_S)
         self._refiller = Refiller(Dispatcher(self._sender, sessions, shared.lease_s))

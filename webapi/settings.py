@@ -14,6 +14,8 @@ MAX_READERS = 1024
 KEPT_FREE = 976  # threads of a process that streams and waits may never take
 MAX_BODY_BYTES = 4 * 1024 * 1024  # 2,048 texts of a whole context each fit
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
+MAX_FILE_BYTES = 200 * 1024 * 1024
+MAX_KEPT_FILE_BYTES = 10 * 1024**3  # of a tenant
 _LIMITS_S = {"API_HEAD_S": 10.0, "API_SILENT_S": 10.0, "API_UNREAD_S": 20.0}
 # As browsers send it: in small letters, without the scheme's own port.
 _ORIGIN = re.compile(r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -31,6 +33,8 @@ class Settings:
     webhooks: WebhookSettings
     max_body_bytes: int = MAX_BODY_BYTES
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+    max_file_bytes: int = MAX_FILE_BYTES
+    max_kept_file_bytes: int = MAX_KEPT_FILE_BYTES
     max_readers: int = MAX_READERS
     cors_origins: frozenset[str] = frozenset()
     functions: FunctionSettings = OUR_FUNCTIONS
@@ -67,11 +71,24 @@ def read() -> Settings:
     shared, key_pepper = settings.read_shared(env), settings.read_secret(env, "KEY_PEPPER")
     max_body_bytes = env.int("MAX_BODY_BYTES", MAX_BODY_BYTES)
     max_upload_bytes = env.int("MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES)
+    max_file_bytes = env.int("MAX_FILE_BYTES", MAX_FILE_BYTES)
+    max_kept_file_bytes = env.int("MAX_KEPT_FILE_BYTES", MAX_KEPT_FILE_BYTES)
     max_readers = _max_readers(env)
     webhooks, functions = settings.read_webhooks(env), settings.read_functions(env)
     origins = _origins(env.str("CORS_ORIGINS", "", validate=_refuse_odd_origins) or "")  # None for one that is wrong
     settings.seal(env)
-    return Settings(shared, key_pepper, webhooks, max_body_bytes, max_upload_bytes, max_readers, origins, functions)
+    return Settings(
+        shared,
+        key_pepper,
+        webhooks,
+        max_body_bytes,
+        max_upload_bytes,
+        max_file_bytes,
+        max_kept_file_bytes,
+        max_readers,
+        origins,
+        functions,
+    )
 
 
 def _max_readers(env: Env) -> int:

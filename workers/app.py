@@ -162,6 +162,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
             found.shared.stream_ttl_s,
             every_s=_EARLY * found.sweep_s,
             kept_s=found.kept_s,
+            files=found.shared.files,
         ),
     )
 

@@ -12,7 +12,9 @@ from cli.client import columns
 from cli.operator import database
 from db.session import Sessions
 from tasks import errors, settings
+from tasks.files.stores import Stores
 from tasks.jobs import leaving
+from tasks.settings import FileSettings
 
 _PAUSE_S = 0.2
 _KNOWN_S = 3.0  # so long at most a process of the API goes on knowing a key
@@ -44,19 +46,22 @@ def erase(database_url: str, redis_url: str, name: str, yes: bool, ttl_s: int) -
         except errors.NotFound as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"{name} is suspended", err=True)
-        erased = _erased(sessions, client, tenant_id, ttl_s)
+        try:
+            erased = _erased(sessions, client, Stores(_files(), sessions), tenant_id, ttl_s)
+        except errors.Unavailable as error:
+            raise click.ClickException(f"{error}; what is left is erased when this is run again") from error
         left_as = leaving.close(sessions, tenant_id)
     click.echo(columns.aligned([("erased", ""), *((what, str(count)) for what, count in sorted(erased.items()))]))
     click.echo(f"what it used stays in the ledger, as {left_as!r}")
 
 
-def _erased(sessions: Sessions, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int) -> Counter[str]:
+def _erased(sessions: Sessions, client: redis.Redis, stores: Stores, tenant_id: uuid.UUID, ttl_s: int) -> Counter[str]:
     """What was erased, and how many of each, once nothing more comes."""
     known_until = time.monotonic() + _KNOWN_S
     erased: Counter[str] = Counter()
     while True:
         late, before = time.monotonic() > known_until, erased.total()
-        for what, count in leaving.erase(sessions, client, tenant_id, ttl_s):
+        for what, count in leaving.erase(sessions, client, stores, tenant_id, ttl_s):
             erased[what] += count
         if late and erased.total() == before and leaving.is_empty(sessions, tenant_id):
             return erased
@@ -69,3 +74,14 @@ def _make_sure(name: str) -> None:
         raise click.UsageError("this erases for good: give --yes")
     if click.prompt(f"Everything that {name} has is erased, for good. Its name again, to be sure") != name:
         raise click.Abort
+
+
+def _files() -> FileSettings:
+    """Where files are kept, by the environment. Raises `ClickException`."""
+    env = settings.environment()
+    found = settings.read_files(env)
+    try:
+        settings.seal(env)
+    except errors.SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    return found

@@ -9,6 +9,8 @@ import redis
 from db import leaving, removing, scope, tenants
 from db.session import Transactions
 from tasks import errors
+from tasks.files import tidying
+from tasks.files.stores import Stores
 from tasks.jobs import endings
 from tasks.jobs import removing as whole
 
@@ -29,11 +31,15 @@ def suspend(transactions: Transactions, name: str) -> uuid.UUID:
     return tenant_id
 
 
-def erase(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int) -> Iterator[Lot]:
+def erase(
+    transactions: Transactions, client: redis.Redis, stores: Stores, tenant_id: uuid.UUID, ttl_s: int
+) -> Iterator[Lot]:
     """Ends the tenant's jobs and erases all it has, lot by lot, each committed; of what and how many each lot was.
 
     What others hold at this moment is left, and what comes meanwhile may be: run it again while that finds anything,
     and until the tenant `is_empty`. Cut off anywhere, it goes on when it is run again.
+
+    Raises `Unavailable` where bytes of files can't be erased now.
     """
     ended: list[uuid.UUID] = []
     for status in leaving.UNFINISHED:
@@ -42,6 +48,7 @@ def erase(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID,
             ended += [closing.view.id for closing in closings if closing.view.started_at]
             yield "jobs ended", len(closings)
     yield from _jobs(transactions, client, tenant_id)
+    yield from tidying.leave(stores, tenant_id)
     for own in leaving.TABLES:
         while count := _some(transactions, tenant_id, own):
             yield own.table.__tablename__, count

@@ -9,6 +9,7 @@ from sqlalchemy import SelectBase
 from sqlalchemy.orm import Session
 
 from db.session import Sessions
+from tasks.files.stores import Stores
 from tasks.jobs.settlement import Closing
 from tasks.queues.window import WakeUp
 
@@ -19,7 +20,7 @@ class Sweep:
 
     `client` is the Redis of the streams, `queues` the broker's. `steady` says that rounds have reached PostgreSQL
     without a break for a whole lease, and that its clock wasn't set meanwhile: only then does silence prove a death.
-    `kept_s` is how long jobs are kept after their ends, None for ever.
+    `stores` are where the bytes of files are kept. `kept_s` is how long jobs are kept after their ends, None for ever.
     """
 
     sessions: Sessions
@@ -28,6 +29,7 @@ class Sweep:
     lease_s: float
     ttl_s: int
     steady: bool
+    stores: Stores
     kept_s: float | None = None
 
     def begin(self) -> AbstractContextManager[Session]:

@@ -1,5 +1,6 @@
 """Chores: what nobody asks for any more is forgotten."""
 
+import time
 from itertools import islice
 
 import redis
@@ -7,6 +8,7 @@ import structlog
 from sqlalchemy import Select, literal, select
 
 from db import idempotency, keys, rounds, tenants, workers
+from tasks.files import tidying
 from tasks.jobs import leaving
 from tasks.queues import broker
 from tasks.summaries import choice, steps
@@ -21,10 +23,12 @@ DOCUMENTS_EVERY_S = 60.0
 KEYS_EVERY_S = 3600.0
 BINDINGS_EVERY_S = 86_400.0
 TENANTS_EVERY_S = 60.0
+FILES_EVERY_S = 60.0
 FORGET_REVOKED_S = 90 * 86_400  # until then a key that is refused can be looked up: whose it was, and since when
 _REVOKED, _ERASED, _BINDINGS = "revoked_keys", "erased_tenants", "bindings"
 _ERASED_AT_ONCE, _LOTS = 10, 20
-_STEPS, _DOCUMENTS = "summary_steps", "loose_documents"
+_STEPS, _DOCUMENTS, _FILES = "summary_steps", "loose_documents", "files"
+_FILES_S = 0.5  # so long bytes are erased in one round, and no longer than the last of them takes
 _TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
 
 
@@ -85,7 +89,7 @@ def erased_tenants(sweep: Sweep) -> FollowUp:
         its_time = rounds.begin(session, _ERASED, TENANTS_EVERY_S)
         drawn = tenants.some_erased(session, _ERASED_AT_ONCE) if its_time else []
     for tenant_id in drawn:
-        for _ in islice(leaving.erase(sweep, sweep.client, tenant_id, sweep.ttl_s), _LOTS):
+        for _ in islice(leaving.erase(sweep, sweep.client, sweep.stores, tenant_id, sweep.ttl_s), _LOTS):
             pass
     return NOTHING
 
@@ -118,4 +122,19 @@ def loose_documents(sweep: Sweep) -> FollowUp:
     for tenant_id in drawn:
         with sweep.begin() as session:
             choice.forget(session, tenant_id, _DOCUMENTS_AT_ONCE)
+    return NOTHING
+
+
+def time_for_files(_: float) -> Select[int]:
+    return rounds.due(_FILES, FILES_EVERY_S)
+
+
+def files(sweep: Sweep) -> FollowUp:
+    """Files and uploads that have expired, and bytes of which nothing is left, of some tenants as steps are."""
+    with sweep.begin() as session:
+        its_time = rounds.begin(session, _FILES, FILES_EVERY_S)
+        drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
+    until = time.monotonic() + _FILES_S
+    for tenant_id in drawn:
+        tidying.tidy(sweep.stores, tenant_id, lambda: time.monotonic() < until)
     return NOTHING

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import redis
@@ -15,9 +15,11 @@ from sqlalchemy.orm import Session
 from db import rounds
 from db.session import Sessions, alone, as_sql, told
 from tasks import failpoints, telemetry
+from tasks.files.stores import Stores
 from tasks.jobs import endings
 from tasks.queues import epochs
 from tasks.queues.dispatch import Dispatcher
+from tasks.settings import IN_POSTGRES, FileSettings
 from tasks.sweep import (
     bookkeeping,
     due,
@@ -55,6 +57,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.erased_tenants, forgetting.time_for_erased_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
+    Chore(forgetting.files, forgetting.time_for_files),
     Chore(erasing.erase, erasing.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),
@@ -79,12 +82,15 @@ class Sweeper:
     ttl_s: int
     every_s: float
     kept_s: float | None = None
+    files: FileSettings = IN_POSTGRES
     chores: Sequence[Chore] = CHORES
+    _stores: Stores = field(init=False)
     _steady_since: float | None = None  # since when every round has reached PostgreSQL
     _swept_at: float = 0.0
     _offset_s: float | None = None  # how far PostgreSQL's clock was ahead of our monotonic one
 
     def __post_init__(self) -> None:
+        self._stores = Stores(self.files, self.sessions)
         if self.kept_s is not None:
             self.kept_s = max(self.kept_s, self.ttl_s)
             self.chores = (*self.chores, retention.chore(self.kept_s))
@@ -123,7 +129,9 @@ class Sweeper:
         chores = self._wanted(unreachable)
         if not chores:
             return
-        sweep = Sweep(self.sessions, self.client, self.queues, self.lease_s, self.ttl_s, steady, self.kept_s)
+        sweep = Sweep(
+            self.sessions, self.client, self.queues, self.lease_s, self.ttl_s, steady, self._stores, self.kept_s
+        )
         with self.sessions.begin() as session:
             if not _alone(session):
                 return

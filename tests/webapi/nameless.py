@@ -1,6 +1,6 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
-QUERY = "limit status type model since wait encoding_format from to group_by order metadata"
+QUERY = "limit status type model since wait encoding_format from to group_by order metadata purpose"
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold neighbours
 filter.type filter.key filter.value filter.filters
@@ -43,8 +43,9 @@ raw system template context images format think truncate keep_alive name verbose
 version webhook webhook_events_filter input.text input.system_prompt input.prompt_template
 input.log_performance_metrics
 texts num_context_docs
+filename purpose bytes mime_type md5 expires_after.anchor expires_after.seconds
 """
-# What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing before there are files.
+# What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """
 audio.format audio.voice.id messages.audio.id input.image_url.detail input.image_url.url
 messages.content.file.file_data messages.content.file.file_id messages.content.file.filename
@@ -63,6 +64,7 @@ FORM = """
 file external_id external_ids replace chunk_tokens chunk_overlap charset
 title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
 style instruction words sentences language combine dry_run
+data purpose expires_after.anchor expires_after.seconds
 """
 NAMELESS = {
     "header Prefer",

@@ -109,6 +109,20 @@ def make_summary(side: Side) -> str:
     return summary_id
 
 
+def make_file(side: Side) -> str:
+    sent = {"purpose": "batch", "file": (io.BytesIO(side.word.encode()), f"{side.word}.jsonl")}
+    return str(side.api.post("/v1/files", data=sent).json["id"])
+
+
+def make_upload(side: Side) -> str:
+    """One with a part."""
+    given = {"filename": side.word, "purpose": "batch", "bytes": len(side.word), "mime_type": "text/plain"}
+    upload_id = str(side.api.post("/v1/uploads", json=given).json["id"])
+    part = {"data": (io.BytesIO(side.word.encode()), "upload")}
+    assert side.api.post(f"/v1/uploads/{upload_id}/parts", data=part).status_code == 200
+    return upload_id
+
+
 # By the part of the path that stands before an id.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
@@ -119,6 +133,8 @@ MAKERS: dict[str, Callable[[Side], str]] = {
     "summaries": make_summary,
     "webhooks": make_webhook,
     "deliveries": make_delivery,
+    "files": make_file,
+    "uploads": make_upload,
 }
 
 # What is the server's own, and everybody's.
@@ -140,6 +156,7 @@ MENTIONS = {
     "GET /v1/deliveries ?job": "jobs",
     "GET /v1/chat/completions ?after": "completions",
     "GET /v1/predictions ?cursor": "predictions",
+    "GET /v1/files ?after": "files",
     "POST /v1/rag/documents json collection": "collections",
     "POST /v1/rag/chat json collection": "collections",
 }
@@ -170,6 +187,8 @@ WITHIN = {
     "GET /v1/summaries/{summary_id}/events ?after",
     "GET /v1/summaries/{summary_id}/events header Last-Event-ID",
     "GET /v1/chat/completions/{completion_id}/messages ?after",
+    # Another tenant's part: `test_uploads.py` tries it.
+    "POST /v1/uploads/{upload_id}/complete json part_ids",
 }
 
 
@@ -193,7 +212,7 @@ def seen(response: TestResponse, id: str) -> tuple[int, str, list[str]]:
     """All that a client learns, apart from the id it sent and what any new thing has of its own."""
 
     def plain(text: str) -> str:
-        return re.sub(r"[a-z]+_[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.+]+", "<own>", text.replace(id, "<id>"))
+        return re.sub(r"[a-z]+[_-][0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.+]+", "<own>", text.replace(id, "<id>"))
 
     timeless = [(name, value) for name, value in response.headers if name != "openai-processing-ms"]
     headers = sorted(f"{name}: {plain(value)}" for name, value in timeless)

@@ -15,7 +15,9 @@ from db import tables as all_tables
 from db.session import Sessions
 from db.webhooks import deliveries
 from tasks import errors, keys
+from tasks.files.stores import Stores
 from tasks.jobs import leaving
+from tasks.settings import IN_POSTGRES
 from tests import tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
@@ -162,7 +164,7 @@ def test_it_goes_on_where_it_was_cut_off(
     own = own_ids(sessions, "going")
     tenant_id = leaving.suspend(sessions, "going")
     for _ in range(6):
-        lots = leaving.erase(sessions, client, tenant_id, 60)
+        lots = leaving.erase(sessions, client, Stores(IN_POSTGRES, sessions), tenant_id, 60)
         next(lots)
         lots.close()
     assert erase("going", postgres_url, redis_url).exit_code == 0

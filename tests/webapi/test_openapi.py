@@ -41,10 +41,11 @@ SUCCESS = {
     ("post", "/v1/predictions"): 201,
     ("post", "/v1/models/{owner}/{name}/predictions"): 201,
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
+    ("delete", "/v1/files/{file_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations"),
+    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads"),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
 }
@@ -107,6 +108,8 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
+        expected |= {409} if method == "post" and path.startswith(("/v1/files", "/v1/uploads")) else set()
+        expected |= {206, 304, 416} if path == "/v1/files/{file_id}/content" else set()
         expected |= _of_a_job(method, path, dialect(operation))
         if dialect(operation) in ("OpenAI's", "Ollama's") and 422 in expected:
             expected = expected - {422} | {400}

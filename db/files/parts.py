@@ -1,0 +1,210 @@
+"""Parts of files: bytes that came in one request. Where the store is PostgreSQL itself, their pieces are here too."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    and_,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.session import Table
+
+_QUIET = {"synchronize_session": False}
+_PIECES_AT_ONCE = 64
+
+
+class FilePart(Table):
+    """A part of a file or of an upload; one that belongs to neither is being written, or left over.
+
+    `store` says where its bytes are. Until it is `whole`, `bytes` is how many it may come to have, and `touched_at`
+    when its writer last said that it lives.
+
+    Behind the second wall: its functions are called within `scope.scope` of the tenant they name.
+    """
+
+    __tablename__ = "file_parts"
+    __table_args__ = (
+        UniqueConstraint("id", "tenant_id"),
+        ForeignKeyConstraint(["file_id", "tenant_id"], ["files.id", "files.tenant_id"]),
+        ForeignKeyConstraint(["upload_id", "tenant_id"], ["uploads.id", "uploads.tenant_id"]),
+        Index("file_parts_of_tenant", "tenant_id", "touched_at", postgresql_include=["bytes"]),  # `kept_bytes`, `loose`
+        Index("file_parts_of_file", "file_id", "place", postgresql_where=text("file_id IS NOT NULL")),  # `of_file`
+        Index("file_parts_of_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),  # `of_upload`
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    store: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    whole: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    touched_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    upload_id: Mapped[uuid.UUID | None]
+    file_id: Mapped[uuid.UUID | None]
+    place: Mapped[int | None] = mapped_column(Integer)
+
+
+class FilePiece(Table):
+    """A piece of a part, numbered from 0; neither compressed nor in the row itself, so that a range of it is read
+    without the rest. Walled like its part."""
+
+    __tablename__ = "file_pieces"
+    __table_args__ = (
+        ForeignKeyConstraint(["part_id", "tenant_id"], ["file_parts.id", "file_parts.tenant_id"], ondelete="CASCADE"),
+    )
+
+    part_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant_id: Mapped[uuid.UUID]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def reserve(session: Session, part: FilePart) -> None:
+    """Notes that a part is being written, with as many bytes as it may come to have."""
+    session.add(part)
+    session.flush()
+
+
+def kept_bytes(session: Session, tenant_id: uuid.UUID) -> int:
+    """How many bytes the tenant keeps, with those that are being written, and what is still to be erased."""
+    total = session.scalar(select(func.sum(FilePart.bytes)).where(FilePart.tenant_id == tenant_id))
+    return int(total or 0)
+
+
+def touch(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> bool:
+    """Says that the part is still being written. False where it was taken for a leftover."""
+    own = (
+        FilePart.tenant_id == tenant_id,
+        FilePart.id == part_id,
+        FilePart.whole.is_(False),
+        FilePart.touched_at > _GONE,
+    )
+    return bool(session.scalar(update(FilePart).where(*own).values(touched_at=func.now()).returning(FilePart.id)))
+
+
+def finish(
+    session: Session,
+    tenant_id: uuid.UUID,
+    part_id: uuid.UUID,
+    *,
+    size: int,
+    file_id: uuid.UUID | None = None,
+) -> FilePart | None:
+    """The part, which is whole now, in its file if it is in one. None where it was taken for a leftover."""
+    own = (
+        FilePart.tenant_id == tenant_id,
+        FilePart.id == part_id,
+        FilePart.whole.is_(False),
+        FilePart.touched_at > _GONE,
+    )
+    place = None if file_id is None else 0
+    values = {"whole": True, "bytes": size, "file_id": file_id, "place": place, "touched_at": func.now()}
+    return session.scalar(update(FilePart).where(*own).values(**values).returning(FilePart))
+
+
+def of_file(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID) -> Sequence[FilePart]:
+    """The file's parts in their order."""
+    own = (FilePart.tenant_id == tenant_id, FilePart.file_id == file_id)
+    return session.scalars(select(FilePart).where(*own).order_by(FilePart.place)).all()
+
+
+def of_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID) -> Sequence[FilePart]:
+    """The upload's parts that are whole."""
+    own = (FilePart.tenant_id == tenant_id, FilePart.upload_id == upload_id, FilePart.whole.is_(True))
+    return session.scalars(select(FilePart).where(*own)).all()
+
+
+def compose(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID, part_ids: Sequence[uuid.UUID]) -> None:
+    """Makes a file of these parts of an upload, in this order."""
+    places = {part_id: place for place, part_id in enumerate(part_ids)}
+    parts = session.scalars(select(FilePart).where(FilePart.tenant_id == tenant_id, FilePart.id.in_(part_ids)))
+    for part in parts:
+        part.file_id, part.upload_id, part.place = file_id, None, places[part.id]
+    session.flush()
+
+
+def loosen(
+    session: Session,
+    tenant_id: uuid.UUID,
+    *,
+    files: Collection[uuid.UUID] = (),
+    uploads: Collection[uuid.UUID] = (),
+    parts: Collection[uuid.UUID] = (),
+) -> Sequence[FilePart]:
+    """Takes from these files and uploads their parts, and of these parts those that aren't whole: they are left over
+    now. Which they were."""
+    which = or_(
+        FilePart.file_id.in_(files),
+        FilePart.upload_id.in_(uploads),
+        and_(FilePart.id.in_(parts), FilePart.whole.is_(False)),
+    )
+    taken = update(FilePart).where(FilePart.tenant_id == tenant_id, which)
+    taken = taken.values(file_id=None, upload_id=None, place=None, whole=False, touched_at=_GONE)
+    return session.scalars(taken.returning(FilePart), execution_options=_QUIET).all()
+
+
+def loose(
+    session: Session, tenant_id: uuid.UUID, stores: Collection[str], silent_s: float, limit: int
+) -> Sequence[FilePart]:
+    """Parts of the tenant's in these stores that are left over: of nothing, or not whole, and silent for so long."""
+    silent = FilePart.touched_at < func.now() - dt.timedelta(seconds=silent_s)
+    nowhere = and_(FilePart.file_id.is_(None), or_(FilePart.upload_id.is_(None), not_(FilePart.whole)))
+    own = (FilePart.tenant_id == tenant_id, FilePart.store.in_(stores), silent, nowhere)
+    return session.scalars(select(FilePart).where(*own).order_by(FilePart.touched_at).limit(limit)).all()
+
+
+def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[FilePart]:
+    """Parts of the tenant's, whichever."""
+    return session.scalars(select(FilePart).where(FilePart.tenant_id == tenant_id).limit(limit)).all()
+
+
+def forget(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> None:
+    """Deletes the row of a part whose bytes are erased. Idempotent."""
+    own = delete(FilePart).where(FilePart.tenant_id == tenant_id, FilePart.id == part_id)
+    session.execute(own, execution_options=_QUIET)
+
+
+def keep_piece(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID, number: int, data: bytes) -> None:
+    """Raises `IntegrityError` where the part is gone."""
+    session.execute(insert(FilePiece), [{"part_id": part_id, "number": number, "tenant_id": tenant_id, "data": data}])
+
+
+def read_piece(
+    session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID, number: int, start: int, end: int
+) -> bytes | None:
+    """Bytes of the piece from `start` on, before `end`; None where it is gone."""
+    own = (FilePiece.tenant_id == tenant_id, FilePiece.part_id == part_id, FilePiece.number == number)
+    return session.scalar(select(func.substring(FilePiece.data, start + 1, end - start)).where(*own))
+
+
+def erase_pieces(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> bool:
+    """Erases some pieces of the part; whether there may be more."""
+    key = (FilePiece.part_id, FilePiece.number)
+    some = select(*key).where(FilePiece.tenant_id == tenant_id, FilePiece.part_id == part_id).limit(_PIECES_AT_ONCE)
+    gone = delete(FilePiece).where(FilePiece.tenant_id == tenant_id, tuple_(*key).in_(some)).returning(FilePiece.number)
+    return len(session.execute(gone, execution_options=_QUIET).all()) == _PIECES_AT_ONCE
+
+
+# Silent for as long as can be.
+_GONE = func.to_timestamp(0)

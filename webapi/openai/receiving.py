@@ -1,0 +1,64 @@
+"""Forms that bring a file: what is said of it is read, and its bytes go to where they are kept as they come."""
+
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.sansio.multipart import File
+
+from tasks.errors import InvalidField
+from tasks.files import keeping
+from tasks.files.keeping import Part, Room
+from webapi import auth, body, multipart, service
+from webapi.body import Limits
+
+_FORM_BYTES = 64 * 1024  # for what stands around the file
+
+LIMITS = Limits(lambda own: own.max_file_bytes + _FORM_BYTES, values=0)
+
+# What is said of a file, what it is called, and its bytes.
+Received = tuple[dict[str, Any], str, Part]
+
+
+@contextmanager
+def received(
+    field: str,
+    texts: Collection[str] = (),
+    understood: Callable[[dict[str, str]], dict[str, Any]] = dict,
+    upload_id: uuid.UUID | None = None,
+) -> Iterator[Received]:
+    """The file in the form's `field`, its bytes kept; the block is to make something of them, or they are erased again.
+
+    What is `understood` of the form's `texts` is known before the first byte is kept, where they come first. Raises
+    `Malformed`, `InvalidField`, `LimitReached`, and werkzeug's errors for the body's type (415) and size (413).
+    """
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("the body must be multipart/form-data")
+    said: dict[str, str] = {}
+    file: tuple[str, Part] | None = None
+    with ExitStack() as stack:
+        stream = stack.enter_context(body.streamed(request))
+        boundary = request.mimetype_params.get("boundary", "")
+        for part, pieces in multipart.parts(stream, boundary, texts=texts, files=field):
+            if not isinstance(part, File):
+                multipart.note(said, part, pieces)
+                continue
+            if file is not None:
+                raise InvalidField(field, "one file at a time")
+            name = multipart.base_name(part.filename, field)
+            if said:
+                understood(said)
+            kept = keeping.kept(service.current().stores, auth.caller().tenant_id, pieces, _room(field), upload_id)
+            file = name, stack.enter_context(kept)
+        given = understood(said)
+        if file is None:
+            raise InvalidField(field, "Missing data for required field.")
+        yield given, *file
+
+
+def _room(field: str) -> Room:
+    own, length = service.current().settings, request.content_length
+    return Room(field, own.max_file_bytes if length is None else length, own.max_kept_file_bytes)
