@@ -16,9 +16,13 @@ WALLED = (
     "collections",
     "document_texts",
     "documents",
+    "file_parts",
+    "file_pieces",
+    "files",
     "reembedded",
     "reembeddings",
     "summary_steps",
+    "uploads",
     "word_counts",
 )
 FUNCTIONS = (

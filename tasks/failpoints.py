@@ -20,6 +20,11 @@ The places, in the order in which a job passes them:
     worker.after_terminal_commit_before_done_event   the job has ended, its stream doesn't say so
     worker.after_done_before_ack                 the stream says so, the message isn't acknowledged
     sweeper.between_update_and_ring              the sweep's round is committed, its wake-ups not sent
+
+And those that a file passes:
+
+    files.after_piece                            a piece of it is kept; each is a passage
+    files.before_erasing                         it is deleted, the bytes of a part of it aren't erased
 """
 
 import enum
@@ -38,7 +43,7 @@ from tasks import errors
 log = structlog.get_logger(__name__)
 
 VARIABLE = "FOREBAY_FAILPOINT"
-NAMES = (
+OF_JOBS = (
     "api.before_commit",
     "api.after_commit_before_response",
     "dispatch.before_send",
@@ -54,6 +59,7 @@ NAMES = (
     "worker.after_done_before_ack",
     "sweeper.between_update_and_ring",
 )
+NAMES = (*OF_JOBS, "files.after_piece", "files.before_erasing")
 PAUSE_S = 0.5
 
 

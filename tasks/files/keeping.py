@@ -75,7 +75,7 @@ def read(stores: Stores, tenant_id: uuid.UUID, whole: Sequence[Part], start: int
     before = 0
     for part in whole:
         first, last = max(start - before, 0), min(end - before, part.bytes)
-        for number in range(first // PIECE_BYTES, -(-last // PIECE_BYTES)):
+        for number in range(first // PIECE_BYTES, -(-last // PIECE_BYTES) if first < last else 0):
             begins = number * PIECE_BYTES
             wanted = max(first - begins, 0), min(last - begins, PIECE_BYTES)
             piece = stores.of(part.store).get(tenant_id, part.id, number, *wanted)

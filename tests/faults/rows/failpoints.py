@@ -20,7 +20,7 @@ def every_failpoint(ground: Ground) -> Tally:
     """
     tally = Tally()
     missed = []
-    for name in ground.size(failpoints.NAMES, failpoints.NAMES[ground.seed % 3 :: 3]):
+    for name in ground.size(failpoints.OF_JOBS, failpoints.OF_JOBS[ground.seed % 3 :: 3]):
         for _ in range(ground.size(3, 1)):
             fired = tally.fired
             _kill_at(ground, name, tally)

@@ -1,0 +1,107 @@
+"""What every store does, each for real: PostgreSQL, a folder, and moto's server that speaks like S3."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from db.session import Sessions
+from tasks import errors
+from tasks.files import keeping
+from tasks.files.folder import FolderStore
+from tasks.files.keeping import Room
+from tasks.files.store import PIECE_BYTES
+from tasks.files.stores import Stores
+from tasks.keys import Caller
+from tasks.settings import FileSettings
+
+ROOM = Room("file", 0, 10**9)
+RAW = bytes(range(256)) * 4096 * 2 + b"the end"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def bucket(url: str, name: str) -> FileSettings:
+    known = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=url, **known).create_bucket(Bucket=name)
+    return FileSettings(f"s3://{name}/some/prefix", endpoint=url, region="us-east-1", key="k", secret="s")
+
+
+@pytest.fixture(params=["postgres", "folder", "bucket"])
+def stores(request: pytest.FixtureRequest, sessions: Sessions, tmp_path: Path) -> Stores:
+    if request.param == "bucket":
+        return Stores(bucket(request.getfixturevalue("s3"), f"b-{uuid.uuid4().hex}"), sessions)
+    return Stores(FileSettings("postgres" if request.param == "postgres" else f"file://{tmp_path}"), sessions)
+
+
+def test_pieces_are_kept_read_by_range_and_erased(stores: Stores, caller: Caller) -> None:
+    store, part, other = stores.current, uuid.uuid4(), uuid.uuid4()
+    with keeping.kept(stores, caller.tenant_id, [b"beside"], ROOM) as beside:
+        other = beside.id
+    with keeping.kept(
+        stores, caller.tenant_id, [RAW[i : i + 70_000] for i in range(0, len(RAW), 70_000)], ROOM
+    ) as kept:
+        part = kept.id
+    assert kept.bytes == len(RAW)
+    for start, end in ((0, len(RAW)), (0, 1), (PIECE_BYTES - 1, PIECE_BYTES + 1), (len(RAW) - 1, len(RAW)), (5, 5)):
+        read = keeping.read(stores, caller.tenant_id, [kept], start, end)
+        assert b"".join(read) == RAW[start:end]
+    assert store.get(uuid.uuid4(), part, 0, 0, 1) == b""
+    for _ in range(2):
+        store.discard(caller.tenant_id, part)
+        assert store.get(caller.tenant_id, part, 0, 0, 1) == b""
+    assert store.get(caller.tenant_id, other, 0, 0, 6) == b"beside"
+
+
+def test_bytes_that_are_gone_are_no_shorter_file(stores: Stores, caller: Caller) -> None:
+    with keeping.kept(stores, caller.tenant_id, [b"beside"], ROOM) as kept:
+        stores.current.discard(caller.tenant_id, kept.id)
+    with pytest.raises(errors.Unavailable):
+        list(keeping.read(stores, caller.tenant_id, [kept], 0, 6))
+
+
+def test_another_store_from_now_on_leaves_what_postgresql_has(
+    sessions: Sessions, caller: Caller, tmp_path: Path
+) -> None:
+    """What a folder has can't be read without it, and nobody forgets that it is there."""
+    before, after = Stores(FileSettings(), sessions), Stores(FileSettings(f"file://{tmp_path}"), sessions)
+    with keeping.kept(before, caller.tenant_id, [b"old"], ROOM) as old:
+        pass
+    with keeping.kept(after, caller.tenant_id, [b"new"], ROOM) as new:
+        pass
+    assert b"".join(keeping.read(after, caller.tenant_id, [old, new], 0, 6)) == b"oldnew"
+    with pytest.raises(errors.Unavailable):
+        list(keeping.read(before, caller.tenant_id, [new], 0, 3))
+    with pytest.raises(errors.Unavailable):
+        keeping.erase(before, caller.tenant_id, [new])
+    assert [path.read_bytes() for path in tmp_path.rglob("0")] == [b"new"]
+
+
+def test_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """A disk that isn't mounted must not be taken for an empty one."""
+    store = FolderStore(tmp_path / "nowhere", "file:///nowhere")
+    with pytest.raises(errors.Unavailable):
+        store.put(uuid.uuid4(), uuid.uuid4(), 0, b"x")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_bucket_that_is_away_is_told_without_its_name(sessions: Sessions) -> None:
+    away = FileSettings("s3://secret-bucket", endpoint="http://127.0.0.1:1", region="x", key="k", secret="s")
+    for ask in (
+        lambda store: store.put(uuid.uuid4(), uuid.uuid4(), 0, b"x"),
+        lambda store: store.get(uuid.uuid4(), uuid.uuid4(), 0, 0, 1),
+        lambda store: store.discard(uuid.uuid4(), uuid.uuid4()),
+    ):
+        with pytest.raises(errors.Unavailable, match="can't be reached") as refused:
+            ask(Stores(away, sessions).current)
+        assert "secret-bucket" not in str(refused.value)
