@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -195,11 +196,24 @@ def test_nothing_is_restored_over_data(backup: Path, data: DataFolder, in_use: b
     assert data.secrets.read_text() == before
 
 
-def test_backup_into_a_folder_with_something_in_it_is_refused(backup: Path, data: DataFolder) -> None:
-    """An older backup stays what it is."""
-    before = kept.read(backup)
-    assert "isn't empty" in refused(forebay("backup", backup, data.root))
-    kept.verify(backup, before)
+@pytest.mark.parametrize(("mode", "there", "reason"), [(0o755, "x", "isn't empty"), (0o755, "", "others may enter")])
+def test_folder_that_is_no_place_for_a_backup_stays_as_it_is(
+    tmp_path: Path, mode: int, there: str, reason: str
+) -> None:
+    """It may be everybody's, as /tmp is."""
+    folder = tmp_path / "everybodys"
+    folder.mkdir(mode)
+    if there:
+        (folder / there).touch()
+    with pytest.raises(click.ClickException, match=reason):
+        kept.begin(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+
+
+def test_empty_folder_of_ones_own_is_taken(tmp_path: Path) -> None:
+    """Made before, for nobody else."""
+    (tmp_path / "backup").mkdir(0o700)
+    kept.begin(tmp_path / "backup")
 
 
 def test_backup_that_no_key_would_open_is_refused(
