@@ -34,7 +34,8 @@ def restore(installation: Installation) -> str:
     installation.command("migrate", FOREBAY_DATABASE_URL=installation.url("forebay", AGAIN))
     _served(installation, job_ids)
     rows = sum(len(restored[table]) for table in quiet)
-    return f"{len(quiet)} of {len(after)} tables, {rows} rows, came back as they were, and are served on the Redis that was ahead"
+    kept = f"{len(quiet)} of {len(after)} tables, {rows} rows, came back as they were"
+    return f"{kept}, and are served on the Redis that was ahead"
 
 
 def _made(installation: Installation, number: int) -> str:
