@@ -29,6 +29,7 @@ FUNCTIONS = (
     "word_term(uuid,text)",
 )
 
+_MAY_COMPARE = text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
 _TABLES = text("SELECT relname FROM pg_class WHERE relnamespace = :schema AND relkind IN ('r', 'p')")
 # A number by default keeps the cast to the type that its column had before a migration changed that: '0'::smallint.
 _COLUMNS = text(r"""
@@ -81,10 +82,15 @@ class _Description(NamedTuple):
 
 
 def find(connection: Connection, wanted: MetaData) -> list[str]:
-    """Each difference in a line. To be called in a transaction that is then rolled back. Raises SQLAlchemy's errors."""
+    """Each difference in a line. To be called in a transaction that is then rolled back. Raises SQLAlchemy's errors.
+
+    A user who may not make temporary tables is told of the walls and the functions only.
+    """
     schema = connection.execute(text("SELECT current_schema()::regnamespace::oid")).scalar_one()
     is_there = _describe(connection, schema)
     walls = [*_walls(connection, schema), *_functions(connection)]
+    if not connection.execute(_MAY_COMPARE).scalar_one():
+        return walls
     connection.execute(text("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"))
     wanted.create_all(connection, checkfirst=False)
     should_be = _describe(connection, connection.execute(text("SELECT pg_my_temp_schema()")).scalar_one())

@@ -32,19 +32,22 @@ def database(url: str, name: str, user: str) -> str:
     return make_url(url).set(database=name, username=user).render_as_string(False)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A server of the test's own, where no role of ours is yet, with a user who owns nothing and may nothing."""
-    with running(tmp_path, forgetful_postgres) as url:
-        administer(
-            url,
-            (
-                "CREATE ROLE app LOGIN",
-                "CREATE DATABASE jobs",
-                "REVOKE TEMPORARY ON DATABASE jobs FROM PUBLIC",
-            ),
-        )
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of these tests' own, with a user who owns nothing and may nothing."""
+    with running(tmp_path_factory.mktemp("elsewhere"), forgetful_postgres) as url:
+        administer(url, ("CREATE ROLE app LOGIN",))
         yield url
+
+
+@pytest.fixture
+def server(elsewhere: str) -> Iterator[str]:
+    """That server, where no role of ours is yet, with an empty database."""
+    administer(elsewhere, ("CREATE DATABASE jobs", "REVOKE TEMPORARY ON DATABASE jobs FROM PUBLIC"))
+    yield elsewhere
+    administer(elsewhere, ("DROP DATABASE jobs WITH (FORCE)", "DROP DATABASE IF EXISTS forebay WITH (FORCE)"))
+    roles = ("forebay", "forebay_tenant", "forebay_search", "forebay_backup")
+    administer(elsewhere, [f"DROP ROLE IF EXISTS {role}" for role in roles])
 
 
 @pytest.fixture
@@ -109,6 +112,22 @@ def test_tables_of_somebody_else_are_to_be_handed_over(server: str) -> None:
     assert (refused.exit_code, statements[0]) == (1, "ALTER TABLE public.alembic_version OWNER TO app;")
     administer(administrator, statements)
     assert run(url).exit_code == 0
+
+
+def test_user_who_only_reads_and_writes_finds_nothing_to_do(server: str) -> None:
+    """Once an administrator has migrated: a start asks for no right that only migrations need."""
+    administrator, url = database(server, "jobs", "postgres"), database(server, "jobs", "app")
+    assert run(administrator).exit_code == 0
+    administer(
+        administrator,
+        (
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app",
+            "GRANT forebay_tenant TO app",
+            "GRANT forebay_search TO app WITH INHERIT FALSE",
+        ),
+    )
+    done = run(url)
+    assert (done.exit_code, done.output) == (0, "")
 
 
 def test_tables_that_differ_are_told_with_a_status(empty: str) -> None:
