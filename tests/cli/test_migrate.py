@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from click.testing import CliRunner, Result
 from sqlalchemy import make_url, text
 
 from cli.launcher import embedded
 from cli.main import main
+from cli.operator import database as operated
 from db import migrate, revisions
 from tests.cli.test_up import run_up
 from tests.support import databases
@@ -176,6 +178,19 @@ def test_commands_on_a_database_that_was_not_migrated_say_so(empty: str) -> None
     assert told.stderr == (
         f"Error: the database has no tables of ours, and revision {revisions.head()} is needed: run `forebay migrate`\n"
     )
+
+
+def test_what_the_server_refuses_is_said_in_its_words(empty: str) -> None:
+    """It does answer."""
+
+    def take_too_long() -> None:
+        with operated.opened(empty) as session:
+            session.execute(text("SET LOCAL statement_timeout = '10ms'"))
+            session.execute(text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(ClickException) as refused:
+        take_too_long()
+    assert str(refused.value) == "QueryCanceled 57014: canceling statement due to statement timeout"
 
 
 def test_server_that_does_not_answer_is_said_in_a_line(tmp_path: Path) -> None:
