@@ -237,5 +237,7 @@ def remove_ended(session: Session, kept: dt.timedelta, limit: int) -> int:
 
 def _remove_some(session: Session, which: ColumnElement[bool], limit: int) -> int:
     some = select(Delivery.id).where(which).limit(limit).with_for_update(skip_locked=True)
-    statement = delete(Delivery).where(Delivery.id.in_(some)).returning(Delivery.id)
+    # As an array, which is made once: a query that is joined may be run again and again, and find more each time.
+    once = func.any(func.array(some.scalar_subquery()))
+    statement = delete(Delivery).where(Delivery.id == once).returning(Delivery.id)
     return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())
