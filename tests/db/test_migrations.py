@@ -1,15 +1,18 @@
 """Migrations, from tables with rows in them."""
 
+import threading
 from pathlib import Path
 
+import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from cli.launcher import embedded
 from db import migrate, revisions
 from db import session as db_session
 from tests.conftest import running
+from tests.support import databases, waiting
 from tests.support.revisions import moved
 
 _OLD = "01900000-0000-7000-8000-00000000000{}"
@@ -19,6 +22,37 @@ def test_upgrade_again_changes_nothing(postgres_url: str) -> None:
     """Migrations can be run at every start."""
     migrate.upgrade(postgres_url)
     migrate.upgrade(postgres_url)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        ("LOCK TABLE jobs IN ROW EXCLUSIVE MODE", "LOCK TABLE jobs IN ROW EXCLUSIVE MODE NOWAIT"),
+        ("LOCK TABLE tenants IN ROW SHARE MODE", "INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'new')"),
+    ],
+)
+def test_jobs_are_accepted_while_a_migration_waits(postgres_url: str, held: str, asked: str) -> None:
+    """For whoever still writes, or reads, as a backup does; it is done once that has ended."""
+    with databases.beside(postgres_url, "in_use") as url, databases.pool(url) as engine:
+        with engine.begin() as connection:
+            moved(connection, "0027")
+        migrating = threading.Thread(target=migrate.upgrade, args=(url,))
+        with engine.connect() as holder:
+            holder.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            holder.execute(text(held))
+            migrating.start()
+            waiting.until(lambda: _waits(engine))
+            with engine.begin() as other:
+                other.execute(text("SET LOCAL lock_timeout = '10s'"))
+                other.execute(text(asked))
+        migrating.join()
+        with engine.connect() as connection:
+            assert revisions.read(connection).trouble is None
+
+
+def _waits(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_migrations_are_one_line_numbered_as_their_files_are() -> None:
