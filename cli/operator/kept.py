@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -54,29 +55,44 @@ class Manifest:
 
 
 def begin(folder: Path) -> None:
-    """Makes the folder, for nobody else to read. Raises `ClickException` where there is something in it already."""
+    """Makes the folder, for nobody else to read, or takes an empty one that nobody else may enter.
+
+    Raises `ClickException` for any other, which stays as it is.
+    """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        there = any(folder.iterdir())
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        _refuse_unfit(folder)
+    except OSError as error:
+        raise click.ClickException(f"{folder}: {error.strerror}") from error
+
+
+def _refuse_unfit(folder: Path) -> None:
+    try:
+        there, mode = any(folder.iterdir()), stat.S_IMODE(folder.stat().st_mode)
     except OSError as error:
         raise click.ClickException(f"{folder}: {error.strerror}") from error
     if there:
         raise click.ClickException(f"{folder} isn't empty: each backup has a folder of its own")
+    if mode & 0o077:
+        raise click.ClickException(
+            f"others may enter {folder}, and a backup has every secret: name a folder that isn't there yet"
+        )
 
 
 def end(folder: Path, revision: str, as_of: dt.datetime) -> Manifest:
     """Writes the manifest of all that is in the folder: from then on it is a backup."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in (*paths, *{path.parent for path in paths}):
-        _sync(path)
+        sync(path)
     files = {path.relative_to(folder).as_posix(): KeptFile.of(path) for path in paths}
     manifest = Manifest(metadata.version("forebay"), revision, as_of.isoformat(timespec="seconds"), files)
     new = folder / f"{MANIFEST}.new"
     new.write_text(json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2) + "\n")
-    _sync(new)
+    sync(new)
     new.replace(folder / MANIFEST)
-    _sync(folder)
+    sync(folder)
     return manifest
 
 
@@ -113,7 +129,7 @@ def _problem(path: Path, expected: KeptFile) -> str | None:
     return None if found == expected else "has other bytes than were written"
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until the file, or the folder's list, is on the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:

@@ -278,6 +278,13 @@ def test_flower_and_api_that_do_not_answer(installation: Installation) -> None:
     assert only(processes.flower, replace(installation, flower=f"http://{NOWHERE}"))[0] is Level.WARNING
 
 
+def test_what_hangs_on_something_wrong_is_not_looked_at(installation: Installation) -> None:
+    """One finding for a PostgreSQL that is away, and not one for each thing that it would be asked."""
+    with asking(installation, f"postgresql://postgres@{NOWHERE}/postgres") as away:
+        told = list(command.look(away, command.EXAMINATION[1:2]))
+    assert [finding.part for finding in told] == ["PostgreSQL"]
+
+
 @pytest.mark.parametrize(("status", "level"), [(401, Level.OK), (200, Level.WARNING), (502, Level.WARNING)])
 def test_flower_is_well_that_refuses_who_has_no_password(installation: Installation, status: int, level: Level) -> None:
     class Answers(BaseHTTPRequestHandler):

@@ -22,13 +22,13 @@ def restore(installation: Installation) -> str:
     dumps.dump(installation.url("nightly"), dump, "--role=forebay_backup")
     after = dumps.rows(there)
     installation.sql(f"CREATE DATABASE {AGAIN} OWNER forebay", "postgres", "postgres")
-    installation.sql("CREATE EXTENSION vector", "postgres", AGAIN)
     dumps.restore(installation.url("postgres", AGAIN), dump)
     restored = dumps.rows(installation.url("postgres", AGAIN))
     quiet = [table for table in after if before[table] == after[table]]
     differing = [table for table in quiet if restored.get(table) != after[table]]
     assert not differing, f"{', '.join(differing)} came back otherwise"
     assert {"jobs", "job_outputs", "ledger", "keys", "tenants"} <= set(quiet)
+    installation.command("migrate", FOREBAY_DATABASE_URL=installation.url("forebay", AGAIN))
     _served(installation, job_ids)
     rows = sum(len(restored[table]) for table in quiet)
     return f"{len(quiet)} of {len(after)} tables, {rows} rows, came back as they were, and an API serves them"

@@ -153,5 +153,5 @@ def run(argv: Sequence[str], env: Mapping[str, str], cwd: Path, status: int = 0)
     done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
     if done.returncode != status:
-        raise RuntimeError(f"{' '.join(argv[:6])} ended with {done.returncode}: {said[-4000:]}")
+        raise RuntimeError(f"{' '.join(argv[:6])} ended with {done.returncode}: {said[-1500:]}")
     return said

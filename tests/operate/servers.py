@@ -1,7 +1,8 @@
 """PostgreSQL and Redis as a machine has them: on ports, with passwords, and a role that is no superuser."""
 
-import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import psycopg
@@ -9,11 +10,10 @@ import redis
 
 from cli.launcher import cluster, embedded, processes
 from tests.operate.installation import PASSWORD, Installation
-from tests.support.platform import free_port
+from tests.support.platform import ROOT, free_port
 
 # The administrator comes without a password, and from this machine alone.
 _HBA = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-_STATEMENT = re.compile(r"""\b(?:(?:CREATE|ALTER) (?:ROLE|EXTENSION)|GRANT) [^;\n'"\]%]+(?=[;\n\]])""")
 _OWNER = f"CREATE ROLE forebay LOGIN PASSWORD '{PASSWORD}'"
 
 
@@ -31,25 +31,19 @@ def start(installation: Installation) -> str:
 
 
 def make_database(installation: Installation, name: str) -> str:
-    """A database that the role owns, migrated by it: an administrator runs what `forebay migrate` asks for."""
+    """A database that the role owns, migrated by it: an administrator runs what `forebay migrate` prints, once."""
     installation.sql(f"CREATE DATABASE {name} OWNER forebay", "postgres", "postgres")
     url = {"FOREBAY_DATABASE_URL": installation.url("forebay", name)}
-    asked: list[str] = []
-    while news := [statement for statement in _asked(installation, url) if statement not in asked]:
-        for statement in news:
-            installation.sql(statement, "postgres", name)
-        asked += news
-    installation.command("migrate", **url)
-    return f"an administrator ran the {len(asked)} statements that `forebay migrate` asked for"
-
-
-def _asked(installation: Installation, url: dict[str, str]) -> list[str]:
-    """What `forebay migrate` asks an administrator for; it may have migrated all the same."""
-    try:
-        said = installation.command("migrate", **url)
-    except RuntimeError as refused:
-        said = str(refused)
-    return list(dict.fromkeys(_STATEMENT.findall(said)))
+    argv = [sys.executable, "-m", "cli", "migrate"]
+    done = subprocess.run(argv, env=installation.env | url, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode and not done.stdout:
+        raise RuntimeError(f"`forebay migrate` says nothing that could be run: {done.stderr[-1000:]}")
+    if done.stdout:
+        installation.sql(done.stdout, "postgres", name)
+    said = installation.command("migrate", **url)
+    if said:
+        raise RuntimeError(f"`forebay migrate` isn't content yet: {said}")
+    return f"an administrator ran the {len(done.stdout.splitlines())} statements that `forebay migrate` printed"
 
 
 def _postgres(installation: Installation) -> None:

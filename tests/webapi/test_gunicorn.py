@@ -280,6 +280,14 @@ def test_where_the_application_begins_is_not_told_by_a_header(served: Served) ->
         client.close()
 
 
+def test_addresses_in_answers_are_those_that_a_proxy_was_asked_at(served: Served) -> None:
+    """By the host that it passes on, and the scheme, which a proxy on this machine is believed."""
+    asked = {"version": "alpha", "input": {"prompt": "one"}}
+    proxied = {"Host": "forebay.example.com", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "elsewhere.example.com"}
+    made = served.client.post("/v1/predictions", json=asked, headers=proxied).json()
+    assert made["urls"]["get"] == f"https://forebay.example.com/v1/predictions/{made['id']}"
+
+
 def is_closed(connection: socket.socket) -> bool:
     """Whether the other side has closed."""
     try:

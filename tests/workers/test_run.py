@@ -108,7 +108,8 @@ def test_checkpoint_and_end_are_written_one_after_the_other(sessions: Sessions, 
     """An end drops the checkpoints that it finds: one that was about to be committed would stay for ever."""
     attempt, held = Attempt(tables.running(sessions, caller)), []
     attempt.transcript.add(entries.said("one ", 1))
-    event.listen(worker.sessions, "before_commit", lambda _: held.append(attempt.writing.locked()))
+    for place in (worker.upkeep, worker.sessions):  # of checkpoints, and of ends
+        event.listen(place, "before_commit", lambda _: held.append(attempt.writing.locked()))
     heartbeat.checkpoint(worker, attempt)
     attempt.transcript.add(entries.said("two ", 2))
 

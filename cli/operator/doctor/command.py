@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -24,19 +24,28 @@ from tasks.streams import stream
 
 _LIMIT_S = 5.0
 _FLOWER = f"http://{lineup.HOST}:5555"
-# Each with those that make sense only where it finds nothing wrong.
-EXAMINATION: Sequence[tuple[Check, Sequence[Check]]] = (
-    (processes.settings, ()),
-    (postgres.reachable, (postgres.writes, postgres.clock, postgres.transactions, postgres.room_for_connections)),
-    (postgres.tables, (postgres.roles, jobs.workers, jobs.sweep, jobs.waiting, jobs.failing, jobs.webhooks)),
-    (brokers.reachable, (brokers.keeps, brokers.memory)),
-    (processes.api, ()),
-    (processes.flower, ()),
-    (machine.models, ()),
-    (machine.disk, ()),
-    (machine.memory, ()),
-    (machine.wall, ()),
-    (machine.logs, ()),
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A check, and those that make sense only where it finds nothing wrong."""
+
+    check: Check
+    further: Sequence["Branch"] = ()
+
+
+def _each(*checks: Check) -> Sequence[Branch]:
+    return tuple(Branch(check) for check in checks)
+
+
+_OF_TABLES = _each(postgres.roles, jobs.workers, jobs.sweep, jobs.waiting, jobs.failing, jobs.webhooks)
+_OF_POSTGRES = _each(postgres.writes, postgres.clock, postgres.transactions, postgres.room_for_connections)
+EXAMINATION = (
+    *_each(processes.settings),
+    Branch(postgres.reachable, (*_OF_POSTGRES, Branch(postgres.tables, _OF_TABLES))),
+    Branch(brokers.reachable, _each(brokers.keeps, brokers.memory)),
+    *_each(processes.api, processes.flower),
+    *_each(machine.models, machine.disk, machine.memory, machine.wall, machine.logs),
 )
 
 
@@ -64,14 +73,13 @@ def doctor(data: Path, url: str | None, as_json: bool) -> None:
     sys.exit(any(finding.level is Level.WRONG for finding in found))
 
 
-def look(installation: Installation) -> Iterator[Finding]:
+def look(installation: Installation, branches: Sequence[Branch] = EXAMINATION) -> Iterator[Finding]:
     """What all checks find, in their order."""
-    for gate, further in EXAMINATION:
-        found = _tried(gate, installation)
+    for branch in branches:
+        found = _tried(branch.check, installation)
         yield from found
         if not any(finding.level is Level.WRONG for finding in found):
-            for check in further:
-                yield from _tried(check, installation)
+            yield from look(installation, branch.further)
 
 
 def told(found: Sequence[Finding]) -> str:

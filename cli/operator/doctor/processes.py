@@ -29,6 +29,7 @@ readers = {
 }
 print(json.dumps({name: told(read) for name, read in readers.items()}))
 """
+_BEGINS = "settings: Environment variables invalid: "
 _NAMED = "the API", "the control worker"  # each knows a secret that not every machine has
 
 
@@ -43,7 +44,11 @@ def settings(_: Installation) -> Iterator[Finding]:
     for name, mistake in told.items():
         if mistake:
             say = warning if name in _NAMED and "not set" in mistake else wrong
-            yield say("settings", f"{name} would not start: {mistake}", "docs/settings.md says what each is for")
+            yield say(
+                "settings",
+                f"{name} would not start: {mistake.removeprefix(_BEGINS)}",
+                "docs/settings.md says what each is for",
+            )
     if not any(told.values()):
         yield ok("settings", f"read as by {', '.join(told)}")
 
