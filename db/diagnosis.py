@@ -90,7 +90,7 @@ def hosts(session: Session, lease_s: float) -> dict[str, set[str]]:
     """The machines on which workers of each queue live."""
     found: dict[str, set[str]] = {}
     for queue, worker_id in session.execute(select(Worker.queue, Worker.id).where(workers.beats(lease_s))):
-        found.setdefault(queue, set()).add(worker_id.rpartition("@")[2].partition(":")[0])
+        found.setdefault(str(queue), set()).add(worker_id.rpartition("@")[2].partition(":")[0])
     return found
 
 

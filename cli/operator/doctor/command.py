@@ -88,7 +88,7 @@ def look(installation: Installation, branches: Sequence[Branch] = EXAMINATION) -
 
 def told(finding: Finding) -> str:
     """The finding as a line, with its advice below what it is about. Each can be printed before the next is there."""
-    rows = [(finding.level, finding.part, finding.seen)]
+    rows = [(str(finding.level), finding.part, finding.seen)]
     if finding.advice:
         rows.append(("", "", f"→ {finding.advice}"))
     widths = f"<{max(map(len, Level))}", f"<{_PART_WIDTH}"
