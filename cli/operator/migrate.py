@@ -29,7 +29,7 @@ def migrate(database_url: str, restored: bool) -> None:
     except migrations.Refused as refused:
         raise click.ClickException(str(refused)) from refused
     except OperationalError as error:
-        raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
+        raise database.refusal(error) from error
     if for_backups:
         click.echo("No backup can be made yet. Have an administrator run, once for the whole server:", err=True)
         click.echo(_lines(for_backups), err=True)

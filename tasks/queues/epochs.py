@@ -31,23 +31,27 @@ class Replaced(Exception):
     """In this Redis another epoch has replaced the database's own, so nothing of it is dropped."""
 
 
-def settle(scope: Transactions, clients: Iterable[redis.Redis], told: dict[redis.Redis, str] | None = None) -> None:
+def settle(scope: Transactions, clients: Iterable[redis.Redis], told: dict[redis.Redis, str] | None = None) -> bool:
     """Finds out whether the database has gone back since Redis was last looked at, and has Redis forget what came then.
 
     To be called before anything is read from Redis, and now and then. `clients` are those of the streams and of the
     broker. Idempotent; any number of processes may at once. What doesn't answer is left for the next time, and told to
     the log: a caller that comes again and again keeps in `told` what was, and it isn't told twice.
+
+    False when PostgreSQL didn't answer.
     """
     troubles: dict[redis.Redis, Exception] = {}
     # Before PostgreSQL is asked how long its log is: it grows.
     notes = _answers(dict.fromkeys(clients), _note, troubles)
+    epoch: Epoch | None = None
     try:
         epoch = _current(scope, [note for note in notes.values() if note])
     except SQLAlchemyError as error:
         log.warning("epoch_unknown", error=db_session.told(error))
-    else:
+    if epoch:
         _answers(notes, lambda client: _keep(client, epoch), troubles)
     _tell(troubles, {} if told is None else told)
+    return epoch is not None
 
 
 def _current(scope: Transactions, notes: Collection[Note]) -> Epoch:
