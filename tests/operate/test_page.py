@@ -35,7 +35,7 @@ def setting(unit: str, name: str) -> str:
 @pytest.mark.parametrize("unit", UNITS)
 def test_unit_runs_the_command_of_the_procfile(unit: str) -> None:
     name, stands_for = SAME[unit]
-    command = setting(unit, "ExecStart").removeprefix("/opt/forebay/.venv/bin/").replace("%%", "%")
+    command = setting(unit, "ExecStart").removeprefix("/opt/forebay/v1/.venv/bin/").replace("%%", "%")
     for said, meant in stands_for.items():
         command = command.replace(said, meant)
     line = parse_procfile((ROOT / "Procfile").read_text()).processes[name].rpartition("; exec ")[2]
@@ -48,7 +48,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for name, text in UNITS.items():
         files.append(tmp_path / name.replace("@.", "@8000."))
         programs = str(Path(sys.executable).parent)
-        files[-1].write_text(text.replace("/opt/forebay/.venv/bin", programs).replace("/opt/forebay", str(ROOT)))
+        files[-1].write_text(text.replace("/opt/forebay/v1/.venv/bin", programs).replace("/opt/forebay/v1", str(ROOT)))
     done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
