@@ -92,6 +92,12 @@ def make(connection: Connection, needs: Sequence[Need]) -> list[str]:
     return missing
 
 
+def missing(connection: Connection, needs: Sequence[Need]) -> list[str]:
+    """The statements of those that don't hold, as `make` gives them. Changes nothing."""
+    names = connection.execute(_NAMES).one()._asdict()
+    return [need.statement.format(**names) for need in needs if not _holds(connection, need.met.format(**names))]
+
+
 def handing_over(connection: Connection, tables: Sequence[str]) -> list[str]:
     """The statements that make this user the owner of those of `tables` that are another's."""
     names = connection.execute(_NAMES).one()

@@ -52,7 +52,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
     Chore(forgetting.bindings, forgetting.time_for_bindings),
     Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys),
-    Chore(forgetting.erased_tenants, forgetting.time_for_erased_tenants),
+    Chore(forgetting.suspended_tenants, forgetting.time_for_suspended_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
     Chore(erasing.erase, erasing.wanted),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from cli.launcher import embedded
 from db import migrate, revisions
@@ -90,46 +90,51 @@ def test_chunks_of_an_earlier_version_get_their_words(tmp_path: Path) -> None:
         engine.dispose()
 
 
+def _make_used(connection: Connection) -> None:
+    """A job that has succeeded, one that expired, and one that is a child, was to start later, and failed before
+    attempts were kept; with what they used."""
+    connection.execute(text(f"INSERT INTO tenants (id, name) VALUES ('{_OLD.format(0)}', 'old')"))
+    for number, status, started in ((1, "succeeded", "'2026-01-31 23:00:02Z'"), (2, "expired", "NULL")):
+        connection.execute(
+            text(f"""
+            INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
+                              metadata, created_at, started_at, finished_at)
+            VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', '{status}',
+                    'batch', 5, 0, '{{}}', '2026-01-31 23:00:00Z', {started}, '2026-02-01 00:30:00+01')""")
+        )
+        connection.execute(
+            text(f"""
+            INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
+            VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'a', {number}, 20, 3)""")
+        )
+    connection.execute(
+        text(f"""
+        INSERT INTO job_attempts (job_id, number, worker_id, model, stage, started_at, ended_at, how)
+        VALUES ('{_OLD.format(1)}', 1, 'w', 'a', 'generate', '2026-01-31 23:00:02Z', '2026-01-31 23:00:05Z',
+                'succeeded')""")
+    )
+    connection.execute(
+        text(f"""
+        INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
+                          metadata, parent_id, error_code, created_at, run_at, started_at, finished_at)
+        VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', 'failed', 'batch', 5,
+                0, '{{}}', '{_OLD.format(1)}', 'engine_refused', '2026-01-31 22:00:00Z', '2026-01-31 23:00:00Z',
+                '2026-01-31 23:00:01Z', '2026-01-31 23:00:06Z')""")
+    )
+    connection.execute(
+        text(f"""
+        INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
+        VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'a', 3, 20, 3)""")
+    )
+
+
 def test_ledger_keeps_every_row_of_usage(tmp_path: Path) -> None:
     """With what their jobs and attempts say of them, and back again."""
     with running(tmp_path, embedded.postgres) as url:
         engine = db_session.open_engine(url, pool_size=1, statement_timeout_s=60)
         with engine.begin() as connection:
             moved(connection, "0010")
-            connection.execute(text(f"INSERT INTO tenants (id, name) VALUES ('{_OLD.format(0)}', 'old')"))
-            for number, status, started in ((1, "succeeded", "'2026-01-31 23:00:02Z'"), (2, "expired", "NULL")):
-                connection.execute(
-                    text(f"""
-                    INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
-                                      metadata, created_at, started_at, finished_at)
-                    VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', '{status}',
-                            'batch', 5, 0, '{{}}', '2026-01-31 23:00:00Z', {started}, '2026-02-01 00:30:00+01')""")
-                )
-                connection.execute(
-                    text(f"""
-                    INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
-                    VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'a', {number}, 20, 3)""")
-                )
-            connection.execute(
-                text(f"""
-                INSERT INTO job_attempts (job_id, number, worker_id, model, stage, started_at, ended_at, how)
-                VALUES ('{_OLD.format(1)}', 1, 'w', 'a', 'generate', '2026-01-31 23:00:02Z', '2026-01-31 23:00:05Z',
-                        'succeeded')""")
-            )
-            # One that is a child, was to start later, and failed before attempts were kept.
-            connection.execute(
-                text(f"""
-                INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
-                                  metadata, parent_id, error_code, created_at, run_at, started_at, finished_at)
-                VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', 'failed', 'batch', 5,
-                        0, '{{}}', '{_OLD.format(1)}', 'engine_refused', '2026-01-31 22:00:00Z', '2026-01-31 23:00:00Z',
-                        '2026-01-31 23:00:01Z', '2026-01-31 23:00:06Z')""")
-            )
-            connection.execute(
-                text(f"""
-                INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
-                VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'a', 3, 20, 3)""")
-            )
+            _make_used(connection)
             moved(connection, "head")
             *rows, child = connection.execute(text("SELECT * FROM ledger ORDER BY job_id")).all()
             moved(connection, "0010")

@@ -1,5 +1,7 @@
 """The epoch: a database that has gone back is noticed, one that hasn't is left alone."""
 
+import shutil
+import subprocess
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from cli.launcher import embedded
 from cli.operator.migrate import migrate as migrate_command
 from db import epochs as rows
 from db import migrate
@@ -21,7 +24,7 @@ from tasks.keys import Caller
 from tasks.queues import epochs
 from tasks.streams import stream
 from tests import tables
-from tests.support import databases, dumps, workers
+from tests.support import databases, dumps, platform, workers
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
 from workers import app
@@ -113,6 +116,24 @@ def test_server_whose_files_were_put_back_is_known_by_its_shorter_log(
     assert attempts == [1001, 1]
     epochs.settle(sessions, [redis_with_more])
     assert tables.column(sessions, running.job_id, "attempt") == 1001
+
+
+def test_files_that_were_put_back_are_noticed(tmp_path: Path, client: redis.Redis) -> None:
+    """A PostgreSQL's own, as by a snapshot of its disk, once it had written more."""
+    files, snapshot = tmp_path / embedded.POSTGRES, tmp_path / "snapshot"
+    with platform.running(tmp_path, platform.forgetful_postgres) as url:
+        migrate.upgrade(url)
+    subprocess.run(["cp", "-a", files, snapshot], check=True)
+    with platform.running(tmp_path, platform.forgetful_postgres) as url, databases.pool(url) as engine:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE more AS SELECT generate_series(1, 100000)"))
+        epochs.settle(db_session.open_sessions(engine), [client])
+    client.set(OURS, "x")
+    shutil.rmtree(files)
+    snapshot.rename(files)
+    with platform.running(tmp_path, platform.forgetful_postgres) as url, databases.pool(url) as engine:
+        epochs.settle(db_session.open_sessions(engine), [client])
+    assert forgotten(client)
 
 
 def test_old_workers_number_is_no_ones_afterwards(
