@@ -50,6 +50,7 @@ def _served(installation: Installation, job_ids: list[str]) -> None:
         "FOREBAY_REDIS_URL": installation.env["FOREBAY_REDIS_URL"].removesuffix("/0") + "/2",
     }
     name = installation.api("restored", **env)
+    installation.serve(name)
     there = f"http://127.0.0.1:{installation.ports[name]}"
     with _client(installation, installation.addresses[0]) as here, _client(installation, there) as restored:
         for job_id in job_ids:
