@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.jobs import Job, JobOutput
 from db.vectors import JobVectors
+from db.webhooks.deliveries import Delivery
 
 _KEPT: tuple[type[JobOutput] | type[JobVectors], ...] = (JobOutput, JobVectors)
 _NOTHING: dict[str, Any] = {
@@ -34,8 +35,13 @@ def due(ttl_s: float, limit: int) -> Select[uuid.UUID]:
 
 
 def erase(session: Session, ttl_s: float, limit: int) -> int:
-    """Erases what went into such jobs, at most `limit`, and what came out; how many. Idempotent."""
+    """Erases what went into such jobs, at most `limit`, what came out, and what webhooks were told of it; how many.
+
+    A message that is still to be sent loses its words when it is, by `deliveries.mark`. Idempotent.
+    """
     chosen = due(ttl_s, limit).with_for_update(skip_locked=True).cte("chosen")
     emptied = update(Job).where(Job.id.in_(select(chosen.c.id))).values(_NOTHING).returning(Job.id)
     dropped = [delete(table).where(table.job_id.in_(select(chosen.c.id))).cte(table.__tablename__) for table in _KEPT]
-    return len(session.execute(emptied.add_cte(*dropped), execution_options={"synchronize_session": False}).all())
+    theirs = Delivery.job_id == func.any(func.array(select(chosen.c.id).scalar_subquery()))
+    told = update(Delivery).where(theirs, Delivery.status != "pending").values(payload="").cte("told")
+    return len(session.execute(emptied.add_cte(*dropped, told), execution_options={"synchronize_session": False}).all())

@@ -18,7 +18,8 @@ from db.webhooks.deliveries import Delivery
 from db.webhooks.endpoints import Endpoint
 from db.webhooks.secrets import Secret
 
-UNFINISHED = ("running", "dispatched", "queued", "scheduled", "waiting")
+# In this order they are ended: a parent before a child whose end would move it on.
+UNFINISHED = ("waiting", "running", "dispatched", "queued", "scheduled")
 
 
 class Own(NamedTuple):
@@ -45,15 +46,23 @@ TABLES = (
 
 
 def remove_some(session: Session, tenant_id: uuid.UUID, own: Own) -> int:
-    """Removes some of the tenant's rows; how many. Those behind the second wall within `scope.scope` of the tenant."""
+    """Removes some of the tenant's rows that no other transaction holds; how many.
+
+    Those behind the second wall within `scope.scope` of the tenant.
+    """
     key = tuple(own.table.__table__.primary_key.columns)
-    some = select(*key).where(own.table.tenant_id == tenant_id).limit(own.at_once).with_for_update()
-    rows = session.execute(some).all()
+    some = select(*key).where(own.table.tenant_id == tenant_id).limit(own.at_once)
+    rows = session.execute(some.with_for_update(skip_locked=True)).all()
     if not rows:
         return 0
     which = tuple_(*key).in_([tuple(row) for row in rows])
     session.execute(delete(own.table).where(which), execution_options={"synchronize_session": False})
     return len(rows)
+
+
+def has_any(session: Session, tenant_id: uuid.UUID, own: Own) -> bool:
+    """Whether the tenant has such a row: of those behind the second wall within `scope.scope` of the tenant."""
+    return bool(session.scalar(select(exists().where(own.table.tenant_id == tenant_id))))
 
 
 def resting(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:

@@ -78,8 +78,18 @@ class Launch:
         self.supervisor.stop(embedded.POSTGRES)
 
     def ready_line(self) -> str:
-        """What a program that started us waits for."""
-        return f"ready url=http://{lineup.HOST}:{self.port} key={credentials.read(self.folder.secrets).key}"
+        """What a program that started us waits for. The key is `none` where there is none: see `keyless`."""
+        key = credentials.read(self.folder.secrets).key or "none"
+        return f"ready url=http://{lineup.HOST}:{self.port} key={key}"
+
+    def keyless(self) -> str | None:
+        """What to say where there is no local key."""
+        if credentials.read(self.folder.secrets).key:
+            return None
+        return (
+            f"no local key: the tenant {credentials.TENANT} is being erased, which goes on now. "
+            "Start `forebay up` again after that, and it makes a key"
+        )
 
     def wait_until(self, met: Callable[[], bool]) -> None:
         """Keeps alive what runs until it is so. Raises `Stopped`, or `ClickException` for what keeps dying."""
@@ -291,7 +301,7 @@ def keep_up(launch: Launch) -> None:
     """Starts, says so, keeps going until asked to stop, and stops, whatever happens in between."""
     try:
         launch.start()
-        for sentence in unserved(ask_ready(launch.port)):
+        for sentence in filter(None, (launch.keyless(), *unserved(ask_ready(launch.port)))):
             say(sentence)
         click.echo(launch.ready_line())
         launch.run()

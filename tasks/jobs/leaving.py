@@ -1,10 +1,12 @@
 """A tenant leaves: it is suspended, and all it has is erased. What it used stays in the ledger, under its id."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import redis
+import structlog
+from sqlalchemy.orm import Session
 
 from db import leaving, removing, scope, tenants
 from db.session import Transactions
@@ -12,15 +14,17 @@ from tasks import errors
 from tasks.jobs import endings
 from tasks.jobs import removing as whole
 
+log = structlog.get_logger(__name__)
+
 _ENDED_AT_ONCE, _REMOVED_AT_ONCE = 200, 200
 
 Lot = tuple[str, int]  # of what, how many
 
 
 def suspend(transactions: Transactions, name: str) -> uuid.UUID:
-    """Lets the tenant in no more, and sends none of its webhooks; its id. Idempotent. Raises `NotFound`.
+    """Lets the tenant in no more, starts none of its jobs and sends none of its webhooks; its id. Idempotent.
 
-    A process of the API may know a key for two seconds more.
+    Raises `NotFound`. A process of the API may know a key for two seconds more.
     """
     with transactions.begin() as session:
         tenant_id = tenants.suspend(session, name)
@@ -32,8 +36,9 @@ def suspend(transactions: Transactions, name: str) -> uuid.UUID:
 def erase(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int) -> Iterator[Lot]:
     """Ends the tenant's jobs and erases all it has, lot by lot, each committed; of what and how many each lot was.
 
-    What others hold at this moment is left, and what comes meanwhile may be: run it again while that finds anything,
-    and until the tenant `is_empty`. Cut off anywhere, it goes on when it is run again.
+    Rows that others hold at this moment are left, with what they are a part of, and what comes meanwhile may be: run it
+    again until it finds nothing and nothing is `left`. Cut off anywhere, it goes on when it is run again; safe beside
+    itself.
     """
     ended: list[uuid.UUID] = []
     for status in leaving.UNFINISHED:
@@ -42,16 +47,37 @@ def erase(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID,
             ended += [closing.view.id for closing in closings if closing.view.started_at]
             yield "jobs ended", len(closings)
     yield from _jobs(transactions, client, tenant_id)
-    for own in leaving.TABLES:
-        while count := _some(transactions, tenant_id, own):
-            yield own.table.__tablename__, count
+    yield from _rows(transactions, tenant_id)
     whole.forget_streams(client, ended)  # again: a worker that was stopped may have written a last word
 
 
-def is_empty(transactions: Transactions, tenant_id: uuid.UUID) -> bool:
-    """Whether the tenant has no job any more."""
+def go_on(
+    transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int, in_time: Callable[[], bool]
+) -> bool:
+    """Goes on where `erase` was cut off, and closes when nothing is left; then erases what came late.
+
+    False when there was no time left for all of it. Idempotent.
+    """
+    for _ in erase(transactions, client, tenant_id, ttl_s):
+        if not in_time():
+            return False
     with transactions.begin() as session:
-        return not leaving.any_job(session, tenant_id)
+        done = tenants.is_erased(session, tenant_id)
+    if rest := left(transactions, tenant_id):
+        log.warning("tenant_not_erased", tenant_id=str(tenant_id), held_in=rest)
+    elif not done:
+        log.info("tenant_erased", tenant_id=str(tenant_id), name=close(transactions, tenant_id))
+    return True
+
+
+def left(transactions: Transactions, tenant_id: uuid.UUID) -> list[str]:
+    """The tables that have rows of the tenant still, of those that `erase` empties."""
+    with transactions.begin() as session:
+        found = ["jobs"] if leaving.any_job(session, tenant_id) else []
+    for own in leaving.TABLES:
+        with _of(transactions, tenant_id, own) as session:
+            found += [own.table.__tablename__] if leaving.has_any(session, tenant_id, own) else []
+    return found
 
 
 def close(transactions: Transactions, tenant_id: uuid.UUID) -> str:
@@ -78,6 +104,22 @@ def _jobs(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID)
             return
 
 
-def _some(transactions: Transactions, tenant_id: uuid.UUID, own: leaving.Own) -> int:
+def _rows(transactions: Transactions, tenant_id: uuid.UUID) -> Iterator[Lot]:
+    """Up to the first table of which something is left: later ones have what it is a part of."""
+    for own in leaving.TABLES:
+        count = own.at_once
+        while count:
+            with _of(transactions, tenant_id, own) as session:
+                count = leaving.remove_some(session, tenant_id, own)
+                held = not count and leaving.has_any(session, tenant_id, own)
+            if count:
+                yield own.table.__tablename__, count
+        if held:
+            return
+
+
+@contextmanager
+def _of(transactions: Transactions, tenant_id: uuid.UUID, own: leaving.Own) -> Iterator[Session]:
+    """A transaction that sees the tenant's rows of the table."""
     with transactions.begin() as session, scope.scope(session, tenant_id) if own.walled else nullcontext():
-        return leaving.remove_some(session, tenant_id, own)
+        yield session

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import redis
@@ -52,7 +52,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
     Chore(forgetting.bindings, forgetting.time_for_bindings),
     Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys),
-    Chore(forgetting.erased_tenants, forgetting.time_for_erased_tenants),
+    Chore(forgetting.suspended_tenants, forgetting.time_for_suspended_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
     Chore(erasing.erase, erasing.wanted),
@@ -82,6 +82,7 @@ class Sweeper:
     chores: Sequence[Chore] = CHORES
     _steady_since: float | None = None  # since when every round has reached PostgreSQL
     _swept_at: float = 0.0
+    _told: dict[redis.Redis, str] = field(default_factory=dict)  # what keeps Redis from being looked at
     _offset_s: float | None = None  # how far PostgreSQL's clock was ahead of our monotonic one
 
     def __post_init__(self) -> None:
@@ -118,7 +119,7 @@ class Sweeper:
         return jumped
 
     def _round(self, *, steady: bool) -> None:
-        epochs.settle(self.sessions, (self.client, self.queues))
+        epochs.settle(self.sessions, (self.client, self.queues), self._told)
         unreachable: list[Exception] = []
         chores = self._wanted(unreachable)
         if not chores:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.operator.doctor.finding import Finding, Installation, ok, warning, wrong
-from db import backups as dumping
-from db import diagnosis
+from db import diagnosis, prerequisites
 from tasks.operating import connections, revisions
 from tasks.queues import capacity
 
@@ -62,12 +61,12 @@ def roles(installation: Installation) -> Iterator[Finding]:
 def backups(installation: Installation) -> Iterator[Finding]:
     """The role is there that dumps are made as, and sees all that they must have."""
     with installation.sessions.begin() as session:
-        missing = dumping.missing(session.connection())
+        missing = prerequisites.missing(session.connection(), prerequisites.TO_DUMP)
     if missing:
         advice = f"an administrator runs: {'; '.join(missing)}"
-        yield warning("backups", f"no dump can be made as {dumping.ROLE}", advice)
+        yield warning("backups", f"no dump can be made as {prerequisites.BACKUP_ROLE}", advice)
     else:
-        yield ok("backups", f"dumps can be made as {dumping.ROLE}")
+        yield ok("backups", f"dumps can be made as {prerequisites.BACKUP_ROLE}")
 
 
 def room_for_connections(installation: Installation) -> Iterator[Finding]:
