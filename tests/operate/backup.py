@@ -60,6 +60,7 @@ def _served(installation: Installation, job_ids: list[str]) -> None:
     client = redis.Redis.from_url(installation.env["FOREBAY_REDIS_URL"])
     client.set(LEFT, "of a time that never was")
     restored = installation.api("restored", FOREBAY_DATABASE_URL=installation.url("forebay", AGAIN))
+    installation.serve(restored)
     with _client(installation, f"http://127.0.0.1:{installation.ports[restored]}") as there:
         assert not client.exists(LEFT), "the restored API left in Redis what was there"
         assert [_told(there, job_id) for job_id in job_ids] == before
@@ -67,7 +68,8 @@ def _served(installation: Installation, job_ids: list[str]) -> None:
     installation.command("migrate", "--restored")
     client.set(LEFT, "of the copy")
     for name in ours:
-        installation.start(installation.specs[name], installation.readiness(name))
+        installation.begin(installation.specs[name])
+    installation.serve(*ours)
     assert not client.exists(LEFT), "the original left in Redis what the copy had there"
     client.close()
 
