@@ -71,14 +71,18 @@ class Container:
 
     def healthy(self, process: psutil.Process) -> bool:
         """What its health check says. Raises `RuntimeError` when it has ended."""
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            raise RuntimeError(f"{self.name} has ended:\n{self.log.read_text(errors='replace')[-2000:]}")
         return self.run(process, self.service["healthcheck"]["test"][1:]).returncode == 0
 
     def run(self, process: psutil.Process, command: list[str]) -> "subprocess.CompletedProcess[str]":
-        """Runs a command beside the process, as `docker compose exec` does."""
+        """Runs a command beside the process, as `docker compose exec` does. Raises `RuntimeError` when it has ended."""
         enter = ["nsenter", "--target", str(process.pid), "--mount", "--pid", "bash", "-c", self._within(command)]
-        return subprocess.run(enter, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        done = subprocess.run(enter, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise RuntimeError(f"{self.name} has ended. Its log says last:\n{self._last_words()}")
+        return done
+
+    def _last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:].strip() or "nothing"
 
     def _within(self, command: list[str]) -> str:
         own = {
