@@ -106,7 +106,8 @@ STEPS ?=
 operate: setup ## goes the way of an operator
 	$(BIN)/python -m tests.operate $(if $(STEPS),--steps $(STEPS))
 
-# For CI, within a minute on two cores: without the upgrade and the image, and with the echo alone.
+# For CI, in little more than a minute on two cores: without the upgrade and the image, with the echo alone, and of two
+# machines only one restarted.
 operate-short: setup ## a part of that
 	$(BIN)/python -m tests.operate --short --steps servers,machines,rolling,backup,doctor
 

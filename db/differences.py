@@ -10,29 +10,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, MetaData, Row, text
 
-# Behind the second wall between tenants (`db.scope`), which the migrations raise and no table of the code describes.
-WALLED = (
-    "chunks",
-    "collections",
-    "document_texts",
-    "documents",
-    "file_parts",
-    "file_pieces",
-    "files",
-    "reembedded",
-    "reembeddings",
-    "summary_steps",
-    "uploads",
-    "word_counts",
-)
-FUNCTIONS = (
-    "chunk_terms(uuid,tsvector)",
-    "chunk_words(uuid,tsvector,double precision)",
-    "count_words(uuid,text[])",
-    "find_words(uuid,bigint[],bigint[],sparsevec,integer,uuid[],uuid[])",
-    "word_term(uuid,text)",
-)
+from db import walls
 
+_MAY_COMPARE = text("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
 _TABLES = text("SELECT relname FROM pg_class WHERE relnamespace = :schema AND relkind IN ('r', 'p')")
 # A number by default keeps the cast to the type that its column had before a migration changed that: '0'::smallint.
 _COLUMNS = text(r"""
@@ -59,20 +39,6 @@ _CONSTRAINTS = text("""
     FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
     WHERE relnamespace = :schema AND contype IN ('c', 'f', 'p', 'u', 'x') ORDER BY 1, 2
 """)
-_OPEN_TABLES = text("""
-    SELECT relname FROM pg_class WHERE relnamespace = :schema AND relname = ANY (:walled)
-    AND NOT (relrowsecurity AND relforcerowsecurity AND EXISTS (
-        SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND polname = 'own_rows' AND polcmd = '*'
-        AND pg_get_expr(polqual, polrelid) LIKE '%app.tenant%'
-        AND pg_get_expr(polwithcheck, polrelid) LIKE '%app.tenant%'))
-    ORDER BY 1
-""")
-_STRANGE_POLICIES = text("""
-    SELECT relname, polname FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
-    WHERE relnamespace = :schema AND relname = ANY (:walled) AND polpermissive AND polname <> 'own_rows'
-    AND NOT (polname = 'all_rows' AND polcmd = 'r' AND polroles = ARRAY[to_regrole('forebay_search')::oid])
-    ORDER BY 1, 2
-""")
 
 
 class _Description(NamedTuple):
@@ -85,14 +51,19 @@ class _Description(NamedTuple):
 
 
 def find(connection: Connection, wanted: MetaData) -> list[str]:
-    """Each difference in a line. To be called in a transaction that is then rolled back. Raises SQLAlchemy's errors."""
+    """Each difference in a line. To be called in a transaction that is then rolled back. Raises SQLAlchemy's errors.
+
+    A user who may not make temporary tables is told of `walls.holes` only.
+    """
     schema = connection.execute(text("SELECT current_schema()::regnamespace::oid")).scalar_one()
     is_there = _describe(connection, schema)
-    walls = [*_walls(connection, schema), *_functions(connection)]
+    holes = walls.holes(connection, schema)
+    if not connection.execute(_MAY_COMPARE).scalar_one():
+        return holes
     connection.execute(text("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"))
     wanted.create_all(connection, checkfirst=False)
     should_be = _describe(connection, connection.execute(text("SELECT pg_my_temp_schema()")).scalar_one())
-    return [*_compared(is_there, should_be), *walls]
+    return [*_compared(is_there, should_be), *holes]
 
 
 def _describe(connection: Connection, schema: int) -> _Description:
@@ -125,18 +96,3 @@ def _compared(is_there: _Description, should_be: _Description) -> Iterator[str]:
         for row in wanted:
             if row.relname not in missing and (row.relname, row.said) not in valid:
                 yield f"{what} {row.name} of {row.relname} is missing; it should be {row.said}"
-
-
-def _walls(connection: Connection, schema: int) -> Iterator[str]:
-    """What lets a tenant's documents be seen by others should a query forget whose they are."""
-    asked = {"schema": schema, "walled": list(WALLED)}
-    for table in connection.execute(_OPEN_TABLES, asked).scalars():
-        yield f"table {table} has lost its row-level security: enabled, forced, and the policy own_rows"
-    for table, name in connection.execute(_STRANGE_POLICIES, asked):
-        yield f"table {table} has a policy that isn't ours: {name}"
-
-
-def _functions(connection: Connection) -> Iterator[str]:
-    for named in FUNCTIONS:
-        if not connection.execute(text("SELECT to_regprocedure(:named) IS NOT NULL"), {"named": named}).scalar_one():
-            yield f"function {named} is missing"

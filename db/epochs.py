@@ -1,17 +1,17 @@
-"""Epochs: each time the database is found to have gone back, restored from a backup or a snapshot, another begins.
+"""Epochs: an epoch is the time in which the database only went on. It ends when a backup or a snapshot is restored.
 
-Nobody has to say so. A row holds what it was written under, and a copy of it isn't: another server, timeline or table,
-or another transaction that wrote it. A copy of a server's very files is the same in all that; it is known by its log
-being shorter than somebody outside remembers.
+Nobody has to say so. One row holds the present epoch, and what it was written under: a copy of it isn't, which is on
+another server, timeline or table, or was written by another transaction. A copy of a server's very files is the same in
+all that; it is known by its log being shorter than Redis remembers, or by an epoch that Redis remembers and it doesn't.
 """
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Text, text
+from sqlalchemy import Connection, DateTime, Row, Text, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.session import Table
@@ -31,7 +31,7 @@ _THEN = _WRITTEN_UNDER.format(transaction="epochs.xmin")
 
 
 class EpochRow(Table):
-    """The one row."""
+    """One row is named `current`; the others are the epochs that were replaced."""
 
     __tablename__ = "epochs"
 
@@ -49,34 +49,61 @@ class Epoch:
     log_bytes: int
 
 
-def current(session: Session | Connection, seen: Mapping[uuid.UUID, int]) -> Epoch | None:
-    """The database's epoch; None when another has to begin.
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a Redis remembers: the epoch that its contents are of, and those that were replaced in it before."""
 
-    `seen` are epochs with how long the log was, as was known before the transaction began.
+    epoch: Epoch
+    replaced: frozenset[str] = frozenset()
+
+
+def current(session: Session | Connection, notes: Collection[Note] = ()) -> Epoch | None:
+    """The database's epoch; None when another has to begin, because the database has gone back.
+
+    `notes` must have been read before the transaction began: the log grows.
     """
     row = session.execute(text(_CURRENT)).one_or_none()
-    if row is None or not row.original or row.log_bytes < seen.get(row.id, 0):
+    if row is None or not row.original or any(_gone_back(row, note) for note in notes):
         return None
     return Epoch(row.id, row.log_bytes)
 
 
-def begin(session: Session | Connection, seen: Mapping[uuid.UUID, int]) -> tuple[Epoch, int]:
-    """Begins another epoch unless somebody has, and puts the attempts of unended jobs beyond all there may have been.
+def _gone_back(row: Row[Any], note: Note) -> bool:
+    """True when Redis remembers what this database doesn't. A copy beside the original has replaced that one's epoch
+    in Redis, and the original hasn't gone back.
+    """
+    if note.epoch.id == row.id:
+        return bool(row.log_bytes < note.epoch.log_bytes)
+    return note.epoch.id not in row.replaced and str(row.id) not in note.replaced
 
-    Returns the epoch and the number of those jobs, however long that takes.
+
+def begin(session: Session | Connection, notes: Collection[Note] = (), *, anyway: bool = False) -> tuple[Epoch, int]:
+    """Begins another epoch, and adds `ATTEMPTS_BETWEEN` to the attempts of all unended jobs, however long that takes.
+
+    Does nothing when `current` has an epoch by now, since another process has begun it, unless it is wanted `anyway`.
+    Returns the epoch and the number of those jobs.
     """
     session.execute(text("SET LOCAL statement_timeout = 0"))
     session.execute(text("SET LOCAL lock_timeout = 0"))
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext('forebay.epoch'))"))
-    if begun := current(session, seen):
+    if not anyway and (begun := current(session, notes)):
         return begun, 0
+    session.execute(text(_REPLACE), {"ids": [note.epoch.id for note in notes]})
     epoch = Epoch(*session.execute(text(_BEGIN)).one())
     moved: Any = session.execute(text(_MOVE_ATTEMPTS), {"by": ATTEMPTS_BETWEEN})
     return epoch, moved.rowcount
 
 
 _CURRENT = f"""
-SELECT id, written_under = {_THEN} AS original, {_LOG_BYTES} AS log_bytes FROM epochs
+SELECT id, written_under = {_THEN} AS original, {_LOG_BYTES} AS log_bytes,
+    ARRAY(SELECT id FROM epochs WHERE name <> 'current') AS replaced
+FROM epochs WHERE name = 'current'
+"""
+_REPLACE = """
+INSERT INTO epochs (name, id, written_under, began_at)
+SELECT id::text, id, '', now()
+FROM (SELECT id FROM epochs WHERE name = 'current' UNION SELECT unnest(CAST(:ids AS uuid[]))) AS replaced
+ON CONFLICT DO NOTHING
 """
 _BEGIN = f"""
 INSERT INTO epochs (name, id, written_under, began_at) VALUES ('current', gen_random_uuid(), {_NOW}, now())

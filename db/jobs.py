@@ -37,6 +37,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from db import checkpoints, workers
 from db.session import Table
+from db.tenants import is_suspended
 from db.workers import Worker
 
 LANES = ("interactive", "batch")
@@ -139,7 +140,7 @@ class Job(Table):
         ),
         Index(
             "jobs_to_erase", "finished_at", postgresql_where=text("store IS FALSE AND finished_at IS NOT NULL")
-        ),  # `erasing`
+        ),  # `unstored`
         # `removing.due`. A job that ends comes into it once, with the other indexes of those that rest.
         Index("jobs_ended", "finished_at", postgresql_where=text("parent_id IS NULL AND finished_at IS NOT NULL")),
         Index("jobs_stored", "tenant_id", "id", postgresql_where=text("store")),  # `listing.stored`
@@ -167,14 +168,17 @@ HAS_DEADLINE = and_(Job.deadline_s.is_not(None), Job.started_at.is_not(None), Jo
 
 @cache
 def may_start() -> ColumnElement[bool]:
-    """The condition that a job's time to start hasn't passed, that it has some time left to run, and that it isn't a
-    child whose parent has ended. Built once: every claim asks it, and an alias costs a millisecond."""
+    """The condition that a job's time to start hasn't passed, that it has some time left to run, that it isn't a child
+    whose parent has ended, and that its tenant isn't suspended.
+
+    Built once: every claim asks it, and an alias costs a millisecond.
+    """
     clock = func.clock_timestamp()
     in_time = or_(Job.expires_at.is_(None), Job.started_at.is_not(None), Job.expires_at > clock)
     has_time = or_(Job.deadline_s.is_(None), Job.started_at.is_(None), _deadline_at() > clock)
     parent = aliased(Job)
     over = select(literal(1)).where(parent.id == Job.parent_id, parent.finished_at.is_not(None)).correlate(Job)
-    return and_(in_time, has_time, or_(Job.parent_id.is_(None), not_(over.exists())))
+    return and_(in_time, has_time, or_(Job.parent_id.is_(None), not_(over.exists())), ~is_suspended(Job.tenant_id))
 
 
 def is_late() -> ColumnElement[bool]:

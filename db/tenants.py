@@ -12,8 +12,8 @@ from db.session import Table
 
 
 class Tenant(Table):
-    """One with `suspended_at` is let in no more, and what it has is being erased. It is done at `erased_at`: its row
-    stays, for the ledger names it, under a name that says so."""
+    """One with `suspended_at` is let in no more, none of its jobs starts, and what it has is being erased. It is done
+    at `erased_at`: its row stays, for the ledger names it, under a name that says so."""
 
     __tablename__ = "tenants"
 
@@ -62,8 +62,12 @@ def note_erased(session: Session, tenant_id: uuid.UUID) -> str:
     return session.scalars(select(Tenant.name).where(Tenant.id == tenant_id)).one()
 
 
-def some_erased(session: Session, limit: int) -> list[uuid.UUID]:
-    """Tenants that were erased, at most so many, drawn by lot."""
-    return list(
-        session.scalars(select(Tenant.id).where(Tenant.erased_at.is_not(None)).order_by(func.random()).limit(limit))
-    )
+def some_suspended(session: Session, limit: int) -> list[uuid.UUID]:
+    """Tenants that are suspended, at most so many: those that aren't erased yet, then others, drawn by lot."""
+    suspended = select(Tenant.id).where(Tenant.suspended_at.is_not(None))
+    return list(session.scalars(suspended.order_by(Tenant.erased_at.is_not(None), func.random()).limit(limit)))
+
+
+def is_erased(session: Session, tenant_id: uuid.UUID) -> bool:
+    """Whether it is noted that nothing of the tenant is left but what it used."""
+    return bool(session.scalar(select(Tenant.erased_at.is_not(None)).where(Tenant.id == tenant_id)))

@@ -141,7 +141,7 @@ def _tenants(kind: ColumnElement[bool], *within: ColumnElement[Any]) -> CTE:
     steps = select(probe.scalar_subquery().label("tenant_id")).cte("steps", recursive=True)
     following = probe.where(Job.tenant_id > steps.c.tenant_id).scalar_subquery()
     steps = steps.union_all(select(following).where(steps.c.tenant_id.is_not(None)))
-    return select(steps.c.tenant_id).where(steps.c.tenant_id.is_not(None)).cte("tenants")
+    return select(steps.c.tenant_id).where(steps.c.tenant_id.is_not(None)).cte("whose")
 
 
 def oldest(session: Session, queue: str, lane: str, tenant_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
@@ -159,7 +159,7 @@ def oldest(session: Session, queue: str, lane: str, tenant_ids: Collection[uuid.
 
 @cache
 def _oldest() -> Select[Any]:
-    tenants = select(func.unnest(bindparam("tenant_ids", type_=ARRAY(Uuid))).label("tenant_id")).cte("tenants")
+    tenants = select(func.unnest(bindparam("tenant_ids", type_=ARRAY(Uuid))).label("tenant_id")).cte("whose")
     priorities = select(func.generate_series(0, 9).label("priority")).cte("priorities")
     same = (Job.tenant_id == tenants.c.tenant_id, Job.priority == priorities.c.priority)
     good = and_(jobs.may_start(), jobs.has_waited(AGED_S)).label("good")

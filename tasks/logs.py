@@ -23,13 +23,22 @@ def trace(exc_info: ExcInfo) -> str:
 
     Of a database's error it has what may be told: the text of one quotes rows, and rows hold prompts.
     """
+    from sqlalchemy.exc import StatementError
+
     from db.session import told  # only here: not every process that logs has a database
 
     found: list[str] = []
+    seen: set[int] = set()  # what raised what may go in a circle
     error: BaseException | None = exc_info[1]
-    while error is not None:
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         calls = "".join(traceback.format_tb(error.__traceback__))
-        found.append(f"Traceback (most recent call last):\n{calls}{type(error).__name__}: {told(error)}")
+        said = [told(error), *getattr(error, "__notes__", ())]
+        found.append(f"Traceback (most recent call last):\n{calls}{type(error).__name__}: {'; '.join(said)}")
+        if isinstance(error, BaseExceptionGroup):
+            found += (trace((type(part), part, part.__traceback__)) for part in error.exceptions)
+        if isinstance(error, StatementError):  # what raised it has the whole text
+            break
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\nraised by\n".join(found)
 

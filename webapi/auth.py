@@ -95,13 +95,13 @@ def caller() -> Caller:
 
 def _require_key(service: Service, known: KnownKeys) -> None:
     """Raises `Unauthorized` unless the request has a good key or ticket, or is open to all. Unknown pages stay 404.
-    Before that, `TablesUnfit` where no key could be looked up, or nothing done with it.
+    Before that, `Unavailable` where no key could be looked up, or nothing done with it.
 
     Returns when it is the tenant's turn to be worked for.
     """
     if request.endpoint is None or request.endpoint in OPEN or _is_preflight(service):
         return
-    service.tables.require()
+    service.require()
     header = request.headers.get("Authorization", "")
     if not header and "ticket" in request.args:
         found = _admitted(service, known, request.args["ticket"])

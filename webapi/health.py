@@ -108,7 +108,7 @@ class Probes:
 
     def _tables(self) -> "Tables":
         """Whether they are the right ones, and if so, which workers they say are alive."""
-        trouble = self._serving.tables.trouble()
+        trouble = self._serving.trouble()
         return Tables(trouble, {} if trouble else self._alive_workers())
 
     def _alive_workers(self) -> dict[str, int]:
@@ -127,7 +127,7 @@ class Probes:
 
     def _unserved(self) -> dict[str, int] | None:
         """By a probe of its own: that it takes long doesn't mean that PostgreSQL is down."""
-        if self._serving.tables.trouble():
+        if self._serving.trouble():
             return None
         with self._serving.sessions.begin() as session:
             return capacity.unserved(session, [*self._serving.catalog, catalog.CONTROL], _COUNT_TO)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import structlog
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.session import Sessions
+from tasks import errors
 from tasks.doors.calls import Calls
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
@@ -45,6 +46,9 @@ _SMALL_BODY_BYTES = 64 * 1024
 _LINE = 256
 _LARGE_LINE = 16
 _PATIENCE_S = 5.0
+_SETTLED_SOON_S = 5.0  # as it nearly always is; gunicorn ends a process that takes longer to start than 30
+_SETTLE_AGAIN_S = 1.0
+_UNSETTLED = "the database may have been put back, and what that changes for its jobs is being seen to; try again"
 
 
 class Connections:
@@ -91,6 +95,8 @@ class Service:
         self._refiller = Refiller(Dispatcher(self._sender, sessions, shared.lease_s))
         self._refiller_thread: threading.Thread | None = None
         self._gone = threading.Event()
+        self._settled = threading.Event()
+        self._settled.set()  # until `begin`
         self.reader = Reader(shared.redis_url, self.sessions, shared.lease_s)
         self._starting = threading.Lock()
         self.desk = Desk(
@@ -168,14 +174,41 @@ class Service:
             log.warning("not_delivered", error=str(error))
 
     def begin(self) -> None:
-        """To be called once, before the first request: streams in Redis that a restored database doesn't know of aren't
-        read. The log is told, soon, where PostgreSQL or Redis aren't set as this process needs them."""
-        unfit = None
-        with suppress(SQLAlchemyError):  # PostgreSQL doesn't answer, as is said below
-            unfit = self.tables.trouble()
-        if unfit is None:
-            epochs.settle(self.sessions, (self.redis,))
+        """To be called once, before the first request. The log is told, soon, where PostgreSQL or Redis aren't set as
+        this process needs them.
+
+        Streams in Redis that a restored database doesn't know of aren't read: until that is seen to, which may take
+        long, or wait for PostgreSQL or its tables, requests are told to come again.
+        """
+        self._settled.clear()
+        tried = threading.Event()
+        threading.Thread(target=self._settle, args=(tried,), name="settle", daemon=True).start()
         threading.Thread(target=self._look_around, name="look", daemon=True).start()
+        tried.wait(_SETTLED_SOON_S)
+
+    def _settle(self, tried: threading.Event) -> None:
+        while not self._gone.is_set():
+            try:
+                if self.tables.trouble() is None and epochs.settle(self.sessions, (self.redis,)):
+                    self._settled.set()
+                    return
+            except SQLAlchemyError as error:
+                log.warning("epoch_unknown", error=session.told(error))
+            except Exception:  # the thread's boundary: without it requests would be refused for ever
+                log.exception("not_settled")
+            finally:
+                tried.set()
+            self._gone.wait(_SETTLE_AGAIN_S)
+
+    def trouble(self) -> str | None:
+        """Why nothing can be done for requests, in one line; None when it can. Raises SQLAlchemy's errors."""
+        return self.tables.trouble() or (None if self._settled.is_set() else _UNSETTLED)
+
+    def require(self) -> None:
+        """Raises `Unavailable` where there is `trouble`, and SQLAlchemy's errors. Asks nothing while all is well."""
+        self.tables.require()
+        if not self._settled.is_set():
+            raise errors.Unavailable(_UNSETTLED)
 
     def _look_around(self) -> None:
         if not self.settings.shared.pooled_by_transaction:

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FLOWER_USER = "forebay"
+TENANT = "default"  # whose the local key is
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`key` is the local API key, None until the database has seen it made."""
+    """`key` is the local API key, None until the database has seen it made, and while its tenant is being erased."""
 
     pepper: str
     flower_password: str

@@ -48,20 +48,25 @@ class DataFolder:
         return self.restored if self.restored.exists() else lineup.CATALOG
 
     @property
+    def given(self) -> Path:
+        """The note of what the environment of the last `up` said."""
+        return self.root / "given.json"
+
+    @property
     def secrets(self) -> Path:
         """Pepper, passwords and the local key."""
         return self.root / "secrets.json"
 
 
 class InUse(click.ClickException):
-    """Another launcher holds the data folder."""
+    """Another launcher, or a command, holds the data folder."""
 
 
 @contextmanager
 def claim(root: Path) -> Iterator[DataFolder]:
     """Makes the folder when it is missing and holds it for as long as the block runs.
 
-    Raises `InUse` when another launcher holds it. The kernel lets go of the lock when
+    Raises `InUse` when another launcher holds it, or a command that works on it. The kernel lets go of the lock when
     we end, however we end.
     """
     folder = DataFolder(root.resolve())
@@ -72,7 +77,7 @@ def claim(root: Path) -> Iterator[DataFolder]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InUse(f"{folder.root} is in use by another `forebay up`") from error
+            raise InUse(f"{folder.root} is in use by another `forebay up` or a `forebay backup`") from error
         yield folder
 
 

@@ -9,17 +9,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from cli.launcher import credentials, embedded, processes
 from db import migrate
 from db import session as db_session
-from tasks import keys
+from tasks import errors, keys
 
-TENANT = "default"
 NAME = "forebay up"
 
 
 def prepare(database_url: str, pepper: str, secrets: Path) -> None:
     """Migrates, and writes a new local key to the file unless the one there is good. Idempotent.
+
+    While the tenant of local keys is being erased it gets none, and the file has none.
 
     A data folder is one version's: tables that a newer one has made in it are refused. Raises `migrate.Refused`.
     """
@@ -30,10 +33,17 @@ def prepare(database_url: str, pepper: str, secrets: Path) -> None:
         with db_session.open_sessions(engine).begin() as session:
             if known.key and keys.check(session, pepper=pepper, key=known.key):
                 return
-            made = keys.create(session, pepper=pepper, tenant=TENANT, name=NAME)
-        credentials.write(secrets, replace(known, key=made.key))
+            key = _made(session, pepper)
+        credentials.write(secrets, replace(known, key=key))
     finally:
         engine.dispose()
+
+
+def _made(session: Session, pepper: str) -> str | None:
+    try:
+        return keys.create(session, pepper=pepper, tenant=credentials.TENANT, name=NAME).key
+    except errors.Conflict:
+        return None
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.launcher import datafolder, embedded, leftovers, processes, up
+from cli.launcher import cluster, datafolder, embedded, leftovers, processes, up
 from cli.launcher.datafolder import DataFolder
 
 
@@ -31,10 +31,13 @@ def reached(root: Path) -> Iterator[str]:
 def started(folder: DataFolder) -> Iterator[str]:
     """Starts the PostgreSQL of a folder that the caller has claimed, and stops it at the block's end.
 
-    It is made when there is none. Raises `ClickException` when it doesn't start.
+    It is made when there is none. Raises `ClickException` when it doesn't start, or another PostgreSQL has made it.
     """
     leftovers.end(folder.record)
-    server = embedded.postgres(folder.root)
+    try:
+        server = embedded.postgres(folder.root)
+    except cluster.MadeByAnother as error:
+        raise click.ClickException(str(error)) from error
     supervisor = processes.Supervisor(folder.logs, folder.record, up.say)
     supervisor.start(server.spec)
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from cli.launcher import credentials, datafolder, embedded, leftovers, lineup, modelfiles, processes
+from cli.launcher import credentials, datafolder, embedded, given, leftovers, lineup, modelfiles, processes
 from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 from tasks import errors
 from tasks.models import catalog, cores
@@ -78,8 +78,18 @@ class Launch:
         self.supervisor.stop(embedded.POSTGRES)
 
     def ready_line(self) -> str:
-        """What a program that started us waits for."""
-        return f"ready url=http://{lineup.HOST}:{self.port} key={credentials.read(self.folder.secrets).key}"
+        """What a program that started us waits for. The key is `none` where there is none: see `keyless`."""
+        key = credentials.read(self.folder.secrets).key or "none"
+        return f"ready url=http://{lineup.HOST}:{self.port} key={key}"
+
+    def keyless(self) -> str | None:
+        """What to say where there is no local key."""
+        if credentials.read(self.folder.secrets).key:
+            return None
+        return (
+            f"no local key: the tenant {credentials.TENANT} is being erased, which goes on now. "
+            "Start `forebay up` again after that, and it makes a key"
+        )
 
     def wait_until(self, met: Callable[[], bool]) -> None:
         """Keeps alive what runs until it is so. Raises `Stopped`, or `ClickException` for what keeps dying."""
@@ -93,6 +103,7 @@ class Launch:
 
     def _make_secrets(self) -> None:
         known = credentials.open_or_make(self.folder.secrets)
+        given.write(self.folder.given, self.env, known.pepper)
         # Several machines on one database share a pepper, or they couldn't check each other's keys.
         self.env.setdefault("FOREBAY_KEY_PEPPER", known.pepper)
         self.env.setdefault("FOREBAY_WEBHOOK_KEY", known.webhook_key)
@@ -290,7 +301,7 @@ def keep_up(launch: Launch) -> None:
     """Starts, says so, keeps going until asked to stop, and stops, whatever happens in between."""
     try:
         launch.start()
-        for sentence in unserved(ask_ready(launch.port)):
+        for sentence in filter(None, (launch.keyless(), *unserved(ask_ready(launch.port)))):
             say(sentence)
         click.echo(launch.ready_line())
         launch.run()

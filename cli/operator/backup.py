@@ -4,20 +4,20 @@ import datetime as dt
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import psutil
 
 from cli.launcher import (
     cluster,
     credentials,
     datafolder,
     embedded,
-    leftovers,
+    given,
     lineup,
     modelfiles,
     standalone,
@@ -26,11 +26,12 @@ from cli.launcher import (
 )
 from cli.launcher.credentials import Credentials
 from cli.launcher.datafolder import DataFolder
+from cli.launcher.given import Given
 from cli.operator import database, kept
 from db import revisions
 from tasks import errors, keys
-from tasks.models import catalog
-from tasks.models.catalog import Model
+from tasks.models import catalog, parts
+from tasks.models.catalog import Catalog, Model
 
 
 @click.command()
@@ -47,14 +48,16 @@ def backup(folder: Path, data: Path, without_models: bool) -> None:
     own = DataFolder(data.resolve())
     if not (own.root / embedded.POSTGRES).is_dir():
         raise click.ClickException(f"{data} is no data folder of a `forebay up` with a PostgreSQL of its own")
-    kept.begin(folder)
     with standalone.reached(own.root) as url:
-        revision = _revision(url)
-        credentials.write(folder / kept.SECRETS, _secrets(own, url))
-        as_of = dt.datetime.now(dt.UTC)
-        _dump(url, folder / kept.DATABASE)
-    if path := _catalog(own):
-        _keep_models(path, folder, without_models)
+        given_to_up = given.read(own.given)
+        secrets, models = _secrets(own, given_to_up, url), _models(own, given_to_up)
+        kept.begin(folder)
+        credentials.write(folder / kept.SECRETS, secrets)
+        with same_tables(url) as revision:
+            as_of = dt.datetime.now(dt.UTC)
+            _dump(url, folder / kept.DATABASE)
+    if models:
+        _keep(models, folder, without_models)
     manifest = kept.end(folder, revision, as_of)
     click.echo(f"{folder}: {len(manifest.files)} files, {trial.size(manifest.bytes)}, tables {revision}")
 
@@ -85,12 +88,20 @@ def run(program: str, *options: str, output: Path | None = None) -> None:
         raise click.ClickException(f"{program} ended with status {done.returncode}:\n{last}")
 
 
-def _revision(url: str) -> str:
-    with database.opened(url) as session:
-        found = revisions.read(session).revision
-    if found is None:
+@contextmanager
+def same_tables(url: str) -> Iterator[str]:
+    """The revision of the tables. Raises `ClickException` when there are none, or it is another at the block's end."""
+    before = _revision(url)
+    if before is None:
         raise click.ClickException("the database has no tables yet: there is nothing to back up")
-    return found
+    yield before
+    if (after := _revision(url)) != before:
+        raise click.ClickException(f"the tables became {after} meanwhile, and were {before}: make the backup again")
+
+
+def _revision(url: str) -> str | None:
+    with database.opened(url) as session:
+        return revisions.read(session).revision
 
 
 def _dump(url: str, path: Path) -> None:
@@ -98,59 +109,62 @@ def _dump(url: str, path: Path) -> None:
     run("pg_dump", "--format=custom", f"--dbname={url}", output=path)
 
 
-def _secrets(own: DataFolder, url: str) -> Credentials:
-    """What `up` runs with: the folder's, unless the environment says otherwise.
+def _secrets(own: DataFolder, given_to_up: Given | None, url: str) -> Credentials:
+    """What `up` runs with: the folder's, unless its environment said otherwise.
 
-    Raises `ClickException` when they don't open this database.
+    Raises `ClickException` when they aren't known here, or don't open this database.
     """
     try:
         known = credentials.read(own.secrets)
     except FileNotFoundError as error:
         raise click.ClickException(f"{own.secrets} is missing: without it no key opens the database") from error
-    pepper = os.environ.get("FOREBAY_KEY_PEPPER", known.pepper)
-    webhook_key = os.environ.get("FOREBAY_WEBHOOK_KEY", known.webhook_key)
+    pepper, webhook_key = known.pepper, known.webhook_key
+    if given_to_up:
+        of_up = {name: given.secret(given_to_up, name, os.environ, known.pepper) for name in given.SECRETS}
+        pepper = of_up["FOREBAY_KEY_PEPPER"] or pepper
+        webhook_key = of_up["FOREBAY_WEBHOOK_KEY"] or webhook_key
     with database.opened(url) as session:
         fits = not known.key or keys.is_of(session, pepper=pepper, key=known.key)
     if not fits:
-        raise click.ClickException(
-            f"the pepper of {own.secrets} isn't the one that `up` runs with: "
-            "set FOREBAY_KEY_PEPPER and FOREBAY_WEBHOOK_KEY as for `up`"
-        )
+        raise click.ClickException(f"the local key of {own.secrets} isn't of this database: start `up` once")
     return replace(known, pepper=pepper, webhook_key=webhook_key)
 
 
-def _catalog(own: DataFolder) -> Path | None:
-    """The catalogue that is served from; None for the one that comes with the code."""
-    running = leftovers.running(own.record).get(lineup.CONTROL)
-    env = psutil.Process(running).environ() if running else os.environ
+def _models(own: DataFolder, given_to_up: Given | None) -> Catalog:
+    """The catalogue that is served from; an empty one for that which comes with the code."""
     last = own.catalog if own.catalog.exists() else own.served_by_default
-    path = Path(env.get("FOREBAY_CATALOG", last))
-    return None if path == lineup.CATALOG else path
-
-
-def _keep_models(path: Path, folder: Path, without_models: bool) -> None:
-    """Copies the catalogue and, unless they stay where they are, the files that it names."""
+    path = Path(given_to_up.catalog) if given_to_up else last
+    if path == lineup.CATALOG:
+        return {}
     try:
-        models = catalog.load(path)
+        return catalog.load(path)
     except errors.CatalogError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _keep(models: Catalog, folder: Path, without_models: bool) -> None:
+    """Writes the catalogue and, unless they stay where they are, copies the files that it names."""
     copied = {} if without_models else _copied(models.values(), folder / kept.MODELS)
-    found = {name: _entry(model, copied) for name, model in models.items()}
-    modelfiles.write(folder / kept.CATALOG, found)
+    modelfiles.write(folder / kept.CATALOG, {name: _entry(model, copied) for name, model in models.items()})
 
 
 def _copied(models: Iterable[Model], folder: Path) -> dict[Path, str]:
-    """Copies each file once; where it is kept, from the backup's folder on. What is missing is told and left out."""
+    """Copies each file once, into a folder of its own with all its parts.
+
+    Returns where it is then, from the backup's folder on. One of which something is missing is told and left out.
+    """
     files = dict.fromkeys(path for model in models for path in (model.file, model.template) if path)
     folder.mkdir(mode=0o700)
     found: dict[Path, str] = {}
-    for number, path in enumerate(files):
-        if not path.is_file():
-            up.say(f"{path} isn't there; its path is kept")
+    for file in files:
+        if missing := [part for part in parts.of(file) if not part.is_file()]:
+            up.say(f"{missing[0]} isn't there; the path of {file} is kept")
             continue
-        name = path.name if not (folder / path.name).exists() else f"{number}-{path.name}"
-        shutil.copyfile(path, folder / name)
-        found[path] = f"{kept.MODELS}/{name}"
+        found[file] = f"{kept.MODELS}/{len(found) + 1}/{file.name}"
+        own = folder / str(len(found))
+        own.mkdir(mode=0o700)
+        for part in parts.of(file):
+            shutil.copyfile(part, own / part.name)
     return found
 
 

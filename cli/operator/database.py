@@ -45,6 +45,12 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def refusal(error: OperationalError) -> click.ClickException:
+    """What a command says of it: the database isn't there, or what it says itself, of locks, limits or a full disk."""
+    lost = error.connection_invalidated or not getattr(error.orig, "sqlstate", None)
+    return click.ClickException(f"the database doesn't answer: {error.orig}" if lost else db_session.told(error))
+
+
 def _catalog(data: Path) -> Path:
     """The catalogue that the data folder's `forebay up` serves from."""
     own = datafolder.DataFolder(data)
@@ -90,7 +96,7 @@ def reached(database_url: str) -> Iterator[Sessions]:
     try:
         yield sessions
     except OperationalError as error:
-        raise click.ClickException(f"the database doesn't answer: {error.orig}") from error
+        raise refusal(error) from error
     except ProgrammingError as error:
         if unfit := revisions.trouble(sessions):
             raise click.ClickException(unfit) from error

@@ -85,14 +85,14 @@ def end(folder: Path, revision: str, as_of: dt.datetime) -> Manifest:
     """Writes the manifest of all that is in the folder: from then on it is a backup."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in (*paths, *{path.parent for path in paths}):
-        _sync(path)
+        sync(path)
     files = {path.relative_to(folder).as_posix(): KeptFile.of(path) for path in paths}
     manifest = Manifest(metadata.version("forebay"), revision, as_of.isoformat(timespec="seconds"), files)
     new = folder / f"{MANIFEST}.new"
     new.write_text(json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2) + "\n")
-    _sync(new)
+    sync(new)
     new.replace(folder / MANIFEST)
-    _sync(folder)
+    sync(folder)
     return manifest
 
 
@@ -129,7 +129,7 @@ def _problem(path: Path, expected: KeptFile) -> str | None:
     return None if found == expected else "has other bytes than were written"
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until the file, or the folder's list, is on the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:

@@ -88,8 +88,10 @@ def expired(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid
 
 
 def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
-    """Files of the tenant, whichever, locked."""
-    return session.scalars(select(File.id).where(File.tenant_id == tenant_id).limit(limit).with_for_update()).all()
+    """Files of the tenant, whichever, locked; none that another transaction holds."""
+    return session.scalars(
+        select(File.id).where(File.tenant_id == tenant_id).limit(limit).with_for_update(skip_locked=True)
+    ).all()
 
 
 def remove(session: Session, tenant_id: uuid.UUID, file_ids: Sequence[uuid.UUID]) -> None:

@@ -165,18 +165,16 @@ def loosen(
 
 
 def loose(
-    session: Session, tenant_id: uuid.UUID, stores: Collection[str], silent_s: float, limit: int
+    session: Session, tenant_id: uuid.UUID, silent_s: float, limit: int, stores: Collection[str] | None = None
 ) -> Sequence[FilePart]:
-    """Parts of the tenant's in these stores that are left over: of nothing, or not whole, and silent for so long."""
+    """Parts of the tenant's that are left over: of nothing, or not whole, and silent for so long; in these stores only,
+    where any are given."""
     silent = FilePart.touched_at < func.now() - dt.timedelta(seconds=silent_s)
     nowhere = and_(FilePart.file_id.is_(None), or_(FilePart.upload_id.is_(None), not_(FilePart.whole)))
-    own = (FilePart.tenant_id == tenant_id, FilePart.store.in_(stores), silent, nowhere)
+    own = [FilePart.tenant_id == tenant_id, silent, nowhere]
+    if stores is not None:
+        own.append(FilePart.store.in_(stores))
     return session.scalars(select(FilePart).where(*own).order_by(FilePart.touched_at).limit(limit)).all()
-
-
-def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[FilePart]:
-    """Parts of the tenant's, whichever."""
-    return session.scalars(select(FilePart).where(FilePart.tenant_id == tenant_id).limit(limit)).all()
 
 
 def forget(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> None:

@@ -90,8 +90,10 @@ def forget(session: Session, tenant_id: uuid.UUID, age_s: float, limit: int) -> 
 
 
 def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
-    """Uploads of the tenant, whichever, locked."""
-    return session.scalars(select(Upload.id).where(Upload.tenant_id == tenant_id).limit(limit).with_for_update()).all()
+    """Uploads of the tenant, whichever, locked; none that another transaction holds."""
+    return session.scalars(
+        select(Upload.id).where(Upload.tenant_id == tenant_id).limit(limit).with_for_update(skip_locked=True)
+    ).all()
 
 
 def remove(session: Session, tenant_id: uuid.UUID, upload_ids: Sequence[uuid.UUID]) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
+from db.jobs import Job
 from db.session import Table, alone, as_sql
 from db.tenants import is_suspended
 from db.webhooks.endpoints import SEEN, Endpoint
@@ -209,8 +211,14 @@ def hold(session: Session, delivery_id: uuid.UUID, attempt: int) -> int | None:
 
 
 def mark(session: Session, delivery_id: uuid.UUID, **values: Any) -> None:
-    """Writes how an attempt ended and gives up its lease. The delivery is held."""
-    statement = update(Delivery).where(Delivery.id == delivery_id).values(leased_until=None, **values)
+    """Writes how an attempt ended and gives up its lease. The delivery is held.
+
+    One that has ended about a job whose words are erased loses its own.
+    """
+    erased = exists().where(Job.id == Delivery.job_id, cast(Job.input, Text) == "{}")
+    no_more = and_(cast(values["status"], Text) != "pending", erased)
+    payload = case((no_more, ""), else_=Delivery.payload)
+    statement = update(Delivery).where(Delivery.id == delivery_id).values(leased_until=None, payload=payload, **values)
     session.execute(statement, execution_options={"synchronize_session": False})
 
 

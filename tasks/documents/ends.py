@@ -44,11 +44,11 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Ingeste
 
 def forget_failed(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> None:
     """Deletes what failed of earlier versions of these documents: as a client sees it, so those too whose job has ended
-    without them."""
+    without them, or was removed since."""
     with scope(session, tenant_id):
-        waited_for = identities.waited_for(session, tenant_id, document_ids)
-    mine = (Job.tenant_id == tenant_id, Job.id.in_(waited_for), Job.status.in_(lifecycle.TERMINAL))
-    ended = session.scalars(select(Job.id).where(*mine)).all() if waited_for else []
+        waited_for = {id for id in identities.waited_for(session, tenant_id, document_ids) if id is not None}
+    alive = (Job.tenant_id == tenant_id, Job.id.in_(waited_for), Job.status.not_in(lifecycle.TERMINAL))
+    ended = waited_for.difference(session.scalars(select(Job.id).where(*alive))) if waited_for else set()
     with scope(session, tenant_id):
         identities.remove_failed(session, tenant_id, document_ids, ended)
 

@@ -10,6 +10,7 @@ from tasks.files.stores import Stores
 
 FORGET_UPLOADS_S = 86_400.0  # an upload that has ended can be asked about for so long
 _AT_ONCE, _ERASED_AT_ONCE = 100, 20
+_EVEN_ALIVE_S = -60.0
 
 
 def tidy(stores: Stores, tenant_id: uuid.UUID, goes_on: Callable[[], bool]) -> None:
@@ -22,7 +23,7 @@ def tidy(stores: Stores, tenant_id: uuid.UUID, goes_on: Callable[[], bool]) -> N
             uploads.end(session, tenant_id, late, "expired")
             files.remove(session, tenant_id, old)
         uploads.forget(session, tenant_id, FORGET_UPLOADS_S, _AT_ONCE)
-        left = keeping.parts_of(parts.loose(session, tenant_id, stores.names, keeping.SILENT_S, _ERASED_AT_ONCE))
+        left = keeping.parts_of(parts.loose(session, tenant_id, keeping.SILENT_S, _ERASED_AT_ONCE, stores.names))
     for part in left:
         if not goes_on():
             return
@@ -32,7 +33,8 @@ def tidy(stores: Stores, tenant_id: uuid.UUID, goes_on: Callable[[], bool]) -> N
 def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:
     """Erases all files of the tenant, lot by lot, each committed; of what and how many each lot was.
 
-    Cut off anywhere, it goes on when it is run again. Raises `Unavailable` where bytes can't be erased now.
+    What is being written goes too. What others hold is left: run it again. Raises `Unavailable` where bytes can't be
+    erased now.
     """
     while True:
         with stores.transactions.begin() as session, scope(session, tenant_id):
@@ -46,7 +48,7 @@ def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:
             break
     while True:
         with stores.transactions.begin() as session, scope(session, tenant_id):
-            left = keeping.parts_of(parts.some(session, tenant_id, _ERASED_AT_ONCE))
+            left = keeping.parts_of(parts.loose(session, tenant_id, _EVEN_ALIVE_S, _ERASED_AT_ONCE))
         if not left:
             return
         keeping.erase(stores, tenant_id, left)

@@ -64,7 +64,8 @@ class Room:
 
     @property
     def fits(self) -> bool:
-        return self.wanted <= self.most
+        """True when there is room for what processes may open, and for an operator's commands."""
+        return self.wanted + COMMANDS <= self.most
 
     @property
     def sentence(self) -> str:

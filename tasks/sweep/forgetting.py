@@ -1,7 +1,6 @@
 """Chores: what nobody asks for any more is forgotten."""
 
 import time
-from itertools import islice
 
 import redis
 import structlog
@@ -9,7 +8,7 @@ from sqlalchemy import Select, literal, select
 
 from db import idempotency, keys, rounds, tenants, workers
 from tasks.files import tidying
-from tasks.jobs import leaving
+from tasks.jobs import erasing
 from tasks.queues import broker
 from tasks.summaries import choice, steps
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
@@ -25,8 +24,9 @@ BINDINGS_EVERY_S = 86_400.0
 TENANTS_EVERY_S = 60.0
 FILES_EVERY_S = 60.0
 FORGET_REVOKED_S = 90 * 86_400  # until then a key that is refused can be looked up: whose it was, and since when
-_REVOKED, _ERASED, _BINDINGS = "revoked_keys", "erased_tenants", "bindings"
-_ERASED_AT_ONCE, _LOTS = 10, 20
+_REVOKED, _SUSPENDED, _BINDINGS = "revoked_keys", "suspended_tenants", "bindings"
+_SUSPENDED_AT_ONCE = 10
+_ERASING_S = 0.3  # so long it erases in one round: the other chores have the rest
 _STEPS, _DOCUMENTS, _FILES = "summary_steps", "loose_documents", "files"
 _FILES_S = 0.5  # so long bytes are erased in one round, and no longer than the last of them takes
 _TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
@@ -79,18 +79,24 @@ def bindings(sweep: Sweep) -> FollowUp:
     return NOTHING
 
 
-def time_for_erased_tenants(_: float) -> Select[int]:
-    return rounds.due(_ERASED, TENANTS_EVERY_S)
+def time_for_suspended_tenants(_: float) -> Select[int]:
+    return rounds.due(_SUSPENDED, TENANTS_EVERY_S)
 
 
-def erased_tenants(sweep: Sweep) -> FollowUp:
-    """What a request left that was under way when its tenant was suspended, and ended after all was erased."""
+def suspended_tenants(sweep: Sweep) -> FollowUp:
+    """Erases on where `forebay tenants erase` was cut off, in each round until it is done. Then looks once a minute for
+    what a request left that was under way when its tenant was suspended, and ended after all was erased."""
     with sweep.begin() as session:
-        its_time = rounds.begin(session, _ERASED, TENANTS_EVERY_S)
-        drawn = tenants.some_erased(session, _ERASED_AT_ONCE) if its_time else []
-    for tenant_id in drawn:
-        for _ in islice(leaving.erase(sweep, sweep.client, sweep.stores, tenant_id, sweep.ttl_s), _LOTS):
-            pass
+        if session.scalar(time_for_suspended_tenants(sweep.lease_s)) is None:
+            return NOTHING  # the round began for another chore
+        drawn = tenants.some_suspended(session, _SUSPENDED_AT_ONCE)
+    until = time.monotonic() + _ERASING_S
+    if all(
+        erasing.go_on(sweep.stores, sweep.client, tenant_id, sweep.ttl_s, lambda: time.monotonic() < until)
+        for tenant_id in drawn
+    ):
+        with sweep.begin() as session:
+            rounds.note(session, _SUSPENDED)
     return NOTHING
 
 

@@ -23,7 +23,6 @@ from tasks.settings import IN_POSTGRES, FileSettings
 from tasks.sweep import (
     bookkeeping,
     due,
-    erasing,
     families,
     forgetting,
     late,
@@ -32,6 +31,7 @@ from tasks.sweep import (
     retention,
     starved,
     strays,
+    unstored,
     waiting,
 )
 from tasks.sweep.chore import Chore, FollowUp, Sweep
@@ -54,11 +54,11 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.idempotency_keys, forgetting.old_keys),
     Chore(forgetting.bindings, forgetting.time_for_bindings),
     Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys),
-    Chore(forgetting.erased_tenants, forgetting.time_for_erased_tenants),
+    Chore(forgetting.suspended_tenants, forgetting.time_for_suspended_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
     Chore(forgetting.files, forgetting.time_for_files),
-    Chore(erasing.erase, erasing.wanted),
+    Chore(unstored.forget, unstored.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),
     Chore(bookkeeping.add_up, bookkeeping.wanted),
@@ -87,6 +87,7 @@ class Sweeper:
     _stores: Stores = field(init=False)
     _steady_since: float | None = None  # since when every round has reached PostgreSQL
     _swept_at: float = 0.0
+    _told: dict[redis.Redis, str] = field(default_factory=dict)  # what keeps Redis from being looked at
     _offset_s: float | None = None  # how far PostgreSQL's clock was ahead of our monotonic one
 
     def __post_init__(self) -> None:
@@ -124,7 +125,7 @@ class Sweeper:
         return jumped
 
     def _round(self, *, steady: bool) -> None:
-        epochs.settle(self.sessions, (self.client, self.queues))
+        epochs.settle(self.sessions, (self.client, self.queues), self._told)
         unreachable: list[Exception] = []
         chores = self._wanted(unreachable)
         if not chores:

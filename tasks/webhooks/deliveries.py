@@ -164,11 +164,13 @@ def page(
 def redeliver(session: Session, caller: Caller, delivery_id: uuid.UUID) -> DeliveryView:
     """Sends the same message again, now and, if need be, for another three days, by the schedule from its beginning.
 
-    Raises `NotFound`.
+    Raises `NotFound`; `Conflict` for one whose words are erased with its job's.
     """
     found = deliveries.find(session, caller.tenant_id, delivery_id)
     if found is None:
         raise errors.NotFound(f"no delivery {ids.show(delivery_id, ids.DELIVERY)}")
+    if not found.payload:
+        raise errors.Conflict(f"{ids.show(delivery_id, ids.DELIVERY)} wasn't kept: what it said is erased")
     found.attempts_before = found.attempts
     found.status, found.next_at, found.give_up_at = Status.PENDING, func.now(), func.now() + _GIVE_UP_AFTER
     session.flush()

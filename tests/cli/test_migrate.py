@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from click.testing import CliRunner, Result
 from sqlalchemy import make_url, text
 
 from cli.launcher import embedded
 from cli.main import main
+from cli.operator import database as operated
 from db import migrate, revisions
 from tests.cli.test_up import run_up
 from tests.support import databases
@@ -32,19 +34,22 @@ def database(url: str, name: str, user: str) -> str:
     return make_url(url).set(database=name, username=user).render_as_string(False)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A server of the test's own, where no role of ours is yet, with a user who owns nothing and may nothing."""
-    with running(tmp_path, forgetful_postgres) as url:
-        administer(
-            url,
-            (
-                "CREATE ROLE app LOGIN",
-                "CREATE DATABASE jobs",
-                "REVOKE TEMPORARY ON DATABASE jobs FROM PUBLIC",
-            ),
-        )
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of these tests' own, with a user who owns nothing and may nothing."""
+    with running(tmp_path_factory.mktemp("elsewhere"), forgetful_postgres) as url:
+        administer(url, ("CREATE ROLE app LOGIN",))
         yield url
+
+
+@pytest.fixture
+def server(elsewhere: str) -> Iterator[str]:
+    """That server, where no role of ours is yet, with an empty database."""
+    administer(elsewhere, ("CREATE DATABASE jobs", "REVOKE TEMPORARY ON DATABASE jobs FROM PUBLIC"))
+    yield elsewhere
+    administer(elsewhere, ("DROP DATABASE jobs WITH (FORCE)", "DROP DATABASE IF EXISTS forebay WITH (FORCE)"))
+    roles = ("forebay", "forebay_tenant", "forebay_search", "forebay_backup")
+    administer(elsewhere, [f"DROP ROLE IF EXISTS {role}" for role in roles])
 
 
 @pytest.fixture
@@ -111,6 +116,22 @@ def test_tables_of_somebody_else_are_to_be_handed_over(server: str) -> None:
     assert run(url).exit_code == 0
 
 
+def test_user_who_only_reads_and_writes_finds_nothing_to_do(server: str) -> None:
+    """Once an administrator has migrated: a start asks for no right that only migrations need."""
+    administrator, url = database(server, "jobs", "postgres"), database(server, "jobs", "app")
+    assert run(administrator).exit_code == 0
+    administer(
+        administrator,
+        (
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app",
+            "GRANT forebay_tenant TO app",
+            "GRANT forebay_search TO app WITH INHERIT FALSE",
+        ),
+    )
+    done = run(url)
+    assert (done.exit_code, done.output) == (0, "")
+
+
 def test_tables_that_differ_are_told_with_a_status(empty: str) -> None:
     """After migrations that had nothing to do."""
     assert run(empty).exit_code == 0
@@ -157,6 +178,19 @@ def test_commands_on_a_database_that_was_not_migrated_say_so(empty: str) -> None
     assert told.stderr == (
         f"Error: the database has no tables of ours, and revision {revisions.head()} is needed: run `forebay migrate`\n"
     )
+
+
+def test_what_the_server_refuses_is_said_in_its_words(empty: str) -> None:
+    """It does answer."""
+
+    def take_too_long() -> None:
+        with operated.opened(empty) as session:
+            session.execute(text("SET LOCAL statement_timeout = '10ms'"))
+            session.execute(text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(ClickException) as refused:
+        take_too_long()
+    assert str(refused.value) == "QueryCanceled 57014: canceling statement due to statement timeout"
 
 
 def test_server_that_does_not_answer_is_said_in_a_line(tmp_path: Path) -> None:

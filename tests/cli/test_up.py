@@ -25,7 +25,7 @@ def test_up_on_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     with datafolder.claim(tmp_path):
         done = run_up(tmp_path)
     assert done.returncode == 1
-    assert done.stderr == f"Error: {tmp_path} is in use by another `forebay up`\n"
+    assert done.stderr == f"Error: {tmp_path} is in use by another `forebay up` or a `forebay backup`\n"
     assert done.stdout == ""
 
 

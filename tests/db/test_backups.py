@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from db import backups, migrate, scope
+from db import migrate, scope
 from db.documents import index
+from db.prerequisites import BACKUP_ROLE
 from tests.support import databases, dumps
 from tests.support.platform import forgetful_postgres, running
 
@@ -36,7 +37,7 @@ def owned(elsewhere: str) -> Iterator[str]:
     administer(of(elsewhere, database="owned"), "CREATE EXTENSION vector")
     yield of(elsewhere, database="owned", username=OWNER)
     administer(elsewhere, "DROP DATABASE owned WITH (FORCE)", f"ALTER ROLE {OWNER} NOCREATEROLE NOBYPASSRLS")
-    administer(elsewhere, f"DROP ROLE IF EXISTS {backups.ROLE}")
+    administer(elsewhere, f"DROP ROLE IF EXISTS {BACKUP_ROLE}")
 
 
 def of(url: str, **changes: str) -> str:
@@ -54,7 +55,7 @@ def administer(url: str, *statements: str) -> None:
 def test_migration_without_the_right_to_the_role_says_what_to_run(owned: str, elsewhere: str) -> None:
     """And goes on; once that was run it says nothing."""
     statements = migrate.upgrade(owned)
-    assert statements == [f"CREATE ROLE {backups.ROLE} NOLOGIN BYPASSRLS", f"GRANT pg_read_all_data TO {backups.ROLE}"]
+    assert statements == [f"CREATE ROLE {BACKUP_ROLE} NOLOGIN BYPASSRLS", f"GRANT pg_read_all_data TO {BACKUP_ROLE}"]
     administer(elsewhere, *statements)
     assert migrate.upgrade(owned) == []
 
@@ -62,7 +63,7 @@ def test_migration_without_the_right_to_the_role_says_what_to_run(owned: str, el
 def test_migration_makes_as_much_of_the_role_as_it_may(owned: str, elsewhere: str) -> None:
     """Who may make roles that see over walls still can't give away what is the server's."""
     administer(elsewhere, f"ALTER ROLE {OWNER} CREATEROLE BYPASSRLS")
-    assert migrate.upgrade(owned) == [f"GRANT pg_read_all_data TO {backups.ROLE}"]
+    assert migrate.upgrade(owned) == [f"GRANT pg_read_all_data TO {BACKUP_ROLE}"]
     administer(elsewhere, f"GRANT pg_read_all_data TO {OWNER} WITH ADMIN OPTION")
     assert migrate.upgrade(owned) == []
     administer(elsewhere, f"REVOKE pg_read_all_data FROM {OWNER} CASCADE")
@@ -80,9 +81,9 @@ def test_dump_as_the_role_has_every_row_of_every_table(
     """Made by a login user that is its member and nothing else, restored as docs/operating.md says."""
     dump = tmp_path / "dump"
     administer(elsewhere, *migrate.upgrade(owned))
-    administer(elsewhere, f"CREATE ROLE {NIGHTLY} LOGIN", f"GRANT {backups.ROLE} TO {NIGHTLY}")
+    administer(elsewhere, f"CREATE ROLE {NIGHTLY} LOGIN", f"GRANT {BACKUP_ROLE} TO {NIGHTLY}")
     dumps.fill(owned)
-    dumps.dump(of(owned, username=NIGHTLY), dump, f"--role={backups.ROLE}")
+    dumps.dump(of(owned, username=NIGHTLY), dump, f"--role={BACKUP_ROLE}")
     administer(elsewhere, f"DROP ROLE {NIGHTLY}")
     administer(elsewhere, f"CREATE DATABASE again OWNER {OWNER}")
     administer(of(elsewhere, database="again"), "CREATE EXTENSION vector")

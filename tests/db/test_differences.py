@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, text
 
-from db import differences, tables
+from db import differences, tables, walls
 from db import session as db_session
 
 
@@ -34,9 +34,10 @@ def test_migrated_tables_are_those_of_the_code(connection: Connection) -> None:
 def test_all_walled_tables_are_known(connection: Connection) -> None:
     """A migration that puts another behind the wall says so here."""
     walled = text("SELECT relname FROM pg_class WHERE relrowsecurity ORDER BY 1")
-    assert connection.execute(walled).scalars().all() == list(differences.WALLED)
+    assert connection.execute(walled).scalars().all() == list(walls.WALLED)
 
 
+FIND_WORDS = "find_words(uuid,bigint[],bigint[],sparsevec,integer,uuid[],uuid[])"
 CHANGES = {
     "DROP TABLE rounds": ["table rounds is missing"],
     "ALTER TABLE jobs DROP COLUMN label": ["column jobs.label is missing; it should be text"],
@@ -68,6 +69,29 @@ CHANGES = {
         "table chunks has lost its row-level security: enabled, forced, and the policy own_rows",
     ],
     "CREATE POLICY mine ON chunks USING (true)": ["table chunks has a policy that isn't ours: mine"],
+    # What a restore without owners and privileges leaves.
+    "DROP POLICY all_rows ON documents": [
+        "table documents has lost the policy all_rows, by which forebay_search finds rows",
+    ],
+    "REVOKE INSERT, DELETE ON summary_steps FROM forebay_tenant": [
+        "role forebay_tenant lacks INSERT, DELETE on summary_steps",
+    ],
+    "REVOKE SELECT (chunks) ON word_counts FROM forebay_search": [
+        "role forebay_search lacks SELECT (chunks) on word_counts",
+    ],
+    "GRANT SELECT (text) ON chunks TO forebay_search": [
+        "role forebay_search may read what it should not see: text of chunks",
+    ],
+    "ALTER FUNCTION find_words OWNER TO CURRENT_USER; GRANT EXECUTE ON FUNCTION find_words TO PUBLIC": [
+        f"function {FIND_WORDS} doesn't run as forebay_search: it should be its owner, with SECURITY DEFINER",
+        f"function {FIND_WORDS} may be called by everybody; EXECUTE should be forebay_tenant's only",
+    ],
+    "REVOKE EXECUTE ON FUNCTION word_term FROM PUBLIC": [
+        "function word_term(uuid,text) may not be called by forebay_tenant",
+    ],
+    "ALTER FUNCTION chunk_terms SECURITY DEFINER": [
+        "function chunk_terms(uuid,tsvector) runs as its owner; it should run as who calls it",
+    ],
     "DROP FUNCTION count_words": ["function count_words(uuid,text[]) is missing"],
     # What breaks nothing is the operator's own affair.
     "CREATE TABLE others (id int); ALTER TABLE jobs ADD COLUMN own int; CREATE INDEX own_index ON jobs (worker_id)": [],

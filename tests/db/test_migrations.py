@@ -1,15 +1,18 @@
 """Migrations, from tables with rows in them."""
 
+import threading
 from pathlib import Path
 
+import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 
 from cli.launcher import embedded
 from db import migrate, revisions
 from db import session as db_session
 from tests.conftest import running
+from tests.support import databases, waiting
 from tests.support.revisions import moved
 
 _OLD = "01900000-0000-7000-8000-00000000000{}"
@@ -19,6 +22,37 @@ def test_upgrade_again_changes_nothing(postgres_url: str) -> None:
     """Migrations can be run at every start."""
     migrate.upgrade(postgres_url)
     migrate.upgrade(postgres_url)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        ("LOCK TABLE jobs IN ROW EXCLUSIVE MODE", "LOCK TABLE jobs IN ROW EXCLUSIVE MODE NOWAIT"),
+        ("LOCK TABLE tenants IN ROW SHARE MODE", "INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'new')"),
+    ],
+)
+def test_jobs_are_accepted_while_a_migration_waits(postgres_url: str, held: str, asked: str) -> None:
+    """For whoever still writes, or reads, as a backup does; it is done once that has ended."""
+    with databases.beside(postgres_url, "in_use") as url, databases.pool(url) as engine:
+        with engine.begin() as connection:
+            moved(connection, "0027")
+        migrating = threading.Thread(target=migrate.upgrade, args=(url,))
+        with engine.connect() as holder:
+            holder.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            holder.execute(text(held))
+            migrating.start()
+            waiting.until(lambda: _waits(engine))
+            with engine.begin() as other:
+                other.execute(text("SET LOCAL lock_timeout = '10s'"))
+                other.execute(text(asked))
+        migrating.join()
+        with engine.connect() as connection:
+            assert revisions.read(connection).trouble is None
+
+
+def _waits(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_migrations_are_one_line_numbered_as_their_files_are() -> None:
@@ -56,46 +90,51 @@ def test_chunks_of_an_earlier_version_get_their_words(tmp_path: Path) -> None:
         engine.dispose()
 
 
+def _make_used(connection: Connection) -> None:
+    """A job that has succeeded, one that expired, and one that is a child, was to start later, and failed before
+    attempts were kept; with what they used."""
+    connection.execute(text(f"INSERT INTO tenants (id, name) VALUES ('{_OLD.format(0)}', 'old')"))
+    for number, status, started in ((1, "succeeded", "'2026-01-31 23:00:02Z'"), (2, "expired", "NULL")):
+        connection.execute(
+            text(f"""
+            INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
+                              metadata, created_at, started_at, finished_at)
+            VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', '{status}',
+                    'batch', 5, 0, '{{}}', '2026-01-31 23:00:00Z', {started}, '2026-02-01 00:30:00+01')""")
+        )
+        connection.execute(
+            text(f"""
+            INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
+            VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'a', {number}, 20, 3)""")
+        )
+    connection.execute(
+        text(f"""
+        INSERT INTO job_attempts (job_id, number, worker_id, model, stage, started_at, ended_at, how)
+        VALUES ('{_OLD.format(1)}', 1, 'w', 'a', 'generate', '2026-01-31 23:00:02Z', '2026-01-31 23:00:05Z',
+                'succeeded')""")
+    )
+    connection.execute(
+        text(f"""
+        INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
+                          metadata, parent_id, error_code, created_at, run_at, started_at, finished_at)
+        VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', 'failed', 'batch', 5,
+                0, '{{}}', '{_OLD.format(1)}', 'engine_refused', '2026-01-31 22:00:00Z', '2026-01-31 23:00:00Z',
+                '2026-01-31 23:00:01Z', '2026-01-31 23:00:06Z')""")
+    )
+    connection.execute(
+        text(f"""
+        INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
+        VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'a', 3, 20, 3)""")
+    )
+
+
 def test_ledger_keeps_every_row_of_usage(tmp_path: Path) -> None:
     """With what their jobs and attempts say of them, and back again."""
     with running(tmp_path, embedded.postgres) as url:
         engine = db_session.open_engine(url, pool_size=1, statement_timeout_s=60)
         with engine.begin() as connection:
             moved(connection, "0010")
-            connection.execute(text(f"INSERT INTO tenants (id, name) VALUES ('{_OLD.format(0)}', 'old')"))
-            for number, status, started in ((1, "succeeded", "'2026-01-31 23:00:02Z'"), (2, "expired", "NULL")):
-                connection.execute(
-                    text(f"""
-                    INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
-                                      metadata, created_at, started_at, finished_at)
-                    VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', '{status}',
-                            'batch', 5, 0, '{{}}', '2026-01-31 23:00:00Z', {started}, '2026-02-01 00:30:00+01')""")
-                )
-                connection.execute(
-                    text(f"""
-                    INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
-                    VALUES ('{_OLD.format(number)}', '{_OLD.format(0)}', 'a', {number}, 20, 3)""")
-                )
-            connection.execute(
-                text(f"""
-                INSERT INTO job_attempts (job_id, number, worker_id, model, stage, started_at, ended_at, how)
-                VALUES ('{_OLD.format(1)}', 1, 'w', 'a', 'generate', '2026-01-31 23:00:02Z', '2026-01-31 23:00:05Z',
-                        'succeeded')""")
-            )
-            # One that is a child, was to start later, and failed before attempts were kept.
-            connection.execute(
-                text(f"""
-                INSERT INTO jobs (id, tenant_id, key_id, type, stage, queue, model, status, lane, priority, seed,
-                                  metadata, parent_id, error_code, created_at, run_at, started_at, finished_at)
-                VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'k', 'chat', 'generate', 'a', 'a', 'failed', 'batch', 5,
-                        0, '{{}}', '{_OLD.format(1)}', 'engine_refused', '2026-01-31 22:00:00Z', '2026-01-31 23:00:00Z',
-                        '2026-01-31 23:00:01Z', '2026-01-31 23:00:06Z')""")
-            )
-            connection.execute(
-                text(f"""
-                INSERT INTO usage (job_id, tenant_id, model, prompt_tokens, completion_tokens, embedding_tokens)
-                VALUES ('{_OLD.format(3)}', '{_OLD.format(0)}', 'a', 3, 20, 3)""")
-            )
+            _make_used(connection)
             moved(connection, "head")
             *rows, child = connection.execute(text("SELECT * FROM ledger ORDER BY job_id")).all()
             moved(connection, "0010")

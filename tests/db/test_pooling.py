@@ -19,30 +19,42 @@ Statement = Callable[[str], object]
 
 
 @pytest.fixture(scope="module", params=["session", "transaction"])
-def pooled(
+def bounced(
     request: pytest.FixtureRequest, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Engine]:
-    """Through a PgBouncer that has two connections only, and all that are given out at a time in its session mode."""
+) -> Iterator[tuple[str, bool]]:
+    """A PgBouncer that has two connections only, and all that are given out at a time in its session mode."""
     by_transaction = request.param == "transaction"
-    with bouncer(postgres_url, tmp_path_factory.mktemp("b"), request.param, 2 if by_transaction else 8) as url:
-        engine = db_session.open_engine(
-            url,
-            pool_size=8,
-            statement_timeout_s=0.3,
-            lock_timeout_s=0.1,
-            pool_timeout_s=5,
-            by_transaction=by_transaction,
-        )
-        yield engine
-        engine.dispose()
+    with bouncer(postgres_url, tmp_path_factory.mktemp("b"), request.param, 2 if by_transaction else 10) as url:
+        yield url, by_transaction
+
+
+@pytest.fixture(scope="module")
+def pooled(bounced: tuple[str, bool]) -> Iterator[Engine]:
+    url, by_transaction = bounced
+    engine = db_session.open_engine(
+        url, pool_size=8, statement_timeout_s=60, pool_timeout_s=60, by_transaction=by_transaction
+    )
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def hurried(bounced: tuple[str, bool]) -> Iterator[Engine]:
+    """With limits that a test can wait for."""
+    url, by_transaction = bounced
+    engine = db_session.open_engine(
+        url, pool_size=1, statement_timeout_s=0.3, lock_timeout_s=0.1, by_transaction=by_transaction
+    )
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(params=["in a transaction", "alone"])
-def sent(request: pytest.FixtureRequest, pooled: Engine) -> Statement:
+def sent(request: pytest.FixtureRequest, hurried: Engine) -> Statement:
     """Runs a statement through PgBouncer, in both of the ways that there are."""
 
     def run(statement: str) -> object:
-        with db_session.open_sessions(pooled).begin() as session:
+        with db_session.open_sessions(hurried).begin() as session:
             if request.param == "alone":
                 [row] = alone(session)(statement, {})
                 return next(iter(row.values()))
@@ -67,7 +79,7 @@ def test_nothing_that_a_transaction_sets_reaches_another_client(pooled: Engine) 
     ours = db_session.open_sessions(pooled)
     for _ in range(4):
         with ours.begin() as session, scope(session, uuid.uuid4()):
-            assert session.scalar(text("SHOW statement_timeout")) == "300ms"
+            assert session.scalar(text("SHOW statement_timeout")) == "1min"
             assert session.scalar(text("SELECT current_user")) == ROLE
     pooled.dispose()
     bare = db_session.open_engine(pooled.url.render_as_string(False), pool_size=1, by_transaction=True)
@@ -90,6 +102,7 @@ def test_tenants_that_share_connections_never_see_each_other(pooled: Engine, ses
     def attack(number: int) -> None:
         tenant_id = tenants[number % 3].tenant_id
         for turn in range(30):
+            seen = None
             with pooled_sessions.begin() as session:
                 try:
                     with scope(session, tenant_id):

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from click.testing import CliRunner
-from sqlalchemy.engine import make_url
 
 from cli.main import main
-from tests.support import catalogs
+from tests.support import catalogs, databases
 from tests.support.bouncers import bouncer
 from tests.support.platform import Stack, forebay_up
 
 _CATALOG = catalogs.echo("echo", slots=2, default=True) + catalogs.echo("embedder", "embed", slots=2)
-_CONNECTIONS = {"session": 60, "transaction": 4}  # by session each of ours is one of PostgreSQL's
+_CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +32,20 @@ class Pooled:
         return CliRunner().invoke(main, keys, catch_exceptions=False).stdout.strip().splitlines()[-1]
 
 
-@pytest.fixture(params=["session", "transaction"])
-def pooled(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> Iterator[Pooled]:
-    """`forebay up` on a database of its own."""
-    mode: str = request.param
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE pooled_{mode}".encode())
-    direct = make_url(postgres_url).set(database=f"pooled_{mode}").render_as_string(False)
-    with bouncer(direct, tmp_path, mode, _CONNECTIONS[mode]) as url:
-        settings = {"FOREBAY_DATABASE_URL": url, "FOREBAY_DATABASE_POOLING": mode}
-        if mode == "transaction":
-            settings["FOREBAY_DATABASE_DIRECT_URL"] = direct
+@pytest.fixture
+def pooled(postgres_url: str, tmp_path: Path) -> Iterator[Pooled]:
+    """`forebay up` on a database of its own, through connections that are given out by the transaction."""
+    with (
+        databases.beside(postgres_url, "pooled") as direct,
+        bouncer(direct, tmp_path, "transaction", _CONNECTIONS) as url,
+    ):
+        settings = {
+            "FOREBAY_DATABASE_URL": url,
+            "FOREBAY_DATABASE_POOLING": "transaction",
+            "FOREBAY_DATABASE_DIRECT_URL": direct,
+        }
         with forebay_up(tmp_path / "data", _CATALOG, **settings) as stack:
             yield Pooled(stack, direct)
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE pooled_{mode} WITH (FORCE)".encode())
 
 
 def ended(http: httpx.Client, job_id: str) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """A dump while everything runs, restored elsewhere, compared table by table and served, as docs/operating.md says."""
 
 import httpx
+import redis
 
+from tests.operate import machines
 from tests.operate.installation import PASSWORD, Installation
 from tests.support import dumps
 
 AGAIN = "again"
+LEFT = "forebay:left"
 _NIGHTLY = f"""
 DROP ROLE IF EXISTS nightly;
 CREATE ROLE nightly LOGIN PASSWORD '{PASSWORD}';
@@ -31,7 +34,8 @@ def restore(installation: Installation) -> str:
     installation.command("migrate", FOREBAY_DATABASE_URL=installation.url("forebay", AGAIN))
     _served(installation, job_ids)
     rows = sum(len(restored[table]) for table in quiet)
-    return f"{len(quiet)} of {len(after)} tables, {rows} rows, came back as they were, and an API serves them"
+    kept = f"{len(quiet)} of {len(after)} tables, {rows} rows, came back as they were"
+    return f"{kept}, and are served on the Redis that was ahead"
 
 
 def _made(installation: Installation, number: int) -> str:
@@ -44,19 +48,35 @@ def _made(installation: Installation, number: int) -> str:
 
 
 def _served(installation: Installation, job_ids: list[str]) -> None:
-    """An API of the restored database, with a Redis that knows nothing, tells the same of each job."""
-    env = {
-        "FOREBAY_DATABASE_URL": installation.url("forebay", AGAIN),
-        "FOREBAY_REDIS_URL": installation.env["FOREBAY_REDIS_URL"].removesuffix("/0") + "/2",
-    }
-    name = installation.api("restored", **env)
-    there = f"http://127.0.0.1:{installation.ports[name]}"
-    with _client(installation, installation.addresses[0]) as here, _client(installation, there) as restored:
-        for job_id in job_ids:
-            assert restored.get(f"/v1/jobs/{job_id}").json() == here.get(f"/v1/jobs/{job_id}").json()
-            told = restored.get(f"/v1/jobs/{job_id}/events").text
-            assert told.split("event:")[-1] == here.get(f"/v1/jobs/{job_id}/events").text.split("event:")[-1]
-    installation.stop(name)
+    """An API of the restored database tells the same of each job, on the Redis of the original, which has stopped.
+
+    Then the original goes on, as the page says.
+    """
+    with _client(installation, installation.addresses[0]) as here:
+        before = [_told(here, job_id) for job_id in job_ids]
+    ours = [name for name in installation.supervisor.names() if name not in ("postgres", "redis", machines.NGINX)]
+    for name in ours:
+        installation.stop(name)
+    client = redis.Redis.from_url(installation.env["FOREBAY_REDIS_URL"])
+    client.set(LEFT, "of a time that never was")
+    restored = installation.api("restored", FOREBAY_DATABASE_URL=installation.url("forebay", AGAIN))
+    installation.serve(restored)
+    with _client(installation, f"http://127.0.0.1:{installation.ports[restored]}") as there:
+        assert not client.exists(LEFT), "the restored API left in Redis what was there"
+        assert [_told(there, job_id) for job_id in job_ids] == before
+    installation.stop(restored)
+    installation.command("migrate", "--restored")
+    client.set(LEFT, "of the copy")
+    for name in ours:
+        installation.begin(installation.specs[name])
+    installation.serve(*ours)
+    assert not client.exists(LEFT), "the original left in Redis what the copy had there"
+    client.close()
+
+
+def _told(http: httpx.Client, job_id: str) -> tuple[object, str]:
+    """The job, and the last of its events."""
+    return http.get(f"/v1/jobs/{job_id}").json(), http.get(f"/v1/jobs/{job_id}/events").text.split("event:")[-1]
 
 
 def _client(installation: Installation, address: str) -> httpx.Client:

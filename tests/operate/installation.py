@@ -73,25 +73,37 @@ class Installation:
 
     def start(self, spec: processes.Spec, ready: Callable[[], object]) -> None:
         """Starts the process and waits until it is ready. Raises `RuntimeError` with its log where it ends instead."""
+        self.begin(spec)
+        self._await(spec.name, ready)
+
+    def begin(self, spec: processes.Spec) -> str:
+        """Starts the process, which `serve` waits for; its name."""
         self.specs[spec.name] = spec
         self.supervisor.start(spec)
+        return spec.name
 
+    def serve(self, *names: str) -> None:
+        """Returns once these processes of ours, which were begun, serve. Raises `RuntimeError` as `start` does."""
+        for name in names:
+            self._await(name, self.readiness(name))
+
+    def _await(self, name: str, ready: Callable[[], object]) -> None:
         def is_ready() -> object:
             self.supervisor.tend()
-            if self.supervisor.deaths(spec.name):
-                raise RuntimeError(f"{spec.name} ended: {self.log(spec.name)[-1000:]}")
+            if self.supervisor.deaths(name):
+                raise RuntimeError(f"{name} ended: {self.log(name)[-1000:]}")
             return ready()
 
         waiting.until(is_ready, START_LIMIT_S, look_s=0.05)
 
-    def stop(self, name: str) -> None:
-        """Asks the process to stop, as an operator would, and waits until it has."""
-        self.supervisor.stop(name)
+    def stop(self, *names: str) -> None:
+        """Asks the processes to stop, as an operator would, and waits until they have."""
+        self.supervisor.stop(*names)
 
     def restart(self, name: str) -> None:
         """Stops the process and starts it again; returns once it serves."""
         self.stop(name)
-        self.start(self.specs[name], self.readiness(name))
+        self.serve(self.begin(self.specs[name]))
 
     def readiness(self, name: str) -> Callable[[], object]:
         """What shows that the process serves: an API answers, a worker's first heartbeat is in the database."""
@@ -114,19 +126,17 @@ class Installation:
         return self.ports.setdefault(name, free_port())
 
     def api(self, machine: str, root: Path = ROOT, **env: str) -> str:
-        """Starts an API as if on that machine; its name. `root` has the files of its version."""
+        """Begins an API as if on that machine; its name. `root` has the files of its version."""
         name = f"{lineup.API}-{machine}"
-        self.start(_as(lineup.api(self.port(name), self.env | env), name, root), self.readiness(name))
-        return name
+        return self.begin(_as(lineup.api(self.port(name), self.env | env), name, root))
 
     def worker(self, machine: str, model: str, root: Path = ROOT, **env: str) -> str:
-        """Starts a worker of the model, or the control worker, as if on that machine; its name."""
+        """Begins a worker of the model, or the control worker, as if on that machine; its name."""
         own = self.env | env
         spec = lineup.control(own) if model == lineup.CONTROL else lineup.worker(model, SLOTS[model], 1, own)
         name = f"{spec.name}-{machine}"
         argv = [part.replace("@%h", f"@{machine}") for part in spec.argv]
-        self.start(_as(replace(spec, argv=tuple(argv)), name, root), self.readiness(name))
-        return name
+        return self.begin(_as(replace(spec, argv=tuple(argv)), name, root))
 
     def close(self) -> None:
         """Stops everything, the servers last."""

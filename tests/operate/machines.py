@@ -35,9 +35,8 @@ def start(installation: Installation) -> str:
     """Starts an API, a control worker and a worker of each model as on two machines, and nginx where it is."""
     models = (ECHO,) if installation.short else (ECHO, CHAT)
     for machine in MACHINES:
-        installation.api(machine)
-        for model in (lineup.CONTROL, *models):
-            installation.worker(machine, model)
+        api = installation.api(machine)
+        installation.serve(api, *(installation.worker(machine, model) for model in (lineup.CONTROL, *models)))
     ports = [installation.ports[f"{lineup.API}-{machine}"] for machine in MACHINES]
     installation.addresses = [f"http://127.0.0.1:{port}" for port in ports]
     before = _nginx(installation, ports)

@@ -4,20 +4,24 @@ from tests.operate.clients import Crowd
 from tests.operate.installation import CHAT, ECHO, MACHINES, Installation
 from tests.operate.machines import NGINX
 
-_JOBS, _JOBS_SHORT = 300, 60
-_CLIENTS = 16
+_JOBS, _CLIENTS = 300, 16
+_JOBS_SHORT, _CLIENTS_SHORT = 24, 6
 _SHOWN = 5
 
 
 def roll(installation: Installation) -> str:
-    """Restarts API after API, worker after worker, while clients read; nothing may be lost and nobody may notice."""
-    enough = _JOBS_SHORT if installation.short else _JOBS
+    """Restarts API after API, worker after worker, while clients read; nothing may be lost and nobody may notice.
+
+    In short those of one machine alone, whose work the other has meanwhile.
+    """
+    enough, clients = (_JOBS_SHORT, _CLIENTS_SHORT) if installation.short else (_JOBS, _CLIENTS)
     behind = NGINX in installation.supervisor.names()
     addresses = [installation.address] if behind else installation.addresses
     models = [ECHO] if installation.short else [ECHO, ECHO, CHAT]
-    crowd = Crowd(addresses, installation.key, models, _CLIENTS, enough)
+    crowd = Crowd(addresses, installation.key, models, clients, enough)
     crowd.begin()
-    rolled = [name for name in installation.supervisor.names() if name.endswith(tuple(f"-{it}" for it in MACHINES))]
+    machines = MACHINES[:1] if installation.short else MACHINES
+    rolled = [name for name in installation.supervisor.names() if name.endswith(tuple(f"-{it}" for it in machines))]
     try:
         for name in rolled:
             installation.restart(name)

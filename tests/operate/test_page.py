@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,19 @@ UNITS = dict(
         r"```ini\n# /etc/systemd/system/(\S+)\n(.*?)```", (ROOT / "docs" / "operating.md").read_text(), re.DOTALL
     )
 )
-# A unit's name, the Procfile's, and what stands for the model, its slots and the port there.
+# Of a unit: which instance, the Procfile's name of it, and what stands in its environment or there.
 SAME = {
-    "forebay-api@.service": ("api", {"%i": "$PORT"}),
-    "forebay-worker@.service": ("worker-demo-chat", {"%I": "demo-chat", "${SLOTS}": "4"}),
-    "forebay-control.service": ("control", {}),
-    "forebay-flower.service": ("flower", {}),
+    "forebay-api@.service": ("8000", "api", {"$PORT": "8000"}),
+    "forebay-worker@.service": ("demo-chat", "worker-demo-chat", {"${SLOTS}": "4"}),
+    "forebay-control.service": ("", "control", {}),
+    "forebay-flower.service": ("", "flower", {}),
 }
+
+
+def specified(text: str, instance: str) -> str:
+    """As systemd.unit(5) has it: `%i` is what stands behind the @, `%I` the path that is escaped so."""
+    means = {"%": "%", "i": instance, "I": instance.replace("-", "/")}
+    return re.sub("%([%iI])", lambda found: means[found[1]], text)
 
 
 def setting(unit: str, name: str) -> str:
@@ -34,11 +41,12 @@ def setting(unit: str, name: str) -> str:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_unit_runs_the_command_of_the_procfile(unit: str) -> None:
-    name, stands_for = SAME[unit]
-    command = setting(unit, "ExecStart").removeprefix("/opt/forebay/.venv/bin/").replace("%%", "%")
-    for said, meant in stands_for.items():
-        command = command.replace(said, meant)
+    instance, name, stands_for = SAME[unit]
+    command = re.sub(r"^(/opt/forebay/current/|/usr/bin/env )\.venv/bin/", "", setting(unit, "ExecStart"))
+    command = specified(command, instance)
     line = parse_procfile((ROOT / "Procfile").read_text()).processes[name].rpartition("; exec ")[2]
+    for said, meant in stands_for.items():
+        command, line = command.replace(said, meant), line.replace(said, meant)
     assert shlex.split(command) == shlex.split(line)
 
 
@@ -46,11 +54,23 @@ def test_unit_runs_the_command_of_the_procfile(unit: str) -> None:
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     files = []
     for name, text in UNITS.items():
-        files.append(tmp_path / name.replace("@.", "@8000."))
+        files.append(tmp_path / name.replace("@.", f"@{SAME[name][0]}."))
         programs = str(Path(sys.executable).parent)
-        files[-1].write_text(text.replace("/opt/forebay/.venv/bin", programs).replace("/opt/forebay", str(ROOT)))
+        there = text.replace("/opt/forebay/current/.venv/bin", programs)
+        files[-1].write_text(there.replace("/opt/forebay/current", str(ROOT)))
     done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_worker_starts_others_by_the_release_that_it_is_of(tmp_path: Path) -> None:
+    """Also once the link shows another one."""
+    release, current = tmp_path / "releases" / "1", tmp_path / "current"
+    venv.create(release / ".venv", symlinks=True)
+    current.symlink_to(release)
+    python, *_ = setting("forebay-worker@.service", "ExecStart").partition(" -m ")
+    argv = [*shlex.split(python), "-c", "import sys; print(sys.executable)"]
+    done = subprocess.run(argv, cwd=current, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(release / ".venv" / "bin" / "python")
 
 
 def test_nginx_that_is_shown_goes_to_two_apis() -> None:

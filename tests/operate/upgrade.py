@@ -25,6 +25,7 @@ def go_on(installation: Installation) -> str:
     key = installation.command("keys", "create", "--name", "before", root=old, **env).split()[-1]
     theirs = [installation.api("old", old, **env)]
     theirs += [installation.worker("old", model, old, **env) for model in (lineup.CONTROL, ECHO)]
+    installation.serve(*theirs)
     ports = [installation.port(f"{lineup.API}-{machine}") for machine in ("old", "new")]
     addresses = [f"http://127.0.0.1:{port}" for port in ports]
     crowd = Crowd(addresses, key, [ECHO], _CLIENTS, _JOBS, words=_WORDS)
@@ -50,10 +51,10 @@ def _change(installation: Installation, theirs: list[str], env: dict[str, str]) 
     installation.command("migrate", **env)
     assert installation.readiness(theirs[0])(), "the old API doesn't serve with the new tables"
     for model in (lineup.CONTROL, ECHO):
-        installation.worker("new", model, **env)
+        installation.serve(installation.worker("new", model, **env))
     for name in theirs[1:]:
         installation.stop(name)
-    installation.api("new", **env)
+    installation.serve(installation.api("new", **env))
     installation.stop(theirs[0])
 
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 import structlog
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import DateTime, literal, select, text
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from db.session import Sessions
 from tasks import logs
@@ -118,6 +118,31 @@ def test_error_of_a_database_is_told_without_the_rows_that_it_quotes(sessions: S
     assert "ValueError: an end that is refused\nraised by\n" in shown
     assert "in insert" in shown
     assert "IntegrityError: NotNullViolation 23502" in shown
+
+
+def traced(error: BaseException) -> str:
+    return logs.trace((type(error), error, error.__traceback__))
+
+
+def test_errors_that_raised_each_other_are_told_once() -> None:
+    first, second = ValueError("one"), KeyError("two")
+    first.__cause__, second.__cause__ = second, first
+    assert traced(first).count("raised by") == 1
+
+
+def test_value_that_no_statement_takes_is_not_told(sessions: Sessions) -> None:
+    """The driver's error under SQLAlchemy's may have it in its text."""
+    with pytest.raises(StatementError) as refused, sessions() as session:
+        session.execute(select(literal("a secret", type_=DateTime())))
+    assert "secret" not in "".join(line for line in traced(refused.value).splitlines() if "literal(" not in line)
+
+
+def test_errors_of_a_group_and_notes_are_told() -> None:
+    error = ValueError("one")
+    error.add_note("of the second part")
+    shown = traced(ExceptionGroup("both", [error, KeyError("two")]))
+    assert "ValueError: one; of the second part" in shown
+    assert "KeyError: 'two'" in shown
 
 
 def test_lines_of_a_process_trace_errors_so(monkeypatch: pytest.MonkeyPatch) -> None:

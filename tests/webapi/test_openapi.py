@@ -102,7 +102,9 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {404} if named or (method, path) == ("get", "/v1/chat/completions") else set()
         expected |= {414, 422} if asked else set()
         expected |= {204} if path.endswith("/events") else set()
-        conflicts = path.endswith(("/retry", "/collections/{name}/model")) or path in WANT_A_READY_DOCUMENT
+        conflicts = (
+            path.endswith(("/retry", "/redeliver", "/collections/{name}/model")) or path in WANT_A_READY_DOCUMENT
+        )
         conflicts |= (method, path) == ("delete", "/v1/jobs/{job_id}")  # of a job that hasn't ended
         expected |= {409} if conflicts else set()
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run

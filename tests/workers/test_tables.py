@@ -1,7 +1,6 @@
 """Workers that are started on a database whose tables aren't theirs."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,20 +55,3 @@ def test_worker_waits_for_the_migration_and_then_serves(older: str, redis_url: s
     said = [line for line in (tmp_path / "log").read_text().splitlines() if "waiting_for_tables" in line]
     assert len(said) == 1
     assert f"revision 0025, and {revisions.head()} is needed: run `forebay migrate`" in said[0]
-
-
-def test_worker_that_waits_ends_when_it_is_asked_to(older: str, redis_url: str, tmp_path: Path) -> None:
-    """As one that serves does."""
-    with worker(older, redis_url, tmp_path) as process:
-        waiting.until(lambda: "waiting_for_tables" in (tmp_path / "log").read_text(), 60)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-
-
-def test_worker_says_that_newer_tables_are_not_for_it_and_goes(older: str, redis_url: str, tmp_path: Path) -> None:
-    """Waiting wouldn't mend that."""
-    with databases.pool(older) as engine, engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with worker(older, redis_url, tmp_path) as process:
-        assert process.wait(60) == 1
-    assert "made by a newer version" in (tmp_path / "log").read_text()

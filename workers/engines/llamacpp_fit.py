@@ -1,14 +1,13 @@
 """Which files llama.cpp can be given as a model, told from the header in words that its own error lacks."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import errors
+from tasks.models import parts
 from workers.engines import gguf
 from workers.engines.gguf import Header
 
-_SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _ROOM_BYTES = 8 << 30
 
 
@@ -55,10 +54,9 @@ def _shards(path: Path, header: Header) -> tuple[Path, ...]:
     count = header.whole("split.count") or 1
     if count == 1:
         return (path,)
-    named = _SHARD.fullmatch(path.name)
-    if not named or int(named["number"]) != 1 or int(named["count"]) != count:
+    files = parts.of(path)
+    if len(files) != count:
         raise errors.EngineUnusable(f"{path}: the first of {count} parts is called …-00001-of-{count:05}.gguf")
-    files = tuple(path.with_name(f"{named['stem']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))
     if missing := [file.name for file in files if not file.is_file()]:
         raise errors.EngineUnusable(f"{path}: of its {count} parts {', '.join(missing[:3])} can't be found beside it")
     return files

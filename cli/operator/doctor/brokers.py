@@ -1,35 +1,46 @@
 """Redis, as broker and as carrier of streams: whether it is there, keeps what it is given, and has room."""
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from cli.operator.doctor.finding import Finding, Installation, ok, warning, wrong
 from tasks.operating import brokers
 
-_PART = "Redis"
+_PART, _BROKER = "Redis", "Redis of the broker"
 _OLDEST = (6, 2)
 _FULL = 0.8
 
 
 def reachable(installation: Installation) -> Iterator[Finding]:
-    """Each answers a write, and is 6.2 or later."""
+    """Each takes a write, and is 6.2 or later."""
     for name, client in _each(installation):
         try:
             client.set("forebay:probe", b"", ex=60)
-            told: Any = client.info()
+        except NoPermissionError as error:
+            seen = f"its user may not write: {error}"
+            yield (warning if name == _BROKER else wrong)(name, seen, "let it write keys that begin with forebay:")
         except redis.ResponseError as error:
-            if "NOPERM" not in str(error):
-                yield wrong(name, f"it takes no writes: {error}", "make room on its disk, or raise its maxmemory")
+            yield wrong(name, f"it takes no writes: {error}", "make room on its disk, or raise its maxmemory")
         except redis.RedisError as error:
             yield wrong(name, f"it can't be asked: {error}", "start it, or mend its URL")
         else:
-            version = str(told.get("redis_version", "0"))
-            if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
-                yield wrong(name, f"its version is {version}", "it must be 6.2 or later")
-            else:
-                yield ok(name, f"{version} answers")
+            yield judged(name, _told(client))
+
+
+def judged(name: str, told: Mapping[str, Any] | None) -> Finding:
+    if told is None:
+        return warning(name, "it answers, and refuses INFO", "see to its version (6.2 or later) and memory yourself")
+    version = str(told.get("redis_version", ""))
+    numbers = tuple(map(int, re.findall("[0-9]+", version)[:2]))
+    if not numbers:
+        return warning(name, f"it answers, and calls its version {version!r}", "see that it is 6.2 or later")
+    if numbers < _OLDEST:
+        return wrong(name, f"its version is {version}", "it must be 6.2 or later")
+    return ok(name, f"{version} answers")
 
 
 def keeps(installation: Installation) -> Iterator[Finding]:
@@ -48,7 +59,9 @@ def keeps(installation: Installation) -> Iterator[Finding]:
 def memory(installation: Installation) -> Iterator[Finding]:
     """Each has memory left: beyond it, writes are refused."""
     for name, client in _each(installation):
-        told: Any = client.info("memory")
+        told = _told(client)
+        if told is None or "used_memory" not in told:
+            continue  # `reachable` has said so
         used, most = int(told["used_memory"]), int(told.get("maxmemory", 0)) or int(told.get("total_system_memory", 0))
         seen = f"{used / 1e6:,.0f} of {most / 1e6:,.0f} MB are used"
         if most and used > _FULL * most:
@@ -57,7 +70,16 @@ def memory(installation: Installation) -> Iterator[Finding]:
             yield ok(name, seen)
 
 
+def _told(client: redis.Redis) -> Mapping[str, Any] | None:
+    """INFO, which managed ones may refuse: then None. Raises redis-py's errors when it can't be reached."""
+    try:
+        told: Any = client.info()
+    except redis.ResponseError:
+        return None
+    return cast(Mapping[str, Any], told)
+
+
 def _each(installation: Installation) -> list[tuple[str, redis.Redis]]:
     if installation.settings.broker_url == installation.settings.redis_url:
         return [(_PART, installation.streams)]
-    return [(f"{_PART} of streams", installation.streams), (f"{_PART} of the broker", installation.broker)]
+    return [(f"{_PART} of streams", installation.streams), (_BROKER, installation.broker)]

@@ -9,21 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-import psutil
-import redis
-from sqlalchemy.exc import SQLAlchemyError
 
-from cli.client import columns
 from cli.client.client import DEFAULT_URL
-from cli.launcher import datafolder, leftovers, lineup
+from cli.launcher import datafolder
 from cli.operator import database
-from cli.operator.doctor import brokers, jobs, machine, postgres, processes
+from cli.operator.doctor import brokers, jobs, machine, postgres, processes, surroundings
 from cli.operator.doctor.finding import Check, Finding, Installation, Level, wrong
 from tasks import errors, settings
 from tasks.streams import stream
 
 _LIMIT_S = 5.0
-_FLOWER = f"http://{lineup.HOST}:5555"
+_PART_WIDTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +34,10 @@ def _each(*checks: Check) -> Sequence[Branch]:
     return tuple(Branch(check) for check in checks)
 
 
-_OF_TABLES = _each(postgres.roles, jobs.workers, jobs.sweep, jobs.waiting, jobs.failing, jobs.webhooks)
-_OF_POSTGRES = _each(postgres.writes, postgres.clock, postgres.transactions, postgres.room_for_connections)
+_OF_TABLES = _each(postgres.roles, jobs.workers, machine.files, jobs.sweep, jobs.waiting, jobs.failing, jobs.webhooks)
+_OF_POSTGRES = _each(
+    postgres.writes, postgres.backups, postgres.clock, postgres.transactions, postgres.room_for_connections
+)
 EXAMINATION = (
     *_each(processes.settings),
     Branch(postgres.reachable, (*_OF_POSTGRES, Branch(postgres.tables, _OF_TABLES))),
@@ -58,7 +56,7 @@ def doctor(data: Path, url: str | None, as_json: bool) -> None:
 
     With servers of your own: in the environment that the processes have. It changes nothing, and may be run any time.
     """
-    folder, api, flower = _surroundings(data)
+    there = surroundings.find(data)
     try:
         own = settings.read()
     except errors.SettingsError as error:
@@ -68,8 +66,14 @@ def doctor(data: Path, url: str | None, as_json: bool) -> None:
     )
     database_url = next(filter(None, map(os.environ.get, database.URL)), own.database_url)
     with database.reached(database_url) as sessions, closing(streams), closing(broker):
-        found = list(look(Installation(own, sessions, streams, broker, folder, url or api, flower)))
-    click.echo(json.dumps([asdict(finding) for finding in found], indent=1) if as_json else told(found))
+        installation = Installation(own, sessions, streams, broker, there.folder, url or there.api, there.flower)
+        found = []
+        for finding in look(installation):
+            found.append(finding)
+            if not as_json:
+                click.echo(told(finding))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=1))
     sys.exit(any(finding.level is Level.WRONG for finding in found))
 
 
@@ -82,14 +86,13 @@ def look(installation: Installation, branches: Sequence[Branch] = EXAMINATION) -
             yield from look(installation, branch.further)
 
 
-def told(found: Sequence[Finding]) -> str:
-    """The findings as lines, the advice below what it is about."""
-    rows: list[tuple[str, str, str]] = []
-    for finding in found:
-        rows.append((finding.level, finding.part, finding.seen))
-        if finding.advice:
-            rows.append(("", "", f"→ {finding.advice}"))
-    return columns.aligned(rows)
+def told(finding: Finding) -> str:
+    """The finding as a line, with its advice below what it is about. Each can be printed before the next is there."""
+    rows = [(str(finding.level), finding.part, finding.seen)]
+    if finding.advice:
+        rows.append(("", "", f"→ {finding.advice}"))
+    widths = f"<{max(map(len, Level))}", f"<{_PART_WIDTH}"
+    return "\n".join(f"{level:{widths[0]}}  {part:{widths[1]}}  {said}" for level, part, said in rows)
 
 
 def _tried(check: Check, installation: Installation) -> list[Finding]:
@@ -97,36 +100,8 @@ def _tried(check: Check, installation: Installation) -> list[Finding]:
     found: list[Finding] = []
     try:
         found.extend(check(installation))
-    except (SQLAlchemyError, redis.RedisError, errors.ForebayError, OSError) as error:
-        said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    except Exception as error:  # noqa: BLE001 one look that fails must not cost the others, whatever it stumbles over
+        said = str(getattr(error, "orig", error)).strip().partition("\n")[0] or type(error).__name__
         part = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
         found.append(wrong(part, f"this can't be looked at: {said}", "see what else is wrong, then look again"))
     return found
-
-
-def _surroundings(data: Path) -> tuple[Path, str, str | None]:
-    """The folder of the installation's files, and where its API and its Flower are.
-
-    Of a `forebay up` also the environment, which becomes our own. Raises `ClickException` where none runs.
-    """
-    if any(name.startswith("FOREBAY_DATABASE_URL") for name in os.environ):
-        return Path.cwd(), DEFAULT_URL, _FLOWER if "FLOWER_BASIC_AUTH" in os.environ else None
-    folder = datafolder.DataFolder(data.resolve())
-    running = leftovers.running(folder.record)
-    if lineup.API not in running:
-        raise click.ClickException(f"set FOREBAY_DATABASE_URL …, or give --data: no `forebay up` runs with {data}")
-    for pid in running.values():
-        theirs = psutil.Process(pid).environ().items()
-        os.environ.update({name: value for name, value in theirs if name.startswith(("FOREBAY_", "FLOWER_"))})
-    flower = _argument(running[lineup.FLOWER], "--port=") if lineup.FLOWER in running else None
-    return (
-        folder.root,
-        f"http://{_argument(running[lineup.API], f'{lineup.HOST}:', whole=True)}",
-        f"http://{lineup.HOST}:{flower}" if flower else None,
-    )
-
-
-def _argument(pid: int, begins: str, *, whole: bool = False) -> str:
-    """What follows in the argument that begins so, or all of it. Raises `StopIteration` where there is none."""
-    found = next(part for part in psutil.Process(pid).cmdline() if part.startswith(begins))
-    return found if whole else found.removeprefix(begins)

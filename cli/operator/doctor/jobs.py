@@ -43,10 +43,12 @@ def waiting(installation: Installation) -> Iterator[Finding]:
     for queue in queues:
         if queue.name in unserved:
             continue
-        at_most = "" if queue.jobs < _COUNT_TO else " or more"
-        seen = f"{queue.jobs}{at_most} wait in {queue.name}, the oldest for {queue.oldest_s:.0f} s"
+        all_seen = queue.jobs < _COUNT_TO
+        at_least, oldest = ("", "the oldest") if all_seen else (" or more", "one of them")
+        seen = f"{queue.jobs}{at_least} wait in {queue.name}, {oldest} for {queue.oldest_s:.0f} s"
         if queue.oldest_s > _LONG_S:
-            yield warning("jobs", seen, "start another worker of that model; `batch` jobs wait for `interactive` ones")
+            advice = "see that its workers get on, or start another; `batch` jobs wait for `interactive` ones"
+            yield warning("jobs", seen, advice)
         else:
             yield ok("jobs", seen)
     if not queues and not unserved:

@@ -1,19 +1,18 @@
 """This machine: its disk, its memory, its kernel, the models' files and the logs."""
 
 import shutil
-import subprocess
-import sys
+import socket
 from collections.abc import Iterator
 
 import psutil
 
-from cli.launcher import lineup
 from cli.launcher.datafolder import DataFolder
+from cli.operator.doctor import children
 from cli.operator.doctor.finding import Finding, Installation, ok, warning, wrong
+from db import diagnosis
 from tasks import errors
 from tasks.models import catalog
 
-_LIMIT_S = 20.0
 _LOW, _NONE = 0.1, 0.02
 _LOG_BYTES = 1_000_000_000
 # A process that closes the wall around itself, as those do that read strangers' files, and says what stays open.
@@ -43,18 +42,15 @@ def memory(_: Installation) -> Iterator[Finding]:
 
 
 def models(installation: Installation) -> Iterator[Finding]:
-    """The catalogue can be read, and its files are here and fit into memory."""
+    """The catalogue can be read, and those of its files that are here fit into memory."""
     path = installation.settings.catalog
     try:
         found = catalog.load(path)
     except errors.CatalogError as error:
         yield wrong("models", str(error), "mend the catalogue, or FOREBAY_CATALOG")
         return
-    files = {model.name: model.file for model in found.values() if model.file is not None}
-    for name, file in files.items():
-        if not file.is_file() and not found[name].optional:
-            yield wrong("models", f"{name}: there is no {file}", "fetch it where its worker runs, or take it out")
-    size = sum(file.stat().st_size for file in files.values() if file.is_file())
+    files = [model.file for model in found.values() if model.file is not None]
+    size = sum(file.stat().st_size for file in files if file.is_file())
     total = psutil.virtual_memory().total
     seen = f"{path} has {', '.join(found)}; their files take {size / 1e9:,.1f} GB"
     if size > (1 - _LOW) * total:
@@ -64,13 +60,33 @@ def models(installation: Installation) -> Iterator[Finding]:
         yield ok("models", seen)
 
 
+def files(installation: Installation) -> Iterator[Finding]:
+    """Models' files are here whose worker lives on this machine, or nowhere; of others a machine needs none."""
+    try:
+        found = catalog.load(installation.settings.catalog)
+    except errors.CatalogError:
+        return  # `models` says so
+    with installation.sessions.begin() as session:
+        hosts = diagnosis.hosts(session, installation.settings.lease_s)
+    for name, model in found.items():
+        if model.file is None or model.optional or model.file.is_file():
+            continue
+        seen = f"{name}: there is no {model.file} here"
+        if socket.gethostname() in hosts.get(name, ()):
+            yield wrong("models", f"{seen}, and its worker couldn't start again", "put it back")
+        elif name not in hosts:
+            advice = "fetch it where its worker is to run, or take it out of the catalogue"
+            yield warning("models", f"{seen}, and no worker of it anywhere", advice)
+
+
 def wall(_: Installation) -> Iterator[Finding]:
     """What reads strangers' files here is kept from everything else."""
-    argv = [sys.executable, "-c", _CLOSE]
-    done = subprocess.run(argv, cwd=lineup.ROOT, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    if done.returncode:
-        yield wrong("wall", done.stderr.strip().splitlines()[-1], "no file of a document is read on this machine")
-    elif gaps := done.stdout.strip():
+    try:
+        gaps = children.answer(_CLOSE)
+    except children.Failed as error:
+        yield wrong("wall", str(error), "no file of a document is read on this machine")
+        return
+    if gaps:
         yield warning("wall", gaps, "have a kernel with Landlock where files of documents are read (5.13 or later)")
     else:
         yield ok("wall", "processes that read documents are kept from everything else")

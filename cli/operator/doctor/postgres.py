@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.operator.doctor.finding import Finding, Installation, ok, warning, wrong
-from db import diagnosis
+from db import diagnosis, prerequisites
 from tasks.operating import connections, revisions
 from tasks.queues import capacity
 
@@ -52,10 +52,21 @@ def roles(installation: Installation) -> Iterator[Finding]:
     for role in closed:
         yield wrong("roles", f"{role} can't be taken", "`forebay migrate` says what an administrator has to run")
     if open_:
-        walls = f"ALTER TABLE {open_[0]} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
-        yield wrong("roles", f"nothing keeps tenants apart in {', '.join(open_)}", f"as the owner: {walls}")
+        walls = (f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" for table in open_)
+        yield wrong("roles", f"nothing keeps tenants apart in {', '.join(open_)}", f"as the owner: {'; '.join(walls)}")
     if not closed and not open_:
         yield ok("roles", "documents are kept apart by row-level security")
+
+
+def backups(installation: Installation) -> Iterator[Finding]:
+    """The role is there that dumps are made as, and sees all that they must have."""
+    with installation.sessions.begin() as session:
+        missing = prerequisites.missing(session.connection(), prerequisites.TO_DUMP)
+    if missing:
+        advice = f"an administrator runs: {'; '.join(missing)}"
+        yield warning("backups", f"no dump can be made as {prerequisites.BACKUP_ROLE}", advice)
+    else:
+        yield ok("backups", f"dumps can be made as {prerequisites.BACKUP_ROLE}")
 
 
 def room_for_connections(installation: Installation) -> Iterator[Finding]:
@@ -76,11 +87,15 @@ def writes(installation: Installation) -> Iterator[Finding]:
     with installation.sessions.begin() as session:
         size_mb = diagnosis.size_bytes(session) / 1e6
         try:
-            capacity.write(session)
+            takes = capacity.write(session)
         except SQLAlchemyError as error:
             yield wrong(_PART, f"a write fails: {getattr(error, 'orig', error)}", "make room on its disk")
             return
-    yield ok(_PART, f"it writes; the database takes {size_mb:,.0f} MB")
+    if takes:
+        yield ok(_PART, f"it writes; the database takes {size_mb:,.0f} MB")
+    else:
+        advice = "have FOREBAY_DATABASE_URL name the server that does; or reset default_transaction_read_only"
+        yield wrong(_PART, "it takes no writes: it is a standby, or is set to read only", advice)
 
 
 def clock(installation: Installation) -> Iterator[Finding]:
@@ -99,9 +114,12 @@ def clock(installation: Installation) -> Iterator[Finding]:
 def transactions(installation: Installation) -> Iterator[Finding]:
     """None stays open: it would hold back the sums of usage and keep dead rows."""
     with installation.sessions.begin() as session:
-        oldest_s = diagnosis.oldest_transaction_s(session)
+        oldest_s, unseen = diagnosis.transactions(session)
     if oldest_s > _OPEN_S:
         seen = f"one has been open for {oldest_s / 60:.0f} minutes"
         yield warning("transactions", seen, "find it in pg_stat_activity by xact_start, and end it")
+    elif unseen:
+        others = f"{unseen} connections of other users are seen by who has pg_read_all_stats alone"
+        yield ok("transactions", f"none of ours stays open; {others}")
     else:
         yield ok("transactions", "none stays open")

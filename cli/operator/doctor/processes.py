@@ -1,19 +1,16 @@
 """What each kind of process would say of this environment, and whether the API and Flower answer."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx
 
-from cli.launcher import lineup
+from cli.operator.doctor import children
 from cli.operator.doctor.finding import Finding, Installation, ok, warning, wrong
 
-_LIMIT_S = 20.0
-# A process of its own, which reads them just as theirs do. It says of each what is wrong.
+# A process of its own reads them just as theirs do. Which secrets are missing, and beside these what is wrong for each.
 _READ = """
-import json
+import json, os
 from tasks import errors
 from webapi import settings as api
 from workers import settings as worker
@@ -27,29 +24,31 @@ readers = {
     "the control worker": lambda: worker.read(control=True),
     "the API": lambda: (api.read(), api.read_serving()),
 }
-print(json.dumps({name: told(read) for name, read in readers.items()}))
+secrets = ["FOREBAY_KEY_PEPPER", "FOREBAY_WEBHOOK_KEY"]
+missing = [name for name in secrets if not os.environ.get(name) and not os.environ.get(name + "_FILE")]
+os.environ.update({name: "in place of one that is missing" for name in missing})
+print(json.dumps([missing, {name: told(read) for name, read in readers.items()}]))
 """
-_BEGINS = "settings: Environment variables invalid: "
-_NAMED = "the API", "the control worker"  # each knows a secret that not every machine has
+_BEGINS = "settings: "
+_PARTS = "postgres", "schema", "redis"  # what its readiness depends on
+_INVALID = "Environment variables invalid: "
 
 
 def settings(_: Installation) -> Iterator[Finding]:
     """Every process reads its settings as it would at a start."""
-    argv = [sys.executable, "-c", _READ]
-    done = subprocess.run(argv, cwd=lineup.ROOT, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    if done.returncode:
-        yield wrong("settings", done.stderr.strip().splitlines()[-1], "the installation of the program is damaged")
+    try:
+        missing, told = json.loads(children.answer(_READ))
+    except children.Failed as error:
+        yield wrong("settings", str(error), "the installation of the program is damaged")
         return
-    told: dict[str, str | None] = json.loads(done.stdout)
-    for name, mistake in told.items():
-        if mistake:
-            say = warning if name in _NAMED and "not set" in mistake else wrong
-            yield say(
-                "settings",
-                f"{name} would not start: {mistake.removeprefix(_BEGINS)}",
-                "docs/settings.md says what each is for",
-            )
-    if not any(told.values()):
+    mistakes = {name: mistake for name, mistake in told.items() if mistake}
+    for name, mistake in mistakes.items():
+        seen = f"{name} would not start: {mistake.removeprefix(_BEGINS).removeprefix(_INVALID)}"
+        yield wrong("settings", seen, "docs/settings.md says what each is for")
+    if missing:
+        seen = f"without {' and '.join(missing)}, which not every machine has"
+        yield warning("settings", seen, "the API needs both, the control worker the latter: set what runs here")
+    elif not mistakes:
         yield ok("settings", f"read as by {', '.join(told)}")
 
 
@@ -67,8 +66,8 @@ def api(installation: Installation) -> Iterator[Finding]:
     if answer.status_code == 200:
         yield ok("API", f"{installation.api} accepts jobs")
     else:
-        said = ", ".join(f"{name}: {parts[name]}" for name in ("postgres", "redis"))
-        yield wrong("API", f"{installation.api} accepts no jobs ({said})", "see what is wrong with these below")
+        said = ", ".join(f"{name}: {parts[name]}" for name in _PARTS if parts.get(name))
+        yield wrong("API", f"{installation.api} accepts no jobs ({said})", "see what is wrong with these above")
 
 
 def flower(installation: Installation) -> Iterator[Finding]:

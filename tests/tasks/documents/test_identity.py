@@ -15,7 +15,7 @@ from tasks.documents import ends, ingest, library
 from tasks.documents.chunking import Piece
 from tasks.documents.ingest import NewDocument
 from tasks.documents.library import Document
-from tasks.jobs import endings
+from tasks.jobs import endings, removing
 from tasks.keys import Caller
 from tests import shelves, tables
 
@@ -85,8 +85,9 @@ def test_failed_version_takes_the_place_of_failed_ones_alone(sessions: Sessions,
     assert there(sessions, caller, "maps") == others[-1:]
 
 
+@pytest.mark.parametrize("removed", [False, True], ids=["", "and removed"])
 def test_version_whose_job_was_cancelled_goes_with_the_next(
-    sessions: Sessions, caller: Caller, client: redis.Redis
+    sessions: Sessions, caller: Caller, client: redis.Redis, removed: bool
 ) -> None:
     """Whether the next is ready or fails: a client sees that it has failed."""
     for becomes_ready in (True, False):
@@ -95,6 +96,8 @@ def test_version_whose_job_was_cancelled_goes_with_the_next(
             job_id = library.get(session, caller, left).job_id
         assert job_id is not None
         endings.cancel(sessions, client, caller, job_id, 60)
+        if removed:
+            removing.erase(sessions, client, caller, job_id)
         [newest] = bring(sessions, caller, new("newest", "e"))
         if becomes_ready:
             assert store(sessions, caller, newest)

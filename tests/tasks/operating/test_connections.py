@@ -75,6 +75,15 @@ def test_processes_are_known_by_what_they_call_their_connections(opened: Open) -
     assert room.fits
 
 
+def test_room_is_left_for_an_operator() -> None:
+    """Else a backup or a look with psql is what finds no connection."""
+    wanted = 14
+    for most, fits in ((wanted + connections.COMMANDS, True), (wanted + connections.COMMANDS - 1, False)):
+        room = connections.Room(1, 1, wanted, most, "max_connections")
+        assert room.fits is fits
+    assert room.sentence.endswith("leaves 18: raise it by 1, or start fewer processes or slots")
+
+
 def test_place_that_is_lacking_is_told_with_its_numbers(frugal: str, opened: Open) -> None:
     """The narrowest limit counts, here the user's own; others' connections are told from ours all the same."""
     ours = db_session.open_sessions(opened(2, lambda: "forebay/14 one:7 api", frugal))

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from db import unstored
 from db.session import Sessions
 from tasks import errors
 from tasks.jobs.lifecycle import Status as JobStatus
@@ -13,6 +14,37 @@ from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Answer, Parcel, Status
 from tests import hooks, tables
+
+
+@pytest.mark.parametrize("sent", ["before", "after"])
+def test_what_is_told_of_a_job_that_is_not_kept_is_erased_with_it(
+    sessions: Sessions, caller: Caller, sent: str
+) -> None:
+    """Not before it has reached its receiver, and then it can't be sent again; of jobs that are kept all stays."""
+    hooks.endpoint(sessions, caller)
+    for store in (False, True):
+        hooks.end(sessions, caller, store=store)
+    parcels = {parcel.id: parcel for parcel in hooks.take(sessions)}
+
+    def arrive() -> None:
+        for parcel in parcels.values():
+            answered(sessions, parcel, Answer(200))
+
+    if sent == "before":
+        arrive()
+    with sessions.begin() as session:
+        assert unstored.forget(session, 0, 10) == 1
+        words = "SELECT id, payload FROM webhook_deliveries ORDER BY id"
+        [[unkept, _], [kept, _]] = found = session.execute(text(words)).all()
+    if sent == "after":
+        assert [payload for _, payload in found] == [parcels[id].payload for id, _ in found]
+        arrive()
+    with sessions() as session:
+        assert session.execute(text(words)).all() == [(unkept, ""), (kept, parcels[kept].payload)]
+    with sessions.begin() as session:
+        assert deliveries.redeliver(session, caller, kept).status == Status.PENDING
+        with pytest.raises(errors.Conflict):
+            deliveries.redeliver(session, caller, unkept)
 
 
 def test_webhook_deleted_while_a_job_ends_stops_nothing(sessions: Sessions, caller: Caller) -> None:

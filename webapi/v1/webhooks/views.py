@@ -136,9 +136,12 @@ def browse_deliveries(query: dict[str, Any]) -> tuple[list[DeliveryView], bool]:
 
 @blueprint.route("/v1/deliveries/<delivery_id>/redeliver", methods=["POST"], parameters=[DELIVERY.in_path])
 @blueprint.response(202, answers.Delivery, description="It is being sent, with the same `webhook-id`.")
-@blueprint.answers(401, 404, 500, 503)
+@blueprint.answers(401, 404, 409, 500, 503)
 def redeliver(delivery_id: str) -> Response:
-    """Send a message again"""
+    """Send a message again
+
+    409 for one about a job that wasn't kept (`store`: false): what it said is erased with what the job said.
+    """
     with service.current().sessions.begin() as session:
         sent = deliveries.redeliver(session, auth.caller(), DELIVERY.parse(delivery_id))
     return reply(answers.delivery(sent), 202)

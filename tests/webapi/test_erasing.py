@@ -1,6 +1,9 @@
 """A tenant is erased: `forebay tenants erase` leaves nothing of it but what it used, in whichever table that was."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,14 +15,16 @@ from sqlalchemy import Uuid, text
 from cli.main import main
 from cli.operator import tenants as command
 from db import tables as all_tables
+from db import turns, windows
 from db.session import Sessions
 from db.webhooks import deliveries
 from tasks import errors, keys
 from tasks.files.stores import Stores
-from tasks.jobs import leaving
+from tasks.jobs import erasing
 from tasks.settings import IN_POSTGRES
 from tests import tables
 from tests.support.post import Post
+from tests.support.waiting import until
 from tests.tasks.sweep.sweeping import made, sweep
 from tests.webapi import byhand
 from tests.webapi.conftest import new_key
@@ -146,7 +151,7 @@ def test_suspended_tenant_is_let_in_nowhere(world: World, app: Flask, sessions: 
     """Its keys are refused, it gets no new one, and none of its webhooks is due."""
     side = world.tenant("going")
     side.make("deliveries")
-    leaving.suspend(sessions, "going")
+    erasing.suspend(sessions, "going")
     app.extensions["forebay_keys"]._known.clear()  # two seconds later
     assert side.api.get("/v1/jobs").status_code == 401
     with pytest.raises(errors.Conflict), sessions.begin() as session:
@@ -162,12 +167,89 @@ def test_it_goes_on_where_it_was_cut_off(
     """After any of its lots: what was done is done, and another run does the rest."""
     filled(world, "going")
     own = own_ids(sessions, "going")
-    tenant_id = leaving.suspend(sessions, "going")
+    tenant_id = erasing.suspend(sessions, "going")
     for _ in range(6):
-        lots = leaving.erase(sessions, client, Stores(IN_POSTGRES, sessions), tenant_id, 60)
+        lots = erasing.erase(Stores(IN_POSTGRES, sessions), client, tenant_id, 60)
         next(lots)
         lots.close()
     assert erase("going", postgres_url, redis_url).exit_code == 0
+    assert rows(sessions, own).keys() <= STAYS
+
+
+@pytest.mark.parametrize("after_lots", [0, 3])
+def test_what_was_cut_off_the_sweep_goes_on_with(
+    world: World, sessions: Sessions, client: redis.Redis, after_lots: int
+) -> None:
+    """Until nothing is left and the name is free, though nobody runs the command again."""
+    filled(world, "going")
+    own, tenant_id = own_ids(sessions, "going"), erasing.suspend(sessions, "going")
+    with closing(erasing.erase(Stores(IN_POSTGRES, sessions), client, tenant_id, 60)) as lots:
+        assert len([*islice(lots, after_lots)]) == after_lots
+    sweeper = made(sessions, client, Post(client))
+
+    def done() -> bool:
+        sweep(sweeper)
+        return not _tenants(sessions, "going")
+
+    until(done)
+    assert rows(sessions, own).keys() <= STAYS
+
+
+def test_nothing_of_a_suspended_tenant_is_started(sessions: Sessions) -> None:
+    """Whether it was in its queue or in the window, and it takes no room there."""
+    callers = [tables.tenant(sessions, name) for name in ("going", "staying")]
+    job_ids = [tables.submit(sessions, caller).id for caller in callers]
+    tables.worker(sessions)
+    erasing.suspend(sessions, "going")
+    with sessions.begin() as session:
+        assert [found.job_id for found in turns.next_queued(session, "alpha", "interactive", 9)] == job_ids[1:]
+    tables.dispatch(sessions, *job_ids)
+    with sessions.begin() as session:
+        assert windows.look(session, "alpha", tables.LEASE_S, ())[1] == 1
+    assert [tables.claim(sessions, job_id) is None for job_id in job_ids] == [True, False]
+
+
+def test_parent_ends_before_the_children_it_waits_for(sessions: Sessions, client: redis.Redis) -> None:
+    """Else the last child's end would move it on."""
+    parent_id = tables.parent(sessions, tables.tenant(sessions, "going"), children=1, goes_on_in="alpha")
+    with closing(erasing.erase(Stores(IN_POSTGRES, sessions), client, erasing.suspend(sessions, "going"), 60)) as lots:
+        assert next(lots) == ("jobs ended", 1)
+    assert tables.column(sessions, parent_id, "status") == "cancelled"
+
+
+@pytest.mark.parametrize("table", ["jobs", "documents"])
+def test_what_others_hold_is_named_until_they_let_go(
+    world: World,
+    sessions: Sessions,
+    client: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+) -> None:
+    """Nothing that it is a part of is waited for without a word; all else goes meanwhile."""
+    monkeypatch.setattr(command, "_SAY_EVERY_S", 0)
+    filled(world, "going")
+    own, tenant_id = own_ids(sessions, "going"), erasing.suspend(sessions, "going")
+    said: list[str] = []
+
+    def waits() -> bool:
+        said.append(capsys.readouterr().err)
+        return f"hold rows of {table}" in "".join(said)
+
+    with ThreadPoolExecutor() as pool:
+        with sessions.begin() as holding:
+            held = text(f"SELECT id FROM {table} WHERE tenant_id = :id LIMIT 1 FOR UPDATE")
+            assert holding.scalar(held, {"id": tenant_id})
+            ends = pool.submit(
+                main,
+                ["tenants", "erase", "going", "--yes", "--database-url", postgres_url, "--redis-url", redis_url],
+                standalone_mode=False,
+            )
+            until(waits)
+        ends.result()
+    assert "so far: " in "".join(said)
     assert rows(sessions, own).keys() <= STAYS
 
 

@@ -1,0 +1,94 @@
+"""Where an installation is: as our own environment says, or in the data folder of a `forebay up` that runs here."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import psutil
+
+from cli.client.client import DEFAULT_URL
+from cli.launcher import credentials, datafolder, embedded, leftovers, lineup
+
+_API_PORT, _FLOWER_PORT = "8000", "5555"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The folder of the installation's files, and where its API and its Flower are, if it has one."""
+
+    folder: Path
+    api: str
+    flower: str | None
+
+
+def find(data: Path) -> Surroundings:
+    """Of a `forebay up` also the environment of its processes, which becomes our own.
+
+    Whatever of it runs is enough. Raises `ClickException` where nothing does.
+    """
+    if _named("FOREBAY_DATABASE_URL"):
+        flower = f"http://{lineup.HOST}:{_FLOWER_PORT}" if _named("FLOWER_BASIC_AUTH") else None
+        return Surroundings(Path.cwd(), DEFAULT_URL, flower)
+    folder = datafolder.DataFolder(data.resolve())
+    running = leftovers.running(folder.record)
+    if not running:
+        raise click.ClickException(f"set FOREBAY_DATABASE_URL …, or give --data: no `forebay up` runs with {data}")
+    launcher = _launcher(running)
+    for pid in (launcher, *running.values()):
+        os.environ.update(_environment(pid))
+    for name, value in _by_itself(folder).items():
+        os.environ.setdefault(name, value)
+    flower_port = _option(launcher, "--flower-port", _FLOWER_PORT)
+    return Surroundings(
+        folder.root,
+        f"http://{lineup.HOST}:{_option(launcher, '--port', _API_PORT)}",
+        None if flower_port == "0" else f"http://{lineup.HOST}:{flower_port}",
+    )
+
+
+def _named(variable: str) -> bool:
+    """Whether the environment has it, or names a file that does."""
+    return bool(os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
+
+
+def _launcher(running: Mapping[str, int]) -> int | None:
+    """The process that started these; None where it has ended meanwhile."""
+    for pid in running.values():
+        with suppress(psutil.Error):
+            return psutil.Process(pid).ppid()
+    return None
+
+
+def _environment(pid: int | None) -> dict[str, str]:
+    """What a process was told of us; nothing of one that has ended, or isn't ours to look at."""
+    with suppress(psutil.Error):
+        return {k: v for k, v in psutil.Process(pid).environ().items() if k.startswith(("FOREBAY_", "FLOWER_"))}
+    return {}
+
+
+def _option(pid: int | None, name: str, otherwise: str) -> str:
+    """What a process was given as this option, `--port 9000` or `--port=9000`."""
+    with suppress(psutil.Error):
+        argv = psutil.Process(pid).cmdline()
+        for part, following in zip(argv, [*argv[1:], otherwise], strict=True):
+            if part == name:
+                return following
+            if part.startswith(f"{name}="):
+                return part.removeprefix(f"{name}=")
+    return otherwise
+
+
+def _by_itself(folder: datafolder.DataFolder) -> dict[str, str]:
+    """What `up` tells its processes where nobody tells it: all that there is while only its servers run."""
+    told = {
+        "FOREBAY_DATABASE_URL": embedded.postgres_url(folder.root),
+        "FOREBAY_REDIS_URL": embedded.redis_url(folder.root),
+        "FOREBAY_CATALOG": str(folder.catalog if folder.catalog.exists() else folder.served_by_default),
+    }
+    with suppress(OSError):
+        known = credentials.read(folder.secrets)
+        told |= {"FOREBAY_KEY_PEPPER": known.pepper, "FOREBAY_WEBHOOK_KEY": known.webhook_key}
+    return told
