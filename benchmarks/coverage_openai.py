@@ -37,6 +37,8 @@ OGX: Mapping[str, float | None] = {
     "Embeddings": 78.6,
     "Models": 93.3,
     "Moderations": 17.0,
+    "Files": 76.2,
+    "Uploads": None,
 }
 
 
