@@ -60,7 +60,7 @@ def conformance(report: tuple[Path, ...], keep: Path | None, only: str | None) -
 
 def _run(suite: Suite, platform: Platform, name: str, only: str | None) -> Run:
     _say(f"Running the tests: {name}.")
-    door = Gateway(platform.url, platform.key, name == RELAXED, platform.store)
+    door = Gateway(platform.url, platform.key, name == RELAXED, platform)
     before, seeded = platform.jobs(), platform.seeded
     with gateway.served(door) as url:
         outcomes = suite.run(url, only)

@@ -3,14 +3,14 @@
 import http.client
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from cli.conformance import rewriting
-from cli.conformance.rewriting import Asked
+from cli.conformance.rewriting import Asked, Makes
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "authorization"})
 _PIECE = 65536
@@ -36,17 +36,19 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`store` makes a stored completion and gives its id; `url` is where the API is."""
+    """`makes` makes what the tests ask about; `url` is where the API is."""
 
     url: str
     key: str
     relaxes: bool
-    store: Callable[[], str]
+    makes: Makes
     passed: Passed = field(default_factory=Passed)
 
     def rewritten(self, asked: Asked, kept: str) -> Asked:
         """What the API is asked instead. `kept` is a stored completion that stays."""
-        real = rewriting.named(asked, self.store() if asked.erases else kept)
+        if asked.path.startswith((rewriting.FILES, rewriting.UPLOADS)):
+            return rewriting.of_files(asked, self.makes)
+        real = rewriting.named(asked, self.makes.store() if asked.erases else kept)
         if not self.relaxes:
             return real
         real, left_out = rewriting.relaxed(real)
@@ -74,7 +76,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(("127.0.0.1", 0), _Door)
         self.gateway = gateway
-        self.kept = gateway.store()
+        self.kept = gateway.makes.store()
 
 
 class _Door(BaseHTTPRequestHandler):

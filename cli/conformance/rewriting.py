@@ -6,7 +6,7 @@ Functions of a request and of nothing else. The API knows nothing of it.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 CHAT = "/v1/chat/completions"
@@ -15,6 +15,10 @@ EMBEDDINGS = "/v1/embeddings"
 MODERATIONS = "/v1/moderations"
 CREATES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS})
 
+FILES = "/v1/files"
+UPLOADS = "/v1/uploads"
+
+FILE_ID, UPLOAD_ID = "file_id", "upload_abc123"  # what the tests call a file, and an upload
 COMPLETION_ID = "completion_id"  # what the tests call a stored completion
 AFTER = "after"  # and the one after which a page begins
 
@@ -43,6 +47,19 @@ class Asked:
     def erases(self) -> bool:
         """True where a stored completion is gone afterwards."""
         return self.method == "DELETE" and self.path == f"{CHAT}/{COMPLETION_ID}"
+
+
+class Makes(Protocol):
+    """Makes what the tests' made-up ids are to be of, each time another."""
+
+    def store(self) -> str:
+        """A stored completion's id."""
+
+    def file(self) -> str:
+        """A file's id."""
+
+    def upload(self) -> tuple[str, str, str]:
+        """An upload's id, that of its only part, and the MD5 of that one's bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,22 @@ def named(asked: Asked, stored: str) -> Asked:
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     real = [(name, after if name == AFTER and value == AFTER else value) for name, value in pairs]
     return replace(asked, path=path, query=urlencode(real))
+
+
+def of_files(asked: Asked, makes: Makes) -> Asked:
+    """The request about a file, or an upload, that has just been made."""
+    path, body = asked.path, asked.body
+    if FILE_ID in path.split("/"):
+        path = path.replace(FILE_ID, makes.file())
+    if UPLOAD_ID in path.split("/"):
+        upload_id, part_id, md5 = makes.upload()
+        path = path.replace(UPLOAD_ID, upload_id)
+        if path.endswith("/complete"):
+            given = json.loads(body)
+            body = json.dumps({"part_ids": [part_id]} | ({"md5": md5} if "md5" in given else {})).encode()
+    pairs = parse_qsl(asked.query, keep_blank_values=True)
+    real = [(name, makes.file() if name == AFTER and value == AFTER else value) for name, value in pairs]
+    return replace(asked, path=path, query=urlencode(real), body=body)
 
 
 def relaxed(asked: Asked) -> tuple[Asked, list[Relaxation]]:

@@ -1,5 +1,6 @@
 """The platform that the tests are run against, and what they need to be there."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ MODERATION_MODEL = "omni-moderation-2024-09-26"
 
 _MODELS = lineup.ROOT / "models"
 _PAGE = 100
+_BYTES = b"the bytes of a file"
 
 
 @dataclass(slots=True)
@@ -47,6 +49,17 @@ class Platform:
         self.seeded += 1
         return str(made["id"])
 
+    def file(self) -> str:
+        """Makes a file; its id."""
+        return str(self._send("/v1/files", "file", {"purpose": "assistants"})["id"])
+
+    def upload(self) -> tuple[str, str, str]:
+        """Makes an upload of one part: its id, the part's, and the MD5 of its bytes."""
+        given = {"bytes": len(_BYTES), "filename": "one.txt", "mime_type": "text/plain", "purpose": "assistants"}
+        upload_id = self._ask("POST", "/v1/uploads", given)["id"]
+        part = self._send(f"/v1/uploads/{upload_id}/parts", "data", {})
+        return upload_id, part["id"], hashlib.md5(_BYTES, usedforsecurity=False).hexdigest()
+
     def jobs(self) -> int:
         """How many jobs there are, as their tenant is told."""
         count, page = 0, self._ask("GET", f"/v1/jobs?limit={_PAGE}")
@@ -56,6 +69,12 @@ class Platform:
                 break
             page = self._ask("GET", f"/v1/jobs?limit={_PAGE}&after={page['next']}")
         return count
+
+    def _send(self, path: str, name: str, fields: dict[str, str]) -> dict[str, Any]:
+        headers, file = {"Authorization": f"Bearer {self.key}"}, {name: ("one.txt", _BYTES)}
+        response = httpx.post(self.url + path, data=fields, files=file, headers=headers, timeout=120)
+        response.raise_for_status()
+        return dict(response.json())
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.key}"}

@@ -22,6 +22,9 @@ AREAS: Mapping[str, str] = {
     "embeddings": f"{_TESTS}/test_embeddings.py",
     "models": f"{_TESTS}/test_models.py",
     "moderations": f"{_TESTS}/test_moderations.py",
+    "files": f"{_TESTS}/test_files.py",
+    "uploads": f"{_TESTS}/test_uploads.py",
+    "parts of uploads": f"{_TESTS}/uploads/test_parts.py",
 }
 # Of those files, what asks for calls that aren't served here.
 NOT_SERVED: Mapping[str, Sequence[str]] = {

@@ -8,13 +8,28 @@ from cli.conformance.gateway import Gateway
 from cli.conformance.stack import Platform
 from tests.support.platform import Stack
 
+
+class Made:
+    """What was made for the tests."""
+
+    def store(self) -> str:
+        return "chatcmpl-none"
+
+    def file(self) -> str:
+        return "file-real"
+
+    def upload(self) -> tuple[str, str, str]:
+        return "upload_real", "part_real", "d"
+
+
+MADE = Made()
 ASKED = {"model": "demo-chat", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 2}
 
 
 @pytest.mark.parametrize(("relaxes", "status"), [(True, 200), (False, 400)])
 def test_a_contradiction_is_left_out_only_where_that_is_asked_for(stack: Stack, relaxes: bool, status: int) -> None:
     """The same call with it and without; whoever asks has any key."""
-    door = Gateway(stack.url, stack.key, relaxes, lambda: "chatcmpl-none")
+    door = Gateway(stack.url, stack.key, relaxes, MADE)
     with gateway.served(door) as url:
         asked = {**ASKED, "max_tokens": 0}
         answer = httpx.post(f"{url}/v1/chat/completions", json=asked, headers={"Authorization": "Bearer My API Key"})
@@ -25,7 +40,7 @@ def test_streams_pass_through_and_count_as_jobs(stack: Stack) -> None:
     """As many calls were answered as jobs were made."""
     platform = Platform(stack.url, stack.key)
     before = platform.jobs()
-    door = Gateway(stack.url, stack.key, False, lambda: "chatcmpl-none")
+    door = Gateway(stack.url, stack.key, False, MADE)
     with gateway.served(door) as url:
         answer = httpx.post(f"{url}/v1/chat/completions", json={**ASKED, "stream": True})
     assert answer.text.endswith("data: [DONE]\n\n")

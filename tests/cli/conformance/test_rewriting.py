@@ -7,6 +7,7 @@ import pytest
 
 from cli.conformance import rewriting
 from cli.conformance.rewriting import CHAT, COMPLETIONS, EMBEDDINGS, Asked
+from tests.cli.conformance.test_gateway import MADE
 
 
 def left_out(path: str, **body: Any) -> set[str]:
@@ -29,6 +30,27 @@ def left_out(path: str, **body: Any) -> set[str]:
 def test_made_up_ids_become_real(path: str, query: str, target: str) -> None:
     """A path's, and the one that a page begins after."""
     assert rewriting.named(Asked("GET", path, query), "real").target == target
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "body", "target", "told"),
+    [
+        ("/v1/files/file_id/content", "", None, "/v1/files/file-real/content", None),
+        ("/v1/files", "after=after&limit=0", None, "/v1/files?after=file-real&limit=0", None),
+        ("/v1/uploads/upload_abc123/parts", "", None, "/v1/uploads/upload_real/parts", None),
+        (
+            "/v1/uploads/upload_abc123/complete",
+            "",
+            {"part_ids": ["string"], "md5": "md5"},
+            "/v1/uploads/upload_real/complete",
+            {"part_ids": ["part_real"], "md5": "d"},
+        ),
+    ],
+)
+def test_made_up_files_become_real(path: str, query: str, body: Any, target: str, told: Any) -> None:
+    """And what is said of an upload is true."""
+    real = rewriting.of_files(Asked("POST", path, query, json.dumps(body).encode() if body else b""), MADE)
+    assert (real.target, json.loads(real.body) if real.body else None) == (target, told)
 
 
 def test_only_what_contradicts_itself_is_left_out() -> None:

@@ -121,7 +121,7 @@ def test_lists_come_in_pages_in_either_order(api: Api, theirs: Api) -> None:
         "last_id": None,
         "has_more": False,
     }
-    for query, param in (("limit=0", "limit"), ("limit=10001", "limit"), ("order=up", "order"), ("after=x", "after")):
+    for query, param in (("limit=-1", "limit"), ("limit=10001", "limit"), ("order=up", "order"), ("after=x", "after")):
         refused = api.get(f"/v1/files?{query}")
         assert (refused.status_code, refused.json["error"]["param"]) == (400, param)
 

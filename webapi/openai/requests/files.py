@@ -20,7 +20,7 @@ TEXTS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
 
 class FileListQuery(Strict):
     after = FILE.field("The last `id` of the page before.")
-    limit = fields.Integer(load_default=10_000, validate=within(1, 10_000))
+    limit = fields.Integer(load_default=10_000, validate=within(0, 10_000))
     order = fields.String(load_default="desc", validate=validate.OneOf(("asc", "desc")))
     purpose = fields.String(validate=validate.Length(1, 64), metadata={"description": "Only files that are for this."})
 
