@@ -50,6 +50,16 @@ class Table(DeclarativeBase):
     """What every table of ours derives from."""
 
 
+# A server that vanished without a word is noticed in seconds, not in the kernel's hours.
+_KEPT_ALIVE = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
+
+
 def open_engine(
     url: str,
     *,
@@ -69,28 +79,14 @@ def open_engine(
     prepared, and nothing set for longer than a transaction. PostgreSQL shows connections under the `name` that is
     asked for when they are made.
     """
-    milliseconds = int(statement_timeout_s * 1000)
-    limits = {
-        "statement_timeout": milliseconds,
-        "lock_timeout": milliseconds if lock_timeout_s is None else int(lock_timeout_s * 1000),
-        "idle_in_transaction_session_timeout": 5000,
-    }
-    options: dict[str, Any] = {
-        "connect_timeout": 2,
-        # A server that vanished without a word is noticed in seconds, not in the kernel's hours.
-        "tcp_user_timeout": 5000,
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 2,
-        "prepare_threshold": None if by_transaction else 3,
-    }
+    limits = _limits(statement_timeout_s, statement_timeout_s if lock_timeout_s is None else lock_timeout_s)
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout_s,
         pool_use_lifo=True,
-        connect_args=options,
+        connect_args=_KEPT_ALIVE | {"prepare_threshold": None if by_transaction else 3},
         json_deserializer=_read,
         hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
@@ -109,20 +105,29 @@ def open_engine(
 _LOCAL = "forebay_local"  # an engine's option: the statement without which a transaction of it has no limits
 
 
+def _limits(statement_s: float, lock_s: float) -> dict[str, int]:
+    """PostgreSQL's settings, in milliseconds."""
+    return {
+        "statement_timeout": int(statement_s * 1000),
+        "lock_timeout": int(lock_s * 1000),
+        "idle_in_transaction_session_timeout": 5000,
+    }
+
+
 def _setting(limits: Mapping[str, int], *, local: bool) -> str:
     given = (f"set_config('{name}', '{value}', {str(local).lower()})" for name, value in limits.items())
     return f"SELECT {', '.join(given)}"
 
 
 def _set_up(connection: psycopg.Connection, statement: str) -> None:
-    """For as long as the connection lives."""
+    """Sets the limits of a new connection, for as long as it lives."""
     connection.autocommit = True
     connection.execute(statement.encode())
     connection.autocommit = False
 
 
 def _begun(connection: Connection, statement: str) -> None:
-    """For the transaction that begins; where every statement is one of its own there is none."""
+    """Sets the limits of the transaction that begins, unless the connection commits each statement by itself."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     if not driver.autocommit:

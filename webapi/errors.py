@@ -144,7 +144,8 @@ def _database(error: Exception) -> Response:
 
 
 def _refused(error: ProgrammingError | InternalError) -> Response:
-    """A statement that PostgreSQL can't run: a mistake of ours, unless it is set so that none like it can be."""
+    """A statement that PostgreSQL refuses to run: a 503 when it takes no writes or has other tables than ours, else our
+    own mistake, and a 500."""
     state = getattr(error.orig, "sqlstate", None)
     if state == _READ_ONLY:
         log.error("database_read_only", error=told(error))

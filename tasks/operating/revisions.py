@@ -37,7 +37,11 @@ class Watch:
         self._ask_at = 0.0
 
     def trouble(self) -> str | None:
-        """As the function does; what was found lately is told again. Raises SQLAlchemy's errors."""
+        """Why this code can't work with the tables, in one line; None when it can.
+
+        Asks the database only if it hasn't for a second, or for a minute when the tables were right. Raises
+        SQLAlchemy's errors.
+        """
         now = time.monotonic()
         if self._known and now < self._ask_at:
             return self._trouble
