@@ -178,7 +178,7 @@ def removed(sessions: Sessions, caller: Caller) -> tuple[list[float], list[float
         asking = beside.submit(submitted, sessions, caller, lambda _: not done.is_set())
         while _any_ended(sessions):
             began_at = time.monotonic()
-            own.remove(sweep)
+            own.forget(sweep)
             rounds.append(time.monotonic() - began_at)
             time.sleep(max(0.0, 1 - rounds[-1]))
         done.set()

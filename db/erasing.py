@@ -1,47 +1,84 @@
-"""What is kept of a job that nobody is to read again: its row, without what went in and what came out."""
+"""What a tenant has, taken from it table by table, in lots. Its jobs go by `removing`; the ledger and usage stay."""
 
 import uuid
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, not_, null, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, delete, exists, or_, select, tuple_
+from sqlalchemy.orm import Session
 
-from db.jobs import Job, JobOutput
-from db.vectors import JobVectors
+from db.documents.collections import Collection
+from db.documents.documents import Document
+from db.idempotency import IdempotencyKey
+from db.jobs import MOVING, Job
+from db.keys import Key
+from db.summaries import SummaryStep
+from db.turns import Turn
 from db.webhooks.deliveries import Delivery
+from db.webhooks.endpoints import Endpoint
+from db.webhooks.secrets import Secret
 
-_KEPT: tuple[type[JobOutput] | type[JobVectors], ...] = (JobOutput, JobVectors)
-_NOTHING: dict[str, Any] = {
-    "input": literal({}, Job.input.type),
-    "params": literal({}, Job.params.type),
-    "stage_input": null(),
-    "store": None,
-}
+# In this order they are ended: a parent before a child whose end would move it on.
+UNFINISHED = ("waiting", "running", "dispatched", "queued", "scheduled")
 
 
-def is_due(ttl_s: float) -> ColumnElement[bool]:
-    """The condition that a job isn't to be kept, and ended so long ago. A child is kept for as long as its parent waits
-    for others: its answer is a part of the parent's."""
-    age = func.make_interval(0, 0, 0, 0, 0, 0, ttl_s)
-    ended = and_(Job.finished_at.is_not(None), Job.finished_at < func.now() - age)
-    parent = aliased(Job)
-    waits = exists().where(parent.id == Job.parent_id, parent.finished_at.is_(None)).correlate(Job)
-    return and_(Job.store.is_(False), ended, or_(Job.parent_id.is_(None), not_(waits)))
+class Own(NamedTuple):
+    """A table with a tenant's rows, how many go at once, and whether they are behind the second wall."""
+
+    table: Any
+    at_once: int
+    walled: bool = False
 
 
-def due(ttl_s: float, limit: int) -> Select[uuid.UUID]:
-    """The query for such jobs, the longest ended first."""
-    return select(Job.id).where(is_due(ttl_s)).order_by(Job.finished_at).limit(limit)
+# In an order in which nothing names what went before. A document takes its text and chunks with it, a collection what
+# was counted of it, by the tables' own references: so few of them go at once.
+TABLES = (
+    Own(Delivery, 500),
+    Own(Secret, 500),
+    Own(Endpoint, 500),
+    Own(IdempotencyKey, 1000),
+    Own(Turn, 1000),
+    Own(Document, 20, walled=True),
+    Own(Collection, 5, walled=True),
+    Own(SummaryStep, 1000, walled=True),
+    Own(Key, 500),
+)
 
 
-def erase(session: Session, ttl_s: float, limit: int) -> int:
-    """Erases what went into such jobs, at most `limit`, what came out, and what webhooks were told of it; how many.
+def remove_some(session: Session, tenant_id: uuid.UUID, own: Own) -> int:
+    """Removes some of the tenant's rows that no other transaction holds; how many.
 
-    A message that is still to be sent loses its words when it is, by `deliveries.mark`. Idempotent.
+    Those behind the second wall within `scope.scope` of the tenant.
     """
-    chosen = due(ttl_s, limit).with_for_update(skip_locked=True).cte("chosen")
-    emptied = update(Job).where(Job.id.in_(select(chosen.c.id))).values(_NOTHING).returning(Job.id)
-    dropped = [delete(table).where(table.job_id.in_(select(chosen.c.id))).cte(table.__tablename__) for table in _KEPT]
-    theirs = Delivery.job_id == func.any(func.array(select(chosen.c.id).scalar_subquery()))
-    told = update(Delivery).where(theirs, Delivery.status != "pending").values(payload="").cte("told")
-    return len(session.execute(emptied.add_cte(*dropped, told), execution_options={"synchronize_session": False}).all())
+    key = tuple(own.table.__table__.primary_key.columns)
+    some = select(*key).where(own.table.tenant_id == tenant_id).limit(own.at_once)
+    rows = session.execute(some.with_for_update(skip_locked=True)).all()
+    if not rows:
+        return 0
+    which = tuple_(*key).in_([tuple(row) for row in rows])
+    session.execute(delete(own.table).where(which), execution_options={"synchronize_session": False})
+    return len(rows)
+
+
+def has_any(session: Session, tenant_id: uuid.UUID, own: Own) -> bool:
+    """Whether the tenant has such a row: of those behind the second wall within `scope.scope` of the tenant."""
+    return bool(session.scalar(select(exists().where(own.table.tenant_id == tenant_id))))
+
+
+def resting(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
+    """Jobs of the tenant that have ended and are no children, at most `limit`."""
+    return session.scalars(_resting(tenant_id).where(Job.finished_at.is_not(None)).limit(limit)).all()
+
+
+def any_job(session: Session, tenant_id: uuid.UUID) -> bool:
+    """Whether the tenant has a job: a parent's children are there no longer than it is."""
+    if session.scalar(_resting(tenant_id).limit(1)):
+        return True
+    unfinished = [exists().where(Job.tenant_id == tenant_id, Job.status == status) for status in UNFINISHED]
+    return bool(session.scalar(select(or_(*unfinished))))
+
+
+def _resting(tenant_id: uuid.UUID) -> Select[uuid.UUID]:
+    """Sorted as `jobs_listed` is, so that PostgreSQL takes no other way: where few are left it may read all jobs."""
+    own = (Job.tenant_id == tenant_id, Job.parent_id.is_(None), Job.status.not_in(MOVING))
+    return select(Job.id).where(*own).order_by(Job.tenant_id, Job.status, Job.type, Job.model, Job.id)

@@ -140,7 +140,7 @@ class Job(Table):
         ),
         Index(
             "jobs_to_erase", "finished_at", postgresql_where=text("store IS FALSE AND finished_at IS NOT NULL")
-        ),  # `erasing`
+        ),  # `unstored`
         # `removing.due`. A job that ends comes into it once, with the other indexes of those that rest.
         Index("jobs_ended", "finished_at", postgresql_where=text("parent_id IS NULL AND finished_at IS NOT NULL")),
         Index("jobs_stored", "tenant_id", "id", postgresql_where=text("store")),  # `listing.stored`

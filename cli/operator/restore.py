@@ -92,9 +92,7 @@ def _load(url: str, dump: Path) -> None:
     engine = db_session.open_engine(url, pool_size=1, statement_timeout_s=600)
     try:
         with engine.begin() as connection:
-            prerequisites.make(
-                connection, (*prerequisites.TO_MIGRATE, *prerequisites.TO_RUN)
-            )  # the roles that a dump names
+            prerequisites.make(connection, prerequisites.TO_RUN)  # the roles that a dump names
         run("pg_restore", "--exit-on-error", f"--dbname={url}", str(dump))
         with engine.begin() as connection:
             connection.execute(text("ANALYZE"))

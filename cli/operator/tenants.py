@@ -13,7 +13,7 @@ from cli.launcher import credentials
 from cli.operator import database
 from db.session import Sessions
 from tasks import errors, settings
-from tasks.jobs import leaving
+from tasks.jobs import erasing
 
 _PAUSE_S = 0.2
 _SAY_EVERY_S = 3.0
@@ -43,12 +43,12 @@ def erase(database_url: str, redis_url: str, name: str, yes: bool, ttl_s: int) -
     client = database.redis_client(redis_url)
     with database.reached(database_url) as sessions:
         try:
-            tenant_id = leaving.suspend(sessions, name)
+            tenant_id = erasing.suspend(sessions, name)
         except errors.NotFound as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"{name} is suspended", err=True)
         erased = _erased(sessions, client, tenant_id, ttl_s)
-        left_as = leaving.close(sessions, tenant_id)
+        left_as = erasing.close(sessions, tenant_id)
     click.echo(columns.aligned([("erased", ""), *((what, str(count)) for what, count in sorted(erased.items()))]))
     click.echo(f"what it used stays in the ledger, as {left_as!r}")
     if name == credentials.TENANT:
@@ -62,11 +62,11 @@ def _erased(sessions: Sessions, client: redis.Redis, tenant_id: uuid.UUID, ttl_s
     say = _NowAndThen()
     while True:
         late, before = time.monotonic() > known_until, erased.total()
-        for what, count in leaving.erase(sessions, client, tenant_id, ttl_s):
+        for what, count in erasing.erase(sessions, client, tenant_id, ttl_s):
             erased[what] += count
             say("so far: " + ", ".join(f"{count} {what}" for what, count in sorted(erased.items())))
         if erased.total() == before:
-            if left := leaving.left(sessions, tenant_id):
+            if left := erasing.left(sessions, tenant_id):
                 say(f"waiting for other transactions, which hold rows of {', '.join(left)} (see pg_stat_activity)")
             elif late:
                 return erased

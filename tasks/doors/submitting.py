@@ -89,10 +89,10 @@ class Desk:
                 self.waker.deliver(queue, None)
         return job
 
-    def remove(self, caller: Caller, job_id: uuid.UUID) -> None:
-        """Removes the tenant's job, which has ended, with its children. Raises `NotFound`, `Conflict`."""
+    def erase(self, caller: Caller, job_id: uuid.UUID) -> None:
+        """Erases the tenant's job, which has ended, with its children. Raises `NotFound`, `Conflict`."""
         assert self.client is not None
-        removing.remove(self.sessions, self.client, caller, job_id)
+        removing.erase(self.sessions, self.client, caller, job_id)
 
     def answer(
         self,

@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 200  # of jobs that nobody waits for: so few that each transaction is over in some hundredths of a second
 
 
-def remove(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID) -> None:
-    """Removes the tenant's job with all that descends from it, its stream too; pending webhooks about it aren't sent.
+def erase(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID) -> None:
+    """Erases the tenant's job with all that descends from it, its stream too; pending webhooks about it aren't sent.
 
     What has many children goes in several transactions, the job itself with the last: where it is cut off, asking again
     goes on. Raises `NotFound`; `Conflict` for a job that hasn't ended, one whose children haven't, and a child.
@@ -53,8 +53,8 @@ def family(scope: Transactions, job_id: uuid.UUID, *, waits: bool = False) -> It
         yield removed
 
 
-def remove_due(scope: Transactions, kept_s: float, in_time: Callable[[], bool]) -> bool:
-    """Removes jobs that ended so long ago, the longest ended first, until there is no more or no time left.
+def forget_due(scope: Transactions, kept_s: float, in_time: Callable[[], bool]) -> bool:
+    """Forgets jobs that ended so long ago, the longest ended first, until there is no more or no time left.
 
     True when there is no more. A job stays while a webhook is still to be told of it. Safe beside itself.
     """

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import Select, literal, select
 
 from db import idempotency, keys, rounds, tenants, workers
-from tasks.jobs import leaving
+from tasks.jobs import erasing
 from tasks.queues import broker
 from tasks.summaries import choice, steps
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
@@ -89,7 +89,7 @@ def suspended_tenants(sweep: Sweep) -> FollowUp:
         drawn = tenants.some_suspended(session, _SUSPENDED_AT_ONCE)
     until = time.monotonic() + _ERASING_S
     if all(
-        leaving.go_on(sweep, sweep.client, tenant_id, sweep.ttl_s, lambda: time.monotonic() < until)
+        erasing.go_on(sweep, sweep.client, tenant_id, sweep.ttl_s, lambda: time.monotonic() < until)
         for tenant_id in drawn
     ):
         with sweep.begin() as session:

@@ -1,4 +1,4 @@
-"""Chore: jobs that ended long ago are removed, where the installation doesn't keep them for ever."""
+"""Chore: jobs that ended long ago are forgotten, where the installation doesn't keep them for ever."""
 
 import time
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ _ROUND_S = 0.3  # so long it removes in one round: the other chores, and the job
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Removes jobs so long after their ends: some in each round while there are such, and then it looks once a minute.
+    """Forgets jobs so long after their ends: some in each round while there are such, and then it looks once a minute.
 
     By the longest ended first; a job whose webhook is still to be told stays meanwhile.
     """
 
     kept_s: float
 
-    def remove(self, sweep: Sweep) -> FollowUp:
+    def forget(self, sweep: Sweep) -> FollowUp:
         with sweep.begin() as session:
             if session.scalar(self.wanted(sweep.lease_s)) is None:
                 return NOTHING  # the round began for another chore
         until = time.monotonic() + _ROUND_S
-        if removing.remove_due(sweep, self.kept_s, lambda: time.monotonic() < until):
+        if removing.forget_due(sweep, self.kept_s, lambda: time.monotonic() < until):
             with sweep.begin() as session:
                 rounds.note(session, _NAME)
         return NOTHING
@@ -40,4 +40,4 @@ class Retention:
 
 def chore(kept_s: float) -> Chore:
     own = Retention(kept_s)
-    return Chore(own.remove, own.wanted)
+    return Chore(own.forget, own.wanted)

@@ -21,7 +21,6 @@ from tasks.queues.dispatch import Dispatcher
 from tasks.sweep import (
     bookkeeping,
     due,
-    erasing,
     families,
     forgetting,
     late,
@@ -30,6 +29,7 @@ from tasks.sweep import (
     retention,
     starved,
     strays,
+    unstored,
     waiting,
 )
 from tasks.sweep.chore import Chore, FollowUp, Sweep
@@ -55,7 +55,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.suspended_tenants, forgetting.time_for_suspended_tenants),
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
-    Chore(erasing.erase, erasing.wanted),
+    Chore(unstored.forget, unstored.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),
     Chore(bookkeeping.add_up, bookkeeping.wanted),

@@ -7,7 +7,7 @@ from cli.launcher import credentials, datafolder, up
 from cli.launcher.prepare import prepare
 from db.session import Sessions
 from tasks import keys
-from tasks.jobs import leaving
+from tasks.jobs import erasing
 from tests.tables import PEPPER
 
 
@@ -21,11 +21,11 @@ def test_while_its_tenant_is_being_erased_up_starts_without_a_key(
     prepare(postgres_url, PEPPER, folder.secrets)
     old = credentials.read(folder.secrets).key
     assert (f"key={old}" in launch.ready_line(), launch.keyless()) == (True, None)
-    tenant_id = leaving.suspend(sessions, credentials.TENANT)
+    tenant_id = erasing.suspend(sessions, credentials.TENANT)
     prepare(postgres_url, PEPPER, folder.secrets)
     assert "key=none" in launch.ready_line()
     assert "default is being erased" in str(launch.keyless())
-    leaving.close(sessions, tenant_id)
+    erasing.close(sessions, tenant_id)
     prepare(postgres_url, PEPPER, folder.secrets)
     new = credentials.read(folder.secrets).key
     with sessions() as session:

@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from db import leaving, migrate, scope
+from db import erasing, migrate, scope
 from db import session as db_session
 from db.documents import index
 from db.session import Sessions
@@ -177,10 +177,10 @@ def test_tenant_that_leaves_takes_its_own_documents_only(who: str, request: pyte
     """Also where the application is no superuser, and is held by the wall itself."""
     sessions: Sessions = request.getfixturevalue(who)
     ours, theirs = two_tenants(sessions)
-    for own in leaving.TABLES:
+    for own in erasing.TABLES:
         while True:
             with sessions.begin() as session, scope.scope(session, ours) if own.walled else nullcontext():
-                if not leaving.remove_some(session, ours, own):
+                if not erasing.remove_some(session, ours, own):
                     break
     for tenant_id, left in ((ours, [0, 0, 0, 0]), (theirs, [1, 1, 1, 1])):
         with sessions.begin() as session, scope.scope(session, tenant_id):

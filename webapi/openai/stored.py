@@ -111,7 +111,7 @@ def delete(completion_id: str) -> Response:
     with COMPLETION.sought(completion_id) as id:
         with serving.sessions.begin() as session:
             stored.get(session, auth.caller(), id)
-        serving.desk.remove(auth.caller(), id)
+        serving.desk.erase(auth.caller(), id)
     answer: Deleted = {"id": completion_id, "object": "chat.completion.deleted", "deleted": True}
     return reply(answer)
 

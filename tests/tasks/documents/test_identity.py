@@ -97,7 +97,7 @@ def test_version_whose_job_was_cancelled_goes_with_the_next(
         assert job_id is not None
         endings.cancel(sessions, client, caller, job_id, 60)
         if removed:
-            removing.remove(sessions, client, caller, job_id)
+            removing.erase(sessions, client, caller, job_id)
         [newest] = bring(sessions, caller, new("newest", "e"))
         if becomes_ready:
             assert store(sessions, caller, newest)

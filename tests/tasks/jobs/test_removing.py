@@ -100,7 +100,7 @@ def test_nothing_is_left_of_a_job_but_what_it_cost(sessions: Sessions, client: r
     }
     assert before.keys() == (can_be - STAYS) | {"ledger"}
     client.xadd(stream.key(job_id), {"j": "{}"})
-    removing.remove(sessions, client, caller, job_id)
+    removing.erase(sessions, client, caller, job_id)
     assert naming(sessions, job_id) == {"ledger": 1}
     assert (naming(sessions, other), cost(sessions)) == (before, spent)
     assert not client.exists(stream.key(job_id))
@@ -116,14 +116,14 @@ def test_a_family_goes_together_in_lots(
     adopted(sessions, root, *children)
     adopted(sessions, children[0], *steps)
     with pytest.raises(errors.Conflict, match="is a part of"):
-        removing.remove(sessions, client, caller, children[0])
+        removing.erase(sessions, client, caller, children[0])
     first = next(removing.family(sessions, root))
     assert len(first) == 2
     assert set(first) < set(steps) | set(children)
-    removing.remove(sessions, client, caller, root)
+    removing.erase(sessions, client, caller, root)
     assert ids_left(sessions) == {alone}
     with pytest.raises(errors.NotFound):
-        removing.remove(sessions, client, caller, root)
+        removing.erase(sessions, client, caller, root)
 
 
 def test_what_has_not_ended_is_not_removed(sessions: Sessions, client: redis.Redis, caller: Caller) -> None:
@@ -132,24 +132,24 @@ def test_what_has_not_ended_is_not_removed(sessions: Sessions, client: redis.Red
     adopted(sessions, root, child)
     for job_id, why in ((running, "cancel it first"), (root, "still being ended")):
         with pytest.raises(errors.Conflict, match=why):
-            removing.remove(sessions, client, caller, job_id)
+            removing.erase(sessions, client, caller, job_id)
     with pytest.raises(errors.NotFound):
-        removing.remove(sessions, client, tables.tenant(sessions, "theirs"), root)
-    assert removing.remove_due(sessions, 0, lambda: True)
+        removing.erase(sessions, client, tables.tenant(sessions, "theirs"), root)
+    assert removing.forget_due(sessions, 0, lambda: True)
     assert ids_left(sessions) == {root, child, running}
 
 
 def test_a_job_stays_until_its_webhook_is_told(sessions: Sessions, client: redis.Redis, caller: Caller) -> None:
     """Whoever erases it by hand wants no message of it sent either."""
     job_id = everything_about(sessions, caller)
-    assert removing.remove_due(sessions, 0, lambda: True)
+    assert removing.forget_due(sessions, 0, lambda: True)
     assert ids_left(sessions) == {job_id}
     with sessions.begin() as session:
         session.execute(text("UPDATE webhook_deliveries SET status = 'delivered'"))
-    assert removing.remove_due(sessions, 0, lambda: True)
+    assert removing.forget_due(sessions, 0, lambda: True)
     assert naming(sessions, job_id) == {"ledger": 1}
     told = everything_about(sessions, caller)
-    removing.remove(sessions, client, caller, told)
+    removing.erase(sessions, client, caller, told)
     assert naming(sessions, told) == {"ledger": 1}
 
 
@@ -196,7 +196,7 @@ def test_only_what_ended_long_ago_goes_and_never_a_row_of_the_ledger(
     def root(job_id: uuid.UUID) -> uuid.UUID:
         return root(parents[job_id]) if job_id in parents else job_id
 
-    assert removing.remove_due(sessions, LONG_S, lambda: True)
+    assert removing.forget_due(sessions, LONG_S, lambda: True)
     left = ids_left(sessions)
     assert left >= set(moulds.values())
     for job_id in job_ids:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from db import erasing
+from db import unstored
 from db.session import Sessions
 from tasks import errors
 from tasks.jobs.lifecycle import Status as JobStatus
@@ -33,7 +33,7 @@ def test_what_is_told_of_a_job_that_is_not_kept_is_erased_with_it(
     if sent == "before":
         arrive()
     with sessions.begin() as session:
-        assert erasing.erase(session, 0, 10) == 1
+        assert unstored.forget(session, 0, 10) == 1
         words = "SELECT id, payload FROM webhook_deliveries ORDER BY id"
         [[unkept, _], [kept, _]] = found = session.execute(text(words)).all()
     if sent == "after":

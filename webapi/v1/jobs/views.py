@@ -115,7 +115,7 @@ def delete(job_id: str) -> Response:
     With its children, its stream, and the webhooks about it that haven't been sent. What it cost stays in the ledger.
     409 for a job that hasn't ended, which is to be cancelled first, and for a part of another, which goes with that.
     """
-    service.current().desk.remove(auth.caller(), JOB.parse(job_id))
+    service.current().desk.erase(auth.caller(), JOB.parse(job_id))
     return Response(status=204)
 
 

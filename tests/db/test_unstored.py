@@ -1,4 +1,4 @@
-"""What is left of jobs whose words are erased, on a real PostgreSQL."""
+"""What is left of jobs whose words are forgotten, on a real PostgreSQL."""
 
 import uuid
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import erasing
+from db import unstored
 from db.session import Sessions
 from db.vectors import JobVectors
 from tasks.jobs.lifecycle import Status
@@ -51,42 +51,42 @@ THERE = {"asked": True, "answered": True, "embedded": True}
     [(False, 100, GONE), (False, 10, THERE), (True, 100, THERE), (None, 100, THERE)],
     ids=["due", "stream still read", "stored", "of ours"],
 )
-def test_what_isnt_kept_is_erased_once_its_stream_has_expired(
+def test_what_isnt_kept_is_forgotten_once_its_stream_has_expired(
     sessions: Sessions, caller: Caller, store: bool | None, ago_s: float, left: dict[str, Any]
 ) -> None:
     job_id = ended(sessions, caller, store=store, ago_s=ago_s)
     with sessions.begin() as session:
-        erasing.erase(session, 60, 10)
+        unstored.forget(session, 60, 10)
     assert words(sessions, job_id) == left
 
 
 def test_unfinished_job_keeps_its_words(sessions: Sessions, caller: Caller) -> None:
     job_id = tables.running(sessions, caller, input={"prompt": SECRET}, store=False).job_id
     with sessions.begin() as session:
-        assert erasing.erase(session, 0, 10) == 0
+        assert unstored.forget(session, 0, 10) == 0
     assert words(sessions, job_id)["asked"]
 
 
 def test_cost_and_status_outlive_the_words(sessions: Sessions, caller: Caller) -> None:
     job_id = ended(sessions, caller, store=False, ago_s=100)
     with sessions.begin() as session:
-        erasing.erase(session, 60, 10)
+        unstored.forget(session, 60, 10)
     assert tables.column(sessions, job_id, "status") == "succeeded"
     assert tables.usage_rows(sessions, job_id) == [(3, 1)]
 
 
-def test_at_most_so_many_are_erased_at_once_and_each_once(sessions: Sessions, caller: Caller) -> None:
+def test_at_most_so_many_are_forgotten_at_once_and_each_once(sessions: Sessions, caller: Caller) -> None:
     """The longest ended first; those that another process holds are left to it."""
     jobs = [ended(sessions, caller, store=False, ago_s=ago_s) for ago_s in (100, 300, 200)]
     with sessions.begin() as session:
-        assert erasing.erase(session, 60, 1) == 1
+        assert unstored.forget(session, 60, 1) == 1
     assert [words(sessions, job_id) == GONE for job_id in jobs] == [False, True, False]
     with sessions.begin() as holding, sessions.begin() as session:
         holding.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": jobs[0]})
-        assert erasing.erase(session, 60, 10) == 1
+        assert unstored.forget(session, 60, 10) == 1
     with sessions.begin() as session:
-        assert erasing.erase(session, 60, 10) == 1
-        assert erasing.erase(session, 60, 10) == 0
+        assert unstored.forget(session, 60, 10) == 1
+        assert unstored.forget(session, 60, 10) == 0
 
 
 def test_answer_of_one_of_several_is_kept_until_all_are_there(sessions: Sessions, caller: Caller) -> None:
@@ -99,6 +99,6 @@ def test_answer_of_one_of_several_is_kept_until_all_are_there(sessions: Sessions
         session.execute(
             text("UPDATE jobs SET parent_id = :p, place = 0 WHERE id = :c"), {"p": parent_id, "c": child_id}
         )
-        assert erasing.erase(session, 60, 10) == 0
+        assert unstored.forget(session, 60, 10) == 0
         session.execute(text("UPDATE jobs SET finished_at = now() WHERE id = :p"), {"p": parent_id})
-        assert erasing.erase(session, 60, 10) == 1
+        assert unstored.forget(session, 60, 10) == 1

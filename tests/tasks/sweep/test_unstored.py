@@ -1,4 +1,4 @@
-"""The sweep erases the words of jobs that aren't to be kept."""
+"""The sweep forgets the words of jobs that aren't to be kept."""
 
 import uuid
 
@@ -11,24 +11,24 @@ from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
-from tasks.sweep import erasing
+from tasks.sweep import unstored
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
 from tests.tasks.sweep.sweeping import sweep
 
 
-def test_words_are_erased_by_the_sweep_when_streams_have_expired(
+def test_words_are_forgotten_by_the_sweep_when_streams_have_expired(
     sessions: Sessions, caller: Caller, sweeper: Sweeper
 ) -> None:
     """One that ended just now is left for those who still read it."""
     late, young = (_ended(sessions, caller, ago_s) for ago_s in (settings.STREAM_TTL_S + 60, 1))
     with sessions() as session:
-        assert session.scalars(erasing.wanted(tables.LEASE_S)).all() == [late]
+        assert session.scalars(unstored.wanted(tables.LEASE_S)).all() == [late]
     sweep(sweeper)
     assert tables.column(sessions, late, "input") == {}
     assert tables.column(sessions, young, "input") != {}
     with sessions() as session:
-        assert session.scalars(erasing.wanted(tables.LEASE_S)).all() == []
+        assert session.scalars(unstored.wanted(tables.LEASE_S)).all() == []
 
 
 def _ended(sessions: Sessions, caller: Caller, ago_s: float) -> uuid.UUID:

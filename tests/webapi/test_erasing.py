@@ -19,7 +19,7 @@ from db import turns, windows
 from db.session import Sessions
 from db.webhooks import deliveries
 from tasks import errors, keys
-from tasks.jobs import leaving
+from tasks.jobs import erasing
 from tests import tables
 from tests.support.post import Post
 from tests.support.waiting import until
@@ -149,7 +149,7 @@ def test_suspended_tenant_is_let_in_nowhere(world: World, app: Flask, sessions: 
     """Its keys are refused, it gets no new one, and none of its webhooks is due."""
     side = world.tenant("going")
     side.make("deliveries")
-    leaving.suspend(sessions, "going")
+    erasing.suspend(sessions, "going")
     app.extensions["forebay_keys"]._known.clear()  # two seconds later
     assert side.api.get("/v1/jobs").status_code == 401
     with pytest.raises(errors.Conflict), sessions.begin() as session:
@@ -165,9 +165,9 @@ def test_it_goes_on_where_it_was_cut_off(
     """After any of its lots: what was done is done, and another run does the rest."""
     filled(world, "going")
     own = own_ids(sessions, "going")
-    tenant_id = leaving.suspend(sessions, "going")
+    tenant_id = erasing.suspend(sessions, "going")
     for _ in range(6):
-        lots = leaving.erase(sessions, client, tenant_id, 60)
+        lots = erasing.erase(sessions, client, tenant_id, 60)
         next(lots)
         lots.close()
     assert erase("going", postgres_url, redis_url).exit_code == 0
@@ -180,8 +180,8 @@ def test_what_was_cut_off_the_sweep_goes_on_with(
 ) -> None:
     """Until nothing is left and the name is free, though nobody runs the command again."""
     filled(world, "going")
-    own, tenant_id = own_ids(sessions, "going"), leaving.suspend(sessions, "going")
-    with closing(leaving.erase(sessions, client, tenant_id, 60)) as lots:
+    own, tenant_id = own_ids(sessions, "going"), erasing.suspend(sessions, "going")
+    with closing(erasing.erase(sessions, client, tenant_id, 60)) as lots:
         assert len([*islice(lots, after_lots)]) == after_lots
     sweeper = made(sessions, client, Post(client))
 
@@ -198,7 +198,7 @@ def test_nothing_of_a_suspended_tenant_is_started(sessions: Sessions) -> None:
     callers = [tables.tenant(sessions, name) for name in ("going", "staying")]
     job_ids = [tables.submit(sessions, caller).id for caller in callers]
     tables.worker(sessions)
-    leaving.suspend(sessions, "going")
+    erasing.suspend(sessions, "going")
     with sessions.begin() as session:
         assert [found.job_id for found in turns.next_queued(session, "alpha", "interactive", 9)] == job_ids[1:]
     tables.dispatch(sessions, *job_ids)
@@ -210,7 +210,7 @@ def test_nothing_of_a_suspended_tenant_is_started(sessions: Sessions) -> None:
 def test_parent_ends_before_the_children_it_waits_for(sessions: Sessions, client: redis.Redis) -> None:
     """Else the last child's end would move it on."""
     parent_id = tables.parent(sessions, tables.tenant(sessions, "going"), children=1, goes_on_in="alpha")
-    with closing(leaving.erase(sessions, client, leaving.suspend(sessions, "going"), 60)) as lots:
+    with closing(erasing.erase(sessions, client, erasing.suspend(sessions, "going"), 60)) as lots:
         assert next(lots) == ("jobs ended", 1)
     assert tables.column(sessions, parent_id, "status") == "cancelled"
 
@@ -229,7 +229,7 @@ def test_what_others_hold_is_named_until_they_let_go(
     """Nothing that it is a part of is waited for without a word; all else goes meanwhile."""
     monkeypatch.setattr(command, "_SAY_EVERY_S", 0)
     filled(world, "going")
-    own, tenant_id = own_ids(sessions, "going"), leaving.suspend(sessions, "going")
+    own, tenant_id = own_ids(sessions, "going"), erasing.suspend(sessions, "going")
     said: list[str] = []
 
     def waits() -> bool:

@@ -8,7 +8,7 @@ import redis
 import structlog
 from sqlalchemy.orm import Session
 
-from db import leaving, removing, scope, tenants
+from db import erasing, removing, scope, tenants
 from db.session import Transactions
 from tasks import errors
 from tasks.jobs import endings
@@ -41,7 +41,7 @@ def erase(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID,
     itself.
     """
     ended: list[uuid.UUID] = []
-    for status in leaving.UNFINISHED:
+    for status in erasing.UNFINISHED:
         while closings := endings.end_tenants(transactions, client, tenant_id, status, _ENDED_AT_ONCE, ttl_s):
             endings.announce(client, closings, ttl_s)
             ended += [closing.view.id for closing in closings if closing.view.started_at]
@@ -73,10 +73,10 @@ def go_on(
 def left(transactions: Transactions, tenant_id: uuid.UUID) -> list[str]:
     """The tables that have rows of the tenant still, of those that `erase` empties."""
     with transactions.begin() as session:
-        found = ["jobs"] if leaving.any_job(session, tenant_id) else []
-    for own in leaving.TABLES:
+        found = ["jobs"] if erasing.any_job(session, tenant_id) else []
+    for own in erasing.TABLES:
         with _of(transactions, tenant_id, own) as session:
-            found += [own.table.__tablename__] if leaving.has_any(session, tenant_id, own) else []
+            found += [own.table.__tablename__] if erasing.has_any(session, tenant_id, own) else []
     return found
 
 
@@ -89,7 +89,7 @@ def close(transactions: Transactions, tenant_id: uuid.UUID) -> str:
 def _jobs(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID) -> Iterator[Lot]:
     while True:
         with transactions.begin() as session:
-            found = leaving.resting(session, tenant_id, _REMOVED_AT_ONCE)
+            found = erasing.resting(session, tenant_id, _REMOVED_AT_ONCE)
             parents = removing.parents(session, found)
             removed = removing.remove(session, set(found).difference(parents))
         whole.forget_streams(client, removed)
@@ -106,12 +106,12 @@ def _jobs(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID)
 
 def _rows(transactions: Transactions, tenant_id: uuid.UUID) -> Iterator[Lot]:
     """Up to the first table of which something is left: later ones have what it is a part of."""
-    for own in leaving.TABLES:
+    for own in erasing.TABLES:
         count = own.at_once
         while count:
             with _of(transactions, tenant_id, own) as session:
-                count = leaving.remove_some(session, tenant_id, own)
-                held = not count and leaving.has_any(session, tenant_id, own)
+                count = erasing.remove_some(session, tenant_id, own)
+                held = not count and erasing.has_any(session, tenant_id, own)
             if count:
                 yield own.table.__tablename__, count
         if held:
@@ -119,7 +119,7 @@ def _rows(transactions: Transactions, tenant_id: uuid.UUID) -> Iterator[Lot]:
 
 
 @contextmanager
-def _of(transactions: Transactions, tenant_id: uuid.UUID, own: leaving.Own) -> Iterator[Session]:
+def _of(transactions: Transactions, tenant_id: uuid.UUID, own: erasing.Own) -> Iterator[Session]:
     """A transaction that sees the tenant's rows of the table."""
     with transactions.begin() as session, scope.scope(session, tenant_id) if own.walled else nullcontext():
         yield session
