@@ -71,8 +71,7 @@ _SEEN = text("""
 """)
 _FUNCTION = text("""
     SELECT prosecdef AS definer, proowner = to_regrole(:search) AS of_search,
-           has_function_privilege(to_regrole(:tenant)::oid, oid, 'EXECUTE') AS reached,
-           has_function_privilege('public', oid, 'EXECUTE') AS open
+           has_function_privilege(to_regrole(:tenant)::oid, oid, 'EXECUTE') AS reached
     FROM pg_proc WHERE oid = to_regprocedure(:named)
 """)
 
@@ -118,8 +117,6 @@ def _functions(connection: Connection) -> Iterator[str]:
             continue
         if seeing and not (found.definer and found.of_search):
             yield f"function {named} doesn't run as {SEARCH_ROLE}: it should be its owner, with SECURITY DEFINER"
-        if seeing and found.open:
-            yield f"function {named} may be called by everybody; EXECUTE should be {TENANT_ROLE}'s only"
         if not found.reached:
             yield f"function {named} may not be called by {TENANT_ROLE}"
         if not seeing and found.definer:

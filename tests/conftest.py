@@ -35,12 +35,15 @@ settings.register_profile("suite", max_examples=50, deadline=None, suppress_heal
 settings.load_profile("suite")
 
 
+_LOGGING = structlog.get_config()
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """A command's own way of logging is forgotten when its test ends."""
-    before = structlog.get_config()
+    """A command's own way of logging is forgotten when its test ends, and that of one which a fixture ran."""
+    structlog.configure(**_LOGGING)
     yield
-    structlog.configure(**before)
+    structlog.configure(**_LOGGING)
 
 
 # demo-chat as it ships, which judges texts too, the same by ctransformers, and a model whose every token is known and

@@ -11,8 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 
+from compose import run_here
 from models import built_in
 from tasks.models import catalog
 from tests.support.waiting import until
@@ -139,3 +141,14 @@ def test_model_that_cannot_be_built_in_changes_nothing(name: str, tmp_path: Path
     with pytest.raises(click.ClickException):
         built_in.build_in(DEMO if name else odd, 2, name, path)
     assert path.read_text() == (ROOT / "models" / "catalog.toml").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_command_in_a_service_that_has_ended_tells_its_last_words(tmp_path: Path) -> None:
+    """Its log goes with its folder, so that whoever reads of the failure has it there."""
+    service = run_here.Container("api", {"environment": {}, "user": "10001"}, tmp_path, tmp_path)
+    service.log.write_text("no room for the model")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        first = psutil.Process(process.pid)
+    with pytest.raises(RuntimeError, match=r"api has ended.*\nno room for the model"):
+        service.run(first, ["true"])

@@ -82,9 +82,8 @@ CHANGES = {
     "GRANT SELECT (text) ON chunks TO forebay_search": [
         "role forebay_search may read what it should not see: text of chunks",
     ],
-    "ALTER FUNCTION find_words OWNER TO CURRENT_USER; GRANT EXECUTE ON FUNCTION find_words TO PUBLIC": [
+    "ALTER FUNCTION find_words OWNER TO CURRENT_USER": [
         f"function {FIND_WORDS} doesn't run as forebay_search: it should be its owner, with SECURITY DEFINER",
-        f"function {FIND_WORDS} may be called by everybody; EXECUTE should be forebay_tenant's only",
     ],
     "REVOKE EXECUTE ON FUNCTION word_term FROM PUBLIC": [
         "function word_term(uuid,text) may not be called by forebay_tenant",
