@@ -27,7 +27,7 @@ def tidy(stores: Stores, tenant_id: uuid.UUID, goes_on: Callable[[], bool]) -> N
     for part in left:
         if not goes_on():
             return
-        keeping.erase(stores, tenant_id, [part])
+        keeping.erase_soon(stores, tenant_id, [part])
 
 
 def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:
