@@ -71,7 +71,9 @@ def _erased(stores: Stores, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: in
             say("so far: " + ", ".join(f"{count} {what}" for what, count in sorted(erased.items())))
         if erased.total() == before:
             if left := erasing.left(stores.transactions, tenant_id):
-                say(f"waiting for other transactions, which hold rows of {', '.join(left)} (see pg_stat_activity)")
+                say(
+                    f"others hold rows of {', '.join(left)}: transactions (see pg_stat_activity), or files on their way"
+                )
             elif late:
                 return erased
         time.sleep(_PAUSE_S)

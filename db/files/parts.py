@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -15,11 +16,10 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     UniqueConstraint,
-    and_,
     delete,
+    exists,
     func,
     insert,
-    not_,
     or_,
     select,
     text,
@@ -35,10 +35,11 @@ _PIECES_AT_ONCE = 64
 
 
 class FilePart(Table):
-    """A part of a file or of an upload; one that belongs to neither is being written, or left over.
+    """A part of a file or of an upload, or one that is being written to be either.
 
     `store` says where its bytes are. Until it is `whole`, `bytes` is how many it may come to have, and `touched_at`
-    when its writer last said that it lives.
+    when its writer last said that it lives. One that is `left_over` belongs to nothing and never will: once no writer
+    can bring more of it, its bytes are erased, and then its row.
 
     Behind the second wall: its functions are called within `scope.scope` of the tenant they name.
     """
@@ -48,7 +49,10 @@ class FilePart(Table):
         UniqueConstraint("id", "tenant_id"),
         ForeignKeyConstraint(["file_id", "tenant_id"], ["files.id", "files.tenant_id"]),
         ForeignKeyConstraint(["upload_id", "tenant_id"], ["uploads.id", "uploads.tenant_id"]),
-        Index("file_parts_of_tenant", "tenant_id", "touched_at", postgresql_include=["bytes"]),  # `kept_bytes`, `loose`
+        Index("file_parts_of_tenant", "tenant_id", postgresql_include=["bytes"]),  # `kept_bytes`
+        Index(
+            "file_parts_unsettled", "tenant_id", "touched_at", postgresql_where=text("left_over OR NOT whole")
+        ),  # `draw`
         Index("file_parts_of_file", "file_id", "place", postgresql_where=text("file_id IS NOT NULL")),  # `of_file`
         Index("file_parts_of_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),  # `of_upload`
     )
@@ -58,6 +62,7 @@ class FilePart(Table):
     store: Mapped[str] = mapped_column(Text)
     bytes: Mapped[int] = mapped_column(BigInteger)
     whole: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    left_over: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     touched_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     upload_id: Mapped[uuid.UUID | None]
@@ -93,14 +98,9 @@ def kept_bytes(session: Session, tenant_id: uuid.UUID) -> int:
 
 
 def touch(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> bool:
-    """Says that the part is still being written. False where it was taken for a leftover."""
-    own = (
-        FilePart.tenant_id == tenant_id,
-        FilePart.id == part_id,
-        FilePart.whole.is_(False),
-        FilePart.touched_at > _GONE,
-    )
-    return bool(session.scalar(update(FilePart).where(*own).values(touched_at=func.now()).returning(FilePart.id)))
+    """Says that the part is still being written. False where it is left over, or gone."""
+    alive = update(FilePart).where(*_being_written(tenant_id, part_id)).values(touched_at=func.now())
+    return session.scalar(alive.returning(FilePart.id)) is not None
 
 
 def finish(
@@ -111,16 +111,20 @@ def finish(
     size: int,
     file_id: uuid.UUID | None = None,
 ) -> FilePart | None:
-    """The part, which is whole now, in its file if it is in one. None where it was taken for a leftover."""
-    own = (
-        FilePart.tenant_id == tenant_id,
-        FilePart.id == part_id,
-        FilePart.whole.is_(False),
-        FilePart.touched_at > _GONE,
-    )
+    """The part, which is whole now, in its file if it is in one. None where it is left over, or gone."""
     place = None if file_id is None else 0
-    values = {"whole": True, "bytes": size, "file_id": file_id, "place": place, "touched_at": func.now()}
-    return session.scalar(update(FilePart).where(*own).values(**values).returning(FilePart))
+    done = update(FilePart).where(*_being_written(tenant_id, part_id))
+    done = done.values(whole=True, bytes=size, file_id=file_id, place=place)
+    return session.scalar(done.returning(FilePart))
+
+
+def give_up(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> bool:
+    """What the part's writer says when it writes no more: the part is left over. Whether its bytes are to be erased:
+    not those of a part that is whole, since a writer may not know that it has finished. Idempotent."""
+    mark = update(FilePart).where(*_being_written(tenant_id, part_id)).values(**_LEFT_OVER)
+    session.execute(mark, execution_options=_QUIET)
+    there = (FilePart.tenant_id == tenant_id, FilePart.id == part_id, FilePart.whole)
+    return not session.scalar(select(exists().where(*there)))
 
 
 def of_file(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID) -> Sequence[FilePart]:
@@ -135,6 +139,12 @@ def of_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID) -> S
     return session.scalars(select(FilePart).where(*own)).all()
 
 
+def count_of_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID) -> int:
+    """How many parts of the upload are whole."""
+    own = (FilePart.tenant_id == tenant_id, FilePart.upload_id == upload_id, FilePart.whole)
+    return session.scalar(select(func.count()).select_from(FilePart).where(*own)) or 0
+
+
 def compose(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID, part_ids: Sequence[uuid.UUID]) -> None:
     """Makes a file of these parts of an upload, in this order."""
     places = {part_id: place for place, part_id in enumerate(part_ids)}
@@ -145,41 +155,39 @@ def compose(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID, part_ids
 
 
 def loosen(
-    session: Session,
-    tenant_id: uuid.UUID,
-    *,
-    files: Collection[uuid.UUID] = (),
-    uploads: Collection[uuid.UUID] = (),
-    parts: Collection[uuid.UUID] = (),
+    session: Session, tenant_id: uuid.UUID, *, files: Collection[uuid.UUID] = (), uploads: Collection[uuid.UUID] = ()
 ) -> Sequence[FilePart]:
-    """Takes from these files and uploads their parts, and of these parts those that aren't whole: they are left over
-    now. Which they were."""
-    which = or_(
-        FilePart.file_id.in_(files),
-        FilePart.upload_id.in_(uploads),
-        and_(FilePart.id.in_(parts), FilePart.whole.is_(False)),
-    )
-    taken = update(FilePart).where(FilePart.tenant_id == tenant_id, which)
-    taken = taken.values(file_id=None, upload_id=None, place=None, whole=False, touched_at=_GONE)
-    return session.scalars(taken.returning(FilePart), execution_options=_QUIET).all()
+    """Takes from these files and uploads their parts, which are left over now. Those that can be erased at once: who
+    writes one of the others is still to notice."""
+    which = or_(FilePart.file_id.in_(files), FilePart.upload_id.in_(uploads))
+    taken = update(FilePart).where(FilePart.tenant_id == tenant_id, which).values(**_LEFT_OVER).returning(FilePart)
+    return [part for part in session.scalars(taken, execution_options=_QUIET) if part.whole]
 
 
-def loose(
+def loosen_all(session: Session, tenant_id: uuid.UUID) -> None:
+    """Has all that is being written for the tenant be left over: its writers are still to notice."""
+    taken = update(FilePart).where(FilePart.tenant_id == tenant_id, ~FilePart.whole, ~FilePart.left_over)
+    session.execute(taken.values(**_LEFT_OVER), execution_options=_QUIET)
+
+
+def draw(
     session: Session, tenant_id: uuid.UUID, silent_s: float, limit: int, stores: Collection[str] | None = None
 ) -> Sequence[FilePart]:
-    """Parts of the tenant's that are left over: of nothing, or not whole, and silent for so long; in these stores only,
-    where any are given."""
+    """Parts of the tenant's that are to be erased, and never become whole from here on: what is left over, and what is
+    being written, but not while their writers have said within `silent_s` that they live; in these stores only, where
+    any are given."""
     silent = FilePart.touched_at < func.now() - dt.timedelta(seconds=silent_s)
-    nowhere = and_(FilePart.file_id.is_(None), or_(FilePart.upload_id.is_(None), not_(FilePart.whole)))
-    own = [FilePart.tenant_id == tenant_id, silent, nowhere]
+    own = [FilePart.tenant_id == tenant_id, _UNSETTLED, or_(FilePart.whole, silent)]
     if stores is not None:
         own.append(FilePart.store.in_(stores))
-    return session.scalars(select(FilePart).where(*own).order_by(FilePart.touched_at).limit(limit)).all()
+    some = select(FilePart.id).where(*own).order_by(FilePart.touched_at).limit(limit).with_for_update(skip_locked=True)
+    drawn = update(FilePart).where(FilePart.tenant_id == tenant_id, FilePart.id.in_(some.scalar_subquery()))
+    return session.scalars(drawn.values(**_LEFT_OVER).returning(FilePart), execution_options=_QUIET).all()
 
 
 def forget(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> None:
-    """Deletes the row of a part whose bytes are erased. Idempotent."""
-    own = delete(FilePart).where(FilePart.tenant_id == tenant_id, FilePart.id == part_id)
+    """Deletes the row of a part that is left over and whose bytes are erased. Idempotent."""
+    own = delete(FilePart).where(FilePart.tenant_id == tenant_id, FilePart.id == part_id, FilePart.left_over)
     session.execute(own, execution_options=_QUIET)
 
 
@@ -204,5 +212,9 @@ def erase_pieces(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> 
     return len(session.execute(gone, execution_options=_QUIET).all()) == _PIECES_AT_ONCE
 
 
-# Silent for as long as can be.
-_GONE = func.to_timestamp(0)
+def _being_written(tenant_id: uuid.UUID, part_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
+    return FilePart.tenant_id == tenant_id, FilePart.id == part_id, ~FilePart.whole, ~FilePart.left_over
+
+
+_LEFT_OVER = {"left_over": True, "file_id": None, "upload_id": None, "place": None}
+_UNSETTLED = or_(FilePart.left_over, ~FilePart.whole)

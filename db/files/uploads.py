@@ -34,7 +34,7 @@ class Upload(Table):
     __tablename__ = "uploads"
     __table_args__ = (
         UniqueConstraint("id", "tenant_id"),
-        Index("uploads_expiring", "tenant_id", "expires_at"),  # `expire`, `forget`
+        Index("uploads_expiring", "tenant_id", "expires_at"),  # `late`, `ended`
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -81,12 +81,13 @@ def end(session: Session, tenant_id: uuid.UUID, upload_ids: Sequence[uuid.UUID],
     session.execute(ended, execution_options=_QUIET)
 
 
-def forget(session: Session, tenant_id: uuid.UUID, age_s: float, limit: int) -> None:
-    """Deletes the rows of uploads that have ended, and would have expired so long ago."""
+def ended(session: Session, tenant_id: uuid.UUID, age_s: float, limit: int) -> Sequence[uuid.UUID]:
+    """Uploads of the tenant that have ended, and would have expired so long ago, locked; none that another transaction
+    holds."""
     old = Upload.expires_at < func.now() - dt.timedelta(seconds=age_s)
     own = (Upload.tenant_id == tenant_id, old, Upload.status != "pending")
-    which = select(Upload.id).where(*own).order_by(Upload.expires_at).limit(limit)
-    session.execute(delete(Upload).where(Upload.tenant_id == tenant_id, Upload.id.in_(which)), execution_options=_QUIET)
+    query = select(Upload.id).where(*own).order_by(Upload.expires_at).limit(limit)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
 def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:

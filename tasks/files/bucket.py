@@ -38,7 +38,7 @@ class BucketStore:
 
         try:
             obstore.put(self._client, _key(tenant_id, part_id, number), piece, use_multipart=False)
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:
             raise _unavailable(error) from error
 
     def get(self, tenant_id: uuid.UUID, part_id: uuid.UUID, number: int, start: int, end: int) -> bytes:
@@ -60,9 +60,7 @@ class BucketStore:
         try:
             for found in obstore.list(self._client, _room(tenant_id, part_id), chunk_size=_DELETED_AT_ONCE):
                 obstore.delete(self._client, [one["path"] for one in found])
-        except FileNotFoundError:  # another process erases it too
-            return
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:  # not found is the bucket: a room is only a name
             raise _unavailable(error) from error
 
     @cached_property

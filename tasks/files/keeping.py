@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 SILENT_S = 600.0  # a part whose writer has said nothing for so long is left over
 _TOUCH_S = 20.0
+_SOON_S = 1.0  # so long a request erases, and no longer than the last part takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def kept(
 ) -> Iterator[Part]:
     """Writes the bytes as they come; the block is to `parts.finish` the part, or else it is erased again.
 
-    No transaction is open while the bytes are waited for. Raises `LimitReached` before any is read.
+    No transaction is open while the bytes are waited for. Raises `LimitReached` before any is read, `Unavailable`.
     """
     part_id, store = ids.new(), stores.current
     row = FilePart(
@@ -61,9 +62,7 @@ def kept(
         yield Part(part_id, store.name, _write(stores, tenant_id, part_id, chunks))
     except BaseException:
         with suppress(errors.ForebayError, SQLAlchemyError):  # a chore does it then
-            with stores.transactions.begin() as session, scope(session, tenant_id):
-                left = parts.loosen(session, tenant_id, parts=[part_id])
-            erase(stores, tenant_id, [_part(one) for one in left])
+            _give_up(stores, tenant_id, Part(part_id, store.name, room.expected))
         raise
 
 
@@ -72,6 +71,9 @@ def read(stores: Stores, tenant_id: uuid.UUID, whole: Sequence[Part], start: int
 
     Raises `Unavailable` where some can't be had: then the file was deleted meanwhile, or the store has lost them.
     """
+    if sum(part.bytes for part in whole) < end:
+        log.warning("parts_missing", parts=[part.id.hex for part in whole])
+        raise errors.Unavailable("some of the file's bytes are gone")
     before = 0
     for part in whole:
         first, last = max(start - before, 0), min(end - before, part.bytes)
@@ -86,24 +88,35 @@ def read(stores: Stores, tenant_id: uuid.UUID, whole: Sequence[Part], start: int
         before += part.bytes
 
 
-def erase(stores: Stores, tenant_id: uuid.UUID, left: Sequence[Part]) -> None:
-    """Erases parts that belong to nothing any more, and then what is noted of them. Idempotent.
+def erase(stores: Stores, tenant_id: uuid.UUID, left: Part) -> None:
+    """Erases a part that is left over, and then what is noted of it. Idempotent.
 
     Raises what the store does, and `Unavailable` where the settings don't name it.
     """
-    for part in left:
-        failpoints.passed("files.before_erasing")
-        stores.of(part.store).discard(tenant_id, part.id)
-        with stores.transactions.begin() as session, scope(session, tenant_id):
-            parts.forget(session, tenant_id, part.id)
+    failpoints.passed("files.before_erasing")
+    stores.of(left.store).discard(tenant_id, left.id)
+    with stores.transactions.begin() as session, scope(session, tenant_id):
+        parts.forget(session, tenant_id, left.id)
 
 
 def erase_soon(stores: Stores, tenant_id: uuid.UUID, left: Sequence[Part]) -> None:
-    """Erases them now if that can be done; else a chore does."""
+    """Erases now what can be erased in a moment; a chore does the rest."""
+    until = time.monotonic() + _SOON_S
     try:
-        erase(stores, tenant_id, left)
+        for part in left:
+            erase(stores, tenant_id, part)
+            if time.monotonic() > until:
+                return
     except (errors.ForebayError, SQLAlchemyError) as error:
         log.warning("not_erased_yet", error=told(error))
+
+
+def _give_up(stores: Stores, tenant_id: uuid.UUID, part: Part) -> None:
+    """Erases what was written, also where the part's row is gone: nobody else would know of it."""
+    with stores.transactions.begin() as session, scope(session, tenant_id):
+        to_be_erased = parts.give_up(session, tenant_id, part.id)
+    if to_be_erased:
+        erase(stores, tenant_id, part)
 
 
 def parts_of(rows: Iterable[FilePart]) -> list[Part]:
@@ -128,17 +141,25 @@ def too_much(field: str, there: int, most: int) -> errors.LimitReached:
 
 def _write(stores: Stores, tenant_id: uuid.UUID, part_id: uuid.UUID, chunks: Iterable[bytes]) -> int:
     """Puts them; how many bytes they were."""
-    size, touched = 0, time.monotonic()
-    for number, piece in enumerate(_pieces(chunks)):
+    size = 0
+    for number, piece in enumerate(_pieces(_touching(stores, tenant_id, part_id, chunks))):
         stores.current.put(tenant_id, part_id, number, piece)
         failpoints.passed("files.after_piece")
         size += len(piece)
+    return size
+
+
+def _touching(stores: Stores, tenant_id: uuid.UUID, part_id: uuid.UUID, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """These; at each of them, and so before each piece is put, its writer has said within `_TOUCH_S` that it lives.
+    Whoever erases what is silent has waited far longer than a put takes."""
+    touched = time.monotonic()
+    for chunk in chunks:
         if time.monotonic() - touched > _TOUCH_S:
             with stores.transactions.begin() as session, scope(session, tenant_id):
                 if not parts.touch(session, tenant_id, part_id):
-                    raise errors.Unavailable("it took too long; try again")
+                    raise errors.Unavailable("what was being written has been ended; try again")
             touched = time.monotonic()
-    return size
+        yield chunk
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

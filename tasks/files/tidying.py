@@ -1,40 +1,56 @@
 """What is over: expired files and uploads, bytes that are left over, and all that a tenant has when it leaves."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+
+from sqlalchemy.orm import Session
 
 from db.files import files, parts, uploads
 from db.scope import scope
 from tasks.files import keeping
+from tasks.files.keeping import Part
 from tasks.files.stores import Stores
 
 FORGET_UPLOADS_S = 86_400.0  # an upload that has ended can be asked about for so long
 _AT_ONCE, _ERASED_AT_ONCE = 100, 20
-_EVEN_ALIVE_S = -60.0
 
 
-def tidy(stores: Stores, tenant_id: uuid.UUID, goes_on: Callable[[], bool]) -> None:
-    """Takes away some of what is over of the tenant's, as long as it `goes_on`. Safe to repeat, beside others too."""
-    with stores.transactions.begin() as session, scope(session, tenant_id):
-        late = uploads.late(session, tenant_id, _AT_ONCE)
-        old = files.expired(session, tenant_id, _AT_ONCE)
-        if late or old:
-            parts.loosen(session, tenant_id, files=old, uploads=late)
-            uploads.end(session, tenant_id, late, "expired")
-            files.remove(session, tenant_id, old)
-        uploads.forget(session, tenant_id, FORGET_UPLOADS_S, _AT_ONCE)
-        left = keeping.parts_of(parts.loose(session, tenant_id, keeping.SILENT_S, _ERASED_AT_ONCE, stores.names))
-    for part in left:
-        if not goes_on():
-            return
-        keeping.erase_soon(stores, tenant_id, [part])
+def tidy(stores: Stores, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> bool:
+    """Takes away what is over of the tenant's. False when there was no time left for all of it.
+
+    Safe to repeat, beside others too. Raises `Unavailable` where bytes can't be erased now.
+    """
+    while True:
+        with stores.transactions.begin() as session, scope(session, tenant_id):
+            more = _end(session, tenant_id)
+            drawn = parts.draw(session, tenant_id, keeping.SILENT_S, _ERASED_AT_ONCE, stores.names)
+            left = keeping.parts_of(drawn)
+        for part in left:
+            if not in_time():
+                return False
+            keeping.erase(stores, tenant_id, part)
+        if not more and len(left) < _ERASED_AT_ONCE:
+            return True
+
+
+def _end(session: Session, tenant_id: uuid.UUID) -> bool:
+    """Ends what has expired, and forgets uploads that ended long ago; whether there may be more."""
+    late = uploads.late(session, tenant_id, _AT_ONCE)
+    ended = uploads.ended(session, tenant_id, FORGET_UPLOADS_S, _AT_ONCE)
+    old = files.expired(session, tenant_id, _AT_ONCE)
+    if late or ended or old:
+        parts.loosen(session, tenant_id, files=old, uploads=[*late, *ended])
+        uploads.end(session, tenant_id, late, "expired")
+        uploads.remove(session, tenant_id, ended)
+        files.remove(session, tenant_id, old)
+    return _AT_ONCE in (len(late), len(ended), len(old))
 
 
 def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:
     """Erases all files of the tenant, lot by lot, each committed; of what and how many each lot was.
 
-    What is being written goes too. What others hold is left: run it again. Raises `Unavailable` where bytes can't be
-    erased now.
+    What is being written comes to nothing, and goes once its writer has noticed or been silent for `SILENT_S`. That is
+    left, and what others hold: run it again. Raises `Unavailable` where bytes can't be erased now.
     """
     while True:
         with stores.transactions.begin() as session, scope(session, tenant_id):
@@ -46,10 +62,15 @@ def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:
         yield from (lot for lot in (("files", len(some)), ("uploads", len(open_))) if lot[1])
         if not some and not open_:
             break
-    while True:
-        with stores.transactions.begin() as session, scope(session, tenant_id):
-            left = keeping.parts_of(parts.loose(session, tenant_id, _EVEN_ALIVE_S, _ERASED_AT_ONCE))
-        if not left:
-            return
-        keeping.erase(stores, tenant_id, left)
-        yield "file_parts", len(left)
+    with stores.transactions.begin() as session, scope(session, tenant_id):
+        parts.loosen_all(session, tenant_id)
+    for names in (stores.names, None):  # what can be erased first
+        while left := _drawn(stores, tenant_id, names):
+            for part in left:
+                keeping.erase(stores, tenant_id, part)
+                yield "file_parts", 1
+
+
+def _drawn(stores: Stores, tenant_id: uuid.UUID, names: Collection[str] | None) -> list[Part]:
+    with stores.transactions.begin() as session, scope(session, tenant_id):
+        return keeping.parts_of(parts.draw(session, tenant_id, keeping.SILENT_S, _ERASED_AT_ONCE, names))

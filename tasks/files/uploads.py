@@ -69,8 +69,7 @@ def require_pending(session: Session, caller: Caller, upload_id: uuid.UUID, *, l
     """The upload, which may still get parts. Raises `NotFound`, or `Conflict` where it has ended."""
     with scope(session, caller.tenant_id):
         found = _find(session, caller, upload_id, lock=lock)
-    if found.status != "pending":
-        raise errors.Conflict(f"the upload is {found.status}")
+    _refuse_ended(found)
     return found
 
 
@@ -79,7 +78,7 @@ def add_part(session: Session, caller: Caller, upload_id: uuid.UUID, part: Part)
     too many parts, and `Unavailable` where it took too long."""
     require_pending(session, caller, upload_id, lock=True)
     with scope(session, caller.tenant_id):
-        if len(parts.of_upload(session, caller.tenant_id, upload_id)) >= MAX_PARTS:
+        if parts.count_of_upload(session, caller.tenant_id, upload_id) >= MAX_PARTS:
             raise errors.LimitReached("data", f"an upload has at most {MAX_PARTS} parts")
         row = parts.finish(session, caller.tenant_id, part.id, size=part.bytes)
     if row is None:
@@ -97,22 +96,25 @@ def complete(
     """
     tenant_id = caller.tenant_id
     with stores.transactions.begin() as session, scope(session, tenant_id):
-        before = _find(session, caller, upload_id)
-        if before.status == "completed" and before.file and _made_of(session, caller, before.file.id, part_ids):
+        before = _find(session, caller, upload_id, lock=True)
+        if _made_of(session, caller, before, part_ids):
             return before
-    chosen = _chosen(stores, caller, upload_id, part_ids)
+        _refuse_ended(before)
+        chosen = _chosen(session, caller, before, part_ids)
     if md5 is not None:
         _compare(stores, caller, chosen, before.bytes, md5)
-    with stores.transactions.begin() as session:
-        upload = require_pending(session, caller, upload_id, lock=True)
-        with scope(session, tenant_id):
-            row = _row(session, caller, upload_id)
-            made = files.insert(session, caller, Wish(row.filename, row.purpose, row.kept_s), upload.bytes)
-            parts.compose(session, tenant_id, made.id, part_ids)
-            left = parts.loosen(session, tenant_id, uploads=[upload_id])
-            row.status, row.file_id = "completed", made.id
-            session.flush()
-            done = _view(row, "completed", made)
+    with stores.transactions.begin() as session, scope(session, tenant_id):
+        upload = _find(session, caller, upload_id, lock=True)
+        if _made_of(session, caller, upload, part_ids):  # for the same request, which came twice
+            return upload
+        _refuse_ended(upload)
+        row = _row(session, caller, upload_id)
+        made = files.insert(session, caller, Wish(row.filename, row.purpose, row.kept_s), upload.bytes)
+        parts.compose(session, tenant_id, made.id, part_ids)
+        left = parts.loosen(session, tenant_id, uploads=[upload_id])
+        row.status, row.file_id = "completed", made.id
+        session.flush()
+        done = _view(row, "completed", made)
     keeping.erase_soon(stores, tenant_id, keeping.parts_of(left))
     return done
 
@@ -131,12 +133,14 @@ def cancel(stores: Stores, caller: Caller, upload_id: uuid.UUID) -> UploadView:
     return replace(found, status="cancelled")
 
 
-def _chosen(stores: Stores, caller: Caller, upload_id: uuid.UUID, part_ids: Sequence[uuid.UUID]) -> list[Part]:
-    """The parts of these ids, which together have as many bytes as the upload said."""
-    with stores.transactions.begin() as session:
-        upload = require_pending(session, caller, upload_id)
-        with scope(session, caller.tenant_id):
-            there = {row.id: row for row in parts.of_upload(session, caller.tenant_id, upload_id)}
+def _refuse_ended(upload: UploadView) -> None:
+    if upload.status != "pending":
+        raise errors.Conflict(f"the upload is {upload.status}")
+
+
+def _chosen(session: Session, caller: Caller, upload: UploadView, part_ids: Sequence[uuid.UUID]) -> list[Part]:
+    """The parts of these ids, which together have as many bytes as the upload said. Within the tenant's scope."""
+    there = {row.id: row for row in parts.of_upload(session, caller.tenant_id, upload.id)}
     for number, part_id in enumerate(part_ids):
         if part_id not in there:
             raise errors.InvalidField(f"part_ids.{number}", "no part of this upload")
@@ -157,8 +161,11 @@ def _compare(stores: Stores, caller: Caller, chosen: Sequence[Part], size: int, 
         raise errors.InvalidField("md5", f"the bytes that came have {found.hexdigest()}")
 
 
-def _made_of(session: Session, caller: Caller, file_id: uuid.UUID, part_ids: Sequence[uuid.UUID]) -> bool:
-    return [part.id for part in parts.of_file(session, caller.tenant_id, file_id)] == list(part_ids)
+def _made_of(session: Session, caller: Caller, upload: UploadView, part_ids: Sequence[uuid.UUID]) -> bool:
+    """Whether the upload's file is there and is made of these parts."""
+    if upload.file is None:
+        return False
+    return [part.id for part in parts.of_file(session, caller.tenant_id, upload.file.id)] == list(part_ids)
 
 
 def _find(session: Session, caller: Caller, upload_id: uuid.UUID, *, lock: bool = False) -> UploadView:

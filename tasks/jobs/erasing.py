@@ -38,9 +38,9 @@ def suspend(transactions: Transactions, name: str) -> uuid.UUID:
 def erase(stores: Stores, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int) -> Iterator[Lot]:
     """Ends the tenant's jobs and erases all it has, lot by lot, each committed; of what and how many each lot was.
 
-    Rows that others hold at this moment are left, with what they are a part of, and what comes meanwhile may be: run it
-    again until it finds nothing and nothing is `left`. Cut off anywhere, it goes on when it is run again; safe beside
-    itself. Raises `Unavailable` where bytes of files can't be erased now.
+    Rows that others hold at this moment are left, with what they are a part of. What comes meanwhile may be, and bytes
+    that are on their way: run it again until it finds nothing and nothing is `left`. Cut off anywhere, it goes on when
+    it is run again; safe beside itself. Raises `Unavailable` where bytes of files can't be erased now.
     """
     transactions = stores.transactions
     ended: list[uuid.UUID] = []
@@ -50,9 +50,9 @@ def erase(stores: Stores, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int)
             ended += [closing.view.id for closing in closings if closing.view.started_at]
             yield "jobs ended", len(closings)
     yield from _jobs(transactions, client, tenant_id)
-    yield from tidying.leave(stores, tenant_id)
     yield from _rows(transactions, tenant_id)
     whole.forget_streams(client, ended)  # again: a worker that was stopped may have written a last word
+    yield from tidying.leave(stores, tenant_id)  # last, as it may fail
 
 
 def go_on(stores: Stores, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int, in_time: Callable[[], bool]) -> bool:

@@ -1,12 +1,15 @@
 """Chores: what nobody asks for any more is forgotten."""
 
 import time
+import uuid
+from collections.abc import Callable, Sequence
 
 import redis
 import structlog
 from sqlalchemy import Select, literal, select
 
 from db import idempotency, keys, rounds, tenants, workers
+from tasks import errors
 from tasks.files import tidying
 from tasks.jobs import erasing
 from tasks.queues import broker
@@ -91,13 +94,32 @@ def suspended_tenants(sweep: Sweep) -> FollowUp:
             return NOTHING  # the round began for another chore
         drawn = tenants.some_suspended(session, _SUSPENDED_AT_ONCE)
     until = time.monotonic() + _ERASING_S
-    if all(
-        erasing.go_on(sweep.stores, sweep.client, tenant_id, sweep.ttl_s, lambda: time.monotonic() < until)
-        for tenant_id in drawn
-    ):
+
+    def erased(tenant_id: uuid.UUID) -> bool:
+        return erasing.go_on(sweep.stores, sweep.client, tenant_id, sweep.ttl_s, lambda: time.monotonic() < until)
+
+    if _each(drawn, erased, until):
         with sweep.begin() as session:
             rounds.note(session, _SUSPENDED)
     return NOTHING
+
+
+def _each(drawn: Sequence[uuid.UUID], done: Callable[[uuid.UUID], bool], until: float) -> bool:
+    """Does it for each tenant while there is time; whether that will do for a minute.
+
+    It will too where something can't be done now: no store that hangs is asked in each round.
+    """
+    finished, failed = True, False
+    for tenant_id in drawn:
+        if time.monotonic() > until:
+            finished = False
+            break
+        try:
+            finished = done(tenant_id) and finished
+        except errors.ForebayError as error:
+            failed = True
+            log.warning("not_erased_yet", tenant_id=str(tenant_id), error=str(error))
+    return finished or failed
 
 
 def time_for_steps(_: float) -> Select[int]:
@@ -136,11 +158,14 @@ def time_for_files(_: float) -> Select[int]:
 
 
 def files(sweep: Sweep) -> FollowUp:
-    """Files and uploads that have expired, and bytes of which nothing is left, of some tenants as steps are."""
+    """Files and uploads that have expired, and bytes of which nothing is left, of some tenants as steps are, in each
+    round until those that were drawn last had nothing more."""
     with sweep.begin() as session:
-        its_time = rounds.begin(session, _FILES, FILES_EVERY_S)
-        drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
+        if session.scalar(time_for_files(sweep.lease_s)) is None:
+            return NOTHING  # the round began for another chore
+        drawn = tenants.some(session, _TENANTS_AT_ONCE)
     until = time.monotonic() + _FILES_S
-    for tenant_id in drawn:
-        tidying.tidy(sweep.stores, tenant_id, lambda: time.monotonic() < until)
+    if _each(drawn, lambda tenant_id: tidying.tidy(sweep.stores, tenant_id, lambda: time.monotonic() < until), until):
+        with sweep.begin() as session:
+            rounds.note(session, _FILES)
     return NOTHING

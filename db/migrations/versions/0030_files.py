@@ -73,6 +73,7 @@ def _create_parts() -> None:
         sa.Column("store", sa.Text(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("whole", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("left_over", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         _moment("created_at"),
         _moment("touched_at"),
         sa.Column("upload_id", sa.Uuid(), nullable=True),
@@ -84,7 +85,13 @@ def _create_parts() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("id", "tenant_id"),
     )
-    op.create_index("file_parts_of_tenant", "file_parts", ["tenant_id", "touched_at"], postgresql_include=["bytes"])
+    op.create_index("file_parts_of_tenant", "file_parts", ["tenant_id"], postgresql_include=["bytes"])
+    op.create_index(
+        "file_parts_unsettled",
+        "file_parts",
+        ["tenant_id", "touched_at"],
+        postgresql_where=sa.text("left_over OR NOT whole"),
+    )
     op.create_index(
         "file_parts_of_file", "file_parts", ["file_id", "place"], postgresql_where=sa.text("file_id IS NOT NULL")
     )

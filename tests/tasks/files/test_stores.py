@@ -1,12 +1,9 @@
-"""What every store does, each for real: PostgreSQL, a folder, and moto's server that speaks like S3."""
+"""What every store does."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from db.session import Sessions
 from tasks import errors
@@ -20,28 +17,6 @@ from tasks.settings import FileSettings
 
 ROOM = Room("file", 0, 10**9)
 RAW = bytes(range(256)) * 4096 * 2 + b"the end"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def bucket(url: str, name: str) -> FileSettings:
-    known = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=url, **known).create_bucket(Bucket=name)
-    return FileSettings(f"s3://{name}/some/prefix", endpoint=url, region="us-east-1", key="k", secret="s")
-
-
-@pytest.fixture(params=["postgres", "folder", "bucket"])
-def stores(request: pytest.FixtureRequest, sessions: Sessions, tmp_path: Path) -> Stores:
-    if request.param == "bucket":
-        return Stores(bucket(request.getfixturevalue("s3"), f"b-{uuid.uuid4().hex}"), sessions)
-    return Stores(FileSettings("postgres" if request.param == "postgres" else f"file://{tmp_path}"), sessions)
 
 
 def test_pieces_are_kept_read_by_range_and_erased(stores: Stores, caller: Caller) -> None:
@@ -83,7 +58,7 @@ def test_another_store_from_now_on_leaves_what_postgresql_has(
     with pytest.raises(errors.Unavailable):
         list(keeping.read(before, caller.tenant_id, [new], 0, 3))
     with pytest.raises(errors.Unavailable):
-        keeping.erase(before, caller.tenant_id, [new])
+        keeping.erase(before, caller.tenant_id, new)
     assert [path.read_bytes() for path in tmp_path.rglob("0")] == [b"new"]
 
 
@@ -93,6 +68,17 @@ def test_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(errors.Unavailable):
         store.put(uuid.uuid4(), uuid.uuid4(), 0, b"x")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_is_not_there_is_not_taken_for_erased(sessions: Sessions, tmp_path: Path, s3: str) -> None:
+    """A folder whose disk isn't mounted is missing or empty; a bucket may be missing."""
+    away = FileSettings("s3://nowhere", endpoint=s3, region="us-east-1", key="k", secret="s")
+    unmounted = FolderStore(tmp_path / "nowhere", "file:///nowhere"), FolderStore(tmp_path, "file:///empty")
+    for store in (*unmounted, Stores(away, sessions).current):
+        with pytest.raises(errors.Unavailable):
+            store.discard(uuid.uuid4(), uuid.uuid4())
+    with pytest.raises(errors.Unavailable):
+        Stores(away, sessions).current.put(uuid.uuid4(), uuid.uuid4(), 0, b"x")
 
 
 def test_bucket_that_is_away_is_told_without_its_name(sessions: Sessions) -> None:

@@ -1,6 +1,7 @@
 """What nobody asks for any more is forgotten."""
 
 import uuid
+from pathlib import Path
 
 import redis
 from sqlalchemy import text
@@ -9,8 +10,14 @@ from db import summaries
 from db.scope import scope
 from db.session import Sessions
 from tasks.documents import ingest
+from tasks.files import files, keeping
+from tasks.files.files import Wish
+from tasks.files.keeping import Room
+from tasks.files.stores import Stores
+from tasks.jobs import erasing
 from tasks.keys import Caller
 from tasks.kinds.summary import Summary
+from tasks.settings import FileSettings
 from tests import shelves, tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
@@ -73,3 +80,24 @@ def test_documents_brought_for_summaries_go_a_week_after_the_last_one_ended(
     with sessions() as session, scope(session, caller.tenant_id):
         left = set(session.scalars(text("SELECT text FROM document_texts")))
     assert left == {"lately ended", "runs", "named again", "fresh", "in books"}
+
+
+def test_tenant_whose_bytes_cannot_be_reached_holds_up_nobody(
+    sessions: Sessions, client: redis.Redis, tmp_path: Path
+) -> None:
+    """Neither others that leave, nor those whose files expire; it is tried again in a minute."""
+    elsewhere, here = Stores(FileSettings(f"file://{tmp_path}"), sessions), Stores(FileSettings(), sessions)
+    for name, stores in (("unreachable", elsewhere), ("going", here), ("staying", here)):
+        caller, wish = tables.tenant(sessions, name), Wish("x", "batch")
+        with keeping.kept(stores, caller.tenant_id, [b"x"], Room("file", 1, 9)) as part, sessions.begin() as session:
+            files.add(session, caller, part, wish)
+    for name in ("unreachable", "going"):
+        erasing.suspend(sessions, name)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE files SET expires_at = now()"))
+    sweep(made(sessions, client, Post(client)))
+    with sessions() as session:
+        left = "SELECT name FROM file_parts JOIN tenants ON tenants.id = tenant_id"
+        assert session.scalars(text(left)).all() == ["unreachable"]
+        begun = "SELECT name FROM rounds WHERE name IN ('files', 'suspended_tenants') ORDER BY name"
+        assert session.scalars(text(begun)).all() == ["files", "suspended_tenants"]
