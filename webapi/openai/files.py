@@ -80,9 +80,11 @@ def content(file_id: str) -> Response:
 def delete(file_id: str) -> Response:
     """Delete a file
 
-    It is gone at once; its bytes are erased then, or within minutes where their store can't be reached.
+    It is gone at once. Its bytes are erased then, or soon where they are many or their store can't be reached.
     """
+    serving = service.current()
+    serving.rest()  # while the store is asked
     with FILE.sought(file_id) as id:
-        files.delete(service.current().stores, auth.caller(), id)
+        files.delete(serving.stores, auth.caller(), id)
     answer: DeletedFile = {"id": file_id, "object": "file", "deleted": True}
     return reply(answer)

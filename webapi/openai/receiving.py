@@ -1,9 +1,9 @@
 """Forms that bring a file: what is said of it is read, and its bytes go to where they are kept as they come."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
@@ -23,16 +23,27 @@ LIMITS = Limits(lambda own: own.max_file_bytes + _FORM_BYTES, values=0)
 Received = tuple[dict[str, Any], str, Part]
 
 
+class Understood(Protocol):
+    """What a form's texts mean; `partial` where more may come. Raises `InvalidField`."""
+
+    def __call__(self, texts: dict[str, str], *, partial: bool) -> dict[str, Any]: ...
+
+
+def _nothing(texts: dict[str, str], *, partial: bool) -> dict[str, Any]:  # noqa: ARG001
+    """Of a form that has no texts."""
+    return {}
+
+
 @contextmanager
 def received(
     field: str,
     texts: Collection[str] = (),
-    understood: Callable[[dict[str, str]], dict[str, Any]] = dict,
+    understood: Understood = _nothing,
     upload_id: uuid.UUID | None = None,
 ) -> Iterator[Received]:
     """The file in the form's `field`, its bytes kept; the block is to make something of them, or they are erased again.
 
-    What is `understood` of the form's `texts` is known before the first byte is kept, where they come first. Raises
+    What is `understood` of the form's `texts` that come before the file is known before its first byte is kept. Raises
     `Malformed`, `InvalidField`, `LimitReached`, and werkzeug's errors for the body's type (415) and size (413).
     """
     if request.mimetype != "multipart/form-data":
@@ -49,11 +60,10 @@ def received(
             if file is not None:
                 raise InvalidField(field, "one file at a time")
             name = multipart.base_name(part.filename, field)
-            if said:
-                understood(said)
+            understood(said, partial=True)
             kept = keeping.kept(service.current().stores, auth.caller().tenant_id, pieces, _room(field), upload_id)
             file = name, stack.enter_context(kept)
-        given = understood(said)
+        given = understood(said, partial=False)
         if file is None:
             raise InvalidField(field, "Missing data for required field.")
         yield given, *file

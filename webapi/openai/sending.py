@@ -6,6 +6,7 @@ from itertools import chain
 from urllib.parse import quote
 
 from flask import Response, request, stream_with_context
+from werkzeug.datastructures import Range
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from tasks.files.files import Content
@@ -57,7 +58,10 @@ def _range(size: int, response: Response) -> tuple[int, int] | None:
         return None
     if "If-Range" in request.headers and fresh.etag != response.get_etag()[0]:
         return None
-    span = asked.range_for_length(size)
+    first, end = asked.ranges[0]
+    if first < 0:  # the last so many bytes; more than there are, are all of them
+        first = max(first, -size) or size
+    span = Range("bytes", [(first, end)]).range_for_length(size)
     if span is None:
         raise RequestedRangeNotSatisfiable(size, "bytes", f"the file has {size} bytes")
     response.status_code = 206

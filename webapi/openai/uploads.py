@@ -1,5 +1,6 @@
 """`/v1/uploads`: files that come in parts."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from flask import Response
@@ -73,8 +74,11 @@ def complete(given: dict[str, Any], upload_id: str) -> Response:
 
     Its parts in the order of `part_ids` are the file; the others are erased. 409 where it has ended in another way.
     """
-    with UPLOAD.sought(upload_id) as id:
-        done = uploads.complete(service.current().stores, auth.caller(), id, given["part_ids"], given.get("md5"))
+    serving, caller, md5 = service.current(), auth.caller(), given.get("md5")
+    serving.rest()  # while the store is asked; reading it all holds a thread for long
+    reading = nullcontext() if md5 is None else serving.readers.held(caller.tenant_id)
+    with UPLOAD.sought(upload_id) as id, reading:
+        done = uploads.complete(serving.stores, caller, id, given["part_ids"], md5)
     return reply(rendered.upload(done))
 
 
@@ -86,6 +90,8 @@ def cancel(upload_id: str) -> Response:
 
     Its parts are erased. 409 where it has ended in another way.
     """
+    serving = service.current()
+    serving.rest()  # while the store is asked
     with UPLOAD.sought(upload_id) as id:
-        done = uploads.cancel(service.current().stores, auth.caller(), id)
+        done = uploads.cancel(serving.stores, auth.caller(), id)
     return reply(rendered.upload(done))

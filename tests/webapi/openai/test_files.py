@@ -65,6 +65,7 @@ def test_what_was_sent_is_read_again(api: Api, raw: bytes) -> None:
         ("bytes=-7", (len(LARGE) - 7, len(LARGE))),
         (f"bytes={2 * PIECE_BYTES}-", (2 * PIECE_BYTES, len(LARGE))),
         ("bytes=0-99999999", (0, len(LARGE))),
+        ("bytes=-99999999", (0, len(LARGE))),
     ],
 )
 def test_range_is_answered_alone(api: Api, asked: str, span: tuple[int, int]) -> None:
@@ -89,6 +90,7 @@ def test_ranges_that_mean_all_or_nothing(api: Api) -> None:
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */8")
     assert beyond.json["error"]["type"] == "invalid_request_error"
     assert api.get(f"/v1/files/{kept(api, b'')['id']}/content", headers={"Range": "bytes=0-"}).status_code == 416
+    assert api.get(f"/v1/files/{kept(api, b'')['id']}/content", headers={"Range": "bytes=-1"}).status_code == 416
 
 
 def test_names_are_told_and_lead_nowhere(api: Api) -> None:
@@ -163,6 +165,8 @@ def test_expired_file_is_not_there_and_its_bytes_go(api: Api, sessions: Sessions
         ({"expires_after[seconds]": "3600"}, "expires_after.anchor"),
         ({"expires_after[anchor]": "created_at", "expires_after[seconds]": "3599"}, "expires_after.seconds"),
         ({"expires_after[anchor]": "created_at", "expires_after[seconds]": "1e5"}, "expires_after.seconds"),
+        ({"expires_after[anchor]": "created_at", "expires_after[seconds]": "9" * 5000}, "expires_after.seconds"),
+        ({"expires_after[anchor]": "created_at", "expires_after[seconds]": "٣٦٠٠"}, "expires_after.seconds"),
         ({"expires_after[anchor]": "last_active_at", "expires_after[seconds]": "3600"}, "expires_after.anchor"),
         ({"purpose": "bat\0ch"}, "purpose"),
     ],
@@ -176,10 +180,13 @@ def test_what_is_wrong_is_named_before_a_byte_is_kept(
 
 
 def test_what_is_wrong_behind_the_file_leaves_nothing_of_it(api: Api, sessions: Sessions) -> None:
-    """Some clients say the purpose last; some send two files, or break off."""
+    """Some clients say the purpose last, or something on either side; some send two files, or break off."""
     file, purpose = ("file", "x", LARGE), ("purpose", None, b"batch")
+    expires, seconds = ("expires_after[anchor]", None, b"created_at"), ("expires_after[seconds]", None, b"3600")
     for parts, end, status in (
         ([file, purpose], b"--b--\r\n", 200),
+        ([expires, file, purpose, seconds], b"--b--\r\n", 200),
+        ([expires, file, purpose], b"--b--\r\n", 400),
         ([file, ("purpose", None, b"x")], b"--b--\r\n", 400),
         ([purpose, file, file], b"--b--\r\n", 400),
         ([purpose, file], b"", 400),
@@ -188,7 +195,7 @@ def test_what_is_wrong_behind_the_file_leaves_nothing_of_it(api: Api, sessions: 
     ):
         sent = form(api, parts, end)
         assert sent.status_code == status, sent.text
-    assert [count(sessions, table) for table in ("files", "file_parts", "file_pieces")] == [1, 1, 3]
+    assert [count(sessions, table) for table in ("files", "file_parts", "file_pieces")] == [2, 2, 6]
 
 
 def _part(name: str, filename: str | None, raw: bytes) -> bytes:
@@ -218,7 +225,7 @@ def test_bodies_that_are_no_form_or_too_large_are_refused(
 def test_tenant_keeps_no_more_than_it_may(
     api: Api, theirs: Api, app: Flask, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two that come at once each counts; what is deleted makes room; another tenant has its own."""
+    """What is deleted makes room; another tenant has its own."""
     _have(app, monkeypatch, max_kept_file_bytes=10_000)
     first = kept(api, b"x" * 9_000)["id"]
     refused = send(api, b"y" * 2_000)

@@ -1,5 +1,6 @@
 """`/v1/files` and `/v1/uploads`, read."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from webapi.fields import STORABLE, Given, Strict, Whole, within
 from webapi.v1.named import FILE, PART
 
 _LEAST_S, _MOST_S = 3600, 30 * 86_400
+_DIGITS = re.compile("[0-9]{1,18}")
 _EXPIRY = "Else a `batch` file expires after 30 days, any other never."
 
 TEXTS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
@@ -71,16 +73,16 @@ class CompleteUpload(Given):
     )
 
 
-def form(texts: Mapping[str, str]) -> dict[str, Any]:
-    """What the texts of a form say. Raises `InvalidField`."""
+def form(texts: Mapping[str, str], *, partial: bool = False) -> dict[str, Any]:
+    """What the texts of a form say, or of a form of which more may come. Raises `InvalidField`."""
     given: dict[str, Any] = {}
     for name, text in texts.items():
         room, _, inner = name.removesuffix("]").partition("[")
         if inner:
-            given.setdefault(room, {})[inner] = int(text) if inner == "seconds" and text.isdecimal() else text
+            given.setdefault(room, {})[inner] = int(text) if inner == "seconds" and _DIGITS.fullmatch(text) else text
         else:
             given[room] = text
-    return load(FileFields(), given)
+    return load(FileFields(partial=partial), given)
 
 
 def wish(filename: str, given: Mapping[str, Any]) -> Wish:
