@@ -78,16 +78,16 @@ def read() -> Settings:
     origins = _origins(env.str("CORS_ORIGINS", "", validate=_refuse_odd_origins) or "")  # None for one that is wrong
     settings.seal(env)
     return Settings(
-        shared,
-        key_pepper,
-        webhooks,
-        max_body_bytes,
-        max_upload_bytes,
-        max_file_bytes,
-        max_kept_file_bytes,
-        max_readers,
-        origins,
-        functions,
+        shared=shared,
+        key_pepper=key_pepper,
+        webhooks=webhooks,
+        max_body_bytes=max_body_bytes,
+        max_upload_bytes=max_upload_bytes,
+        max_file_bytes=max_file_bytes,
+        max_kept_file_bytes=max_kept_file_bytes,
+        max_readers=max_readers,
+        cors_origins=origins,
+        functions=functions,
     )
 
 

@@ -29,8 +29,9 @@ class Stores:
         if where == postgres.NAME:
             return PostgresStore(self.transactions)
         if where.startswith("file:"):
-            return FolderStore(Path(unquote(urlsplit(where).path)), where)
-        return BucketStore(self.settings, where)
+            folder = Path(unquote(urlsplit(where).path))
+            return FolderStore(folder, folder.as_uri())
+        return BucketStore(self.settings, _name(self.settings))
 
     @property
     def names(self) -> set[str]:
@@ -44,3 +45,10 @@ class Stores:
         if name == postgres.NAME:
             return PostgresStore(self.transactions)
         raise errors.Unavailable("the file is kept where this process isn't told to look")
+
+
+def _name(bucket: FileSettings) -> str:
+    """One name however it is written; a bucket of the same name elsewhere has another."""
+    at, elsewhere = urlsplit(bucket.where), urlsplit(bucket.endpoint or "").netloc.rpartition("@")[2]
+    name = f"s3://{at.netloc}/{at.path.strip('/')}".rstrip("/")
+    return f"{name} at {elsewhere}" if elsewhere else name

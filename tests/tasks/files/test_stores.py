@@ -20,22 +20,35 @@ RAW = bytes(range(256)) * 4096 * 2 + b"the end"
 
 
 def test_pieces_are_kept_read_by_range_and_erased(stores: Stores, caller: Caller) -> None:
-    store, part, other = stores.current, uuid.uuid4(), uuid.uuid4()
+    store, chunks = stores.current, [RAW[i : i + 70_000] for i in range(0, len(RAW), 70_000)]
     with keeping.kept(stores, caller.tenant_id, [b"beside"], ROOM) as beside:
-        other = beside.id
-    with keeping.kept(
-        stores, caller.tenant_id, [RAW[i : i + 70_000] for i in range(0, len(RAW), 70_000)], ROOM
-    ) as kept:
-        part = kept.id
+        pass
+    with keeping.kept(stores, caller.tenant_id, chunks, ROOM) as kept:
+        pass
     assert kept.bytes == len(RAW)
     for start, end in ((0, len(RAW)), (0, 1), (PIECE_BYTES - 1, PIECE_BYTES + 1), (len(RAW) - 1, len(RAW)), (5, 5)):
         read = keeping.read(stores, caller.tenant_id, [kept], start, end)
         assert b"".join(read) == RAW[start:end]
-    assert store.get(uuid.uuid4(), part, 0, 0, 1) == b""
+    assert store.get(uuid.uuid4(), kept.id, 0, 0, 1) == b""
     for _ in range(2):
-        store.discard(caller.tenant_id, part)
-        assert store.get(caller.tenant_id, part, 0, 0, 1) == b""
-    assert store.get(caller.tenant_id, other, 0, 0, 6) == b"beside"
+        store.discard(caller.tenant_id, kept.id)
+        assert store.get(caller.tenant_id, kept.id, 0, 0, 1) == b""
+    assert store.get(caller.tenant_id, beside.id, 0, 0, 6) == b"beside"
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (FileSettings("file:///srv/files/"), "file:///srv/files"),
+        (FileSettings("file:///srv/a%20b"), "file:///srv/a%20b"),
+        (FileSettings("s3://b/p/"), "s3://b/p"),
+        (FileSettings("s3://b/"), "s3://b"),
+        (FileSettings("s3://b/p", endpoint="https://u:p@minio:9000/"), "s3://b/p at minio:9000"),
+    ],
+)
+def test_store_has_one_name_however_it_is_said(sessions: Sessions, said: FileSettings, name: str) -> None:
+    """Rows say it: what is there is found again, and a bucket of the same name elsewhere isn't taken for it."""
+    assert Stores(said, sessions).current.name == name
 
 
 def test_bytes_that_are_gone_are_no_shorter_file(stores: Stores, caller: Caller) -> None:
