@@ -31,6 +31,8 @@ def tidy(stores: Stores, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> b
             keeping.erase(stores, tenant_id, part)
         if not more and len(left) < _ERASED_AT_ONCE:
             return True
+        if not in_time():
+            return False
 
 
 def _end(session: Session, tenant_id: uuid.UUID) -> bool:

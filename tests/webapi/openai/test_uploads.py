@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import redis
+from flask import Flask, g
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from db.session import Sessions
+from tasks.files.store import Store
+from tasks.files.stores import Stores
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
 from tests.webapi.conftest import Api
@@ -133,3 +136,25 @@ def test_file_of_an_upload_may_be_empty_and_be_deleted(api: Api) -> None:
     assert api.get(f"/v1/files/{done['file']['id']}/content").data == b""
     assert api.ask("DELETE", f"/v1/files/{done['file']['id']}").json["deleted"]
     assert complete(api, upload, []).status_code == 409
+
+
+class Watched(Stores):
+    """Notes whether whoever asks a store has the turn of a request that is worked for."""
+
+    def of(self, name: str) -> Store:
+        self.__dict__.setdefault("asked", []).append("working" in g)
+        return super().of(name)
+
+
+def test_no_turn_is_held_while_the_store_is_asked(api: Api, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading an upload again for its digest, and erasing, may take as long as a store does."""
+    serving = app.extensions["forebay"]
+    stores = Watched(serving.stores.settings, serving.sessions)
+    monkeypatch.setattr(serving, "stores", stores)
+    upload, other = begun(api), begun(api)
+    ids = parts(api, upload, b"abcdef")
+    parts(api, other, b"abcdef")
+    done = complete(api, upload, ids, md5=hashlib.md5(b"abcdef").hexdigest()).json
+    assert api.post(f"/v1/uploads/{other['id']}/cancel").status_code == 200
+    assert api.ask("DELETE", f"/v1/files/{done['file']['id']}").status_code == 200
+    assert stores.__dict__["asked"] == [False, False, False]
