@@ -60,9 +60,9 @@ def kept(
     try:
         _refuse_too_much(stores.transactions, tenant_id, room)
         yield Part(part_id, store.name, _write(stores, tenant_id, part_id, chunks))
-    except BaseException:
+    except BaseException as error:
         with suppress(errors.ForebayError, SQLAlchemyError):  # a chore does it then
-            _give_up(stores, tenant_id, Part(part_id, store.name, room.expected))
+            _give_up(stores, tenant_id, Part(part_id, store.name, room.expected), isinstance(error, _Unanswered))
         raise
 
 
@@ -111,11 +111,18 @@ def erase_soon(stores: Stores, tenant_id: uuid.UUID, left: Sequence[Part]) -> No
         log.warning("not_erased_yet", error=told(error))
 
 
-def _give_up(stores: Stores, tenant_id: uuid.UUID, part: Part) -> None:
-    """Erases what was written, also where the part's row is gone: nobody else would know of it."""
+class _Unanswered(errors.Unavailable):
+    """Whether the store has the last piece isn't known: it may come to have it yet."""
+
+
+def _give_up(stores: Stores, tenant_id: uuid.UUID, part: Part, unanswered: bool) -> None:
+    """Erases what was written, also where the part's row is gone: nobody else would know of it. Of one whose last piece
+    is `unanswered` the row stays, and a chore erases it again in `SILENT_S`."""
     with stores.transactions.begin() as session, scope(session, tenant_id):
         to_be_erased = parts.give_up(session, tenant_id, part.id)
-    if to_be_erased:
+    if to_be_erased and unanswered:
+        stores.of(part.store).discard(tenant_id, part.id)
+    elif to_be_erased:
         erase(stores, tenant_id, part)
 
 
@@ -143,7 +150,10 @@ def _write(stores: Stores, tenant_id: uuid.UUID, part_id: uuid.UUID, chunks: Ite
     """Puts them; how many bytes they were."""
     size = 0
     for number, piece in enumerate(_pieces(_touching(stores, tenant_id, part_id, chunks))):
-        stores.current.put(tenant_id, part_id, number, piece)
+        try:
+            stores.current.put(tenant_id, part_id, number, piece)
+        except errors.Unavailable as error:
+            raise _Unanswered(str(error)) from error
         failpoints.passed("files.after_piece")
         size += len(piece)
     return size

@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from db.session import Sessions
 from tasks import errors
 from tasks.files import files, keeping, tidying, uploads
 from tasks.files.files import Wish
+from tasks.files.folder import FolderStore
 from tasks.files.keeping import Part, Room
 from tasks.files.store import PIECE_BYTES, Store
 from tasks.files.stores import Stores
@@ -240,3 +242,25 @@ def test_completing_twice_at_once_is_one_file(sessions: Sessions, caller: Caller
 def test_file_whose_parts_are_gone_is_no_shorter_file(sessions: Sessions, caller: Caller) -> None:
     with pytest.raises(errors.Unavailable):
         list(keeping.read(Stores(FileSettings(), sessions), caller.tenant_id, [], 0, 5))
+
+
+class Late(FolderStore):
+    """Says that it can't be reached, and yet comes to have the piece, as a request that was given up on may."""
+
+    def put(self, tenant_id: uuid.UUID, part_id: uuid.UUID, number: int, piece: bytes) -> None:
+        self.__dict__["on_its_way"] = partial(super().put, tenant_id, part_id, number, piece)
+        raise errors.Unavailable("no answer")
+
+
+def test_piece_that_comes_after_its_writer_gave_up_is_erased(
+    sessions: Sessions, caller: Caller, tmp_path: Path
+) -> None:
+    stores = Stores(FileSettings(f"file://{tmp_path}"), sessions)
+    late = stores.__dict__["current"] = Late(tmp_path, stores.current.name)
+    with pytest.raises(errors.Unavailable), keeping.kept(stores, caller.tenant_id, [b"late"], ROOM):
+        pass
+    late.__dict__["on_its_way"]()
+    assert bytes_in(tmp_path) == [b"late"]
+    fall_silent(sessions)
+    assert tidying.tidy(stores, caller.tenant_id, lambda: True)
+    assert (bytes_in(tmp_path), count(sessions, "file_parts")) == ([], 0)

@@ -3,6 +3,7 @@
 import uuid
 from pathlib import Path
 
+import pytest
 import redis
 from sqlalchemy import text
 
@@ -18,6 +19,7 @@ from tasks.jobs import erasing
 from tasks.keys import Caller
 from tasks.kinds.summary import Summary
 from tasks.settings import FileSettings
+from tasks.sweep import forgetting
 from tests import shelves, tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
@@ -80,6 +82,25 @@ def test_documents_brought_for_summaries_go_a_week_after_the_last_one_ended(
     with sessions() as session, scope(session, caller.tenant_id):
         left = set(session.scalars(text("SELECT text FROM document_texts")))
     assert left == {"lately ended", "runs", "named again", "fresh", "in books"}
+
+
+def test_sweep_comes_back_for_files_as_long_as_some_are_left(
+    sessions: Sessions, client: redis.Redis, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hasn't to wait a minute until it may erase what there was no time for."""
+    stores, sweeper = Stores(FileSettings(), sessions), made(sessions, client, Post(client))
+    with keeping.kept(stores, caller.tenant_id, [b"x"], Room("file", 1, 9)) as part, sessions.begin() as session:
+        files.add(session, caller, part, Wish("x", "batch"))
+    with sessions.begin() as session:
+        session.execute(text("UPDATE files SET expires_at = now()"))
+    with monkeypatch.context() as hurried:
+        hurried.setattr(forgetting, "_FILES_S", -1)
+        sweep(sweeper)
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM file_parts")) == 1
+    sweep(sweeper)
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM file_parts")) == 0
 
 
 def test_tenant_whose_bytes_cannot_be_reached_holds_up_nobody(
