@@ -132,6 +132,6 @@ migrate: settings ## brings the containers' database to the newest tables
 settings:
 	@compose/settings.sh compose/.env.$(FOR)
 
-clean: ## removes what was made
-	rm -rf .venv .forebay build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## removes what was made, but no data folder
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Brings a database's tables to this version's, and sees to it that they are those."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from alembic import command
@@ -11,13 +11,17 @@ from psycopg.errors import DeadlockDetected, InsufficientPrivilege, LockNotAvail
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from db import differences, epochs, prerequisites, revisions, tables
+from db import differences, epochs, prerequisites, revisions, tables, walls
 from db import session as db_session
 from db.revisions import Standing
 
 # Long enough for one whose machine has much to do: it sends a heartbeat a second.
 _ALIVE = text("SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '15 s'")
 _LOCK = text("SELECT pg_try_advisory_lock(hashtext('forebay.migrate'))")
+_LOCKED_BY = text(
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND objid = (hashtext('forebay.migrate')::bigint & 4294967295)::oid"
+)
 _CUT_OFF = text("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 _TABLES = (*tables.metadata.tables, "alembic_version")
 
@@ -50,19 +54,22 @@ class TablesDiffer(Refused):
         self.differences = tuple(differences)
 
 
-def upgrade(database_url: str, *, alone: bool = False) -> Sequence[str]:
+def upgrade(
+    database_url: str, *, alone: bool = False, waits: Callable[[int | None], None] = lambda _: None
+) -> Sequence[str]:
     """Runs the migrations that are missing, then compares the tables. Idempotent; several at once wait for each other.
 
     Tables that a newer version has made are left as they are where they are good for this one too, so that both can be
     started side by side; `alone` refuses them all the same. Nothing is changed while workers live whose version
-    couldn't go on with the tables that this one makes.
+    couldn't go on with the tables that this one makes. `waits` is told once, where another migrates, the process id
+    that its connection has in PostgreSQL.
 
     Returns the statements that an administrator has yet to run before the database can be backed up. Raises `Refused`,
     which says what to do, and SQLAlchemy's errors.
     """
     engine = db_session.open_engine(database_url, pool_size=2, statement_timeout_s=600)
     try:
-        with _alone(engine) as watching:
+        with _alone(engine, waits) as watching:
             standing = _standing(engine)
             _refuse(watching, standing, alone)
             if standing.behind:
@@ -74,7 +81,7 @@ def upgrade(database_url: str, *, alone: bool = False) -> Sequence[str]:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
+def _alone(engine: Engine, waits: Callable[[int | None], None]) -> Iterator[Connection]:
     """A connection whose statements are transactions of their own, while nobody else migrates.
 
     The lock is asked for again and again: a statement that waited for it would hold up indexes that are made meanwhile.
@@ -82,8 +89,10 @@ def _alone(engine: Engine) -> Iterator[Connection]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.detach()  # with the connection the lock and the limit go
         connection.execute(text("SET statement_timeout = 0"))
-        while not connection.scalar(_LOCK):
-            time.sleep(_AGAIN_S)
+        if not connection.scalar(_LOCK):
+            waits(connection.scalar(_LOCKED_BY))
+            while not connection.scalar(_LOCK):
+                time.sleep(_AGAIN_S)
         with _explained(connection):
             yield connection
 
@@ -171,6 +180,8 @@ def _look_after(engine: Engine, standing: Standing) -> Sequence[str]:
         # With all the time it takes; whoever starts has less.
         if not standing.newer and not epochs.current(connection, {}):
             epochs.begin(connection, {})
+        if not standing.newer:
+            walls.close(connection)
     with engine.begin() as connection:
         for_dumps = prerequisites.make(connection, prerequisites.TO_DUMP)
     with engine.connect() as connection:

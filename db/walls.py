@@ -71,7 +71,8 @@ _SEEN = text("""
 """)
 _FUNCTION = text("""
     SELECT prosecdef AS definer, proowner = to_regrole(:search) AS of_search,
-           has_function_privilege(to_regrole(:tenant)::oid, oid, 'EXECUTE') AS reached
+           has_function_privilege(to_regrole(:tenant)::oid, oid, 'EXECUTE') AS reached,
+           has_function_privilege('public', oid, 'EXECUTE') AS of_all
     FROM pg_proc WHERE oid = to_regprocedure(:named)
 """)
 
@@ -80,6 +81,21 @@ def holes(connection: Connection, schema: int) -> list[str]:
     """What lets a tenant's documents be seen by others should a query forget whose they are, and what keeps everybody
     from them; each in a line. Both roles must be there. Raises SQLAlchemy's errors."""
     return [*_tables(connection, schema), *_rights(connection, schema), *_functions(connection)]
+
+
+def close(connection: Connection) -> None:
+    """Lets only the first role call the functions that run as the second. Idempotent.
+
+    Whoever restores a dump without being a superuser gives a function away before its rights are set, and PostgreSQL
+    says nothing of those that he may not set any more. Raises SQLAlchemy's errors.
+    """
+    for named, seeing in FUNCTIONS.items():
+        found = connection.execute(_FUNCTION, _asked(0) | {"named": named}).one_or_none() if seeing else None
+        if found and found.of_search and (found.of_all or not found.reached):
+            connection.execute(text(f"SET LOCAL ROLE {SEARCH_ROLE}"))
+            connection.execute(text(f"REVOKE ALL ON FUNCTION {named} FROM PUBLIC"))
+            connection.execute(text(f"GRANT EXECUTE ON FUNCTION {named} TO {TENANT_ROLE}"))
+            connection.execute(text("RESET ROLE"))
 
 
 def _asked(schema: int) -> dict[str, object]:
@@ -117,6 +133,8 @@ def _functions(connection: Connection) -> Iterator[str]:
             continue
         if seeing and not (found.definer and found.of_search):
             yield f"function {named} doesn't run as {SEARCH_ROLE}: it should be its owner, with SECURITY DEFINER"
+        if seeing and found.of_all:
+            yield f"function {named} may be called by everybody; only {TENANT_ROLE} should"
         if not found.reached:
             yield f"function {named} may not be called by {TENANT_ROLE}"
         if not seeing and found.definer:

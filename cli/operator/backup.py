@@ -48,6 +48,8 @@ def backup(folder: Path, data: Path, without_models: bool) -> None:
     own = DataFolder(data.resolve())
     if not (own.root / embedded.POSTGRES).is_dir():
         raise click.ClickException(f"{data} is no data folder of a `forebay up` with a PostgreSQL of its own")
+    if folder.resolve().is_relative_to(own.root):
+        raise click.ClickException(f"{folder} is in the data folder itself: what befalls one would befall both")
     with standalone.reached(own.root) as url:
         given_to_up = given.read(own.given)
         secrets, models = _secrets(own, given_to_up, url), _models(own, given_to_up)

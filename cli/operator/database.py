@@ -1,6 +1,7 @@
 """How an operator's command reaches the database."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,10 +26,23 @@ _REDIS_TIMEOUT_S = 2.0
 URL = ["FOREBAY_DATABASE_DIRECT_URL", "FOREBAY_DATABASE_URL"]  # a command is no reader of one statement
 
 
+def refuse_pooled(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    """Raises `UsageError` for the URL of a pool that shares connections out by the transaction.
+
+    What a command sets for its session, and the lock that migrations take, would stay behind on a connection of others.
+    """
+    pooled = os.environ.get("FOREBAY_DATABASE_POOLING") == "transaction" and not os.environ.get(URL[0])
+    if url and pooled and url == os.environ.get(URL[1]):
+        raise click.UsageError(f"{URL[0]} must be set, since FOREBAY_DATABASE_POOLING is `transaction`")
+    return url
+
+
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options that say which database to use, and calls it with its `database_url`."""
 
-    @click.option("--database-url", envvar=URL, help="A PostgreSQL URL; else the data folder's.")
+    @click.option(
+        "--database-url", envvar=URL, callback=refuse_pooled, help="A PostgreSQL URL; else the data folder's."
+    )
     @datafolder.option("The data folder of the `forebay up` that runs here.")
     @wraps(command)
     def wrapper(database_url: str | None, data: Path, **given: Any) -> Any:

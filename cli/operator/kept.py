@@ -97,7 +97,7 @@ def end(folder: Path, revision: str, as_of: dt.datetime) -> Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """What the manifest says. Raises `ClickException` when there is none, or one of a newer version."""
+    """What the manifest says. Raises `ClickException` when there is none, a damaged one, or one of a newer version."""
     try:
         told = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError as error:
@@ -106,10 +106,14 @@ def read(folder: Path) -> Manifest:
         ) from error
     except (OSError, ValueError) as error:
         raise click.ClickException(f"{folder / MANIFEST} can't be read: {error}") from error
-    if told.pop("format", None) != FORMAT:
+    version = told.get("format") if isinstance(told, dict) else None
+    if isinstance(version, int) and version > FORMAT:
         raise click.ClickException(f"{folder} was made by a newer version, forebay {told.get('forebay')}")
-    files = {name: KeptFile(**file) for name, file in told.pop("files").items()}
-    return Manifest(**told, files=files)
+    try:
+        files = {name: KeptFile(**file) for name, file in told["files"].items()}
+        return Manifest(told["forebay"], told["revision"], told["as_of"], files)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise click.ClickException(f"{folder} is damaged: {MANIFEST} isn't as it was written") from error
 
 
 def verify(folder: Path, manifest: Manifest) -> None:

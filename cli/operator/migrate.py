@@ -11,7 +11,9 @@ from db import migrate as migrations
 
 
 @click.command()
-@click.option("--database-url", envvar=database.URL, required=True, help="A PostgreSQL URL.")
+@click.option(
+    "--database-url", envvar=database.URL, required=True, callback=database.refuse_pooled, help="A PostgreSQL URL."
+)
 @click.option("--restored", is_flag=True, help="The database was put back, and nobody has noticed.")
 def migrate(database_url: str, restored: bool) -> None:
     """Bring the database to this version's tables; changes nothing when it is there already.
@@ -22,7 +24,7 @@ def migrate(database_url: str, restored: bool) -> None:
     The status is 1 too, with each difference told, when the tables aren't those that migrations make.
     """
     try:
-        for_backups = migrations.upgrade(database_url)
+        for_backups = migrations.upgrade(database_url, waits=_tell)
     except migrations.RightsMissing as missing:
         click.echo(_lines(missing.statements))
         raise click.ClickException(f"{missing}; then run it again") from missing
@@ -37,6 +39,10 @@ def migrate(database_url: str, restored: bool) -> None:
         with database.opened(database_url) as session:
             _, jobs = epochs.begin(session, anyway=True)
         click.echo(f"Another epoch has begun; {jobs} jobs that hadn't ended run again.")
+
+
+def _tell(pid: int | None) -> None:
+    click.echo(f"another migration runs (process {pid} of PostgreSQL); waiting for its end", err=True)
 
 
 def _lines(statements: Sequence[str]) -> str:

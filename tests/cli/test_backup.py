@@ -223,6 +223,10 @@ def _come_from_the_future(folder: Path) -> None:
     _tell(folder, format=kept.FORMAT + 1)
 
 
+def _become_a_list(folder: Path) -> None:
+    (folder / kept.MANIFEST).write_text("[]")
+
+
 def _have_newer_tables(folder: Path) -> None:
     _tell(folder, revision="9999")
 
@@ -240,6 +244,7 @@ def _tell(folder: Path, **changes: object) -> None:
         (_lose_a_model, "models/1/split-00002-of-00002.gguf can't be read"),
         (_stop_before_the_end, "is no whole backup: manifest.json, which is written last, is missing"),
         (_come_from_the_future, "was made by a newer version"),
+        (_become_a_list, "is damaged: manifest.json isn't as it was written"),
         (_have_newer_tables, "newer version, forebay 0.1.0 with tables 9999"),
     ],
 )
@@ -250,6 +255,11 @@ def test_backup_that_is_not_whole_makes_no_data_folder(
     spoil(copy)
     assert reason in refused(forebay("restore", copy, tmp_path / "again"))
     assert not (tmp_path / "again").exists()
+
+
+def test_nothing_is_backed_up_into_what_it_is_a_backup_of(data: DataFolder) -> None:
+    assert "is in the data folder itself" in refused(forebay("backup", data.root / "inside", data.root))
+    assert not (data.root / "inside").exists()
 
 
 def test_nothing_is_restored_over_data(backup: Path, data: DataFolder, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from click import ClickException
@@ -191,6 +193,27 @@ def test_what_the_server_refuses_is_said_in_its_words(empty: str) -> None:
     with pytest.raises(ClickException) as refused:
         take_too_long()
     assert str(refused.value) == "QueryCanceled 57014: canceling statement due to statement timeout"
+
+
+def test_migration_that_waits_for_another_says_so(postgres_url: str) -> None:
+    """With the number by which `pg_stat_activity` shows who it is."""
+    with databases.pool(postgres_url) as engine, engine.connect() as other, ThreadPoolExecutor(1) as pool:
+        lock = "(hashtext('forebay.migrate'))"
+        pid = other.scalar(text(f"SELECT pg_backend_pid() FROM pg_advisory_lock{lock}"))
+        told: Queue[int | None] = Queue()
+        waiting = pool.submit(migrate.upgrade, postgres_url, waits=told.put)
+        assert told.get(timeout=60) == pid
+        other.execute(text(f"SELECT pg_advisory_unlock{lock}"))
+        assert waiting.result() == []
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["usage"]])
+def test_commands_want_no_pool_by_transaction(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setenv("FOREBAY_DATABASE_POOLING", "transaction")
+    monkeypatch.setenv("FOREBAY_DATABASE_URL", "postgresql://pool/forebay")
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2
+    assert "FOREBAY_DATABASE_DIRECT_URL must be set" in refused.output
 
 
 def test_server_that_does_not_answer_is_said_in_a_line(tmp_path: Path) -> None:

@@ -85,6 +85,9 @@ CHANGES = {
     "ALTER FUNCTION find_words OWNER TO CURRENT_USER": [
         f"function {FIND_WORDS} doesn't run as forebay_search: it should be its owner, with SECURITY DEFINER",
     ],
+    "GRANT EXECUTE ON FUNCTION find_words TO PUBLIC": [
+        f"function {FIND_WORDS} may be called by everybody; only forebay_tenant should",
+    ],
     "REVOKE EXECUTE ON FUNCTION word_term FROM PUBLIC": [
         "function word_term(uuid,text) may not be called by forebay_tenant",
     ],

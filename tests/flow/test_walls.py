@@ -146,6 +146,7 @@ def test_flower_without_a_password_does_not_start(login: str | None) -> None:
     line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("flower: "))
     env = {name: value for name, value in os.environ.items() if name != "FLOWER_BASIC_AUTH"}
     env |= {"FLOWER_BASIC_AUTH": login} if login is not None else {}
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     ended = subprocess.run(["sh", "-c", line.removeprefix("flower: ")], env=env, cwd=ROOT, capture_output=True)
     assert ended.returncode != 0
     assert b"user:password" in ended.stderr

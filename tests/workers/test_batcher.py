@@ -60,11 +60,13 @@ def never() -> None:
     pass
 
 
-def occupied(pool: ThreadPoolExecutor, batcher: Batcher, engine: Recording) -> list[Future[NDArray[np.float32]]]:
+def occupied(
+    pool: ThreadPoolExecutor, batcher: Batcher, engine: Recording, *, urgent: bool = False
+) -> list[Future[NDArray[np.float32]]]:
     """Fills both places for batches with a text each; two at once would share a batch."""
     blockers = []
     for number in range(2):
-        blockers.append(pool.submit(batcher.embed, texts(1), never))
+        blockers.append(pool.submit(batcher.embed, texts(1), never, urgent=urgent))
         until(lambda n=number: len(engine.batches) == n + 1)
     return blockers
 
@@ -131,7 +133,7 @@ def test_queries_leave_every_other_batch_to_other_texts(engine: Recording) -> No
     """Who asks all the time keeps nobody from ingesting."""
     batcher = Batcher(engine)
     with ThreadPoolExecutor(9) as pool:
-        blockers = occupied(pool, batcher, engine)
+        blockers = occupied(pool, batcher, engine, urgent=True)
         asked = pool.submit(batcher.embed, texts(*range(1, 49)), never, None, uuid.UUID(int=1), urgent=True)
         until(lambda: batcher.waiting == 1)
         few = pool.submit(batcher.embed, texts(100), never, None, uuid.UUID(int=2))
@@ -139,7 +141,9 @@ def test_queries_leave_every_other_batch_to_other_texts(engine: Recording) -> No
         engine.go.set()
         assert all(len(future.result(60)) == 1 for future in (*blockers, few))
         assert len(asked.result(60)) == 48
-    assert engine.batches.index(texts(100)) == 3
+    # After two batches of queries it is the next, while three of queries wait; another of those may begin beside it.
+    assert engine.batches.index(texts(100)) in (2, 3)
+    assert len(engine.batches) == 6
 
 
 def test_a_batch_stays_within_the_engines_tokens(engine: Recording) -> None:

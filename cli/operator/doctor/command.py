@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cli.client.client import DEFAULT_URL
 from cli.launcher import datafolder
@@ -56,6 +57,8 @@ def doctor(data: Path, url: str | None, as_json: bool) -> None:
 
     With servers of your own: in the environment that the processes have. It changes nothing, and may be run any time.
     """
+    if click.get_current_context().get_parameter_source("data") is ParameterSource.COMMANDLINE:
+        surroundings.refuse_two()
     there = surroundings.find(data)
     try:
         own = settings.read()

@@ -1,6 +1,9 @@
 """Jobs, and who works on them."""
 
+import socket
 from collections.abc import Iterator
+
+import psutil
 
 from cli.operator.doctor.finding import Finding, Installation, ok, warning, wrong
 from db import diagnosis
@@ -19,7 +22,7 @@ def workers(installation: Installation) -> Iterator[Finding]:
     lease_s = installation.settings.lease_s
     with installation.sessions.begin() as session:
         strengths = capacity.strengths(session, lease_s)
-        silent = diagnosis.silent_workers(session, lease_s)
+        silent = [name for name in diagnosis.silent_workers(session, lease_s) if not _has_ended(name)]
     for name in (*Models(installation.settings.catalog).served(), catalog.CONTROL):
         if name in strengths:
             there = strengths[name]
@@ -29,6 +32,13 @@ def workers(installation: Installation) -> Iterator[Finding]:
     if silent:
         advice = "end what is left of them; their jobs have gone elsewhere"
         yield warning("workers", f"silent for longer than a lease: {', '.join(silent)}", advice)
+
+
+def _has_ended(worker_id: str) -> bool:
+    """Of this machine's workers it can be seen; a row stays for a while after its process."""
+    host, _, process = worker_id.rpartition("@")[2].partition(":")
+    pid = process.partition(".")[0]
+    return host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
 def waiting(installation: Installation) -> Iterator[Finding]:

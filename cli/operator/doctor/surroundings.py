@@ -49,6 +49,12 @@ def find(data: Path) -> Surroundings:
     )
 
 
+def refuse_two() -> None:
+    """Raises `UsageError` where a data folder is asked for and the environment names another installation."""
+    if _named("FOREBAY_DATABASE_URL"):
+        raise click.UsageError("--data names one installation and FOREBAY_DATABASE_URL another: unset one of them")
+
+
 def _named(variable: str) -> bool:
     """Whether the environment has it, or names a file that does."""
     return bool(os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))

@@ -26,11 +26,15 @@ def test_workers_that_are_there_silent_or_missing(installation: Installation, se
     tables.worker(sessions, "alpha@here")
     tables.worker(sessions, "alpha@gone")
     tables.silence(sessions, "alpha@gone", 2 * tables.LEASE_S)
+    ended = f"alpha@{socket.gethostname()}:{2**22 + 1}.c0ffee"  # no process has such a number
+    tables.worker(sessions, ended)
+    tables.silence(sessions, ended, 2 * tables.LEASE_S)
     told = found(jobs.workers, installation)
     assert [level for level, _ in told] == [Level.OK, Level.WRONG, Level.WARNING]
     assert "alpha: 1, with 2 of 2 slots free" in told[0][1]
     assert "control has none" in told[1][1]
     assert "alpha@gone" in told[2][1]
+    assert ended not in told[2][1]
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.DISPATCHED])
