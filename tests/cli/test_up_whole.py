@@ -37,7 +37,13 @@ def odd_file(folder: Path) -> Path:
 
 
 def ask(stack: Stack, method: str, path: str, **more: Any) -> httpx.Response:
-    return httpx.request(method, f"{stack.url}{path}", headers=stack.headers, timeout=70, **more)
+    """Again after a 503, as clients do: a process of the API learns by a request that its connections are gone."""
+
+    def answered() -> httpx.Response | None:
+        answer = httpx.request(method, f"{stack.url}{path}", headers=stack.headers, timeout=70, **more)
+        return None if answer.status_code == 503 else answer
+
+    return until(answered)
 
 
 def submit(stack: Stack, **job: Any) -> str:
@@ -62,10 +68,11 @@ def finished(stack: Stack, job_id: str) -> dict[str, Any]:
 
 def is_ready(stack: Stack) -> bool:
     try:
-        parts = ask(stack, "GET", "/readyz").json()["parts"]
+        answer = httpx.get(f"{stack.url}/readyz", timeout=70)
     except httpx.TransportError:
         return False
-    return bool(parts["postgres"] == parts["redis"] == "ok" and parts["workers"]["my-model"] >= 1)
+    parts = answer.json()["parts"]
+    return bool(answer.status_code == 200 and parts["redis"] == "ok" and parts["workers"]["my-model"] >= 1)
 
 
 def family(stack: Stack) -> list[psutil.Process]:
