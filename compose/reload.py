@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 EVERY_S = 1.0
-FOLDERS = ("cli", "db", "tasks", "webapi", "workers")
+FOLDERS = ("cli", "db", "dialects", "tasks", "webapi", "workers")
 
 
 def main(command: list[str]) -> int:

@@ -18,7 +18,7 @@ def test_model_library_is_imported_by_one_module() -> None:
     """Only the engine host's module names xllamacpp, so that no other process holds native model code."""
     importers = [
         path.relative_to(ROOT).as_posix()
-        for room in ("cli", "db", "tasks", "webapi", "workers")
+        for room in ("cli", "db", "dialects", "tasks", "webapi", "workers")
         for path in (ROOT / room).rglob("*.py")
         if "import xllamacpp" in path.read_text(encoding="utf-8")
     ]

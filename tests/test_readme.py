@@ -12,7 +12,9 @@ from webapi.app import create_app
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-TOP = "|".join(("benchmarks", "cli", "compose", "db", "docs", "models", "tasks", "tests", "webapi", "workers"))
+TOP = "|".join(
+    ("benchmarks", "cli", "compose", "db", "dialects", "docs", "models", "tasks", "tests", "webapi", "workers")
+)
 
 
 def test_readme_is_short() -> None:

@@ -1,7 +1,7 @@
 """flask-smorest with our bodies and our errors: schemas check what came, one table says what is answered."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cached_property, wraps
 from typing import Any, NoReturn, ParamSpec
@@ -12,6 +12,9 @@ from flask import Flask, Request, Response, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
+from dialects import plainjson
+from dialects.errors import Error
+from dialects.fields import invalid
 from tasks import strictjson
 from tasks.errors import InvalidField
 from webapi import body, errors, shapes
@@ -40,12 +43,12 @@ class _Parser(FlaskParser):
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
         """Whatever the schema, as for bodies: nothing that PostgreSQL can't keep."""
         for name, value in req.args.items(multi=True):
-            if not (body.is_storable(name) and body.is_storable(value)):
-                raise InvalidField(body.shown(name)[:200], "NUL and lone surrogates can't be accepted")
+            if not (plainjson.is_storable(name) and plainjson.is_storable(value)):
+                raise InvalidField(plainjson.shown(name)[:200], "NUL and lone surrogates can't be accepted")
         return super().load_querystring(req, schema)
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
-        raise _invalid(next(iter(error.messages_dict.values()))) from error
+        raise invalid(next(iter(error.messages_dict.values()))) from error
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -56,7 +59,7 @@ class Blueprint(flask_smorest.Blueprint):
         self._prepare_doc_cbks += [_describe_limits, _leave_out_unsaid]
         self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
         self.tells: errors.Told | None = None  # how its dialect tells errors, where it has another than ours
-        self.error: tuple[Any, str] = (errors.Error, "application/json")  # the shape of those, and their content type
+        self.error: tuple[Any, str] = (Error, "application/json")  # the shape of those, and their content type
 
     def arguments(self, schema: Any, **options: Any) -> Any:
         """Of a schema's class one is made for all requests: webargs would make one for each."""
@@ -109,7 +112,7 @@ def _describe_limits(doc: dict[str, Any], about: dict[str, Any], *, app: Flask, 
     """What is said on the page of how much a body may have."""
     if limits := about.get("limits"):
         most = limits.bytes(app.extensions["forebay"].settings)
-        said = f"At most {most} bytes; as JSON, at most {limits.values} values, {body.MAX_DEPTH} levels deep."
+        said = f"At most {most} bytes; as JSON, at most {limits.values} values, {plainjson.MAX_DEPTH} levels deep."
         doc.setdefault("requestBody", {})["description"] = said
     return doc
 
@@ -123,7 +126,7 @@ def _leave_out_unsaid(doc: dict[str, Any], about: dict[str, Any], **_: Any) -> d
 
 
 class Api(flask_smorest.Api):
-    ERROR_SCHEMA = shapes.reference(errors.Error)
+    ERROR_SCHEMA = shapes.reference(Error)
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
@@ -153,28 +156,3 @@ class Api(flask_smorest.Api):
 def reply(value: Any, status: int = 200) -> Response:
     """A JSON answer, its members in the order they were given. Raises `ValueError` for what JSON doesn't have."""
     return Response(strictjson.dumps(value), status, mimetype="application/json")
-
-
-def load(schema: ma.Schema, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the schema makes of a body that wasn't read by `arguments`. Raises `InvalidField`."""
-    try:
-        loaded = schema.load(given)
-    except ma.ValidationError as error:
-        raise _invalid(error.messages_dict) from error
-    assert isinstance(loaded, dict)
-    return loaded
-
-
-def _invalid(messages: Any) -> InvalidField:
-    field, message = _first(messages)
-    return InvalidField(field[:200] or None, message)
-
-
-def _first(messages: Any) -> tuple[str, str]:
-    """The path and the text of the first complaint in marshmallow's tree of them."""
-    path: list[str] = []
-    while isinstance(messages, Mapping):
-        key, messages = next(iter(messages.items()))
-        if key != "_schema":
-            path.append(str(key))
-    return ".".join(path), str(messages[0] if isinstance(messages, list) else messages)

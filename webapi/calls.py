@@ -16,6 +16,7 @@ from flask import Response, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import told
+from dialects import sse
 from tasks import errors
 from tasks.doors import answering, idempotency
 from tasks.doors.answering import WHOLE, Step
@@ -31,7 +32,7 @@ from tasks.keys import Caller
 from tasks.queues.places import Wait
 from tasks.streams import follow
 from tasks.streams.events import Event
-from webapi import auth, presence, requestlog, service, sse
+from webapi import auth, presence, requestlog, service
 from webapi.service import Service
 
 log = structlog.get_logger(__name__)

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Any
 
 import structlog
 from flask import Flask, Response, current_app, request
@@ -19,24 +19,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from db.session import told
+from dialects import errors as shape
 from tasks import errors
 from tasks.errors import ForebayError
 from webapi import service
 
 log = structlog.get_logger(__name__)
-
-# The status of each of our errors; a subclass stands before what it derives from.
-STATUS: dict[type[ForebayError], int] = {
-    errors.Malformed: 400,
-    errors.LimitReached: 409,
-    errors.InvalidField: 422,
-    errors.Unauthorized: 401,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.ShareUsedUp: 429,
-    errors.Unavailable: 503,
-    ForebayError: 500,
-}
 
 # What werkzeug and Flask raise, by status.
 _CODES = {
@@ -48,25 +36,10 @@ _CODES = {
     422: "invalid_value",
     500: "internal",
 }
-# What kind of error a status is, in OpenAI's words; whatever else is below 500 is the request's.
-_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 _READ_ONLY = "25006"  # a standby, as after a failover
 # What PostgreSQL says of a table, a column and a function that it doesn't have.
 _MISSED = frozenset({"42P01", "42703", "42883"})
-_REQUEST_TYPE, _SERVER_TYPE = "invalid_request_error", "server_error"
 _MESSAGES = {404: "no such page", 413: "the body is too large", 500: "something went wrong here; it has been logged"}
-
-
-class ErrorDetail(TypedDict):
-    message: Annotated[str, "Says it to people."]
-    type: Annotated[str, {"enum": [_REQUEST_TYPE, *_TYPES.values(), _SERVER_TYPE]}, "The kind of error, by the status."]
-    param: Annotated[str | None, "The path of what is wrong, as in `params.top_p`; null when it is no field."]
-    code: Annotated[str, "Names the error for programs."]
-    details: NotRequired[Annotated[dict[str, Any], "413: `max_bytes`, the most that a body of this route may have."]]
-
-
-class Error(TypedDict):
-    error: ErrorDetail
 
 
 def register(app: Flask) -> None:
@@ -98,14 +71,15 @@ def answer(
     status: int, code: str, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
 ) -> Response:
     """The error as clients are told it; `param` is the path of what is wrong, as in `params.top_p`."""
-    error: ErrorDetail = {"message": message, "type": type_of(status), "param": param, "code": code}
-    if details is not None:
-        error["details"] = details
-    body: Error = {"error": error}
-    response = Response(json.dumps(body), status, mimetype="application/json")
+    return response(status, shape.of(status, code, message, param, details))
+
+
+def response(status: int, body: shape.Error) -> Response:
+    """The error as it is sent."""
+    made = Response(json.dumps(body), status, mimetype="application/json")
     if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+        made.headers["WWW-Authenticate"] = "Bearer"
+    return made
 
 
 def http(error: HTTPException) -> Response:
@@ -123,13 +97,8 @@ def http(error: HTTPException) -> Response:
     return response
 
 
-def type_of(status: int) -> str:
-    """What kind of error a status is, in OpenAI's words."""
-    return _TYPES.get(status, _REQUEST_TYPE if status < 500 else _SERVER_TYPE)
-
-
 def _ours(error: ForebayError) -> Response:
-    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+    status = shape.status_of(error)
     if status == 500:
         return _unforeseen(error)
     response = tell(status, error.code, str(error), param=getattr(error, "field", None))

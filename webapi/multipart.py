@@ -12,8 +12,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from dialects import hints, plainjson
 from tasks.errors import InvalidField, Malformed
-from webapi import body, hints
 
 _PIECE_BYTES = 64 * 1024
 _BUFFER_BYTES = 4 * _PIECE_BYTES  # a part's headers must fit
@@ -92,8 +92,8 @@ def note(texts: dict[str, str], part: Field, pieces: Iterable[bytes]) -> None:
             raise InvalidField(part.name, f"at most {_FIELD_BYTES} bytes")
     if part.name in texts:
         raise Malformed(part.name, "the field is there twice")
-    text = body.decode(bytes(raw), (part.name,))
-    body.refuse_unstorable(text, (part.name,))
+    text = plainjson.decode(bytes(raw), (part.name,))
+    plainjson.refuse_unstorable(text, (part.name,))
     texts[part.name] = text
 
 
@@ -144,7 +144,7 @@ def _refuse_unknown(part: Field | File, texts: Collection[str], files: str) -> N
 
 def base_name(filename: str, where: str) -> str:
     """The name without the folders that some clients send along."""
-    body.refuse_unstorable(filename, (where,))
+    plainjson.refuse_unstorable(filename, (where,))
     name = filename.replace("\\", "/").rsplit("/", 1)[-1].strip()
     if not name or len(name) > 255 or not name.isprintable():
         raise InvalidField(where, "must have a name of 1 to 255 printable characters")

@@ -125,7 +125,7 @@ def test_development_changes_every_process_of_ours_and_nothing_else() -> None:
     places = [volume.split(":") for volume in dev["api"]["volumes"]]
     assert all((ROOT / "compose" / here).exists() for here, *_ in places)
     assert {there for _, there, _ in places if there.startswith("/srv")} == {
-        f"/srv/forebay/{room}" for room in ("cli", "db", "tasks", "webapi", "workers")
+        f"/srv/forebay/{room}" for room in ("cli", "db", "dialects", "tasks", "webapi", "workers")
     }
 
 

@@ -7,9 +7,9 @@ import pytest
 from flask import Flask, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from dialects import plainjson
 from tasks.errors import Malformed
 from tests.webapi.conftest import Api
-from webapi import body
 
 MALFORMED = [
     pytest.param(b"", None, id="nothing"),
@@ -54,24 +54,24 @@ def test_nesting_up_to_the_limit_is_read(depth: int) -> None:
     value: Any = "]" + "[{" * 100 + '\\"['
     for _ in range(depth):
         value = [value]
-    assert body.parse(json.dumps({"a": value}).encode(), 1_000) == {"a": value}
+    assert plainjson.parse(json.dumps({"a": value}).encode(), 1_000) == {"a": value}
 
 
 def test_many_brackets_side_by_side_are_read() -> None:
     """Only depth is bounded by brackets, not their number."""
     value = {"a": [[{}] for _ in range(1000)]}
-    assert body.parse(json.dumps(value).encode(), 4_000) == value
+    assert plainjson.parse(json.dumps(value).encode(), 4_000) == value
 
 
 def test_paired_surrogates_are_text() -> None:
     """An escaped pair of surrogates is one character, which is welcome."""
-    assert body.parse(rb'{"a": "\ud83d\ude00"}', 1) == {"a": "\N{GRINNING FACE}"}
+    assert plainjson.parse(rb'{"a": "\ud83d\ude00"}', 1) == {"a": "\N{GRINNING FACE}"}
 
 
 def test_long_path_is_cut() -> None:
     """A client can't have its own keys echoed back at any length."""
     with pytest.raises(Malformed) as caught:
-        body.parse(b'{"' + b"k" * 10_000 + b'": NaN}', 1)
+        plainjson.parse(b'{"' + b"k" * 10_000 + b'": NaN}', 1)
     assert len(caught.value.field or "") == 200
 
 
@@ -131,7 +131,7 @@ def test_each_route_bounds_the_values_of_its_bodies(api: Api) -> None:
 def test_body_of_too_much_names_the_field_that_has_it(raw: bytes, where: tuple[str, ...], field: str | None) -> None:
     """Where it stands in one; a name that is written with escapes isn't worth reading."""
     with pytest.raises(Malformed) as caught:
-        body.parse(raw, 67 if b"deep" in raw else 3, where=where)
+        plainjson.parse(raw, 67 if b"deep" in raw else 3, where=where)
     assert caught.value.field == field
 
 

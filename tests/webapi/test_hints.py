@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from dialects import hints
+from dialects.fields import load
 from tasks.errors import InvalidField
 from tests.webapi.conftest import Api
-from webapi import hints
-from webapi.api import load
 from webapi.v1.jobs.requests import KINDS
 
 GENERATE = {"type": "generate", "input": {"prompt": "one"}}

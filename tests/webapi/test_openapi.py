@@ -13,13 +13,13 @@ import redis
 from flask import Flask
 
 from db.session import Sessions
+from dialects import errors
 from tasks import ids
 from tasks.documents.chunking import Piece
 from tasks.keys import Caller
 from tests import shelves, tables
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
-from webapi import errors
 from webapi.settings import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 
 WITH_KEY = {401, 429, 500, 503}

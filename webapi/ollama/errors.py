@@ -4,11 +4,11 @@ from typing import Any
 
 from flask import Response
 
+from dialects.openai.errors import Failed
 from tasks import errors
 from tasks.jobs.view import JobView
 from webapi.api import Blueprint, reply
 from webapi.ollama.answers import OllamaError
-from webapi.openai.errors import Failed
 
 # Where Ollama has another status than we have elsewhere.
 _STATUS = {422: 400}

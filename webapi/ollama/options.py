@@ -5,11 +5,10 @@ from typing import Any
 
 import marshmallow as ma
 
+from dialects.fields import Real, Stop, Whole, within
 from tasks import errors
 from tasks.kinds.sampling import Sampling
 from tasks.models.catalog import Model
-from webapi.fields import Real, Whole, within
-from webapi.v1.jobs.requests import Stop
 
 _LAST = 64  # of so many tokens the engines penalise repetition, which is Ollama's usual number too
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dialects import sse
+from dialects.openai.render import logprobs
 from tasks import times
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
 from tasks.queues.places import Wait
 from tasks.streams.events import Delta, Event, ToolCall
-from webapi import sse
 from webapi.ollama import errors
 from webapi.ollama.answers import OllamaLogprob, OllamaToolCall, OllamaTop
-from webapi.openai.render import logprobs
 
 
 @dataclass(slots=True)

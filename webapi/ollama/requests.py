@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from webapi.fields import STORABLE, Flag, Whole, within
+from dialects.fields import STORABLE, Flag, Whole, within
 from webapi.ollama.options import OllamaOptions
 
 MAX_MESSAGES = 1000

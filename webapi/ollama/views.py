@@ -8,6 +8,7 @@ from flask import Response
 from marshmallow import EXCLUDE
 from numpy.typing import NDArray
 
+from dialects.openai.errors import Failed
 from tasks import kinds
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
@@ -19,7 +20,6 @@ from webapi.body import Limits
 from webapi.calls import Call
 from webapi.ollama import answers, asking, errors, render, requests
 from webapi.ollama.render import Lines
-from webapi.openai.errors import Failed
 
 blueprint = Blueprint("ollama", __name__, description="What Ollama's clients ask, each a job.")
 errors.register(blueprint)

@@ -4,15 +4,16 @@ from typing import Any
 
 from flask import Response
 
+from dialects.fields import IdempotencyHeader
+from dialects.openai import answers
+from dialects.openai.render import chat
+from dialects.openai.requests.chat import ChatCompletionRequest, submission
 from tasks.kinds import toolset
 from webapi import calls, service, shaping
 from webapi.api import Blueprint
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader
-from webapi.openai import answers, creating, errors, headers
+from webapi.openai import creating, errors, headers
 from webapi.openai.headers import Headers
-from webapi.openai.render import chat
-from webapi.openai.requests.chat import ChatCompletionRequest, submission
 
 blueprint = Blueprint("chat", __name__, description="OpenAI's chat completions, each a job.")
 errors.register(blueprint)

@@ -4,15 +4,16 @@ from typing import Any
 
 from flask import Response
 
+from dialects.fields import IdempotencyHeader
+from dialects.openai import answers
+from dialects.openai.render import completions
+from dialects.openai.render.completions import Chunks, Echo
+from dialects.openai.requests.completions import CompletionRequest, submission
 from webapi import calls
 from webapi.api import Blueprint
-from webapi.fields import IdempotencyHeader
-from webapi.openai import answers, creating, errors, headers
+from webapi.openai import creating, errors, headers
 from webapi.openai.chat import LIMITS
 from webapi.openai.headers import Headers
-from webapi.openai.render import completions
-from webapi.openai.render.completions import Chunks, Echo
-from webapi.openai.requests.completions import CompletionRequest, submission
 
 blueprint = Blueprint("completions", __name__, description="OpenAI's completions, each a job.")
 errors.register(blueprint)

@@ -5,17 +5,18 @@ from typing import Any
 
 from flask import Response
 
+from dialects import sse
+from dialects.errors import Error
+from dialects.openai.errors import Failed
+from dialects.openai.render import fingerprint
+from dialects.wishes import Wishes
 from tasks import ids, kinds
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobObject, JobView
-from webapi import auth, calls, service, shapes, sse
-from webapi import errors as ours
+from webapi import auth, calls, service, shapes
 from webapi.api import Blueprint, reply
 from webapi.calls import Call
-from webapi.openai import errors
-from webapi.openai.headers import Wishes
-from webapi.openai.render import fingerprint
 from webapi.v1.jobs.accepting import wanted_once
 
 _HEADERS = {
@@ -35,7 +36,7 @@ def streamed(blueprint: Blueprint, chunk: Any) -> Callable[[Any], Any]:
     """Says on the page that a route may answer with events, each a `chunk`. Below `response`, whose word it has."""
     said = "The answer; with `stream`, its chunks as server-sent events, the last of which is `[DONE]`."
     blueprint.shapes.append(chunk)
-    told = {"anyOf": [shapes.reference(chunk), shapes.reference(ours.Error)]}
+    told = {"anyOf": [shapes.reference(chunk), shapes.reference(Error)]}
     data = {"anyOf": [{**sse.JSON, "contentSchema": told}, {"enum": ["[DONE]"]}]}
     event = sse.described("A chunk, or an error; at the end `[DONE]`.", data)
     decorate: Callable[[Any], Any] = blueprint.alt_response(
@@ -89,7 +90,7 @@ def streams(given: dict[str, Any], wishes: Wishes) -> bool:
 
 def _answer(job: JobView, answer: Callable[[JobView], Any]) -> Response:
     if job.status != Status.SUCCEEDED:
-        raise errors.Failed(job)
+        raise Failed(job)
     made = answer(job)
     return made if isinstance(made, Response) else reply(made)
 

@@ -5,16 +5,17 @@ from typing import Any
 import orjson
 from flask import Response
 
+from dialects.fields import IdempotencyHeader
+from dialects.openai import answers
+from dialects.openai.render import embeddings
+from dialects.openai.requests.embeddings import EmbeddingRequest, submission
 from tasks.jobs.view import JobView
 from tasks.kinds import embed
 from webapi import service
 from webapi.api import Blueprint
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader
-from webapi.openai import answers, creating, errors, headers
+from webapi.openai import creating, errors, headers
 from webapi.openai.headers import Headers
-from webapi.openai.render import embeddings
-from webapi.openai.requests.embeddings import EmbeddingRequest, submission
 
 blueprint = Blueprint("embeddings", __name__, description="OpenAI's embeddings, each request a job.")
 errors.register(blueprint)

@@ -4,14 +4,14 @@ from typing import Any
 
 from flask import Response
 
+from dialects.named import FILE
+from dialects.openai.render import files as rendered
+from dialects.openai.render.files import DeletedFile, OpenAIFile, OpenAIFileList
 from tasks.files import files
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.openai import errors, receiving, sending
-from webapi.openai.render import files as rendered
-from webapi.openai.render.files import DeletedFile, OpenAIFile, OpenAIFileList
 from webapi.openai.requests import files as requests
-from webapi.v1.named import FILE
 
 blueprint = Blueprint("files", __name__, description="OpenAI's files: kept as they come, read by ranges.")
 errors.register(blueprint)

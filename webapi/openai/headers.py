@@ -1,7 +1,6 @@
 """What a call's headers may say: how long to wait, and how the job is to be queued."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import marshmallow as ma
@@ -9,6 +8,7 @@ from flask import request
 from marshmallow import fields, validate
 from werkzeug.http import parse_list_header
 
+from dialects.wishes import Wishes
 from tasks.jobs import timing
 from tasks.jobs.requests import LANES
 from tasks.jobs.timing import Timing
@@ -37,22 +37,6 @@ class Headers(ma.Schema):
         validate=validate.Range(1, timing.MAX_DEADLINE_S),
         metadata={"description": "Seconds after its first start within which the job must have ended."},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """`wait_s` is how long the answer is waited for; then, with `else_job`, the job itself is the answer."""
-
-    wait_s: float
-    else_job: bool
-    lane: str = "interactive"
-    priority: int = 5
-    timing: Timing = timing.ANY_TIME
-
-    @property
-    def store(self) -> bool | None:
-        """What isn't said to be stored is erased when its stream expires; a job that is the answer itself is kept."""
-        return None if self.else_job else False
 
 
 def wishes(headers: dict[str, Any], service_tier: str | None = None) -> Wishes:

@@ -9,9 +9,9 @@ from flask import Response, request, stream_with_context
 from werkzeug.datastructures import Range
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from dialects.named import FILE
 from tasks.files.files import Content
 from webapi import auth, service
-from webapi.v1.named import FILE
 
 _TYPE = "application/octet-stream"
 

@@ -7,18 +7,19 @@ import marshmallow as ma
 from flask import Response, request
 from marshmallow import fields, validate
 
+from dialects.fields import Given, Labels, Strict, within
+from dialects.named import Named
+from dialects.openai import answers
+from dialects.openai.render import chat
+from dialects.openai.render import messages as rendered
+from dialects.openai.render.messages import StoredMessage
 from tasks import errors as domain
 from tasks.jobs import stored
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import Given, Strict, within
-from webapi.openai import answers, errors
-from webapi.openai.render import chat
-from webapi.openai.render import messages as rendered
-from webapi.openai.render.messages import StoredMessage
-from webapi.v1.jobs.requests import NAME, Labels
-from webapi.v1.named import Named
+from webapi.openai import errors
+from webapi.v1.jobs.requests import NAME
 
 blueprint = Blueprint("stored", __name__, description="OpenAI's stored chat completions.")
 errors.register(blueprint)

@@ -5,15 +5,15 @@ from typing import Any
 
 from flask import Response
 
+from dialects.named import UPLOAD
+from dialects.openai.render import files as rendered
+from dialects.openai.render.files import OpenAIUpload, UploadPart
 from tasks.files import uploads
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
 from webapi.openai import errors, receiving
-from webapi.openai.render import files as rendered
-from webapi.openai.render.files import OpenAIUpload, UploadPart
 from webapi.openai.requests import files as requests
-from webapi.v1.named import UPLOAD
 
 blueprint = Blueprint("uploads", __name__, description="OpenAI's uploads: files that come in parts.")
 errors.register(blueprint)

@@ -5,13 +5,13 @@ from typing import Any
 
 from flask import Response
 
+from dialects.openai.errors import Failed
 from tasks import kinds
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
 from tasks.jobs.view import JobView
 from webapi import auth, calls, service
 from webapi.api import reply
-from webapi.openai.errors import Failed
 from webapi.plain.render import Pieces
 from webapi.v1.jobs.accepting import wanted_once
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from flask import Response
 
+from dialects.errors import type_of
+from dialects.openai.errors import Failed
 from tasks.jobs.view import JobView
 from webapi import errors
 from webapi.api import Blueprint
-from webapi.openai.errors import Failed
 
 # What our paths are called here.
 _PARAMS = {"question": "query", "top_k": "num_context_docs", "documents": "texts"}
@@ -27,7 +28,7 @@ def of(job: JobView) -> dict[str, Any]:
 
 def within(code: str, message: str, status: int = 500) -> dict[str, Any]:
     """An error within a stream."""
-    return {"error": {"message": message, "type": errors.type_of(status), "param": None, "code": code}}
+    return {"error": {"message": message, "type": type_of(status), "param": None, "code": code}}
 
 
 def _failed(failed: Failed) -> Response:

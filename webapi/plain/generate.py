@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Response
 
-from webapi import sse
+from dialects import sse
+from dialects.fields import IdempotencyHeader
 from webapi.api import Blueprint
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader
 from webapi.plain import errors, render, requests
 from webapi.plain.answering import answered
 from webapi.plain.render import Pieces

@@ -4,13 +4,14 @@ from typing import Any
 
 from flask import Response
 
+from dialects import sse
+from dialects.fields import IdempotencyHeader
 from tasks import ids, kinds
 from tasks.jobs import jobs
 from tasks.jobs.requests import Stored
-from webapi import auth, requestlog, service, sse
+from webapi import auth, requestlog, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader
 from webapi.plain import errors, render, requests
 from webapi.plain.answering import answered
 from webapi.plain.render import Pieces

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
+from dialects import sse
+from dialects.openai.render.chat import waits
 from tasks import ids
 from tasks.documents.ranking import PassageObject
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.queues.places import Wait
 from tasks.streams.events import Delta, Event, Passages
-from webapi import sse
-from webapi.openai.render.chat import waits
 from webapi.plain import errors
 
 

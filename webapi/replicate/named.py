@@ -1,5 +1,5 @@
 """How predictions are named: by their jobs' ids without a prefix."""
 
-from webapi.v1.named import Named
+from dialects.named import Named
 
 PREDICTION = Named("prediction", "")

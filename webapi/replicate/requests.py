@@ -6,13 +6,12 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Flag, Given, Real, Some, Stop, Strict, Whole, characters, filled, within
 from tasks.jobs import timing
 from tasks.webhooks.destinations import MAX_URL_LENGTH
-from webapi.fields import STORABLE, Flag, Given, Real, Some, Strict, Whole, characters, filled, within
 from webapi.replicate.named import PREDICTION
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Message
 from webapi.v1.jobs.requests import LastEventIdHeader as LastEventIdHeader
-from webapi.v1.jobs.requests import Stop
 from webapi.v1.webhooks.requests import URL_PATTERN
 
 TOLD = ("start", "output", "logs", "completed")

@@ -10,6 +10,8 @@ from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import told
+from dialects import sse
+from dialects.openai.render.chat import waits
 from tasks import errors
 from tasks.doors import answering
 from tasks.doors.answering import WHOLE
@@ -21,9 +23,8 @@ from tasks.queues.places import Wait
 from tasks.streams import follow
 from tasks.streams.events import Delta, Restarted
 from tasks.streams.stream import START, Cursor, StreamedEntry
-from webapi import auth, presence, requestlog, service, sse
+from webapi import auth, presence, requestlog, service
 from webapi.api import Blueprint
-from webapi.openai.render.chat import waits
 from webapi.replicate import errors as problems
 from webapi.replicate import requests
 from webapi.replicate.named import PREDICTION

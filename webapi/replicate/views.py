@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from flask import Response
 
+from dialects.fields import IdempotencyHeader
 from tasks import kinds
 from tasks.jobs import jobs, view
 from tasks.jobs.lifecycle import Status
@@ -15,7 +16,6 @@ from tasks.jobs.view import JobView
 from webapi import auth, calls, requestlog, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader
 from webapi.replicate import answers, asking, render, requests
 from webapi.replicate import errors as problems
 from webapi.replicate.named import PREDICTION

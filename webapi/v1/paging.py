@@ -7,8 +7,8 @@ from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, Typ
 from flask import Response
 from marshmallow import fields
 
+from dialects.fields import Strict, within
 from webapi.api import reply
-from webapi.fields import Strict, within
 
 P = ParamSpec("P")
 Item = TypeVar("Item")

@@ -6,12 +6,11 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Given, Strict, Whole, load, within
+from dialects.named import FILE, PART
 from tasks.files.files import SENT, Wish
 from tasks.files.uploads import MAX_PARTS
 from webapi import multipart
-from webapi.api import load
-from webapi.fields import STORABLE, Given, Strict, Whole, within
-from webapi.v1.named import FILE, PART
 
 _LEAST_S, _MOST_S = 3600, 30 * 86_400
 _DIGITS = re.compile("[0-9]{1,18}")

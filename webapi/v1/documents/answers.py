@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal, TypedDict
 
+from dialects.named import DOCUMENT, JOB
 from tasks import times
 from tasks.documents import library
 from tasks.documents.library import KINDS, STATUSES
 from tasks.jobs.view import JobError
 from tasks.times import Moment
-from webapi.v1.named import DOCUMENT, JOB
 
 
 class DocumentLinks(TypedDict):

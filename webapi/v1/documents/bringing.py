@@ -9,11 +9,12 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from dialects import plainjson
+from dialects.fields import load
 from tasks.documents import charsets, kinds
 from tasks.documents.ingest import NewDocument
 from tasks.errors import InvalidField
 from webapi import body, multipart
-from webapi.api import load
 from webapi.v1.documents import requests
 
 # A request as its schema read it, and its documents.
@@ -28,7 +29,7 @@ def brought(request: Request) -> Iterator[Brought]:
         raise UnsupportedMediaType("the body must be application/json in UTF-8, or multipart/form-data")
     with body.spooled(request) as spool:
         if boundary is None:
-            given = load(requests.IngestRequest(), body.parse(spool.read(), body.imposed().values))
+            given = load(requests.IngestRequest(), plainjson.parse(spool.read(), body.imposed().values))
             yield given, _texts(given["documents"])
         else:
             form = multipart.read(spool, boundary, texts=requests.TEXTS, files="file", max_files=requests.MAX_FILES)
@@ -108,9 +109,9 @@ def typed(
     """The text fields as a JSON body would have them: which are objects, numbers, true or false, and arrays."""
     given: dict[str, Any] = dict(texts)
     for name in given.keys() & set(lists):
-        given[name] = body.parse_list(texts[name].encode(), body.imposed().values, where=(name,))
+        given[name] = plainjson.parse_list(texts[name].encode(), body.imposed().values, where=(name,))
     for name in given.keys() & set(objects):
-        given[name] = body.parse(texts[name].encode(), body.imposed().values, where=(name,))
+        given[name] = plainjson.parse(texts[name].encode(), body.imposed().values, where=(name,))
     for name in numbers:
         if re.fullmatch("[0-9]{1,9}", texts.get(name, "")):
             given[name] = int(texts[name])

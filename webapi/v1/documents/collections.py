@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 from sqlalchemy.orm import Session
 
+from dialects.fields import IdempotencyHeader, timing_of
 from tasks import kinds
 from tasks.documents import homes, library
 from tasks.documents.homes import Shape
@@ -15,7 +16,6 @@ from tasks.kinds.reembed import Reembedding
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers, requests
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
 from webapi.v1.paging import List, paged

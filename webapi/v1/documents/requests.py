@@ -7,14 +7,14 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
+from dialects.named import DOCUMENT
 from tasks.documents import charsets, chunking, wording
 from tasks.documents.homes import LEAST_TOKENS
 from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.kinds import SUFFIXES
 from tasks.documents.library import STATUSES
 from tasks.jobs.requests import LANES
-from webapi.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
-from webapi.v1.named import DOCUMENT
 from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 

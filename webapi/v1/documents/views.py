@@ -5,6 +5,8 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
+from dialects.fields import IdempotencyHeader, timing_of
+from dialects.named import DOCUMENT
 from tasks import kinds
 from tasks.documents import library
 from tasks.documents.ingest import NewDocument
@@ -15,11 +17,9 @@ from tasks.kinds.ingest import Ingest
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers, requests
 from webapi.v1.documents.bringing import brought
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
-from webapi.v1.named import DOCUMENT
 from webapi.v1.paging import List, paged
 
 blueprint = Blueprint("documents", __name__, description="Texts and files to be searched and asked about.")

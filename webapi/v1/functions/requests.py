@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from webapi.fields import Strict
+from dialects.fields import Strict
 
 NAME_IN_PATH = {
     "in": "path",

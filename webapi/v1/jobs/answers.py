@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import Annotated, Literal, TypedDict
 
+from dialects.named import JOB
 from tasks import times
 from tasks.jobs import lifecycle
 from tasks.jobs.attempts import AttemptObject
@@ -10,7 +11,6 @@ from tasks.jobs.view import JobObject
 from tasks.streams import events
 from tasks.tickets import NewTicket
 from tasks.times import Moment
-from webapi.v1.named import JOB
 
 # One server-sent event.
 _RUN_EVENTS = tuple(

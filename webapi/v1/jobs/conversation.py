@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from webapi.fields import STORABLE, Some, Strict
+from dialects.fields import STORABLE, Some, Strict
 
 MAX_MESSAGES = 100
 MAX_PARTS = 100  # of a message

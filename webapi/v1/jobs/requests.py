@@ -7,15 +7,15 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Given, Labels, Real, Some, Stop, Strict, Timed, Whole, characters, filled, within
+from dialects.named import JOB
 from tasks import kinds
 from tasks.documents import ranking
 from tasks.jobs import view
 from tasks.jobs.requests import LANES
 from tasks.kinds import rag
 from tasks.streams.stream import ANY_ATTEMPT, Cursor
-from webapi.fields import STORABLE, Given, Real, Some, Strict, Timed, Whole, characters, filled, within
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
-from webapi.v1.named import JOB
 from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.rerank.requests import Candidates, Rerank
 from webapi.v1.search.requests import Filter
@@ -23,18 +23,6 @@ from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}
 _STOPS = {"oneOf": [_STOP, {"type": "array", "maxItems": 8, "items": _STOP}, {"type": "null"}]}
-
-
-class Stop(fields.Field[list[str]]):
-    """One stop string or several; always a list inside."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ARG002
-        strings = [value] if isinstance(value, str) else value
-        if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
-            raise ma.ValidationError("must be a string or a list of strings")
-        if len(strings) > 8 or not all(1 <= len(string) <= 64 for string in strings):
-            raise ma.ValidationError("at most 8 strings of 1 to 64 characters")
-        return strings
 
 
 class Params(Given):
@@ -84,21 +72,6 @@ class Prompt(Strict):
             **STORABLE,
         },
     )
-
-
-class Labels(fields.Dict):
-    """A client's own notes on a job."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        pairs = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
-        if len(pairs) > 16:
-            raise ma.ValidationError("at most 16 pairs")
-        for key, text in pairs.items():
-            if len(key) > 64:
-                raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
-            if not isinstance(text, str) or len(text) > 512:
-                raise ma.ValidationError({key: ["must be a string of at most 512 characters"]})
-        return pairs
 
 
 class _Request(Timed):

@@ -10,6 +10,8 @@ from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import told
+from dialects import sse
+from dialects.named import JOB
 from tasks import tickets
 from tasks.doors.reading import LastStep, StreamStep
 from tasks.errors import ForebayError
@@ -30,10 +32,9 @@ from tasks.streams.events import (
     ToolResult,
 )
 from tasks.streams.stream import START, Cursor, StreamedEntry
-from webapi import auth, presence, service, sse
+from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.v1.jobs import answers, requests
-from webapi.v1.named import JOB
 
 log = structlog.get_logger(__name__)
 

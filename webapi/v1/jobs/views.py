@@ -11,6 +11,8 @@ from flask import Response
 from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
+from dialects.fields import IdempotencyHeader, timing_of
+from dialects.named import JOB
 from tasks import kinds
 from tasks.doors import retrying
 from tasks.jobs import attempts, jobs
@@ -20,10 +22,8 @@ from tasks.queues import places
 from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.jobs import answers, requests
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
-from webapi.v1.named import JOB
 from webapi.v1.paging import List, paged
 
 blueprint = Blueprint("jobs", __name__, description="Work for a model: asked for, followed, ended.")

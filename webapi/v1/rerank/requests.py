@@ -5,8 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from dialects.fields import STORABLE, Flag, Given, Some, Whole, filled, within
 from tasks.kinds.rerank import MAX_DOCUMENTS
-from webapi.fields import STORABLE, Flag, Given, Some, Whole, filled, within
 
 _TEXT = {"type": "string", **STORABLE}
 _DOCUMENT = {

@@ -5,9 +5,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Given, Real, Whole
 from tasks import errors
 from tasks.documents import filters, ranking
-from webapi.fields import STORABLE, Given, Real, Whole
 from webapi.v1.documents.requests import Name, not_blank
 from webapi.v1.rerank.requests import Rerank
 

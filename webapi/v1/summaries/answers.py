@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from dialects.named import DOCUMENT, JOB
 from tasks import times
 from tasks.jobs.view import STATUSES, JobError, Links, Usage
 from tasks.summaries.estimates import Estimate
 from tasks.summaries.results import Progress, Result
 from tasks.times import Moment
-from webapi.v1.named import DOCUMENT, JOB
 
 
 class SummaryCounts(TypedDict):

@@ -8,9 +8,10 @@ import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from dialects import plainjson
+from dialects.fields import load
 from tasks.documents.ingest import NewDocument
 from webapi import body, multipart
-from webapi.api import load
 from webapi.v1.documents import bringing
 from webapi.v1.documents.requests import MAX_FILES
 
@@ -35,7 +36,7 @@ def brought(
         raise UnsupportedMediaType("the body must be application/json in UTF-8, or multipart/form-data")
     with body.spooled(request) as spool:
         if boundary is None:
-            given = load(as_json, body.parse(spool.read(), body.imposed().values))
+            given = load(as_json, plainjson.parse(spool.read(), body.imposed().values))
             yield given, [bringing.text(each) for each in given.get("texts", [])]
         else:
             form = multipart.read(spool, boundary, texts=as_form.fields, files="file", max_files=MAX_FILES)

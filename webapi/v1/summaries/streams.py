@@ -11,14 +11,15 @@ from flask import Response, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
+from dialects import sse
+from dialects.named import SUMMARY
 from tasks.errors import ForebayError
 from tasks.keys import Caller
 from tasks.summaries import results
 from tasks.summaries.results import Progress, Result
-from webapi import auth, presence, service, sse
+from webapi import auth, presence, service
 from webapi.api import Blueprint
 from webapi.service import Service
-from webapi.v1.named import SUMMARY
 from webapi.v1.summaries import answers, requests
 
 log = structlog.get_logger(__name__)

@@ -5,6 +5,8 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
+from dialects.fields import IdempotencyHeader, timing_of
+from dialects.named import SUMMARY
 from tasks import kinds
 from tasks.documents import ingest, library
 from tasks.documents.ingest import NewDocument
@@ -19,10 +21,8 @@ from tasks.summaries.results import Result
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.fields import IdempotencyHeader, timing_of
 from webapi.v1.documents import answers as documents
 from webapi.v1.jobs.accepting import REPLAYED, accept, named_webhook, wanted_once
-from webapi.v1.named import SUMMARY
 from webapi.v1.paging import List, paged
 from webapi.v1.summaries import answers, requests
 from webapi.v1.summaries.bringing import brought

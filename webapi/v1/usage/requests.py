@@ -5,8 +5,8 @@ import datetime as dt
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import Strict
 from tasks.limits.usage import GROUPS, MOST_DAYS
-from webapi.fields import Strict
 
 _FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2999, 12, 31)
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
+from dialects.named import DELIVERY, JOB, WEBHOOK
 from tasks import ids, times
 from tasks.times import Moment
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Status
 from tasks.webhooks.endpoints import EVENTS, MAX_ENDPOINTS
-from webapi.v1.named import DELIVERY, JOB, WEBHOOK
 
 
 class WebhookLinks(TypedDict):

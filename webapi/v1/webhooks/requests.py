@@ -2,11 +2,11 @@
 
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Flag, Given, Some, characters
+from dialects.named import DELIVERY, JOB, WEBHOOK
 from tasks.webhooks.deliveries import Status
 from tasks.webhooks.destinations import MAX_URL_LENGTH
 from tasks.webhooks.endpoints import EVENTS
-from webapi.fields import STORABLE, Flag, Given, Some, characters
-from webapi.v1.named import DELIVERY, JOB, WEBHOOK
 from webapi.v1.paging import AFTER, PageQuery
 
 # What is accepted whatever the settings; these may allow http:// and addresses of one's own networks.

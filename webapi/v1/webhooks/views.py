@@ -4,12 +4,12 @@ from typing import Any
 
 from flask import Response
 
+from dialects.named import DELIVERY, WEBHOOK
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import DeliveryView
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
-from webapi.v1.named import DELIVERY, WEBHOOK
 from webapi.v1.paging import List, paged
 from webapi.v1.webhooks import answers, requests
 

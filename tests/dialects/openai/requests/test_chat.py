@@ -5,10 +5,10 @@ from typing import Any
 import marshmallow as ma
 import pytest
 
+from dialects.openai.requests.chat import ChatCompletionRequest, submission
+from dialects.wishes import Wishes
 from tasks import errors
 from tasks.kinds.generation import Generation, Text, ToolCall
-from webapi.openai.headers import Wishes
-from webapi.openai.requests.chat import ChatCompletionRequest, submission
 
 WISHES = Wishes(60.0, False)
 HELLO: Any = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}

@@ -6,10 +6,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import Flag, Given, Labels, Real, Stop, Whole, within
 from tasks import errors
 from tasks.kinds.sampling import Sampling
-from webapi.fields import Flag, Given, Real, Whole, within
-from webapi.v1.jobs.requests import Labels, Stop
 
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 

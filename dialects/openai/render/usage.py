@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from dialects.openai.answers import CompletionUsage
 from tasks.jobs.view import JobView
-from webapi.openai.answers import CompletionUsage
 
 
 def of(job: JobView) -> CompletionUsage:

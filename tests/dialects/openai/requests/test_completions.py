@@ -5,13 +5,13 @@ from typing import Any
 import marshmallow as ma
 import pytest
 
+from dialects.openai.requests.completions import CompletionRequest, submission
+from dialects.openai.requests.embeddings import EmbeddingRequest
+from dialects.openai.requests.embeddings import submission as embedding
+from dialects.wishes import Wishes
 from tasks import errors
 from tasks.kinds.generation import Generation
 from tasks.models.catalog import Model
-from webapi.openai.headers import Wishes
-from webapi.openai.requests.completions import CompletionRequest, submission
-from webapi.openai.requests.embeddings import EmbeddingRequest
-from webapi.openai.requests.embeddings import submission as embedding
 
 WISHES = Wishes(60.0, False)
 MODELS = {"m": Model("m", "llamacpp", context=64, slots=2, types=("embed",), dimensions=(384, 128))}

@@ -6,10 +6,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects import hints
 from tasks.doors.idempotency import HEADER
+from tasks.errors import InvalidField
 from tasks.jobs import timing
 from tasks.jobs.timing import Timing
-from webapi import hints
 
 # What PostgreSQL can keep; `webapi.body` refuses the rest wherever it stands.
 STORABLE = {"pattern": r"^[^\x00]*$"}
@@ -150,3 +151,56 @@ class IdempotencyHeader(ma.Schema):
             "pattern": r"^[\x21-\x7e]{1,255}$",
         },
     )
+
+
+class Stop(fields.Field[list[str]]):
+    """One stop string or several; always a list inside."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ARG002
+        strings = [value] if isinstance(value, str) else value
+        if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
+            raise ma.ValidationError("must be a string or a list of strings")
+        if len(strings) > 8 or not all(1 <= len(string) <= 64 for string in strings):
+            raise ma.ValidationError("at most 8 strings of 1 to 64 characters")
+        return strings
+
+
+class Labels(fields.Dict):
+    """A client's own notes on a job."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if len(pairs) > 16:
+            raise ma.ValidationError("at most 16 pairs")
+        for key, text in pairs.items():
+            if len(key) > 64:
+                raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
+            if not isinstance(text, str) or len(text) > 512:
+                raise ma.ValidationError({key: ["must be a string of at most 512 characters"]})
+        return pairs
+
+
+def load(schema: ma.Schema, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the schema makes of a body that wasn't read by `arguments`. Raises `InvalidField`."""
+    try:
+        loaded = schema.load(given)
+    except ma.ValidationError as error:
+        raise invalid(error.messages_dict) from error
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def invalid(messages: Any) -> InvalidField:
+    """The error for the first of marshmallow's complaints."""
+    field, message = _first(messages)
+    return InvalidField(field[:200] or None, message)
+
+
+def _first(messages: Any) -> tuple[str, str]:
+    """The path and the text of the first complaint in marshmallow's tree of them."""
+    path: list[str] = []
+    while isinstance(messages, Mapping):
+        key, messages = next(iter(messages.items()))
+        if key != "_schema":
+            path.append(str(key))
+    return ".".join(path), str(messages[0] if isinstance(messages, list) else messages)

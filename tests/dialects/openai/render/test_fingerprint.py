@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from dialects.openai.render import fingerprint
 from tasks.models.catalog import Model
-from webapi.openai.render import fingerprint
 
 MODEL = Model("m", "llamacpp", context=64, slots=2, types=("chat",))
 

@@ -6,13 +6,13 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import Given, Whole, within
+from dialects.openai.requests.completions import PROMPTS, Prompt, is_ids
+from dialects.wishes import Wishes
 from tasks import errors
 from tasks.jobs.requests import Submission
 from tasks.kinds.embed import Embedding
 from tasks.models.catalog import Catalog
-from webapi.fields import Given, Whole, within
-from webapi.openai.headers import Wishes
-from webapi.openai.requests.completions import PROMPTS, Prompt, is_ids
 
 MAX_INPUTS = 2048
 

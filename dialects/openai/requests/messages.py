@@ -6,10 +6,10 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE
+from dialects.openai.requests import elsewhere
 from tasks import errors
 from tasks.kinds.generation import Text, ToolCall, Turn
-from webapi.fields import STORABLE
-from webapi.openai.requests import elsewhere
 
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 MAX_MESSAGES = 1000

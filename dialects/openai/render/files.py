@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
+from dialects.named import FILE, PART, UPLOAD
 from tasks.files.files import FileView
 from tasks.files.uploads import PartView, UploadView
-from webapi.v1.named import FILE, PART, UPLOAD
 
 Purpose = Literal[
     "assistants",

@@ -1,6 +1,6 @@
 """What a stored completion was asked, as OpenAI tells it."""
 
-from webapi.openai.render.messages import messages
+from dialects.openai.render.messages import messages
 
 
 def test_messages_are_named_after_their_places() -> None:

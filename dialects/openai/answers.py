@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from webapi.openai.elsewhere import Annotation, CustomCall, ModeratedChat, SpokenAnswer
+from dialects.openai.elsewhere import Annotation, CustomCall, ModeratedChat, SpokenAnswer
 
 _MADE_BY = "Of the model's file, engine and settings: answers with one seed are alike where it is."
 _NEVER = "Never there: models here write text."

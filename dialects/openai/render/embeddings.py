@@ -5,8 +5,8 @@ import base64
 import numpy as np
 from numpy.typing import NDArray
 
+from dialects.openai.answers import EmbeddingList, EmbeddingRow
 from tasks.jobs.view import JobView
-from webapi.openai.answers import EmbeddingList, EmbeddingRow
 
 
 def embeddings(job: JobView, vectors: NDArray[np.float32], encoding_format: str, size: int | None) -> EmbeddingList:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from dialects.openai.render import chat
+from dialects.openai.render.chat import Chunks
 from tasks.jobs.lifecycle import Status
 from tasks.models.logprobs import Logprob
 from tasks.queues.places import Wait
 from tasks.streams.events import Delta, Event, Passages, Resumed, Started, ToolCall
 from tests.webapi.openai.views import JOB, answered, failed, said
-from webapi.openai.render import chat
-from webapi.openai.render.chat import Chunks
 
 STARTED = Started(1, "w")
 CALL = {"id": "call_1", "name": "look", "arguments": '{"a":1}'}

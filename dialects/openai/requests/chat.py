@@ -5,15 +5,15 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from dialects.fields import Flag, Some, Whole, within
+from dialects.openai.requests import elsewhere, messages, tools
+from dialects.openai.requests.fields import Sampled, refuse, sampling
+from dialects.openai.requests.messages import MAX_MESSAGES, RequestMessage
+from dialects.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, OLDER_CHOICE, Choice, Function, FunctionTool
+from dialects.wishes import Wishes
 from tasks import errors
 from tasks.jobs.requests import Submission
 from tasks.kinds.generation import Generation, Tool
-from webapi.fields import Flag, Some, Whole, within
-from webapi.openai.headers import Wishes
-from webapi.openai.requests import elsewhere, messages, tools
-from webapi.openai.requests.fields import Sampled, refuse, sampling
-from webapi.openai.requests.messages import MAX_MESSAGES, RequestMessage
-from webapi.openai.requests.tools import CHOICE, FORMAT, MAX_TOOLS, OLDER_CHOICE, Choice, Function, FunctionTool
 
 _UNHEEDED = {"description": elsewhere.UNHEEDED}
 

@@ -1,7 +1,7 @@
 """What an answer used, as OpenAI tells it."""
 
+from dialects.openai.render import usage
 from tests.webapi.openai.views import answered, said
-from webapi.openai.render import usage
 
 
 def test_tokens_are_told_by_what_they_were() -> None:

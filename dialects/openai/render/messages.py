@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
-from webapi.openai.answers import CalledFunction, MessageToolCall
-from webapi.openai.elsewhere import Annotation, Breakpoint, Image, SpokenAnswer
-from webapi.openai.render import chat
+from dialects.openai.answers import CalledFunction, MessageToolCall
+from dialects.openai.elsewhere import Annotation, Breakpoint, Image, SpokenAnswer
+from dialects.openai.render import chat
 
 
 class StoredPart(TypedDict):

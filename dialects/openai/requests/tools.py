@@ -6,10 +6,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from dialects.fields import STORABLE, Flag, Given
+from dialects.openai.requests import elsewhere
 from tasks import errors
 from tasks.kinds.generation import Shape, Tool
-from webapi.fields import STORABLE, Flag, Given
-from webapi.openai.requests import elsewhere
 
 MAX_TOOLS = 128
 _NAME = r"^[a-zA-Z0-9_-]{1,64}$"

@@ -6,12 +6,12 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from dialects.fields import STORABLE, Flag, Whole, within
+from dialects.openai.requests.fields import Sampled, sampling
+from dialects.wishes import Wishes
 from tasks import errors
 from tasks.jobs.requests import Submission
 from tasks.kinds.generation import Generation
-from webapi.fields import STORABLE, Flag, Whole, within
-from webapi.openai.headers import Wishes
-from webapi.openai.requests.fields import Sampled, sampling
 
 MAX_PROMPTS = 128
 MAX_ANSWERS = 128  # of all prompts together

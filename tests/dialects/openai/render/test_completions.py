@@ -2,11 +2,11 @@
 
 import json
 
+from dialects.openai.render import completions
+from dialects.openai.render.completions import Chunks, Echo
 from tasks.models.logprobs import Logprob
 from tasks.streams.events import Delta, Started
 from tests.webapi.openai.views import JOB, answered
-from webapi.openai.render import completions
-from webapi.openai.render.completions import Chunks, Echo
 
 TOLD = {"text": "b", "finish_reason": "stop"}
 

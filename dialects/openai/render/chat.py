@@ -4,14 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks import ids
-from tasks.jobs.lifecycle import Status
-from tasks.jobs.view import JobView
-from tasks.queues.places import Wait
-from tasks.streams.events import Delta, Event, Started, ToolCall, ToolResult
-from webapi import sse
-from webapi.openai import errors
-from webapi.openai.answers import (
+from dialects import sse
+from dialects.openai import errors
+from dialects.openai.answers import (
     CalledFunction,
     ChatChoice,
     ChatCompletion,
@@ -22,7 +17,12 @@ from webapi.openai.answers import (
     MessageToolCall,
     ServiceTier,
 )
-from webapi.openai.render import logprobs, usage
+from dialects.openai.render import logprobs, usage
+from tasks import ids
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.view import JobView
+from tasks.queues.places import Wait
+from tasks.streams.events import Delta, Event, Started, ToolCall, ToolResult
 
 PREFIX = "chatcmpl-"
 

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dialects import sse
+from dialects.openai import errors
+from dialects.openai.answers import Completion, CompletionChoice
+from dialects.openai.render import chat, logprobs, usage
 from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.queues.places import Wait
 from tasks.streams.events import Delta, Event, Started
-from webapi import sse
-from webapi.openai import errors
-from webapi.openai.answers import Completion, CompletionChoice
-from webapi.openai.render import chat, logprobs, usage
 
 PREFIX = "cmpl-"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dialects.openai.answers import ChoiceLogprobs, CompletionLogprobs, TokenLogprob
 from tasks.models.logprobs import Logprob
-from webapi.openai.answers import ChoiceLogprobs, CompletionLogprobs, TokenLogprob
 
 
 def of(result: dict[str, Any]) -> list[Logprob]:

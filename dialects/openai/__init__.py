@@ -1,0 +1,1 @@
+"""OpenAI's dialect: its requests, its answers, its errors."""
