@@ -13,6 +13,7 @@ MESSAGE = "msg_"
 FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
+CONVERSATION = "conv_"
 REQUEST = "req_"
 
 
