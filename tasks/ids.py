@@ -14,6 +14,7 @@ FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
 REQUEST = "req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:
