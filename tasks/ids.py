@@ -15,6 +15,7 @@ UPLOAD = "upload_"
 PART = "part_"
 CONVERSATION = "conv_"
 REQUEST = "req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:
