@@ -16,6 +16,8 @@ PART = "part_"
 CONVERSATION = "conv_"
 REQUEST = "req_"
 RESPONSE = "resp_"
+BATCH = "batch_"
+LINE = "batch_req_"
 
 
 def new() -> uuid.UUID:
