@@ -9,7 +9,18 @@ from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
-from webapi.openai import batches, chat, completions, embeddings, files, moderations, responses, stored, uploads
+from webapi.openai import (
+    batches,
+    chat,
+    completions,
+    conversations,
+    embeddings,
+    files,
+    moderations,
+    responses,
+    stored,
+    uploads,
+)
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
 from webapi.replicate import streams as prediction_streams
@@ -55,6 +66,7 @@ _ROUTES = (
     files,
     uploads,
     batches,
+    conversations,
     usage,
     generate,
     rag,

@@ -43,6 +43,8 @@ SUCCESS = {
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
     ("delete", "/v1/responses/{response_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}/items/{item_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
@@ -55,6 +57,7 @@ DIALECTS = {
         "files",
         "uploads",
         "batches",
+        "conversations",
         "responses",
     ),
     "Ollama's": ("ollama", "ollama models"),
