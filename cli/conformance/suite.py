@@ -25,6 +25,8 @@ AREAS: Mapping[str, str] = {
     "files": f"{_TESTS}/test_files.py",
     "uploads": f"{_TESTS}/test_uploads.py",
     "parts of uploads": f"{_TESTS}/uploads/test_parts.py",
+    "conversations": f"{_TESTS}/test_conversations.py",
+    "items of conversations": f"{_TESTS}/conversations/test_items.py",
 }
 # Of those files, what asks for calls that aren't served here.
 NOT_SERVED: Mapping[str, Sequence[str]] = {
