@@ -16,6 +16,7 @@ PART = "part_"
 REQUEST = "req_"
 BATCH = "batch_"
 LINE = "batch_req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:

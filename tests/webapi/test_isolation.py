@@ -77,6 +77,17 @@ def make_completion(side: Side) -> str:
     return f"chatcmpl-{job['id'].removeprefix('job_')}"
 
 
+def make_response(side: Side) -> str:
+    """One in the background, that has ended."""
+    given = {"model": "alpha", "input": side.word, "background": True, "metadata": {"note": side.word}}
+    made = side.api.post("/v1/responses", json=given).json
+    run = byhand.run(side.world.sessions, side.world.client, f"job_{made['id'].removeprefix('resp_')}")
+    run.say(side.word)
+    result = {"message": {"role": "assistant", "content": side.word}, "finish_reason": "stop"}
+    run.end(Outcome(Status.SUCCEEDED, Spent(2, 1), result))
+    return str(made["id"])
+
+
 def make_prediction(side: Side) -> str:
     return make_job(side).removeprefix("job_")
 
@@ -132,6 +143,7 @@ def make_batch(side: Side) -> str:
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
     "completions": make_completion,
+    "responses": make_response,
     "predictions": make_prediction,
     "documents": make_document,
     "collections": make_collection,
@@ -161,6 +173,7 @@ MENTIONS = {
     "GET /v1/deliveries ?webhook": "webhooks",
     "GET /v1/deliveries ?job": "jobs",
     "GET /v1/chat/completions ?after": "completions",
+    "POST /v1/responses json previous_response_id": "responses",
     "GET /v1/predictions ?cursor": "predictions",
     "GET /v1/files ?after": "files",
     "GET /v1/batches ?after": "batches",
@@ -174,6 +187,7 @@ BASES: dict[str, Callable[[], Any]] = {
     "POST /v1/collections json name": lambda: {"language": "english"},  # as all of them are that were made
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
+    "POST /v1/responses json previous_response_id": lambda: {"input": "one", "background": True},
     "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what
 }
 
@@ -195,6 +209,10 @@ WITHIN = {
     "GET /v1/summaries/{summary_id}/events ?after",
     "GET /v1/summaries/{summary_id}/events header Last-Event-ID",
     "GET /v1/chat/completions/{completion_id}/messages ?after",
+    "GET /v1/responses/{response_id} ?starting_after",
+    "GET /v1/responses/{response_id}/input_items ?after",
+    # Another tenant's item, which a reference names: `test_responses.py` tries it.
+    "POST /v1/responses json input.id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }
