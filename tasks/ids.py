@@ -13,6 +13,8 @@ MESSAGE = "msg_"
 FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
+VECTOR_STORE = "vs_"
+FILE_BATCH = "vsfb_"
 REQUEST = "req_"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from db.session import Sessions
 from tasks import errors
+from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.outcomes import Onward
 from tasks.models.engine import Engine, Generator
@@ -28,12 +29,13 @@ class Slot:
 
     The control worker has no `engine`, and only a worker whose model embeds or reranks has a `batcher`. `full` says
     whether every slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs
-    there.
+    there. `stores` have the bytes of kept files.
     """
 
     queue: str
     worker_id: str
     sessions: Sessions
+    stores: Stores
     stall_s: float
     quarantine: Quarantine
     speaking: Speaking

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import redis
 
 from db.session import Sessions
+from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs import attempts, finishing
 from tasks.jobs.attempts import Claim
@@ -79,11 +80,13 @@ class Worker:
     claim: Together[uuid.UUID, Claim] = field(init=False)
     finish_untold: Together[Finish, Closing] = field(init=False)
     toolbox: Toolbox = field(init=False)
+    stores: Stores = field(init=False)
     _batcher: Batcher | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
         self.toolbox = Toolbox(self.settings.functions)
+        self.stores = Stores(self.settings.shared.files, self.sessions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = self._made_batcher()
 
@@ -105,6 +108,7 @@ class Worker:
             queue=self.queue,
             worker_id=self.id,
             sessions=self.sessions,
+            stores=self.stores,
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
             speaking=self.speaking,

@@ -11,6 +11,7 @@ import redis
 
 from db.session import Sessions
 from tasks import ids
+from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.attempts import Claim
 from tasks.jobs.requests import Stored
@@ -122,6 +123,7 @@ class Bench:
             queue="echo",
             worker_id="w",
             sessions=cast(Sessions, None),
+            stores=cast(Stores, None),
             stall_s=stall_s,
             quarantine=quarantine or Quarantine(),
             speaking=speaking or Speaking(),
