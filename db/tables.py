@@ -3,6 +3,7 @@
 from db import (
     attempts,
     checkpoints,
+    conversations,
     epochs,
     idempotency,
     jobs,
@@ -27,6 +28,7 @@ __all__ = [
     "checkpoints",
     "chunks",
     "collections",
+    "conversations",
     "deliveries",
     "documents",
     "endpoints",

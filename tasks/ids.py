@@ -15,6 +15,7 @@ UPLOAD = "upload_"
 PART = "part_"
 VECTOR_STORE = "vs_"
 FILE_BATCH = "vsfb_"
+CONVERSATION = "conv_"
 REQUEST = "req_"
 
 
