@@ -47,6 +47,7 @@ SUCCESS = {
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
+        *(
         "chat",
         "stored",
         "completions",
@@ -56,6 +57,7 @@ DIALECTS = {
         "uploads",
         "batches",
         "responses",
+    ),
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
