@@ -13,11 +13,13 @@ MESSAGE = "msg_"
 FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
+VECTOR_STORE = "vs_"
+FILE_BATCH = "vsfb_"
 CONVERSATION = "conv_"
 REQUEST = "req_"
-RESPONSE = "resp_"
 BATCH = "batch_"
 LINE = "batch_req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:

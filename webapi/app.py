@@ -20,6 +20,8 @@ from webapi.openai import (
     responses,
     stored,
     uploads,
+    vector_store_files,
+    vector_stores,
 )
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
@@ -67,6 +69,8 @@ _ROUTES = (
     uploads,
     batches,
     conversations,
+    vector_stores,
+    vector_store_files,
     usage,
     generate,
     rag,

@@ -30,8 +30,8 @@ _ALL: tuple[Kind[Any], ...] = (
     ReembedKind(),
     ModerateKind(),
     SummaryKind(),
-    ResponseKind(),
     BatchKind(),
+    ResponseKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 

@@ -49,16 +49,9 @@ SUCCESS = {
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
-        "chat",
-        "stored",
-        "completions",
-        "embeddings",
-        "moderations",
-        "files",
-        "uploads",
-        "batches",
-        "conversations",
-        "responses",
+        *("chat", "stored", "completions", "embeddings", "moderations"),
+        *("files", "uploads", "batches", "responses", "conversations"),
+        *("vector stores", "vector store files"),
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
