@@ -57,6 +57,12 @@ class LimitReached(InvalidField):
     code = "limit_reached"
 
 
+class ConversationFull(InvalidField):
+    """The conversation has as many items, or bytes, as one may have."""
+
+    code = "conversation_full"
+
+
 class Unauthorized(ForebayError):
     """No key came, or none that we know."""
 

@@ -13,7 +13,10 @@ MESSAGE = "msg_"
 FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
+CONVERSATION = "conv_"
 REQUEST = "req_"
+BATCH = "batch_"
+LINE = "batch_req_"
 RESPONSE = "resp_"
 
 
