@@ -46,7 +46,10 @@ SUCCESS = {
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads", "batches", "responses"),
+    "OpenAI's": (
+        *("chat", "stored", "completions", "embeddings", "moderations"),
+        *("files", "uploads", "batches", "responses"),
+    ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
 }
@@ -55,7 +58,15 @@ ERRORS = {"Ollama's": ("application/json", "OllamaError"), "Replicate's": ("appl
 CALLS = {
     *[
         f"/v1/{name}"
-        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "rag/chat")
+        for name in (
+            "chat/completions",
+            "completions",
+            "responses",
+            "responses/input_tokens",
+            "embeddings",
+            "moderations",
+            "rag/chat",
+        )
     ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }

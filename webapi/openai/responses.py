@@ -14,11 +14,18 @@ from dialects.openai.render import response_events
 from dialects.openai.render import response_shapes as shapes
 from dialects.openai.render import responses as rendered
 from dialects.openai.render.response_stream import Stream
-from dialects.openai.requests.responses import INCLUDABLE, ResponseRequest, submission
+from dialects.openai.requests.responses import (
+    INCLUDABLE,
+    InputTokensRequest,
+    ResponseRequest,
+    count,
+    submission,
+)
 from tasks import errors as domain
 from tasks.doors import retelling
 from tasks.jobs import responses
 from tasks.jobs.responses import Found
+from tasks.jobs.view import JobView
 from webapi import auth, calls, service, shaping
 from webapi import shapes as schemas
 from webapi.api import Blueprint, reply
@@ -93,6 +100,29 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     if given.get("background"):
         return reply(rendered.response(call.job, told))
     return creating.answered(call, wishes, lambda job: rendered.response(job, told))
+
+
+@blueprint.route("/v1/responses/input_tokens", methods=["POST"])
+@blueprint.takes(LIMITS)
+@blueprint.arguments(InputTokensRequest)
+@blueprint.arguments(Headers, location="headers")
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.response(200, shapes.InputTokens)
+@creating.documented(blueprint)
+@blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
+def input_tokens(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
+    """Count the tokens that a response's model would read
+
+    Exactly, as its worker does it: a job that costs no tokens.
+    """
+    wishes = headers.wishes(said)
+    call = creating.begin(count(given, wishes), given, once, wishes)
+    return creating.answered(call, wishes, _counted)
+
+
+def _counted(job: JobView) -> shapes.InputTokens:
+    assert job.result is not None
+    return {"object": "response.input_tokens", "input_tokens": job.result["input_tokens"]}
 
 
 @blueprint.route("/v1/responses/<response_id>", methods=["GET"], parameters=[RESPONSE.in_path])
