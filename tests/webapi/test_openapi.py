@@ -47,17 +47,9 @@ SUCCESS = {
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
-        *(
-        "chat",
-        "stored",
-        "completions",
-        "embeddings",
-        "moderations",
-        "files",
-        "uploads",
-        "batches",
-        "responses",
-    ),
+        *("chat", "stored", "completions", "embeddings", "moderations"),
+        *("files", "uploads", "batches", "responses"),
+        *("vector stores", "vector store files"),
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
@@ -67,7 +59,15 @@ ERRORS = {"Ollama's": ("application/json", "OllamaError"), "Replicate's": ("appl
 CALLS = {
     *[
         f"/v1/{name}"
-        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "rag/chat")
+        for name in (
+            "chat/completions",
+            "completions",
+            "responses",
+            "responses/input_tokens",
+            "embeddings",
+            "moderations",
+            "rag/chat",
+        )
     ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
