@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
-from tasks import errors, ids, kinds
+from tasks import errors, failpoints, ids, kinds
 from tasks.batches import states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
@@ -72,6 +72,7 @@ class _Writer:
         with self._slot.sessions.begin() as session:
             children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+        failpoints.passed("batches.after_lot")
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
