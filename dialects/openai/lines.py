@@ -153,7 +153,7 @@ def _frame(given: Mapping[str, Any], endpoint: str) -> str:
     if given["url"] != endpoint:
         raise LineRefused("invalid_url", "url", f"must be the batch's endpoint, {endpoint}")
     if given["body"].get("stream"):
-        raise LineRefused("invalid_request", "body.stream", "a line of a batch isn't streamed")
+        raise LineRefused("streaming_unsupported", "body.stream", "a line of a batch isn't streamed")
     return named
 
 
