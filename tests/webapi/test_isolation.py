@@ -227,6 +227,8 @@ WITHIN = {
     # Another tenant's item, which a reference names: `test_responses.py` tries it.
     "POST /v1/responses json input.id",
     "GET /v1/conversations/{conversation_id}/items ?after",
+    "POST /v1/responses/input_tokens json input.id",
+    "POST /v1/responses/input_tokens json previous_response_id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }

@@ -61,7 +61,15 @@ ERRORS = {"Ollama's": ("application/json", "OllamaError"), "Replicate's": ("appl
 CALLS = {
     *[
         f"/v1/{name}"
-        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "rag/chat")
+        for name in (
+            "chat/completions",
+            "completions",
+            "responses",
+            "responses/input_tokens",
+            "embeddings",
+            "moderations",
+            "rag/chat",
+        )
     ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
