@@ -2,6 +2,7 @@
 
 from db import (
     attempts,
+    batches,
     checkpoints,
     epochs,
     idempotency,
@@ -24,6 +25,7 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "batches",
     "checkpoints",
     "chunks",
     "collections",

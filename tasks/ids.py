@@ -14,6 +14,8 @@ FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
 REQUEST = "req_"
+BATCH = "batch_"
+LINE = "batch_req_"
 
 
 def new() -> uuid.UUID:

@@ -44,6 +44,7 @@ version webhook webhook_events_filter input.text input.system_prompt input.promp
 input.log_performance_metrics
 texts num_context_docs
 filename purpose bytes mime_type md5 expires_after.anchor expires_after.seconds
+endpoint completion_window output_expires_after.anchor output_expires_after.seconds
 """
 # What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """

@@ -123,6 +123,11 @@ def make_upload(side: Side) -> str:
     return upload_id
 
 
+def make_batch(side: Side) -> str:
+    given = {"input_file_id": make_file(side), "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    return str(side.api.post("/v1/batches", json=given | {"metadata": {"note": side.word}}).json["id"])
+
+
 # By the part of the path that stands before an id.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
@@ -135,6 +140,7 @@ MAKERS: dict[str, Callable[[Side], str]] = {
     "deliveries": make_delivery,
     "files": make_file,
     "uploads": make_upload,
+    "batches": make_batch,
 }
 
 # What is the server's own, and everybody's.
@@ -157,6 +163,8 @@ MENTIONS = {
     "GET /v1/chat/completions ?after": "completions",
     "GET /v1/predictions ?cursor": "predictions",
     "GET /v1/files ?after": "files",
+    "GET /v1/batches ?after": "batches",
+    "POST /v1/batches json input_file_id": "files",
     "POST /v1/rag/documents json collection": "collections",
     "POST /v1/rag/chat json collection": "collections",
 }

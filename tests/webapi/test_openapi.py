@@ -45,7 +45,7 @@ SUCCESS = {
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads"),
+    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads", "batches"),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
 }
