@@ -130,7 +130,7 @@ def counts(
     columns = (Job.parent_id, Job.status, func.count(), *_spent(Job))
     query = select(*columns).where(Job.parent_id.in_(job_ids)).group_by(Job.parent_id, Job.status)
     found: dict[uuid.UUID, list[tuple[str, int, Mapping[str, int]]]] = {}
-    for row in session.execute(query).tuples():
+    for row in session.execute(query):
         batch_id, status, number, *sums = cast(tuple[Any, ...], row)
         found.setdefault(batch_id, []).append((status, int(number), _named(sums)))
     return found

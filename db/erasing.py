@@ -8,6 +8,7 @@ from sqlalchemy import Select, delete, exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.batches import Batch
+from db.conversations import Conversation
 from db.documents.collections import Collection
 from db.documents.documents import Document
 from db.files.files import File
@@ -46,6 +47,7 @@ TABLES = (
     Own(Collection, 5, walled=True),
     Own(SummaryStep, 1000, walled=True),
     Own(Batch, 1000),
+    Own(Conversation, 20, walled=True),  # with its items
     Own(Key, 500),
 )
 

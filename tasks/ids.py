@@ -13,9 +13,11 @@ MESSAGE = "msg_"
 FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
+CONVERSATION = "conv_"
 REQUEST = "req_"
 BATCH = "batch_"
 LINE = "batch_req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:

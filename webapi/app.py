@@ -9,7 +9,7 @@ from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
-from webapi.openai import batches, chat, completions, embeddings, files, moderations, stored, uploads
+from webapi.openai import batches, chat, completions, embeddings, files, moderations, responses, stored, uploads
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
 from webapi.replicate import streams as prediction_streams
@@ -50,6 +50,7 @@ _ROUTES = (
     stored,
     completions,
     embeddings,
+    responses,
     moderations,
     files,
     uploads,

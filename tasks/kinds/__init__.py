@@ -16,6 +16,7 @@ from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
 from tasks.kinds.reembed import ReembedKind
 from tasks.kinds.rerank import RerankKind
+from tasks.kinds.response import ResponseKind
 from tasks.kinds.summary import SummaryKind
 from tasks.models.catalog import Catalog
 
@@ -30,6 +31,7 @@ _ALL: tuple[Kind[Any], ...] = (
     ModerateKind(),
     SummaryKind(),
     BatchKind(),
+    ResponseKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 

@@ -97,7 +97,7 @@ class Sweeper:
         self._stores = Stores(self.files, self.sessions)
         if self.kept_s is not None:
             self.kept_s = max(self.kept_s, self.ttl_s)
-            self.chores = (*self.chores, retention.chore(self.kept_s))
+            self.chores = (*self.chores, *retention.chores(self.kept_s))
 
     def sweep(self) -> None:
         """A look, and a round where that is this process's.

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
-from tasks import errors, kinds
+from tasks import errors, failpoints, kinds
 from tasks.batches import order, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
@@ -80,6 +80,7 @@ class _Writer:
         with self._slot.sessions.begin() as session:
             children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+        failpoints.passed("batches.after_lot")
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
