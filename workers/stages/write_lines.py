@@ -1,15 +1,17 @@
 """The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
 
+import datetime as dt
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
-from tasks import errors, failpoints, ids, kinds
-from tasks.batches import states
+from tasks import errors, failpoints, kinds
+from tasks.batches import order, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
+from tasks.batches.order import Ranks
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
@@ -31,8 +33,11 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
         if states.ending(session, claim.job_id) is not None:
             return Onward(stages.GATHER_LINES, catalog.CONTROL, claim.stage_input or {})
     part = batch_lines.begun(slot, attempt)
-    place = (claim.stage_input or {}).get("place", 0)
-    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), place)
+    handed = claim.stage_input or {}
+    with slot.sessions.begin() as session:
+        ends_at = states.ends_at(session, claim.job_id)
+    ranks = Ranks(handed.get("ranks", ""))
+    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), ends_at, ranks, handed.get("place", 0))
     try:
         with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
             for line in part.lines():
@@ -46,14 +51,17 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
     if part.over:
         return Onward(stages.GATHER_LINES, catalog.CONTROL, wait_for_children=True)
     part.progressed()
-    return Onward(stages.WRITE_LINES, catalog.CONTROL, part.where | {"place": writer.place})
+    return Onward(stages.WRITE_LINES, catalog.CONTROL, handed | part.where | {"place": writer.place})
 
 
 class _Writer:
-    """Makes jobs of lines, of which `place` are before the next."""
+    """Makes jobs of lines, of which `place` are before the next. They run in the order of their ids."""
 
-    def __init__(self, slot: Slot, attempt: Attempt, endpoint: str, place: int) -> None:
+    def __init__(
+        self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, ranks: Ranks, place: int
+    ) -> None:
         self._slot, self._attempt, self._endpoint = slot, attempt, endpoint
+        self._ends_at, self._ranks = ends_at, ranks
         self._around = batch_lines.surroundings(slot)
         self._lot: list[Line] = []
         self.place = place
@@ -79,7 +87,7 @@ class _Writer:
         self._lot = []
 
     def _child(self, session: Session, line: Line, place: int) -> Child:
-        job_id = ids.derived(self._attempt.claim.job_id, place)
+        job_id = order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
         try:
             plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
         except errors.InvalidField as error:
