@@ -6,6 +6,7 @@ from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
+from webapi.anthropic import messages
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
@@ -53,6 +54,7 @@ _ROUTES = (
     moderations,
     files,
     uploads,
+    messages,
     usage,
     generate,
     rag,
