@@ -11,7 +11,7 @@ FOR ?= dev
 SERVICE ?=
 COMPOSE = docker compose --env-file compose/.env.$(FOR) -f compose/compose.yaml $(if $(filter dev,$(FOR)),-f compose/compose.dev.yaml)
 
-.PHONY: help setup embedding embedding-multilingual gemma run test fuzz check lint format bench quality coverage-openai \
+.PHONY: help setup embedding embedding-multilingual gemma openai-node run test fuzz check lint format bench quality coverage-openai \
 	faults faults-short operate operate-short up up-prod down logs shell migrate settings clean
 
 help: ## what can be made
@@ -40,12 +40,20 @@ embedding-multilingual: setup ## one for a hundred languages
 gemma: setup ## a real model, under terms of its own
 	@$(BIN)/python -m models.gemma
 
+# OpenAI's client for Node, which tests try beside the one for Python: where it can't be fetched they leave it out.
+openai-node: .venv/node/.made-from ## OpenAI's client for Node
+
+.venv/node/.made-from: tests/sdk/node/package-lock.json
+	@mkdir -p .venv/node && cp tests/sdk/node/package.json tests/sdk/node/package-lock.json .venv/node/
+	@{ cd .venv/node && npm ci --no-audit --no-fund --loglevel error >/dev/null && touch .made-from; } || \
+		echo "OpenAI's client for Node can't be fetched: tests leave it out"
+
 run: embedding ## starts everything here and gives a tour
 	@$(BIN)/forebay demo
 
 # Most tests wait for something most of the time: two at once take half as long on two cores. One of the two runs all
 # that share a platform, which come first (tests/support/sharing.py).
-test: embedding ## all tests
+test: embedding openai-node ## all tests
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --durations 30
 
 # The tests ask a platform anything for seconds; this does for minutes, and another thing each time: FUZZ_SEED=7 repeats.

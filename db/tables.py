@@ -2,7 +2,9 @@
 
 from db import (
     attempts,
+    batches,
     checkpoints,
+    conversations,
     epochs,
     idempotency,
     jobs,
@@ -24,9 +26,11 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "batches",
     "checkpoints",
     "chunks",
     "collections",
+    "conversations",
     "deliveries",
     "documents",
     "endpoints",

@@ -13,6 +13,8 @@ TENANT_ROLE, SEARCH_ROLE = "forebay_tenant", "forebay_search"
 WALLED = (
     "chunks",
     "collections",
+    "conversation_items",
+    "conversations",
     "document_texts",
     "documents",
     "file_parts",

@@ -45,10 +45,22 @@ class PromptTooLong(InvalidField):
     code = "context_length_exceeded"
 
 
+class PreviousResponseMissing(InvalidField):
+    """The tenant has no such response to go on from, or it isn't stored."""
+
+    code = "previous_response_not_found"
+
+
 class LimitReached(InvalidField):
     """What the client asks for is fine, and it has as many already as one may have."""
 
     code = "limit_reached"
+
+
+class ConversationFull(InvalidField):
+    """The conversation has as many items, or bytes, as one may have."""
+
+    code = "conversation_full"
 
 
 class Unauthorized(ForebayError):

@@ -13,7 +13,11 @@ MESSAGE = "msg_"
 FILE = "file-"
 UPLOAD = "upload_"
 PART = "part_"
+CONVERSATION = "conv_"
 REQUEST = "req_"
+BATCH = "batch_"
+LINE = "batch_req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:
@@ -41,6 +45,16 @@ def within(whole: uuid.UUID, place: int) -> uuid.UUID:
     """The id of a part in that place, below 2^16: equal for all who ask, sorted by the place, and beside other ids as
     that of the whole is."""
     return uuid.UUID(bytes=whole.bytes[:12] + place.to_bytes(2) + _drawn(whole, place)[:2])
+
+
+def of_line(batch: uuid.UUID, turn_at_s: float, rank: int, line: int) -> uuid.UUID:
+    """The id of a batch's line: equal for all who ask.
+
+    Lines sort by `turn_at_s`, a Unix time, then by their batch, then by the rank, which is below 2^24.
+    """
+    kin, turn_ms = hashlib.sha256(batch.bytes).digest(), max(0, round(turn_at_s * 1000))
+    variant = bytes((0x70 | kin[0] & 0xF, kin[1], 0x80 | kin[2] & 0x3F))
+    return uuid.UUID(bytes=turn_ms.to_bytes(6) + variant + rank.to_bytes(3) + _drawn(batch, line)[:4])
 
 
 def _drawn(parent: uuid.UUID, place: int) -> bytes:

@@ -10,7 +10,7 @@ from webapi.anthropic import messages
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
-from webapi.openai import chat, completions, embeddings, files, moderations, stored, uploads
+from webapi.openai import batches, chat, completions, embeddings, files, moderations, responses, stored, uploads
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
 from webapi.replicate import streams as prediction_streams
@@ -51,9 +51,11 @@ _ROUTES = (
     stored,
     completions,
     embeddings,
+    responses,
     moderations,
     files,
     uploads,
+    batches,
     messages,
     usage,
     generate,

@@ -141,7 +141,13 @@ class Generation:
         drawn: dict[str, Any] = {**DEFAULTS, **self.sampling.to_json()}
         most = room if self.max_tokens is None else min(self.max_tokens, room)
         return Params(
-            max_tokens=most, stop=self.stop, seed=seed, logit_bias=self.logit_bias, logprobs=self.logprobs, **drawn
+            max_tokens=most,
+            stop=self.stop,
+            seed=seed,
+            logit_bias=self.logit_bias,
+            logprobs=self.logprobs,
+            seeded=self.seed is not None,
+            **drawn,
         )
 
     def messages(self) -> list[dict[str, Any]]:

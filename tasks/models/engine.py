@@ -25,7 +25,8 @@ class Params:
     `frequency_penalty` and `presence_penalty` look at the answer's own tokens (OpenAI, API reference). `logit_bias` is
     added to the numbers of the tokens with these ids. `logprobs` is how many likeliest tokens are told beside each of
     the answer's: 0 tells only its own, None nothing. `grammar` is GBNF (llama.cpp, grammars/README.md) of what may
-    follow now: of the rest alone, where an earlier run gave a part.
+    follow now: of the rest alone, where an earlier run gave a part. `seeded` says that the client gave the seed, and
+    may look for the same answer again.
     """
 
     max_tokens: int
@@ -41,6 +42,7 @@ class Params:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
     grammar: str | None = None
+    seeded: bool = True
 
     @property
     def greedy(self) -> bool:
@@ -100,11 +102,13 @@ class Progress:
 class Finish:
     """The end of a generation: `stop` (its own end or a stop string) or `length`.
 
-    `tokens` counts those that no delta carried: the end token, a stop string held back.
+    `tokens` counts those that no delta carried: the end token, a stop string held back. `cached` counts those of the
+    prompt that were evaluated before, and not again.
     """
 
     reason: str
     tokens: int
+    cached: int = 0
 
 
 Step = Delta | Progress | Finish

@@ -1,4 +1,5 @@
-"""Chore: jobs that ended long ago are forgotten, where the installation doesn't keep them for ever."""
+"""Chores: jobs that ended long ago are forgotten, where the installation doesn't keep them for ever, and what
+conversations have of their words."""
 
 import time
 from dataclasses import dataclass
@@ -6,12 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy import Select
 
 from db import removing as removing_table
-from db import rounds
+from db import rounds, tenants
+from tasks.conversations import conversations
 from tasks.jobs import removing
 from tasks.sweep.chore import NOTHING, Chore, FollowUp, Sweep
 
 LOOK_EVERY_S = 60.0
-_NAME = "retention"
+_NAME, _CONVERSATIONS = "retention", "conversations"
+_TENANTS_AT_ONCE, _CONVERSATIONS_AT_ONCE = 50, 50
 _ROUND_S = 0.3  # so long it removes in one round: the other chores, and the jobs that come meanwhile, have the rest
 
 
@@ -38,6 +41,26 @@ class Retention:
         return rounds.due(_NAME, LOOK_EVERY_S).where(removing_table.any_ended(self.kept_s))
 
 
-def chore(kept_s: float) -> Chore:
-    own = Retention(kept_s)
-    return Chore(own.forget, own.wanted)
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """Forgets conversations that nothing was put into for so long: once a minute some, of tenants that are drawn by
+    lot, since only its own tenant sees a conversation."""
+
+    kept_s: float
+
+    def forget(self, sweep: Sweep) -> FollowUp:
+        with sweep.begin() as session:
+            its_time = rounds.begin(session, _CONVERSATIONS, LOOK_EVERY_S)
+            drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
+        for tenant_id in drawn:
+            with sweep.begin() as session:
+                conversations.forget(session, tenant_id, self.kept_s, _CONVERSATIONS_AT_ONCE)
+        return NOTHING
+
+    def wanted(self, _: float) -> Select[int]:
+        return rounds.due(_CONVERSATIONS, LOOK_EVERY_S)
+
+
+def chores(kept_s: float) -> tuple[Chore, ...]:
+    jobs, unused = Retention(kept_s), Unused(kept_s)
+    return Chore(jobs.forget, jobs.wanted), Chore(unused.forget, unused.wanted)

@@ -21,6 +21,7 @@ from tasks.queues import epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.settings import IN_POSTGRES, FileSettings
 from tasks.sweep import (
+    batches,
     bookkeeping,
     due,
     families,
@@ -46,6 +47,8 @@ CHORES: tuple[Chore, ...] = (
     Chore(late.expire, late.are_late),
     Chore(late.stop_overdue, late.are_overdue),
     Chore(families.end_children, families.wants_to_end_children),
+    Chore(batches.expire, batches.are_late),
+    Chore(batches.hurry, batches.want_to_hurry),
     Chore(families.move_on, families.wants_to_move_on),
     Chore(due.queue, due.wanted),
     Chore(lost_messages.send_again, lost_messages.wanted),
@@ -94,7 +97,7 @@ class Sweeper:
         self._stores = Stores(self.files, self.sessions)
         if self.kept_s is not None:
             self.kept_s = max(self.kept_s, self.ttl_s)
-            self.chores = (*self.chores, retention.chore(self.kept_s))
+            self.chores = (*self.chores, *retention.chores(self.kept_s))
 
     def sweep(self) -> None:
         """A look, and a round where that is this process's.

@@ -17,3 +17,23 @@ def test_children_are_sorted_by_place_and_their_own_beside_them() -> None:
         assert len({earlier, *own}) == 4
         assert all(child < later for child in own)
     assert ids.derived(parent, 3) == ids.derived(parent, 3) != ids.derived(ids.new(), 3)
+
+
+def test_lines_are_sorted_by_time_then_batch_then_rank() -> None:
+    """Whatever their places in the file: what stands between batches of one moment is never mixed."""
+    batches = [ids.new(), ids.new()]
+    made = [
+        (ids.of_line(batch, at_s, rank, 50_000 - rank), (at_s, batch, rank))
+        for at_s in (1000.0, 1000.001, 2e9)
+        for batch in batches
+        for rank in (0, 1, 255, 256, 50_000)
+    ]
+    assert len({id for id, _ in made}) == len(made)
+    assert {id.version for id, _ in made} == {7}
+    in_order = [whose for _, whose in sorted(made)]
+    assert [at_s for at_s, _, _ in in_order] == sorted(at_s for at_s, _, _ in in_order)
+    runs = [[rank for *_, rank in run] for _, run in itertools.groupby(in_order, key=lambda whose: whose[:2])]
+    assert runs == [[0, 1, 255, 256, 50_000]] * 6
+    assert (
+        ids.of_line(batches[0], 1.0, 2, 3) == ids.of_line(batches[0], 1.0, 2, 3) != ids.of_line(batches[0], 1.0, 2, 4)
+    )

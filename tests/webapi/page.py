@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,13 @@ class Operation:
         pairs = itertools.pairwise(parts)
         return [before for before, part in pairs if part.startswith("{") and not before.startswith("{")]
 
+    def noun(self, common: Collection[str] = ()) -> str:
+        """What its ids are of, those that stand in each other with a slash: `conversations/items`."""
+        return "/".join(noun for noun in self.nouns if noun not in common)
+
     def url(self, *ids: str) -> str:
-        """The path with these ids in the places of its parameters."""
-        left = iter(ids)
+        """The path with these ids in the places of its parameters; several in one text with slashes between."""
+        left = iter("/".join(ids).split("/"))
         return "/".join(next(left) if part.startswith("{") else part for part in self.path.split("/"))
 
 

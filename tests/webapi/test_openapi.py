@@ -42,10 +42,11 @@ SUCCESS = {
     ("post", "/v1/models/{owner}/{name}/predictions"): 201,
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
+    ("delete", "/v1/responses/{response_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads"),
+    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads", "batches", "responses"),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
     "Anthropic's": ("messages",),
@@ -59,7 +60,7 @@ ERRORS = {
 CALLS = {
     *[
         f"/v1/{name}"
-        for name in ("chat/completions", "completions", "embeddings", "moderations", "messages", "rag/chat")
+        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "messages", "rag/chat")
     ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
@@ -119,6 +120,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
         expected |= {409} if method == "post" and path.startswith(("/v1/files", "/v1/uploads")) else set()
+        expected |= {400} if path == "/v1/responses/{response_id}/cancel" else set()  # of one that is waited for
         expected |= {206, 304, 416} if path == "/v1/files/{file_id}/content" else set()
         expected |= _of_a_job(method, path, dialect(operation))
         if dialect(operation) in ("OpenAI's", "Ollama's", "Anthropic's") and 422 in expected:

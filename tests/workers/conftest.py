@@ -11,6 +11,7 @@ import redis
 
 from db.session import Sessions
 from tasks import ids
+from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.attempts import Claim
 from tasks.jobs.requests import Stored
@@ -130,6 +131,10 @@ class Bench:
             toolbox=self.toolbox,
             turns=Turns(1),
             plain_turns=Turns(1),
+            line_turns=Turns(1),
+            stores=cast(Stores, None),
+            models=dict,
+            end_lines=lambda job_id, error: 0,
             full=lambda: False,
             wake=lambda queue: None,
             engine=engine,

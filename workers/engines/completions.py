@@ -140,9 +140,8 @@ class Completion:
         elif event["stop"]:
             if event["content"]:
                 yield self._delta(event)
-            yield Finish(
-                "length" if event["stop_type"] == "limit" else "stop", event["tokens_predicted"] - self._counted
-            )
+            reason = "length" if event["stop_type"] == "limit" else "stop"
+            yield Finish(reason, event["tokens_predicted"] - self._counted, event.get("timings", {}).get("cache_n", 0))
         else:
             self._hold(event)
             if event["content"]:

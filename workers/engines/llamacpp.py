@@ -6,6 +6,7 @@ made into ids by a process of their own (`tokenizer`), so that none can end a ge
 """
 
 import base64
+import bisect
 import collections
 import functools
 import http.client
@@ -36,6 +37,7 @@ _EMBEDDING_TEXTS = 16
 _CALL_LIMIT_S = 60.0
 _SLOWEST_TOKENS_A_SECOND = 20
 _LOAD_LIMIT_S = 600.0
+_SHARED_TOKENS = 32  # templates begin alike: a shorter beginning isn't worth a slot that has another one cached
 _PAIR_TEMPLATE = "tokenizer.chat_template.rerank"
 
 
@@ -84,7 +86,7 @@ class LlamaCpp:
         self.prefixes, self.unknown = model.prefixes, tokenizer.unknown
         self._lock = threading.Lock()
         self._free = list(range(slots))
-        self._scopes: dict[int, str] = {}
+        self._kept: dict[int, tuple[str, tuple[int, ...]]] = {}  # whose prompt each slot has cached, and its ids
         self.tokenizer = tokenizer
         self._around: int | None = None
         self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
@@ -94,13 +96,14 @@ class LlamaCpp:
     def generate(self, request: Request) -> Handle:
         ids = [*request.prompt.ids, *request.emitted]
         vocabulary.require_known(request.params.logit_bias, self.tokenizer.size)
-        slot, cached = self._take_slot(request.scope, keeps=not request.emitted)
+        slot, cached = self._take_slot(request.scope, request.prompt.ids, keeps=not request.emitted)
         params = request.params
         body = {
             "prompt": ids,
             "id_slot": slot,
-            # A prompt evaluated in part has other batches, and their rounding shows where an answer is drawn.
-            "cache_prompt": cached and params.greedy,
+            # A prompt evaluated in part has other batches, and their rounding shows where an answer is drawn: by a seed
+            # that the client gave, it would be another answer.
+            "cache_prompt": cached and (params.greedy or not params.seeded),
             "stream": True,
             "return_tokens": True,
             "return_progress": len(ids) > self.batch_tokens,  # of a prompt evaluated in one go there is nothing to tell
@@ -178,23 +181,29 @@ class LlamaCpp:
             asked["grammar"] = params.grammar
         return asked
 
-    def _take_slot(self, scope: str, *, keeps: bool = True) -> tuple[int, bool]:
-        """A free slot, the tenant's own last one if there is one, and whether its cached prompt is the tenant's.
+    def _take_slot(self, scope: str, ids: tuple[int, ...], *, keeps: bool = True) -> tuple[int, bool]:
+        """A free slot for a prompt of the tenant's, and whether the prompt that it has cached is the tenant's.
 
+        It is the one that has the longest beginning of this prompt cached for the tenant. Where none has any, it is one
+        that has nothing, so that what is cached stays; then the tenant's own that was used longest ago.
         Without `keeps` the slot's next run begins anew: of an answer that is taken up, the tokens were evaluated in
         other batches than when it was first made, and their rounding would show.
         """
         with self._lock:
             if not self._free:
                 raise errors.EngineError(f"all {self.slots} slots are taken")
-            own = [slot for slot in self._free if self._scopes.get(slot) == scope]
-            unused = [slot for slot in self._free if slot not in self._scopes]
-            slot = (own or unused or self._free)[0]
+            own = {
+                slot: self._kept[slot][1] for slot in self._free if slot in self._kept and self._kept[slot][0] == scope
+            }
+            shared = {slot: _shared(kept, ids) for slot, kept in own.items()}
+            best = [slot for slot in shared if shared[slot] == max(shared.values()) >= _SHARED_TOKENS]
+            unused = [slot for slot in self._free if slot not in self._kept]
+            slot = (best or unused or [*own] or self._free)[0]
             self._free.remove(slot)
-            self._scopes.pop(slot, None)
+            self._kept.pop(slot, None)
             if keeps:
-                self._scopes[slot] = scope
-            return slot, bool(own) and keeps
+                self._kept[slot] = (scope, ids)
+            return slot, slot in own and keeps
 
     def _give_back(self, slot: int) -> None:
         with self._lock:
@@ -224,6 +233,12 @@ class LlamaCpp:
         if response.status != 200:
             raise errors.EngineRefused(str(answer.get("error", {}).get("message", answer)))
         return dict(answer)
+
+
+def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """With how many equal ids the two begin."""
+    lengths = range(1, min(len(one), len(other)) + 1)
+    return bisect.bisect_left(lengths, True, key=lambda length: one[:length] != other[:length])
 
 
 def _refuse_pairs_by_template(name: str, file: Path) -> None:

@@ -73,6 +73,7 @@ class Generation:
         self._news_tokens = 0
         self._tries = 0  # at an answer that fits
         self._prompt_tokens = 0
+        self._cached_tokens: int | None = None  # of the prompt in the first run: what later ones find cached was its
         self._told_tokens, self._heard_tokens = 0, 0  # to readers before this run; of the engine in it
         self._untold_tokens = 0  # of all runs that came to their ends: heard, and told to nobody
         self._reported_at = self._heard_at = 0.0
@@ -124,7 +125,7 @@ class Generation:
         told = self._publisher.transcript.spent
         if not (told.completion or self._untold_tokens):
             return told
-        return Spent(self._prompt_tokens, told.completion + self._untold_tokens)
+        return Spent(self._prompt_tokens, told.completion + self._untold_tokens, cached=self._cached_tokens or 0)
 
     def _run_once(self) -> Ending:
         self._news_tokens = self._heard_tokens = 0
@@ -257,6 +258,7 @@ class Generation:
                     continue
                 self._heard_tokens += step.tokens
                 if isinstance(step, Finish):
+                    self._cached_tokens = step.cached if self._cached_tokens is None else self._cached_tokens
                     self._finish(step.reason, hearing)
                     return step.reason
                 self._hear(opening.feed(step), hearing)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from db import summaries
 from db.scope import scope
 from db.session import Sessions
+from tasks.conversations import conversations, items
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
@@ -85,3 +86,26 @@ def test_steps_of_summaries_are_kept_no_longer_than_jobs(upkeep: Sessions, clien
     sweep(made(upkeep, client, 2 * 86_400))
     with upkeep() as session, scope(session, caller.tenant_id):
         assert session.scalars(text("SELECT text FROM summary_steps")).all() == ["1 days"]
+
+
+def test_conversations_go_when_nothing_was_put_into_them_for_as_long(
+    upkeep: Sessions, client: redis.Redis, caller: Caller
+) -> None:
+    """With what was said in them; without a retention they stay."""
+    old, young = (conversation(upkeep, caller, ago_s) for ago_s in (101, 99))
+    sweep(made(upkeep, client, None))
+    sweep(made(upkeep, client, 100))
+    with upkeep.begin() as session:
+        assert session.scalars(text("SELECT id FROM conversations")).all() == [young]
+        assert session.scalars(text("SELECT conversation_id FROM conversation_items")).all() == [young]
+        assert old != young
+
+
+def conversation(sessions: Sessions, caller: Caller, ago_s: float) -> uuid.UUID:
+    """One that was used so long ago."""
+    said = items.new([{"id": "msg_1", "type": "message", "role": "user", "content": []}])
+    with sessions.begin() as session:
+        made_id = conversations.create(session, caller, {}, said).id
+        earlier = "UPDATE conversations SET used_at = now() - make_interval(secs => :ago_s) WHERE id = :id"
+        session.execute(text(earlier), {"id": made_id, "ago_s": ago_s})
+    return made_id

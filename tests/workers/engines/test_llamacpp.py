@@ -10,12 +10,14 @@ import pytest
 
 from tasks import errors
 from tasks.models.catalog import Model
-from tasks.models.engine import Request
+from tasks.models.engine import Finish, Request
 from tests.support.platform import is_gone
 from tests.support.waiting import until
 from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
 from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp
+
+RULES = "You are the clerk of a harbour. Say how deep it is, and when the tide turns. " * 4
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +29,47 @@ def engine() -> Iterator[LlamaCpp]:
 
 
 def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> None:
-    """A tenant gets its own slot's cache back; another gets a slot without one."""
-    drain(engine.generate(Request(engine.prompt(STORY), params(max_tokens=1), scope="a")))
-    own, own_cached = engine._take_slot("a")
-    other, other_cached = engine._take_slot("b")
+    """A tenant gets its own slot's cache back; another gets a slot without one, though it asks the very same."""
+    story = engine.prompt(RULES)
+    drain(engine.generate(Request(story, params(max_tokens=1), scope="a")))
+    own, own_cached = engine._take_slot("a", story.ids)
+    other, other_cached = engine._take_slot("b", story.ids)
     engine._give_back(own)
     engine._give_back(other)
     assert own_cached
     assert not other_cached
     assert own != other
+
+
+def cached(engine: LlamaCpp, prompt: str, scope: str = "rules", **changes: object) -> int:
+    """How many tokens of the prompt weren't evaluated again."""
+    request = Request(engine.prompt(prompt), params(max_tokens=2, **changes), scope=scope)
+    [end] = [step for step in drain(engine.generate(request)) if isinstance(step, Finish)]
+    return end.cached
+
+
+def test_prompt_goes_to_the_slot_that_has_its_beginning(engine: LlamaCpp) -> None:
+    """Of two groups of prompts in turn, each keeps its slot; and what is told as cached is what the server reused."""
+    others = RULES.replace("clerk", "keeper")
+    first = [cached(engine, text, "groups") for text in (RULES, others)]
+    again = [cached(engine, f"{text} Say {n}.", "groups") for n in range(3) for text in (RULES, others)]
+    least = len(engine.prompt(RULES).ids) - 2
+    assert max(first) < least <= min(again)
+
+
+def test_tenant_that_asks_something_else_leaves_what_it_has_cached() -> None:
+    """It takes a slot that has nothing, while there is one."""
+    alone = loading.load(MODEL, slots=2, threads=1)
+    assert isinstance(alone, LlamaCpp)
+    assert [cached(alone, text) > 32 for text in (RULES, STORY, RULES + " Say it.")] == [False, False, True]
+    alone.close()
+
+
+def test_drawn_answer_uses_what_is_cached_unless_its_seed_was_given(engine: LlamaCpp) -> None:
+    """By a seed that the client gave, the same answer is looked for, and rounding would make another."""
+    assert not cached(engine, RULES, "drawn", temperature=1.0, seeded=False)
+    assert cached(engine, RULES, "drawn", temperature=1.0, seeded=False) > 32
+    assert not cached(engine, RULES, "drawn", temperature=1.0)
 
 
 def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) -> None:
@@ -44,7 +78,7 @@ def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) ->
     whole = deltas(drain(engine.generate(Request(story, params(max_tokens=20), scope="c"))))
     emitted = tuple(token for delta in whole[:9] for token in delta.token_ids)
     drain(engine.generate(Request(story, params(max_tokens=20), emitted, len(emitted), scope="c")))
-    assert "c" not in engine._scopes.values()
+    assert "c" not in {scope for scope, _ in engine._kept.values()}
 
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:

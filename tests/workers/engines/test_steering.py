@@ -144,7 +144,9 @@ def test_answer_stays_within_its_grammar(engine: Hosted, how: dict[str, Any]) ->
     """To its end, greedy or drawn."""
     steps = said(engine, grammar=JSON, max_tokens=200, **how)
     assert isinstance(json.loads(text(steps)), dict)
-    assert steps[-1] == Finish("stop", 1)
+    end = steps[-1]
+    assert isinstance(end, Finish)
+    assert (end.reason, end.tokens) == ("stop", 1)
 
 
 def test_grammar_of_the_rest_is_followed_after_what_was_said(engine: Hosted) -> None:

@@ -331,6 +331,15 @@ def test_long_prompt_reports_its_progress(bench: Bench, monkeypatch: pytest.Monk
     assert told == [events.Progress(20, 40, Spent(prompt=20))]
 
 
+def test_what_was_cached_of_the_prompt_is_told_once(bench: Bench) -> None:
+    """By the run that found it: what a later one finds was evaluated by this job."""
+    engine = scripted([Delta("x", 1, (1,)), Finish("stop", 1, cached=7)])
+    attempt = bench.attempt()
+    ending = bench.run(attempt, engine)
+    assert ending.spent.cached == 7
+    assert ending.spent.prompt >= 4
+
+
 def test_silent_engine_is_hung_up_on_and_the_job_ends(bench: Bench) -> None:
     """A host that stops talking is ended like one that died."""
     engine = scripted([Delta("x", 1, (1,))])

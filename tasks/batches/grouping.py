@@ -1,0 +1,85 @@
+"""Which lines of a batch begin alike: those run one after another, where an engine has their beginning evaluated.
+
+Each line has a key of a fixed size, so that 50,000 of them are a few megabytes, whatever their prompts are.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tasks import strictjson
+
+_LENGTHS = tuple(64 << step for step in range(10))  # characters: 64, 128 … 32,768
+_LEVELS = len(_LENGTHS) + 1  # and one for what opens the conversation
+_DIGEST = 8  # bytes: two of a batch's beginnings that differ are taken for equal once in 10^10 batches
+KEY_BYTES = _LEVELS * _DIGEST
+NO_KEY = bytes(KEY_BYTES)
+_OPENING = ("system", "developer")
+
+
+def key(asked: Mapping[str, Any]) -> bytes:
+    """The key of what a line asks for, given as it is stored (`Stored.input`): hashes of what is put to the model, up
+    to each of some lengths and up to the end of its system prompt, shortest first.
+
+    `NO_KEY` for what isn't put to a model that writes.
+    """
+    opening, rest = _told(asked)
+    most = _LENGTHS[-1]
+    told = (opening + rest)[:most]
+    ends = sorted({*(length for length in _LENGTHS if length < len(told)), min(len(opening), most), len(told)} - {0})
+    if not ends:
+        return NO_KEY
+    whole, begun, hashes = hashlib.blake2b(digest_size=_DIGEST), 0, bytearray()
+    for end in ends[:_LEVELS]:
+        whole.update(told[begun:end].encode("utf-8", "surrogatepass"))
+        hashes += whole.digest()
+        begun = end
+    return bytes(hashes + hashes[-_DIGEST:] * (_LEVELS - len(hashes) // _DIGEST))
+
+
+def ranks(keys: Sequence[bytes]) -> list[int]:
+    """The place in the order of running of each line, given the lines' keys in the order of the file.
+
+    Lines that begin alike stand together, those that are alike for longer closer still. Groups are in the order of
+    their first lines, and so are the lines of a group.
+    """
+    placed = [0] * len(keys)
+    for rank, line in enumerate(_together(range(len(keys)), keys, 0)):
+        placed[line] = rank
+    return placed
+
+
+def _together(lines: Sequence[int], keys: Sequence[bytes], level: int) -> Iterator[int]:
+    if level == _LEVELS or len(lines) == 1:
+        yield from lines
+        return
+    groups: dict[bytes, list[int]] = {}
+    for line in lines:
+        groups.setdefault(keys[line][level * _DIGEST : (level + 1) * _DIGEST], []).append(line)
+    for group in groups.values():
+        yield from _together(group, keys, level + 1)
+
+
+def _told(asked: Mapping[str, Any]) -> tuple[str, str]:
+    """What is put to the model, in the order in which templates have it: what opens it, and the rest."""
+    if "messages" not in asked:
+        return "", _prompt(asked)
+    tools = strictjson.dumps(asked["tools"]) if "tools" in asked else ""
+    turns = asked["messages"]
+    first = next((place for place, turn in enumerate(turns) if turn["role"] not in _OPENING), len(turns))
+    return tools + _said(turns[:first]), _said(turns[first:])
+
+
+def _said(turns: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(f"{turn['role']}\0{_text(turn['content'])}\0{turn.get('tool_calls', '')}\0" for turn in turns)
+
+
+def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
+    return content if isinstance(content, str) else "\n".join(str(part.get("text")) for part in content)
+
+
+def _prompt(asked: Mapping[str, Any]) -> str:
+    given = asked.get("prompt", asked.get("prompt_ids"))
+    if given is None:
+        given = next(iter(asked.get("prompts", ())), "")
+    return given if isinstance(given, str) else " ".join(map(str, given[: _LENGTHS[-1]]))

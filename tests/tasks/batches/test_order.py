@@ -1,0 +1,33 @@
+"""The ids of lines: in the order of the ends of their batches' windows, among plain jobs too."""
+
+import datetime as dt
+import uuid
+
+from tasks import ids
+from tasks.batches import order
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+def of(window: dt.timedelta, made_at: dt.datetime = NOW, rank: int = 0) -> uuid.UUID:
+    return order.line_id(ids.new(), made_at + window, rank, rank)
+
+
+def test_the_batch_whose_window_ends_first_goes_first() -> None:
+    hour = dt.timedelta(hours=1)
+    late, soon, between = of(24 * hour), of(hour / 2), of(2 * hour)
+    assert soon < between < late
+    assert of(2 * hour, NOW - hour) < of(hour + hour / 60)  # it was made an hour ago
+
+
+def test_a_plain_job_has_the_turn_of_a_batch_of_a_day() -> None:
+    day, second = dt.timedelta(days=1), dt.timedelta(seconds=1)
+    plain = ids.new()
+    assert of(day, NOW - second) < plain < of(day, dt.datetime.now(dt.UTC) + second)
+    assert of(day - dt.timedelta(minutes=1)) < plain
+
+
+def test_lines_of_a_batch_go_by_their_ranks() -> None:
+    batch = ids.new()
+    made = [order.line_id(batch, NOW, rank, 50_000 - rank) for rank in (0, 1, 300, 49_999)]
+    assert made == sorted(made)
