@@ -46,7 +46,17 @@ SUCCESS = {
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads", "batches", "responses"),
+    "OpenAI's": (
+        "chat",
+        "stored",
+        "completions",
+        "embeddings",
+        "moderations",
+        "files",
+        "uploads",
+        "batches",
+        "responses",
+    ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
     "Anthropic's": ("messages",),
@@ -60,7 +70,15 @@ ERRORS = {
 CALLS = {
     *[
         f"/v1/{name}"
-        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "messages", "rag/chat")
+        for name in (
+            "chat/completions",
+            "completions",
+            "responses",
+            "embeddings",
+            "moderations",
+            "messages",
+            "rag/chat",
+        )
     ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
