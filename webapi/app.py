@@ -10,7 +10,18 @@ from webapi.anthropic import messages
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
-from webapi.openai import batches, chat, completions, embeddings, files, moderations, responses, stored, uploads
+from webapi.openai import (
+    batch_results,
+    batches,
+    chat,
+    completions,
+    embeddings,
+    files,
+    moderations,
+    responses,
+    stored,
+    uploads,
+)
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
 from webapi.replicate import streams as prediction_streams
@@ -56,6 +67,7 @@ _ROUTES = (
     files,
     uploads,
     batches,
+    batch_results,
     messages,
     usage,
     generate,

@@ -55,6 +55,7 @@ DIALECTS = {
         "files",
         "uploads",
         "batches",
+        "batch results",
         "responses",
     ),
     "Ollama's": ("ollama", "ollama models"),

@@ -1,5 +1,6 @@
 """The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
 
+import uuid
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from tasks.batches.lines import FileLine
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
+from tasks.kinds.batch import BatchKind
 from tasks.models import catalog
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -70,17 +72,30 @@ class _Writer:
         """Raises `LineRefused`, `Fenced`."""
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
-            children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
+            known = self._taken_over(session)
+            numbered = ((place, line) for place, line in enumerate(self._lot, self.place) if place not in known)
+            children = [self._child(session, line, place) for place, line in numbered]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
         self._lot = []
 
+    def _taken_over(self, session: Session) -> set[int]:
+        """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
+        claim = self._attempt.claim
+        earlier = BatchKind().parse(claim.asked).new.takes_over
+        if earlier is None:
+            return set()
+        places = range(self.place, self.place + len(self._lot))
+        return states.take_over(session, claim.job_id, claim.attempt, earlier, {p: self._id(p) for p in places})
+
+    def _id(self, place: int) -> uuid.UUID:
+        return ids.derived(self._attempt.claim.job_id, place)
+
     def _child(self, session: Session, line: Line, place: int) -> Child:
-        job_id = ids.derived(self._attempt.claim.job_id, place)
         try:
             plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
         except errors.InvalidField as error:
             raise dialect.refused(error) from error
-        return Child(line.noted(replace(plan, job_id=job_id)), place, line.custom_id)
+        return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)
