@@ -21,6 +21,8 @@ from webapi.openai import (
     responses,
     stored,
     uploads,
+    vector_store_files,
+    vector_stores,
 )
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
@@ -69,6 +71,8 @@ _ROUTES = (
     batches,
     batch_results,
     messages,
+    vector_stores,
+    vector_store_files,
     usage,
     generate,
     rag,
