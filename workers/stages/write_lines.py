@@ -1,6 +1,7 @@
 """The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
 
 import datetime as dt
+import uuid
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from tasks.batches.order import Ranks
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
+from tasks.kinds.batch import BatchKind
 from tasks.models import catalog
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -78,7 +80,9 @@ class _Writer:
         """Raises `LineRefused`, `Fenced`."""
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
-            children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
+            known = self._taken_over(session)
+            numbered = ((place, line) for place, line in enumerate(self._lot, self.place) if place not in known)
+            children = [self._child(session, line, place) for place, line in numbered]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
         failpoints.passed("batches.after_lot")
         for queue in queues:
@@ -86,10 +90,21 @@ class _Writer:
         self.place += len(self._lot)
         self._lot = []
 
+    def _taken_over(self, session: Session) -> set[int]:
+        """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
+        claim = self._attempt.claim
+        earlier = BatchKind().parse(claim.asked).new.takes_over
+        if earlier is None:
+            return set()
+        places = range(self.place, self.place + len(self._lot))
+        return states.take_over(session, claim.job_id, claim.attempt, earlier, {p: self._id(p) for p in places})
+
+    def _id(self, place: int) -> uuid.UUID:
+        return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
+
     def _child(self, session: Session, line: Line, place: int) -> Child:
-        job_id = order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
         try:
             plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
         except errors.InvalidField as error:
             raise dialect.refused(error) from error
-        return Child(line.noted(replace(plan, job_id=job_id)), place, line.custom_id)
+        return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)
