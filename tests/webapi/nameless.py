@@ -54,6 +54,11 @@ ITEMS = """
 items.type items.id items.role items.status items.content.type items.content.text items.call_id items.name
 items.arguments items.output.type items.output.text items.summary
 """
+ANTHROPIC = """
+stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
+system.type system.text output_config.format.type output_config.format.schema output_config.effort metadata.user_id
+thinking cache_control container inference_geo speed diagnostics
+"""
 # What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """
 audio.format audio.voice.id messages.audio.id input.image_url.detail input.image_url.url
@@ -93,6 +98,6 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ITEMS + ELSEWHERE + RESPONSES).split()],
+    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES).split()],
     *[f"form {name}" for name in FORM.split()],
 }
