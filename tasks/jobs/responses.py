@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tasks import errors, ids
+from tasks.conversations.items import PREFIXES
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
@@ -21,14 +22,6 @@ TYPE = "response"
 
 Item = Mapping[str, Any]
 
-# How the ids of items begin, by their types.
-PREFIXES = {
-    "message": "msg_",
-    "function_call": "fc_",
-    "function_call_output": "fco_",
-    "reasoning": "rs_",
-    "file_search_call": "fs_",
-}
 _INPUT, _OUTPUT = 0, 0x80000  # where the places of both begin, in twenty bits
 
 
