@@ -61,6 +61,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.unused_steps, forgetting.time_for_steps, by_itself=True),
     Chore(forgetting.loose_documents, forgetting.time_for_documents, by_itself=True),
     Chore(forgetting.files, forgetting.time_for_files, by_itself=True),
+    Chore(forgetting.vector_stores, forgetting.time_for_stores, by_itself=True),
     Chore(unstored.forget, unstored.wanted, by_itself=True),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted, by_itself=True),
