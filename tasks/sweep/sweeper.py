@@ -159,7 +159,9 @@ class Sweeper:
             return self.chores
         told = list(zip(self.chores, found.values(), strict=True))
         first = next((place for place, (chore, wanted) in enumerate(told) if wanted and not chore.by_itself), len(told))
-        return [chore for place, (chore, wanted) in enumerate(told) if wanted or (place > first and not chore.by_itself)]
+        return [
+            chore for place, (chore, wanted) in enumerate(told) if wanted or (place > first and not chore.by_itself)
+        ]
 
     def _follow_up(self, done: Sequence[FollowUp]) -> None:
         wake_ups = [wake_up for each in done for wake_up in each.wake_ups]
