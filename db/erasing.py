@@ -19,6 +19,7 @@ from db.jobs import MOVING, Job
 from db.keys import Key
 from db.summaries import SummaryStep
 from db.turns import Turn
+from db.vectorstores.stores import VectorStore
 from db.webhooks.deliveries import Delivery
 from db.webhooks.endpoints import Endpoint
 from db.webhooks.secrets import Secret
@@ -44,6 +45,7 @@ TABLES = (
     Own(IdempotencyKey, 1000),
     Own(Turn, 1000),
     Own(Document, 20, walled=True),
+    Own(VectorStore, 500, walled=True),
     Own(Collection, 5, walled=True),
     Own(SummaryStep, 1000, walled=True),
     Own(Batch, 1000),

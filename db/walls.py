@@ -24,6 +24,7 @@ WALLED = (
     "reembeddings",
     "summary_steps",
     "uploads",
+    "vector_stores",
     "word_counts",
 )
 # What the second role sees of all tenants' rows.

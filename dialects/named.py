@@ -23,7 +23,7 @@ class Named:
     def in_path(self) -> dict[str, Any]:
         """How its id as a part of a path is documented."""
         schema = {"type": "string", "pattern": self.pattern}
-        return {"in": "path", "name": f"{self.noun}_id", "required": True, "schema": schema}
+        return {"in": "path", "name": f"{self.noun.replace(' ', '_')}_id", "required": True, "schema": schema}
 
     @property
     def pattern(self) -> str:
@@ -76,5 +76,7 @@ FILE = Named("file", ids.FILE)
 UPLOAD = Named("upload", ids.UPLOAD)
 PART = Named("part", ids.PART)
 BATCH = Named("batch", ids.BATCH)
+VECTOR_STORE = Named("vector store", ids.VECTOR_STORE)
+FILE_BATCH = Named("file batch", ids.FILE_BATCH)
 CONVERSATION = Named("conversation", ids.CONVERSATION)
 RESPONSE = Named("response", ids.RESPONSE)

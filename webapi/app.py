@@ -9,7 +9,19 @@ from webapi import auth, cors, errors, health, requestlog, service, settings
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
-from webapi.openai import batches, chat, completions, embeddings, files, moderations, responses, stored, uploads
+from webapi.openai import (
+    batches,
+    chat,
+    completions,
+    embeddings,
+    files,
+    moderations,
+    responses,
+    stored,
+    uploads,
+    vector_store_files,
+    vector_stores,
+)
 from webapi.plain import generate, rag
 from webapi.plain import health as probe
 from webapi.replicate import streams as prediction_streams
@@ -55,6 +67,8 @@ _ROUTES = (
     files,
     uploads,
     batches,
+    vector_stores,
+    vector_store_files,
     usage,
     generate,
     rag,

@@ -32,7 +32,8 @@ class Slot:
 
     The control worker has no `engine`, and only a worker whose model embeds or reranks has a `batcher`. `full` says
     whether every slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs
-    there. `end_lines` ends some children of a job that haven't ended, with this error; how many.
+    there. `stores` have the bytes of kept files. `end_lines` ends some children of a job that haven't ended, with this
+    error; how many.
     """
 
     queue: str

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    case,
     cast,
     delete,
     false,
@@ -60,7 +61,9 @@ class Document(Table):
     summary only, and has no job before that is asked for. `digest` is the SHA-256 of what the client brought. `charset`
     is the one that it is said to be in, and, once its text is known, the one that it was read in. `unread` is the share
     of its text, 0 to 1, that the collection's model can't read; None when that isn't known. What came in an archive has
-    that one's name (its `external_id`, else its file name), its digest, and the id that it had.
+    that one's name (its `external_id`, else its file name), its digest, and the id that it had. What is made of a kept
+    file has its id, and goes when it goes. `chunk_tokens` and `chunk_overlap` say how it is cut, where that isn't as
+    its collection says.
     """
 
     __tablename__ = "documents"
@@ -88,12 +91,18 @@ class Document(Table):
     error_message: Mapped[str | None] = mapped_column(Text)
     chunks: Mapped[int | None] = mapped_column(Integer)
     tokens: Mapped[int | None] = mapped_column(Integer)
+    file_id: Mapped[uuid.UUID | None] = mapped_column()
+    chunk_tokens: Mapped[int | None] = mapped_column(Integer)
+    chunk_overlap: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     # References carry the tenant: no row can hang on another tenant's, nor tell by an error whether that exists.
     __table_args__ = (
         ForeignKeyConstraint(
             ["collection_id", "tenant_id"], ["collections.id", "collections.tenant_id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(
+            ["file_id", "tenant_id"], ["files.id", "files.tenant_id"], name="documents_of_kept_file", ondelete="CASCADE"
         ),
         UniqueConstraint("id", "tenant_id", name="documents_and_tenant"),
         CheckConstraint("status IN ('pending', 'ready', 'failed')", name="documents_status"),
@@ -108,6 +117,7 @@ class Document(Table):
             postgresql_where=external_id.is_not(None),
         ),
         Index("documents_of_filename", "collection_id", "filename", postgresql_where=filename.is_not(None)),
+        Index("documents_of_file", "file_id", "collection_id", unique=True, postgresql_where=file_id.is_not(None)),
         Index("documents_of_archive", "collection_id", "archive", postgresql_where=archive.is_not(None)),
         Index(
             "documents_in_part",
@@ -197,10 +207,14 @@ def of_job(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Sequenc
 
 def work(
     session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID
-) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None]]:
-    """Id, kind, size, status, whether it is a file still, and the charset, of the job's documents, as they came."""
-    is_file = DocumentText.raw.is_not(None)
-    query = select(Document.id, Document.kind, Document.bytes, Document.status, is_file, Document.charset)
+) -> Sequence[Row[uuid.UUID, Kind, int, str, bool, str | None, uuid.UUID | None]]:
+    """Id, kind, size, status, whether it is a file still, the charset, and the kept file that it is made of, of the
+    job's documents, as they came."""
+    is_kept = and_(Document.file_id.is_not(None), DocumentText.text.is_(None))
+    is_file = or_(DocumentText.raw.is_not(None), is_kept)
+    query = select(
+        Document.id, Document.kind, Document.bytes, Document.status, is_file, Document.charset, Document.file_id
+    )
     query = query.join(DocumentText, DocumentText.document_id == Document.id)
     query = query.where(Document.tenant_id == tenant_id, Document.job_id == job_id)
     return session.execute(query.order_by(Document.id)).all()
@@ -230,16 +244,17 @@ def contents(
 
 
 def source(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> Row[Any] | None:
-    """What a document in a collection is cut by: its text, marks, title, file name and kind, and the collection's
-    `chunk_tokens` and `chunk_overlap`. None when it is gone."""
+    """What a document in a collection is cut by: its text, marks, title, file name and kind, and its own `chunk_tokens`
+    and `chunk_overlap`, else the collection's. None when it is gone."""
+    its_own = Document.chunk_tokens.is_not(None)
     query = select(
         DocumentText.text,
         DocumentText.marks,
         Document.title,
         Document.filename,
         Document.kind,
-        Collection.chunk_tokens,
-        Collection.chunk_overlap,
+        case((its_own, Document.chunk_tokens), else_=Collection.chunk_tokens).label("chunk_tokens"),
+        case((its_own, Document.chunk_overlap), else_=Collection.chunk_overlap).label("chunk_overlap"),
     )
     query = query.join(DocumentText, DocumentText.document_id == Document.id)
     query = query.join(Collection, Collection.id == Document.collection_id)
@@ -265,18 +280,25 @@ def waited_for(session: Session, tenant_id: uuid.UUID) -> Sequence[uuid.UUID]:
 
 def grow(
     session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, *, chunks: int, tokens: int, status: str
-) -> uuid.UUID | None:
+) -> Row[uuid.UUID | None, int | None] | None:
     """Counts what is added to a document that waits, and keeps it from being deleted until the transaction ends.
 
-    The collection it is in; None when it doesn't wait, or is gone.
+    The collection it is in, and its own `chunk_tokens`; None when it doesn't wait, or is gone.
     """
     where = (Document.tenant_id == tenant_id, Document.id == document_id, Document.status == "pending")
     counts = {
         "chunks": func.coalesce(Document.chunks, 0) + chunks,
         "tokens": func.coalesce(Document.tokens, 0) + tokens,
     }
-    statement = update(Document).where(*where).values(**counts, status=status).returning(Document.collection_id)
-    return session.scalar(statement, execution_options={"synchronize_session": False})
+    grown = update(Document).where(*where).values(**counts, status=status)
+    statement = grown.returning(Document.collection_id, Document.chunk_tokens)
+    return session.execute(statement, execution_options={"synchronize_session": False}).one_or_none()
+
+
+def widest(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> int | None:
+    """The most tokens that one of the collection's documents wants for a chunk, where any says so itself."""
+    own = (Document.tenant_id == tenant_id, Document.collection_id == collection_id)
+    return session.scalar(select(func.max(Document.chunk_tokens)).where(*own))
 
 
 def set_text(

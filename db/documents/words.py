@@ -112,7 +112,7 @@ def chosen(counts: Mapping[int, int], chunks: int, enough: int) -> Asked:
     chunks have them all. A word alone that is in more chunks than `enough` has to choose by itself.
     """
     order = sorted(counts, key=lambda term: (counts[term], term))
-    total = max([chunks, *counts.values()])
+    total = max([chunks, *counts.values(), 1])  # a collection whose last document was deleted has none
     weights = {term: math.log1p((total - counts[term] + 0.5) / (counts[term] + 0.5)) for term in order}
     rare, seen = 0, 0
     while rare < len(order) and (seen := seen + counts[order[rare]]) <= enough:

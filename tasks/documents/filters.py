@@ -40,12 +40,14 @@ class Comparison:
     """Of what a document has under `key` with a value, or with a list of them for `in` and `nin`.
 
     Numbers are compared with numbers only, texts with texts (both in NFC), truth values with truth values. What has no
-    such value is neither equal, nor greater, nor less, nor in the list: `ne` and `nin` hold for it.
+    such value is neither equal, nor greater, nor less, nor in the list: `ne` and `nin` hold for it. `of_metadata` says
+    that the key is one of the metadata, though one of `FIELDS` is called so.
     """
 
     type: str
     key: str
     value: Scalar | tuple[Scalar, ...]
+    of_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,12 @@ class Joined:
 Filter = Comparison | Joined
 
 
-def parse(given: Any, path: str = "filter") -> Filter:
-    """The filter that a client gave as JSON. Raises `InvalidField` that names the part under `path`."""
-    return _Parser().filter(given, path, 1)
+def parse(given: Any, path: str = "filter", *, fields: tuple[str, ...] = FIELDS) -> Filter:
+    """The filter that a client gave as JSON, whose keys are these fields of documents, and all others their metadata.
+
+    Raises `InvalidField` that names the part under `path`.
+    """
+    return _Parser(fields).filter(given, path, 1)
 
 
 def condition(filter: Filter) -> ColumnElement[bool]:
@@ -79,8 +84,9 @@ def condition(filter: Filter) -> ColumnElement[bool]:
 class _Parser:
     """Counts what it has seen of one filter."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: tuple[str, ...]) -> None:
         self._parts = 0
+        self._fields = fields
 
     def filter(self, given: Any, path: str, depth: int) -> Filter:
         if not isinstance(given, dict):
@@ -116,7 +122,7 @@ class _Parser:
             raise errors.InvalidField(f"{path}.type", f"must be one of {', '.join((*COMPARISONS, *JOINS))}")
         if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
             raise errors.InvalidField(f"{path}.key", f"must be a text of 1 to {MAX_KEY} characters")
-        return Comparison(kind, key, _value(kind, key, given["value"], f"{path}.value"))
+        return self._compared(kind, key, given["value"], f"{path}.value")
 
     def _all_equal(self, given: dict[str, Any], path: str) -> Filter:
         if len(given) > 16:
@@ -124,8 +130,11 @@ class _Parser:
         for key in given:
             if len(key) > MAX_KEY:
                 raise errors.InvalidField(f"{path}.{key[:MAX_KEY]}", f"a key has at most {MAX_KEY} characters")
-        pairs = {key: _value("eq", key, value, f"{path}.{key}") for key, value in given.items()}
-        return Joined("and", tuple(Comparison("eq", key, value) for key, value in pairs.items()))
+        return Joined("and", tuple(self._compared("eq", key, value, f"{path}.{key}") for key, value in given.items()))
+
+    def _compared(self, kind: str, key: str, value: Any, path: str) -> Comparison:
+        field = key if key in self._fields else None
+        return Comparison(kind, key, _value(kind, field, value, path), of_metadata=field is None and key in FIELDS)
 
     def _count(self, path: str) -> None:
         self._parts += 1
@@ -147,34 +156,35 @@ def _just(given: Mapping[str, Any], wanted: tuple[str, ...], path: str) -> None:
             raise errors.InvalidField(f"{path}.{name[:MAX_KEY]}", "unknown field")
 
 
-def _value(kind: str, key: str, given: Any, path: str) -> Scalar | tuple[Scalar, ...]:
+def _value(kind: str, field: str | None, given: Any, path: str) -> Scalar | tuple[Scalar, ...]:
     if kind not in LISTS:
-        return _scalar(kind, key, given, path)
+        return _scalar(kind, field, given, path)
     if not isinstance(given, list):
         raise errors.InvalidField(path, "must be a list")
     if len(given) > MAX_LISTED:
         raise errors.InvalidField(path, f"at most {MAX_LISTED}")
-    return tuple(_scalar(kind, key, one, f"{path}.{place}") for place, one in enumerate(given))
+    return tuple(_scalar(kind, field, one, f"{path}.{place}") for place, one in enumerate(given))
 
 
-def _scalar(kind: str, key: str, given: Any, path: str) -> Scalar:
+def _scalar(kind: str, field: str | None, given: Any, path: str) -> Scalar:
+    """The value that is compared with one of `FIELDS`, or with one of the metadata."""
     if not isinstance(given, (str, int, float)) or (isinstance(given, str) and len(given) > MAX_TEXT):
         raise errors.InvalidField(path, f"must be a string of at most {MAX_TEXT} characters, a number or a boolean")
-    if key in FIELDS and not isinstance(given, str):
+    if field is not None and not isinstance(given, str):
         raise errors.InvalidField(path, "must be a string")
-    if kind in ORDERS and (isinstance(given, bool) or key == "document_id"):
+    if kind in ORDERS and (isinstance(given, bool) or field == "document_id"):
         raise errors.InvalidField(path, "has no order: compare it by eq, ne, in or nin")
-    if key == "document_id" and ids.parse(str(given), ids.DOCUMENT) is None:
+    if field == "document_id" and ids.parse(str(given), ids.DOCUMENT) is None:
         raise errors.InvalidField(path, "must be the id of a document, as in doc_…")
     return _nfc(given) if isinstance(given, str) else given
 
 
 def _compared(one: Comparison) -> ColumnElement[Any]:
     """Null where the document has nothing of that kind."""
-    if one.key == "document_id":
+    if one.key == "document_id" and not one.of_metadata:
         wanted = [ids.parse(str(value), ids.DOCUMENT) for value in _listed(one.value)]
         return Document.id.in_([value for value in wanted if isinstance(value, uuid.UUID)])
-    if one.key in FIELDS:
+    if one.key in FIELDS and not one.of_metadata:
         column = func.normalize(getattr(Document, one.key))
         return _by(one, column, [literal(value, Text) for value in _listed(one.value)])
     found = _fact(one.key)

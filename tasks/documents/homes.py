@@ -46,6 +46,23 @@ def home(session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, sha
     return found.id, choosing.model_for(models, "embed", found.model)
 
 
+def there(session: Session, models: Catalog, tenant_id: uuid.UUID, name: str) -> tuple[uuid.UUID, Model]:
+    """The collection, kept until the transaction ends, and its model. Raises `NotFound`, `ModelUnknown`."""
+    with scope(session, tenant_id):
+        found = collections.find(session, tenant_id, name, keep=True)
+    if found is None:
+        raise errors.NotFound(f"no collection {name}")
+    return found.id, choosing.model_for(models, "embed", found.model)
+
+
+def made(session: Session, models: Catalog, tenant_id: uuid.UUID, name: str, id: uuid.UUID) -> Model:
+    """A new collection with this id, as collections are that name nothing; its model. Raises `ModelUnknown`."""
+    embedder = choosing.model_for(models, "embed", None)
+    with scope(session, tenant_id):
+        collections.add(session, id=id, tenant_id=tenant_id, name=name, model=embedder.name)
+    return embedder
+
+
 def of_document(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, model: str) -> Collection | None:
     """The document's collection, which has its vectors from this model until the transaction ends; None when either is
     gone. Called within the tenant's scope. Raises `CollectionSwitched`."""

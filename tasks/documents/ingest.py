@@ -71,7 +71,8 @@ class NewDocument:
 class Pending:
     """A document that waits for its chunks; `bytes` is the size of what the client brought.
 
-    `is_file`: its text is still to be extracted. `charset` is the one that it is said to be in.
+    `is_file`: its text is still to be extracted. `charset` is the one that it is said to be in. `file_id` is the kept
+    file that it is made of.
     """
 
     id: uuid.UUID
@@ -79,6 +80,7 @@ class Pending:
     bytes: int
     is_file: bool
     charset: str | None
+    file_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,9 @@ def work(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> Work:
     with scope(session, tenant_id):
         rows = documents.work(session, tenant_id, job_id)
     waiting = [
-        Pending(id, kind, size, file, said) for id, kind, size, status, file, said in rows if status == "pending"
+        Pending(id, kind, size, is_file, said, file_id)
+        for id, kind, size, status, is_file, said, file_id in rows
+        if status == "pending"
     ]
     total = sum(size for _, _, size, *_ in rows)
     return Work(waiting, total - sum(document.bytes for document in waiting), total)
@@ -168,6 +172,12 @@ def raw(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bytes
     """The file; None when its text was found already, or the document is gone."""
     with scope(session, tenant_id):
         return documents.contents(session, tenant_id, document_id, DocumentText.raw)
+
+
+def identified(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, contents: bytes) -> None:
+    """Notes the digest of a kept file's bytes, which nobody had read before. Idempotent."""
+    with scope(session, tenant_id):
+        documents.set_status(session, tenant_id, document_id, digest=hashlib.sha256(contents).digest())
 
 
 def text(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> str | None:
@@ -321,7 +331,8 @@ def store(
         waiting = (tenant_id, document_id)
         if home is None or (last and not _prevails(session, *waiting)):
             return False
-        if not documents.grow(session, *waiting, chunks=len(pieces), tokens=tokens, status=status):
+        grown = documents.grow(session, *waiting, chunks=len(pieces), tokens=tokens, status=status)
+        if grown is None:
             return False
         rows = [
             {
@@ -343,7 +354,7 @@ def store(
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
-        usual = _USUAL_PART * (home.chunk_tokens or chunking.TOKENS)
+        usual = _USUAL_PART * (grown.chunk_tokens or home.chunk_tokens or chunking.TOKENS)
         chunks.add(session, rows, config=wording.config(home.language), usual_tokens=usual)
     return True
 

@@ -217,14 +217,14 @@ def _documents(session: Session, caller: Caller, rows: Iterable[documents.Found]
     with scope(session, caller.tenant_id):
         firsts = identities.firsts(session, caller.tenant_id, [row for row, _ in rows])
     values = [_document(row, collection, firsts.get(row.id)) for row, collection in rows]
-    ended = _ended(session, caller, {value.job_id for value in values if value.status == "pending" and value.job_id})
+    over = ended(session, caller, {value.job_id for value in values if value.status == "pending" and value.job_id})
     return [
-        _failed_with(value, *ended[value.job_id]) if value.status == "pending" and value.job_id in ended else value
+        _failed_with(value, *over[value.job_id]) if value.status == "pending" and value.job_id in over else value
         for value in values
     ]
 
 
-def _ended(session: Session, caller: Caller, job_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
+def ended(session: Session, caller: Caller, job_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
     """Status and error of those of the jobs that have ended; of one that was removed, that it was."""
     mine = (Job.tenant_id == caller.tenant_id, Job.id.in_(job_ids := list(job_ids)))
     query = select(Job.id, Job.status, Job.error_code, Job.error_message).where(*mine)
@@ -239,7 +239,7 @@ def _are(session: Session, caller: Caller, status: str) -> documents.Are:
         return documents.Are(status)
     with scope(session, caller.tenant_id):
         waited_for = documents.waited_for(session, caller.tenant_id)
-    return documents.Are(status, tuple(_ended(session, caller, waited_for)))
+    return documents.Are(status, tuple(ended(session, caller, waited_for)))
 
 
 def _ready(session: Session, caller: Caller, document_id: uuid.UUID) -> Document:

@@ -67,15 +67,17 @@ def search(
     threshold: float | None = None,
     filter: Filter | None = None,
     neighbours: int = 0,
+    words_weight: float | None = None,
 ) -> list[Passage]:
     """The `top_k` chunks that answer the query best, the best first: by meaning and by words, fused.
 
     `vector` is the query's, (d,), and `model` made it; of several queries they are (n, d), and a chunk's score is its
     best. Chunks whose score is under the threshold are left out, so are those of documents for which the filter doesn't
     hold, and all but one of those with the same text. With `neighbours` each is shown with so many chunks before and
-    after it. Raises `NotFound`, `CollectionSwitched` when
-    its vectors are another model's, or another's of this name are, and `DimensionsDiffer`. The rest of the transaction
-    stays within the tenant's scope: the search is the last thing done in it, as it spares PostgreSQL a statement.
+    after it. `words_weight`, 0 to 1, is the words' part of the score, where that isn't to be as usual. Raises
+    `NotFound`, `CollectionSwitched` when its vectors are another model's, or another's of this name are, and
+    `DimensionsDiffer`. The rest of the transaction stays within the tenant's scope: the search is the last thing done
+    in it, as it spares PostgreSQL a statement.
     """
     queries, vectors = [query] if isinstance(query, str) else query, np.atleast_2d(vector)
     depth = max(_DEPTH, 2 * top_k)
@@ -87,7 +89,7 @@ def search(
     if home.dimensions is None:
         return []
     looker = _looker(session, tenant_id, home, filter)
-    weight = reading.leaning(WORDS_WEIGHT, home.unread)
+    weight = reading.leaning(WORDS_WEIGHT, home.unread) if words_weight is None else words_weight
     lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
     scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
     found = _different(session, tenant_id, scored, top_k)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.documents import collections, index, rankings, reembedding, unread
+from db.documents import collections, documents, index, rankings, reembedding, unread
 from db.documents.index import Large
 from db.documents.reembedding import Waiting as Waiting
 from db.jobs import Job
@@ -56,12 +56,13 @@ def begin(
         under_way = reembedding.find(session, tenant_id, home.id)
         job = under_way.job_id if under_way else None
         clears = under_way is not None and under_way.switched
+        widest = max(home.chunk_tokens or chunking.TOKENS, documents.widest(session, tenant_id, home.id) or 0)
     if job is not None and _goes_on(session, job):
         raise errors.Conflict(f"{ids.show(job)} is changing the model of the collection {name} already")
     if embedder.name == home.model and not clears:
         raise errors.InvalidField("model", f"the collection {name} has its vectors from {home.model} already")
     own = models.get(home.model)
-    tokens = min(home.chunk_tokens or chunking.TOKENS, own.context if own else sys.maxsize)
+    tokens = min(widest, own.context if own else sys.maxsize)
     if embedder.context < tokens:
         told = f"{embedder.name} reads {embedder.context} tokens, and the collection's chunks have up to {tokens}"
         raise errors.InvalidField("model", told)

@@ -107,10 +107,15 @@ class Content:
 
 def content(stores: Stores, caller: Caller, file_id: uuid.UUID) -> Content:
     """Raises `NotFound`."""
-    with stores.transactions.begin() as session, scope(session, caller.tenant_id):
-        row = _there(files.find(session, caller.tenant_id, file_id))
-        found = parts.of_file(session, caller.tenant_id, file_id)
-    return Content(view(row), stores, caller.tenant_id, tuple(keeping.parts_of(found)))
+    return content_of(stores, caller.tenant_id, file_id)
+
+
+def content_of(stores: Stores, tenant_id: uuid.UUID, file_id: uuid.UUID) -> Content:
+    """`content` where only the tenant is known."""
+    with stores.transactions.begin() as session, scope(session, tenant_id):
+        row = _there(files.find(session, tenant_id, file_id))
+        found = parts.of_file(session, tenant_id, file_id)
+    return Content(view(row), stores, tenant_id, tuple(keeping.parts_of(found)))
 
 
 def delete(stores: Stores, caller: Caller, file_id: uuid.UUID) -> None:

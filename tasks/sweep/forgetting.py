@@ -15,6 +15,7 @@ from tasks.jobs import erasing
 from tasks.queues import broker
 from tasks.summaries import choice, steps
 from tasks.sweep.chore import NOTHING, FollowUp, Sweep
+from tasks.vectorstores import stores
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +27,13 @@ KEYS_EVERY_S = 3600.0
 BINDINGS_EVERY_S = 86_400.0
 TENANTS_EVERY_S = 60.0
 FILES_EVERY_S = 60.0
+STORES_EVERY_S = 60.0
 FORGET_REVOKED_S = 90 * 86_400  # until then a key that is refused can be looked up: whose it was, and since when
 _REVOKED, _SUSPENDED, _BINDINGS = "revoked_keys", "suspended_tenants", "bindings"
 _SUSPENDED_AT_ONCE = 10
 _ERASING_S = 0.3  # so long it erases in one round: the other chores have the rest
-_STEPS, _DOCUMENTS, _FILES = "summary_steps", "loose_documents", "files"
+_STEPS, _DOCUMENTS, _FILES, _STORES = "summary_steps", "loose_documents", "files", "vector_stores"
+_STORES_S = 0.3  # so long documents of expired stores are deleted in one round
 _FILES_S = 0.5  # so long bytes are erased in one round, and no longer than the last of them takes
 _TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
 
@@ -168,4 +171,21 @@ def files(sweep: Sweep) -> FollowUp:
     if _each(drawn, lambda tenant_id: tidying.tidy(sweep.stores, tenant_id, lambda: time.monotonic() < until), until):
         with sweep.begin() as session:
             rounds.note(session, _FILES)
+    return NOTHING
+
+
+def time_for_stores(_: float) -> Select[int]:
+    return rounds.due(_STORES, STORES_EVERY_S)
+
+
+def vector_stores(sweep: Sweep) -> FollowUp:
+    """What is in vector stores that have expired, of some tenants as files are."""
+    with sweep.begin() as session:
+        if session.scalar(time_for_stores(sweep.lease_s)) is None:
+            return NOTHING  # the round began for another chore
+        drawn = tenants.some(session, _TENANTS_AT_ONCE)
+    until = time.monotonic() + _STORES_S
+    if _each(drawn, lambda tenant_id: stores.tidy(sweep, tenant_id, lambda: time.monotonic() < until), until):
+        with sweep.begin() as session:
+            rounds.note(session, _STORES)
     return NOTHING

@@ -61,6 +61,7 @@ CHORES: tuple[Chore, ...] = (
     Chore(forgetting.unused_steps, forgetting.time_for_steps),
     Chore(forgetting.loose_documents, forgetting.time_for_documents),
     Chore(forgetting.files, forgetting.time_for_files),
+    Chore(forgetting.vector_stores, forgetting.time_for_stores),
     Chore(unstored.forget, unstored.wanted),
     Chore(waiting.refill, waiting.wanted),
     Chore(strays.tell, strays.wanted),

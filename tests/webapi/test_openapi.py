@@ -47,8 +47,15 @@ SUCCESS = {
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
-        *("chat", "stored", "completions", "embeddings", "moderations"),
-        *("files", "uploads", "batches", "responses"),
+        "chat",
+        "stored",
+        "completions",
+        "embeddings",
+        "moderations",
+        "files",
+        "uploads",
+        "batches",
+        "responses",
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),

@@ -23,7 +23,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tests import shelves, tables
 from tests.webapi.conftest import Api
-from webapi.v1.search import views
+from webapi.v1.search import searching
 
 D = 4
 ASKED = {"query": "one", "collection": "books"}
@@ -222,7 +222,7 @@ def test_search_past_its_time_is_a_503_and_its_job_is_cancelled(
     """Nobody waits for it any more."""
     shelve(sessions, caller, api, "one")
     tables.worker(sessions, "w1", model="embedder")
-    monkeypatch.setattr(views, "WAIT_S", 0.05)
+    monkeypatch.setattr(searching, "WAIT_S", 0.05)
     response = api.post("/v1/search", json=ASKED)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     [job] = api.get("/v1/jobs?type=embed").json["data"]

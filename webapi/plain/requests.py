@@ -5,13 +5,14 @@ from typing import Any
 
 from marshmallow import fields
 
+from dialects.documents import Facts, facts, not_blank
 from dialects.fields import STORABLE, Flag, Given, Some, Whole, filled, within
 from tasks import errors, kinds
 from tasks.documents.ingest import NewDocument
 from tasks.jobs.requests import Request, Stored, Submission
 from tasks.kinds.ingest import Ingest
 from tasks.kinds.rag import TOP_K
-from webapi.v1.documents.requests import MAX_DOCUMENTS, Facts, Name, facts, not_blank
+from webapi.v1.documents.requests import MAX_DOCUMENTS, Name
 from webapi.v1.jobs.requests import Params
 
 COLLECTION = "default"

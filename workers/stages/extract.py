@@ -4,6 +4,7 @@ An archive is replaced by the documents in it, which are read right after it.
 """
 
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tasks import errors
 from tasks.documents import ingest, kinds, unpacking
 from tasks.documents.marks import Extracted
 from tasks.documents.unpacking import Members
+from tasks.files import files as kept_files
 from tasks.jobs import fence, stages
 from tasks.jobs.outcomes import Onward, Outcome
 from workers.attempt import Attempt
@@ -161,5 +163,25 @@ def _in_turn(
 
 
 def _raw(slot: Slot, attempt: Attempt, file: ingest.Pending) -> bytes | None:
+    """The file's bytes; None when it is gone."""
+    if file.file_id is not None:
+        return _kept(slot, attempt, file, file.file_id)
     with slot.sessions.begin() as session:
         return ingest.raw(session, attempt.claim.tenant_id, file.id)
+
+
+def _kept(slot: Slot, attempt: Attempt, file: ingest.Pending, file_id: uuid.UUID) -> bytes:
+    """The bytes of a kept file, which are no more than was seen to when it was attached.
+
+    Raises `UnreadableDocument` where it is gone, and `Unavailable`.
+    """
+    claim = attempt.claim
+    try:
+        content = kept_files.content_of(slot.stores, claim.tenant_id, file_id)
+    except errors.NotFound as error:
+        raise errors.UnreadableDocument("the file has expired, or was deleted") from error
+    raw = b"".join(content.read())
+    with slot.sessions.begin() as session:
+        fence.guard(session, claim.job_id, claim.attempt)
+        ingest.identified(session, claim.tenant_id, file.id, raw)
+    return raw

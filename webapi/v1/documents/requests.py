@@ -1,12 +1,12 @@
 """What clients may send about documents, field by field."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.documents import facts, not_blank
 from dialects.fields import STORABLE, Flag, Given, Some, Strict, Timed, Whole, characters, within
 from dialects.named import DOCUMENT
 from tasks.documents import charsets, chunking, wording
@@ -25,7 +25,6 @@ MOST_TOKENS = 65_536  # of a chunk; what a model takes is less
 NO_CHARSET = "no charset that is known here; such are utf-8, windows-1252, shift_jis"
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_MAX_PAIRS = 16
 
 
 class Name(fields.String):
@@ -42,49 +41,9 @@ class Name(fields.String):
         return name
 
 
-FACTS: dict[str, Any] = {
-    "maxProperties": _MAX_PAIRS,
-    "propertyNames": {"maxLength": 64, **STORABLE},
-    "additionalProperties": {
-        "oneOf": [{"type": "string", "maxLength": 512, **STORABLE}, {"type": "number"}, {"type": "boolean"}]
-    },
-}
-
-
-class Facts(fields.Dict):
-    """Metadata of a document, or what a search wants of it: strings, numbers and booleans by name."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        pairs = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
-        if len(pairs) > _MAX_PAIRS:
-            raise ma.ValidationError(f"at most {_MAX_PAIRS} pairs")
-        for key, fact in pairs.items():
-            if len(key) > 64:
-                raise ma.ValidationError({key[:64]: ["a key has at most 64 characters"]})
-            if not isinstance(fact, (str, int, float)) or (isinstance(fact, str) and len(fact) > 512):
-                raise ma.ValidationError({key: ["must be a string of at most 512 characters, a number or a boolean"]})
-        return pairs
-
-
 def is_name(text: str) -> bool:
     """Whether a collection can be called so."""
     return re.fullmatch(_NAME, text) is not None
-
-
-def facts(description: str) -> Facts:
-    return Facts(allow_none=True, metadata={"description": description, **FACTS})
-
-
-def not_blank(what: str) -> Callable[[str], None]:
-    """Something other than spaces, and not too much of it."""
-
-    def check(text: str) -> None:
-        if not text.strip():
-            raise ma.ValidationError(f"the {what} is empty")
-        if len(text) > MAX_CHARACTERS:
-            raise ma.ValidationError(f"at most {MAX_CHARACTERS} characters")
-
-    return check
 
 
 class _About(Given):

@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.documents import Filter
 from dialects.fields import STORABLE, Given, Labels, Real, Some, Stop, Strict, Timed, Whole, characters, filled, within
 from dialects.named import JOB
 from tasks import kinds
@@ -18,7 +19,6 @@ from tasks.streams.stream import ANY_ATTEMPT, Cursor
 from webapi.v1.jobs.conversation import MAX_MESSAGES, Conversation
 from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.rerank.requests import Candidates, Rerank
-from webapi.v1.search.requests import Filter
 from webapi.v1.webhooks.requests import job_webhook
 
 _STOP = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"}

@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from dialects.documents import FACTS
 from dialects.fields import STORABLE, Flag, Given, Labels, Some, Strict, Timed, Whole, characters, within
 from dialects.named import DOCUMENT
 from tasks.documents import wording
@@ -13,8 +14,8 @@ from tasks.documents.ingest import MAX_CHARACTERS
 from tasks.documents.kinds import SUFFIXES
 from tasks.summaries import manner
 from tasks.summaries.choice import MAX_DOCUMENTS
-from webapi.v1.documents.requests import FACTS, MAX_FILES, Name, Text, UploadFields
 from webapi.v1.documents.requests import MAX_DOCUMENTS as MAX_TEXTS
+from webapi.v1.documents.requests import MAX_FILES, Name, Text, UploadFields
 from webapi.v1.paging import AFTER, PageQuery
 from webapi.v1.webhooks.requests import job_webhook
 

@@ -1,0 +1,1 @@
+"""Vector stores of tenants: collections that kept files are attached to."""
