@@ -189,8 +189,8 @@ def advance(worker: Worker, attempt: Attempt, onward: Onward) -> Outcome | None:
 
 
 def abandon(worker: Worker, attempt: Attempt) -> None:
-    """The attempt stops without an outcome: somebody else ended it, or the worker is going and releases the job."""
-    if attempt.stopped is Stop.DRAIN:
+    """The attempt stops without an outcome: somebody else ended it, or the job is handed back."""
+    if attempt.stopped in (Stop.DRAIN, Stop.YIELD):
         release(worker, attempt)
     else:
         log.info("abandoned")

@@ -15,6 +15,7 @@ from tasks import errors
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.kinds import toolset
+from tasks.kinds.embed import Embedding
 from tasks.models.catalog import Catalog
 
 MAX_ID = 512  # characters of a `custom_id`
@@ -124,8 +125,7 @@ def read(raw: bytes, endpoint: str, around: Surroundings) -> Line:
         asked, about = own.read(load(own.schema, given["body"]), around)
     except errors.InvalidField as error:
         raise refused(error) from error
-    inputs = len(given["body"]["input"]) if isinstance(given["body"].get("input"), list) else 1
-    return Line(name, asked, about, inputs)
+    return Line(name, asked, about, len(asked.request.texts) if isinstance(asked.request, Embedding) else 1)
 
 
 def refused(error: errors.InvalidField) -> LineRefused:
@@ -153,7 +153,7 @@ def _frame(given: Mapping[str, Any], endpoint: str) -> str:
     if given["url"] != endpoint:
         raise LineRefused("invalid_url", "url", f"must be the batch's endpoint, {endpoint}")
     if given["body"].get("stream"):
-        raise LineRefused("invalid_request", "body.stream", "a line of a batch isn't streamed")
+        raise LineRefused("streaming_unsupported", "body.stream", "a line of a batch isn't streamed")
     return named
 
 

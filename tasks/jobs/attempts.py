@@ -64,8 +64,9 @@ class AttemptObject(TypedDict):
     how: Annotated[
         str | None,
         "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`; `lost` with its worker;"
-        " `taken` from one that was silent and came back; `handed_back` by a worker that went; `passed_on` to the next"
-        " stage, or to go on later with the same. Null while it runs.",
+        " `taken` from one that was silent and came back; `handed_back` by a worker that went, or whose slot was"
+        " wanted by an interactive job; `passed_on` to the next stage, or to go on later with the same. Null while it"
+        " runs.",
     ]
     error_code: str | None
 

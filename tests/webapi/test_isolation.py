@@ -193,6 +193,8 @@ BASES: dict[str, Callable[[], Any]] = {
 
 # What means something only within what is in the path: numbers of events, and tickets, which `test_tickets.py` tries.
 WITHIN = {
+    "GET /v1/batches/{batch_id}/results ?after",
+    "GET /v1/batches/{batch_id}/results header Last-Event-ID",
     "GET /v1/jobs/{job_id}/events ?after",
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
