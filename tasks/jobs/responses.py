@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from db import jobs as jobs_table
 from db.jobs import Job
 from tasks import errors, ids
-from tasks.conversations.items import PREFIXES
 from tasks.conversations import items as conversations
+from tasks.conversations.items import PREFIXES
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
