@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
 from tasks.kinds.batch import BatchKind
+from tasks.kinds.batch_check import BatchCheckKind
 from tasks.kinds.chat import ChatKind
 from tasks.kinds.embed import EmbedKind
 from tasks.kinds.generate import GenerateKind
@@ -31,6 +32,7 @@ _ALL: tuple[Kind[Any], ...] = (
     ModerateKind(),
     SummaryKind(),
     BatchKind(),
+    BatchCheckKind(),
     ResponseKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}

@@ -42,6 +42,7 @@ SUCCESS = {
     ("post", "/v1/models/{owner}/{name}/predictions"): 201,
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
+    ("delete", "/v1/messages/batches/{message_batch_id}"): 200,
     ("delete", "/v1/responses/{response_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
@@ -56,11 +57,12 @@ DIALECTS = {
         "uploads",
         "batches",
         "batch results",
+        "batch checks",
         "responses",
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
-    "Anthropic's": ("messages",),
+    "Anthropic's": ("messages", "message batches"),
 }
 ERRORS = {
     "Ollama's": ("application/json", "OllamaError"),
@@ -84,6 +86,14 @@ CALLS = {
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
 WANT_A_READY_DOCUMENT = {f"/v1/documents/{{document_id}}/{what}" for what in ("text", "chunks")}
+MANY = {
+    "requests": [
+        {
+            "custom_id": "x",
+            "params": {"model": "alpha", "max_tokens": 2, "messages": [{"role": "user", "content": "x"}]},
+        }
+    ]
+}
 NAME_A_MODEL = {("post", "/api/show"), ("post", "/v1/predictions")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
@@ -141,6 +151,11 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {409} if method == "post" and path.startswith(("/v1/files", "/v1/uploads")) else set()
         expected |= {400} if path == "/v1/responses/{response_id}/cancel" else set()  # of one that is waited for
         expected |= {206, 304, 416} if path == "/v1/files/{file_id}/content" else set()
+        expected |= {404, 409} if (method, path) == ("post", "/v1/messages/batches") else set()
+        expected |= {409} if path == "/v1/messages/batches/{message_batch_id}/results" else set()
+        expected |= {409} if (method, path) == ("delete", "/v1/messages/batches/{message_batch_id}") else set()
+        expected |= {204} if path == "/v1/batches/{batch_id}/results" else set()
+        expected |= {404, 408, 409} if path == "/v1/batches/check" else set()
         expected |= _of_a_job(method, path, dialect(operation))
         if dialect(operation) in ("OpenAI's", "Ollama's", "Anthropic's") and 422 in expected:
             expected = expected - {422} | {400}
@@ -271,6 +286,9 @@ def spoken(api: Api) -> dict[str, Any]:
         "PredictionPage": api.get("/v1/predictions").json,
         "Problem": api.get("/v1/predictions/x").json,
         "AnthropicMessage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json,
+        "MessageBatch": api.post("/v1/messages/batches", json=MANY).json,
+        "MessageBatchCounts": api.post("/v1/messages/batches", json=MANY).json["request_counts"],
+        "MessageBatchList": api.get("/v1/messages/batches").json,
         "AnthropicUsage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json["usage"],
         "AnthropicError": api.post("/v1/messages", json={}).json,
         "AnthropicErrorDetail": api.post("/v1/messages", json={}).json["error"],
