@@ -14,7 +14,7 @@ from db.batches import Batch
 from db.jobs import Job
 from tasks import errors
 from tasks.files import files
-from tasks.jobs import lifecycle
+from tasks.jobs import lifecycle, naming
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.limits.spent import NOTHING, Spent
@@ -246,7 +246,7 @@ def _totals(row: Batch, told: Iterable[tuple[str, int, Mapping[str, int]]]) -> t
 def _view(row: Batch, job: Job, counts: Counts, spent: Spent) -> BatchView:
     ending, ended_at, told = row.ending, row.ended_at, row.errors
     if ended_at is None and job.finished_at is not None:  # its job was ended from outside, or took workers with it
-        ending = {Status.CANCELLED: "cancelled", Status.EXPIRED: "expired"}.get(Status(job.status), "failed")
+        ending = naming.batch_ending(job.status)
         ended_at = job.finished_at
         if ending == "failed":
             told = [FileError(job.error_code or "internal", job.error_message or "it failed").plain()]

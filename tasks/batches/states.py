@@ -1,5 +1,6 @@
 """What a batch's stages note of it, each in a transaction of its attempt's."""
 
+import datetime as dt
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,11 @@ from tasks.limits.spent import Spent
 def ending(session: Session, job_id: uuid.UUID) -> str | None:
     """Why the batch is to end, if it is."""
     return table.of_job(session, job_id).ending
+
+
+def ends_at(session: Session, job_id: uuid.UUID) -> dt.datetime:
+    """When its window ends."""
+    return table.of_job(session, job_id).expires_at
 
 
 def checked(session: Session, job_id: uuid.UUID, attempt: int, lines: int, model: str | None) -> None:

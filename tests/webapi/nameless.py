@@ -71,6 +71,7 @@ web_search_options.user_location.approximate.timezone
 """
 # OpenAI's responses. `input.call_id` names a call of the same conversation; what `conversation` names is refused.
 RESPONSES = """
+personality
 access_programs background background_options.completion_window background_options.continuation_id context_management
 conversation image include input.arguments input.call_id input.content.text input.content.type input.name
 input.output.text input.output.type input.role input.status input.summary instructions max_output_tokens max_tool_calls

@@ -230,6 +230,8 @@ WITHIN = {
     "GET /v1/responses/{response_id}/input_items ?after",
     # Another tenant's item, which a reference names: `test_responses.py` tries it.
     "POST /v1/responses json input.id",
+    "POST /v1/responses/input_tokens json input.id",
+    "POST /v1/responses/input_tokens json previous_response_id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }

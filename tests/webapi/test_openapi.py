@@ -48,17 +48,11 @@ SUCCESS = {
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
-        "chat",
-        "stored",
-        "completions",
-        "embeddings",
-        "moderations",
-        "files",
-        "uploads",
-        "batches",
+        *("chat", "stored", "completions", "embeddings", "moderations"),
+        *("files", "uploads", "batches", "responses"),
+        *("vector stores", "vector store files"),
         "batch results",
         "batch checks",
-        "responses",
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
@@ -77,6 +71,7 @@ CALLS = {
             "chat/completions",
             "completions",
             "responses",
+            "responses/input_tokens",
             "embeddings",
             "moderations",
             "messages",

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import fakeredis
@@ -158,8 +159,13 @@ def make_worker(
     """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
     made: list[Worker] = []
 
-    def make(model: str = "alpha", engine: Engine | None = None, lease_s: float = tables.LEASE_S) -> Worker:
-        shared = workers.settings(postgres_url, redis_url, lease_s=lease_s)
+    def make(
+        model: str = "alpha",
+        engine: Engine | None = None,
+        lease_s: float = tables.LEASE_S,
+        models: Path = Path("none"),
+    ) -> Worker:
+        shared = workers.settings(postgres_url, redis_url, models, lease_s)
         made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
         return made[-1]
 

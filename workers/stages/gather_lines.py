@@ -43,6 +43,8 @@ def gather_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
         batch = states.finalizing(session, claim.job_id, claim.attempt)
     if batch is None:
         return Onward(stages.GATHER_LINES, catalog.CONTROL, claim.stage_input, wait_for_children=ending is None)
+    if batch.ended_at is not None:  # by an attempt that died before its job's end
+        return _outcome(batch)
     files_of = _Files(slot, attempt, batch.ending or "", batch_lines.endpoint(attempt))
     if batch.output_file_id is None:
         files_of.write(files_of.answered(), output=True)
@@ -50,7 +52,7 @@ def gather_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
         files_of.write(files_of.refused(), output=False)
     with slot.sessions.begin() as session:
         batch = states.ended(session, claim.job_id, claim.attempt)
-    failpoints.passed("batches.after_end_before_terminal_commit")
+    failpoints.passed("batches.after_end")
     return _outcome(batch)
 
 

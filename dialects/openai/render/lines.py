@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dialects.anthropic.render import messages
 from dialects.openai import errors
 from dialects.openai.lines import ABOUT, MESSAGES
-from dialects.openai.render import chat, completions, embeddings, moderations
+from dialects.openai.render import chat, completions, embeddings, moderations, responses
 from dialects.openai.render.completions import Echo
 from tasks import ids
 from tasks.batches import batches
@@ -61,11 +61,16 @@ def _moderation(line: Answered) -> Mapping[str, Any]:
     return moderations.moderations(line.job)
 
 
+def _response_body(line: Answered) -> Mapping[str, Any]:
+    return responses.response(line.job, line.about)
+
+
 BODIES: Mapping[str, Callable[[Answered], Mapping[str, Any]]] = {
     "/v1/chat/completions": _chat,
     "/v1/completions": _completion,
     "/v1/embeddings": _embedding,
     MESSAGES: _message,
+    "/v1/responses": _response_body,
     "/v1/moderations": _moderation,
 }
 
