@@ -18,6 +18,7 @@ from tasks import ids
 from tasks.documents.chunking import Piece
 from tasks.keys import Caller
 from tests import shelves, tables
+from tests.support import waiting
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi.settings import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
@@ -251,6 +252,13 @@ def answered(api: Api) -> dict[str, Any]:
     }
 
 
+def deleted(api: Api) -> Any:
+    """What is answered when a batch of messages that has ended is deleted."""
+    path = f"/v1/messages/batches/{api.post('/v1/messages/batches', json=MANY).json['id']}"
+    waiting.until(lambda: api.get(path).json["ended_at"])
+    return api.ask("DELETE", path).json
+
+
 def spoken(api: Api) -> dict[str, Any]:
     """One answer of each kind that a worker is waited for, and of the smaller dialects."""
     prompt, texts = {"model": "alpha", "prompt": "x", "stream": False}, {"model": "embedder", "input": ["x"]}
@@ -283,6 +291,7 @@ def spoken(api: Api) -> dict[str, Any]:
         "AnthropicMessage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json,
         "MessageBatch": api.post("/v1/messages/batches", json=MANY).json,
         "MessageBatchCounts": api.post("/v1/messages/batches", json=MANY).json["request_counts"],
+        "DeletedMessageBatch": deleted(api),
         "MessageBatchList": api.get("/v1/messages/batches").json,
         "AnthropicUsage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json["usage"],
         "AnthropicError": api.post("/v1/messages", json={}).json,
