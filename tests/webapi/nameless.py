@@ -57,7 +57,7 @@ items.arguments items.output.type items.output.text items.summary
 ANTHROPIC = """
 stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
 system.type system.text output_config.format.type output_config.format.schema output_config.effort metadata.user_id
-thinking cache_control container inference_geo speed diagnostics
+requests.custom_id requests.params thinking cache_control container inference_geo speed diagnostics
 """
 # What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """
