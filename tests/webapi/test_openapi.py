@@ -42,10 +42,22 @@ SUCCESS = {
     ("post", "/v1/models/{owner}/{name}/predictions"): 201,
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
+    ("delete", "/v1/vector_stores/{vector_store_id}"): 200,
+    ("delete", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": ("chat", "stored", "completions", "embeddings", "moderations", "files", "uploads"),
+    "OpenAI's": (
+        "chat",
+        "stored",
+        "completions",
+        "embeddings",
+        "moderations",
+        "files",
+        "uploads",
+        "vector stores",
+        "vector store files",
+    ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
 }
@@ -56,7 +68,12 @@ CALLS = {
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
 WANT_A_READY_DOCUMENT = {f"/v1/documents/{{document_id}}/{what}" for what in ("text", "chunks")}
-NAME_A_MODEL = {("post", "/api/show"), ("post", "/v1/predictions")}
+IN_A_STORE = "/v1/vector_stores/{vector_store_id}/files/{file_id}"
+# Of a vector store that has expired.
+WANT_A_LIVING_STORE = {
+    f"/v1/vector_stores/{{vector_store_id}}{what}" for what in ("", "/files", "/file_batches", "/search")
+}
+NAME_A_MODEL = {("post", "/v1/vector_stores"), ("post", "/api/show"), ("post", "/v1/predictions")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
 
@@ -106,6 +123,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
             path.endswith(("/retry", "/redeliver", "/collections/{name}/model")) or path in WANT_A_READY_DOCUMENT
         )
         conflicts |= (method, path) == ("delete", "/v1/jobs/{job_id}")  # of a job that hasn't ended
+        conflicts |= (method == "post" and path in WANT_A_LIVING_STORE) or path == f"{IN_A_STORE}/content"
         expected |= {409} if conflicts else set()
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation else set()
