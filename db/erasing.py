@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, delete, exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from db.batches import Batch
 from db.conversations import Conversation
 from db.documents.collections import Collection
 from db.documents.documents import Document
@@ -47,6 +48,7 @@ TABLES = (
     Own(VectorStore, 500, walled=True),
     Own(Collection, 5, walled=True),
     Own(SummaryStep, 1000, walled=True),
+    Own(Batch, 1000),
     Own(Conversation, 20, walled=True),  # with its items
     Own(Key, 500),
 )

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session, aliased
 
 from db.attempts import JobAttempt
+from db.batches import Batch
 from db.checkpoints import JobCheckpoint
 from db.families import no_child_left
 from db.idempotency import IdempotencyKey
@@ -30,6 +31,7 @@ _ABOUT = (
     Delivery.job_id,
     SummaryResult.job_id,
     SummaryResult.summary_id,
+    Batch.job_id,
 )
 
 

@@ -2,6 +2,7 @@
 
 from db import (
     attempts,
+    batches,
     checkpoints,
     conversations,
     epochs,
@@ -25,6 +26,7 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "batches",
     "checkpoints",
     "chunks",
     "collections",

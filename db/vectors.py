@@ -29,5 +29,9 @@ def as_bytes(vectors: NDArray[np.float32]) -> bytes:
 
 def load(session: Session, job_id: uuid.UUID) -> NDArray[np.float32]:
     """The vectors (n, d) of a job that ended with some. The caller has seen that it is the tenant's."""
-    row = session.get_one(JobVectors, job_id)
+    return rows(session.get_one(JobVectors, job_id))
+
+
+def rows(row: JobVectors) -> NDArray[np.float32]:
+    """The vectors (n, d) that it keeps."""
     return np.frombuffer(row.data, dtype=_FLOAT32).reshape(-1, row.dimensions)

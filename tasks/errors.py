@@ -45,6 +45,12 @@ class PromptTooLong(InvalidField):
     code = "context_length_exceeded"
 
 
+class PreviousResponseMissing(InvalidField):
+    """The tenant has no such response to go on from, or it isn't stored."""
+
+    code = "previous_response_not_found"
+
+
 class LimitReached(InvalidField):
     """What the client asks for is fine, and it has as many already as one may have."""
 

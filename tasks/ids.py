@@ -17,6 +17,9 @@ VECTOR_STORE = "vs_"
 FILE_BATCH = "vsfb_"
 CONVERSATION = "conv_"
 REQUEST = "req_"
+BATCH = "batch_"
+LINE = "batch_req_"
+RESPONSE = "resp_"
 
 
 def new() -> uuid.UUID:

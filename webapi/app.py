@@ -10,11 +10,13 @@ from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
 from webapi.openai import (
+    batches,
     chat,
     completions,
     embeddings,
     files,
     moderations,
+    responses,
     stored,
     uploads,
     vector_store_files,
@@ -60,11 +62,13 @@ _ROUTES = (
     stored,
     completions,
     embeddings,
+    responses,
     moderations,
     files,
     uploads,
     vector_stores,
     vector_store_files,
+    batches,
     usage,
     generate,
     rag,

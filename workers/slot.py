@@ -1,6 +1,7 @@
 """A worker's slot, as a stage has it: what the attempt in it may use, and when it is to be given back."""
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,9 @@ from db.session import Sessions
 from tasks import errors
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
+from tasks.jobs import endings
 from tasks.jobs.outcomes import Onward
+from tasks.models.catalog import Catalog
 from tasks.models.engine import Engine, Generator
 from tasks.queues import places
 from tasks.shapes.parent import Shaper
@@ -29,13 +32,13 @@ class Slot:
 
     The control worker has no `engine`, and only a worker whose model embeds or reranks has a `batcher`. `full` says
     whether every slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs
-    there. `stores` have the bytes of kept files.
+    there. `stores` have the bytes of kept files. `end_lines` ends some children of a job that haven't ended, with this
+    error; how many.
     """
 
     queue: str
     worker_id: str
     sessions: Sessions
-    stores: Stores
     stall_s: float
     quarantine: Quarantine
     speaking: Speaking
@@ -44,6 +47,10 @@ class Slot:
     toolbox: Toolbox
     turns: Turns
     plain_turns: Turns
+    line_turns: Turns
+    stores: Stores
+    models: Callable[[], Catalog]
+    end_lines: Callable[[uuid.UUID, endings.Error], int]
     full: Callable[[], bool]
     wake: Callable[[str], None]
     engine: Engine | None

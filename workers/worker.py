@@ -11,11 +11,13 @@ import redis
 from db.session import Sessions
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
-from tasks.jobs import attempts, finishing
+from tasks.jobs import attempts, endings, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
+from tasks.models.catalog import Catalog
 from tasks.models.engine import Embedder, Engine, Reranker
+from tasks.models.registry import Models
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
@@ -33,7 +35,10 @@ from workers.turns import Turns
 
 PARTS_AT_ONCE = 3  # of documents: a tenant's two keep the engine busy while one of them is being stored
 PLAIN_TEXTS_AT_ONCE = 2
+LINES_AT_ONCE = 1  # batches whose lines are read, or written: all that takes is the interpreter, which there is one of
 LOCKED_S = 0.5  # so long at most do statements of the heartbeat and the sweep wait for a lock
+
+LINES_ENDED_AT_ONCE = 1000
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
 _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
@@ -73,6 +78,7 @@ class Worker:
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
     plain_turns: Turns = field(default_factory=lambda: Turns(PLAIN_TEXTS_AT_ONCE))  # which other files never hold up
+    line_turns: Turns = field(default_factory=lambda: Turns(LINES_AT_ONCE))
     cutter: Cutter = field(default_factory=Cutter)
     shaper: Shaper = field(default_factory=lambda: Shaper(children=_SHAPING))
     patience: Patience = field(default_factory=Patience)
@@ -82,6 +88,7 @@ class Worker:
     toolbox: Toolbox = field(init=False)
     stores: Stores = field(init=False)
     _batcher: Batcher | None = field(init=False)
+    _models: Models | None = None
 
     def __post_init__(self) -> None:
         self.refiller = Refiller(self.dispatcher, _GATHER_S)
@@ -102,13 +109,25 @@ class Worker:
         with self.sessions.begin() as session:
             return finishing.finish_untold(session, ends)
 
+    def models(self) -> Catalog:
+        """The models that there are now; read when that is first asked."""
+        with self.lock:
+            if self._models is None:
+                self._models = Models(self.settings.shared.catalog)
+        return self._models.current()
+
+    def _end_lines(self, job_id: uuid.UUID, error: endings.Error) -> int:
+        ttl_s = self.settings.shared.stream_ttl_s
+        ended = endings.end_children(self.sessions, self.client, [job_id], LINES_ENDED_AT_ONCE, ttl_s, error)
+        endings.announce(self.client, [closing for closing in ended if closing.view.started_at], ttl_s)
+        return len(ended)
+
     def slot(self) -> Slot:
         """What an attempt may use while it runs in one of the slots."""
         return Slot(
             queue=self.queue,
             worker_id=self.id,
             sessions=self.sessions,
-            stores=self.stores,
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
             speaking=self.speaking,
@@ -117,6 +136,10 @@ class Worker:
             toolbox=self.toolbox,
             turns=self.turns,
             plain_turns=self.plain_turns,
+            line_turns=self.line_turns,
+            stores=self.stores,
+            models=self.models,
+            end_lines=self._end_lines,
             full=lambda: len(self.held()) >= self.slots,
             wake=self.refiller.ask,
             engine=self.engine,

@@ -4,10 +4,10 @@ Each line has a key of a fixed size, so that 50,000 of them are a few megabytes,
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tasks import strictjson
-from tasks.kinds.generation import Generation, Turn
 
 _LENGTHS = tuple(64 << step for step in range(10))  # characters: 64, 128 … 32,768
 _LEVELS = len(_LENGTHS) + 1  # and one for what opens the conversation
@@ -17,22 +17,24 @@ NO_KEY = bytes(KEY_BYTES)
 _OPENING = ("system", "developer")
 
 
-def key(asked: object) -> bytes:
-    """The key of what a line asks for: hashes of what is put to the model, up to each of some lengths and up to the end
-    of its system prompt, shortest first. `NO_KEY` for what isn't put to a model that writes.
+def key(asked: Mapping[str, Any]) -> bytes:
+    """The key of what a line asks for, given as it is stored (`Stored.input`): hashes of what is put to the model, up
+    to each of some lengths and up to the end of its system prompt, shortest first.
+
+    `NO_KEY` for what isn't put to a model that writes.
     """
-    if not isinstance(asked, Generation):
-        return NO_KEY
     opening, rest = _told(asked)
     most = _LENGTHS[-1]
     told = (opening + rest)[:most]
     ends = sorted({*(length for length in _LENGTHS if length < len(told)), min(len(opening), most), len(told)} - {0})
+    if not ends:
+        return NO_KEY
     whole, begun, hashes = hashlib.blake2b(digest_size=_DIGEST), 0, bytearray()
     for end in ends[:_LEVELS]:
         whole.update(told[begun:end].encode("utf-8", "surrogatepass"))
         hashes += whole.digest()
         begun = end
-    return bytes(hashes + (hashes[-_DIGEST:] or bytes(_DIGEST)) * (_LEVELS - len(hashes) // _DIGEST))
+    return bytes(hashes + hashes[-_DIGEST:] * (_LEVELS - len(hashes) // _DIGEST))
 
 
 def ranks(keys: Sequence[bytes]) -> list[int]:
@@ -58,20 +60,26 @@ def _together(lines: Sequence[int], keys: Sequence[bytes], level: int) -> Iterat
         yield from _together(group, keys, level + 1)
 
 
-def _told(asked: Generation) -> tuple[str, str]:
+def _told(asked: Mapping[str, Any]) -> tuple[str, str]:
     """What is put to the model, in the order in which templates have it: what opens it, and the rest."""
-    if asked.turns is None:
+    if "messages" not in asked:
         return "", _prompt(asked)
-    tools = strictjson.dumps([tool.described() for tool in asked.tools]) if asked.tools else ""
-    said = len(asked.turns)
-    first = next((place for place, turn in enumerate(asked.turns) if turn.role not in _OPENING), said)
-    return tools + _said(asked.turns[:first]), _said(asked.turns[first:])
+    tools = strictjson.dumps(asked["tools"]) if "tools" in asked else ""
+    turns = asked["messages"]
+    first = next((place for place, turn in enumerate(turns) if turn["role"] not in _OPENING), len(turns))
+    return tools + _said(turns[:first]), _said(turns[first:])
 
 
-def _said(turns: Sequence[Turn]) -> str:
-    return "".join(f"{turn.role}\0{turn.text}\0{turn.tool_calls or ''}\0" for turn in turns)
+def _said(turns: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(f"{turn['role']}\0{_text(turn['content'])}\0{turn.get('tool_calls', '')}\0" for turn in turns)
 
 
-def _prompt(asked: Generation) -> str:
-    given = asked.prompts[0] if asked.prompts else asked.prompt_ids if asked.prompt is None else asked.prompt
-    return given if isinstance(given, str) else " ".join(map(str, (given or ())[: _LENGTHS[-1]]))
+def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
+    return content if isinstance(content, str) else "\n".join(str(part.get("text")) for part in content)
+
+
+def _prompt(asked: Mapping[str, Any]) -> str:
+    given = asked.get("prompt", asked.get("prompt_ids"))
+    if given is None:
+        given = next(iter(asked.get("prompts", ())), "")
+    return given if isinstance(given, str) else " ".join(map(str, given[: _LENGTHS[-1]]))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.session import told
 from tasks import errors, failpoints, ids, settings, telemetry
+from tasks.batches import batches
 from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.reading import Reader, Scope
@@ -79,15 +80,31 @@ class Desk:
         return accepted, replayed
 
     def cancel(self, caller: Caller, job_id: uuid.UUID) -> JobView:
-        """Ends the tenant's job unless it has ended; the job as it is then. Idempotent. Raises `NotFound`."""
+        """Ends the tenant's job unless it has ended; the job as it is then. Idempotent. Raises `NotFound`.
+
+        A batch ends itself, once its files hold what was finished.
+        """
         assert self.client is not None
         assert self.waker is not None
+        with self.sessions.begin() as session:
+            found = jobs.get(session, caller, job_id)
+        if found.type == batches.KIND and found.parent_id is None:
+            self.cancel_batch(caller, job_id)
+            return found
         job, closings = endings.cancel(self.sessions, self.client, caller, job_id, self.ttl_s)
         if closings:
             endings.announce(self.client, closings, self.ttl_s)
             for queue in {job.queue, *(closing.wakes for closing in closings if closing.wakes)}:
                 self.waker.deliver(queue, None)
         return job
+
+    def cancel_batch(self, caller: Caller, batch_id: uuid.UUID) -> None:
+        """Has the tenant's batch end, unless it ends already. Idempotent. Raises `NotFound`."""
+        assert self.waker is not None
+        with self.sessions.begin() as session:
+            queue = batches.cancel(session, caller, batch_id)
+        if queue is not None:
+            self.waker.deliver(queue, None)
 
     def erase(self, caller: Caller, job_id: uuid.UUID) -> None:
         """Erases the tenant's job, which has ended, with its children. Raises `NotFound`, `Conflict`."""

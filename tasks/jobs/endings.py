@@ -231,14 +231,20 @@ def end_tenants(
 
 
 def end_children(
-    scope: Transactions, client: redis.Redis, parent_ids: Collection[uuid.UUID], limit: int, ttl_s: int
+    scope: Transactions,
+    client: redis.Redis,
+    parent_ids: Collection[uuid.UUID],
+    limit: int,
+    ttl_s: int,
+    error: Error | None = None,
 ) -> list[Closing]:
-    """Cancels children, at most `limit`, that haven't ended though these parents have. Then: `announce`.
+    """Cancels children, at most `limit`, that haven't ended though these parents have, or are about to, for which
+    `error` is given. Then: `announce`.
 
     The sweep ends the others, and their own children, should they be parents themselves.
     """
     which = families.is_unfinished_child(parent_ids)
-    return _end(scope, client, Status.CANCELLED, None, which, limit, ttl_s) if parent_ids else []
+    return _end(scope, client, Status.CANCELLED, error, which, limit, ttl_s) if parent_ids else []
 
 
 def _end(

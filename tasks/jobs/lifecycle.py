@@ -30,6 +30,7 @@ _ENDS_WAITING = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 # From each state, where it may go. `dispatched → succeeded` is a worker that was cut off past its lease and is back
 # before anyone claimed its job: its attempt is still the newest, so its work counts; `→ scheduled`, its failure.
+# `running → cancelled` and `→ expired` are also a batch's own ends, once its files are written.
 MOVES: dict[Status, frozenset[Status]] = {
     Status.SCHEDULED: frozenset({Status.QUEUED}) | _ENDS_WAITING,
     Status.QUEUED: frozenset({Status.DISPATCHED}) | _ENDS_WAITING,
@@ -43,6 +44,7 @@ MOVES: dict[Status, frozenset[Status]] = {
             Status.SUCCEEDED,
             Status.FAILED,
             Status.CANCELLED,
+            Status.EXPIRED,
         }
     ),
     Status.WAITING: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELLED}),

@@ -17,6 +17,9 @@ SHARE_OUT = "share_out"  # documents to be summarised read, and a job made for e
 SUMMARIZE = "summarize"  # a summary made of a document's parts or of other summaries, on a model that writes
 SUMMARIZE_PART = "summarize_part"  # one step of that
 TALLY = "tally"  # what became of the documents to be summarised, on the control worker
+CHECK_LINES = "check_lines"  # a batch's file read, and every line of it found to be right, on the control worker
+WRITE_LINES = "write_lines"  # a job made for each line
+GATHER_LINES = "gather_lines"  # what they came to written into files
 
 # Stages that may hold a slot for minutes: some slots of a model are kept free of them for those that don't.
 LONG = (EMBED_MANY, RERANK_MANY, EMBED_DOCUMENTS, REEMBED)

@@ -69,8 +69,9 @@ class JobObject(TypedDict):
     progress: Progress | None
     result: Annotated[
         dict[str, Any] | None,
-        "`generate`: text, finish_reason. `chat`: message (role, content), finish_reason. `embed`: embeddings,"
-        " dimensions; in lists and events a link instead. `rerank`: results (index, relevance_score),"
+        "`generate`: text, finish_reason. `chat`, `response`: message (role, content), finish_reason."
+        " `embed`: embeddings, dimensions; in lists and events a link instead."
+        " `rerank`: results (index, relevance_score),"
         " tokens. `rag`: text, finish_reason, answered, question, passages, citations."
         " `ingest`: collection, documents, chunks. `reembed`: collection, model, dimensions, chunks."
         " `summary`: documents by how they ended; of all, summary, sentences.",

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
+from tasks.kinds.batch import BatchKind
 from tasks.kinds.chat import ChatKind
 from tasks.kinds.embed import EmbedKind
 from tasks.kinds.generate import GenerateKind
@@ -15,6 +16,7 @@ from tasks.kinds.moderate import ModerateKind
 from tasks.kinds.rag import RagKind
 from tasks.kinds.reembed import ReembedKind
 from tasks.kinds.rerank import RerankKind
+from tasks.kinds.response import ResponseKind
 from tasks.kinds.summary import SummaryKind
 from tasks.models.catalog import Catalog
 
@@ -28,6 +30,8 @@ _ALL: tuple[Kind[Any], ...] = (
     ReembedKind(),
     ModerateKind(),
     SummaryKind(),
+    BatchKind(),
+    ResponseKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 

@@ -14,7 +14,12 @@ class ChatKind(GenerateKind):
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         [answer] = answers
-        message: dict[str, Any] = {"role": "assistant", "content": answer.text}
-        if answer.tool_calls:
-            message["tool_calls"] = [asdict(call) for call in answer.tool_calls]
-        return {"message": message, **answer.ending()}
+        return said(answer)
+
+
+def said(answer: Answer) -> dict[str, Any]:
+    """What an assistant says in a conversation, as a job's result has it."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    if answer.tool_calls:
+        message["tool_calls"] = [asdict(call) for call in answer.tool_calls]
+    return {"message": message, **answer.ending()}

@@ -21,6 +21,7 @@ from tasks.queues import epochs
 from tasks.queues.dispatch import Dispatcher
 from tasks.settings import IN_POSTGRES, FileSettings
 from tasks.sweep import (
+    batches,
     bookkeeping,
     due,
     families,
@@ -46,6 +47,8 @@ CHORES: tuple[Chore, ...] = (
     Chore(late.expire, late.are_late),
     Chore(late.stop_overdue, late.are_overdue),
     Chore(families.end_children, families.wants_to_end_children),
+    Chore(batches.expire, batches.are_late),
+    Chore(batches.hurry, batches.want_to_hurry),
     Chore(families.move_on, families.wants_to_move_on),
     Chore(due.queue, due.wanted),
     Chore(lost_messages.send_again, lost_messages.wanted),

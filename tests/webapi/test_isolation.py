@@ -77,6 +77,17 @@ def make_completion(side: Side) -> str:
     return f"chatcmpl-{job['id'].removeprefix('job_')}"
 
 
+def make_response(side: Side) -> str:
+    """One in the background, that has ended."""
+    given = {"model": "alpha", "input": side.word, "background": True, "metadata": {"note": side.word}}
+    made = side.api.post("/v1/responses", json=given).json
+    run = byhand.run(side.world.sessions, side.world.client, f"job_{made['id'].removeprefix('resp_')}")
+    run.say(side.word)
+    result = {"message": {"role": "assistant", "content": side.word}, "finish_reason": "stop"}
+    run.end(Outcome(Status.SUCCEEDED, Spent(2, 1), result))
+    return str(made["id"])
+
+
 def make_prediction(side: Side) -> str:
     return make_job(side).removeprefix("job_")
 
@@ -143,10 +154,16 @@ def make_file_batch(side: Side) -> str:
     return f"{store_id}/{made['id']}"
 
 
+def make_batch(side: Side) -> str:
+    given = {"input_file_id": make_file(side), "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    return str(side.api.post("/v1/batches", json=given | {"metadata": {"note": side.word}}).json["id"])
+
+
 # By the part of the path that stands before an id; of what is in something else, by both.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
     "completions": make_completion,
+    "responses": make_response,
     "predictions": make_prediction,
     "documents": make_document,
     "collections": make_collection,
@@ -158,6 +175,7 @@ MAKERS: dict[str, Callable[[Side], str]] = {
     "vector_stores": make_store,
     "vector_stores/files": make_file_in_store,
     "vector_stores/file_batches": make_file_batch,
+    "batches": make_batch,
 }
 
 # What is the server's own, and everybody's.
@@ -178,9 +196,11 @@ MENTIONS = {
     "GET /v1/deliveries ?webhook": "webhooks",
     "GET /v1/deliveries ?job": "jobs",
     "GET /v1/chat/completions ?after": "completions",
+    "POST /v1/responses json previous_response_id": "responses",
     "GET /v1/predictions ?cursor": "predictions",
     "GET /v1/files ?after": "files",
-    "POST /v1/vector_stores json file_ids": "files",
+    "GET /v1/batches ?after": "batches",
+    "POST /v1/batches json input_file_id": "files",
     "POST /v1/rag/documents json collection": "collections",
     "POST /v1/rag/chat json collection": "collections",
 }
@@ -190,6 +210,7 @@ BASES: dict[str, Callable[[], Any]] = {
     "POST /v1/collections json name": lambda: {"language": "english"},  # as all of them are that were made
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
+    "POST /v1/responses json previous_response_id": lambda: {"input": "one", "background": True},
     "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what
 }
 
@@ -212,6 +233,7 @@ WITHIN = {
     "GET /v1/summaries/{summary_id}/events header Last-Event-ID",
     "GET /v1/chat/completions/{completion_id}/messages ?after",
     # Files and stores are told from where they are listed: `test_vector_stores.py` tries another tenant's.
+    "POST /v1/vector_stores json file_ids",
     "GET /v1/vector_stores ?after",
     "GET /v1/vector_stores ?before",
     *[
@@ -222,6 +244,10 @@ WITHIN = {
     "POST /v1/vector_stores/{vector_store_id}/files json file_id",
     "POST /v1/vector_stores/{vector_store_id}/file_batches json file_ids",
     "POST /v1/vector_stores/{vector_store_id}/file_batches json files.file_id",
+    "GET /v1/responses/{response_id} ?starting_after",
+    "GET /v1/responses/{response_id}/input_items ?after",
+    # Another tenant's item, which a reference names: `test_responses.py` tries it.
+    "POST /v1/responses json input.id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }

@@ -44,27 +44,24 @@ SUCCESS = {
     ("delete", "/v1/files/{file_id}"): 200,
     ("delete", "/v1/vector_stores/{vector_store_id}"): 200,
     ("delete", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): 200,
+    ("delete", "/v1/responses/{response_id}"): 200,
 }
+OPENAI = (
+    "chat stored completions embeddings moderations files uploads vector_stores vector_store_files batches responses"
+)
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
-    "OpenAI's": (
-        "chat",
-        "stored",
-        "completions",
-        "embeddings",
-        "moderations",
-        "files",
-        "uploads",
-        "vector stores",
-        "vector store files",
-    ),
+    "OpenAI's": tuple(tag.replace("_", " ") for tag in OPENAI.split()),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
 }
 ERRORS = {"Ollama's": ("application/json", "OllamaError"), "Replicate's": ("application/problem+json", "Problem")}
 # Those that wait for a job.
 CALLS = {
-    *[f"/v1/{name}" for name in ("chat/completions", "completions", "embeddings", "moderations", "rag/chat")],
+    *[
+        f"/v1/{name}"
+        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "rag/chat")
+    ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
 WANT_A_READY_DOCUMENT = {f"/v1/documents/{{document_id}}/{what}" for what in ("text", "chunks")}
@@ -129,6 +126,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= WITH_BODY if "requestBody" in operation else set()
         expected |= {409} if method == "post" and path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}/test") else set()
         expected |= {409} if method == "post" and path.startswith(("/v1/files", "/v1/uploads")) else set()
+        expected |= {400} if path == "/v1/responses/{response_id}/cancel" else set()  # of one that is waited for
         expected |= {206, 304, 416} if path == "/v1/files/{file_id}/content" else set()
         expected |= _of_a_job(method, path, dialect(operation))
         if dialect(operation) in ("OpenAI's", "Ollama's") and 422 in expected:

@@ -8,10 +8,12 @@ from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import (
+    check_lines,
     embed,
     embed_documents,
     extract,
     gather,
+    gather_lines,
     generate,
     reembed,
     rerank,
@@ -22,6 +24,7 @@ from workers.stages import (
     summarize,
     summarize_part,
     tally,
+    write_lines,
 )
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
@@ -44,4 +47,7 @@ STAGES: Mapping[str, Stage] = {
     stages.SUMMARIZE: summarize.summarize,
     stages.SUMMARIZE_PART: summarize_part.summarize_part,
     stages.TALLY: tally.tally,
+    stages.CHECK_LINES: check_lines.check_lines,
+    stages.WRITE_LINES: write_lines.write_lines,
+    stages.GATHER_LINES: gather_lines.gather_lines,
 }

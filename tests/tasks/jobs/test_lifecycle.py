@@ -34,6 +34,7 @@ LEGAL = {
     ("running", "succeeded"),
     ("running", "failed"),
     ("running", "cancelled"),
+    ("running", "expired"),
     ("waiting", "queued"),
     ("waiting", "failed"),
     ("waiting", "cancelled"),

@@ -19,6 +19,7 @@ from tasks.kinds.moderate import Moderation
 from tasks.kinds.rag import Question, RagKind
 from tasks.kinds.reembed import Reembedding
 from tasks.kinds.rerank import Reranking
+from tasks.kinds.response import Asked
 from tasks.kinds.sampling import Sampling
 from tasks.kinds.summary import OneDocument, Step, Summary
 from tasks.models import catalog
@@ -30,6 +31,8 @@ DOCUMENTS = (ids.new(), ids.new())
 BOOKS = ids.new()
 
 OF_ANSWERS = ("moderate", "summary")  # whose results are made of what the model answers
+
+ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "one"}]}
 
 # What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
@@ -50,6 +53,11 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {"collection": "books", "documents": [ids.show(id, ids.DOCUMENT) for id in DOCUMENTS]},
         {},
         Ingest("books", documents=DOCUMENTS),
+    ),
+    "response": (
+        {"items": [ITEM], "said": {"user": "u"}, "instructions": "Be short.", "before": [ITEM], "truncates": True},
+        {"max_tokens": 9},
+        Asked((ITEM,), Generation(max_tokens=9), "Be short.", {"user": "u"}, (ITEM,), truncates=True),
     ),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
@@ -183,6 +191,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
     assert shown == {
         "generate": {"text": "Oscar.", "finish_reason": "stop"},
         "chat": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
+        "response": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
         "rag": {
             "text": "Oscar.",
             "finish_reason": "stop",

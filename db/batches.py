@@ -1,0 +1,185 @@
+"""Batches: what there is to know of each beyond its job; and its lines, which are that job's children."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Select,
+    Text,
+    and_,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, undefer
+
+from db.jobs import Job, JobOutput
+from db.session import Table
+from db.vectors import JobVectors
+
+
+class Batch(Table):
+    """A batch. It ends for one reason, `ending`: `completed`, `failed`, `cancelled` or `expired`; set once, when it is
+    known, and from then on none of its lines begins. `ended_at` is set when its files are written.
+
+    `lines` is how many it has, once they are all found to be right; `model` is theirs, where they have one.
+    `output_kept_s` is for how many seconds its files are wanted. `totals` are its counts and what it used, at its end.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        Index("batches_listed", "tenant_id", "job_id"),  # `page`
+        Index("batches_expiring", "expires_at", postgresql_where=text("ending IS NULL")),  # `late`
+        Index("batches_ending", "job_id", postgresql_where=text("ending IS NOT NULL AND ended_at IS NULL")),  # `stuck`
+    )
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    endpoint: Mapped[str] = mapped_column(Text)
+    input_file_id: Mapped[uuid.UUID]
+    completion_window: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    output_kept_s: Mapped[int | None] = mapped_column(Integer)
+    lines: Mapped[int] = mapped_column(Integer, server_default="0")
+    model: Mapped[str | None] = mapped_column(Text)
+    errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    ending: Mapped[str | None] = mapped_column(Text)
+    in_progress_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    ending_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    finalizing_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
+    output_file_id: Mapped[uuid.UUID | None]
+    error_file_id: Mapped[uuid.UUID | None]
+    totals: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+def add(session: Session, batch: Batch, window_s: int) -> None:
+    """Notes the batch, which expires so many seconds after now, by PostgreSQL's clock."""
+    batch.expires_at = func.now() + dt.timedelta(seconds=window_s)
+    session.add(batch)
+    session.flush()
+
+
+def find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, *, lock: bool = False) -> tuple[Batch, Job] | None:
+    """The tenant's batch with its job; `lock` has others wait who would move either."""
+    query = select(Batch, Job).join(Job, Job.id == Batch.job_id)
+    query = query.where(Batch.job_id == job_id, Batch.tenant_id == tenant_id)
+    row = session.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def of_job(session: Session, job_id: uuid.UUID) -> Batch:
+    """The batch of a job of that kind."""
+    return session.get_one(Batch, job_id, populate_existing=True)
+
+
+def page(
+    session: Session, tenant_id: uuid.UUID, *, limit: int, after: uuid.UUID | None = None
+) -> list[tuple[Batch, Job]]:
+    """The tenant's batches with their jobs, the newest first, at most `limit` of those older than `after`."""
+    query = select(Batch, Job).join(Job, Job.id == Batch.job_id).where(Batch.tenant_id == tenant_id)
+    if after is not None:
+        query = query.where(Batch.job_id < after)
+    return [(batch, job) for batch, job in session.execute(query.order_by(Batch.job_id.desc()).limit(limit))]
+
+
+def end(session: Session, job_ids: Collection[uuid.UUID], ending: str) -> list[uuid.UUID]:
+    """Notes why these batches end, where nothing was noted yet; of which it now is."""
+    which = (Batch.job_id.in_(job_ids), Batch.ending.is_(None))
+    noted = update(Batch).where(*which).values(ending=ending, ending_at=func.clock_timestamp())
+    return list(session.scalars(noted.returning(Batch.job_id), execution_options={"synchronize_session": False}))
+
+
+def note(session: Session, job_id: uuid.UUID, **values: Any) -> None:
+    """Writes these columns of the batch's row."""
+    session.execute(
+        update(Batch).where(Batch.job_id == job_id).values(**values), execution_options={"synchronize_session": False}
+    )
+
+
+def late(limit: int) -> Select[uuid.UUID]:
+    """The query for batches whose window has ended before them."""
+    return select(Batch.job_id).where(Batch.ending.is_(None), Batch.expires_at <= func.now()).limit(limit)
+
+
+def stuck(limit: int) -> Select[uuid.UUID]:
+    """The query for batches that are to end while their jobs wait for lines."""
+    waits = and_(Job.id == Batch.job_id, Job.status == "waiting")
+    return select(Batch.job_id).join(Job, waits).where(Batch.ending.is_not(None), Batch.ended_at.is_(None)).limit(limit)
+
+
+def locked(session: Session, found: Select[uuid.UUID]) -> Sequence[uuid.UUID]:
+    """Those batches, locked with their jobs until the transaction ends; none that others hold."""
+    ids = select(Job.id).where(Job.id.in_(found)).order_by(Job.id)
+    return session.scalars(ids.with_for_update(skip_locked=True, key_share=True)).all()
+
+
+def counts(
+    session: Session, job_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, list[tuple[str, int, Mapping[str, int]]]]:
+    """By batch: of each status how many lines have it, and what these have spent."""
+    columns = (Job.parent_id, Job.status, func.count(), *_spent(Job))
+    query = select(*columns).where(Job.parent_id.in_(job_ids)).group_by(Job.parent_id, Job.status)
+    found: dict[uuid.UUID, list[tuple[str, int, Mapping[str, int]]]] = {}
+    for row in session.execute(query).tuples():
+        batch_id, status, number, *sums = cast(tuple[Any, ...], row)
+        found.setdefault(batch_id, []).append((status, int(number), _named(sums)))
+    return found
+
+
+def spent_below(session: Session, job_id: uuid.UUID) -> dict[str, int]:
+    """What the children of a batch's lines have spent: of requests for several answers."""
+    line = aliased(Job)
+    query = select(*_spent(Job)).select_from(line).join(Job, Job.parent_id == line.id)
+    return _named(session.execute(query.where(line.parent_id == job_id)).one())
+
+
+_SPENT = ("prompt", "completion", "embedding", "cached")
+
+
+def _spent(job: Any) -> list[ColumnElement[int]]:
+    return [func.coalesce(func.sum(getattr(job, f"{name}_tokens")), 0) for name in _SPENT]
+
+
+def _named(sums: Sequence[Any]) -> dict[str, int]:
+    return {name: int(one) for name, one in zip(_SPENT, sums, strict=True)}
+
+
+def written(session: Session, job_id: uuid.UUID) -> int:
+    """How many lines have been made jobs: all before this place."""
+    last = session.scalar(select(func.max(Job.place)).where(Job.parent_id == job_id))
+    return 0 if last is None else last + 1
+
+
+def ended_lines(
+    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int
+) -> list[tuple[Job, dict[str, Any] | None]]:
+    """Lines of the batch that have ended, with their results and what they asked for: those that succeeded, or the
+    others; in their order, from the one after this place on."""
+    how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
+    query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    query = query.where(Job.parent_id == job_id, Job.place > after, how).order_by(Job.place).limit(limit)
+    rows = session.execute(
+        query.options(undefer(Job.params), undefer(Job.input)), execution_options={"populate_existing": True}
+    )
+    return [(job, result) for job, result in rows]
+
+
+def vectors(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, JobVectors]:
+    """What these jobs keep of vectors, where they do."""
+    return {row.job_id: row for row in session.scalars(select(JobVectors).where(JobVectors.job_id.in_(job_ids)))}
+
+
+def unfinished(session: Session, job_id: uuid.UUID) -> bool:
+    """Whether a line of the batch hasn't ended."""
+    query = select(Job.id).where(Job.parent_id == job_id, Job.finished_at.is_(None)).limit(1)
+    return session.scalar(query) is not None

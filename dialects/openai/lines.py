@@ -1,0 +1,161 @@
+"""A line of a batch's file, read: which request of which endpoint it is, as the endpoint itself would read it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import marshmallow as ma
+
+from dialects import plainjson
+from dialects.fields import load
+from dialects.openai import errors as told
+from dialects.openai.requests import chat, completions, embeddings, moderations
+from dialects.wishes import Wishes
+from tasks import errors
+from tasks.functions.toolbox import Toolbox
+from tasks.jobs.requests import Plan, Request, Stored, Submission
+from tasks.kinds import toolset
+from tasks.models.catalog import Catalog
+
+MAX_ID = 512  # characters of a `custom_id`
+MAX_INPUTS = 50_000  # texts of all lines of a batch for `/v1/embeddings`
+ABOUT = "line"  # under this name a line's job has what its answer is rendered by
+_WISHES = Wishes(0, else_job=True, lane="batch")
+_FIELDS = ("custom_id", "method", "url", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What requests are read by: the models there are, and the server's own functions."""
+
+    models: Catalog
+    toolbox: Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A request, its shape checked; `about` is what its answer is rendered by beyond its job, and `inputs` how many
+    texts it has."""
+
+    custom_id: str
+    asked: Submission[Any]
+    about: Mapping[str, Any]
+    inputs: int
+
+    def noted(self, plan: Plan) -> Plan:
+        """The plan of its job, which keeps that too."""
+        if not self.about:
+            return plan
+        return replace(plan, asked=replace(plan.asked, request=_Noted(plan.asked.request, self.about)))
+
+
+class LineRefused(errors.InvalidField):
+    """The line can't be accepted; the code says why, in OpenAI's words where it has one."""
+
+    def __init__(self, code: str, field: str | None, message: str) -> None:
+        super().__init__(field, message)
+        self.code = code
+
+
+Read = Callable[[dict[str, Any], Surroundings], tuple[Submission[Any], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How its bodies are read: by which schema, with how many values at most, and what is made of them: the job, and
+    what its answer is rendered by beyond it."""
+
+    schema: ma.Schema
+    values: int
+    read: Read
+
+
+def _chat(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    served = toolset.tools(around.toolbox, given.get("server_functions", ()))
+    return chat.submission(given, _WISHES, served), {"older": True} if "functions" in given else {}
+
+
+def _completion(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    del around
+    return completions.submission(given, _WISHES), {"echo": given.get("n", 1)} if given.get("echo") else {}
+
+
+def _embedding(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    about: dict[str, Any] = {name: given[name] for name in ("encoding_format", "dimensions") if name in given}
+    return embeddings.submission(given, _WISHES, around.models), about
+
+
+def _moderation(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    del around
+    return moderations.submission(given, _WISHES), {}
+
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "/v1/chat/completions": Endpoint(chat.ChatCompletionRequest(), 50_000, _chat),
+    "/v1/completions": Endpoint(completions.CompletionRequest(), 50_000, _completion),
+    "/v1/embeddings": Endpoint(embeddings.EmbeddingRequest(), 400_000, _embedding),
+    "/v1/moderations": Endpoint(moderations.ModerationRequest(), 50_000, _moderation),
+}
+
+
+def custom_id(raw: bytes, endpoint: str) -> str:
+    """What a line that was found to be right is called."""
+    return str(plainjson.parse(raw, ENDPOINTS[endpoint].values)["custom_id"])
+
+
+def read(raw: bytes, endpoint: str, around: Surroundings) -> Line:
+    """The request in a line of a batch for this endpoint. Raises `LineRefused`."""
+    own = ENDPOINTS[endpoint]
+    try:
+        given = plainjson.parse(raw, own.values)
+    except errors.Malformed as error:
+        message = str(error).replace("the body", "the line", 1)
+        raise LineRefused("invalid_json_line", error.field, message) from error
+    name = _frame(given, endpoint)
+    try:
+        asked, about = own.read(load(own.schema, given["body"]), around)
+    except errors.InvalidField as error:
+        raise refused(error) from error
+    inputs = len(given["body"]["input"]) if isinstance(given["body"].get("input"), list) else 1
+    return Line(name, asked, about, inputs)
+
+
+def refused(error: errors.InvalidField) -> LineRefused:
+    """What is wrong with a line's body, its field named as the line has it."""
+    _, body = told.told(422, error.code, str(error), error.field)
+    param = body["error"]["param"]
+    return LineRefused(error.code, f"body.{param}" if param else "body", str(error))
+
+
+def _frame(given: Mapping[str, Any], endpoint: str) -> str:
+    """The line's `custom_id`, once all that is around its body is as it should be. Raises `LineRefused`."""
+    for name in _FIELDS:
+        if given.get(name) is None:
+            raise LineRefused("missing_required_parameter", name, f"the line has no {name}")
+        if not isinstance(given[name], dict if name == "body" else str):
+            wanted = "an object" if name == "body" else "a string"
+            raise LineRefused("invalid_type", name, f"{name} must be {wanted}")
+    named: str = given["custom_id"]
+    if not 1 <= len(named) <= MAX_ID:
+        raise LineRefused("invalid_value", "custom_id", f"must have 1 to {MAX_ID} characters")
+    if unknown := next((name for name in given if name not in _FIELDS), None):
+        raise LineRefused("unknown_parameter", unknown[:64], "a line has custom_id, method, url and body")
+    if given["method"] != "POST":
+        raise LineRefused("invalid_method", "method", "must be POST")
+    if given["url"] != endpoint:
+        raise LineRefused("invalid_url", "url", f"must be the batch's endpoint, {endpoint}")
+    if given["body"].get("stream"):
+        raise LineRefused("invalid_request", "body.stream", "a line of a batch isn't streamed")
+    return named
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """A request that is stored with what its answer is rendered by."""
+
+    request: Request
+    about: Mapping[str, Any]
+
+    def to_json(self) -> Stored:
+        stored = self.request.to_json()
+        return Stored(stored.input, {**stored.params, ABOUT: dict(self.about)})

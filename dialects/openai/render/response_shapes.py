@@ -1,0 +1,132 @@
+"""What OpenAI's clients are answered by `/v1/responses`: the shapes of its objects."""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from dialects.openai.answers import ServiceTier
+
+ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+class ResponseError(TypedDict):
+    code: Literal["server_error", "invalid_prompt"]
+    message: Annotated[str, "Begins with our own code, as in `context_length_exceeded: …`."]
+
+
+class IncompleteDetails(TypedDict):
+    reason: Literal["max_output_tokens"]
+
+
+class InputTokensDetails(TypedDict):
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputTokensDetails(TypedDict):
+    reasoning_tokens: int
+
+
+class ResponseUsage(TypedDict):
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class LogprobBeside(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class OutputLogprob(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[LogprobBeside]
+
+
+class ResponsePart(TypedDict):
+    """A part of a message. What was said has `annotations` and `logprobs`."""
+
+    type: Literal["input_text", "output_text", "refusal"]
+    text: NotRequired[str]
+    annotations: NotRequired[list[dict[str, Any]]]
+    logprobs: NotRequired[list[OutputLogprob]]
+    refusal: NotRequired[str]
+
+
+class ResponseItem(TypedDict):
+    """One of what was asked, or of what came of it: the members depend on the type."""
+
+    type: str
+    id: str
+    status: NotRequired[ItemStatus]
+    role: NotRequired[Literal["user", "assistant", "system", "developer"]]
+    content: NotRequired[list[ResponsePart]]
+    call_id: NotRequired[str]
+    name: NotRequired[str]
+    arguments: NotRequired[Annotated[str, "JSON, which fits the function's schema."]]
+    output: NotRequired[Any]
+    summary: NotRequired[list[Any]]
+    queries: NotRequired[list[str]]
+    results: NotRequired[list[Any] | None]
+
+
+class ResponseConversation(TypedDict):
+    id: str
+
+
+class Response(TypedDict):
+    id: str
+    object: Literal["response"]
+    created_at: int
+    completed_at: int | None
+    status: ResponseStatus
+    background: bool
+    error: ResponseError | None
+    incomplete_details: IncompleteDetails | None
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    metadata: dict[str, str]
+    model: str
+    output: list[ResponseItem]
+    parallel_tool_calls: bool
+    previous_response_id: str | None
+    conversation: NotRequired[ResponseConversation]
+    prompt_cache_key: str | None
+    prompt_cache_retention: str | None
+    reasoning: dict[str, Any]
+    safety_identifier: str | None
+    service_tier: ServiceTier
+    store: bool
+    temperature: float
+    text: dict[str, Any]
+    tool_choice: Any
+    tools: list[dict[str, Any]]
+    top_logprobs: int
+    top_p: float
+    truncation: Literal["auto", "disabled"]
+    usage: ResponseUsage | None
+    user: str | None
+
+
+class ResponseItemList(TypedDict):
+    object: Literal["list"]
+    data: list[ResponseItem]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class InputTokens(TypedDict):
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
+class ResponseDeleted(TypedDict):
+    id: str
+    object: Literal["response"]
+    deleted: bool

@@ -1,0 +1,58 @@
+"""What a batch's lines came to, in their order, a few at a time."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import batches as table
+from db import vectors
+from db.jobs import Job
+from db.session import Transactions
+from tasks.jobs import view
+from tasks.jobs.view import JobView
+
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LineAnswer:
+    """A line whose job has ended: what it is called, its job, what was asked and how, and the vectors it made."""
+
+    place: int
+    custom_id: str
+    job: JobView
+    asked: Mapping[str, Any]
+    params: Mapping[str, Any]
+    vectors: NDArray[np.float32] | None
+
+
+def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int = -1) -> Iterator[list[LineAnswer]]:
+    """Lines of the batch that have ended, from the one after this place on, lot by lot: those that succeeded, or the
+    others."""
+    while lot := _some(scope, job_id, succeeded, after):
+        yield lot
+        after = lot[-1].place
+
+
+def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
+    with scope.begin() as session:
+        found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE)
+        embedded = [job.id for job, _ in found if succeeded and job.type == "embed"]
+        made = table.vectors(session, embedded) if embedded else {}
+        return [_answer(job, result, made) for job, result in found]
+
+
+def _answer(job: Job, result: dict[str, Any] | None, made: Mapping[uuid.UUID, Any]) -> LineAnswer:
+    own = made.get(job.id)
+    return LineAnswer(
+        job.place or 0,
+        job.label or "",
+        view.of(job, result),
+        job.input,
+        job.params,
+        None if own is None else vectors.rows(own),
+    )

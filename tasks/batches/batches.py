@@ -1,0 +1,225 @@
+"""Batches: begun, looked at, listed, and told to end. What they do meanwhile is their job's stages'."""
+
+import datetime as dt
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from db import batches as table
+from db import families
+from db.batches import Batch
+from db.jobs import Job
+from tasks import errors
+from tasks.files import files
+from tasks.jobs import lifecycle
+from tasks.jobs.lifecycle import Status
+from tasks.keys import Caller
+from tasks.limits.spent import NOTHING, Spent
+
+KIND = "batch"
+# Why one ends, which is also how it has ended then.
+Ending = Literal["completed", "failed", "cancelled", "expired"]
+BatchStatus = Literal[
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+]
+# The codes of lines that didn't come to an end by themselves.
+CANCELLED, EXPIRED, FAILED = "batch_cancelled", "batch_expired", "batch_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class FileError:
+    """What is wrong with a batch's file: in which line of it, and which field, where it is one."""
+
+    code: str
+    message: str
+    line: int | None = None
+    param: str | None = None
+
+    def plain(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "line": self.line, "param": self.param}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many lines there are, and how they have ended."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """What is told of a batch. `counts` and `spent` are what they were at its end, or are by now."""
+
+    id: uuid.UUID
+    tenant_id: uuid.UUID
+    endpoint: str
+    model: str | None
+    status: BatchStatus
+    input_file_id: uuid.UUID
+    output_file_id: uuid.UUID | None
+    error_file_id: uuid.UUID | None
+    errors: tuple[Mapping[str, Any], ...] | None
+    completion_window: str
+    created_at: dt.datetime
+    in_progress_at: dt.datetime | None
+    expires_at: dt.datetime
+    ending: str | None
+    ending_at: dt.datetime | None
+    finalizing_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    counts: Counts
+    spent: Spent
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A batch as it is asked for: `window` as it was written, and how many seconds that is."""
+
+    endpoint: str
+    input_file_id: uuid.UUID
+    window: str
+    window_s: int
+    output_kept_s: int | None = None
+
+
+def begin(session: Session, caller: Caller, new: NewBatch, job_id: uuid.UUID) -> None:
+    """Notes the batch of a job that is about to be. Raises `InvalidField` for a file that can't be a batch's."""
+    try:
+        file = files.get(session, caller, new.input_file_id)
+    except errors.NotFound as error:
+        raise errors.InvalidField("input_file_id", "no such file") from error
+    if file.purpose != "batch":
+        raise errors.InvalidField("input_file_id", f"the file's purpose is {file.purpose}: it must be batch")
+    row = Batch(
+        job_id=job_id,
+        tenant_id=caller.tenant_id,
+        endpoint=new.endpoint,
+        input_file_id=new.input_file_id,
+        completion_window=new.window,
+        output_kept_s=new.output_kept_s,
+    )
+    table.add(session, row, new.window_s)
+
+
+def get(session: Session, caller: Caller, batch_id: uuid.UUID) -> BatchView:
+    """Raises `NotFound`."""
+    return _shown(session, [_there(table.find(session, caller.tenant_id, batch_id))])[0]
+
+
+def page(
+    session: Session, caller: Caller, *, limit: int, after: uuid.UUID | None = None
+) -> tuple[list[BatchView], bool]:
+    """The tenant's batches, the newest first, at most `limit`, and whether there are more."""
+    found = table.page(session, caller.tenant_id, limit=limit + 1, after=after)
+    return _shown(session, found[:limit]), len(found) > limit
+
+
+def cancel(session: Session, caller: Caller, batch_id: uuid.UUID) -> str | None:
+    """Has the batch end, unless it ends already: its lines are ended and its files written soon. Idempotent.
+
+    After the commit: a refill of the queue that it returns, if it does. Raises `NotFound`.
+    """
+    _, job = _there(table.find(session, caller.tenant_id, batch_id, lock=True))
+    if job.finished_at is not None:
+        return None
+    queues = _end(session, [batch_id], "cancelled")
+    return queues[0] if queues else None
+
+
+def expire(session: Session, limit: int) -> list[str]:
+    """Has batches end whose window has, at most `limit`. After the commit: a refill of the queues that it returns."""
+    return _end(session, table.locked(session, table.late(limit)), "expired")
+
+
+def hurry(session: Session, limit: int) -> list[str]:
+    """Moves on the jobs of batches that are to end, and began to wait for their lines just before they were told.
+
+    After the commit: a refill of the queues that it returns.
+    """
+    return _move_on(session, table.locked(session, table.stuck(limit)))
+
+
+def _end(session: Session, batch_ids: Collection[uuid.UUID], ending: Ending) -> list[str]:
+    return _move_on(session, table.end(session, batch_ids, ending)) if batch_ids else []
+
+
+def _move_on(session: Session, batch_ids: Collection[uuid.UUID]) -> list[str]:
+    """Queues those of these jobs that wait for their lines, whose stage then ends them; in which queues."""
+    if not batch_ids:
+        return []
+    families.lock(session, batch_ids)
+    moved = lifecycle.move(session, Status.QUEUED, Job.id.in_(batch_ids), Job.status == Status.WAITING)
+    return sorted({job.queue for job in moved})
+
+
+def _there(row: tuple[Batch, Job] | None) -> tuple[Batch, Job]:
+    if row is None:
+        raise errors.NotFound("no such batch")
+    return row
+
+
+def _shown(session: Session, found: Iterable[tuple[Batch, Job]]) -> list[BatchView]:
+    found = list(found)
+    counting = [row.job_id for row, _ in found if row.totals is None and row.lines]
+    told = table.counts(session, counting) if counting else {}
+    return [_view(row, job, *_totals(row, told.get(row.job_id, []))) for row, job in found]
+
+
+def _totals(row: Batch, told: Iterable[tuple[str, int, Mapping[str, int]]]) -> tuple[Counts, Spent]:
+    if row.totals is not None:
+        return Counts(**row.totals["counts"]), Spent(**row.totals["spent"])
+    completed = failed = 0
+    spent = NOTHING
+    for status, number, used in told:
+        completed += number if status == Status.SUCCEEDED else 0
+        failed += number if status in lifecycle.TERMINAL and status != Status.SUCCEEDED else 0
+        spent = Spent(*(getattr(spent, name) + used[name] for name in ("prompt", "completion", "embedding", "cached")))
+    return Counts(row.lines, completed, failed), spent
+
+
+def _view(row: Batch, job: Job, counts: Counts, spent: Spent) -> BatchView:
+    ending, ended_at, told = row.ending, row.ended_at, row.errors
+    if ended_at is None and job.finished_at is not None:  # its job was ended from outside, or took workers with it
+        ending = {Status.CANCELLED: "cancelled", Status.EXPIRED: "expired"}.get(Status(job.status), "failed")
+        ended_at = job.finished_at
+        if ending == "failed":
+            told = [FileError(job.error_code or "internal", job.error_message or "it failed").plain()]
+    return BatchView(
+        id=row.job_id,
+        tenant_id=row.tenant_id,
+        endpoint=row.endpoint,
+        model=row.model,
+        status=_status(row, ending, ended_at),
+        input_file_id=row.input_file_id,
+        output_file_id=row.output_file_id,
+        error_file_id=row.error_file_id,
+        errors=tuple(told) if told else None,
+        completion_window=row.completion_window,
+        created_at=job.created_at,
+        in_progress_at=row.in_progress_at,
+        expires_at=row.expires_at,
+        ending=ending,
+        ending_at=row.ending_at,
+        finalizing_at=row.finalizing_at,
+        ended_at=ended_at,
+        counts=counts,
+        spent=spent,
+        metadata=job.labels,
+    )
+
+
+def _status(row: Batch, ending: Any, ended_at: dt.datetime | None) -> BatchStatus:
+    if ended_at is not None:
+        status: BatchStatus = ending
+        return status
+    if ending == "cancelled":
+        return "cancelling"
+    if ending is not None:
+        return "finalizing"
+    return "in_progress" if row.in_progress_at is not None else "validating"

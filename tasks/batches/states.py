@@ -1,0 +1,84 @@
+"""What a batch's stages note of it, each in a transaction of its attempt's."""
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from db import batches as table
+from db.batches import Batch
+from tasks.batches.batches import Counts, FileError
+from tasks.files.files import FileView
+from tasks.jobs import fence
+from tasks.jobs.lifecycle import Status
+from tasks.limits.spent import Spent
+
+
+def ending(session: Session, job_id: uuid.UUID) -> str | None:
+    """Why the batch is to end, if it is."""
+    return table.of_job(session, job_id).ending
+
+
+def checked(session: Session, job_id: uuid.UUID, attempt: int, lines: int, model: str | None) -> None:
+    """Notes that all its lines are right, how many they are, and the model that they all ask. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    table.note(session, job_id, lines=lines, model=model, in_progress_at=func.clock_timestamp())
+
+
+def failed(session: Session, job_id: uuid.UUID, attempt: int, found: Sequence[FileError]) -> None:
+    """Notes what is wrong with the file: the batch is to end for that, unless it ends already. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    if table.end(session, [job_id], "failed"):
+        table.note(session, job_id, errors=[error.plain() for error in found])
+
+
+def finalizing(session: Session, job_id: uuid.UUID, attempt: int) -> Batch | None:
+    """The batch, of which nothing is left but to write its files; None while lines of it haven't ended.
+
+    Raises `Fenced`.
+    """
+    fence.guard(session, job_id, attempt)
+    if table.unfinished(session, job_id):
+        return None
+    table.end(session, [job_id], "completed")
+    row = table.of_job(session, job_id)
+    if row.finalizing_at is None and row.in_progress_at is not None:
+        table.note(session, job_id, finalizing_at=func.clock_timestamp())
+    return table.of_job(session, job_id)
+
+
+def written(session: Session, job_id: uuid.UUID) -> int:
+    """How many of its lines have been made jobs: the first ones."""
+    return table.written(session, job_id)
+
+
+def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, output: bool) -> None:
+    """Notes which file is the batch's, in the transaction that makes it: there is never a second. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    table.note(session, job_id, **{"output_file_id" if output else "error_file_id": file.id})
+
+
+def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
+    """Notes that all is written, and what it came to. Idempotent: the first word stays. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    row = table.of_job(session, job_id)
+    if row.ended_at is None:
+        counts, spent = _totals(session, row)
+        totals: dict[str, Any] = {"counts": asdict(counts), "spent": asdict(spent)}
+        table.note(session, job_id, totals=totals, ended_at=func.clock_timestamp())
+        row = table.of_job(session, job_id)
+    return row
+
+
+def _totals(session: Session, row: Batch) -> tuple[Counts, Spent]:
+    """Each line has either succeeded or an error of its own; what they spent, with that of their own children."""
+    told = table.counts(session, [row.job_id]).get(row.job_id, [])
+    completed = sum(number for status, number, _ in told if status == Status.SUCCEEDED)
+    spent = Counter[str](table.spent_below(session, row.job_id))
+    for _, _, used in told:
+        spent.update(used)
+    return Counts(row.lines, completed, row.lines - completed), Spent(**spent)

@@ -1,0 +1,115 @@
+"""Responses: jobs of the kind `response`, found by those who may look at them, and their items in OpenAI's shape.
+
+An item is JSON with an id. Where its client gave it none, its id is made of its job's, so that everybody who asks finds
+the same one, and finds the job by it.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tasks import errors, ids
+from tasks.jobs import jobs, lifecycle, view
+from tasks.jobs.view import JobView
+from tasks.keys import Caller
+from tasks.streams.transcript import Transcript
+
+TYPE = "response"
+
+Item = Mapping[str, Any]
+
+# How the ids of items begin, by their types.
+PREFIXES = {
+    "message": "msg_",
+    "function_call": "fc_",
+    "function_call_output": "fco_",
+    "reasoning": "rs_",
+    "file_search_call": "fs_",
+}
+_INPUT, _OUTPUT = 0, 0x80000  # where the places of both begin, in twenty bits
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A response as it is stored: the job, what its client said of it, its own items, and those before them.
+
+    `so_far` is what it has streamed, where it has ended without a result.
+    """
+
+    job: JobView
+    said: Mapping[str, Any]
+    items: Sequence[Item]
+    before: Sequence[Item]
+    so_far: Transcript
+
+
+def get(session: Session, caller: Caller, job_id: uuid.UUID) -> Found:
+    """The tenant's response. Raises `NotFound`, also for one that isn't stored."""
+    job, output = jobs.find(session, caller, job_id)
+    if job.type != TYPE or job.store is False or job.parent_id is not None:
+        raise errors.NotFound("no such response")
+    broken_off = job.status in lifecycle.TERMINAL and (output is None or output.result is None)
+    so_far = jobs.stored_transcript(output) if broken_off else Transcript()
+    asked = job.input
+    said = {**asked["said"], "instructions": asked.get("instructions")}
+    return Found(view.with_output(job, output), said, asked["items"], asked.get("before", ()), so_far)
+
+
+def inputs(job_id: uuid.UUID, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """What a response was asked, each item with its id and how it stands."""
+    return [
+        {"id": item_id(job_id, item["type"], _INPUT + place), **item, "status": item.get("status", "completed")}
+        for place, item in enumerate(items)
+    ]
+
+
+def outputs(job_id: uuid.UUID, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a response came to: what was said, if anything was, then the functions that are to be called."""
+    said, status = result["message"], "incomplete" if result["finish_reason"] == "length" else "completed"
+    calls = said.get("tool_calls", ())
+    made = [message(job_id, 0, said["content"], status)] if said["content"] or not calls else []
+    return made + [function_call(job_id, len(made) + n, call) for n, call in enumerate(calls)]
+
+
+def message(job_id: uuid.UUID, place: int, text: str, status: str) -> dict[str, Any]:
+    """What was said, as the output item in that place."""
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {
+        "id": item_id(job_id, "message", _OUTPUT + place),
+        "type": "message",
+        "role": "assistant",
+        "status": status,
+        "content": [part],
+    }
+
+
+def function_call(job_id: uuid.UUID, place: int, call: Mapping[str, Any]) -> dict[str, Any]:
+    """A function that is to be called, as the output item in that place."""
+    return {
+        "id": item_id(job_id, "function_call", _OUTPUT + place),
+        "type": "function_call",
+        "status": "completed",
+        "call_id": call["id"],
+        "name": call["name"],
+        "arguments": call["arguments"],
+    }
+
+
+def item_id(job_id: uuid.UUID, type: str, place: int) -> str:
+    return f"{PREFIXES.get(type, 'item_')}{job_id.hex}{place:05x}"
+
+
+def place_of(shown: str) -> tuple[uuid.UUID, int, bool] | None:
+    """The job and the place that an item's id is made of, and whether it is an output; None for another id."""
+    _, _, digits = shown.rpartition("_")
+    job_id = ids.parse(digits[:32], "")
+    if job_id is None or len(digits) != 37:
+        return None
+    try:
+        place = int(digits[32:], 16)
+    except ValueError:
+        return None
+    return job_id, place % _OUTPUT, place >= _OUTPUT

@@ -1,0 +1,53 @@
+"""The items of a response, as it is stored, made into the turns of a conversation."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tasks.kinds.generation import Text, ToolCall, Turn
+
+_CALLED, _ANSWERED = "function_call", "function_call_output"
+
+
+def turns(items: Iterable[Mapping[str, Any]]) -> tuple[Turn, ...]:
+    """What the model reads of them: messages, calls of functions, and what those gave. The rest says nothing to it."""
+    made: list[Turn] = []
+    for item in items:
+        if item["type"] == "message":
+            role = "system" if item["role"] == "developer" else item["role"]
+            made.append(Turn(role, tuple(Text(_text(part)) for part in item["content"])))
+        elif item["type"] == _CALLED:
+            _call(made, ToolCall(item["call_id"], item["name"], item["arguments"]))
+        elif item["type"] == _ANSWERED:
+            made.append(Turn("tool", (Text(_output(item["output"])),), tool_call_id=item["call_id"]))
+    return tuple(made)
+
+
+def _call(made: list[Turn], call: ToolCall) -> None:
+    """What an assistant says and the functions that it has called at once are one turn."""
+    if made and made[-1].role == "assistant":
+        last = made.pop()
+        made.append(Turn(last.role, last.parts, (*last.tool_calls, call)))
+    else:
+        made.append(Turn("assistant", (Text(""),), (call,)))
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    return str(part["refusal"] if part["type"] == "refusal" else part["text"])
+
+
+def _output(output: Any) -> str:
+    return output if isinstance(output, str) else "\n".join(_text(part) for part in output)
+
+
+def unanswered(items: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """The first function's call without an output, and the first output without a call before it; by their ids."""
+    called: dict[str, bool] = {}
+    stray = None
+    for item in items:
+        if item["type"] == _CALLED:
+            called.setdefault(item["call_id"], False)
+        elif item["type"] == _ANSWERED:
+            if item["call_id"] not in called:
+                stray = stray or item["call_id"]
+            called[item["call_id"]] = True
+    return next((call_id for call_id, answered in called.items() if not answered), None), stray

@@ -1,0 +1,133 @@
+"""`/v1/responses` as OpenAI's client asks it, answered by the demo model."""
+
+from typing import Any
+
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+from openai.types.responses import Response
+
+from tests.webapi.openai.conftest import CHAT, SLOW, Jobs
+
+DRAWN: Any = {"model": CHAT, "input": "Tell me a story about Anna.", "max_output_tokens": 12, "temperature": 0}
+
+
+def asked(sdk: OpenAI, **changes: Any) -> Response:
+    made = sdk.responses.create(**{**DRAWN, **changes})
+    assert isinstance(made, Response)
+    return made
+
+
+def test_an_answer_is_its_jobs(sdk: OpenAI, jobs: Jobs) -> None:
+    """Text, end and tokens are those of the job that the response is named after."""
+    made = asked(sdk)
+    job = jobs.get(f"job_{made.id.removeprefix('resp_')}")
+    assert made.output_text == job["result"]["message"]["content"]
+    assert (job["type"], made.model, made.object) == ("response", job["model"], "response")
+    assert (made.status, made.incomplete_details and made.incomplete_details.reason) == (
+        "incomplete",
+        "max_output_tokens",
+    )
+    assert made.usage is not None
+    assert (made.usage.output_tokens, made.usage.total_tokens) == (12, made.usage.input_tokens + 12)
+    assert (made.error, made.background, made.store, made.previous_response_id) == (None, False, True, None)
+
+
+def test_it_is_found_again(sdk: OpenAI) -> None:
+    """What is looked at later is what was answered."""
+    made = asked(sdk, metadata={"topic": "stories"}, instructions="Be short.", user="u", top_p=0.9)
+    assert sdk.responses.retrieve(made.id) == made
+    assert (made.instructions, made.metadata, made.user, made.top_p) == ("Be short.", {"topic": "stories"}, "u", 0.9)
+
+
+def test_what_is_not_stored_is_not_found(sdk: OpenAI) -> None:
+    made = asked(sdk, store=False)
+    for look in (sdk.responses.retrieve, sdk.responses.delete, sdk.responses.input_items.list):
+        with pytest.raises(NotFoundError):
+            look(made.id)
+    with pytest.raises(BadRequestError) as refused:
+        asked(sdk, previous_response_id=made.id)
+    assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
+def test_a_response_goes_on_from_another(sdk: OpenAI) -> None:
+    """The model reads what was asked and answered before; the older instructions it doesn't."""
+    first = asked(sdk, model=SLOW, input="one", instructions="old", max_output_tokens=None)
+    second = asked(sdk, model=SLOW, input="two", previous_response_id=first.id, max_output_tokens=None)
+    third = asked(sdk, model=SLOW, input="three", previous_response_id=second.id, max_output_tokens=None)
+    assert "one" in first.output_text
+    read = [made.usage.input_tokens for made in (first, second, third) if made.usage]
+    assert read == sorted(set(read))
+    sdk.responses.delete(first.id)
+    assert sdk.responses.retrieve(second.id).previous_response_id == first.id
+
+
+def test_items_are_listed_by_pages(sdk: OpenAI) -> None:
+    """Newest first, or in their order; after one of them."""
+    made = asked(
+        sdk,
+        input=[
+            {"role": "user", "content": "Hello."},
+            {"role": "assistant", "content": "Hello, who are you?"},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "I am Anna."}]},
+        ],
+    )
+    first = sdk.responses.input_items.list(made.id, limit=2, order="asc")
+    assert (first.has_more, [item.id for item in first.data]) == (True, [first.first_id, first.last_id])
+    assert [item.content[0].text for item in sdk.responses.input_items.list(made.id, order="asc")] == [  # type: ignore[union-attr]
+        "Hello.",
+        "Hello, who are you?",
+        "I am Anna.",
+    ]
+    rest = sdk.responses.input_items.list(made.id, after=first.last_id, order="asc")
+    assert len(rest.data) == 1
+    assert sdk.responses.input_items.list(made.id).data[0].id == rest.data[0].id
+
+
+def test_a_reference_names_another_responses_item(sdk: OpenAI) -> None:
+    """What was asked there, or what came of it."""
+    first = asked(sdk, model=SLOW, input="one two three", max_output_tokens=None)
+    question = sdk.responses.input_items.list(first.id).data[0].id
+    named: Any = [{"type": "item_reference", "id": id} for id in (question, first.output[0].id)]
+    second = asked(sdk, model=SLOW, input=[*named, {"role": "user", "content": "four"}], max_output_tokens=None)
+    whole = asked(sdk, model=SLOW, input="four", previous_response_id=first.id, max_output_tokens=None)
+    assert second.usage and whole.usage  # noqa: PT018
+    assert second.usage.input_tokens == whole.usage.input_tokens
+
+
+def test_it_is_erased(sdk: OpenAI) -> None:
+    made = asked(sdk)
+    sdk.responses.delete(made.id)
+    with pytest.raises(NotFoundError):
+        sdk.responses.retrieve(made.id)
+
+
+@pytest.mark.parametrize(
+    ("changed", "param"),
+    [
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}]},
+            "input.0.content.0.type",
+        ),
+        ({"input": [{"type": "computer_call_output"}]}, "input.0.type"),
+        ({"input": [{"type": "item_reference", "id": "msg_123"}]}, "input.0.id"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": "1"}]}, "input"),
+        ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}, "input"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"text": {"verbosity": "high"}}, "text.verbosity"),
+        ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        ({"background": True, "store": False}, "background"),
+        ({"previous_response_id": "resp_123"}, "previous_response_id"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"include": ["all"]}, "include.0"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_by_name(sdk: OpenAI, changed: dict[str, Any], param: str) -> None:
+    """Before anything is queued."""
+    with pytest.raises(BadRequestError) as refused:
+        asked(sdk, **changed)
+    assert refused.value.param == param

@@ -1,0 +1,89 @@
+"""What the stages that read a batch's file have in common: they read it slice by slice, and hand on where they stand.
+
+So a worker that dies repeats a slice at most, other tenants' batches have their turns between two slices, and the
+worker's other threads wait for no more than one of them at a time: what a slice takes is the interpreter.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dialects.openai.lines import Surroundings
+from tasks import errors
+from tasks.batches import lines
+from tasks.batches.lines import FileLine
+from tasks.files import files
+from tasks.jobs import fence
+from tasks.keys import Caller
+from tasks.kinds.batch import BatchKind
+from workers.attempt import Attempt
+from workers.slot import Slot
+
+SLICE_S = 1.0
+
+
+@dataclass(slots=True)
+class Slice:
+    """A part of a batch's file, from byte `at` on, after `number` lines: as much as is read in `SLICE_S`."""
+
+    slot: Slot
+    attempt: Attempt
+    at: int
+    number: int
+    over: bool = False
+    _until: float = field(default_factory=lambda: time.monotonic() + SLICE_S)
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Where the next one begins."""
+        return {"at": self.at, "number": self.number}
+
+    def lines(self) -> Iterator[FileLine]:
+        """Its lines, each of which is done when the next is asked for; `over` at the end of the file.
+
+        Raises `NotFound` where the file is gone, `Unavailable` where it can't be had now, and `Cancelled`.
+        """
+        asked = BatchKind().parse(self.attempt.claim.asked).new
+        owner = caller(self.attempt)
+        content = files.content(self.slot.stores, owner, asked.input_file_id)
+        try:
+            for line in lines.of(content.read(self.at), self.at, self.number):
+                self.attempt.check()
+                yield line
+                self.at, self.number = line.next_at, line.number
+                if time.monotonic() > self._until:
+                    return
+        except errors.Unavailable:
+            with self.slot.sessions.begin() as session:
+                files.get(session, owner, asked.input_file_id)  # raises `NotFound` where that is why
+            raise
+        self.over = True
+
+    def progressed(self) -> None:
+        """Notes that it came so far: whatever took workers with it before is behind the job now. Raises `Fenced`."""
+        claim = self.attempt.claim
+        with self.slot.sessions.begin() as session:
+            fence.guard(session, claim.job_id, claim.attempt)
+            fence.touch(session, claim.job_id, claim.attempt, crashes=0)
+
+
+def begun(slot: Slot, attempt: Attempt) -> Slice:
+    """The slice that this attempt is to read."""
+    where = attempt.claim.stage_input or {}
+    return Slice(slot, attempt, where.get("at", 0), where.get("number", 0))
+
+
+def caller(attempt: Attempt) -> Caller:
+    """The tenant whose batch it is."""
+    return Caller(attempt.claim.tenant_id, "")
+
+
+def endpoint(attempt: Attempt) -> str:
+    """What its lines are for."""
+    return BatchKind().parse(attempt.claim.asked).new.endpoint
+
+
+def surroundings(slot: Slot) -> Surroundings:
+    """What its lines are read by, as it is now."""
+    return Surroundings(slot.models(), slot.toolbox)

@@ -1,0 +1,159 @@
+"""The first stage of a batch: every line of its file is read as its endpoint would read it, before any is run."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dialects.openai import lines as dialect
+from dialects.openai.lines import Line, LineRefused, Surroundings
+from tasks import errors, kinds
+from tasks.batches import lines, states
+from tasks.batches.batches import FileError
+from tasks.batches.lines import FileLine
+from tasks.jobs import stages
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.models import catalog
+from tasks.streams.events import Started
+from workers.attempt import Attempt
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import batch_lines
+
+MAX_ERRORS = 100  # so many are told; then the file is read no further
+_HASH_BYTES = 8
+GONE = FileError("input_file_gone", "the file was deleted before all of it was read")
+
+
+def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
+    """Reads a slice of the file. At its end the lines become jobs, or the batch fails with what is wrong with them."""
+    claim = attempt.claim
+    if not publisher.transcript.entries:
+        publisher.transcript.add(Started(claim.attempt, slot.worker_id))
+        publisher.flush()
+    with slot.sessions.begin() as session:
+        if states.ending(session, claim.job_id) is not None:
+            return Onward(stages.GATHER_LINES, catalog.CONTROL)
+    part, found = batch_lines.begun(slot, attempt), _Found.from_json(claim.stage_input or {})
+    with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
+        is_over = _read(slot, attempt, part, found)
+    if not is_over:
+        part.progressed()
+        return Onward(stages.CHECK_LINES, catalog.CONTROL, part.where | found.to_json())
+    if not found.errors and not found.lines:
+        found.errors.append(FileError("empty_file", "the file has no lines"))
+    with slot.sessions.begin() as session:
+        if found.errors:
+            states.failed(session, claim.job_id, claim.attempt, found.errors)
+            return Onward(stages.GATHER_LINES, catalog.CONTROL)
+        model = found.models[0] if len(found.models) == 1 else None
+        states.checked(session, claim.job_id, claim.attempt, found.lines, model)
+    return Onward(stages.WRITE_LINES, catalog.CONTROL)
+
+
+def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "_Found") -> bool:
+    """Checks the lines of the slice; whether that was the last of them that is to be read."""
+    checker = _Checker(slot, attempt, batch_lines.endpoint(attempt), batch_lines.surroundings(slot), found)
+    try:
+        for line in part.lines():
+            checker.check(line)
+            if found.enough:
+                return True
+    except errors.NotFound:
+        found.errors.append(GONE)
+        return True
+    return part.over
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found in the lines that were read: how many there are, what of them is wrong, which models they ask,
+    how many texts they want embedded, and hashes of what they are called."""
+
+    lines: int
+    errors: list[FileError]
+    models: list[str]
+    inputs: int
+    names: set[bytes]
+
+    @property
+    def enough(self) -> bool:
+        return len(self.errors) >= MAX_ERRORS
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "lines": self.lines,
+            "errors": [error.plain() for error in self.errors],
+            "models": self.models,
+            "inputs": self.inputs,
+            "names": base64.b64encode(b"".join(self.names)).decode(),
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "_Found":
+        """What `to_json` gave, or nothing yet."""
+        hashes = base64.b64decode(kept.get("names", ""))
+        return cls(
+            kept.get("lines", 0),
+            [FileError(**error) for error in kept.get("errors", ())],
+            kept.get("models", []),
+            kept.get("inputs", 0),
+            {hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes), _HASH_BYTES)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checker:
+    slot: Slot
+    attempt: Attempt
+    endpoint: str
+    around: Surroundings
+    found: _Found
+
+    def check(self, line: FileLine) -> None:
+        """Adds the line to what was found."""
+        if line.raw is not None and not line.raw.strip():
+            if line.number > lines.MAX_LINES_OF_FILE:
+                self._refuse_rest(line, f"the file has more than {lines.MAX_LINES_OF_FILE} lines, most of them blank")
+            return
+        self.found.lines += 1
+        if self.found.lines > lines.MAX_LINES:
+            self._refuse_rest(line, f"the file has more than {lines.MAX_LINES} lines")
+            return
+        try:
+            self._note(self._parsed(line))
+        except LineRefused as error:
+            self.found.errors.append(FileError(error.code, str(error)[:500], line.number, error.field))
+
+    def _parsed(self, line: FileLine) -> Line:
+        if line.raw is None:
+            raise LineRefused("line_too_long", None, f"the line has more than {lines.MAX_LINE_BYTES} bytes")
+        read = dialect.read(line.raw, self.endpoint, self.around)
+        try:
+            with self.slot.sessions.begin() as session:
+                kinds.plan(session, self.around.models, batch_lines.caller(self.attempt), read.asked)
+        except errors.InvalidField as error:
+            raise dialect.refused(error) from error
+        return read
+
+    def _note(self, line: Line) -> None:
+        """Raises `LineRefused` for what isn't wrong with the line by itself."""
+        found = self.found
+        name = hashlib.blake2b(line.custom_id.encode(), digest_size=_HASH_BYTES).digest()
+        if name in found.names:
+            raise LineRefused("duplicate_custom_id", "custom_id", f"another line is called {line.custom_id[:64]!r}")
+        found.names.add(name)
+        if line.asked.model is not None and line.asked.model not in found.models and len(found.models) < 2:
+            found.models.append(line.asked.model)
+        if self.endpoint == "/v1/embeddings":
+            found.inputs += line.inputs
+            if found.inputs > dialect.MAX_INPUTS:
+                message = f"the lines have more than {dialect.MAX_INPUTS} inputs together"
+                raise LineRefused("too_many_inputs", "body.input", message)
+
+    def _refuse_rest(self, line: FileLine, message: str) -> None:
+        """What is wrong with the file from this line on makes room for itself, and nothing after it is read."""
+        del self.found.errors[MAX_ERRORS - 1 :]
+        last = FileError("too_many_lines", message, line.number)
+        self.found.errors += [last] * (MAX_ERRORS - len(self.found.errors))

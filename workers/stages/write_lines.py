@@ -1,0 +1,86 @@
+"""The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
+
+from dataclasses import replace
+
+from sqlalchemy.orm import Session
+
+from dialects.openai import lines as dialect
+from dialects.openai.lines import Line, LineRefused
+from tasks import errors, ids, kinds
+from tasks.batches import states
+from tasks.batches.batches import FileError
+from tasks.batches.lines import FileLine
+from tasks.jobs import family, stages
+from tasks.jobs.family import Child
+from tasks.jobs.outcomes import Onward
+from tasks.models import catalog
+from workers.attempt import Attempt
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import batch_lines
+from workers.stages.check_lines import GONE
+
+_LOT = 200
+
+
+def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # noqa: ARG001 it has nothing to tell
+    """Makes jobs of a slice of the file. At its end the batch waits for them; or what is left to do is to end it,
+    where it was told to, or where a line can't be asked any more."""
+    claim = attempt.claim
+    with slot.sessions.begin() as session:
+        if states.ending(session, claim.job_id) is not None:
+            return Onward(stages.GATHER_LINES, catalog.CONTROL, claim.stage_input or {})
+    part = batch_lines.begun(slot, attempt)
+    place = (claim.stage_input or {}).get("place", 0)
+    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), place)
+    try:
+        with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
+            for line in part.lines():
+                writer.add(line)
+            writer.write()
+    except (errors.NotFound, LineRefused) as error:
+        found = FileError(error.code, str(error), param=error.field) if isinstance(error, LineRefused) else GONE
+        with slot.sessions.begin() as session:
+            states.failed(session, claim.job_id, claim.attempt, [found])
+        return Onward(stages.GATHER_LINES, catalog.CONTROL, claim.stage_input or {})
+    if part.over:
+        return Onward(stages.GATHER_LINES, catalog.CONTROL, wait_for_children=True)
+    part.progressed()
+    return Onward(stages.WRITE_LINES, catalog.CONTROL, part.where | {"place": writer.place})
+
+
+class _Writer:
+    """Makes jobs of lines, of which `place` are before the next."""
+
+    def __init__(self, slot: Slot, attempt: Attempt, endpoint: str, place: int) -> None:
+        self._slot, self._attempt, self._endpoint = slot, attempt, endpoint
+        self._around = batch_lines.surroundings(slot)
+        self._lot: list[Line] = []
+        self.place = place
+
+    def add(self, line: FileLine) -> None:
+        """Raises `LineRefused` for what was right before: a model that it asks is gone."""
+        if line.raw is None or not line.raw.strip():
+            return
+        self._lot.append(dialect.read(line.raw, self._endpoint, self._around))
+        if len(self._lot) == _LOT:
+            self.write()
+
+    def write(self) -> None:
+        """Raises `LineRefused`, `Fenced`."""
+        claim = self._attempt.claim
+        with self._slot.sessions.begin() as session:
+            children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
+            queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+        for queue in queues:
+            self._slot.wake(queue)
+        self.place += len(self._lot)
+        self._lot = []
+
+    def _child(self, session: Session, line: Line, place: int) -> Child:
+        job_id = ids.derived(self._attempt.claim.job_id, place)
+        try:
+            plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
+        except errors.InvalidField as error:
+            raise dialect.refused(error) from error
+        return Child(line.noted(replace(plan, job_id=job_id)), place, line.custom_id)
