@@ -92,6 +92,12 @@ def page(
     return [(batch, job) for batch, job in session.execute(query.order_by(Batch.job_id.desc()).limit(limit))]
 
 
+def endings(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """How those of these batches have ended whose files are written, by their jobs."""
+    query = select(Batch.job_id, Batch.ending).where(Batch.job_id.in_(job_ids), Batch.ended_at.is_not(None))
+    return {job_id: ending for job_id, ending in session.execute(query) if ending is not None}
+
+
 def end(session: Session, job_ids: Collection[uuid.UUID], ending: str) -> list[uuid.UUID]:
     """Notes why these batches end, where nothing was noted yet; of which it now is."""
     which = (Batch.job_id.in_(job_ids), Batch.ending.is_(None))
@@ -130,7 +136,7 @@ def counts(
     columns = (Job.parent_id, Job.status, func.count(), *_spent(Job))
     query = select(*columns).where(Job.parent_id.in_(job_ids)).group_by(Job.parent_id, Job.status)
     found: dict[uuid.UUID, list[tuple[str, int, Mapping[str, int]]]] = {}
-    for row in session.execute(query).tuples():
+    for row in session.execute(query):
         batch_id, status, number, *sums = cast(tuple[Any, ...], row)
         found.setdefault(batch_id, []).append((status, int(number), _named(sums)))
     return found

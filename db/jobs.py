@@ -253,6 +253,12 @@ def _save() -> Insert:
     return statement.add_cte(checkpoints.dropped(bindparam("kept_of")).cte("dropped"))
 
 
+def in_background(session: Session, job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of these responses were asked for in the background."""
+    asked = Job.input["said", "background"].as_boolean()
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), asked)))
+
+
 def waited_for(session: Session, job_ids: Collection[uuid.UUID], seconds: float) -> set[uuid.UUID]:
     """Which of these jobs have waited for so long."""
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), has_waited(seconds))))

@@ -28,6 +28,8 @@ from db.jobs import Job
 from db.session import Table, as_sql, within
 from db.workers import Worker
 
+_ENDED = 200
+
 
 class Window(Table):
     """A queue's window; `promoted_at` is when a starved batch job last went ahead of interactive ones."""
@@ -53,6 +55,19 @@ def note_promotion(session: Session, queue: str) -> None:
 def batch_runs(session: Session, queue: str) -> bool:
     running = (Job.queue == queue, Job.lane == "batch", Job.status == "running")
     return session.scalar(select(literal(1)).where(*running).limit(1)) is not None
+
+
+def is_quiet(session: Session, queue: str, seconds: float) -> bool:
+    """Whether no interactive job moves in the queue, and none is among the jobs that ended in the last so many seconds.
+
+    Of those the last `_ENDED` are looked at, however many there are.
+    """
+    then = func.now() - dt.timedelta(seconds=seconds)
+    ended = select(Job.queue, Job.lane).where(Job.parent_id.is_(None), Job.finished_at > then)
+    lately = ended.order_by(Job.finished_at.desc()).limit(_ENDED).subquery()
+    came = select(literal(1)).where(lately.c.queue == queue, lately.c.lane == "interactive")
+    moving = select(literal(1)).where(Job.queue == queue, Job.status.in_(jobs.MOVING), Job.lane == "interactive")
+    return bool(session.scalar(select(and_(~moving.exists(), ~came.exists()))))
 
 
 def dispatched(session: Session, queue: str) -> int:

@@ -25,6 +25,13 @@ And those that a file passes:
 
     files.after_piece                            a piece of it is kept; each is a passage
     files.before_erasing                         it is deleted, the bytes of a part of it aren't erased
+
+And a batch:
+
+    batches.after_lot                            some of its lines are jobs; each lot is a passage
+    batches.after_file_before_commit             the bytes of a file of its are kept, and nobody's; each is a passage
+    batches.after_file                           the file is the batch's; each is a passage
+    batches.after_end                            all is written, its job hasn't ended
 """
 
 import enum
@@ -59,7 +66,8 @@ OF_JOBS = (
     "worker.after_done_before_ack",
     "sweeper.between_update_and_ring",
 )
-NAMES = (*OF_JOBS, "files.after_piece", "files.before_erasing")
+OF_BATCHES = ("batches.after_lot", "batches.after_file_before_commit", "batches.after_file", "batches.after_end")
+NAMES = (*OF_JOBS, *OF_BATCHES, "files.after_piece", "files.before_erasing")
 PAUSE_S = 0.5
 
 

@@ -6,10 +6,12 @@ from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
+from webapi.anthropic import messages
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
 from webapi.openai import (
+    batch_results,
     batches,
     chat,
     completions,
@@ -66,9 +68,11 @@ _ROUTES = (
     moderations,
     files,
     uploads,
+    batches,
+    batch_results,
+    messages,
     vector_stores,
     vector_store_files,
-    batches,
     usage,
     generate,
     rag,

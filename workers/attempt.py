@@ -13,6 +13,7 @@ from tasks.streams.transcript import Transcript
 class Stop(enum.Enum):
     ENDED = "ended"  # somebody else ended the job or took it over: drop the work
     DRAIN = "drain"  # the worker is going: hand the job back
+    YIELD = "yield"  # an interactive job waits for the slot: hand the job back
 
 
 class Held(Protocol):
@@ -39,6 +40,7 @@ class Attempt:
         # that it finds, and a transaction that isn't over isn't found.
         self.writing = threading.Lock()
         self.first_token_s: float | None = None  # after the claim; None where an earlier attempt had the first
+        self.lost = False  # readers may have had entries that nobody has kept
         self._lock = threading.Lock()
         self._held: Held | None = None
         self.stopped: Stop | None = None
@@ -74,7 +76,7 @@ class Attempt:
             held.close()
 
     def stop(self, why: Stop) -> None:
-        """Ends the run soon. The first reason stays, except that an ended job overrides a drain. Idempotent."""
+        """Ends the run soon. The first reason stays, except that an ended job overrides the others. Idempotent."""
         with self._lock:
             if self.stopped is None or why is Stop.ENDED:
                 self.stopped = why

@@ -1,7 +1,8 @@
 """The threads of a worker beside its slots, without any of which it ends.
 
 They are the heartbeat, the sign of life to who watches the process, the sweep, the refiller of windows, the listener
-for cancellations, an embedding worker's care for indexes, and the control worker's courier.
+for cancellations, what has batch work yield where a model writes, an embedding worker's care for indexes, and the
+control worker's courier.
 """
 
 import os
@@ -14,9 +15,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.session import told
+from tasks.models.engine import Generator
 from workers import cancellations, heartbeat, indexing
 from workers.webhooks.courier import Courier
 from workers.worker import Worker
+from workers.yielding import Yielding
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,9 @@ def start(worker: Worker) -> list[threading.Thread]:
     }
     if worker.heart.watched:
         loops["heart"] = lambda: every(worker, worker.settings.heartbeat_s, worker.heart.beat)
+    if isinstance(worker.engine, Generator) and not (worker.embeds or worker.reranks):
+        yielding = Yielding(worker)
+        loops["yielding"] = lambda: every(worker, _PAUSE_S, yielding.run)
     if worker.embeds:
         loops["indexing"] = lambda: every(worker, indexing.EVERY_S, lambda: indexing.tend(worker))
     if worker.settings.webhooks:

@@ -69,6 +69,7 @@ class Worker:
     draining: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
     unusable: threading.Event = field(default_factory=threading.Event)  # its engine can't be brought back
+    batch_runs: threading.Event = field(default_factory=threading.Event)  # perhaps: whoever looks finds out
     beat_at: float = field(default_factory=time.monotonic)
     silent: bool = False  # it missed its lease, and its jobs may have been taken as if it had died
     heart: Heart = field(default_factory=Heart)
@@ -164,6 +165,8 @@ class Worker:
         with self.lock:
             older = self.attempts.get(attempt.claim.job_id)
             self.attempts[attempt.claim.job_id] = attempt
+            if attempt.claim.lane == "batch":
+                self.batch_runs.set()
         if older:
             older.stop(Stop.ENDED)
 

@@ -9,12 +9,13 @@ import marshmallow as ma
 from dialects import plainjson
 from dialects.fields import load
 from dialects.openai import errors as told
-from dialects.openai.requests import chat, completions, embeddings, moderations
+from dialects.openai.requests import chat, completions, embeddings, moderations, responses
 from dialects.wishes import Wishes
 from tasks import errors
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.kinds import toolset
+from tasks.kinds.embed import Embedding
 from tasks.models.catalog import Catalog
 
 MAX_ID = 512  # characters of a `custom_id`
@@ -90,10 +91,18 @@ def _moderation(given: dict[str, Any], around: Surroundings) -> tuple[Submission
     return moderations.submission(given, _WISHES), {}
 
 
+def _response(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    """What the client said is kept once: nobody asks for a line's response by itself."""
+    del around
+    asked = responses.submission(given, _WISHES)
+    return replace(asked, request=replace(asked.request, said={})), asked.request.told
+
+
 ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/chat/completions": Endpoint(chat.ChatCompletionRequest(), 50_000, _chat),
     "/v1/completions": Endpoint(completions.CompletionRequest(), 50_000, _completion),
     "/v1/embeddings": Endpoint(embeddings.EmbeddingRequest(), 400_000, _embedding),
+    "/v1/responses": Endpoint(responses.ResponseRequest(), 50_000, _response),
     "/v1/moderations": Endpoint(moderations.ModerationRequest(), 50_000, _moderation),
 }
 
@@ -116,8 +125,7 @@ def read(raw: bytes, endpoint: str, around: Surroundings) -> Line:
         asked, about = own.read(load(own.schema, given["body"]), around)
     except errors.InvalidField as error:
         raise refused(error) from error
-    inputs = len(given["body"]["input"]) if isinstance(given["body"].get("input"), list) else 1
-    return Line(name, asked, about, inputs)
+    return Line(name, asked, about, len(asked.request.texts) if isinstance(asked.request, Embedding) else 1)
 
 
 def refused(error: errors.InvalidField) -> LineRefused:
@@ -145,7 +153,7 @@ def _frame(given: Mapping[str, Any], endpoint: str) -> str:
     if given["url"] != endpoint:
         raise LineRefused("invalid_url", "url", f"must be the batch's endpoint, {endpoint}")
     if given["body"].get("stream"):
-        raise LineRefused("invalid_request", "body.stream", "a line of a batch isn't streamed")
+        raise LineRefused("streaming_unsupported", "body.stream", "a line of a batch isn't streamed")
     return named
 
 

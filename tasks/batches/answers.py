@@ -1,18 +1,21 @@
 """What a batch's lines came to, in their order, a few at a time."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from db import batches as table
 from db import vectors
 from db.jobs import Job
 from db.session import Transactions
+from db.vectors import JobVectors
 from tasks.jobs import view
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 
 _AT_ONCE = 200
@@ -41,12 +44,18 @@ def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int 
 def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
     with scope.begin() as session:
         found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE)
-        embedded = [job.id for job, _ in found if succeeded and job.type == "embed"]
-        made = table.vectors(session, embedded) if embedded else {}
-        return [_answer(job, result, made) for job, result in found]
+        made = vectors_of(session, [job for job, _ in found])
+        return [of(job, result, made) for job, result in found]
 
 
-def _answer(job: Job, result: dict[str, Any] | None, made: Mapping[uuid.UUID, Any]) -> LineAnswer:
+def vectors_of(session: Session, jobs: Sequence[Job]) -> Mapping[uuid.UUID, JobVectors]:
+    """What these lines' jobs keep of vectors, by their ids."""
+    embedded = [job.id for job in jobs if job.type == "embed" and job.status == Status.SUCCEEDED]
+    return table.vectors(session, embedded) if embedded else {}
+
+
+def of(job: Job, result: dict[str, Any] | None, made: Mapping[uuid.UUID, JobVectors]) -> LineAnswer:
+    """A line whose job has ended so, with those of the vectors that are its own."""
     own = made.get(job.id)
     return LineAnswer(
         job.place or 0,

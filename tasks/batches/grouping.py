@@ -1,6 +1,6 @@
 """Which lines of a batch begin alike: those run one after another, where an engine has their beginning evaluated.
 
-Each line has a key of a fixed size, so that 50,000 of them are a few megabytes, whatever their prompts are.
+Each line has a key of a fixed size, so that those of 50,000 are a megabyte, whatever their prompts are.
 """
 
 import hashlib
@@ -9,9 +9,9 @@ from typing import Any
 
 from tasks import strictjson
 
-_LENGTHS = tuple(64 << step for step in range(10))  # characters: 64, 128 … 32,768
+_LENGTHS = (256, 1024, 4096, 16_384)  # characters; below that nothing is won
 _LEVELS = len(_LENGTHS) + 1  # and one for what opens the conversation
-_DIGEST = 8  # bytes: two of a batch's beginnings that differ are taken for equal once in 10^10 batches
+_DIGEST = 4  # bytes: lines whose hashes are equal by chance stand together in vain
 KEY_BYTES = _LEVELS * _DIGEST
 NO_KEY = bytes(KEY_BYTES)
 _OPENING = ("system", "developer")
@@ -21,12 +21,12 @@ def key(asked: Mapping[str, Any]) -> bytes:
     """The key of what a line asks for, given as it is stored (`Stored.input`): hashes of what is put to the model, up
     to each of some lengths and up to the end of its system prompt, shortest first.
 
-    `NO_KEY` for what isn't put to a model that writes.
+    `NO_KEY` for what isn't put to a model that writes, and for a short prompt that nothing opens.
     """
     opening, rest = _told(asked)
     most = _LENGTHS[-1]
     told = (opening + rest)[:most]
-    ends = sorted({*(length for length in _LENGTHS if length < len(told)), min(len(opening), most), len(told)} - {0})
+    ends = sorted({*(length for length in _LENGTHS if length <= len(told)), min(len(opening), most)} - {0})
     if not ends:
         return NO_KEY
     whole, begun, hashes = hashlib.blake2b(digest_size=_DIGEST), 0, bytearray()

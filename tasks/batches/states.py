@@ -1,14 +1,16 @@
 """What a batch's stages note of it, each in a transaction of its attempt's."""
 
+import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from db import batch_results
 from db import batches as table
 from db.batches import Batch
 from tasks.batches.batches import Counts, FileError
@@ -21,6 +23,11 @@ from tasks.limits.spent import Spent
 def ending(session: Session, job_id: uuid.UUID) -> str | None:
     """Why the batch is to end, if it is."""
     return table.of_job(session, job_id).ending
+
+
+def ends_at(session: Session, job_id: uuid.UUID) -> dt.datetime:
+    """When its window ends."""
+    return table.of_job(session, job_id).expires_at
 
 
 def checked(session: Session, job_id: uuid.UUID, attempt: int, lines: int, model: str | None) -> None:
@@ -54,6 +61,15 @@ def finalizing(session: Session, job_id: uuid.UUID, attempt: int) -> Batch | Non
 def written(session: Session, job_id: uuid.UUID) -> int:
     """How many of its lines have been made jobs: the first ones."""
     return table.written(session, job_id)
+
+
+def take_over(
+    session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, ids: Mapping[int, uuid.UUID]
+) -> set[int]:
+    """Makes those lines in these places that an earlier batch has answers to this batch's own, under these ids; which
+    places these are. Idempotent. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    return batch_results.take_over(session, earlier, job_id, ids)
 
 
 def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, output: bool) -> None:

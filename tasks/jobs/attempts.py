@@ -49,6 +49,7 @@ class Claim:
     others_wait: bool = True
     told: bool = True
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
+    begun_at_s: float = 0.0  # when the first attempt was claimed, as Unix time
 
 
 class AttemptObject(TypedDict):
@@ -63,8 +64,9 @@ class AttemptObject(TypedDict):
     how: Annotated[
         str | None,
         "`succeeded`, `failed` (another follows where the fault is the system's), `cancelled`; `lost` with its worker;"
-        " `taken` from one that was silent and came back; `handed_back` by a worker that went; `passed_on` to the next"
-        " stage, or to go on later with the same. Null while it runs.",
+        " `taken` from one that was silent and came back; `handed_back` by a worker that went, or whose slot was"
+        " wanted by an interactive job; `passed_on` to the next stage, or to go on later with the same. Null while it"
+        " runs.",
     ]
     error_code: str | None
 
@@ -98,6 +100,7 @@ def _claimed(row: Row) -> Claim:
         others_wait=row["waits"],
         told=row["told"],
         waited_s=_waited_s(row),
+        begun_at_s=row["started_at"].timestamp(),
     )
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import func, text
 from sqlalchemy.orm import Session
@@ -12,10 +12,13 @@ from db.jobs import Job
 from db.turns import Next
 from tasks.jobs import lifecycle, stages
 from tasks.jobs.lifecycle import Status
+from tasks.models.catalog import CONTROL
 from tasks.queues import broker
 
 # The longest that batch work stands still behind interactive work: then one job of it goes first.
 STARVED_S = 60.0
+# So long after an interactive job a slot is still kept free for the next one.
+QUIET_S = 5.0
 _PROMOTABLE = 200  # so many of those next in turn are looked at for one that has waited so long
 
 
@@ -31,7 +34,7 @@ class WakeUp:
 class Occupancy:
     """What a refill decides on: a queue's slots on living workers, the jobs that move there, and whether any wait.
 
-    A job moves when it is dispatched or running.
+    A job moves when it is dispatched or running. `quiet` says that no interactive job came for a while.
     """
 
     slots: int
@@ -40,6 +43,7 @@ class Occupancy:
     long_moving: int
     interactive_waits: bool
     batch_waits: bool
+    quiet: bool = False
 
     @property
     def room(self) -> int:
@@ -51,8 +55,17 @@ class Occupancy:
 
     @property
     def batch_room(self) -> int:
-        """How many of those may be batch jobs. Of several slots one is kept free of them."""
-        return max(0, min(self.room, max(1, self.slots - 1) - self.batch_moving))
+        """How many of those may be batch jobs. Of several slots one is kept free of them, but in a quiet queue none:
+        there a job more than there are slots is sent, so that the next one begins as soon as one ends.
+        """
+        most = self.slots + max(1, self.slots // 4) if self.quiet else max(1, self.slots - 1)
+        return max(0, min(self.room, most - self.batch_moving))
+
+    @property
+    def wants_quiet(self) -> bool:
+        """Whether batch jobs could move if the queue were quiet, and not otherwise."""
+        ready = self.batch_waits and not self.interactive_waits and self.slots > 0
+        return ready and self.batch_room == 0 and replace(self, quiet=True).batch_room > 0
 
     @property
     def long_room(self) -> int:
@@ -170,5 +183,14 @@ def _next_starved(session: Session, queue: str) -> uuid.UUID | None:
     return moved[0].id if moved else None
 
 
+def promoted_lately(session: Session, queue: str) -> bool:
+    """Whether a batch job went ahead of interactive ones within the last `STARVED_S`."""
+    return windows.promoted_within(session, queue, STARVED_S)
+
+
 def _look(session: Session, queue: str, lease_s: float) -> Occupancy:
-    return Occupancy(*windows.look(session, queue, lease_s, stages.LONG))
+    """Where jobs take their turns at nothing but a processor, no slot is lent: what runs there can't be stopped."""
+    now = Occupancy(*windows.look(session, queue, lease_s, stages.LONG))
+    if queue == CONTROL or not now.wants_quiet:
+        return now
+    return replace(now, quiet=windows.is_quiet(session, queue, QUIET_S))

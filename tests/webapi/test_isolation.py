@@ -216,6 +216,8 @@ BASES: dict[str, Callable[[], Any]] = {
 
 # What means something only within what is in the path: numbers of events, and tickets, which `test_tickets.py` tries.
 WITHIN = {
+    "GET /v1/batches/{batch_id}/results ?after",
+    "GET /v1/batches/{batch_id}/results header Last-Event-ID",
     "GET /v1/jobs/{job_id}/events ?after",
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
@@ -248,6 +250,8 @@ WITHIN = {
     "GET /v1/responses/{response_id}/input_items ?after",
     # Another tenant's item, which a reference names: `test_responses.py` tries it.
     "POST /v1/responses json input.id",
+    "POST /v1/responses/input_tokens json input.id",
+    "POST /v1/responses/input_tokens json previous_response_id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }

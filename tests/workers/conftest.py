@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import fakeredis
@@ -123,6 +124,7 @@ class Bench:
             queue="echo",
             worker_id="w",
             sessions=cast(Sessions, None),
+            stores=cast(Stores, None),
             stall_s=stall_s,
             quarantine=quarantine or Quarantine(),
             speaking=speaking or Speaking(),
@@ -132,7 +134,6 @@ class Bench:
             turns=Turns(1),
             plain_turns=Turns(1),
             line_turns=Turns(1),
-            stores=cast(Stores, None),
             models=dict,
             end_lines=lambda job_id, error: 0,
             full=lambda: False,
@@ -158,8 +159,13 @@ def make_worker(
     """Makes workers of a model, on real PostgreSQL and Redis, with the echo engine unless told otherwise."""
     made: list[Worker] = []
 
-    def make(model: str = "alpha", engine: Engine | None = None, lease_s: float = tables.LEASE_S) -> Worker:
-        shared = workers.settings(postgres_url, redis_url, lease_s=lease_s)
+    def make(
+        model: str = "alpha",
+        engine: Engine | None = None,
+        lease_s: float = tables.LEASE_S,
+        models: Path = Path("none"),
+    ) -> Worker:
+        shared = workers.settings(postgres_url, redis_url, models, lease_s)
         made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
         return made[-1]
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from typing import Any
 
 from db.session import Sessions
 from tasks.keys import Caller
@@ -10,8 +11,8 @@ from workers import run
 from workers.worker import Worker
 
 
-def dispatched(sessions: Sessions, caller: Caller) -> uuid.UUID:
-    job_id = tables.submit(sessions, caller).id
+def dispatched(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
+    job_id = tables.submit(sessions, caller, **changes).id
     tables.dispatch(sessions, job_id)
     return job_id
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response
 
-from dialects.fields import IdempotencyHeader
 from dialects.named import BATCH
 from dialects.openai.render import batches as rendered
 from dialects.openai.render.batches import OpenAIBatch, OpenAIBatchList
@@ -31,21 +30,21 @@ _EXAMPLE = {
 @blueprint.route("/v1/batches", methods=["POST"])
 @blueprint.takes(_LIMITS)
 @blueprint.arguments(requests.CreateBatch, example=_EXAMPLE)
-@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.arguments(requests.BatchHeaders, location="headers")
 @blueprint.response(200, OpenAIBatch)
 @blueprint.answers(400, 401, 413, 414, 415, 500, 503)
-def create(given: dict[str, Any], once: dict[str, str]) -> Response:
+def create(given: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Have a file of requests answered
 
     Once all its lines are found to be right, each becomes a job in the batch lane. Their answers are written into two
     files when the last has ended: those of requests that were answered, and the errors of the others.
     """
     serving, caller = service.current(), auth.caller()
-    asked = requests.submission(given)
+    asked = requests.submission(given, headers["priority"])
     job, _ = serving.desk.accept(
         caller,
         lambda session: kinds.plan(session, serving.catalog, caller, asked),
-        wanted_once(once, asked.type, given),
+        wanted_once(headers, asked.type, given),
     )
     requestlog.about_job(job.id)
     with serving.sessions.begin() as session:

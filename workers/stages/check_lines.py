@@ -9,9 +9,10 @@ from typing import Any
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused, Surroundings
 from tasks import errors, kinds
-from tasks.batches import lines, states
+from tasks.batches import grouping, lines, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
+from tasks.batches.order import Ranks
 from tasks.jobs import stages
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.models import catalog
@@ -49,7 +50,7 @@ def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome |
             return Onward(stages.GATHER_LINES, catalog.CONTROL)
         model = found.models[0] if len(found.models) == 1 else None
         states.checked(session, claim.job_id, claim.attempt, found.lines, model)
-    return Onward(stages.WRITE_LINES, catalog.CONTROL)
+    return Onward(stages.WRITE_LINES, catalog.CONTROL, {"ranks": found.ranks().packed})
 
 
 def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "_Found") -> bool:
@@ -69,17 +70,23 @@ def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "_Found"
 @dataclass(slots=True)
 class _Found:
     """What was found in the lines that were read: how many there are, what of them is wrong, which models they ask,
-    how many texts they want embedded, and hashes of what they are called."""
+    how many texts they want embedded, hashes of what they are called, and the keys by which they are grouped."""
 
     lines: int
     errors: list[FileError]
     models: list[str]
     inputs: int
     names: set[bytes]
+    keys: bytearray
 
     @property
     def enough(self) -> bool:
         return len(self.errors) >= MAX_ERRORS
+
+    def ranks(self) -> Ranks:
+        """In which order they are to run."""
+        size = grouping.KEY_BYTES
+        return Ranks.of(grouping.ranks([bytes(self.keys[at : at + size]) for at in range(0, len(self.keys), size)]))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -88,6 +95,7 @@ class _Found:
             "models": self.models,
             "inputs": self.inputs,
             "names": base64.b64encode(b"".join(self.names)).decode(),
+            "keys": base64.b64encode(self.keys).decode(),
         }
 
     @classmethod
@@ -100,6 +108,7 @@ class _Found:
             kept.get("models", []),
             kept.get("inputs", 0),
             {hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes), _HASH_BYTES)},
+            bytearray(base64.b64decode(kept.get("keys", ""))),
         )
 
 
@@ -144,6 +153,7 @@ class _Checker:
         if name in found.names:
             raise LineRefused("duplicate_custom_id", "custom_id", f"another line is called {line.custom_id[:64]!r}")
         found.names.add(name)
+        found.keys += grouping.key(line.asked.request.to_json().input)
         if line.asked.model is not None and line.asked.model not in found.models and len(found.models) < 2:
             found.models.append(line.asked.model)
         if self.endpoint == "/v1/embeddings":

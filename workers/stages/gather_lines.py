@@ -43,6 +43,8 @@ def gather_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
         batch = states.finalizing(session, claim.job_id, claim.attempt)
     if batch is None:
         return Onward(stages.GATHER_LINES, catalog.CONTROL, claim.stage_input, wait_for_children=ending is None)
+    if batch.ended_at is not None:  # by an attempt that died before its job's end
+        return _outcome(batch)
     files_of = _Files(slot, attempt, batch.ending or "", batch_lines.endpoint(attempt))
     if batch.output_file_id is None:
         files_of.write(files_of.answered(), output=True)
@@ -50,7 +52,7 @@ def gather_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
         files_of.write(files_of.refused(), output=False)
     with slot.sessions.begin() as session:
         batch = states.ended(session, claim.job_id, claim.attempt)
-    failpoints.passed("batches.after_end_before_terminal_commit")
+    failpoints.passed("batches.after_end")
     return _outcome(batch)
 
 
@@ -124,10 +126,7 @@ class _Files:
             return b"".join(map(render, lot))
 
     def _answered(self, line: LineAnswer) -> Answered:
-        about = line.params.get(dialect.ABOUT, {})
-        prompts = line.asked.get("prompts") or [line.asked.get("prompt", "")]
-        made_by = self._fingerprint(line.job.model)
-        return Answered(line.custom_id, line.job, about, tuple(prompts), line.vectors, made_by)
+        return rendered.answered(line, self._fingerprint(line.job.model))
 
     def _fingerprint(self, model: str) -> str | None:
         if model not in self._made_by:

@@ -1,18 +1,22 @@
 """The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
 
+import datetime as dt
+import uuid
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
-from tasks import errors, ids, kinds
-from tasks.batches import states
+from tasks import errors, failpoints, kinds
+from tasks.batches import order, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
+from tasks.batches.order import Ranks
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
+from tasks.kinds.batch import BatchKind
 from tasks.models import catalog
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -31,8 +35,11 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
         if states.ending(session, claim.job_id) is not None:
             return Onward(stages.GATHER_LINES, catalog.CONTROL, claim.stage_input or {})
     part = batch_lines.begun(slot, attempt)
-    place = (claim.stage_input or {}).get("place", 0)
-    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), place)
+    handed = claim.stage_input or {}
+    with slot.sessions.begin() as session:
+        ends_at = states.ends_at(session, claim.job_id)
+    ranks = Ranks(handed.get("ranks", ""))
+    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), ends_at, ranks, handed.get("place", 0))
     try:
         with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
             for line in part.lines():
@@ -46,14 +53,17 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
     if part.over:
         return Onward(stages.GATHER_LINES, catalog.CONTROL, wait_for_children=True)
     part.progressed()
-    return Onward(stages.WRITE_LINES, catalog.CONTROL, part.where | {"place": writer.place})
+    return Onward(stages.WRITE_LINES, catalog.CONTROL, handed | part.where | {"place": writer.place})
 
 
 class _Writer:
-    """Makes jobs of lines, of which `place` are before the next."""
+    """Makes jobs of lines, of which `place` are before the next. They run in the order of their ids."""
 
-    def __init__(self, slot: Slot, attempt: Attempt, endpoint: str, place: int) -> None:
+    def __init__(
+        self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, ranks: Ranks, place: int
+    ) -> None:
         self._slot, self._attempt, self._endpoint = slot, attempt, endpoint
+        self._ends_at, self._ranks = ends_at, ranks
         self._around = batch_lines.surroundings(slot)
         self._lot: list[Line] = []
         self.place = place
@@ -70,17 +80,31 @@ class _Writer:
         """Raises `LineRefused`, `Fenced`."""
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
-            children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
+            known = self._taken_over(session)
+            numbered = ((place, line) for place, line in enumerate(self._lot, self.place) if place not in known)
+            children = [self._child(session, line, place) for place, line in numbered]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+        failpoints.passed("batches.after_lot")
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
         self._lot = []
 
+    def _taken_over(self, session: Session) -> set[int]:
+        """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
+        claim = self._attempt.claim
+        earlier = BatchKind().parse(claim.asked).new.takes_over
+        if earlier is None:
+            return set()
+        places = range(self.place, self.place + len(self._lot))
+        return states.take_over(session, claim.job_id, claim.attempt, earlier, {p: self._id(p) for p in places})
+
+    def _id(self, place: int) -> uuid.UUID:
+        return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
+
     def _child(self, session: Session, line: Line, place: int) -> Child:
-        job_id = ids.derived(self._attempt.claim.job_id, place)
         try:
             plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
         except errors.InvalidField as error:
             raise dialect.refused(error) from error
-        return Child(line.noted(replace(plan, job_id=job_id)), place, line.custom_id)
+        return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from dialects.fields import Given, Labels, Strict, Whole, within
+from dialects.fields import Given, IdempotencyHeader, Labels, Strict, Whole, within
 from dialects.named import BATCH, FILE
 from dialects.openai.lines import ENDPOINTS
 from tasks.batches import windows
@@ -46,12 +46,21 @@ class CreateBatch(Given):
     )
 
 
+class BatchHeaders(IdempotencyHeader):
+    priority = fields.Integer(
+        data_key="X-Forebay-Priority",
+        load_default=5,
+        validate=within(0, 9),
+        metadata={"description": "9 goes first among the tenant's batches; of one priority, whose window ends first."},
+    )
+
+
 class BatchListQuery(Strict):
     after = BATCH.field("The last `id` of the page before.")
     limit = fields.Integer(load_default=20, validate=within(0, 100))
 
 
-def submission(given: Mapping[str, Any]) -> Submission[BatchRequest]:
+def submission(given: Mapping[str, Any], priority: int = 5) -> Submission[BatchRequest]:
     """The batch's job. Raises `InvalidField` for a window that is none."""
     window = given["completion_window"]
     window_s = windows.seconds(window)
@@ -59,4 +68,5 @@ def submission(given: Mapping[str, Any]) -> Submission[BatchRequest]:
         raise InvalidField("completion_window", f"must be a time {windows.BOUNDS}")
     kept_s = given.get("output_expires_after", {}).get("seconds")
     new = NewBatch(given["endpoint"], given["input_file_id"], window, window_s, kept_s)
-    return Submission(KIND, None, BatchRequest(new), lane="batch", metadata=given.get("metadata", {}))
+    labels = given.get("metadata", {})
+    return Submission(KIND, None, BatchRequest(new), lane="batch", priority=priority, metadata=labels)

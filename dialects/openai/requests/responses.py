@@ -1,6 +1,7 @@
 """`POST /v1/responses`, read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
@@ -29,6 +30,7 @@ INCLUDABLE = (
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
 )
+COUNT = "count"
 LOGPROBS = "message.output_text.logprobs"
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 
@@ -164,6 +166,18 @@ class ResponseRequest(Conversational):
             raise ma.ValidationError("needs `background`, and no `stream`", "background_options.completion_window")
         if data.get("previous_response_id") and data.get("conversation"):
             raise ma.ValidationError("either this or `conversation`", "previous_response_id")
+
+
+class InputTokensRequest(Conversational):
+    """What would be answered, of which only the length is wanted."""
+
+    personality = fields.String(allow_none=True, metadata=_UNHEEDED)
+
+
+def count(given: Mapping[str, Any], wishes: Wishes) -> Submission[Asked]:
+    """The job that counts. Raises like `submission`."""
+    asked = replace(submission(given, wishes), type=COUNT, store=wishes.store)
+    return replace(asked, request=replace(asked.request, said={}))
 
 
 def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Asked]:

@@ -56,7 +56,7 @@ def test_tools_come_before_the_system_prompt() -> None:
 
 
 def test_other_kinds_of_lines_stay_in_the_order_of_the_file() -> None:
-    assert order(*(Embedding((text,)) for text in "bab")) == [0, 1, 2]
+    assert order(*(Embedding((text * 300,)) for text in "bab")) == [0, 1, 2]
     assert grouping.ranks([]) == []
 
 
@@ -72,14 +72,13 @@ def test_a_key_has_one_size_whatever_is_asked() -> None:
     assert {len(grouping.key(each.to_json().input)) for each in asked} == {grouping.KEY_BYTES}
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=40))
-def test_equal_beginnings_are_never_torn_apart(lines: list[tuple[int, int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40))
+def test_equal_beginnings_are_never_torn_apart(lines: list[tuple[int, int]]) -> None:
     """At each length, the lines whose beginnings of that length are equal are a run without a gap."""
-    pad = "." * (grouping.KEY_BYTES * 9)
-    asked = [chat(f"{second}{pad}{third}", system=f"{first}{pad}") for first, second, third in lines]
+    asked = [chat(f"{second}" + "." * 300, system=f"{first}" + "." * 960) for first, second in lines]
     placed = grouping.ranks([grouping.key(each.to_json().input) for each in asked])
     assert sorted(placed) == list(range(len(lines)))
-    for length in (1, 2, 3):
+    for length in (1, 2):
         groups: dict[tuple[int, ...], list[int]] = {}
         for line, rank in enumerate(placed):
             groups.setdefault(lines[line][:length], []).append(rank)

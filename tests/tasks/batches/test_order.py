@@ -5,6 +5,7 @@ import uuid
 
 from tasks import ids
 from tasks.batches import order
+from tasks.batches.order import Ranks
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -31,3 +32,12 @@ def test_lines_of_a_batch_go_by_their_ranks() -> None:
     batch = ids.new()
     made = [order.line_id(batch, NOW, rank, 50_000 - rank) for rank in (0, 1, 300, 49_999)]
     assert made == sorted(made)
+
+
+def test_ranks_are_handed_on_as_they_are() -> None:
+    """Those of a batch that nothing is grouped in are nothing."""
+    ranks = [2, 0, 300, 49_999, 1]
+    kept = Ranks(Ranks.of(ranks).packed)
+    assert [kept.of_line(place) for place in range(5)] == ranks
+    assert Ranks.of([0, 1, 2]).packed == ""
+    assert Ranks().of_line(7) == 7

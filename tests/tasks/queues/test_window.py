@@ -1,6 +1,7 @@
 """The window: how many jobs are handed to Redis, which, and that nobody's wake-up is lost."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -21,21 +22,24 @@ def refill(sessions: Sessions) -> list[WakeUp]:
 
 
 @pytest.mark.parametrize(
-    ("slots", "dispatched", "batch_moving", "room", "batch_room"),
+    ("slots", "dispatched", "batch_moving", "room", "batch_room", "quiet_room"),
     [
-        (0, 0, 0, 0, 0),  # nobody lives: everything waits in PostgreSQL
-        (1, 0, 0, 2, 1),  # a single slot can't be kept free, but half the window can
-        (1, 0, 1, 2, 0),
-        (4, 0, 0, 8, 3),  # one of four slots stays free of batch work
-        (4, 0, 3, 8, 0),
-        (4, 4, 0, 4, 3),
-        (4, 5, 0, 0, 0),  # filled in gulps: not before half of it is empty
+        (0, 0, 0, 0, 0, 0),  # nobody lives: everything waits in PostgreSQL
+        (1, 0, 0, 2, 1, 2),  # a single slot can't be kept free, but half the window can
+        (1, 0, 1, 2, 0, 1),
+        (4, 0, 0, 8, 3, 5),  # one of four slots stays free of batch work
+        (4, 0, 3, 8, 0, 2),  # where it is quiet, none does, and one job is sent ahead
+        (4, 4, 0, 4, 3, 4),
+        (4, 5, 0, 0, 0, 0),  # filled in gulps: not before half of it is empty
     ],
 )
-def test_room_follows_from_slots(slots: int, dispatched: int, batch_moving: int, room: int, batch_room: int) -> None:
-    """Twice the living slots, of which batch work may take all but one."""
+def test_room_follows_from_slots(
+    slots: int, dispatched: int, batch_moving: int, room: int, batch_room: int, quiet_room: int
+) -> None:
+    """Twice the living slots, of which batch work may take all but one, or all where it is quiet."""
     occupancy = Occupancy(slots, dispatched, batch_moving, 0, interactive_waits=True, batch_waits=True)
     assert (occupancy.room, occupancy.batch_room) == (room, batch_room)
+    assert replace(occupancy, quiet=True).batch_room == quiet_room
 
 
 def test_refill_without_a_living_worker_moves_nothing(sessions: Sessions, caller: Caller) -> None:
@@ -113,15 +117,44 @@ def test_job_that_is_too_late_takes_no_room_from_one_that_takes_long(sessions: S
 
 
 def test_running_batch_work_counts_against_its_share(sessions: Sessions, caller: Caller) -> None:
-    """A batch job that runs takes the place that the next one would need."""
+    """A batch job that runs takes the place that the next one would need, while an interactive one is under way."""
     tables.worker(sessions, slots=2)
     running, waiting = (tables.submit(sessions, caller, lane="batch").id for _ in range(2))
+    chat = tables.submit(sessions, caller).id
     with sessions.begin() as session:
         tables.put(session, running, Status.RUNNING)
+        tables.put(session, chat, Status.RUNNING)
     assert refill(sessions) == []
     with sessions.begin() as session:
         tables.put(session, running, Status.SUCCEEDED)
     assert [wake_up.job_id for wake_up in refill(sessions)] == [waiting]
+
+
+def test_quiet_queue_lends_its_last_slot_to_batch_work(sessions: Sessions, caller: Caller) -> None:
+    """And one job is sent ahead; but not for a while after an interactive job, which another may follow."""
+    tables.worker(sessions, slots=2)
+    batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(5)]
+    chat = tables.submit(sessions, caller).id
+    with sessions.begin() as session:
+        tables.put(session, chat, Status.SUCCEEDED)
+        session.execute(text("UPDATE jobs SET finished_at = now() WHERE id = :id"), {"id": chat})
+    assert [wake_up.job_id for wake_up in refill(sessions)] == batch[:1]
+    assert refill(sessions) == []
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET finished_at = now() - interval '6 s' WHERE id = :id"), {"id": chat})
+    assert [wake_up.job_id for wake_up in refill(sessions)] == batch[1:3]
+    assert refill(sessions) == []
+
+
+def test_control_queue_lends_nothing(sessions: Sessions, caller: Caller) -> None:
+    """What reads files there can't be stopped for who comes next."""
+    tables.worker(sessions, model="control", slots=2)
+    for _ in range(3):
+        tables.submit(sessions, caller, lane="batch")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET queue = 'control'"))
+        assert len(window.refill(session, "control", tables.LEASE_S)) == 1
+        assert window.refill(session, "control", tables.LEASE_S) == []
 
 
 def test_refills_at_once_send_each_job_once(sessions: Sessions, caller: Caller) -> None:
