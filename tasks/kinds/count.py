@@ -18,7 +18,7 @@ class CountKind(ResponseKind):
     name = "count"
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
-        return replace(super().plan(session, models, caller, asked), stage=stages.COUNT)
+        return replace(super().plan(session, models, caller, asked), stage=stages.COUNT, conversation_id=None)
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         raise NotImplementedError("its stage has no answer")
