@@ -77,6 +77,7 @@ CALLS = {
             "completions",
             "responses",
             "responses/input_tokens",
+            "responses/compact",
             "embeddings",
             "moderations",
             "messages",
