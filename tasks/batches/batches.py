@@ -162,7 +162,7 @@ def page_for(
     are older than `after`; or those just newer than `before`, of which then the newest are left."""
     found = table.page_for(session, caller.tenant_id, endpoint, limit=limit + 1, after=after, before=before)
     kept = found[:limit] if before is None else found[-limit:]
-    return _shown(session, kept), len(found) > limit
+    return _shown(session, kept, Counting()), len(found) > limit
 
 
 def tallies(session: Session, found: Iterable[BatchView]) -> dict[uuid.UUID, Tally]:
