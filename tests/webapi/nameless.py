@@ -1,7 +1,10 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
 QUERY = """
-limit status type model since wait encoding_format from to group_by order metadata purpose filter include[] stream
+    *[
+        f"json {name}"
+        for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()
+    ],
 include_obfuscation
 """
 JSON = """
@@ -48,6 +51,11 @@ input.log_performance_metrics
 texts num_context_docs
 filename purpose bytes mime_type md5 expires_after.anchor expires_after.seconds
 endpoint completion_window output_expires_after.anchor output_expires_after.seconds
+"""
+# Items that are put into a conversation: their ids name each other.
+ITEMS = """
+items.type items.id items.role items.status items.content.type items.content.text items.call_id items.name
+items.arguments items.output.type items.output.text items.summary
 """
 ANTHROPIC = """
 stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
@@ -102,6 +110,9 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()],
+    *[
+        f"json {name}"
+        for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()
+    ],
     *[f"form {name}" for name in FORM.split()],
 }

@@ -45,12 +45,14 @@ SUCCESS = {
     ("delete", "/v1/vector_stores/{vector_store_id}"): 200,
     ("delete", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): 200,
     ("delete", "/v1/responses/{response_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}/items/{item_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
         *("chat", "stored", "completions", "embeddings", "moderations"),
-        *("files", "uploads", "batches", "responses"),
+        *("files", "uploads", "batches", "responses", "conversations"),
         *("vector stores", "vector store files"),
         "batch results",
     ),
