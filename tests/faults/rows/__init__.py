@@ -2,6 +2,7 @@
 
 from tests.faults.ground import Row
 from tests.faults.rows import (
+    batches,
     calls,
     clocks,
     databases,
@@ -35,6 +36,7 @@ ALL: dict[str, Row] = {
     "TOKENISE": prompts.long_runs,
     "LOST": kills.worker_and_redis_together,
     "STAGES": stages.several,
+    "BATCH": batches.lines_among_kills,
     "FAMILY": families.worker_among_the_children,
     "NESTED": nested.summary_in_the_middle,
     "F01": kills.idle_worker_with_a_message,
