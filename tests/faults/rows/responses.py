@@ -112,6 +112,7 @@ def background(ground: Ground) -> Tally:
     for reader in readers:
         reader.join(rig.subject.limit_s)
     rig.heal(DEMO_PAIR | PAIR)
+    rig.until(lambda: _answers(rig.url))
     _check(rig, label, readers, tally)
     return tally
 
