@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from db import batches as table
 from db import vectors
-from db.jobs import Job
+from db.batches import EndedLine
 from db.session import Transactions
+from tasks import ids
 from tasks.jobs import view
 from tasks.jobs.view import JobView
 
@@ -20,7 +21,10 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
-    """A line whose job has ended: what it is called, its job, what was asked and how, and the vectors it made."""
+    """A line whose job has ended: what it is called, its job, what was asked and how, and the vectors it made.
+
+    A line that asks what an earlier one asks has that one's job, under an id of its own (`twins`).
+    """
 
     place: int
     custom_id: str
@@ -41,18 +45,19 @@ def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int 
 def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
     with scope.begin() as session:
         found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE)
-        embedded = [job.id for job, _ in found if succeeded and job.type == "embed"]
+        embedded = {line.job.id for line in found if succeeded and line.job.type == "embed"}
         made = table.vectors(session, embedded) if embedded else {}
-        return [_answer(job, result, made) for job, result in found]
+        return [_answer(job_id, line, made) for line in found]
 
 
-def _answer(job: Job, result: dict[str, Any] | None, made: Mapping[uuid.UUID, Any]) -> LineAnswer:
-    own = made.get(job.id)
+def _answer(batch_id: uuid.UUID, line: EndedLine, made: Mapping[uuid.UUID, Any]) -> LineAnswer:
+    """A twin is told under an id of its own."""
+    job, own = view.of(line.job, line.result), made.get(line.job.id)
     return LineAnswer(
-        job.place or 0,
-        job.label or "",
-        view.of(job, result),
-        job.input,
-        job.params,
+        line.place,
+        line.label,
+        replace(job, id=ids.derived(batch_id, line.place)) if line.is_twin else job,
+        line.job.input,
+        line.job.params,
         None if own is None else vectors.rows(own),
     )

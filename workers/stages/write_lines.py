@@ -1,7 +1,9 @@
 """The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +14,7 @@ from tasks.batches import order, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
 from tasks.batches.order import Ranks
+from tasks.batches.twins import Twins
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
@@ -36,8 +39,7 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
     handed = claim.stage_input or {}
     with slot.sessions.begin() as session:
         ends_at = states.ends_at(session, claim.job_id)
-    ranks = Ranks(handed.get("ranks", ""))
-    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), ends_at, ranks, handed.get("place", 0))
+    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), ends_at, handed)
     try:
         with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
             for line in part.lines():
@@ -55,16 +57,17 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
 
 
 class _Writer:
-    """Makes jobs of lines, of which `place` are before the next. They run in the order of their ids."""
+    """Makes jobs of lines, of which `place` are before the next; none of twins. They run in the order of their ids."""
 
     def __init__(
-        self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, ranks: Ranks, place: int
+        self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, handed: Mapping[str, Any]
     ) -> None:
         self._slot, self._attempt, self._endpoint = slot, attempt, endpoint
-        self._ends_at, self._ranks = ends_at, ranks
+        self._ends_at, self._ranks = ends_at, Ranks(handed.get("ranks", ""))
+        self._twins = Twins.unpacked(handed.get("twins", "")).of
+        self.place: int = handed.get("place", 0)
         self._around = batch_lines.surroundings(slot)
         self._lot: list[Line] = []
-        self.place = place
 
     def add(self, line: FileLine) -> None:
         """Raises `LineRefused` for what was right before: a model that it asks is gone."""
@@ -78,8 +81,11 @@ class _Writer:
         """Raises `LineRefused`, `Fenced`."""
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
-            children = [self._child(session, line, place) for place, line in enumerate(self._lot, self.place)]
+            placed = list(enumerate(self._lot, self.place))
+            children = [self._child(session, line, place) for place, line in placed if place not in self._twins]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+            found = [(place, self._twins[place], line.custom_id) for place, line in placed if place in self._twins]
+            states.twins(session, claim.job_id, claim.attempt, found)
         failpoints.passed("batches.after_lot")
         for queue in queues:
             self._slot.wake(queue)
