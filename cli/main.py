@@ -11,6 +11,7 @@ from tasks import errors, secretfiles
 COMMANDS = {
     "ask": "cli.client.ask:ask",
     "backup": "cli.operator.backup:backup",
+    "batch": "cli.client.batch:batch",
     "cancel": "cli.client.cancel:cancel",
     "conformance": "cli.conformance.command:conformance",
     "demo": "cli.launcher.tour.demo:demo",

@@ -96,6 +96,12 @@ def page(
     return [(batch, job) for batch, job in session.execute(query.order_by(Batch.job_id.desc()).limit(limit))]
 
 
+def endings(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """How those of these batches have ended whose files are written, by their jobs."""
+    query = select(Batch.job_id, Batch.ending).where(Batch.job_id.in_(job_ids), Batch.ended_at.is_not(None))
+    return {job_id: ending for job_id, ending in session.execute(query) if ending is not None}
+
+
 def end(session: Session, job_ids: Collection[uuid.UUID], ending: str) -> list[uuid.UUID]:
     """Notes why these batches end, where nothing was noted yet; of which it now is."""
     which = (Batch.job_id.in_(job_ids), Batch.ending.is_(None))

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session, aliased
 
 from db.attempts import JobAttempt
+from db.batch_results import BatchResult
 from db.batches import Batch
 from db.checkpoints import JobCheckpoint
 from db.families import no_child_left
@@ -32,6 +33,7 @@ _ABOUT = (
     SummaryResult.job_id,
     SummaryResult.summary_id,
     Batch.job_id,
+    BatchResult.batch_id,
 )
 
 

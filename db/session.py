@@ -1,6 +1,7 @@
 """How a process reaches PostgreSQL."""
 
 import json
+import select as polling
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import ClauseElement, Connection, Engine, SelectBase, create_engine, event, literal_column, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -73,7 +74,8 @@ def open_engine(
     """A pool of at most `pool_size` connections to `url` (any libpq form, `postgresql://…`). Connects lazily.
 
     A statement that waits for a lock for `lock_timeout_s` fails; without it, for the time of any statement. A caller
-    that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue.
+    that finds the pool empty for `pool_timeout_s` gets `sqlalchemy.exc.TimeoutError` instead of a queue. One whose
+    connection the server has closed meanwhile gets another, and only hears of it where the server isn't back.
 
     With `by_transaction` a pooler stands between that gives each transaction whichever connection is free: nothing is
     prepared, and nothing set for longer than a transaction. PostgreSQL shows connections under the `name` that is
@@ -90,6 +92,7 @@ def open_engine(
         json_deserializer=_read,
         hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
+    event.listen(engine, "checkout", lambda connection, _, __: _refuse_closed(connection))
     event.listen(engine, "do_connect", lambda _, __, ___, given: given.update(application_name=name()))
     if by_transaction:
         local = _setting(limits, local=True)
@@ -124,6 +127,23 @@ def _set_up(connection: psycopg.Connection, statement: str) -> None:
     connection.autocommit = True
     connection.execute(statement.encode())
     connection.autocommit = False
+
+
+# Where a system doesn't tell a connection's end from what has come by it, both are an end. Nothing comes unasked but an
+# end and, very rarely, a setting that an operator changed: then connections are made anew for nothing.
+_ENDED = getattr(polling, "POLLRDHUP", polling.POLLIN)
+
+
+def _refuse_closed(connection: psycopg.Connection) -> None:
+    """A look at the socket, which takes three microseconds: a server that went away has closed all that the pool has.
+
+    Raises `InvalidatePoolError`, by which SQLAlchemy makes the connection anew, and the others when they are wanted.
+    """
+    look = polling.poll()
+    if not connection.closed:
+        look.register(connection.fileno(), _ENDED)
+    if connection.closed or look.poll(0):
+        raise InvalidatePoolError
 
 
 def _begun(connection: Connection, statement: str) -> None:

@@ -2,6 +2,7 @@
 
 from db import (
     attempts,
+    batch_results,
     batches,
     checkpoints,
     conversations,
@@ -27,6 +28,7 @@ from db.webhooks import deliveries, endpoints, secrets
 
 __all__ = [
     "attempts",
+    "batch_results",
     "batches",
     "checkpoints",
     "chunks",

@@ -1,10 +1,11 @@
 """Twins: lines of batches that ask what an earlier line of theirs asks. Its job is theirs too."""
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ForeignKey, Integer, Select, Text, and_, func, select
+from sqlalchemy import CompoundSelect, ForeignKey, Integer, Select, Text, and_, func, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -45,3 +46,17 @@ def counts(session: Session, job_ids: Collection[uuid.UUID]) -> Sequence[tuple[u
 def last(job_id: uuid.UUID) -> Select[int]:
     """The query for the place of the batch's last twin; NULL where it has none."""
     return select(func.max(BatchTwin.place)).where(BatchTwin.job_id == job_id)
+
+
+def ended(job_id: uuid.UUID) -> CompoundSelect[int, dt.datetime]:
+    """The query for the lines of a batch that have ended, twins too: the place of each, and when (`finished_at`)."""
+    over = Job.finished_at.is_not(None)
+    own = select(Job.place, Job.finished_at).where(Job.parent_id == job_id, over)
+    theirs = select(BatchTwin.place, Job.finished_at).join(Job, JOB_OF).where(BatchTwin.job_id == job_id, over)
+    return union_all(own, theirs)
+
+
+def unfinished(session: Session, job_id: uuid.UUID) -> int:
+    """How many twins of a batch have a job that hasn't ended."""
+    query = select(func.count()).select_from(BatchTwin).join(Job, JOB_OF)
+    return session.scalar(query.where(BatchTwin.job_id == job_id, Job.finished_at.is_(None))) or 0

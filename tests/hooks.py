@@ -26,9 +26,9 @@ def endpoint(sessions: Sessions, caller: Caller, url: str = URL, **options: Any)
 
 def begin(sessions: Sessions, caller: Caller, **changes: Any) -> uuid.UUID:
     """A job that runs."""
-    job_id = tables.submit(sessions, caller, **changes).id
-    tables.dispatch(sessions, job_id)
-    assert tables.claim(sessions, job_id)
+    job = tables.submit(sessions, caller, **changes)
+    tables.dispatch(sessions, job_id := job.id)
+    assert tables.claim(sessions, job_id, queue=job.queue)
     return job_id
 
 

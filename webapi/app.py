@@ -6,13 +6,16 @@ from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
+from webapi.anthropic import messages
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
 from webapi.openai import (
+    batch_results,
     batches,
     chat,
     completions,
+    conversations,
     embeddings,
     files,
     moderations,
@@ -67,6 +70,9 @@ _ROUTES = (
     files,
     uploads,
     batches,
+    conversations,
+    batch_results,
+    messages,
     vector_stores,
     vector_store_files,
     usage,

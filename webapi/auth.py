@@ -102,7 +102,7 @@ def _require_key(service: Service, known: KnownKeys) -> None:
     if request.endpoint is None or request.endpoint in OPEN or _is_preflight(service):
         return
     service.require()
-    header = request.headers.get("Authorization", "")
+    header = request.headers.get("Authorization") or _as_anthropic_says_it()
     if not header and "ticket" in request.args:
         found = _admitted(service, known, request.args["ticket"])
     else:
@@ -112,6 +112,12 @@ def _require_key(service: Service, known: KnownKeys) -> None:
         found = _check(service, known, key.strip())
     g.caller = replace(found, request_id=requestlog.request_id())
     service.work()
+
+
+def _as_anthropic_says_it() -> str:
+    """The header that carries a key, of those who send one in a header of its own."""
+    key = request.headers.get("X-Api-Key", "")
+    return f"Bearer {key}" if key else ""
 
 
 def _is_preflight(service: Service) -> bool:

@@ -5,7 +5,7 @@ it (`tasks.doors.calls`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from tasks.doors import answering, idempotency
 from tasks.doors.answering import WHOLE, Step
 from tasks.doors.calls import Asked
 from tasks.doors.idempotency import IdempotencyClaim
-from tasks.doors.reading import LastStep, StreamStep
+from tasks.doors.reading import LastStep, Reader, StreamStep
 from tasks.doors.submitting import Make
 from tasks.errors import ForebayError
 from tasks.jobs import jobs
@@ -185,19 +185,39 @@ def ended(call: Call, wait_s: float) -> JobView:
     return job
 
 
-def streamed(call: Call, rendering: Rendering, status: int = 200) -> Response:
-    """The job's events as they come."""
-    body = stream_with_context(_told(call, rendering))
+def known(job: JobView) -> Call:
+    """A request for what happens to a job that is there, whoever waits for it. Raises what `Shares.take` raises."""
+    serving, caller = service.current(), auth.caller()
+    serving.readers.take(caller.tenant_id)
+    asked = Asked.of(caller, request.path, b"")
+    call = Call(serving, caller, asked, choices=0, patient=False, waits=True)
+    call.job = job
+    return call
+
+
+def streamed(
+    call: Call,
+    rendering: Rendering,
+    status: int = 200,
+    *,
+    opening: bytes = b"",
+    steps: Callable[[Reader, Caller, JobView], Iterator[Step]] | None = None,
+) -> Response:
+    """The job's events as they come, after an `opening`; by `steps` where they are to be read in another way."""
+    found = _steps(call) if steps is None else steps(call.serving.reader, call.caller, call.job)
+    body = stream_with_context(_told(call, rendering, opening, found))
     response = Response(body, status, mimetype=rendering.mimetype, headers=sse.HEADERS)
     call.serving.rest()
     response.call_on_close(partial(call.end, answered=False))
     return response
 
 
-def _told(call: Call, rendering: Rendering) -> Iterator[bytes]:
+def _told(call: Call, rendering: Rendering, opening: bytes, steps: Iterator[Step]) -> Iterator[bytes]:
     sent_at = time.monotonic()
+    if opening:
+        yield opening
     try:
-        for choice, step in _steps(call):
+        for choice, step in steps:
             piece = _piece(rendering, choice, step)
             if not piece and time.monotonic() - sent_at >= sse.HEARTBEAT_S:
                 piece = rendering.waiting(None)

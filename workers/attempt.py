@@ -40,6 +40,7 @@ class Attempt:
         # that it finds, and a transaction that isn't over isn't found.
         self.writing = threading.Lock()
         self.first_token_s: float | None = None  # after the claim; None where an earlier attempt had the first
+        self.lost = False  # readers may have had entries that nobody has kept
         self._lock = threading.Lock()
         self._held: Held | None = None
         self.stopped: Stop | None = None

@@ -99,8 +99,13 @@ def open_stream(worker: Worker, attempt: Attempt) -> Publisher:
 
     if claim.attempt == 1:
         return Publisher(writer, attempt.transcript, newest, lambda: worker.cut_off)
+    # Who handed the job on kept all of it; a worker that was lost kept what it had a second before.
+    attempt.lost = writer.after_loss = claim.crashes > 0
     for _ in range(_TAKE_OVERS):
         try:
+            attempt.lost = writer.after_loss = attempt.lost and not stream.is_whole(
+                worker.client, claim.job_id, claim.begun_at_s
+            )
             attempt.transcript = stream.take_over(writer, claim.checkpoint)
         except (redis.RedisError, ValueError, KeyError) as error:
             log.warning("stream_unreachable", error=str(error))

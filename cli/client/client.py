@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import click
 import httpx
@@ -21,6 +21,9 @@ ENDS = frozenset({"succeeded", "failed", "cancelled", "expired"})
 _SILENCE_S = 30.0  # a stream has a heartbeat every 10 s
 _PATIENCE_S = 60.0
 _PAUSE_S = 0.5
+_CHECK_S = 600.0  # a file of 50,000 lines is read to its end
+
+T = TypeVar("T")
 
 Job = dict[str, Any]
 
@@ -141,6 +144,66 @@ class Client:
                 raise
             return None
 
+    def send_file(self, path: Path) -> dict[str, Any]:
+        """Sends a file of a batch's requests, as it is read; once more where nothing answers."""
+
+        def send() -> dict[str, Any]:
+            with path.open("rb") as opened:
+                return self._ask("POST", "/v1/files", data={"purpose": "batch"}, files={"file": (path.name, opened)})
+
+        return self._again(send)
+
+    def delete_file(self, file_id: str) -> None:
+        """Deletes a file, which may be gone already."""
+        try:
+            self._patiently("DELETE", f"/v1/files/{file_id}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def check_batch(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._patiently("POST", "/v1/batches/check", json=request, timeout=_CHECK_S)
+
+    def create_batch(self, request: dict[str, Any], once: str) -> dict[str, Any]:
+        """The batch that was asked for; the one that there is, where it was asked for under `once` before."""
+        return self._patiently("POST", "/v1/batches", json=request, headers={"Idempotency-Key": once})
+
+    def retry_batch(self, batch_id: str, once: str) -> dict[str, Any]:
+        """A new batch of what that one has no answer to; the one that there is, as `create_batch`."""
+        return self._patiently("POST", f"/v1/batches/{batch_id}/retry", headers={"Idempotency-Key": once})
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        return self._patiently("GET", f"/v1/batches/{batch_id}")
+
+    def batches(self, limit: int) -> list[dict[str, Any]]:
+        """The newest batches, the newest first."""
+        return list(self._patiently("GET", "/v1/batches", params={"limit": limit})["data"])
+
+    def cancel_batch(self, batch_id: str) -> dict[str, Any]:
+        return self._patiently("POST", f"/v1/batches/{batch_id}/cancel")
+
+    def batch_results(self, batch_id: str, after: int = 0, *, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """The results of a batch after that number, each once: those that are there, or all of them as they come."""
+        while True:
+            now = self.batch(batch_id)["status"] if follow else "completed"
+            page = self._again(lambda after=after: self._results_page(batch_id, after))  # type: ignore[misc]
+            yield from page
+            after = page[-1]["number"] if page else after
+            if not page and now in ("completed", "failed", "expired", "cancelled"):
+                return
+            if not page:
+                time.sleep(_PAUSE_S)
+
+    def _results_page(self, batch_id: str, after: int) -> list[dict[str, Any]]:
+        asked = {"after": after, "limit": 1000}
+        try:
+            response = self._http.get(f"/v1/batches/{batch_id}/results", params=asked)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
+        if response.status_code >= 400:
+            raise _error(response)
+        return [json.loads(line) for line in response.text.split("\n") if line]
+
     def models(self) -> list[dict[str, Any]]:
         return list(self._ask("GET", "/v1/models")["data"])
 
@@ -193,10 +256,14 @@ class Client:
 
     def _patiently(self, method: str, path: str, **options: Any) -> Job:
         """`_ask`, again and again for a minute while nothing answers."""
+        return self._again(lambda: self._ask(method, path, **options))
+
+    def _again(self, ask: Callable[[], T]) -> T:
+        """What this asks, again and again for a minute while nothing answers."""
         given_up_at = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                return self._ask(method, path, **options)
+                return ask()
             except (Unreachable, ApiError) as error:
                 passing = isinstance(error, Unreachable) or error.status in (429, 503)
                 if not passing or time.monotonic() > given_up_at:

@@ -9,7 +9,7 @@ import marshmallow as ma
 from dialects import plainjson
 from dialects.fields import load
 from dialects.openai import errors as told
-from dialects.openai.requests import chat, completions, embeddings, moderations
+from dialects.openai.requests import chat, completions, embeddings, moderations, responses
 from dialects.wishes import Wishes
 from tasks import errors
 from tasks.functions.toolbox import Toolbox
@@ -91,10 +91,18 @@ def _moderation(given: dict[str, Any], around: Surroundings) -> tuple[Submission
     return moderations.submission(given, _WISHES), {}
 
 
+def _response(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    """What the client said is kept once: nobody asks for a line's response by itself."""
+    del around
+    asked = responses.submission(given, _WISHES)
+    return replace(asked, request=replace(asked.request, said={})), asked.request.told
+
+
 ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/chat/completions": Endpoint(chat.ChatCompletionRequest(), 50_000, _chat),
     "/v1/completions": Endpoint(completions.CompletionRequest(), 50_000, _completion),
     "/v1/embeddings": Endpoint(embeddings.EmbeddingRequest(), 400_000, _embedding),
+    "/v1/responses": Endpoint(responses.ResponseRequest(), 50_000, _response),
     "/v1/moderations": Endpoint(moderations.ModerationRequest(), 50_000, _moderation),
 }
 
@@ -145,7 +153,7 @@ def _frame(given: Mapping[str, Any], endpoint: str) -> str:
     if given["url"] != endpoint:
         raise LineRefused("invalid_url", "url", f"must be the batch's endpoint, {endpoint}")
     if given["body"].get("stream"):
-        raise LineRefused("invalid_request", "body.stream", "a line of a batch isn't streamed")
+        raise LineRefused("streaming_unsupported", "body.stream", "a line of a batch isn't streamed")
     return named
 
 

@@ -1,19 +1,22 @@
 """What a batch's lines came to, in their order, a few at a time."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from db import batches as table
 from db import vectors
 from db.batches import EndedLine
 from db.session import Transactions
+from db.vectors import JobVectors
 from tasks import ids
 from tasks.jobs import view
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 
 _AT_ONCE = 200
@@ -45,13 +48,18 @@ def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int 
 def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
     with scope.begin() as session:
         found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE)
-        embedded = {line.job.id for line in found if succeeded and line.job.type == "embed"}
-        made = table.vectors(session, embedded) if embedded else {}
-        return [_answer(job_id, line, made) for line in found]
+        made = vectors_of(session, found)
+        return [of(job_id, line, made) for line in found]
 
 
-def _answer(batch_id: uuid.UUID, line: EndedLine, made: Mapping[uuid.UUID, Any]) -> LineAnswer:
-    """A twin is told under an id of its own."""
+def vectors_of(session: Session, found: Sequence[EndedLine]) -> Mapping[uuid.UUID, JobVectors]:
+    """What these lines' jobs keep of vectors, by their ids."""
+    embedded = {line.job.id for line in found if line.job.type == "embed" and line.job.status == Status.SUCCEEDED}
+    return table.vectors(session, embedded) if embedded else {}
+
+
+def of(batch_id: uuid.UUID, line: EndedLine, made: Mapping[uuid.UUID, JobVectors]) -> LineAnswer:
+    """A line that has ended so, with those of the vectors that are its own. A twin is told under an id of its own."""
     job, own = view.of(line.job, line.result), made.get(line.job.id)
     return LineAnswer(
         line.place,

@@ -14,7 +14,7 @@ from db.batches import Batch
 from db.jobs import Job
 from tasks import errors
 from tasks.files import files
-from tasks.jobs import lifecycle
+from tasks.jobs import lifecycle, naming
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.limits.spent import NOTHING, Spent
@@ -79,13 +79,17 @@ class BatchView:
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """A batch as it is asked for: `window` as it was written, and how many seconds that is."""
+    """A batch as it is asked for: `window` as it was written, and how many seconds that is.
+
+    It `takes_over` the answers that an earlier batch of the same file has: those lines aren't run again.
+    """
 
     endpoint: str
     input_file_id: uuid.UUID
     window: str
     window_s: int
     output_kept_s: int | None = None
+    takes_over: uuid.UUID | None = None
 
 
 def begin(session: Session, caller: Caller, new: NewBatch, job_id: uuid.UUID) -> None:
@@ -118,6 +122,15 @@ def page(
     """The tenant's batches, the newest first, at most `limit`, and whether there are more."""
     found = table.page(session, caller.tenant_id, limit=limit + 1, after=after)
     return _shown(session, found[:limit]), len(found) > limit
+
+
+def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> None:
+    """Raises `Conflict` unless the batch, whose job has ended, has lines without an answer; `NotFound`."""
+    batch = get(session, caller, batch_id)
+    if not batch.counts.total:
+        raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")
+    if batch.counts.completed == batch.counts.total:
+        raise errors.Conflict("all its requests were answered: there is nothing to ask again")
 
 
 def cancel(session: Session, caller: Caller, batch_id: uuid.UUID) -> str | None:
@@ -186,7 +199,7 @@ def _totals(row: Batch, told: Iterable[tuple[str, int, Mapping[str, int]]]) -> t
 def _view(row: Batch, job: Job, counts: Counts, spent: Spent) -> BatchView:
     ending, ended_at, told = row.ending, row.ended_at, row.errors
     if ended_at is None and job.finished_at is not None:  # its job was ended from outside, or took workers with it
-        ending = {Status.CANCELLED: "cancelled", Status.EXPIRED: "expired"}.get(Status(job.status), "failed")
+        ending = naming.batch_ending(job.status)
         ended_at = job.finished_at
         if ending == "failed":
             told = [FileError(job.error_code or "internal", job.error_message or "it failed").plain()]

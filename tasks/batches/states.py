@@ -3,13 +3,14 @@
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from db import batch_results
 from db import batches as table
 from db import twins as twins_table
 from db.batches import Batch
@@ -71,6 +72,15 @@ def twins(session: Session, job_id: uuid.UUID, attempt: int, found: Sequence[tup
     fence.guard(session, job_id, attempt)
     rows = [{"job_id": job_id, "place": place, "of_place": of, "label": label} for place, of, label in found]
     twins_table.add(session, rows)
+
+
+def take_over(
+    session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, ids: Mapping[int, uuid.UUID]
+) -> set[int]:
+    """Makes those lines in these places that an earlier batch has answers to this batch's own, under these ids; which
+    places these are. Idempotent. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    return batch_results.take_over(session, earlier, job_id, ids)
 
 
 def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, output: bool) -> None:

@@ -49,6 +49,7 @@ class Claim:
     others_wait: bool = True
     told: bool = True
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
+    begun_at_s: float = 0.0  # when the first attempt was claimed, as Unix time
 
 
 class AttemptObject(TypedDict):
@@ -99,6 +100,7 @@ def _claimed(row: Row) -> Claim:
         others_wait=row["waits"],
         told=row["told"],
         waited_s=_waited_s(row),
+        begun_at_s=row["started_at"].timestamp(),
     )
 
 

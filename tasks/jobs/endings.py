@@ -43,13 +43,14 @@ from db.jobs import Job
 from db.session import Transactions, told
 from db.webhooks import endpoints
 from tasks import errors, ids, telemetry
-from tasks.jobs import fence, jobs, lifecycle, settlement, view
+from tasks.jobs import fence, jobs, lifecycle, responses, settlement, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.settlement import Closing, End
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
 from tasks.limits.spent import NOTHING
 from tasks.streams import stream
+from tasks.streams.events import Resumed
 from tasks.streams.transcript import Entry, Transcript
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,8 @@ class Doomed:
     error: Error | None = None
     how: str | None = None
     still: ColumnElement[bool] | None = None
+    begun_at_s: float = 0.0  # its first start, as Unix time
+    numbered: bool = False  # its readers know numbers alone, so what they must be told of a loss is an entry
 
 
 def cancel(
@@ -108,7 +111,9 @@ def doom(
     still: ColumnElement[bool] | None = None,
 ) -> Doomed:
     """The first step: the job as it was found."""
-    return Doomed(job.id, job.attempt, jobs.so_far(session, job.id), status, error, how, still)
+    begun_at_s = job.started_at.timestamp() if job.started_at else 0.0
+    so_far, numbered = jobs.so_far(session, job.id), job.type == responses.TYPE
+    return Doomed(job.id, job.attempt, so_far, status, error, how, still, begun_at_s, numbered)
 
 
 def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Closing | None:
@@ -118,7 +123,7 @@ def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed,
 
     Redis isn't asked where there is no `client`. Raises SQLAlchemy's errors.
     """
-    salvaged = _salvage(client, doomed, ttl_s)
+    salvaged, whole = _salvage(client, doomed, ttl_s)
     code, message = doomed.error or (None, None)
     with scope.begin() as session:
         newest = (*fence.fenced(doomed.job_id, doomed.attempt), Job.finished_at.is_(None))
@@ -128,6 +133,8 @@ def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed,
             return None
         stored = jobs.so_far(session, doomed.job_id)
         streamed = max(salvaged, stored, key=lambda told: len(told.entries))
+        if doomed.numbered and not whole:
+            streamed.add(Resumed(doomed.attempt + 1, lost=True))
         how = (doomed.how, None) if doomed.how else (doomed.status, code)
         if found.status == Status.RUNNING and (run := attempts.of_row(found)):
             attempts.end(session, [run], *how)
@@ -314,16 +321,17 @@ def _announce(client: redis.Redis, closing: Closing, ttl_s: int) -> None:
         client.publish(CANCELS, ended.id.hex)
 
 
-def _salvage(client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Transcript:
-    """All that was streamed so far; the checkpoint when Redis can't be reached."""
+def _salvage(client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> tuple[Transcript, bool]:
+    """All that was streamed so far, and whether that is surely all; the checkpoint when Redis can't be reached."""
     if client is None:
-        return doomed.checkpoint
+        return doomed.checkpoint, False
     try:
+        whole = stream.is_whole(client, doomed.job_id, doomed.begun_at_s)
         writer = stream.Writer(client, doomed.job_id, doomed.attempt + 1, ttl_s)
-        return stream.take_over(writer, doomed.checkpoint)
+        return stream.take_over(writer, doomed.checkpoint), whole
     except (redis.RedisError, ValueError, KeyError) as error:
         log.warning("stream_unreachable", job_id=ids.show(doomed.job_id), error=str(error))
-        return doomed.checkpoint
+        return doomed.checkpoint, False
 
 
 def _end_by_tenant(

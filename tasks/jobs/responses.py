@@ -11,7 +11,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db import jobs as jobs_table
+from db.jobs import Job
 from tasks import errors, ids
+from tasks.conversations import items as conversations
+from tasks.conversations.items import PREFIXES
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
@@ -21,14 +25,6 @@ TYPE = "response"
 
 Item = Mapping[str, Any]
 
-# How the ids of items begin, by their types.
-PREFIXES = {
-    "message": "msg_",
-    "function_call": "fc_",
-    "function_call_output": "fco_",
-    "reasoning": "rs_",
-    "file_search_call": "fs_",
-}
 _INPUT, _OUTPUT = 0, 0x80000  # where the places of both begin, in twenty bits
 
 
@@ -72,6 +68,15 @@ def outputs(job_id: uuid.UUID, result: Mapping[str, Any]) -> list[dict[str, Any]
     calls = said.get("tool_calls", ())
     made = [message(job_id, 0, said["content"], status)] if said["content"] or not calls else []
     return made + [function_call(job_id, len(made) + n, call) for n, call in enumerate(calls)]
+
+
+def settle(session: Session, job: Job, result: Mapping[str, Any] | None) -> None:
+    """Puts what was asked and what came of it into the conversation of a response that has just ended, if it has one
+    and came to something."""
+    if job.conversation_id is not None and result is not None:
+        asked = jobs_table.asked(session, job.id)["items"]
+        said = [*inputs(job.id, asked), *outputs(job.id, result)]
+        conversations.settle(session, job.tenant_id, job.conversation_id, said)
 
 
 def message(job_id: uuid.UUID, place: int, text: str, status: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from db import jobs as jobs_table
 from db import ledger
 from db.jobs import Job
-from tasks.jobs import family, prediction, view
+from tasks.jobs import family, naming, prediction, responses, view
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
-from tasks.webhooks import deliveries
+from tasks.webhooks import deliveries, messages
 from tasks.webhooks.deliveries import Notice
 
 # What a message about a large job says of it even where it is large without its result.
@@ -52,10 +52,12 @@ def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
 
 
 def tell(session: Session, ends: Sequence[End]) -> list[Closing]:
-    """What belongs to the end of jobs beside writing it down: webhooks are told, and parents go on."""
+    """What belongs to the end of jobs beside writing it down: webhooks are told, conversations and parents go on."""
     shown = [view.of(end.job, end.result) for end in ends]
     _tell(session, list(zip(ends, shown, strict=True)))
     session.flush()
+    for end in ends:
+        responses.settle(session, end.job, end.result)
     moved = family.move_on(session, {end.job.parent_id for end in ends if end.job.parent_id is not None})
     wakes = [moved.get(end.job.parent_id) if end.job.parent_id else None for end in ends]
     return [
@@ -74,15 +76,22 @@ def _keep_outputs(session: Session, ends: Sequence[End]) -> None:
 
 def _tell(session: Session, ended: Sequence[tuple[End, JobView]]) -> None:
     """The tenants' webhooks; of children nobody is told."""
+    own = [(end, shown) for end, shown in ended if end.job.parent_id is None]
     notices: defaultdict[tuple[uuid.UUID, str], list[Notice]] = defaultdict(list)
-    for end, shown in ended:
-        if end.job.parent_id is None:
-            notice = Notice(
-                shown.id, shown.finished_at, partial(_message, shown), end.job.webhook, _told_there(end.job, shown)
-            )
-            notices[shown.tenant_id, f"job.{shown.status}"].append(notice)
+    for end, shown in own:
+        notice = Notice(shown.id, partial(_message, shown), end.job.webhook, _told_there(end.job, shown))
+        notices[shown.tenant_id, f"job.{shown.status}"].append(notice)
+    names = naming.names(session, [shown for _, shown in own])
+    for _, shown in own:
+        if name := names.get(shown.id):
+            notices[shown.tenant_id, name.type].append(Notice(shown.id, partial(_event, shown, name.object_id)))
     for (tenant_id, type), theirs in notices.items():
         deliveries.note(session, tenant_id, type, theirs)
+
+
+def _event(ended: JobView, object_id: str, type: str, message_id: uuid.UUID) -> dict[str, Any]:
+    """What OpenAI's clients are told."""
+    return messages.event(type, message_id, ended.finished_at, object_id)
 
 
 def _told_there(job: Job, ended: JobView) -> Callable[[], dict[str, Any]] | None:
@@ -93,16 +102,19 @@ def _told_there(job: Job, ended: JobView) -> Callable[[], dict[str, Any]] | None
 
     def told() -> dict[str, Any]:
         whole: dict[str, Any] = {**prediction.prediction(ended, root)}
-        if len(deliveries.compact(whole)) > deliveries.MAX_BYTES:
+        if len(messages.compact(whole)) > messages.MAX_BYTES:
             whole["output"] = None  # it is at `urls.get`
         return whole
 
     return told
 
 
-def _message(ended: JobView) -> dict[str, Any]:
-    """The job object, its result a link when it is large, and thin when it is large even so."""
+def _message(ended: JobView, type: str, message_id: uuid.UUID) -> dict[str, Any]:
+    """With the job object, its result a link when it is large, and thin when it is large even so."""
+    del message_id
     job: dict[str, Any] = {**ended.as_json()}
-    if ended.result is not None and len(deliveries.compact(job)) > deliveries.MAX_BYTES:
+    if ended.result is not None and len(messages.compact(job)) > messages.MAX_BYTES:
         job["result"] = {"link": job["links"]["self"]}
-    return job if len(deliveries.compact(job)) <= deliveries.MAX_BYTES else {name: job[name] for name in _THIN}
+    if len(messages.compact(job)) > messages.MAX_BYTES:
+        job = {name: job[name] for name in _THIN}
+    return messages.message(type, ended.finished_at, job)

@@ -1,6 +1,7 @@
 """The stages that jobs go through: each is a run on one model, or on none."""
 
 GENERATE = "generate"  # on a model that writes
+COUNT = "count"  # how long a prompt is, on a model that writes
 EMBED = "embed"  # a few texts, on a model that embeds
 EMBED_MANY = "embed_many"  # and more of them
 RERANK = "rerank"  # a few documents, on a model that reads each with a query

@@ -74,6 +74,7 @@ class JobObject(TypedDict):
         " `rerank`: results (index, relevance_score),"
         " tokens. `rag`: text, finish_reason, answered, question, passages, citations."
         " `ingest`: collection, documents, chunks. `reembed`: collection, model, dimensions, chunks."
+        " `count`: input_tokens."
         " `summary`: documents by how they ended; of all, summary, sentences.",
     ]
     error: JobError | None

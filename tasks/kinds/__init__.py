@@ -8,6 +8,7 @@ from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
 from tasks.kinds.batch import BatchKind
 from tasks.kinds.chat import ChatKind
+from tasks.kinds.count import CountKind
 from tasks.kinds.embed import EmbedKind
 from tasks.kinds.generate import GenerateKind
 from tasks.kinds.ingest import IngestKind
@@ -32,6 +33,7 @@ _ALL: tuple[Kind[Any], ...] = (
     SummaryKind(),
     BatchKind(),
     ResponseKind(),
+    CountKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 

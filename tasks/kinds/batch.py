@@ -2,10 +2,12 @@
 
 import uuid
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tasks import ids
+from db.jobs import Job
+from tasks import errors, ids
 from tasks.batches import batches
 from tasks.batches.batches import NewBatch
 from tasks.jobs import stages
@@ -27,7 +29,9 @@ class BatchRequest:
     def to_json(self) -> Stored:
         new = self.new
         given = {"input_file_id": ids.show(new.input_file_id, ids.FILE), "endpoint": new.endpoint}
-        kept = {} if new.output_kept_s is None else {"output_kept_s": new.output_kept_s}
+        kept: dict[str, Any] = {} if new.output_kept_s is None else {"output_kept_s": new.output_kept_s}
+        if new.takes_over is not None:
+            kept["takes_over"] = ids.show(new.takes_over, ids.BATCH)
         return Stored(given, {"completion_window": new.window, "window_s": new.window_s, **kept})
 
 
@@ -39,7 +43,8 @@ class BatchKind(Kind[BatchRequest]):
         file_id = ids.parse(given["input_file_id"], ids.FILE)
         assert isinstance(file_id, uuid.UUID)
         window = params["completion_window"], params["window_s"]
-        return BatchRequest(NewBatch(given["endpoint"], file_id, *window, params.get("output_kept_s")))
+        earlier = ids.parse(params.get("takes_over", ""), ids.BATCH)
+        return BatchRequest(NewBatch(given["endpoint"], file_id, *window, params.get("output_kept_s"), earlier))
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[BatchRequest]) -> Plan:
         """Writes the batch down too. Raises `InvalidField` for a file that can't be a batch's."""
@@ -48,3 +53,14 @@ class BatchKind(Kind[BatchRequest]):
         batches.begin(session, caller, asked.request.new, job_id)
         in_lane = replace(asked, lane="batch")
         return Plan(in_lane, stages.CHECK_LINES, catalog.CONTROL, catalog.CONTROL, job_id, chances=CHANCES)
+
+    def again(
+        self, session: Session, models: Catalog, caller: Caller, asked: Submission[BatchRequest], old: Job
+    ) -> Plan:
+        """A batch of the same file that takes over what the old one has answers to. Raises `Conflict`."""
+        batches.require_failures(session, caller, old.id)
+        taking_over = BatchRequest(replace(asked.request.new, takes_over=old.id))
+        try:
+            return self.plan(session, models, caller, replace(asked, request=taking_over))
+        except errors.InvalidField as error:
+            raise errors.Conflict("its file is gone: what was asked can't be asked again") from error

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tasks import errors, ids
+from tasks.conversations import items as conversations
 from tasks.jobs import responses, stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.jobs.responses import Found, Item
@@ -31,7 +32,8 @@ _OWN = ("items", "before", "instructions", "said", "truncates")
 class Asked:
     """The items that are to be answered, those `before` them, and how; `answer` has no turns of its own.
 
-    `previous` is the response that this one goes on from: its items come before these, once it has been looked up.
+    `previous` is the response, or `conversation` the conversation, that this one goes on from: the items of either come
+    before these, once it has been looked up.
     With `truncates`, the oldest turns are dropped where the model has no room for all. `said` is what the client said
     of it, as it is told again.
     """
@@ -42,6 +44,7 @@ class Asked:
     said: Mapping[str, Any] = field(default_factory=dict)
     before: tuple[Item, ...] = ()
     previous: uuid.UUID | None = None
+    conversation: uuid.UUID | None = None
     truncates: bool = False
 
     def to_json(self) -> Stored:
@@ -91,10 +94,12 @@ class ResponseKind(Answering[Asked]):
         without their outputs."""
         model = choosing.model_for(models, self.serves, asked.model)
         choosing.refuse_what_it_lacks(model, asked.request.answer.given())
-        whole = _whole(session, caller, asked.request)
+        job_id = ids.new()
+        whole = _whole(session, caller, asked.request, job_id)
         _refuse_loose_ends(whole)
-        fitting = _fitting(model, whole)
-        return Plan(replace(asked, request=fitting), stages.GENERATE, model.name, model.name)
+        planned = replace(asked, request=_fitting(model, whole))
+        conversation = asked.request.conversation
+        return Plan(planned, stages.GENERATE, model.name, model.name, job_id=job_id, conversation_id=conversation)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         del stage_input
@@ -114,11 +119,14 @@ class ResponseKind(Answering[Asked]):
         return chat.said(answer)
 
 
-def _whole(session: Session, caller: Caller, asked: Asked) -> Asked:
-    """What is asked, with all that comes before it. Raises `PreviousResponseMissing`, `InvalidField`."""
+def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) -> Asked:
+    """What is asked, with all that comes before it. Raises `PreviousResponseMissing`, `ConversationMissing`,
+    `ConversationFull`, `InvalidField`."""
     before = asked.before
     if asked.previous is not None:
         before = (*before, *_said_until(_previous(session, caller, asked.previous)))
+    elif asked.conversation is not None:
+        before = tuple(_conversed(session, caller, asked.conversation, responses.inputs(job_id, asked.items)))
     own = tuple(_referred(session, caller, asked.items, before))
     if len(before) + len(own) > MAX_ITEMS and not asked.truncates:
         raise errors.InvalidField("input", f"with what was said before, there are more than {MAX_ITEMS} items")
@@ -135,6 +143,14 @@ def _previous(session: Session, caller: Caller, job_id: uuid.UUID) -> Found:
     if not found.job.ended:
         raise errors.InvalidField("previous_response_id", f"{shown} hasn't ended yet")
     return found
+
+
+def _conversed(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> list[Item]:
+    try:
+        return list(conversations.context(session, caller, conversation_id, coming))
+    except errors.NotFound as error:
+        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
+        raise errors.ConversationMissing("conversation", message) from error
 
 
 def _said_until(found: Found) -> Iterator[Item]:

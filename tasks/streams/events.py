@@ -11,20 +11,25 @@ from tasks.models.logprobs import Logprob
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The job's first event. `prompt_tokens` is the length of the whole prompt, spent once an answer has begun."""
+    """The job's first event. `prompt_tokens` is the length of the whole prompt, spent once an answer has begun.
+
+    `lost` says that readers may have had events which nobody has kept: they were lost with Redis and an older attempt.
+    """
 
     type: ClassVar[str] = "started"
     attempt: int
     worker: str
     prompt_tokens: int = 0
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A later attempt goes on after what was streamed."""
+    """A later attempt goes on after what was streamed; `lost` as in `Started`."""
 
     type: ClassVar[str] = "resumed"
     attempt: int
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,8 @@ def encode(event: Event) -> dict[str, Any]:
             plain = {"id": event.id, "name": event.name, "content": event.content, "ok": event.ok}
         case Ended():
             plain = _encode_end(event)
+    if isinstance(event, Started | Resumed) and event.lost:
+        plain["lost"] = True
     if isinstance(event, Delta | Progress | ToolCall | Ended) and event.spent != NOTHING:
         plain["spent"] = _encode_spent(event.spent)
     return {"type": event.type, **plain}
@@ -187,8 +194,8 @@ def _decode_delta(told: Mapping[str, Any]) -> Delta:
 
 
 _DECODERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
-    Started.type: lambda told: Started(told["attempt"], told["worker"], told["prompt_tokens"]),
-    Resumed.type: lambda told: Resumed(told["attempt"]),
+    Started.type: lambda told: Started(told["attempt"], told["worker"], told["prompt_tokens"], told.get("lost", False)),
+    Resumed.type: lambda told: Resumed(told["attempt"], told.get("lost", False)),
     Restarted.type: lambda told: Restarted(told["attempt"]),
     Progress.type: lambda told: Progress(told["done"], told["total"], _spent(told)),
     Delta.type: _decode_delta,

@@ -20,7 +20,9 @@ from tasks.streams.transcript import Entry, Transcript
 
 _ID = re.compile(r"(\d{1,6})-(\d{1,9})")
 _OPENED = "opened"
-_OPENING = "{}"  # what is written where an attempt begins; nobody reads it
+_OPENING, _AFTER_LOSS = "", "lost"  # what is written where an attempt begins: the script makes the first a life's name
+_LIFE = "forebay:streams:life"
+_SURELY_S = 2.0  # two clocks differ by less
 PAGE_ENTRIES = 64
 # Whoever comes after a job's end is told by PostgreSQL, which has all of it by then. The stream takes 4 kB, however
 # short it is, and stays for those who are reading it; one that is slower goes on from PostgreSQL too.
@@ -102,7 +104,8 @@ class Writer:
     """One attempt's hand on its job's stream. `last` is the id it wrote last.
 
     Raises redis-py's errors when Redis can't be reached. `anew` is for an attempt that couldn't read what older ones
-    wrote, and so can't go on after it: its opening drops that.
+    wrote, and so can't go on after it: its opening drops that. `after_loss` is for one before which entries were lost,
+    so that those who come after it know (`is_whole`).
 
     The stream lives `ttl_s` after what was written last, or `ENDED_TTL_S` after the job's end if that is sooner.
     """
@@ -113,10 +116,11 @@ class Writer:
     ttl_s: int
     last: str = _OPENED
     anew: bool = False
+    after_loss: bool = False
 
     def open(self, entries: Sequence[Entry] = ()) -> AppendResult:
         """Shuts older attempts out, then writes `entries`, the whole stream so far. Idempotent."""
-        pairs: list[str | bytes | int] = [0, _OPENING]
+        pairs: list[str | bytes | int] = [0, _AFTER_LOSS if self.after_loss else _OPENING]
         how = "anew" if self.anew else "open"
         result = self._append(how, [*pairs, *_pairs(entries)], entries[-1] if entries else None)
         self.anew = False
@@ -129,7 +133,9 @@ class Writer:
     def _append(self, expected: str, pairs: list[str | bytes | int], last: Entry | None) -> AppendResult:
         script = _append_script(self.client)
         ttl_s = min(self.ttl_s, ENDED_TTL_S) if last and isinstance(last.event, Ended) else self.ttl_s
-        result = AppendResult(script(keys=[key(self.job_id)], args=[self.attempt, expected, ttl_s, *pairs]).decode())
+        result = AppendResult(
+            script(keys=[key(self.job_id), _LIFE], args=[self.attempt, expected, ttl_s, *pairs]).decode()
+        )
         if result is AppendResult.OK:
             self.last = f"{self.attempt}-{last.seq if last else 0}"
         return result
@@ -162,6 +168,32 @@ def take_over(writer: Writer, checkpoint: Transcript) -> Transcript:
         return so_far
     writer.open(checkpoint.entries)
     return checkpoint
+
+
+def is_whole(client: redis.Redis, job_id: uuid.UUID, begun_at_s: float) -> bool:
+    """True when Redis has all that was ever written into the job's stream; False where that can't be told.
+
+    It has lost nothing since the newest attempt that opened the stream did so in this life of Redis; where none is
+    there, since this life is older than the job's first attempt, which began at that Unix time. To be asked before an
+    attempt opens the stream. Raises redis-py's errors.
+    """
+    info: Any = client.info("server")
+    life = str(info["run_id"])
+    for raw_id, fields in _newest_first(client, job_id):
+        if raw_id.endswith(b"-0"):
+            return bool(fields[b"j"].decode() == life)
+    known, _, since = (client.get(_LIFE) or b"").decode().partition(" ")  # type: ignore[union-attr]
+    return known == life and float(since) < begun_at_s - _SURELY_S
+
+
+def _newest_first(client: redis.Redis, job_id: uuid.UUID) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    before = "+"
+    while True:
+        reply: Any = client.xrevrange(key(job_id), max=before, count=PAGE_ENTRIES)
+        if not reply:
+            return
+        yield from reply
+        before = "(" + reply[-1][0].decode()
 
 
 def parse(raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamedEntry]:

@@ -63,7 +63,10 @@ class Chore:
 
     `wanted` makes of the lease's seconds the query that finds a row when there is something to do. It runs every
     second, so it must cost little however many jobs there are.
+
+    What a chore `by_itself` does no other one gives it to do: a round has it only where it's wanted.
     """
 
     act: Callable[[Sweep], FollowUp]
     wanted: Callable[[float], SelectBase]
+    by_itself: bool = False

@@ -94,7 +94,7 @@ def suspended_tenants(sweep: Sweep) -> FollowUp:
     what a request left that was under way when its tenant was suspended, and ended after all was erased."""
     with sweep.begin() as session:
         if session.scalar(time_for_suspended_tenants(sweep.lease_s)) is None:
-            return NOTHING  # the round began for another chore
+            return NOTHING  # PostgreSQL didn't say which chores are wanted
         drawn = tenants.some_suspended(session, _SUSPENDED_AT_ONCE)
     until = time.monotonic() + _ERASING_S
 
@@ -165,7 +165,7 @@ def files(sweep: Sweep) -> FollowUp:
     round until those that were drawn last had nothing more."""
     with sweep.begin() as session:
         if session.scalar(time_for_files(sweep.lease_s)) is None:
-            return NOTHING  # the round began for another chore
+            return NOTHING  # PostgreSQL didn't say which chores are wanted
         drawn = tenants.some(session, _TENANTS_AT_ONCE)
     until = time.monotonic() + _FILES_S
     if _each(drawn, lambda tenant_id: tidying.tidy(sweep.stores, tenant_id, lambda: time.monotonic() < until), until):
@@ -182,7 +182,7 @@ def vector_stores(sweep: Sweep) -> FollowUp:
     """What is in vector stores that have expired, of some tenants as files are."""
     with sweep.begin() as session:
         if session.scalar(time_for_stores(sweep.lease_s)) is None:
-            return NOTHING  # the round began for another chore
+            return NOTHING  # PostgreSQL didn't say which chores are wanted
         drawn = tenants.some(session, _TENANTS_AT_ONCE)
     until = time.monotonic() + _STORES_S
     if _each(drawn, lambda tenant_id: stores.tidy(sweep, tenant_id, lambda: time.monotonic() < until), until):

@@ -30,7 +30,7 @@ class Retention:
     def forget(self, sweep: Sweep) -> FollowUp:
         with sweep.begin() as session:
             if session.scalar(self.wanted(sweep.lease_s)) is None:
-                return NOTHING  # the round began for another chore
+                return NOTHING  # PostgreSQL didn't say which chores are wanted
         until = time.monotonic() + _ROUND_S
         if removing.forget_due(sweep, self.kept_s, lambda: time.monotonic() < until):
             with sweep.begin() as session:

@@ -53,19 +53,19 @@ CHORES: tuple[Chore, ...] = (
     Chore(due.queue, due.wanted),
     Chore(lost_messages.send_again, lost_messages.wanted),
     Chore(starved.promote, starved.wanted),
-    Chore(forgetting.silent_workers, forgetting.long_silent),
-    Chore(forgetting.idempotency_keys, forgetting.old_keys),
-    Chore(forgetting.bindings, forgetting.time_for_bindings),
-    Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys),
-    Chore(forgetting.suspended_tenants, forgetting.time_for_suspended_tenants),
-    Chore(forgetting.unused_steps, forgetting.time_for_steps),
-    Chore(forgetting.loose_documents, forgetting.time_for_documents),
-    Chore(forgetting.files, forgetting.time_for_files),
-    Chore(forgetting.vector_stores, forgetting.time_for_stores),
-    Chore(unstored.forget, unstored.wanted),
+    Chore(forgetting.silent_workers, forgetting.long_silent, by_itself=True),
+    Chore(forgetting.idempotency_keys, forgetting.old_keys, by_itself=True),
+    Chore(forgetting.bindings, forgetting.time_for_bindings, by_itself=True),
+    Chore(forgetting.revoked_keys, forgetting.time_for_revoked_keys, by_itself=True),
+    Chore(forgetting.suspended_tenants, forgetting.time_for_suspended_tenants, by_itself=True),
+    Chore(forgetting.unused_steps, forgetting.time_for_steps, by_itself=True),
+    Chore(forgetting.loose_documents, forgetting.time_for_documents, by_itself=True),
+    Chore(forgetting.files, forgetting.time_for_files, by_itself=True),
+    Chore(forgetting.vector_stores, forgetting.time_for_stores, by_itself=True),
+    Chore(unstored.forget, unstored.wanted, by_itself=True),
     Chore(waiting.refill, waiting.wanted),
-    Chore(strays.tell, strays.wanted),
-    Chore(bookkeeping.add_up, bookkeeping.wanted),
+    Chore(strays.tell, strays.wanted, by_itself=True),
+    Chore(bookkeeping.add_up, bookkeeping.wanted, by_itself=True),
 )
 _UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 
@@ -148,8 +148,8 @@ class Sweeper:
             raise unreachable[0]
 
     def _wanted(self, unreachable: list[Exception]) -> Sequence[Chore]:
-        """From the first that has something to do on: what that one moves, the others may find. All, where PostgreSQL
-        doesn't say: a table that is locked may be only one chore's.
+        """From the first that has something to do on, as the others may find what that one moves; of those that are by
+        themselves the wanted ones. All, where PostgreSQL doesn't say: a table that is locked may be only one chore's.
         """
         try:
             with self.sessions.begin() as session:
@@ -157,8 +157,11 @@ class Sweeper:
         except _UNREACHABLE as error:
             unreachable.append(error)
             return self.chores
-        first = next((place for place, wanted in enumerate(found.values()) if wanted), len(self.chores))
-        return self.chores[first:]
+        told = list(zip(self.chores, found.values(), strict=True))
+        first = next((place for place, (chore, wanted) in enumerate(told) if wanted and not chore.by_itself), len(told))
+        return [
+            chore for place, (chore, wanted) in enumerate(told) if wanted or (place > first and not chore.by_itself)
+        ]
 
     def _follow_up(self, done: Sequence[FollowUp]) -> None:
         wake_ups = [wake_up for each in done for wake_up in each.wake_ups]

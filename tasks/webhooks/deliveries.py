@@ -6,7 +6,6 @@ is sent at least once, under the same message id each time, for up to three days
 
 import datetime as dt
 import enum
-import json
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from db.webhooks import deliveries, endpoints, secrets
 from db.webhooks.deliveries import Delivery
-from tasks import errors, ids, times
+from tasks import errors, ids
 from tasks.keys import Caller
+from tasks.webhooks import messages
 
 TEST = "webhook.test"
 
@@ -28,8 +28,6 @@ _GAPS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _JITTER = 0.1
 _GIVE_UP_AFTER = dt.timedelta(days=3)
 _MAX_RETRY_AFTER_S = 86_400
-
-MAX_BYTES = 20_000  # of what a message says. Standard Webhooks: "smaller than 20kb"
 
 MAX_TESTS = 100  # pending for one webhook
 KEPT = dt.timedelta(days=30)  # how long, at least, a delivery is listed after its end
@@ -49,14 +47,13 @@ class Status(enum.StrEnum):
 class Notice:
     """Something that has happened to a job of a tenant's, as those are told who listen.
 
-    `data` makes what the message says of it, and is called only where somebody listens. `named` is where else than to
-    the endpoints it is to be told: a `url`, and the types of `events` that are told there; `told_there` makes the whole
-    message for that URL, where it isn't the one of all.
+    `told` makes the whole message of a type under an id, and is called only where somebody listens. `named` is where
+    else than to the endpoints it is to be told: a `url`, and the types of `events` that are told there; `told_there`
+    makes the message for that URL, where it isn't the one of all.
     """
 
     job_id: uuid.UUID
-    happened_at: dt.datetime | None
-    data: Callable[[], dict[str, Any]]
+    told: Callable[[str, uuid.UUID], dict[str, Any]]
     named: Mapping[str, Any] | None = None
     told_there: Callable[[], dict[str, Any]] | None = None
 
@@ -121,10 +118,10 @@ def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[No
             if notice.told_there is None:
                 targets.append(there)
             else:
-                payload = compact(notice.told_there())
+                payload = messages.compact(notice.told_there())
                 made.append(_new(tenant_id, message_id, type, payload, job_id=notice.job_id, **there))
         if targets:
-            payload = _payload(type, notice.happened_at, notice.data())
+            payload = messages.compact(notice.told(type, message_id))
             made += [_new(tenant_id, message_id, type, payload, job_id=notice.job_id, **target) for target in targets]
     deliveries.add(session, made, _GIVE_UP_AFTER)
 
@@ -139,7 +136,7 @@ def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> DeliveryVi
     if deliveries.waiting(session, endpoint_id, TEST, MAX_TESTS) == MAX_TESTS:
         raise errors.LimitReached("webhook_id", f"{MAX_TESTS} test messages wait to be sent there already")
     data = {"webhook": ids.show(endpoint_id, ids.WEBHOOK)}
-    payload = _payload(TEST, dt.datetime.now(dt.UTC), data)
+    payload = messages.compact(messages.message(TEST, dt.datetime.now(dt.UTC), data))
     made = _new(caller.tenant_id, ids.new(), TEST, payload, endpoint_id=endpoint_id)
     deliveries.add(session, [made], _GIVE_UP_AFTER)
     return _shown(session.get_one(Delivery, made["id"]))
@@ -236,15 +233,6 @@ def wait_s(attempts: int, answer: Answer) -> float | None:
         return None
     asked_s = min(answer.retry_after_s or 0, _MAX_RETRY_AFTER_S)
     return max(_GAPS_S[attempts - 1], asked_s) * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load
-
-
-def _payload(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) -> str:
-    return compact({"type": type, "timestamp": times.show(happened_at), "data": data})
-
-
-def compact(value: dict[str, Any]) -> str:
-    """JSON in ASCII, as a message has it: as many bytes as characters."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _new(

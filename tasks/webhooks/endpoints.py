@@ -17,8 +17,8 @@ from tasks.errors import LimitReached
 from tasks.keys import Caller
 from tasks.settings import WebhookPolicy, WebhookSettings
 from tasks.webhooks import destinations, signing
+from tasks.webhooks.messages import JOB_EVENTS
 
-EVENTS = ("job.cancelled", "job.expired", "job.failed", "job.succeeded")
 MAX_ENDPOINTS = 20  # of a tenant
 OVERLAP = dt.timedelta(hours=24)  # how long a secret that was replaced goes on signing beside the new one
 
@@ -42,7 +42,7 @@ def create(
     settings: WebhookSettings,
     *,
     url: str,
-    events: Sequence[str] = EVENTS,
+    events: Sequence[str] = JOB_EVENTS,
     description: str | None = None,
 ) -> Webhook:
     """Makes an endpoint with its first secret. Raises `InvalidField` for its URL, `LimitReached`."""

@@ -37,13 +37,7 @@ def odd_file(folder: Path) -> Path:
 
 
 def ask(stack: Stack, method: str, path: str, **more: Any) -> httpx.Response:
-    """Again after a 503, as clients do: a process of the API learns by a request that its connections are gone."""
-
-    def answered() -> httpx.Response | None:
-        answer = httpx.request(method, f"{stack.url}{path}", headers=stack.headers, timeout=70, **more)
-        return None if answer.status_code == 503 else answer
-
-    return until(answered)
+    return httpx.request(method, f"{stack.url}{path}", headers=stack.headers, timeout=70, **more)
 
 
 def submit(stack: Stack, **job: Any) -> str:

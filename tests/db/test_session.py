@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from db import session as db_session
 from db.session import Sessions, alone, told
+from tests.support.platform import forgetful_postgres, restartable, running
 
 
 def test_transaction_that_stood_still_too_long_is_a_lost_connection(sessions: Sessions) -> None:
@@ -64,16 +66,51 @@ def test_statement_alone_that_is_refused_leaves_the_pool_as_it_was(postgres_url:
     engine.dispose()
 
 
-def test_statement_alone_on_a_connection_that_was_ended_says_so(postgres_url: str, sessions: Sessions) -> None:
+def test_statement_alone_that_loses_its_connection_says_so(postgres_url: str) -> None:
     """The next one has another."""
     engine = db_session.open_engine(postgres_url, pool_size=1)
-    with db_session.open_sessions(engine)() as session, sessions() as other:
-        [backend] = alone(session)("SELECT pg_backend_pid() AS pid", {})
-        other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), dict(backend))
+    with db_session.open_sessions(engine)() as session:
         with pytest.raises(OperationalError) as lost:
-            alone(session)("SELECT 1 AS one", {})
+            alone(session)("SELECT pg_terminate_backend(pg_backend_pid())", {})
         assert lost.value.connection_invalidated
         assert alone(session)("SELECT 1 AS one", {}) == [{"one": 1}]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("by_transaction", [False, True])
+def test_connections_that_were_closed_while_nobody_used_them_are_made_anew(
+    tmp_path: Path, by_transaction: bool
+) -> None:
+    """PostgreSQL was restarted meanwhile: of as many statements at a time as there are connections, none fails."""
+    tmp_path.chmod(0o755)
+    with restartable(tmp_path, forgetful_postgres) as (url, restart):
+        engine = db_session.open_engine(url, pool_size=2, by_transaction=by_transaction)
+        sessions = db_session.open_sessions(engine)
+
+        def ask() -> None:
+            with sessions() as session, sessions() as other:
+                assert session.scalar(text("SELECT 1")) == 1
+                assert alone(other)("SELECT 1 AS one", {}) == [{"one": 1}]
+
+        ask()
+        restart()
+        ask()
+        engine.dispose()
+
+
+def test_server_that_is_gone_is_told_of_at_once(tmp_path: Path) -> None:
+    """The error is that of a connection that can't be made, however many times it is tried."""
+    tmp_path.chmod(0o755)
+    with running(tmp_path, forgetful_postgres) as url:
+        engine = db_session.open_engine(url, pool_size=1)
+        sessions = db_session.open_sessions(engine)
+        with sessions() as session:
+            session.execute(text("SELECT 1"))
+    for _ in range(2):
+        with pytest.raises(OperationalError), sessions() as session:
+            session.execute(text("SELECT 1"))
+        with pytest.raises(OperationalError), sessions() as session:
+            alone(session)("SELECT 1", {})
     engine.dispose()
 
 

@@ -83,6 +83,18 @@ def test_a_batch_is_answered_line_by_line(sdk: OpenAI) -> None:
     assert done.id in [one.id for one in sdk.batches.list(limit=1)]
 
 
+def test_responses_are_answered_in_a_batch(sdk: OpenAI) -> None:
+    """Each line's body is what its route answers."""
+    asked = {"model": "echo", "input": "one two three", "temperature": 0, "instructions": "Be short."}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": asked}
+    done = ended(sdk, begun(sdk, [line], "/v1/responses"))
+    body = lines_of(sdk, done.output_file_id)["a"]["response"]["body"]
+    alone = sdk.responses.create(**asked).to_dict()  # type: ignore[call-overload]
+    assert (body["object"], body["status"], body["instructions"]) == ("response", "completed", "Be short.")
+    assert body["output"][0]["content"] == alone["output"][0]["content"]
+    assert body.keys() == alone.keys()
+
+
 def test_what_fails_by_itself_is_in_the_error_file(sdk: OpenAI) -> None:
     """The batch is completed all the same."""
     lines = [chat("good", "word"), chat("long", "word " * 5000)]

@@ -82,17 +82,31 @@ def forebay_up(data: Path, catalog: str, *options: str, **settings: str) -> Iter
 @contextmanager
 def running(folder: Path, make: Callable[[Path], embedded.Server]) -> Iterator[str]:
     """Runs one embedded server for as long as the block does; gives its URL."""
+    with restartable(folder, make) as (url, _):
+        yield url
+
+
+@contextmanager
+def restartable(folder: Path, make: Callable[[Path], embedded.Server]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """As `running`; gives also what stops the server and starts it again, and returns once it answers."""
     server = make(folder)
     supervisor = processes.Supervisor(folder, folder / "run.json", print)
-    supervisor.start(server.spec)
 
     def answers() -> bool:
         supervisor.tend()
         return server.answers(supervisor.pid(server.spec.name))
 
-    try:
+    def start() -> None:
+        supervisor.start(server.spec)
         waiting.until(answers, START_LIMIT_S)
-        yield server.url
+
+    def restart() -> None:
+        supervisor.stop(server.spec.name)
+        start()
+
+    try:
+        start()
+        yield server.url, restart
     finally:
         supervisor.stop(server.spec.name)
 

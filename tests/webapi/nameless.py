@@ -1,7 +1,7 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
 QUERY = """
-limit status type model since wait encoding_format from to group_by order metadata purpose include[] stream
+limit status type model since wait encoding_format from to group_by order metadata purpose include include[] stream
 include_obfuscation
 """
 JSON = """
@@ -49,6 +49,16 @@ texts num_context_docs
 filename purpose bytes mime_type md5 expires_after.anchor expires_after.seconds
 endpoint completion_window output_expires_after.anchor output_expires_after.seconds
 """
+# Items that are put into a conversation: their ids name each other.
+ITEMS = """
+items.type items.id items.role items.status items.content.type items.content.text items.call_id items.name
+items.arguments items.output.type items.output.text items.summary
+"""
+ANTHROPIC = """
+stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
+system.type system.text output_config.format.type output_config.format.schema output_config.effort metadata.user_id
+thinking cache_control container inference_geo speed diagnostics
+"""
 # What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """
 audio.format audio.voice.id messages.audio.id input.image_url.detail input.image_url.url
@@ -66,6 +76,7 @@ web_search_options.user_location.approximate.timezone
 """
 # OpenAI's responses. `input.call_id` names a call of the same conversation; what `conversation` names is refused.
 RESPONSES = """
+personality
 access_programs background background_options.completion_window background_options.continuation_id context_management
 conversation image include input.arguments input.call_id input.content.text input.content.type input.name
 input.output.text input.output.type input.role input.status input.summary instructions max_output_tokens max_tool_calls
@@ -87,6 +98,6 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ELSEWHERE + RESPONSES).split()],
+    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES).split()],
     *[f"form {name}" for name in FORM.split()],
 }

@@ -139,6 +139,17 @@ def make_batch(side: Side) -> str:
     return str(side.api.post("/v1/batches", json=given | {"metadata": {"note": side.word}}).json["id"])
 
 
+def make_conversation(side: Side) -> str:
+    said = {"items": [{"role": "user", "content": side.word}], "metadata": {"note": side.word}}
+    return str(side.api.post("/v1/conversations", json=said).json["id"])
+
+
+def make_item(side: Side) -> str:
+    conversation_id = make_conversation(side)
+    item = side.api.get(f"/v1/conversations/{conversation_id}/items").json["data"][0]
+    return f"{conversation_id}/{item['id']}"
+
+
 # By the part of the path that stands before an id; of what is in something else, by both.
 MAKERS: dict[str, Callable[[Side], str]] = {
     "jobs": make_job,
@@ -153,6 +164,8 @@ MAKERS: dict[str, Callable[[Side], str]] = {
     "files": make_file,
     "uploads": make_upload,
     "batches": make_batch,
+    "conversations": make_conversation,
+    "conversations/items": make_item,
 }
 
 # What is the server's own, and everybody's.
@@ -193,6 +206,8 @@ BASES: dict[str, Callable[[], Any]] = {
 
 # What means something only within what is in the path: numbers of events, and tickets, which `test_tickets.py` tries.
 WITHIN = {
+    "GET /v1/batches/{batch_id}/results ?after",
+    "GET /v1/batches/{batch_id}/results header Last-Event-ID",
     "GET /v1/jobs/{job_id}/events ?after",
     "GET /v1/jobs/{job_id}/events ?ticket",
     "GET /v1/jobs/{job_id}/events header Last-Event-ID",
@@ -213,6 +228,9 @@ WITHIN = {
     "GET /v1/responses/{response_id}/input_items ?after",
     # Another tenant's item, which a reference names: `test_responses.py` tries it.
     "POST /v1/responses json input.id",
+    "GET /v1/conversations/{conversation_id}/items ?after",
+    "POST /v1/responses/input_tokens json input.id",
+    "POST /v1/responses/input_tokens json previous_response_id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }

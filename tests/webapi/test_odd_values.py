@@ -15,7 +15,7 @@ ODD: list[Any] = [
     None, True, 0, -1, 1.5, 10**17, "", " ", "x", "x\u2028y", "1e999", [], [None], ["x"], [[1]], {}, {"": None},
     {"type": "x", "properties": [1]}, [{"role": "user"}], [{"function": {}}], [{"role": "tool", "content": "x"}],
 ]  # fmt: skip
-TAGS = ("/api/", "/v1/rag/", "/v1/predictions", "/v1/models/")
+TAGS = ("/api/", "/v1/rag/", "/v1/predictions", "/v1/models/", "/v1/messages")
 
 
 def asked(operation: Operation) -> list[dict[str, Any]]:

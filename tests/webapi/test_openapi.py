@@ -43,31 +43,40 @@ SUCCESS = {
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
     ("delete", "/v1/responses/{response_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}/items/{item_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
-        *(
-            "chat",
-            "stored",
-            "completions",
-            "embeddings",
-            "moderations",
-            "files",
-            "uploads",
-            "batches",
-            "responses",
-        ),
+        *("chat", "stored", "completions", "embeddings", "moderations"),
+        *("files", "uploads", "batches", "responses", "conversations"),
+        *("vector stores", "vector store files"),
+        "batch results",
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
+    "Anthropic's": ("messages",),
 }
-ERRORS = {"Ollama's": ("application/json", "OllamaError"), "Replicate's": ("application/problem+json", "Problem")}
+ERRORS = {
+    "Ollama's": ("application/json", "OllamaError"),
+    "Replicate's": ("application/problem+json", "Problem"),
+    "Anthropic's": ("application/json", "AnthropicError"),
+}
 # Those that wait for a job.
 CALLS = {
     *[
         f"/v1/{name}"
-        for name in ("chat/completions", "completions", "responses", "embeddings", "moderations", "rag/chat")
+        for name in (
+            "chat/completions",
+            "completions",
+            "responses",
+            "responses/input_tokens",
+            "embeddings",
+            "moderations",
+            "messages",
+            "rag/chat",
+        )
     ],
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
@@ -130,7 +139,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {400} if path == "/v1/responses/{response_id}/cancel" else set()  # of one that is waited for
         expected |= {206, 304, 416} if path == "/v1/files/{file_id}/content" else set()
         expected |= _of_a_job(method, path, dialect(operation))
-        if dialect(operation) in ("OpenAI's", "Ollama's") and 422 in expected:
+        if dialect(operation) in ("OpenAI's", "Ollama's", "Anthropic's") and 422 in expected:
             expected = expected - {422} | {400}
         assert documented == expected, (method, path)
 
@@ -258,6 +267,10 @@ def spoken(api: Api) -> dict[str, Any]:
         "Prediction": api.post("/v1/predictions", json=prediction, headers={"Prefer": "wait"}).json,
         "PredictionPage": api.get("/v1/predictions").json,
         "Problem": api.get("/v1/predictions/x").json,
+        "AnthropicMessage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json,
+        "AnthropicUsage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json["usage"],
+        "AnthropicError": api.post("/v1/messages", json={}).json,
+        "AnthropicErrorDetail": api.post("/v1/messages", json={}).json["error"],
     }
 
 

@@ -44,7 +44,7 @@ def wishes(headers: dict[str, Any], service_tier: str | None = None) -> Wishes:
     wait_s, else_job = _preferred(headers.get("prefer", ""))
     lane = headers.get("lane") or ("batch" if service_tier == "flex" else "interactive")
     until = Timing(deadline_s=headers.get("deadline_s"))
-    return Wishes(_patience_s() if wait_s is None else wait_s, else_job, lane, headers.get("priority", 5), until)
+    return Wishes(patience_s() if wait_s is None else wait_s, else_job, lane, headers.get("priority", 5), until)
 
 
 def _preferred(header: str) -> tuple[float | None, bool]:
@@ -59,7 +59,7 @@ def _preferred(header: str) -> tuple[float | None, bool]:
     return (0.0, True) if "respond-async" in named else (None, False)
 
 
-def _patience_s() -> float:
+def patience_s() -> float:
     """A little longer than the client waits before it gives up."""
     said = request.headers.get("X-Stainless-Read-Timeout", "").partition(".")[0]
     return min(float(said) + _LONGER_S, PATIENCE_S) if _DIGITS.fullmatch(said) and int(said) else PATIENCE_S

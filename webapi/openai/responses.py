@@ -1,22 +1,36 @@
 """`/v1/responses`: asked for, looked at, ended, erased."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from flask import Response
 from marshmallow import fields, validate
 
+from dialects import sse
 from dialects.fields import IdempotencyHeader, Strict, within
 from dialects.named import RESPONSE
+from dialects.openai.render import response_events
 from dialects.openai.render import response_shapes as shapes
 from dialects.openai.render import responses as rendered
-from dialects.openai.requests.responses import INCLUDABLE, ResponseRequest, submission
+from dialects.openai.render.response_stream import Stream
+from dialects.openai.requests.responses import (
+    INCLUDABLE,
+    InputTokensRequest,
+    ResponseRequest,
+    count,
+    submission,
+)
 from tasks import errors as domain
+from tasks.doors import retelling
 from tasks.jobs import responses
 from tasks.jobs.responses import Found
-from webapi import auth, service, shaping
+from tasks.jobs.view import JobView
+from webapi import auth, calls, service, shaping
+from webapi import shapes as schemas
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
+from webapi.calls import Call
 from webapi.openai import creating, errors, headers
 from webapi.openai.headers import Headers
 
@@ -24,6 +38,17 @@ blueprint = Blueprint("responses", __name__, description="OpenAI's responses, ea
 errors.register(blueprint)
 
 LIMITS = Limits(lambda own: own.max_body_bytes, values=50_000)
+
+
+def _events(said: str) -> Callable[[Any], Any]:
+    """Says on the page that a route may answer with events. Below `response`, whose word it has."""
+    blueprint.shapes.append(shapes.ResponseEvent)
+    data = {**sse.JSON, "contentSchema": schemas.reference(shapes.ResponseEvent)}
+    event = sse.described("An event, named by its type.", data)
+    decorate: Callable[[Any], Any] = blueprint.alt_response(
+        200, event, content_type="text/event-stream", description=said
+    )
+    return decorate
 
 
 class IncludeQuery(Strict):
@@ -55,6 +80,7 @@ class ItemsQuery(IncludeQuery):
 @blueprint.arguments(Headers, location="headers")
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.response(200, shapes.Response)
+@_events("The response; with `stream`, its events as server-sent events.")
 @creating.documented(blueprint)
 @blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
 def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
@@ -65,22 +91,57 @@ def create(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) ->
     wishes = headers.wishes(said, given.get("service_tier"))
     asked = submission(given, wishes)
     shaping.refuse_bad_schemas(asked.request.answer, "text.format.schema", "tools", "parameters")
-    told = asked.request.told
-    if given.get("background"):
-        call = creating.begin(asked, given, once, replace(wishes, wait_s=0.0, else_job=True))
-        return reply(rendered.response(call.job, told))
+    told, streams = asked.request.told, creating.streams(given, wishes)
+    if given.get("background"):  # nobody has to wait for it
+        wishes = replace(wishes, wait_s=wishes.wait_s if streams else 0.0, else_job=True)
     call = creating.begin(asked, given, once, wishes)
+    if streams:
+        return _streamed(call, told)
+    if given.get("background"):
+        return reply(rendered.response(call.job, told))
     return creating.answered(call, wishes, lambda job: rendered.response(job, told))
+
+
+@blueprint.route("/v1/responses/input_tokens", methods=["POST"])
+@blueprint.takes(LIMITS)
+@blueprint.arguments(InputTokensRequest)
+@blueprint.arguments(Headers, location="headers")
+@blueprint.arguments(IdempotencyHeader, location="headers")
+@blueprint.response(200, shapes.InputTokens)
+@creating.documented(blueprint)
+@blueprint.answers(400, 401, 404, 408, 409, 413, 414, 415, 500, 503)
+def input_tokens(given: dict[str, Any], said: dict[str, Any], once: dict[str, str]) -> Response:
+    """Count the tokens that a response's model would read
+
+    Exactly, as its worker does it: a job that costs no tokens.
+    """
+    wishes = headers.wishes(said)
+    call = creating.begin(count(given, wishes), given, once, wishes)
+    return creating.answered(call, wishes, _counted)
+
+
+def _counted(job: JobView) -> shapes.InputTokens:
+    assert job.result is not None
+    return {"object": "response.input_tokens", "input_tokens": job.result["input_tokens"]}
 
 
 @blueprint.route("/v1/responses/<response_id>", methods=["GET"], parameters=[RESPONSE.in_path])
 @blueprint.arguments(RetrieveQuery, location="query")
 @blueprint.response(200, shapes.Response)
+@_events("The response; with `stream`, its events, which have happened and which will.")
 @blueprint.answers(400, 401, 404, 414, 500, 503)
 def show(query: dict[str, Any], response_id: str) -> Response:
-    """Look at a response"""
-    del query
-    return reply(_rendered(_found(response_id)))
+    """Look at a response, or read its events
+
+    During the run and after it, at any process: events have the numbers that they were first told with. Where what a
+    reader has was lost and came out differently, it is told so by an `error` event.
+    """
+    found, after = _found(response_id), query.get("starting_after")
+    if query.get("stream"):
+        return _streamed(calls.known(found.job), found.said, -1 if after is None else after)
+    if after is not None:
+        raise domain.InvalidField("starting_after", "needs `stream=true`")
+    return reply(_rendered(found))
 
 
 @blueprint.route("/v1/responses/<response_id>/cancel", methods=["POST"], parameters=[RESPONSE.in_path])
@@ -135,6 +196,11 @@ def input_items(query: dict[str, Any], response_id: str) -> Response:
     return reply({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more})
 
 
+def _streamed(call: Call, said: Mapping[str, Any], after: int = -1) -> Response:
+    stream = Stream(call.job, said, after)
+    return calls.streamed(call, stream, opening=stream.opening(), steps=retelling.steps)
+
+
 def _place(told: list[dict[str, Any]], after: str) -> int:
     """Where it stands. Raises `InvalidField`."""
     place = next((place for place, item in enumerate(told) if item["id"] == after), None)
@@ -149,4 +215,5 @@ def _found(response_id: str) -> Found:
 
 
 def _rendered(found: Found) -> shapes.Response:
-    return rendered.response(found.job, found.said)
+    output = response_events.output(found.job, found.said, found.so_far)
+    return rendered.response(found.job, found.said, output)

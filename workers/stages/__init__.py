@@ -9,6 +9,7 @@ from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import (
     check_lines,
+    count,
     embed,
     embed_documents,
     extract,
@@ -31,6 +32,7 @@ Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
 STAGES: Mapping[str, Stage] = {
     stages.GENERATE: generate.generate,
+    stages.COUNT: count.count,
     stages.EMBED: embed.embed,
     stages.EMBED_MANY: embed.embed,
     stages.RERANK: rerank.rerank,

@@ -126,10 +126,7 @@ class _Files:
             return b"".join(map(render, lot))
 
     def _answered(self, line: LineAnswer) -> Answered:
-        about = line.params.get(dialect.ABOUT, {})
-        prompts = line.asked.get("prompts") or [line.asked.get("prompt", "")]
-        made_by = self._fingerprint(line.job.model)
-        return Answered(line.custom_id, line.job, about, tuple(prompts), line.vectors, made_by)
+        return rendered.answered(line, self._fingerprint(line.job.model))
 
     def _fingerprint(self, model: str) -> str | None:
         if model not in self._made_by:

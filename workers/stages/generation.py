@@ -239,10 +239,11 @@ class Generation:
             return
         self._opened = True
         self._attempt.progress = (0, prompt_tokens)
+        claim, lost = self._claim, self._attempt.lost
         if self._publisher.transcript.entries:
-            self._publisher.transcript.add(events.Resumed(self._claim.attempt))
+            self._publisher.transcript.add(events.Resumed(claim.attempt, lost))
         else:
-            self._publisher.transcript.add(events.Started(self._claim.attempt, self._slot.worker_id, prompt_tokens))
+            self._publisher.transcript.add(events.Started(claim.attempt, self._slot.worker_id, prompt_tokens, lost))
             if composed.question is not None:
                 self._publisher.transcript.add(events.Question(composed.question))
             if composed.passages is not None:

@@ -76,9 +76,9 @@ def _tell(slot: Slot, attempt: Attempt, publisher: Publisher, question: str, tex
     """The events of an answer that no model has given; once, whichever attempt comes so far."""
     transcript = publisher.transcript
     if transcript.entries:
-        transcript.add(events.Resumed(attempt.claim.attempt))
+        transcript.add(events.Resumed(attempt.claim.attempt, attempt.lost))
     else:
-        transcript.add(events.Started(attempt.claim.attempt, slot.worker_id))
+        transcript.add(events.Started(attempt.claim.attempt, slot.worker_id, lost=attempt.lost))
         transcript.add(events.Question(question))
         transcript.add(events.Passages([]))
         transcript.add(events.Delta(text))

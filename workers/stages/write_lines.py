@@ -1,6 +1,7 @@
 """The second stage of a batch: a job is made for each line, lot by lot. The first run while others are written."""
 
 import datetime as dt
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from tasks.batches.twins import Twins
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
+from tasks.kinds.batch import BatchKind
 from tasks.models import catalog
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -82,7 +84,8 @@ class _Writer:
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
             placed = list(enumerate(self._lot, self.place))
-            children = [self._child(session, line, place) for place, line in placed if place not in self._twins]
+            known = self._taken_over(session) | self._twins.keys()
+            children = [self._child(session, line, place) for place, line in placed if place not in known]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
             found = [(place, self._twins[place], line.custom_id) for place, line in placed if place in self._twins]
             states.twins(session, claim.job_id, claim.attempt, found)
@@ -92,10 +95,22 @@ class _Writer:
         self.place += len(self._lot)
         self._lot = []
 
+    def _taken_over(self, session: Session) -> set[int]:
+        """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
+        claim = self._attempt.claim
+        earlier = BatchKind().parse(claim.asked).new.takes_over
+        if earlier is None:
+            return set()
+        places = set(range(self.place, self.place + len(self._lot))) - self._twins.keys()
+        wanted = {place: self._id(place) for place in places}
+        return states.take_over(session, claim.job_id, claim.attempt, earlier, wanted)
+
+    def _id(self, place: int) -> uuid.UUID:
+        return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
+
     def _child(self, session: Session, line: Line, place: int) -> Child:
-        job_id = order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
         try:
             plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
         except errors.InvalidField as error:
             raise dialect.refused(error) from error
-        return Child(line.noted(replace(plan, job_id=job_id)), place, line.custom_id)
+        return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)

@@ -10,10 +10,13 @@ import orjson
 from numpy.typing import NDArray
 
 from dialects.openai import errors
-from dialects.openai.render import chat, completions, embeddings, moderations
+from dialects.openai.lines import ABOUT
+from dialects.openai.render import chat, completions, embeddings, moderations, responses
 from dialects.openai.render.completions import Echo
 from tasks import ids
 from tasks.batches import batches
+from tasks.batches.answers import LineAnswer
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 
 # Lines that were ended with their batch, which say so themselves.
@@ -53,12 +56,28 @@ def _moderation(line: Answered) -> Mapping[str, Any]:
     return moderations.moderations(line.job)
 
 
+def _response_body(line: Answered) -> Mapping[str, Any]:
+    return responses.response(line.job, line.about)
+
+
 BODIES: Mapping[str, Callable[[Answered], Mapping[str, Any]]] = {
     "/v1/chat/completions": _chat,
     "/v1/completions": _completion,
     "/v1/embeddings": _embedding,
+    "/v1/responses": _response_body,
     "/v1/moderations": _moderation,
 }
+
+
+def answered(line: LineAnswer, made_by: str | None) -> Answered:
+    """The line, with what its job says of how it is told."""
+    prompts = line.asked.get("prompts") or [line.asked.get("prompt", "")]
+    return Answered(line.custom_id, line.job, line.params.get(ABOUT, {}), tuple(prompts), line.vectors, made_by)
+
+
+def ended(endpoint: str, line: Answered) -> bytes:
+    """The line of a request whose job has ended, however that was."""
+    return succeeded(endpoint, line) if line.job.status == Status.SUCCEEDED else failed(line)
 
 
 def succeeded(endpoint: str, line: Answered) -> bytes:

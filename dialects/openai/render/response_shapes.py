@@ -94,6 +94,8 @@ class Response(TypedDict):
     model: str
     output: list[ResponseItem]
     parallel_tool_calls: bool
+    presence_penalty: Annotated[float, "Always 0. Open Responses' clients read it, and `frequency_penalty`."]
+    frequency_penalty: Annotated[float, "Always 0."]
     previous_response_id: str | None
     conversation: NotRequired[ResponseConversation]
     prompt_cache_key: str | None
@@ -130,3 +132,41 @@ class ResponseDeleted(TypedDict):
     id: str
     object: Literal["response"]
     deleted: bool
+
+
+class ResponseEvent(TypedDict):
+    """One server-sent event of a response: the members depend on the type."""
+
+    type: Literal[
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "response.cancelled",
+        "error",
+    ]
+    sequence_number: Annotated[int, "From 0, without a gap."]
+    response: NotRequired[Response]
+    output_index: NotRequired[int]
+    content_index: NotRequired[int]
+    item_id: NotRequired[str]
+    item: NotRequired[ResponseItem]
+    part: NotRequired[ResponsePart]
+    delta: NotRequired[str]
+    text: NotRequired[str]
+    logprobs: NotRequired[list[OutputLogprob]]
+    name: NotRequired[str]
+    arguments: NotRequired[str]
+    code: NotRequired[str]
+    message: NotRequired[str]
+    param: NotRequired[None]

@@ -62,6 +62,8 @@ def echo(said: Mapping[str, Any]) -> dict[str, Any]:
         "max_output_tokens": said.get("max_output_tokens"),
         "max_tool_calls": said.get("max_tool_calls"),
         "parallel_tool_calls": said.get("parallel_tool_calls", True),
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
         "previous_response_id": said.get("previous_response_id"),
         "reasoning": {"effort": None, "summary": None, **said.get("reasoning", {})},
         "store": said.get("store", True),

@@ -82,6 +82,7 @@ def everything_about(sessions: Sessions, caller: Caller) -> uuid.UUID:
         for statement in (
             "INSERT INTO job_checkpoints (job_id, first, entries) VALUES (:job, 1, '[]')",
             "INSERT INTO summary_results (summary_id, number, job_id) VALUES (:job, 1, :job)",
+            "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
             "INSERT INTO webhook_deliveries (id, tenant_id, target_id, job_id, message_id, type, url, payload,"
             " give_up_at) VALUES (:job, :tenant, :tenant, :job, :job, 'job.succeeded', 'u', 'p', now())",
         ):
@@ -96,7 +97,7 @@ def test_nothing_is_left_of_a_job_but_what_it_cost(sessions: Sessions, client: r
     can_be = {
         table.name
         for table in all_tables.metadata.sorted_tables
-        if {"job_id", "summary_id"} & set(table.columns.keys()) or table.name == "jobs"
+        if {"job_id", "summary_id", "batch_id"} & set(table.columns.keys()) or table.name == "jobs"
     }
     assert before.keys() == (can_be - STAYS) | {"ledger"}
     client.xadd(stream.key(job_id), {"j": "{}"})

@@ -30,7 +30,7 @@ from tests import shelves, tables
 DOCUMENTS = (ids.new(), ids.new())
 BOOKS = ids.new()
 
-OF_ANSWERS = ("moderate", "summary")  # whose results are made of what the model answers
+OF_ANSWERS = ("moderate", "summary", "count")  # whose results are made of what the model answers
 
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "one"}]}
 
@@ -59,6 +59,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {"max_tokens": 9},
         Asked((ITEM,), Generation(max_tokens=9), "Be short.", {"user": "u"}, (ITEM,), truncates=True),
     ),
+    "count": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
     "summary": (

@@ -240,19 +240,40 @@ def test_round_that_has_nothing_to_do_is_none(sessions: Sessions, sweeper: Sweep
 
 
 def test_round_begins_with_the_first_chore_that_has_something_to_do(sessions: Sessions, sweeper: Sweeper) -> None:
-    """Those after it may find what it moves."""
+    """Those after it may find what it moves, but for those that are by themselves."""
     acted: list[str] = []
 
-    def chore(name: str, *, wanted: bool) -> Chore:
+    def chore(name: str, *, wanted: bool, by_itself: bool = False) -> Chore:
         def act(_: Sweep) -> FollowUp:
             acted.append(name)
             return FollowUp()
 
-        return Chore(act, always if wanted else lambda _: always(_).where(literal(False)))
+        return Chore(act, always if wanted else lambda _: always(_).where(literal(False)), by_itself)
 
-    sweeper.chores = (chore("idle", wanted=False), chore("first", wanted=True), chore("second", wanted=False))
+    own = chore("unwanted by itself", wanted=False, by_itself=True)
+    wanted = chore("wanted by itself", wanted=True, by_itself=True)
+    idle, second = chore("idle", wanted=False), chore("second", wanted=False)
+    sweeper.chores = (wanted, idle, chore("first", wanted=True), own, second)
     sweep(sweeper)
-    assert acted == ["first", "second"]
+    assert acted == ["wanted by itself", "first", "second"]
+
+
+def test_chore_by_itself_has_no_other_act(sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post) -> None:
+    """What it does gives nobody something to do."""
+    acted: list[str] = []
+
+    def acts(_: Sweep) -> FollowUp:
+        acted.append("wanted by itself")
+        return FollowUp()
+
+    def other(_: Sweep) -> FollowUp:
+        acted.append("other")
+        return FollowUp()
+
+    never = Chore(other, lambda _: always(_).where(literal(False)))
+    sweeper.chores = (Chore(acts, always, by_itself=True), never)
+    sweep(sweeper)
+    assert acted == ["wanted by itself"]
 
 
 def test_sweeper_between_two_rounds_only_looks(

@@ -20,7 +20,7 @@ from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
-from tasks.webhooks import deliveries, endpoints
+from tasks.webhooks import deliveries, endpoints, messages
 from tasks.webhooks.deliveries import Answer, DeliveryView, Status
 from tests import hooks, tables
 from tests.support.post import Post
@@ -88,7 +88,7 @@ def test_every_way_a_job_ends_is_told_once(
 ) -> None:
     """Whoever ends it: one delivery for each webhook that wants it, about the job as it then is."""
     hooks.endpoint(sessions, caller)
-    hooks.endpoint(sessions, caller, events=[event for event in endpoints.EVENTS if event != type])
+    hooks.endpoint(sessions, caller, events=[event for event in messages.JOB_EVENTS if event != type])
     job_id = how(sessions, client, caller)
     [delivery] = hooks.listed(sessions, caller)
     assert (delivery.job_id, delivery.type, delivery.status) == (job_id, type, Status.PENDING)
@@ -126,7 +126,7 @@ def test_nobody_is_told_of_anothers_job(sessions: Sessions, caller: Caller) -> N
 def test_large_result_is_a_link(sessions: Sessions, caller: Caller) -> None:
     """Receivers are spared what they may not want; the job has it."""
     hooks.endpoint(sessions, caller)
-    job_id = hooks.end(sessions, caller, {"text": "x" * deliveries.MAX_BYTES})
+    job_id = hooks.end(sessions, caller, {"text": "x" * messages.MAX_BYTES})
     [parcel] = hooks.take(sessions)
     assert f'"result":{{"link":"/v1/jobs/{ids.show(job_id)}"}}' in parcel.payload
     assert len(parcel.payload) < 2000
@@ -138,7 +138,7 @@ def test_large_metadata_leaves_a_thin_message(sessions: Sessions, caller: Caller
     metadata = {f"{n}{'k' * 60}": "\N{ROLLING ON THE FLOOR LAUGHING}" * 512 for n in range(16)}
     job_id = hooks.end(sessions, caller, metadata=metadata)
     [parcel] = hooks.take(sessions)
-    assert len(parcel.payload) < deliveries.MAX_BYTES
+    assert len(parcel.payload) < messages.MAX_BYTES
     said = json.loads(parcel.payload)["data"]
     assert (said["id"], said["status"]) == (ids.show(job_id), "succeeded")
     assert said["links"]["self"] == f"/v1/jobs/{ids.show(job_id)}"

@@ -101,6 +101,18 @@ def test_it_is_erased(sdk: OpenAI) -> None:
         sdk.responses.retrieve(made.id)
 
 
+def test_tokens_are_counted_exactly(sdk: OpenAI) -> None:
+    """As many as the answer's prompt has, with all that goes before it."""
+    first = asked(sdk, instructions="Be short.")
+    assert first.usage is not None
+    said: Any = {"model": CHAT, "input": DRAWN["input"], "instructions": "Be short."}
+    assert sdk.responses.input_tokens.count(**said).input_tokens == first.usage.input_tokens
+    second = asked(sdk, input="And then?", previous_response_id=first.id)
+    assert second.usage is not None
+    counted = sdk.responses.input_tokens.count(model=CHAT, input="And then?", previous_response_id=first.id)
+    assert counted.to_dict() == {"object": "response.input_tokens", "input_tokens": second.usage.input_tokens}
+
+
 @pytest.mark.parametrize(
     ("changed", "param"),
     [

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
+from tasks.batches import results
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests.workers.batched import Hall, chat
@@ -120,3 +121,17 @@ def test_twins_are_erased_with_their_batch(hall: Hall) -> None:
     with hall.sessions.begin() as session:
         session.execute(text("DELETE FROM batches WHERE job_id = :id"), {"id": batch_id})
         assert session.scalar(text("SELECT count(*) FROM batch_twins")) == 0
+
+
+def test_results_tell_of_twins_as_their_line_ends(hall: Hall) -> None:
+    """Each has a number of its own, and comes once."""
+    batch_id = hall.begin([chat(name, "same", temperature=0) for name in "abc"] + [chat("d", "other", temperature=0)])
+    hall.run(catalog.CONTROL)
+    seen = list[str]()
+    for _ in range(3):
+        with hall.sessions.begin() as session:
+            found = results.look(session, hall.caller, batch_id, len(seen)).results
+        assert [each.number for each in found] == list(range(len(seen) + 1, len(seen) + 1 + len(found)))
+        seen += [each.line.custom_id for each in found]
+        hall.step("alpha")
+    assert seen == ["a", "b", "c", "d"]

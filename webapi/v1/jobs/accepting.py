@@ -9,7 +9,7 @@ from tasks.doors import idempotency
 from tasks.doors.idempotency import IdempotencyClaim
 from tasks.doors.submitting import Make
 from tasks.webhooks import endpoints
-from tasks.webhooks.endpoints import EVENTS
+from tasks.webhooks.messages import JOB_EVENTS
 from webapi import auth, requestlog, service
 from webapi.api import reply
 
@@ -44,4 +44,4 @@ def named_webhook(session: Session, given: dict[str, Any]) -> dict[str, Any] | N
         return None
     policy = service.current().settings.webhooks.policy
     endpoints.allow(session, auth.caller(), policy, given["webhook"]["url"])
-    return {"events": list(EVENTS), **given["webhook"]}
+    return {"events": list(JOB_EVENTS), **given["webhook"]}

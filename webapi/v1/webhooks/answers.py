@@ -7,7 +7,8 @@ from tasks import ids, times
 from tasks.times import Moment
 from tasks.webhooks import deliveries, endpoints
 from tasks.webhooks.deliveries import Status
-from tasks.webhooks.endpoints import EVENTS, MAX_ENDPOINTS
+from tasks.webhooks.endpoints import MAX_ENDPOINTS
+from tasks.webhooks.messages import EVENTS
 
 
 class WebhookLinks(TypedDict):

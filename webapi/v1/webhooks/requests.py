@@ -6,7 +6,7 @@ from dialects.fields import STORABLE, Flag, Given, Some, characters
 from dialects.named import DELIVERY, JOB, WEBHOOK
 from tasks.webhooks.deliveries import Status
 from tasks.webhooks.destinations import MAX_URL_LENGTH
-from tasks.webhooks.endpoints import EVENTS
+from tasks.webhooks.messages import EVENTS, JOB_EVENTS
 from webapi.v1.paging import AFTER, PageQuery
 
 # What is accepted whatever the settings; these may allow http:// and addresses of one's own networks.
@@ -22,20 +22,16 @@ def _url(*, required: bool = False, allow_none: bool = False) -> fields.String:
     return fields.String(validate=length, metadata=described, required=required, allow_none=allow_none)
 
 
-def _events() -> Some:
-    return Some(
-        fields.String(validate=validate.OneOf(EVENTS)),
-        len(EVENTS),
-        allow_none=True,
-        metadata={"description": "Which ends are told; all when not given."},
-    )
+def _events(types: tuple[str, ...], description: str) -> Some:
+    one = fields.String(validate=validate.OneOf(types))
+    return Some(one, len(types), allow_none=True, metadata={"description": description})
 
 
 class JobWebhook(Given):
     """Where the end of one job is to be told; signed with the secret of `POST /v1/webhook-secret/rotate`."""
 
     url = _url(required=True)
-    events = _events()
+    events = _events(JOB_EVENTS, "Which ends are told; all when not given.")
 
 
 def job_webhook() -> fields.Nested:
@@ -45,7 +41,7 @@ def job_webhook() -> fields.Nested:
 
 
 class _Changes(Given):
-    events = _events()
+    events = _events(EVENTS, "What is told; to a new webhook all of `job.*` when not given.")
     description = fields.String(allow_none=True, validate=characters(0, 512), metadata=STORABLE)
 
 

@@ -1,0 +1,208 @@
+"""`forebay batch`: many requests handed over at once, followed, and brought back."""
+
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.client import batch_answers, batch_sources, columns, progress, submit, wording
+from cli.client import client as api
+from cli.client.batch_sources import Asking
+from cli.client.client import Client
+
+_LOOK_S = 1.0
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_ENDS = frozenset({"completed", "failed", "expired", "cancelled"})
+
+Batch = dict[str, Any]
+
+
+@click.group()
+def batch() -> None:
+    """Have many requests answered: a file of them, a folder of prompts, or a table with a template."""
+
+
+def _source(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command its SOURCE and how the prompts in it are asked; calls it with the file of requests."""
+
+    @click.argument("source", metavar="FILE.jsonl|FOLDER|TABLE.csv", type=click.Path(exists=True, path_type=Path))
+    @click.option("--model", help="What prompts are asked of.")
+    @click.option("--system", type=_FILE, metavar="FILE", help="What the model should know before each prompt.")
+    @click.option("--template", help='The prompt of each row, as in "Summarise: {text}".')
+    @click.option("--max-tokens", type=click.IntRange(1), help="Of each answer, at most.")
+    @click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="As in --param temperature=0.")
+    @click.option("--endpoint", help="Of a file of requests; else that of its first.")
+    @wraps(command)
+    def wrapper(source: Path, endpoint: str | None, **given: Any) -> Any:
+        how = {name: given.pop(name) for name in ("model", "template", "max_tokens")}
+        how["system"] = None if (system := given.pop("system")) is None else system.read_text(encoding="utf-8")
+        how["params"] = dict(submit.assignment("--param", param) for param in given.pop("params"))
+        with batch_sources.opened(source, Asking(**how)) as requests:
+            asked = endpoint or batch_sources.endpoint(requests)
+            return command(requests=requests, endpoint=asked, **given)
+
+    return wrapper
+
+
+@batch.command()
+@_source
+@api.options
+def check(client: Client, requests: Path, endpoint: str) -> None:
+    """Look whether all requests are right, and what they come to, without running any; status 1 unless they are."""
+    file = client.send_file(requests)
+    try:
+        found = client.check_batch({"input_file_id": file["id"], "endpoint": endpoint})
+    finally:
+        client.delete_file(file["id"])
+    for error in found["errors"]:
+        click.echo(f"line {error['line']}: {error['param'] or ''} {error['message']}")
+    for line in told(found):
+        click.echo(line)
+    if not found["valid"]:
+        sys.exit(1)
+
+
+@batch.command()
+@_source
+@click.option("--window", default="24h", show_default=True, help="Within which it is to end, as 30m, 2h or 7d.")
+@click.option("--metadata", "labels", metavar="NAME=VALUE", multiple=True, help="Kept with the batch.")
+@click.option("--watch", "watched", is_flag=True, help="Follow it to its end.")
+@api.options
+def create(client: Client, requests: Path, endpoint: str, window: str, labels: tuple[str, ...], watched: bool) -> None:
+    """Have the requests of a file, a folder or a table answered; prints the batch's id."""
+    metadata = {name: value for name, _, value in (label.partition("=") for label in labels)}
+    _say(f"sending {requests.name}, {requests.stat().st_size} bytes")
+    file = client.send_file(requests)
+    given = {"input_file_id": file["id"], "endpoint": endpoint, "completion_window": window, "metadata": metadata}
+    made = client.create_batch(given, uuid.uuid4().hex)
+    click.echo(made["id"])
+    if watched:
+        _watched(client, made["id"])
+
+
+@batch.command("list")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
+@api.options
+def list_(client: Client, limit: int) -> None:
+    """List the newest batches, the newest first."""
+    rows = [("id", "status", "endpoint", "done", "failed", "of")]
+    for one in client.batches(limit):
+        counts = one["request_counts"]
+        done = (str(counts[name]) for name in ("completed", "failed", "total"))
+        rows.append((one["id"], one["status"], one["endpoint"], *done))
+    click.echo(columns.aligned(rows))
+
+
+@batch.command()
+@click.argument("batch_id", metavar="ID")
+@api.options
+def watch(client: Client, batch_id: str) -> None:
+    """Follow the batch ID to its end; status 1 unless all its requests were answered. After Ctrl-C it goes on."""
+    _watched(client, batch_id)
+
+
+@batch.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Those that are still to come too, to the last.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Only those after that number.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder, or a file that ends in .csv or .jsonl.")
+@api.options
+def results(client: Client, batch_id: str, follow: bool, after: int, out: Path | None) -> None:
+    """Bring the results of the batch ID: those that are there, in the order in which they came.
+
+    As lines on stdout, or into --out: a file for each, called as its request is, or a row.
+    """
+    last = after
+    try:
+        with batch_answers.sink(out) as sink:
+            for line in client.batch_results(batch_id, after, follow=follow):
+                sink.take(line)
+                last = line["number"]
+    except KeyboardInterrupt:
+        _say(f"\n`forebay batch results {'-f ' if follow else ''}--after {last} {batch_id}` brings the rest")
+        sys.exit(130)
+
+
+@batch.command("retry-failed")
+@click.argument("batch_id", metavar="ID")
+@click.option("--watch", "watched", is_flag=True, help="Follow it to its end.")
+@api.options
+def retry_failed(client: Client, batch_id: str, watched: bool) -> None:
+    """Ask again what the batch ID has no answer to; prints the id of the new batch, which has the other answers too."""
+    made = client.retry_batch(batch_id, uuid.uuid4().hex)
+    click.echo(made["id"])
+    if watched:
+        _watched(client, made["id"])
+
+
+@batch.command()
+@click.argument("batch_id", metavar="ID")
+@api.options
+def cancel(client: Client, batch_id: str) -> None:
+    """Cancel the batch ID: what was answered stays."""
+    click.echo(client.cancel_batch(batch_id)["status"])
+
+
+def _watched(client: Client, batch_id: str) -> None:
+    """Shows how far the batch is; ends the command with status 1 unless all is answered, 130 after Ctrl-C."""
+    try:
+        ended = followed(client, batch_id)
+    except KeyboardInterrupt:
+        _say(f"\n{batch_id} goes on: `forebay batch watch {batch_id}` shows it again,")
+        _say(f"`forebay batch results -f {batch_id}` brings what comes, `forebay batch cancel {batch_id}` ends it")
+        sys.exit(130)
+    counts = ended["request_counts"]
+    for error in (ended["errors"] or {"data": []})["data"]:
+        where = f"line {error['line']}: " if error["line"] else ""
+        _say(f"{where}{error['param'] or ''} {error['message']}".replace("  ", " "))
+    _say(
+        f"{batch_id} {ended['status']}: {counts['completed']} of {counts['total']} answered, {counts['failed']} failed"
+    )
+    if counts["failed"] or ended["status"] != "completed":
+        if counts["failed"]:
+            _say(f"`forebay batch retry-failed {batch_id}` asks those again")
+        sys.exit(1)
+
+
+def followed(client: Client, batch_id: str) -> Batch:
+    """The batch as it ended, however long that takes; meanwhile how far it is."""
+    now = client.batch(batch_id)
+    while now["status"] == "validating":
+        time.sleep(_LOOK_S)
+        now = client.batch(batch_id)
+    seen = 0
+    with progress.bar(batch_id, now["request_counts"]["total"]) as bar:
+        while True:
+            done = now["request_counts"]["completed"] + now["request_counts"]["failed"]
+            bar.advance(done - seen)
+            seen = done
+            if now["status"] in _ENDS:
+                return now
+            time.sleep(_LOOK_S)
+            now = client.batch(batch_id)
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """What a check found, in a few lines."""
+    lines = [f"{wording.count(found['lines'], 'request')}, {'all right' if found['valid'] else 'not all right'}"]
+    for model in found["models"]:
+        by = "as measured" if model["bytes_per_token_measured"] else "as is usual"
+        lines.append(
+            f"{model['model']}: {wording.count(model['lines'], 'request')}, about {model['prompt_tokens']} tokens of"
+            f" prompts ({model['bytes_per_token']} bytes a token, {by}),"
+            f" at most {model['most_completion_tokens']} of answers"
+        )
+    if (largest := found["largest_line"]) is not None:
+        lines.append(f"the largest is line {largest['line']}, {largest['custom_id']}: {largest['bytes']} bytes")
+    if found["estimated_s"] is not None:
+        lines.append(f"about {found['estimated_s']:.0f} s at the pace of late")
+    return lines
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)

@@ -1,0 +1,112 @@
+"""What a batch's requests were answered, written where it is wanted: as lines, as a folder of files, as a table."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import click
+
+Line = Mapping[str, Any]
+
+_ODD = re.compile(r"[^\w.@+=, -]")
+
+
+class Sink(Protocol):
+    """Takes results one by one."""
+
+    def take(self, line: Line) -> None: ...
+
+
+@contextmanager
+def sink(out: Path | None) -> Iterator[Sink]:
+    """Where results go: stdout as they are, a table where `out` ends in .csv, a file of lines where it ends in .jsonl,
+    else a folder."""
+    if out is None:
+        yield Printed()
+        return
+    suffix = out.suffix.lower()
+    if suffix not in (".csv", ".jsonl"):
+        out.mkdir(parents=True, exist_ok=True)
+        yield Folder(out)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8", newline="" if suffix == ".csv" else None) as opened:
+        yield Table(opened) if suffix == ".csv" else Lines(opened)
+
+
+class Printed:
+    def take(self, line: Line) -> None:
+        click.echo(json.dumps(line, ensure_ascii=False))
+
+
+@dataclass(slots=True)
+class Lines:
+    opened: TextIO
+
+    def take(self, line: Line) -> None:
+        self.opened.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.opened.flush()
+
+
+class Table:
+    """A row a result: what it is called, its answer or its error."""
+
+    def __init__(self, opened: TextIO) -> None:
+        self._opened, self._rows = opened, csv.writer(opened)
+        self._rows.writerow(("custom_id", "status", "answer", "error"))
+
+    def take(self, line: Line) -> None:
+        wrong = error(line)
+        told = ("failed", "", wrong) if wrong is not None else ("succeeded", answer(line), "")
+        self._rows.writerow((line["custom_id"], *told))
+        self._opened.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A file a result, called as its request is: with the answer, or below `errors` with what went wrong."""
+
+    path: Path
+
+    def take(self, line: Line) -> None:
+        wrong = error(line)
+        text = answer(line) if wrong is None else wrong
+        target = (self.path if wrong is None else self.path / "errors") / _below(line["custom_id"])
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+        except OSError as failed:
+            raise click.ClickException(f"{target} can't be written: {failed}") from failed
+
+
+def answer(line: Line) -> str:
+    """What the request was answered: its text where it has one, else the body as JSON."""
+    body = line["response"]["body"]
+    choices = body.get("choices") or [{}]
+    text = choices[0].get("text") or (choices[0].get("message") or {}).get("content")
+    if text is None and isinstance(body.get("content"), list):  # a message of Anthropic's
+        text = "".join(block.get("text", "") for block in body["content"]) or None
+    return text if isinstance(text, str) else json.dumps(body, ensure_ascii=False)
+
+
+def error(line: Line) -> str | None:
+    """What went wrong, in a line; None where nothing did."""
+    if line["error"] is not None:
+        return f"{line['error']['code']}: {line['error']['message']}"
+    if line["response"]["status_code"] < 400:
+        return None
+    told = line["response"]["body"].get("error", {})
+    return f"{told.get('code') or told.get('type')}: {told.get('message')}"
+
+
+def _below(custom_id: str) -> Path:
+    """A path that stays where it is put, whatever a request is called."""
+    parts = [_ODD.sub("_", part)[:200] for part in custom_id.split("/")]
+    kept = [part if part.strip(". ") else "_" for part in parts if part]
+    path = Path(*kept or ["_"])
+    return path if path.suffix else path.with_suffix(".txt")

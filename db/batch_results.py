@@ -1,0 +1,99 @@
+"""The order in which a batch's lines came to their ends, and lines that a batch takes over from an earlier one."""
+
+import uuid
+from collections.abc import Mapping
+
+from sqlalchemy import Integer, UniqueConstraint, Uuid, column, func, literal, select, values
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
+
+from db import twins
+from db.batches import Batch, EndedLine, written
+from db.jobs import Job, JobOutput
+from db.session import Table
+from db.twins import BatchTwin
+from db.vectors import JobVectors
+
+_QUIET = {"synchronize_session": False}
+
+
+class BatchResult(Table):
+    """The number, from 1 on, of a batch's line among those that have ended, as they were seen to; the line by its
+    place."""
+
+    __tablename__ = "batch_results"
+    __table_args__ = (UniqueConstraint("batch_id", "place", name="batch_results_place"),)
+
+    batch_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    place: Mapped[int] = mapped_column(Integer)
+
+
+def number_ends(session: Session, batch_id: uuid.UUID) -> None:
+    """Gives a number to each of the batch's lines that has ended and has none, in the order of the ends.
+
+    The batch's row is locked meanwhile, so numbers only grow, however late an end is committed: whoever has seen one
+    has seen all below it.
+    """
+    if _ended(session, batch_id) <= _last(session, batch_id):
+        return
+    session.execute(select(Batch.job_id).where(Batch.job_id == batch_id).with_for_update(key_share=True))
+    lines = twins.ended(batch_id).subquery()
+    numbered = select(BatchResult.place).where(BatchResult.batch_id == batch_id, BatchResult.place == lines.c.place)
+    number = func.row_number().over(order_by=(lines.c.finished_at, lines.c.place)) + _last(session, batch_id)
+    new = select(literal(batch_id, Uuid()), number, lines.c.place).where(~numbered.exists())
+    session.execute(insert(BatchResult).from_select(["batch_id", "number", "place"], new), execution_options=_QUIET)
+
+
+def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[tuple[int, EndedLine]]:
+    """Numbered ends after that number, at most `limit`: the number, and the line."""
+    twin = (BatchTwin.job_id == BatchResult.batch_id) & (BatchTwin.place == BatchResult.place)
+    place = func.coalesce(BatchTwin.of_place, BatchResult.place)
+    label = func.coalesce(BatchTwin.label, Job.label)
+    columns = (BatchResult.number, BatchResult.place, label, Job, JobOutput.result, BatchTwin.place.is_not(None))
+    query = select(*columns).select_from(BatchResult).outerjoin(BatchTwin, twin)
+    query = query.join(Job, (Job.parent_id == BatchResult.batch_id) & (Job.place == place))
+    query = query.outerjoin(JobOutput, JobOutput.job_id == Job.id).options(undefer(Job.params), undefer(Job.input))
+    query = query.where(BatchResult.batch_id == batch_id, BatchResult.number > after)
+    found = session.execute(query.order_by(BatchResult.number).limit(limit))
+    return [(number, EndedLine(*line)) for number, *line in found]
+
+
+def _ended(session: Session, batch_id: uuid.UUID) -> int:
+    """How many lines have ended: of those that were written down, which have the first places, all but those whose job
+    hasn't."""
+    left = select(func.count()).select_from(Job).where(Job.parent_id == batch_id, Job.finished_at.is_(None))
+    return written(session, batch_id) - (session.scalar(left) or 0) - twins.unfinished(session, batch_id)
+
+
+def _last(session: Session, batch_id: uuid.UUID) -> int:
+    return session.scalar(select(func.max(BatchResult.number)).where(BatchResult.batch_id == batch_id)) or 0
+
+
+def take_over(session: Session, old_id: uuid.UUID, new_id: uuid.UUID, ids: Mapping[int, uuid.UUID]) -> set[int]:
+    """Gives a batch, under these ids, the lines in these places of another that have succeeded: jobs that have ended as
+    those did, with their results. In which places there were some. A place that has its line keeps it.
+
+    What they cost is in the ledger once, under the lines that were run.
+    """
+    if not ids:
+        return set()
+    wanted = values(column("place", Integer), column("id", Uuid), name="wanted").data(list(ids.items()))
+    kept = [name for name in Job.__table__.columns.keys() if name not in ("id", "parent_id", "retry_of")]  # noqa: SIM118
+    columns = [Job.__table__.columns[name] for name in kept]
+    own = (Job.parent_id == old_id, Job.status == "succeeded")
+    taken = select(wanted.c.id, literal(new_id, Uuid()), Job.id, *columns).join_from(
+        Job, wanted, wanted.c.place == Job.place
+    )
+    made = insert(Job).from_select(["id", "parent_id", "retry_of", *kept], taken.where(*own))
+    session.execute(made.on_conflict_do_nothing(), execution_options=_QUIET)
+    for table in (JobOutput, JobVectors):
+        names = [name for name in table.__table__.columns.keys() if name != "job_id"]  # noqa: SIM118
+        rows = select(wanted.c.id, *(table.__table__.columns[name] for name in names))
+        rows = rows.join_from(Job, wanted, wanted.c.place == Job.place).join(table, table.job_id == Job.id)
+        session.execute(
+            insert(table).from_select(["job_id", *names], rows.where(*own)).on_conflict_do_nothing(),
+            execution_options=_QUIET,
+        )
+    there = select(Job.place).where(Job.parent_id == new_id, Job.id.in_(ids.values()), Job.retry_of.is_not(None))
+    return {place for place in session.scalars(there) if place is not None}

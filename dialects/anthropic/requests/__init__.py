@@ -1,0 +1,1 @@
+"""What Anthropic's clients send, read into our typed requests."""

@@ -1,0 +1,88 @@
+"""A response's events as they are sent: from the first, or after one that a reader has."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
+from typing import Any
+
+import orjson
+
+from dialects import sse
+from dialects.openai.render import chat, response_events
+from dialects.openai.render.response_events import Telling, Told
+from tasks.doors.answering import StreamLost
+from tasks.jobs.view import JobView
+from tasks.queues.places import Wait
+from tasks.streams.events import Event, Restarted
+
+_LOST = "what was told after that was lost and came out differently; read the response from the beginning"
+
+
+@dataclass(slots=True)
+class Stream:
+    """`calls.Rendering` of a response, given all its entries from the first on, and `Restarted` where they come anew.
+
+    Events up to the number `after` aren't sent: the reader has them. Raises `StreamLost` where it was told something
+    else under the numbers that it has.
+    """
+
+    job: InitVar[JobView]
+    said: InitVar[Mapping[str, Any]]
+    after: int = -1
+    mimetype: str = "text/event-stream"
+    _telling: Telling = field(init=False)
+    _known: list[int] = field(default_factory=list)  # the digests of all events that the reader has
+
+    def __post_init__(self, job: JobView, said: Mapping[str, Any]) -> None:
+        self._telling = Telling(job, said)
+
+    def opening(self) -> bytes:
+        """What is told at once, before anything has happened."""
+        return self._sent(self._telling.opening())
+
+    def event(self, choice: int, event: Event) -> bytes:
+        del choice
+        if isinstance(event, Restarted):
+            self._telling = Telling(self._telling.job, self._telling.said)
+            return self.opening()
+        told = self._sent(self._telling.event(event))
+        self._require_unlost()
+        return told
+
+    def choice_ended(self, choice: int, job: JobView) -> bytes:
+        del choice, job
+        return b""
+
+    def ended(self, job: JobView) -> bytes:
+        told = self._sent(self._telling.ended(job))
+        if max(self.after + 1, len(self._known)) > self._telling.next:
+            raise StreamLost(_LOST)
+        return told
+
+    def waiting(self, wait: Wait | None) -> bytes:
+        return sse.comment(chat.waits(wait))
+
+    def failed(self, code: str, message: str) -> bytes:
+        number = max(self.after + 1, len(self._known))
+        return _frame(response_events.error(number, code, message))
+
+    def _require_unlost(self) -> None:
+        lost_from = self._telling.lost_from
+        if lost_from is not None and lost_from <= self.after:
+            raise StreamLost(_LOST)
+
+    def _sent(self, told: Iterable[Told]) -> bytes:
+        return b"".join(self._news(each) for each in told)
+
+    def _news(self, told: Told) -> bytes:
+        """The event as it is sent, unless the reader has it."""
+        number, digest = told["sequence_number"], hash(orjson.dumps(told))
+        if number < len(self._known):
+            if self._known[number] != digest:
+                raise StreamLost(_LOST)
+            return b""
+        self._known.append(digest)
+        return b"" if number <= self.after else _frame(told)
+
+
+def _frame(told: Told) -> bytes:
+    return f"event: {told['type']}\ndata: ".encode() + sse.data(told) + b"\n\n"

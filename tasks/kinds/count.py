@@ -1,0 +1,24 @@
+"""`count`: how many tokens the model would read of what is asked of a response, without an answer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tasks.jobs import stages
+from tasks.jobs.requests import Plan, Submission
+from tasks.keys import Caller
+from tasks.kinds.generation import Answer
+from tasks.kinds.response import Asked, ResponseKind
+from tasks.models.catalog import Catalog
+
+
+class CountKind(ResponseKind):
+    name = "count"
+
+    def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
+        return replace(super().plan(session, models, caller, asked), stage=stages.COUNT, conversation_id=None)
+
+    def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        raise NotImplementedError("its stage has no answer")
