@@ -42,8 +42,8 @@ def look(session: Session, caller: Caller, batch_id: uuid.UUID, after: int, limi
     batch = batches.get(session, caller, batch_id)  # before its results, so that none comes after its end
     table.number_ends(session, batch_id)
     found = table.page(session, batch_id, after, min(limit, AT_ONCE))
-    made = answers.vectors_of(session, [job for _, job, _ in found])
-    return Look(batch, [Result(number, answers.of(job, result, made)) for number, job, result in found])
+    made = answers.vectors_of(session, [line for _, line in found])
+    return Look(batch, [Result(number, answers.of(batch_id, line, made)) for number, line in found])
 
 
 def unrun(stores: Stores, caller: Caller, batch: BatchView, after: int) -> Iterator[tuple[int, bytes]]:
