@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from db import families
 from db.batches import Batch
 from db.jobs import Job
 from tasks import errors
+from tasks.batches.counting import Counting
 from tasks.files import files
 from tasks.jobs import lifecycle, naming
 from tasks.jobs.lifecycle import Status
@@ -129,17 +130,23 @@ def begin(session: Session, caller: Caller, new: NewBatch, job_id: uuid.UUID) ->
     table.add(session, row, new.window_s)
 
 
-def get(session: Session, caller: Caller, batch_id: uuid.UUID) -> BatchView:
-    """Raises `NotFound`."""
-    return _shown(session, [_there(table.find(session, caller.tenant_id, batch_id))])[0]
+def get(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counting | None = None) -> BatchView:
+    """Its lines are counted now, or by `counting`. Raises `NotFound`."""
+    found = _there(table.find(session, caller.tenant_id, batch_id))
+    return _shown(session, [found], counting or Counting())[0]
 
 
 def page(
-    session: Session, caller: Caller, *, limit: int, after: uuid.UUID | None = None
+    session: Session,
+    caller: Caller,
+    *,
+    limit: int,
+    after: uuid.UUID | None = None,
+    counting: Counting | None = None,
 ) -> tuple[list[BatchView], bool]:
     """The tenant's batches, the newest first, at most `limit`, and whether there are more."""
     found = table.page(session, caller.tenant_id, limit=limit + 1, after=after)
-    return _shown(session, found[:limit]), len(found) > limit
+    return _shown(session, found[:limit], counting or Counting()), len(found) > limit
 
 
 def page_for(
@@ -224,10 +231,9 @@ def _there(row: tuple[Batch, Job] | None) -> tuple[Batch, Job]:
     return row
 
 
-def _shown(session: Session, found: Iterable[tuple[Batch, Job]]) -> list[BatchView]:
-    found = list(found)
-    counting = [row.job_id for row, _ in found if row.totals is None and row.lines]
-    told = table.counts(session, counting) if counting else {}
+def _shown(session: Session, found: Sequence[tuple[Batch, Job]], counting: Counting) -> list[BatchView]:
+    moving = [row.job_id for row, _ in found if row.totals is None and row.lines]
+    told = {id: counting.of(session, id) for id in moving}
     return [_view(row, job, *_totals(row, told.get(row.job_id, []))) for row, job in found]
 
 

@@ -1,7 +1,7 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
 QUERY = """
-limit status type model since wait encoding_format from to group_by order metadata purpose include include[] stream
+limit status type model since wait encoding_format from to group_by order metadata purpose include filter include[] stream
 include_obfuscation
 """
 JSON = """
@@ -84,6 +84,15 @@ reasoning.context reasoning.effort reasoning.generate_summary reasoning.mode rea
 text.format.name text.format.schema text.format.strict text.format.type text.verbosity tool_choice.mode tool_choice.name
 tool_choice.tools tools.description tools.name tools.parameters tools.strict
 """
+# OpenAI's vector stores.
+STORES = """
+attributes chunking_strategy.type chunking_strategy.static.max_chunk_size_tokens
+chunking_strategy.static.chunk_overlap_tokens expires_after.days files.attributes files.chunking_strategy.type
+files.chunking_strategy.static.max_chunk_size_tokens files.chunking_strategy.static.chunk_overlap_tokens
+filters.type filters.key filters.value filters.filters max_num_results ranking_options.ranker
+ranking_options.score_threshold ranking_options.hybrid_search.embedding_weight
+ranking_options.hybrid_search.text_weight rewrite_query
+"""
 FORM = """
 file external_id external_ids replace chunk_tokens chunk_overlap charset
 title metadata model lane priority webhook run_at expires_at max_queue_s deadline_s
@@ -98,6 +107,6 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES).split()],
+    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()],
     *[f"form {name}" for name in FORM.split()],
 }

@@ -134,6 +134,26 @@ def make_upload(side: Side) -> str:
     return upload_id
 
 
+def make_store(side: Side) -> str:
+    given = {"name": side.word, "metadata": {"note": side.word}}
+    return str(side.api.post("/v1/vector_stores", json=given).json["id"])
+
+
+def make_file_in_store(side: Side) -> str:
+    sent = {"purpose": "assistants", "file": (io.BytesIO(side.word.encode()), f"{side.word}.txt")}
+    file_id = str(side.api.post("/v1/files", data=sent).json["id"])
+    store_id = make_store(side)
+    given = {"file_id": file_id, "attributes": {"note": side.word}}
+    assert side.api.post(f"/v1/vector_stores/{store_id}/files", json=given).status_code == 200
+    return f"{store_id}/{file_id}"
+
+
+def make_file_batch(side: Side) -> str:
+    store_id, file_id = make_file_in_store(side).split("/")
+    made = side.api.post(f"/v1/vector_stores/{store_id}/file_batches", json={"file_ids": [file_id]}).json
+    return f"{store_id}/{made['id']}"
+
+
 def make_batch(side: Side) -> str:
     given = {"input_file_id": make_file(side), "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     return str(side.api.post("/v1/batches", json=given | {"metadata": {"note": side.word}}).json["id"])
@@ -173,6 +193,9 @@ MAKERS: dict[str, Callable[[Side], str]] = {
     "deliveries": make_delivery,
     "files": make_file,
     "uploads": make_upload,
+    "vector_stores": make_store,
+    "vector_stores/files": make_file_in_store,
+    "vector_stores/file_batches": make_file_batch,
     "batches": make_batch,
     "message_batches": make_message_batch,
     "conversations": make_conversation,
@@ -239,6 +262,18 @@ WITHIN = {
     "GET /v1/summaries/{summary_id}/events ?after",
     "GET /v1/summaries/{summary_id}/events header Last-Event-ID",
     "GET /v1/chat/completions/{completion_id}/messages ?after",
+    # Files and stores are told from where they are listed: `test_vector_stores.py` tries another tenant's.
+    "POST /v1/vector_stores json file_ids",
+    "GET /v1/vector_stores ?after",
+    "GET /v1/vector_stores ?before",
+    *[
+        f"GET /v1/vector_stores/{{vector_store_id}}/{inner} ?{side}"
+        for inner in ("files", "file_batches/{file_batch_id}/files")
+        for side in ("after", "before")
+    ],
+    "POST /v1/vector_stores/{vector_store_id}/files json file_id",
+    "POST /v1/vector_stores/{vector_store_id}/file_batches json file_ids",
+    "POST /v1/vector_stores/{vector_store_id}/file_batches json files.file_id",
     "GET /v1/responses/{response_id} ?starting_after",
     "GET /v1/responses/{response_id}/input_items ?after",
     # Another tenant's item, which a reference names: `test_responses.py` tries it.

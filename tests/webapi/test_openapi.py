@@ -44,6 +44,8 @@ SUCCESS = {
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
     ("delete", "/v1/messages/batches/{message_batch_id}"): 200,
+    ("delete", "/v1/vector_stores/{vector_store_id}"): 200,
+    ("delete", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): 200,
     ("delete", "/v1/responses/{response_id}"): 200,
     ("delete", "/v1/conversations/{conversation_id}"): 200,
     ("delete", "/v1/conversations/{conversation_id}/items/{item_id}"): 200,
@@ -92,7 +94,12 @@ MANY = {
         }
     ]
 }
-NAME_A_MODEL = {("post", "/api/show"), ("post", "/v1/predictions")}
+IN_A_STORE = "/v1/vector_stores/{vector_store_id}/files/{file_id}"
+# Of a vector store that has expired.
+WANT_A_LIVING_STORE = {
+    f"/v1/vector_stores/{{vector_store_id}}{what}" for what in ("", "/files", "/file_batches", "/search")
+}
+NAME_A_MODEL = {("post", "/v1/vector_stores"), ("post", "/api/show"), ("post", "/v1/predictions")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
 
@@ -142,6 +149,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
             path.endswith(("/retry", "/redeliver", "/collections/{name}/model")) or path in WANT_A_READY_DOCUMENT
         )
         conflicts |= (method, path) == ("delete", "/v1/jobs/{job_id}")  # of a job that hasn't ended
+        conflicts |= (method == "post" and path in WANT_A_LIVING_STORE) or path == f"{IN_A_STORE}/content"
         expected |= {409} if conflicts else set()
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation else set()

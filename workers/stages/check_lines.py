@@ -24,6 +24,7 @@ from workers.stages import batch_lines
 
 MAX_ERRORS = 100  # so many are told; then the file is read no further
 _HASH_BYTES = 8
+_TOO_MANY = "too_many_lines"  # after this error nothing is read either
 GONE = FileError("input_file_gone", "the file was deleted before all of it was read")
 
 
@@ -81,7 +82,7 @@ class Found:
 
     @property
     def enough(self) -> bool:
-        return len(self.errors) >= MAX_ERRORS
+        return len(self.errors) >= MAX_ERRORS or (bool(self.errors) and self.errors[-1].code == _TOO_MANY)
 
     def ranks(self) -> Ranks:
         """In which order they are to run."""
@@ -176,7 +177,6 @@ class Checker:
                 raise LineRefused("too_many_inputs", "body.input", message)
 
     def _refuse_rest(self, line: FileLine, message: str) -> None:
-        """What is wrong with the file from this line on makes room for itself, and nothing after it is read."""
+        """What is wrong with the file from this line on is told last, and nothing after it is read."""
         del self.found.errors[MAX_ERRORS - 1 :]
-        last = FileError("too_many_lines", message, line.number)
-        self.found.errors += [last] * (MAX_ERRORS - len(self.found.errors))
+        self.found.errors.append(FileError(_TOO_MANY, message, line.number))
