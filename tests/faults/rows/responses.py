@@ -93,7 +93,7 @@ def background(ground: Ground) -> Tally:
     )
     readers = [
         Reader(clients, label, n, asked, ground.random.randint(1, 8))
-        for n, asked in zip(range(ground.size(100, 16)), asks, strict=False)
+        for n, asked in zip(range(ground.size(100, 12)), asks, strict=False)
     ]
     for reader in readers:
         reader.start()
