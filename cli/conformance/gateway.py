@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from cli.conformance import ids, rewriting
-from cli.conformance.asked import Asked
+from cli.conformance.asked import CHAT, Asked
 from cli.conformance.ids import Makes
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "authorization"})
@@ -47,7 +47,10 @@ class Gateway:
 
     def rewritten(self, asked: Asked, kept: str) -> Asked:
         """What the API is asked instead. `kept` is a stored completion that stays."""
-        real = ids.real(rewriting.named(asked, self.makes.store() if asked.erases else kept), self.makes)
+        if asked.path.startswith(CHAT):
+            real = rewriting.named(asked, self.makes.store() if asked.erases else kept)
+        else:
+            real = ids.real(asked, self.makes)
         if not self.relaxes:
             return real
         real, left_out = rewriting.relaxed(real)

@@ -4,6 +4,7 @@ Functions of a request and of nothing else. The API knows nothing of it.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from cli.conformance.asked import CHAT, COMPLETION_ID, COMPLETIONS, EMBEDDINGS, 
 from cli.conformance.ids import AFTER
 
 TOKENS = f"{RESPONSES}/input_tokens"
+FILE_BATCHES = "/v1/vector_stores/{}/file_batches"
 
 Body = Mapping[str, Any]
 
@@ -80,6 +82,7 @@ RELAXATIONS = (
     Relaxation(RESPONSES, "prompt", "there are no templates here", _always),
     Relaxation(RESPONSES, "context_management", "nothing is compacted unasked", _always),
     Relaxation(RESPONSES, "max_tool_calls", "calls of no tools", _none("max_tool_calls")),
+    Relaxation(FILE_BATCHES, "file_ids", "beside `files`", lambda body: "files" in body),
     Relaxation(TOKENS, "model", "no model is called `model`", _always),
     Relaxation(TOKENS, "personality", "no model here has one", _always),
 )
@@ -99,10 +102,11 @@ def named(asked: Asked, stored: str) -> Asked:
 
 def relaxed(asked: Asked) -> tuple[Asked, list[Relaxation]]:
     """The request without what nothing could heed, and what that was."""
-    if asked.method != "POST" or asked.path not in _PATHS or not asked.body:
+    path = re.sub("/vs_[^/]+", "/{}", asked.path)
+    if asked.method != "POST" or path not in _PATHS or not asked.body:
         return asked, []
     body = json.loads(asked.body)
-    left_out = list(_contradictions(asked.path, body))
+    left_out = list(_contradictions(path, body))
     for relaxation in left_out:
         room, _, inner = relaxation.field.rpartition(".")
         del (body[room] if room else body)[inner]

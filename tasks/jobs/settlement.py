@@ -51,6 +51,12 @@ def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
     return tell(session, ends)
 
 
+def keep(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
+    """What belongs to the end of jobs that never started, but for telling of it: that nothing came out, the ledger."""
+    jobs_table.save_no_output(session, job_ids)
+    ledger.enter(session, job_ids)
+
+
 def tell(session: Session, ends: Sequence[End]) -> list[Closing]:
     """What belongs to the end of jobs beside writing it down: webhooks are told, conversations and parents go on."""
     shown = [view.of(end.job, end.result) for end in ends]

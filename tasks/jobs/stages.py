@@ -20,6 +20,7 @@ SUMMARIZE = "summarize"  # a summary made of a document's parts or of other summ
 SUMMARIZE_PART = "summarize_part"  # one step of that
 TALLY = "tally"  # what became of the documents to be summarised, on the control worker
 CHECK_LINES = "check_lines"  # a batch's file read, and every line of it found to be right, on the control worker
+SURVEY_LINES = "survey_lines"  # read too, but only to tell what they come to
 WRITE_LINES = "write_lines"  # a job made for each line
 GATHER_LINES = "gather_lines"  # what they came to written into files
 

@@ -1,11 +1,8 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
 QUERY = """
-    *[
-        f"json {name}"
-        for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()
-    ],
-include_obfuscation
+limit status type model since wait encoding_format from to group_by order metadata purpose include filter include[]
+stream include_obfuscation
 """
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold neighbours
@@ -60,7 +57,7 @@ items.arguments items.output.type items.output.text items.summary
 ANTHROPIC = """
 stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
 system.type system.text output_config.format.type output_config.format.schema output_config.effort metadata.user_id
-thinking cache_control container inference_geo speed diagnostics
+requests.custom_id requests.params thinking cache_control container inference_geo speed diagnostics
 """
 # What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """
@@ -94,7 +91,7 @@ chunking_strategy.static.chunk_overlap_tokens expires_after.days files.attribute
 files.chunking_strategy.static.max_chunk_size_tokens files.chunking_strategy.static.chunk_overlap_tokens
 filters.type filters.key filters.value filters.filters max_num_results ranking_options.ranker
 ranking_options.score_threshold ranking_options.hybrid_search.embedding_weight
-ranking_options.hybrid_search.text_weight rewrite_query
+ranking_options.hybrid_search.text_weight rewrite_query tools.max_num_results tools.filters tools.ranking_options
 """
 FORM = """
 file external_id external_ids replace chunk_tokens chunk_overlap charset

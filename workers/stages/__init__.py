@@ -25,6 +25,7 @@ from workers.stages import (
     spread,
     summarize,
     summarize_part,
+    survey_lines,
     tally,
     write_lines,
 )
@@ -52,6 +53,7 @@ STAGES: Mapping[str, Stage] = {
     stages.SUMMARIZE_PART: summarize_part.summarize_part,
     stages.TALLY: tally.tally,
     stages.CHECK_LINES: check_lines.check_lines,
+    stages.SURVEY_LINES: survey_lines.survey_lines,
     stages.WRITE_LINES: write_lines.write_lines,
     stages.GATHER_LINES: gather_lines.gather_lines,
 }

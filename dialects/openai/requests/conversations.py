@@ -42,7 +42,7 @@ class ItemListQuery(IncludeQuery):
     after = fields.String(
         validate=validate.Length(1, 200), metadata={"description": "The last `id` of the page before."}
     )
-    limit = fields.Integer(load_default=20, validate=within(1, 100))
+    limit = fields.Integer(load_default=20, validate=within(0, 100))
     order = fields.String(load_default="desc", validate=validate.OneOf(("asc", "desc")))
 
 

@@ -69,7 +69,7 @@ def choice_of_functions(tools: Sequence[Any], choice: Any) -> Any:
 
 def _chosen(choice: Any) -> bool:
     if not isinstance(choice, Mapping):
-        return choice != "none"
+        return bool(choice != "none")
     if choice.get("type") == "allowed_tools":
         allowed = choice.get("tools")
         return isinstance(allowed, list) and any(is_search(tool) for tool in allowed)

@@ -120,6 +120,13 @@ def test_pages_follow_each_other(api: Api) -> None:
         assert found == wanted
 
 
+def test_a_page_may_be_empty(api: Api) -> None:
+    """Whether there is something is told all the same."""
+    page = listed(api, make(api, said("one")), "limit=0")
+    assert (page["data"], page["first_id"], page["has_more"]) == ([], None, True)
+    assert not listed(api, make(api), "limit=0")["has_more"]
+
+
 def test_a_page_of_large_items_is_short(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many bytes and no more are in memory for it; the rest comes on the next."""
     monkeypatch.setattr(room, "_PAGE_BYTES", 2400)
@@ -221,7 +228,7 @@ def test_a_full_conversation_takes_no_more(api: Api, monkeypatch: pytest.MonkeyP
     assert texts(listed(api, conversation_id)) == ["two", "three"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "order=up", "after=msg_unknown", "before=x"])
+@pytest.mark.parametrize("query", ["limit=-1", "limit=101", "limit=x", "order=up", "after=msg_unknown", "before=x"])
 def test_a_list_is_asked_for_by_what_there_is(api: Api, query: str) -> None:
     conversation_id = make(api, said("one"))
     refused = api.get(f"/v1/conversations/{conversation_id}/items?{query}")
