@@ -88,7 +88,7 @@ def test_files_are_where_the_settings_say_for_every_process_that_reads_them() ->
         taken = container(DEPLOYMENTS[name])["envFrom"]
         assert {"secretRef": {"name": "forebay-files", "optional": True}} in taken
     page = (FOLDER / "README.md").read_text()
-    bucket = {name for name in re.findall(r"FOREBAY_FILES\w*", (ROOT / "docs" / "settings.md").read_text())}
+    bucket = set(re.findall(r"FOREBAY_FILES\w*", (ROOT / "docs" / "settings.md").read_text()))
     assert bucket - set(re.findall(r"FOREBAY_FILES\w*", page)) <= {"FOREBAY_FILES_SECRET_FILE"}
 
 
