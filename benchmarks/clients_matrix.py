@@ -28,7 +28,7 @@ LLM_MODELS = """\
   api_base: {base}
   can_stream: true
 """
-CHECKS = ("chat", "stream", "tools", "structured", "embeddings", "models", "errors")
+CHECKS = ("chat", "stream", "tools", "structured", "embeddings", "retriever", "models", "errors")
 
 
 @dataclass(frozen=True, slots=True)

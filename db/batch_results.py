@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Integer, UniqueConstraint, Uuid, column, func, literal, select, values
+from sqlalchemy import Integer, Text, UniqueConstraint, Uuid, column, func, literal, select, values
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
@@ -14,6 +14,7 @@ from db.session import Table
 from db.vectors import JobVectors
 
 _QUIET = {"synchronize_session": False}
+_MEASURED = 200
 
 
 class BatchResult(Table):
@@ -92,3 +93,14 @@ def take_over(session: Session, old_id: uuid.UUID, new_id: uuid.UUID, ids: Mappi
         )
     there = select(Job.place).where(Job.parent_id == new_id, Job.id.in_(ids.values()), Job.retry_of.is_not(None))
     return {place for place in session.scalars(there) if place is not None}
+
+
+def measured_words(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[int, int]:
+    """How many bytes the words of the tenant's newest jobs of this model have, and how many tokens these were."""
+    words = func.octet_length(Job.input.cast(Text)).label("words")
+    ended = (Job.tenant_id == tenant_id, Job.status == "succeeded", Job.model == model, Job.parent_id.is_(None))
+    newest = select(words, Job.prompt_tokens).where(*ended, Job.type.in_(("chat", "generate")), Job.prompt_tokens > 0)
+    rows = newest.order_by(Job.id.desc()).limit(_MEASURED).subquery()
+    kept = rows.c.words > len("{}")  # of the others what was asked is erased
+    size, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
+    return int(size or 0), int(tokens or 0)

@@ -92,6 +92,28 @@ def page(
     return [(batch, job) for batch, job in session.execute(query.order_by(Batch.job_id.desc()).limit(limit))]
 
 
+def page_for(
+    session: Session,
+    tenant_id: uuid.UUID,
+    endpoint: str,
+    *,
+    limit: int,
+    after: uuid.UUID | None = None,
+    before: uuid.UUID | None = None,
+) -> list[tuple[Batch, Job]]:
+    """Those of the tenant's batches that are for this endpoint, with their jobs, the newest first, at most `limit`: the
+    newest that are older than `after`; or, where `before` is given, the oldest that are newer than that."""
+    query = select(Batch, Job).join(Job, Job.id == Batch.job_id)
+    query = query.where(Batch.tenant_id == tenant_id, Batch.endpoint == endpoint)
+    if after is not None:
+        query = query.where(Batch.job_id < after)
+    if before is not None:
+        query = query.where(Batch.job_id > before)
+    order = Batch.job_id.desc() if before is None else Batch.job_id
+    found = [(batch, job) for batch, job in session.execute(query.order_by(order).limit(limit))]
+    return found if before is None else found[::-1]
+
+
 def endings(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     """How those of these batches have ended whose files are written, by their jobs."""
     query = select(Batch.job_id, Batch.ending).where(Batch.job_id.in_(job_ids), Batch.ended_at.is_not(None))

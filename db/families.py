@@ -1,22 +1,56 @@
 """Families: parents, and the children they wait for. Counts are queries, never counters."""
 
+import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, not_, null, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    TextClause,
+    and_,
+    exists,
+    func,
+    inspect,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from db.jobs import Job, JobOutput
 
 
 def add(session: Session, children: Sequence[Mapping[str, Any]]) -> None:
-    """Writes children down, given by their columns. Where a place of the parent's is taken, its child stays."""
-    children_only = Job.parent_id.is_not(None)
-    statement = insert(Job).on_conflict_do_nothing(index_elements=["parent_id", "place"], index_where=children_only)
-    session.execute(statement, children, execution_options={"render_nulls": True})
+    """Writes children down, given by their columns, which all of them have alike. Where a place of the parent's is
+    taken, its child stays.
+
+    One statement over all of them: of hundreds each by itself half as many are written in a second.
+    """
+    if not children:
+        return
+    named = {_COLUMNS[name]: name for name in children[0]}
+    rows = [{column: child[name] for column, name in named.items()} for child in children]
+    shown = json.dumps(rows, default=str, ensure_ascii=False)
+    session.execute(_add(tuple(named)), {"rows": shown})
+
+
+_COLUMNS = {attribute.key: attribute.columns[0].name for attribute in inspect(Job).column_attrs}
+
+
+@cache
+def _add(columns: tuple[str, ...]) -> TextClause:
+    names = ", ".join(columns)
+    return text(
+        f"INSERT INTO jobs ({names}) SELECT {names} FROM json_populate_recordset(NULL::jobs, CAST(:rows AS json))"
+        " ON CONFLICT (parent_id, place) WHERE parent_id IS NOT NULL DO NOTHING"
+    )
 
 
 def lock(session: Session, parent_ids: Collection[uuid.UUID]) -> None:

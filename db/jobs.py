@@ -57,7 +57,8 @@ class Job(Table):
     `input` and `params` are what the client asked for, as it was accepted; `stage_input` is what an earlier stage left
     for the next. These three are loaded only when they are read. `attempt_started_at` is when the newest attempt began:
     until that ends, nothing else says so. `store` False has what went in and what came out erased once it has been
-    answered, True lists it among the stored completions; None is for all who look at jobs.
+    answered, True lists it among the stored completions; None is for all who look at jobs. `conversation_id` is where
+    what was said is put when it ends.
     """
 
     __tablename__ = "jobs"
@@ -103,6 +104,7 @@ class Job(Table):
     chances: Mapped[int] = mapped_column(SmallInteger, server_default="3")
     attempt_started_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     store: Mapped[bool | None]
+    conversation_id: Mapped[uuid.UUID | None]
     input: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
     params: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
     stage_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
@@ -269,6 +271,11 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     outer = select(Job, JobOutput).outerjoin(JobOutput, JobOutput.job_id == Job.id)
     row = session.execute(outer.where(Job.id == job_id, Job.tenant_id == tenant_id)).one_or_none()
     return (row[0], row[1]) if row else None
+
+
+def asked(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
+    """What went in."""
+    return dict(session.scalars(select(Job.input).where(Job.id == job_id)).one())
 
 
 def status(session: Session, job_id: uuid.UUID) -> tuple[str, str | None] | None:

@@ -32,7 +32,7 @@ def submit(send: Send, values: Values, room: str | None) -> str:
 _SUBMITTED = (
     "id", "tenant_id", "key_id", "request_id", "type", "stage", "queue", "model", "lane", "priority", "seed",
     "metadata", "webhook", "created_at", "run_at", "expires_at", "deadline_s", "retry_of", "chances", "input", "params",
-    "store",
+    "store", "conversation_id",
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ _CASTS = {
     **dict.fromkeys(("metadata", "webhook", "input", "params"), "::json"),
     **dict.fromkeys(("run_at", "expires_at"), "::timestamptz"),
     **dict.fromkeys(("deadline_s", "priority", "seed", "chances"), "::int"),
-    "retry_of": "::uuid",
+    **dict.fromkeys(("retry_of", "conversation_id"), "::uuid"),
     "store": "::bool",
 }
 
@@ -102,8 +102,9 @@ def _one_of(column: str, number: int) -> str:
     return f"{column} IN (SELECT id FROM jobs WHERE id IN ({ids}) FOR UPDATE SKIP LOCKED)"
 
 
-# Whether something is to be done with a job's end beside writing it down: a webhook is told, a parent goes on.
-_TOLD = """(webhook IS NOT NULL OR parent_id IS NOT NULL OR EXISTS (
+# Whether something is to be done with a job's end beside writing it down: a webhook is told, a parent goes on, what was
+# said is put into a conversation.
+_TOLD = """(webhook IS NOT NULL OR parent_id IS NOT NULL OR conversation_id IS NOT NULL OR EXISTS (
     SELECT FROM webhook_endpoints AS w WHERE w.tenant_id = jobs.tenant_id AND NOT w.disabled
 ))"""
 
@@ -146,7 +147,7 @@ _END = {
 # What is made into a view of the ended job, and told of it: all but what went in.
 _SHOWN = """id, tenant_id, parent_id, type, model, queue, status, lane, priority, attempt, created_at, started_at,
     finished_at, progress_done, progress_total, prompt_tokens, completion_tokens, embedding_tokens, cached_tokens,
-    error_code, error_message, metadata, webhook, run_at, expires_at, deadline_s, retry_of"""
+    error_code, error_message, metadata, webhook, run_at, expires_at, deadline_s, retry_of, conversation_id"""
 
 
 @cache

@@ -51,6 +51,12 @@ class PreviousResponseMissing(InvalidField):
     code = "previous_response_not_found"
 
 
+class ConversationMissing(InvalidField):
+    """The tenant has no such conversation to go on with."""
+
+    code = "conversation_not_found"
+
+
 class LimitReached(InvalidField):
     """What the client asks for is fine, and it has as many already as one may have."""
 

@@ -19,6 +19,7 @@ FILE_BATCH = "vsfb_"
 CONVERSATION = "conv_"
 REQUEST = "req_"
 BATCH = "batch_"
+MESSAGE_BATCH = "msgbatch_"
 LINE = "batch_req_"
 RESPONSE = "resp_"
 

@@ -72,9 +72,10 @@ class Blueprint(flask_smorest.Blueprint):
         return super().alt_response(status, schema=self._documented(schema), **options)
 
     def _documented(self, schema: Any) -> Any:
-        if not shapes.is_shape(schema):
+        each = shapes.variants(schema) or (schema,)
+        if not shapes.is_shape(each[0]):
             return schema
-        self.shapes.append(schema)
+        self.shapes += each
         return shapes.reference(schema)
 
     def takes(self, limits: Limits) -> Callable[[View[P]], View[P]]:

@@ -6,15 +6,18 @@ from flask import Flask, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from webapi import auth, cors, errors, health, requestlog, service, settings
+from webapi.anthropic import batches as message_batches
 from webapi.anthropic import messages
 from webapi.api import Api
 from webapi.ollama import models as ollama_models
 from webapi.ollama import views as ollama
 from webapi.openai import (
+    batch_checks,
     batch_results,
     batches,
     chat,
     completions,
+    conversations,
     embeddings,
     files,
     moderations,
@@ -69,8 +72,11 @@ _ROUTES = (
     files,
     uploads,
     batches,
+    batch_checks,
+    conversations,
     batch_results,
     messages,
+    message_batches,
     vector_stores,
     vector_store_files,
     usage,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db import session
 from db.session import Sessions
 from tasks import errors
+from tasks.batches.counting import Counting
 from tasks.doors.calls import Calls
 from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
@@ -109,6 +110,7 @@ class Service:
             before_waiting=self.rest,
         )
         self.calls = Calls(self.redis)
+        self.counting = Counting()
         self.forsaking = Forsaking(self.desk, self.redis)
         self.shaper = Shaper(children=_SHAPING)
         self.shaping = Turns(_SHAPING, "schemas that are read", line=_LINE, patience_s=_SHAPING_S)

@@ -33,7 +33,15 @@ def is_shape(type_: Any) -> bool:
     return typing.is_typeddict(typing.get_origin(type_) or type_)
 
 
+def variants(type_: Any) -> tuple[Any, ...]:
+    """The typed dictionaries of a union of them; of another type none."""
+    each = typing.get_args(type_) if typing.get_origin(type_) in (Union, types.UnionType) else ()
+    return each if all(is_shape(one) for one in each) else ()
+
+
 def reference(shape: Any) -> Schema:
+    if each := variants(shape):
+        return {"anyOf": [reference(one) for one in each]}
     return {"$ref": f"#/components/schemas/{name(shape)}"}
 
 

@@ -38,7 +38,7 @@ PLAIN_TEXTS_AT_ONCE = 2
 LINES_AT_ONCE = 1  # batches whose lines are read, or written: all that takes is the interpreter, which there is one of
 LOCKED_S = 0.5  # so long at most do statements of the heartbeat and the sweep wait for a lock
 
-LINES_ENDED_AT_ONCE = 1000
+LINES_ENDED_AT_ONCE = 2000
 
 _SMOOTHING = 0.2  # the weight of the newest job in the mean
 _GATHER_S = 0.01  # the window is twice the slots: its refill can wait until the claimed job has its first token
@@ -118,9 +118,12 @@ class Worker:
         return self._models.current()
 
     def _end_lines(self, job_id: uuid.UUID, error: endings.Error) -> int:
+        with self.sessions.begin() as session:
+            if unstarted := endings.end_unstarted(session, job_id, error, LINES_ENDED_AT_ONCE):
+                return unstarted
         ttl_s = self.settings.shared.stream_ttl_s
-        ended = endings.end_children(self.sessions, self.client, [job_id], LINES_ENDED_AT_ONCE, ttl_s, error)
-        endings.announce(self.client, [closing for closing in ended if closing.view.started_at], ttl_s)
+        ended = endings.end_children(self.sessions, self.client, [job_id], endings.CHILDREN_AT_ONCE, ttl_s, error)
+        endings.announce(self.client, ended, ttl_s)
         return len(ended)
 
     def slot(self) -> Slot:

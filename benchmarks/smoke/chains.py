@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Literal
 
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from openai import OpenAI
 from pydantic import BaseModel
 
 STORY = "Tell me a story about Anna."
@@ -63,5 +67,32 @@ def embeddings() -> None:
     assert len(embedder.embed_query("one")) == 384
 
 
-for act in (chat, stream, tools, structured, embeddings):
+class StoreRetriever(BaseRetriever):
+    """Over a vector store, for which LangChain has none: as docs/vector-stores.md shows it."""
+
+    client: OpenAI
+    store: str
+    k: int = 5
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        del run_manager
+        page = self.client.vector_stores.search(self.store, query=query, max_num_results=self.k)
+        return [
+            Document(found.content[0].text, metadata={"file_id": found.file_id, "score": found.score}) for found in page
+        ]
+
+
+def retriever() -> None:
+    client = OpenAI()
+    store = client.vector_stores.create(name="chains")
+    file = client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=("owl.txt", b"The owl lives in the tower."), poll_interval_ms=200
+    )
+    found = StoreRetriever(client=client, store=store.id).invoke("Who lives in the tower?")
+    assert [document.page_content for document in found] == ["The owl lives in the tower."]
+    assert found[0].metadata["file_id"] == file.id
+    client.vector_stores.delete(store.id)
+
+
+for act in (chat, stream, tools, structured, embeddings, retriever):
     check(act.__name__, act)

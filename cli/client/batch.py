@@ -175,8 +175,10 @@ def followed(client: Client, batch_id: str) -> Batch:
     while now["status"] == "validating":
         time.sleep(_LOOK_S)
         now = client.batch(batch_id)
-    seen = 0
-    with progress.bar(batch_id, now["request_counts"]["total"]) as bar:
+    total, seen = now["request_counts"]["total"], 0
+    if now["status"] not in _ENDS:
+        _say(f"{batch_id}: {wording.count(total, 'request')}")
+    with progress.bar(batch_id, total) as bar:
         while True:
             done = now["request_counts"]["completed"] + now["request_counts"]["failed"]
             bar.advance(done - seen)

@@ -47,10 +47,17 @@ class _Lines:
 
     def __init__(self, label: str, total: float) -> None:
         self._label, self._total, self._done = label, total, 0.0
-        self._said_at = time.monotonic()
+        self._said_at = self._begun_at = time.monotonic()
 
     def advance(self, amount: float) -> None:
         self._done += amount
         if time.monotonic() - self._said_at > _SILENCE_S:
             self._said_at = time.monotonic()
-            click.echo(f"{self._label}: {self._done / self._total:.0%}", err=True)
+            click.echo(f"{self._label}: {self._done / self._total:.0%}{self._left()}", err=True)
+
+    def _left(self) -> str:
+        """About how long the rest takes, at the pace so far."""
+        if not 0 < self._done < self._total:
+            return ""
+        left_s = (time.monotonic() - self._begun_at) * (self._total / self._done - 1)
+        return f", about {left_s:.0f} s left" if left_s < 120 else f", about {left_s / 60:.0f} min left"

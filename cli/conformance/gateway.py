@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from cli.conformance import rewriting
-from cli.conformance.rewriting import Asked, Makes
+from cli.conformance import ids, rewriting
+from cli.conformance.asked import CHAT, Asked
+from cli.conformance.ids import Makes
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "authorization"})
 _PIECE = 65536
@@ -46,9 +47,10 @@ class Gateway:
 
     def rewritten(self, asked: Asked, kept: str) -> Asked:
         """What the API is asked instead. `kept` is a stored completion that stays."""
-        if asked.path.startswith((rewriting.FILES, rewriting.UPLOADS)):
-            return rewriting.of_files(asked, self.makes)
-        real = rewriting.named(asked, self.makes.store() if asked.erases else kept)
+        if asked.path.startswith(CHAT):
+            real = rewriting.named(asked, self.makes.store() if asked.erases else kept)
+        else:
+            real = ids.real(asked, self.makes)
         if not self.relaxes:
             return real
         real, left_out = rewriting.relaxed(real)

@@ -1,70 +1,30 @@
-"""What stands between OpenAI's tests and the API: their made-up ids made real, and what contradicts itself left out.
+"""What stands between OpenAI's tests and the API beside ids: what contradicts itself is left out of requests.
 
 Functions of a request and of nothing else. The API knows nothing of it.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-CHAT = "/v1/chat/completions"
-COMPLETIONS = "/v1/completions"
-EMBEDDINGS = "/v1/embeddings"
-MODERATIONS = "/v1/moderations"
-CREATES = frozenset({CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS})
+from cli.conformance.asked import CHAT, COMPLETION_ID, COMPLETIONS, EMBEDDINGS, RESPONSES, Asked
+from cli.conformance.ids import AFTER
 
-FILES = "/v1/files"
-UPLOADS = "/v1/uploads"
-
-FILE_ID, UPLOAD_ID = "file_id", "upload_abc123"  # what the tests call a file, and an upload
-COMPLETION_ID = "completion_id"  # what the tests call a stored completion
-AFTER = "after"  # and the one after which a page begins
+TOKENS = f"{RESPONSES}/input_tokens"
+FILE_BATCHES = "/v1/vector_stores/{}/file_batches"
 
 Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request: its path without the query, its query as it is sent, its body as bytes."""
-
-    method: str
-    path: str
-    query: str = ""
-    body: bytes = b""
-
-    @property
-    def target(self) -> str:
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    @property
-    def creates(self) -> bool:
-        """True where a good answer means that a job was made."""
-        return self.method == "POST" and self.path in CREATES
-
-    @property
-    def erases(self) -> bool:
-        """True where a stored completion is gone afterwards."""
-        return self.method == "DELETE" and self.path == f"{CHAT}/{COMPLETION_ID}"
-
-
-class Makes(Protocol):
-    """Makes what the tests' made-up ids are to be of, each time another."""
-
-    def store(self) -> str:
-        """A stored completion's id."""
-
-    def file(self) -> str:
-        """A file's id."""
-
-    def upload(self) -> tuple[str, str, str]:
-        """An upload's id, that of its only part, and the MD5 of that one's bytes."""
-
-
-@dataclass(frozen=True, slots=True)
 class Relaxation:
-    """A field that OpenAI's tests send and nothing could heed, where `meant` says so of the body that has it."""
+    """A field that OpenAI's tests send and nothing could heed, where `meant` says so of the body that has it.
+
+    `field` is its name, or the path of one in an object: `text.verbosity`.
+    """
 
     path: str
     field: str
@@ -110,6 +70,21 @@ RELAXATIONS = (
         lambda body: body["encoding_format"] == "base64",
     ),
     Relaxation(EMBEDDINGS, "dimensions", "vectors of one number", lambda body: body["dimensions"] == 1),
+    *(
+        Relaxation(path, field, why, meant)
+        for path in (RESPONSES, TOKENS)
+        for field, why, meant in (
+            ("previous_response_id", "beside `conversation`", lambda body: "conversation" in body),
+            ("text.verbosity", "no model here knows of it", lambda body: body["text"]["verbosity"] != "medium"),
+        )
+    ),
+    Relaxation(RESPONSES, "moderation", "no such model", _always),
+    Relaxation(RESPONSES, "prompt", "there are no templates here", _always),
+    Relaxation(RESPONSES, "context_management", "nothing is compacted unasked", _always),
+    Relaxation(RESPONSES, "max_tool_calls", "calls of no tools", _none("max_tool_calls")),
+    Relaxation(FILE_BATCHES, "file_ids", "beside `files`", lambda body: "files" in body),
+    Relaxation(TOKENS, "model", "no model is called `model`", _always),
+    Relaxation(TOKENS, "personality", "no model here has one", _always),
 )
 
 
@@ -125,34 +100,28 @@ def named(asked: Asked, stored: str) -> Asked:
     return replace(asked, path=path, query=urlencode(real))
 
 
-def of_files(asked: Asked, makes: Makes) -> Asked:
-    """The request about a file, or an upload, that has just been made."""
-    path, body = asked.path, asked.body
-    if FILE_ID in path.split("/"):
-        path = path.replace(FILE_ID, makes.file())
-    if UPLOAD_ID in path.split("/"):
-        upload_id, part_id, md5 = makes.upload()
-        path = path.replace(UPLOAD_ID, upload_id)
-        if path.endswith("/complete"):
-            given = json.loads(body)
-            body = json.dumps({"part_ids": [part_id]} | ({"md5": md5} if "md5" in given else {})).encode()
-    pairs = parse_qsl(asked.query, keep_blank_values=True)
-    real = [(name, makes.file() if name == AFTER and value == AFTER else value) for name, value in pairs]
-    return replace(asked, path=path, query=urlencode(real), body=body)
-
-
 def relaxed(asked: Asked) -> tuple[Asked, list[Relaxation]]:
     """The request without what nothing could heed, and what that was."""
-    if not asked.creates or not asked.body:
+    path = re.sub("/vs_[^/]+", "/{}", asked.path)
+    if asked.method != "POST" or path not in _PATHS or not asked.body:
         return asked, []
     body = json.loads(asked.body)
-    left_out = list(_contradictions(asked.path, body))
-    dropped = {relaxation.field for relaxation in left_out}
-    rest = {name: value for name, value in body.items() if name not in dropped}
-    return (replace(asked, body=json.dumps(rest).encode()), left_out) if dropped else (asked, [])
+    left_out = list(_contradictions(path, body))
+    for relaxation in left_out:
+        room, _, inner = relaxation.field.rpartition(".")
+        del (body[room] if room else body)[inner]
+    return (replace(asked, body=json.dumps(body).encode()), left_out) if left_out else (asked, [])
 
 
 def _contradictions(path: str, body: Body) -> Iterator[Relaxation]:
     for relaxation in RELAXATIONS:
-        if relaxation.path == path and relaxation.field in body and relaxation.meant(body):
+        if relaxation.path == path and _has(body, relaxation.field) and relaxation.meant(body):
             yield relaxation
+
+
+def _has(body: Body, field: str) -> bool:
+    room, _, inner = field.rpartition(".")
+    return inner in (body.get(room, {}) if room else body)
+
+
+_PATHS = frozenset(relaxation.path for relaxation in RELAXATIONS)

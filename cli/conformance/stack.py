@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from cli.conformance import rewriting
+from cli.conformance.asked import CHAT, CREATES, RESPONSES
+from cli.conformance.ids import Within
 from cli.launcher import lineup
 from cli.launcher.tour.launched import launched
 
@@ -23,6 +24,7 @@ MODERATION_MODEL = "omni-moderation-2024-09-26"
 _MODELS = lineup.ROOT / "models"
 _PAGE = 100
 _BYTES = b"the bytes of a file"
+_SAID = {"role": "user", "content": "string"}
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ class Platform:
             "store": True,
             "metadata": {"foo": "string"},
         }
-        made = self._ask("POST", rewriting.CHAT, asked)
+        made = self._ask("POST", CHAT, asked)
         self.seeded += 1
         return str(made["id"])
 
@@ -60,18 +62,58 @@ class Platform:
         part = self._send(f"/v1/uploads/{upload_id}/parts", "data", {})
         return upload_id, part["id"], hashlib.md5(_BYTES, usedforsecurity=False).hexdigest()
 
+    def lines(self) -> str:
+        """Makes a file that a batch of responses can be made of; its id."""
+        body = {"model": CHAT_MODEL, "input": "string", "max_output_tokens": 2}
+        line = {"custom_id": "one", "method": "POST", "url": RESPONSES, "body": body}
+        raw = json.dumps(line).encode()
+        return str(self._send("/v1/files", "file", {"purpose": "batch"}, raw)["id"])
+
+    def batch(self) -> str:
+        asked = {"input_file_id": self.lines(), "endpoint": RESPONSES, "completion_window": "24h"}
+        return str(self._ask("POST", "/v1/batches", asked)["id"])
+
+    def response(self, *, background: bool = False) -> Within:
+        """Makes a response that was asked one item."""
+        asked = {"model": CHAT_MODEL, "input": "string", "max_output_tokens": 2, "background": background}
+        made = self._ask("POST", RESPONSES, asked)
+        self.seeded += 1
+        items = self._ask("GET", f"{RESPONSES}/{made['id']}/input_items")
+        return Within(made["id"], items["data"][0]["id"])
+
+    def conversation(self) -> Within:
+        made = self._ask("POST", "/v1/conversations", {"items": [_SAID]})
+        items = self._ask("GET", f"/v1/conversations/{made['id']}/items")
+        return Within(made["id"], items["data"][0]["id"])
+
+    def vector_store(self) -> str:
+        return str(self._ask("POST", "/v1/vector_stores", {"name": "string"})["id"])
+
+    def vector_store_file(self) -> Within:
+        whole, file_id = self.vector_store(), self.file()
+        self._ask("POST", f"/v1/vector_stores/{whole}/files", {"file_id": file_id})
+        return Within(whole, file_id)
+
+    def vector_store_batch(self) -> Within:
+        whole, given = self.vector_store(), {"file_ids": [self.file()]}
+        return Within(whole, self._ask("POST", f"/v1/vector_stores/{whole}/file_batches", given)["id"])
+
     def jobs(self) -> int:
-        """How many jobs there are, as their tenant is told."""
-        count, page = 0, self._ask("GET", f"/v1/jobs?limit={_PAGE}")
+        """How many jobs there are of the types that the create calls make, as their tenant is told."""
+        return sum(self._jobs(type) for type in CREATES.values())
+
+    def _jobs(self, type: str) -> int:
+        listed = f"/v1/jobs?limit={_PAGE}&type={type}"
+        count, page = 0, self._ask("GET", listed)
         while page["data"]:
             count += len(page["data"])
             if page["next"] is None:
                 break
-            page = self._ask("GET", f"/v1/jobs?limit={_PAGE}&after={page['next']}")
+            page = self._ask("GET", f"{listed}&after={page['next']}")
         return count
 
-    def _send(self, path: str, name: str, fields: dict[str, str]) -> dict[str, Any]:
-        headers, file = {"Authorization": f"Bearer {self.key}"}, {name: ("one.txt", _BYTES)}
+    def _send(self, path: str, name: str, fields: dict[str, str], raw: bytes = _BYTES) -> dict[str, Any]:
+        headers, file = {"Authorization": f"Bearer {self.key}"}, {name: ("one.txt", raw)}
         response = httpx.post(self.url + path, data=fields, files=file, headers=headers, timeout=120)
         response.raise_for_status()
         return dict(response.json())

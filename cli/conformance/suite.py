@@ -25,6 +25,15 @@ AREAS: Mapping[str, str] = {
     "files": f"{_TESTS}/test_files.py",
     "uploads": f"{_TESTS}/test_uploads.py",
     "parts of uploads": f"{_TESTS}/uploads/test_parts.py",
+    "batches": f"{_TESTS}/test_batches.py",
+    "responses": f"{_TESTS}/test_responses.py",
+    "input items": f"{_TESTS}/responses/test_input_items.py",
+    "input tokens": f"{_TESTS}/responses/test_input_tokens.py",
+    "conversations": f"{_TESTS}/test_conversations.py",
+    "items of conversations": f"{_TESTS}/conversations/test_items.py",
+    "vector stores": f"{_TESTS}/test_vector_stores.py",
+    "files of vector stores": f"{_TESTS}/vector_stores/test_files.py",
+    "batches of such files": f"{_TESTS}/vector_stores/test_file_batches.py",
 }
 # Of those files, what asks for calls that aren't served here.
 NOT_SERVED: Mapping[str, Sequence[str]] = {

@@ -11,7 +11,7 @@ from tasks.jobs.view import JobView
 # Where OpenAI has another status or code than we have elsewhere.
 _STATUS = {422: 400}
 _CODES = {"unauthorized": "invalid_api_key", "share_used_up": "rate_limit_exceeded", "malformed_body": "invalid_json"}
-_NOT_FOUND = errors.ModelUnknown.code
+_NOT_FOUND = (errors.ModelUnknown.code, errors.ConversationMissing.code)
 # What our paths are called here.
 _PARAMS = {
     "choices": "n",
@@ -52,7 +52,7 @@ def told(
     status: int, code: str, message: str, param: str | None, details: dict[str, Any] | None = None
 ) -> tuple[int, Error]:
     """An error of ours in OpenAI's words: its status, and its body."""
-    status = 404 if code == _NOT_FOUND else _STATUS.get(status, status)
+    status = 404 if code in _NOT_FOUND else _STATUS.get(status, status)
     return status, ours.of(status, _CODES.get(code, code), message, param and named(param), details)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from dialects import plainjson
+from dialects.anthropic.requests import messages
 from dialects.fields import load
 from dialects.openai import errors as told
 from dialects.openai.requests import chat, completions, embeddings, moderations, responses
@@ -18,6 +19,7 @@ from tasks.kinds import toolset
 from tasks.kinds.embed import Embedding
 from tasks.models.catalog import Catalog
 
+MESSAGES = "/v1/messages"  # Anthropic's
 MAX_ID = 512  # characters of a `custom_id`
 MAX_INPUTS = 50_000  # texts of all lines of a batch for `/v1/embeddings`
 ABOUT = "line"  # under this name a line's job has what its answer is rendered by
@@ -86,6 +88,11 @@ def _embedding(given: dict[str, Any], around: Surroundings) -> tuple[Submission[
     return embeddings.submission(given, _WISHES, around.models), about
 
 
+def _message(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
+    del around
+    return messages.submission(given, _WISHES), {}
+
+
 def _moderation(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
     del around
     return moderations.submission(given, _WISHES), {}
@@ -102,6 +109,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/chat/completions": Endpoint(chat.ChatCompletionRequest(), 50_000, _chat),
     "/v1/completions": Endpoint(completions.CompletionRequest(), 50_000, _completion),
     "/v1/embeddings": Endpoint(embeddings.EmbeddingRequest(), 400_000, _embedding),
+    MESSAGES: Endpoint(messages.AnthropicMessageRequest(), 50_000, _message),
     "/v1/responses": Endpoint(responses.ResponseRequest(), 50_000, _response),
     "/v1/moderations": Endpoint(moderations.ModerationRequest(), 50_000, _moderation),
 }

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from db import families
 from db.batches import Batch
 from db.jobs import Job
 from tasks import errors
+from tasks.batches.counting import Counting
 from tasks.files import files
 from tasks.jobs import lifecycle, naming
 from tasks.jobs.lifecycle import Status
@@ -52,6 +53,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How the lines that became jobs have ended: those that failed by themselves, and those that were ended with their
+    batch, or from outside."""
+
+    succeeded: int = 0
+    failed: int = 0
+    ended_with_it: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BatchView:
     """What is told of a batch. `counts` and `spent` are what they were at its end, or are by now."""
 
@@ -81,6 +92,7 @@ class BatchView:
 class NewBatch:
     """A batch as it is asked for: `window` as it was written, and how many seconds that is.
 
+    `lines` is how many it has where that is known already.
     It `takes_over` the answers that an earlier batch of the same file has: those lines aren't run again.
     """
 
@@ -90,16 +102,22 @@ class NewBatch:
     window_s: int
     output_kept_s: int | None = None
     takes_over: uuid.UUID | None = None
+    lines: int = 0
 
 
-def begin(session: Session, caller: Caller, new: NewBatch, job_id: uuid.UUID) -> None:
-    """Notes the batch of a job that is about to be. Raises `InvalidField` for a file that can't be a batch's."""
+def require_file(session: Session, caller: Caller, file_id: uuid.UUID) -> None:
+    """Raises `InvalidField` for a file that can't be a batch's."""
     try:
-        file = files.get(session, caller, new.input_file_id)
+        file = files.get(session, caller, file_id)
     except errors.NotFound as error:
         raise errors.InvalidField("input_file_id", "no such file") from error
     if file.purpose != "batch":
         raise errors.InvalidField("input_file_id", f"the file's purpose is {file.purpose}: it must be batch")
+
+
+def begin(session: Session, caller: Caller, new: NewBatch, job_id: uuid.UUID) -> None:
+    """Notes the batch of a job that is about to be. Raises `InvalidField` for a file that can't be a batch's."""
+    require_file(session, caller, new.input_file_id)
     row = Batch(
         job_id=job_id,
         tenant_id=caller.tenant_id,
@@ -107,21 +125,57 @@ def begin(session: Session, caller: Caller, new: NewBatch, job_id: uuid.UUID) ->
         input_file_id=new.input_file_id,
         completion_window=new.window,
         output_kept_s=new.output_kept_s,
+        lines=new.lines,
     )
     table.add(session, row, new.window_s)
 
 
-def get(session: Session, caller: Caller, batch_id: uuid.UUID) -> BatchView:
-    """Raises `NotFound`."""
-    return _shown(session, [_there(table.find(session, caller.tenant_id, batch_id))])[0]
+def get(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counting | None = None) -> BatchView:
+    """Its lines are counted now, or by `counting`. Raises `NotFound`."""
+    found = _there(table.find(session, caller.tenant_id, batch_id))
+    return _shown(session, [found], counting or Counting())[0]
 
 
 def page(
-    session: Session, caller: Caller, *, limit: int, after: uuid.UUID | None = None
+    session: Session,
+    caller: Caller,
+    *,
+    limit: int,
+    after: uuid.UUID | None = None,
+    counting: Counting | None = None,
 ) -> tuple[list[BatchView], bool]:
     """The tenant's batches, the newest first, at most `limit`, and whether there are more."""
     found = table.page(session, caller.tenant_id, limit=limit + 1, after=after)
-    return _shown(session, found[:limit]), len(found) > limit
+    return _shown(session, found[:limit], counting or Counting()), len(found) > limit
+
+
+def page_for(
+    session: Session,
+    caller: Caller,
+    endpoint: str,
+    *,
+    limit: int,
+    after: uuid.UUID | None = None,
+    before: uuid.UUID | None = None,
+) -> tuple[list[BatchView], bool]:
+    """The tenant's batches for this endpoint, the newest first, at most `limit`, and whether there are more: those that
+    are older than `after`; or those just newer than `before`, of which then the newest are left."""
+    found = table.page_for(session, caller.tenant_id, endpoint, limit=limit + 1, after=after, before=before)
+    kept = found[:limit] if before is None else found[-limit:]
+    return _shown(session, kept, Counting()), len(found) > limit
+
+
+def tallies(session: Session, found: Iterable[BatchView]) -> dict[uuid.UUID, Tally]:
+    """How the lines of these batches have ended, by batch."""
+    counted = table.counts(session, [batch.id for batch in found])
+    return {batch_id: _tally(told) for batch_id, told in counted.items()}
+
+
+def _tally(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
+    by_status = {status: number for status, number, _ in told}
+    ended = {status: by_status.get(status, 0) for status in lifecycle.TERMINAL}
+    failed = ended[Status.FAILED] + ended[Status.EXPIRED]
+    return Tally(ended[Status.SUCCEEDED], failed, ended[Status.CANCELLED])
 
 
 def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> None:
@@ -177,10 +231,9 @@ def _there(row: tuple[Batch, Job] | None) -> tuple[Batch, Job]:
     return row
 
 
-def _shown(session: Session, found: Iterable[tuple[Batch, Job]]) -> list[BatchView]:
-    found = list(found)
-    counting = [row.job_id for row, _ in found if row.totals is None and row.lines]
-    told = table.counts(session, counting) if counting else {}
+def _shown(session: Session, found: Sequence[tuple[Batch, Job]], counting: Counting) -> list[BatchView]:
+    moving = [row.job_id for row, _ in found if row.totals is None and row.lines]
+    told = {id: counting.of(session, id) for id in moving}
     return [_view(row, job, *_totals(row, told.get(row.job_id, []))) for row, job in found]
 
 

@@ -237,6 +237,27 @@ def end_tenants(
     return _end(scope, client, Status.CANCELLED, None, which, limit, ttl_s)
 
 
+def end_unstarted(session: Session, parent_id: uuid.UUID, error: Error, limit: int) -> int:
+    """Cancels children, at most `limit`, that never started, of a parent that doesn't wait for them now; how many.
+
+    Nobody is told of each of them, nor is the parent moved on. Those that another transaction holds are left alone.
+    """
+    code, message = error
+    some = select(Job.id).where(Job.parent_id == parent_id, Job.finished_at.is_(None), Job.started_at.is_(None))
+    ended = lifecycle.move_many(
+        session,
+        Status.CANCELLED,
+        Job.id.in_(some.limit(limit).with_for_update(skip_locked=True, key_share=True)),
+        attempt=Job.attempt + 1,
+        finished_at=func.clock_timestamp(),
+        error_code=code,
+        error_message=message,
+        **fence.added(NOTHING),
+    )
+    settlement.keep(session, ended)
+    return len(ended)
+
+
 def end_children(
     scope: Transactions,
     client: redis.Redis,

@@ -75,6 +75,7 @@ def planned(plan: Plan) -> dict[str, Any]:
         "retry_of": plan.retry_of,
         "chances": plan.chances or USUAL_CHANCES,
         "store": asked.store,
+        "conversation_id": plan.conversation_id,
         "input": dict(stored.input),
         "params": dict(stored.params),
     }

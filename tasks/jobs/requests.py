@@ -52,7 +52,8 @@ class Plan:
     """A job to be written down: what was asked, its first stage and where that waits, the model clients see.
 
     `job_id` is the id where one was drawn before, `retry_of` the ended job that this one asks again for, and `chances`
-    how many of its attempts may be lost, or fail by the system's fault, where that isn't as usual.
+    how many of its attempts may be lost, or fail by the system's fault, where that isn't as usual. `conversation_id` is
+    where what was said is put when it ends.
     """
 
     asked: Submission[Request]
@@ -62,3 +63,4 @@ class Plan:
     job_id: uuid.UUID | None = None
     retry_of: uuid.UUID | None = None
     chances: int | None = None
+    conversation_id: uuid.UUID | None = None

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import jobs as jobs_table
 from db import ledger
 from db.jobs import Job
-from tasks.jobs import family, naming, prediction, view
+from tasks.jobs import family, naming, prediction, responses, view
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, messages
@@ -51,11 +51,19 @@ def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
     return tell(session, ends)
 
 
+def keep(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
+    """What belongs to the end of jobs that never started, but for telling of it: that nothing came out, the ledger."""
+    jobs_table.save_no_output(session, job_ids)
+    ledger.enter(session, job_ids)
+
+
 def tell(session: Session, ends: Sequence[End]) -> list[Closing]:
-    """What belongs to the end of jobs beside writing it down: webhooks are told, and parents go on."""
+    """What belongs to the end of jobs beside writing it down: webhooks are told, conversations and parents go on."""
     shown = [view.of(end.job, end.result) for end in ends]
     _tell(session, list(zip(ends, shown, strict=True)))
     session.flush()
+    for end in ends:
+        responses.settle(session, end.job, end.result)
     moved = family.move_on(session, {end.job.parent_id for end in ends if end.job.parent_id is not None})
     wakes = [moved.get(end.job.parent_id) if end.job.parent_id else None for end in ends]
     return [

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
 from tasks.kinds.batch import BatchKind
+from tasks.kinds.batch_check import BatchCheckKind
 from tasks.kinds.chat import ChatKind
 from tasks.kinds.count import CountKind
 from tasks.kinds.embed import EmbedKind
@@ -32,6 +33,7 @@ _ALL: tuple[Kind[Any], ...] = (
     ModerateKind(),
     SummaryKind(),
     BatchKind(),
+    BatchCheckKind(),
     ResponseKind(),
     CountKind(),
 )

@@ -8,6 +8,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tasks import errors, ids
+from tasks.conversations import items as conversations
+from tasks.documents import questions
+from tasks.documents.questions import Passage
 from tasks.jobs import responses, stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.jobs.responses import Found, Item
@@ -17,6 +20,8 @@ from tasks.kinds.generation import Answer, Generation, Text, Turn
 from tasks.kinds.kind import Answering, Composed, Measure
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
+from tasks.vectorstores import searching
+from tasks.vectorstores.searching import FileSearch
 
 MAX_ITEMS = 4000  # of a response with all that was said before it
 _REFERENCE = "item_reference"
@@ -24,16 +29,17 @@ _MAX_REFERRED = 32  # responses whose items one request names
 _LEAST_ROOM = 256  # tokens that are kept free for an answer where old turns are dropped
 
 # What is stored of it beside how it is answered.
-_OWN = ("items", "before", "instructions", "said", "truncates")
+_OWN = ("items", "before", "instructions", "said", "truncates", "search")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The items that are to be answered, those `before` them, and how; `answer` has no turns of its own.
 
-    `previous` is the response that this one goes on from: its items come before these, once it has been looked up.
+    `previous` is the response, or `conversation` the conversation, that this one goes on from: the items of either come
+    before these, once it has been looked up.
     With `truncates`, the oldest turns are dropped where the model has no room for all. `said` is what the client said
-    of it, as it is told again.
+    of it, as it is told again. `search` is what is looked for in vector stores first.
     """
 
     items: tuple[Item, ...]
@@ -42,7 +48,9 @@ class Asked:
     said: Mapping[str, Any] = field(default_factory=dict)
     before: tuple[Item, ...] = ()
     previous: uuid.UUID | None = None
+    conversation: uuid.UUID | None = None
     truncates: bool = False
+    search: FileSearch | None = None
 
     def to_json(self) -> Stored:
         how = self.answer.to_json()
@@ -52,6 +60,7 @@ class Asked:
             "instructions": self.instructions,
             "said": dict(self.said),
             "truncates": self.truncates or None,
+            "search": None if self.search is None else self.search.to_json(),
         }
         return Stored({**how.input, **{name: each for name, each in own.items() if each is not None}}, how.params)
 
@@ -63,6 +72,11 @@ class Asked:
     @property
     def turns(self) -> tuple[Turn, ...]:
         return items.turns([*self.before, *self.items])
+
+    @property
+    def question(self) -> str:
+        """What a user said last, which is looked for in vector stores."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
 
     @property
     def first(self) -> tuple[Turn, ...]:
@@ -84,6 +98,7 @@ class ResponseKind(Answering[Asked]):
             said=given["said"],
             before=tuple(given.get("before", ())),
             truncates=given.get("truncates", False),
+            search=FileSearch.from_json(given["search"]) if "search" in given else None,
         )
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
@@ -91,34 +106,78 @@ class ResponseKind(Answering[Asked]):
         without their outputs."""
         model = choosing.model_for(models, self.serves, asked.model)
         choosing.refuse_what_it_lacks(model, asked.request.answer.given())
-        whole = _whole(session, caller, asked.request)
+        job_id = ids.new()
+        whole = _whole(session, caller, asked.request, job_id)
         _refuse_loose_ends(whole)
-        fitting = _fitting(model, whole)
-        return Plan(replace(asked, request=fitting), stages.GENERATE, model.name, model.name)
+        request = _fitting(model, whole)
+        if not request.question:
+            request = replace(request, search=None)
+        stage, queue = stages.GENERATE, model.name
+        if request.search is not None:
+            stage, queue = stages.SEARCH_STORES, _embedder(session, models, caller, request, request.search)
+        planned, conversation = replace(asked, request=request), asked.request.conversation
+        return Plan(planned, stage, queue, model.name, job_id=job_id, conversation_id=conversation)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
-        del stage_input
-        turns = request.turns
-
-        def put(start: int) -> Generation:
-            return replace(request.answer, turns=request.first + turns[start:])
-
-        if not request.truncates:
-            return Composed(put(0))
-        room = min(request.answer.max_tokens or _LEAST_ROOM, _LEAST_ROOM, context // 4)
-        starts = [0, *(n for n, turn in enumerate(turns) if n and turn.role == "user")]
-        return Composed(put(starts[_first(starts, lambda start: _measured(measure, put(start)) <= context - room)]))
+        start = _start(request, context, measure) if request.truncates else 0
+        if request.search is None:
+            return Composed(_put(request, start))
+        passages = _fitting_passages(request, start, stage_input.get("passages", []), context, measure)
+        return Composed(_put(request, start, passages), passages, request.question)
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         [answer] = answers
-        return chat.said(answer)
+        if answer.question is None:
+            return chat.said(answer)
+        noted = searching.annotations(answer.text, answer.passages, answer.question)
+        found = {"question": answer.question, "passages": answer.passages, "annotations": noted}
+        return {**chat.said(answer), **found}
 
 
-def _whole(session: Session, caller: Caller, asked: Asked) -> Asked:
-    """What is asked, with all that comes before it. Raises `PreviousResponseMissing`, `InvalidField`."""
+def _put(request: Asked, start: int, passages: Sequence[Passage] = ()) -> Generation:
+    """What the model is asked: the turns from this one on, the user's last with the passages."""
+    turns = list(request.turns[start:])
+    if passages:
+        last = max(place for place, turn in enumerate(turns) if turn.role == "user")
+        turns[last] = replace(turns[last], parts=(Text(questions.prompt(turns[last].text, passages)),))
+    return replace(request.answer, turns=(*request.first, *turns))
+
+
+def _start(request: Asked, context: int, measure: Measure) -> int:
+    """From which turn on all has room; only the oldest are dropped."""
+    room = min(request.answer.max_tokens or _LEAST_ROOM, _LEAST_ROOM, context // 4)
+    starts = [0, *(n for n, turn in enumerate(request.turns) if n and turn.role == "user")]
+    return starts[_first(starts, lambda start: _measured(measure, _put(request, start)) <= context - room)]
+
+
+def _fitting_passages(
+    request: Asked, start: int, found: Sequence[Passage], context: int, measure: Measure
+) -> list[Passage]:
+    """As many of the passages, the best first, as leave room for the answer; none where not even one does."""
+    budget = context - questions.room(request.answer.max_tokens, context)
+    most = questions.most(len(found), lambda count: _measured(measure, _put(request, start, found[:count])) <= budget)
+    return list(found[:most])
+
+
+def _embedder(session: Session, models: Catalog, caller: Caller, asked: Asked, search: FileSearch) -> str:
+    """The model of the first store's vectors. Raises `InvalidField` for a store that can't be searched."""
+    tools = asked.said.get("tools", ())
+    path = f"tools.{next((n for n, tool in enumerate(tools) if tool.get('type') == 'file_search'), 0)}.vector_store_ids"
+    targets = searching.targets(session, caller, search, path)
+    for number, target in enumerate(targets):
+        if target.model not in models:
+            raise errors.InvalidField(f"{path}.{number}", f"its model {target.model!r} is no longer served")
+    return targets[0].model
+
+
+def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) -> Asked:
+    """What is asked, with all that comes before it. Raises `PreviousResponseMissing`, `ConversationMissing`,
+    `ConversationFull`, `InvalidField`."""
     before = asked.before
     if asked.previous is not None:
         before = (*before, *_said_until(_previous(session, caller, asked.previous)))
+    elif asked.conversation is not None:
+        before = tuple(_conversed(session, caller, asked.conversation, responses.inputs(job_id, asked.items)))
     own = tuple(_referred(session, caller, asked.items, before))
     if len(before) + len(own) > MAX_ITEMS and not asked.truncates:
         raise errors.InvalidField("input", f"with what was said before, there are more than {MAX_ITEMS} items")
@@ -135,6 +194,14 @@ def _previous(session: Session, caller: Caller, job_id: uuid.UUID) -> Found:
     if not found.job.ended:
         raise errors.InvalidField("previous_response_id", f"{shown} hasn't ended yet")
     return found
+
+
+def _conversed(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> list[Item]:
+    try:
+        return list(conversations.context(session, caller, conversation_id, coming))
+    except errors.NotFound as error:
+        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
+        raise errors.ConversationMissing("conversation", message) from error
 
 
 def _said_until(found: Found) -> Iterator[Item]:

@@ -1,8 +1,8 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
 QUERY = """
-limit status type model since wait encoding_format from to group_by order metadata purpose include[] stream
-include_obfuscation
+limit status type model since wait encoding_format from to group_by order metadata purpose include filter include[]
+stream include_obfuscation
 """
 JSON = """
 type model lane priority metadata run_at expires_at max_queue_s deadline_s query top_k threshold neighbours
@@ -49,10 +49,15 @@ texts num_context_docs
 filename purpose bytes mime_type md5 expires_after.anchor expires_after.seconds
 endpoint completion_window output_expires_after.anchor output_expires_after.seconds
 """
+# Items that are put into a conversation: their ids name each other.
+ITEMS = """
+items.type items.id items.role items.status items.content.type items.content.text items.call_id items.name
+items.arguments items.output.type items.output.text items.summary
+"""
 ANTHROPIC = """
 stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
 system.type system.text output_config.format.type output_config.format.schema output_config.effort metadata.user_id
-thinking cache_control container inference_geo speed diagnostics
+requests.custom_id requests.params thinking cache_control container inference_geo speed diagnostics
 """
 # What OpenAI has and no model here: refused, or read and not heeded. A file's id names nothing in a chat.
 ELSEWHERE = """
@@ -69,15 +74,24 @@ web_search_options.user_location.type web_search_options.user_location.approxima
 web_search_options.user_location.approximate.country web_search_options.user_location.approximate.region
 web_search_options.user_location.approximate.timezone
 """
-# OpenAI's responses. `input.call_id` names a call of the same conversation; what `conversation` names is refused.
+# OpenAI's responses. `input.call_id` names a call of the same conversation.
 RESPONSES = """
 personality
 access_programs background background_options.completion_window background_options.continuation_id context_management
-conversation image include input.arguments input.call_id input.content.text input.content.type input.name
+image include input.arguments input.call_id input.content.text input.content.type input.name
 input.output.text input.output.type input.role input.status input.summary instructions max_output_tokens max_tool_calls
 reasoning.context reasoning.effort reasoning.generate_summary reasoning.mode reasoning.summary text.format.description
 text.format.name text.format.schema text.format.strict text.format.type text.verbosity tool_choice.mode tool_choice.name
 tool_choice.tools tools.description tools.name tools.parameters tools.strict
+"""
+# OpenAI's vector stores.
+STORES = """
+attributes chunking_strategy.type chunking_strategy.static.max_chunk_size_tokens
+chunking_strategy.static.chunk_overlap_tokens expires_after.days files.attributes files.chunking_strategy.type
+files.chunking_strategy.static.max_chunk_size_tokens files.chunking_strategy.static.chunk_overlap_tokens
+filters.type filters.key filters.value filters.filters max_num_results ranking_options.ranker
+ranking_options.score_threshold ranking_options.hybrid_search.embedding_weight
+ranking_options.hybrid_search.text_weight rewrite_query
 """
 FORM = """
 file external_id external_ids replace chunk_tokens chunk_overlap charset
@@ -93,6 +107,9 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ANTHROPIC + ELSEWHERE + RESPONSES).split()],
+    *[
+        f"json {name}"
+        for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()
+    ],
     *[f"form {name}" for name in FORM.split()],
 }

@@ -8,6 +8,8 @@ from typing import Any
 
 from flask import Flask
 
+# What isn't called as what stands before its id.
+_ELSE_CALLED = {"{message_batch_id}": "message_batches"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -30,7 +32,8 @@ class Operation:
         """What the ids in the path are of: `jobs` for `/v1/jobs/{job_id}`."""
         parts = self.path.split("/")
         pairs = itertools.pairwise(parts)
-        return [before for before, part in pairs if part.startswith("{") and not before.startswith("{")]
+        named = [(before, part) for before, part in pairs if part.startswith("{") and not before.startswith("{")]
+        return [_ELSE_CALLED.get(part, before) for before, part in named]
 
     def noun(self, common: Collection[str] = ()) -> str:
         """What its ids are of, those that stand in each other with a slash: `conversations/items`."""

@@ -41,9 +41,6 @@ BY_HAND = (
     "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
     "INSERT INTO turns (queue, lane, tenant_id, taken) VALUES ('alpha', 'batch', :tenant, 1)",
     "INSERT INTO summary_steps (tenant_id, digest, text) VALUES (:tenant, 'd', 'words')",
-    "INSERT INTO conversations (id, tenant_id, metadata) VALUES (:job, :tenant, '{}')",
-    "INSERT INTO conversation_items (conversation_id, place, tenant_id, item_id, item, bytes)"
-    " VALUES (:job, 0, :tenant, 'i', '{}', 2)",
     "INSERT INTO word_counts (collection_id, term, tenant_id, chunks) VALUES (:collection, 1, :tenant, 1)",
     "INSERT INTO reembeddings (collection_id, tenant_id, job_id, model) VALUES (:collection, :tenant, :job, 'm')",
     "INSERT INTO reembedded (document_id, tenant_id, collection_id, chunks)"

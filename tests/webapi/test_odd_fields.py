@@ -28,7 +28,7 @@ ODD: list[Any] = [
     {"type": "function"},
 ]
 # They have their answer only when a worker has made it.
-WAITING = ("/api/", "/v1/rag/chat", "/v1/search", "/v1/rerank", "/v1/functions", "/v1/messages")
+WAITING = ("/api/", "/v1/rag/chat", "/v1/search", "/v1/rerank", "/v1/functions", "/v1/messages", "/v1/batches/check")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tasks import ids
 from tasks.documents.chunking import Piece
 from tasks.keys import Caller
 from tests import shelves, tables
+from tests.support import waiting
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
 from webapi.settings import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
@@ -48,19 +49,25 @@ SUCCESS = {
     ("post", "/v1/models/{owner}/{name}/predictions"): 201,
     ("delete", "/v1/chat/completions/{completion_id}"): 200,
     ("delete", "/v1/files/{file_id}"): 200,
+    ("delete", "/v1/messages/batches/{message_batch_id}"): 200,
+    ("delete", "/v1/vector_stores/{vector_store_id}"): 200,
+    ("delete", "/v1/vector_stores/{vector_store_id}/files/{file_id}"): 200,
     ("delete", "/v1/responses/{response_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}"): 200,
+    ("delete", "/v1/conversations/{conversation_id}/items/{item_id}"): 200,
 }
 # Whose words a route speaks, by its tag, where they aren't ours.
 DIALECTS = {
     "OpenAI's": (
         *("chat", "stored", "completions", "embeddings", "moderations"),
-        *("files", "uploads", "batches", "responses"),
+        *("files", "uploads", "batches", "responses", "conversations"),
         *("vector stores", "vector store files"),
         "batch results",
+        "batch checks",
     ),
     "Ollama's": ("ollama", "ollama models"),
     "Replicate's": ("predictions", "prediction streams"),
-    "Anthropic's": ("messages",),
+    "Anthropic's": ("messages", "message batches"),
 }
 ERRORS = {
     "Ollama's": ("application/json", "OllamaError"),
@@ -85,7 +92,20 @@ CALLS = {
     *[f"/api/{name}" for name in ("v1/generate", "generate", "chat", "embed", "embeddings")],
 }
 WANT_A_READY_DOCUMENT = {f"/v1/documents/{{document_id}}/{what}" for what in ("text", "chunks")}
-NAME_A_MODEL = {("post", "/api/show"), ("post", "/v1/predictions")}
+MANY = {
+    "requests": [
+        {
+            "custom_id": "x",
+            "params": {"model": "alpha", "max_tokens": 2, "messages": [{"role": "user", "content": "x"}]},
+        }
+    ]
+}
+IN_A_STORE = "/v1/vector_stores/{vector_store_id}/files/{file_id}"
+# Of a vector store that has expired.
+WANT_A_LIVING_STORE = {
+    f"/v1/vector_stores/{{vector_store_id}}{what}" for what in ("", "/files", "/file_batches", "/search")
+}
+NAME_A_MODEL = {("post", "/v1/vector_stores"), ("post", "/api/show"), ("post", "/v1/predictions")}
 NAME_A_COLLECTION = {("get", "/v1/documents"), ("post", "/v1/search")}
 
 
@@ -135,6 +155,7 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
             path.endswith(("/retry", "/redeliver", "/collections/{name}/model")) or path in WANT_A_READY_DOCUMENT
         )
         conflicts |= (method, path) == ("delete", "/v1/jobs/{job_id}")  # of a job that hasn't ended
+        conflicts |= (method == "post" and path in WANT_A_LIVING_STORE) or path == f"{IN_A_STORE}/content"
         expected |= {409} if conflicts else set()
         expected |= {200} if (method, path) == ("post", "/v1/summaries") else set()  # of a dry run
         expected |= WITH_BODY if "requestBody" in operation or (method, path) in REFUSE_A_BODY else set()
@@ -142,6 +163,11 @@ def test_every_route_documents_each_status_it_can_answer(spec: dict[str, Any]) -
         expected |= {409} if method == "post" and path.startswith(("/v1/files", "/v1/uploads")) else set()
         expected |= {400} if path == "/v1/responses/{response_id}/cancel" else set()  # of one that is waited for
         expected |= {206, 304, 416} if path == "/v1/files/{file_id}/content" else set()
+        expected |= {404, 409} if (method, path) == ("post", "/v1/messages/batches") else set()
+        expected |= {409} if path == "/v1/messages/batches/{message_batch_id}/results" else set()
+        expected |= {409} if (method, path) == ("delete", "/v1/messages/batches/{message_batch_id}") else set()
+        expected |= {204} if path == "/v1/batches/{batch_id}/results" else set()
+        expected |= {404, 408, 409} if path == "/v1/batches/check" else set()
         expected |= _of_a_job(method, path, dialect(operation))
         if dialect(operation) in ("OpenAI's", "Ollama's", "Anthropic's") and 422 in expected:
             expected = expected - {422} | {400}
@@ -242,6 +268,13 @@ def answered(api: Api) -> dict[str, Any]:
     }
 
 
+def deleted(api: Api) -> Any:
+    """What is answered when a batch of messages that has ended is deleted."""
+    path = f"/v1/messages/batches/{api.post('/v1/messages/batches', json=MANY).json['id']}"
+    waiting.until(lambda: api.get(path).json["ended_at"])
+    return api.ask("DELETE", path).json
+
+
 def spoken(api: Api) -> dict[str, Any]:
     """One answer of each kind that a worker is waited for, and of the smaller dialects."""
     prompt, texts = {"model": "alpha", "prompt": "x", "stream": False}, {"model": "embedder", "input": ["x"]}
@@ -272,6 +305,10 @@ def spoken(api: Api) -> dict[str, Any]:
         "PredictionPage": api.get("/v1/predictions").json,
         "Problem": api.get("/v1/predictions/x").json,
         "AnthropicMessage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json,
+        "MessageBatch": api.post("/v1/messages/batches", json=MANY).json,
+        "MessageBatchCounts": api.post("/v1/messages/batches", json=MANY).json["request_counts"],
+        "DeletedMessageBatch": deleted(api),
+        "MessageBatchList": api.get("/v1/messages/batches").json,
         "AnthropicUsage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json["usage"],
         "AnthropicError": api.post("/v1/messages", json={}).json,
         "AnthropicErrorDetail": api.post("/v1/messages", json={}).json["error"],

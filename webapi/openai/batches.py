@@ -58,7 +58,7 @@ def create(given: dict[str, Any], headers: dict[str, Any]) -> Response:
 def browse(query: dict[str, Any]) -> Response:
     """List batches"""
     with service.current().sessions.begin() as session:
-        found, more = batches.page(session, auth.caller(), **query)
+        found, more = batches.page(session, auth.caller(), **query, counting=service.current().counting)
     return reply(rendered.listed(found, more))
 
 
@@ -68,7 +68,7 @@ def browse(query: dict[str, Any]) -> Response:
 def show(batch_id: str) -> Response:
     """Look at a batch"""
     with BATCH.sought(batch_id) as id, service.current().sessions.begin() as session:
-        found = batches.get(session, auth.caller(), id)
+        found = batches.get(session, auth.caller(), id, service.current().counting)
     return reply(rendered.batch(found))
 
 

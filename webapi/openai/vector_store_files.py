@@ -38,7 +38,7 @@ _EXAMPLE = "file-0192f0c1d2e37f4f8a5b6c7d8e9f0a1b"
 
 @blueprint.route(f"{_STORE}/files", methods=["POST"], parameters=_IN_STORE)
 @blueprint.takes(_SMALL)
-@blueprint.arguments(requests.NewFile, example={"file_id": _EXAMPLE, "attributes": {"year": 2026}})
+@blueprint.arguments(requests.VectorStoreFileRequest, example={"file_id": _EXAMPLE, "attributes": {"year": 2026}})
 @blueprint.response(200, OpenAIVectorStoreFile)
 @blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
 def attach(given: dict[str, Any], vector_store_id: str) -> Response:
@@ -78,7 +78,7 @@ def show(vector_store_id: str, file_id: str) -> Response:
 
 @blueprint.route(f"{_STORE}/files/<file_id>", methods=["POST"], parameters=_FILE)
 @blueprint.takes(_SMALL)
-@blueprint.arguments(requests.Attributes, example={"attributes": {"year": 2026}})
+@blueprint.arguments(requests.VectorStoreFileAttributes, example={"attributes": {"year": 2026}})
 @blueprint.response(200, OpenAIVectorStoreFile)
 @blueprint.answers(400, 401, 404, 413, 415, 500, 503)
 def note(given: dict[str, Any], vector_store_id: str, file_id: str) -> Response:
@@ -120,7 +120,7 @@ def content(vector_store_id: str, file_id: str) -> Response:
 
 @blueprint.route(f"{_STORE}/file_batches", methods=["POST"], parameters=_IN_STORE)
 @blueprint.takes(Limits(lambda own: own.max_body_bytes, values=50 * requests.MAX_FILES))
-@blueprint.arguments(requests.NewBatch, example={"file_ids": [_EXAMPLE]})
+@blueprint.arguments(requests.FileBatchRequest, example={"file_ids": [_EXAMPLE]})
 @blueprint.response(200, OpenAIFileBatch)
 @blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
 def attach_several(given: dict[str, Any], vector_store_id: str) -> Response:

@@ -36,7 +36,7 @@ _SMALL = Limits(lambda own: 64 * 1024, values=1_000)  # noqa: ARG005 whatever th
 
 @blueprint.route("/v1/vector_stores", methods=["POST"])
 @blueprint.takes(_SMALL)
-@blueprint.arguments(requests.NewStore, example={"name": "Manuals", "metadata": {"of": "pumps"}})
+@blueprint.arguments(requests.VectorStoreRequest, example={"name": "Manuals", "metadata": {"of": "pumps"}})
 @blueprint.response(200, OpenAIVectorStore)
 @blueprint.answers(400, 401, 404, 413, 415, 500, 503)
 def create(given: dict[str, Any]) -> Response:
@@ -85,7 +85,7 @@ def show(vector_store_id: str) -> Response:
 
 @blueprint.route("/v1/vector_stores/<vector_store_id>", methods=["POST"], parameters=[VECTOR_STORE.in_path])
 @blueprint.takes(_SMALL)
-@blueprint.arguments(requests.StoreChange, example={"name": "Manuals of pumps"})
+@blueprint.arguments(requests.VectorStoreChange, example={"name": "Manuals of pumps"})
 @blueprint.response(200, OpenAIVectorStore)
 @blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
 def change(given: dict[str, Any], vector_store_id: str) -> Response:
@@ -114,7 +114,7 @@ def delete(vector_store_id: str) -> Response:
 
 @blueprint.route("/v1/vector_stores/<vector_store_id>/search", methods=["POST"], parameters=[VECTOR_STORE.in_path])
 @blueprint.takes(Limits(lambda own: own.max_body_bytes, values=1_000))
-@blueprint.arguments(requests.StoreSearch, example={"query": "How heavy is the pump?", "max_num_results": 3})
+@blueprint.arguments(requests.VectorStoreSearch, example={"query": "How heavy is the pump?", "max_num_results": 3})
 @blueprint.response(200, OpenAISearchPage)
 @blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
 def search(given: dict[str, Any], vector_store_id: str) -> Response:

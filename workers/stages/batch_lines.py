@@ -5,18 +5,18 @@ worker's other threads wait for no more than one of them at a time: what a slice
 """
 
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from dialects.openai.lines import Surroundings
-from tasks import errors
+from tasks import errors, ids
 from tasks.batches import lines
 from tasks.batches.lines import FileLine
 from tasks.files import files
 from tasks.jobs import fence
 from tasks.keys import Caller
-from tasks.kinds.batch import BatchKind
 from workers.attempt import Attempt
 from workers.slot import Slot
 
@@ -44,9 +44,8 @@ class Slice:
 
         Raises `NotFound` where the file is gone, `Unavailable` where it can't be had now, and `Cancelled`.
         """
-        asked = BatchKind().parse(self.attempt.claim.asked).new
-        owner = caller(self.attempt)
-        content = files.content(self.slot.stores, owner, asked.input_file_id)
+        owner, file_id = caller(self.attempt), input_file(self.attempt)
+        content = files.content(self.slot.stores, owner, file_id)
         try:
             for line in lines.of(content.read(self.at), self.at, self.number):
                 self.attempt.check()
@@ -56,7 +55,7 @@ class Slice:
                     return
         except errors.Unavailable:
             with self.slot.sessions.begin() as session:
-                files.get(session, owner, asked.input_file_id)  # raises `NotFound` where that is why
+                files.get(session, owner, file_id)  # raises `NotFound` where that is why
             raise
         self.over = True
 
@@ -81,7 +80,14 @@ def caller(attempt: Attempt) -> Caller:
 
 def endpoint(attempt: Attempt) -> str:
     """What its lines are for."""
-    return BatchKind().parse(attempt.claim.asked).new.endpoint
+    return str(attempt.claim.asked.input["endpoint"])
+
+
+def input_file(attempt: Attempt) -> uuid.UUID:
+    """The file that they are in."""
+    file_id = ids.parse(attempt.claim.asked.input["input_file_id"], ids.FILE)
+    assert isinstance(file_id, uuid.UUID)
+    return file_id
 
 
 def surroundings(slot: Slot) -> Surroundings:

@@ -24,6 +24,7 @@ from workers.stages import batch_lines
 
 MAX_ERRORS = 100  # so many are told; then the file is read no further
 _HASH_BYTES = 8
+_TOO_MANY = "too_many_lines"  # after this error nothing is read either
 GONE = FileError("input_file_gone", "the file was deleted before all of it was read")
 
 
@@ -36,7 +37,7 @@ def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome |
     with slot.sessions.begin() as session:
         if states.ending(session, claim.job_id) is not None:
             return Onward(stages.GATHER_LINES, catalog.CONTROL)
-    part, found = batch_lines.begun(slot, attempt), _Found.from_json(claim.stage_input or {})
+    part, found = batch_lines.begun(slot, attempt), Found.from_json(claim.stage_input or {})
     with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
         is_over = _read(slot, attempt, part, found)
     if not is_over:
@@ -53,9 +54,9 @@ def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome |
     return Onward(stages.WRITE_LINES, catalog.CONTROL, {"ranks": found.ranks().packed})
 
 
-def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "_Found") -> bool:
+def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "Found") -> bool:
     """Checks the lines of the slice; whether that was the last of them that is to be read."""
-    checker = _Checker(slot, attempt, batch_lines.endpoint(attempt), batch_lines.surroundings(slot), found)
+    checker = Checker(slot, attempt, batch_lines.endpoint(attempt), batch_lines.surroundings(slot), found)
     try:
         for line in part.lines():
             checker.check(line)
@@ -68,7 +69,7 @@ def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "_Found"
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """What was found in the lines that were read: how many there are, what of them is wrong, which models they ask,
     how many texts they want embedded, hashes of what they are called, and the keys by which they are grouped."""
 
@@ -81,7 +82,7 @@ class _Found:
 
     @property
     def enough(self) -> bool:
-        return len(self.errors) >= MAX_ERRORS
+        return len(self.errors) >= MAX_ERRORS or (bool(self.errors) and self.errors[-1].code == _TOO_MANY)
 
     def ranks(self) -> Ranks:
         """In which order they are to run."""
@@ -99,7 +100,7 @@ class _Found:
         }
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "_Found":
+    def from_json(cls, kept: Mapping[str, Any]) -> "Found":
         """What `to_json` gave, or nothing yet."""
         hashes = base64.b64decode(kept.get("names", ""))
         return cls(
@@ -113,38 +114,51 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checker:
+class Checked:
+    """A line that is right, and the model that it asks."""
+
+    line: Line
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Reads lines as their endpoint would."""
+
     slot: Slot
     attempt: Attempt
     endpoint: str
     around: Surroundings
-    found: _Found
+    found: Found
 
-    def check(self, line: FileLine) -> None:
-        """Adds the line to what was found."""
+    def check(self, line: FileLine) -> Checked | None:
+        """Adds the line to what was found; what it asks, if it is right."""
         if line.raw is not None and not line.raw.strip():
             if line.number > lines.MAX_LINES_OF_FILE:
                 self._refuse_rest(line, f"the file has more than {lines.MAX_LINES_OF_FILE} lines, most of them blank")
-            return
+            return None
         self.found.lines += 1
         if self.found.lines > lines.MAX_LINES:
             self._refuse_rest(line, f"the file has more than {lines.MAX_LINES} lines")
-            return
+            return None
         try:
-            self._note(self._parsed(line))
+            checked = self._parsed(line)
+            self._note(checked.line)
+            return checked
         except LineRefused as error:
             self.found.errors.append(FileError(error.code, str(error)[:500], line.number, error.field))
+            return None
 
-    def _parsed(self, line: FileLine) -> Line:
+    def _parsed(self, line: FileLine) -> Checked:
         if line.raw is None:
             raise LineRefused("line_too_long", None, f"the line has more than {lines.MAX_LINE_BYTES} bytes")
         read = dialect.read(line.raw, self.endpoint, self.around)
         try:
             with self.slot.sessions.begin() as session:
-                kinds.plan(session, self.around.models, batch_lines.caller(self.attempt), read.asked)
+                plan = kinds.plan(session, self.around.models, batch_lines.caller(self.attempt), read.asked)
         except errors.InvalidField as error:
             raise dialect.refused(error) from error
-        return read
+        return Checked(read, plan.model)
 
     def _note(self, line: Line) -> None:
         """Raises `LineRefused` for what isn't wrong with the line by itself."""
@@ -163,7 +177,6 @@ class _Checker:
                 raise LineRefused("too_many_inputs", "body.input", message)
 
     def _refuse_rest(self, line: FileLine, message: str) -> None:
-        """What is wrong with the file from this line on makes room for itself, and nothing after it is read."""
+        """What is wrong with the file from this line on is told last, and nothing after it is read."""
         del self.found.errors[MAX_ERRORS - 1 :]
-        last = FileError("too_many_lines", message, line.number)
-        self.found.errors += [last] * (MAX_ERRORS - len(self.found.errors))
+        self.found.errors.append(FileError(_TOO_MANY, message, line.number))

@@ -9,8 +9,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from dialects.anthropic.render import messages
 from dialects.openai import errors
-from dialects.openai.lines import ABOUT
+from dialects.openai.lines import ABOUT, MESSAGES
 from dialects.openai.render import chat, completions, embeddings, moderations, responses
 from dialects.openai.render.completions import Echo
 from tasks import ids
@@ -52,6 +53,10 @@ def _embedding(line: Answered) -> Mapping[str, Any]:
     return embeddings.embeddings(line.job, line.vectors, about.get("encoding_format", "float"), about.get("dimensions"))
 
 
+def _message(line: Answered) -> Mapping[str, Any]:
+    return dict(messages.message(line.job))
+
+
 def _moderation(line: Answered) -> Mapping[str, Any]:
     return moderations.moderations(line.job)
 
@@ -64,6 +69,7 @@ BODIES: Mapping[str, Callable[[Answered], Mapping[str, Any]]] = {
     "/v1/chat/completions": _chat,
     "/v1/completions": _completion,
     "/v1/embeddings": _embedding,
+    MESSAGES: _message,
     "/v1/responses": _response_body,
     "/v1/moderations": _moderation,
 }

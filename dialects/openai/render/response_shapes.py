@@ -94,6 +94,8 @@ class Response(TypedDict):
     model: str
     output: list[ResponseItem]
     parallel_tool_calls: bool
+    presence_penalty: Annotated[float, "Always 0. Open Responses' clients read it, and `frequency_penalty`."]
+    frequency_penalty: Annotated[float, "Always 0."]
     previous_response_id: str | None
     conversation: NotRequired[ResponseConversation]
     prompt_cache_key: str | None

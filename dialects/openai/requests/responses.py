@@ -8,9 +8,9 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from dialects.fields import STORABLE, Flag, Given, Labels, Real, Whole, within
-from dialects.named import RESPONSE
+from dialects.named import CONVERSATION, RESPONSE
 from dialects.openai import items
-from dialects.openai.requests import elsewhere, response_tools
+from dialects.openai.requests import elsewhere, file_search, response_tools
 from dialects.openai.requests.fields import sampling
 from dialects.openai.requests.response_tools import CHOICE, FORMAT, MAX_TOOLS, TOOL
 from dialects.wishes import Wishes
@@ -35,6 +35,14 @@ LOGPROBS = "message.output_text.logprobs"
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 
 _UNHEEDED = {"description": elsewhere.UNHEEDED}
+_CONVERSATION = {
+    "description": "The conversation that this goes on; what is said is put into it when the response has ended.",
+    "oneOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+        {"type": "null"},
+    ],
+}
 # What is told again of a request, as it was given.
 _SAID = (
     "background",
@@ -104,9 +112,7 @@ class Conversational(Given):
     previous_response_id = fields.String(
         allow_none=True, metadata={"description": "The response that this one goes on from, with all before it."}
     )
-    conversation = fields.Raw(
-        allow_none=True, metadata={"description": "Refused.", "type": ["string", "object", "null"]}
-    )
+    conversation = fields.Raw(allow_none=True, metadata=_CONVERSATION)
     tools = fields.List(AsGiven(metadata=TOOL), allow_none=True, validate=validate.Length(max=MAX_TOOLS))
     tool_choice = AsGiven(allow_none=True, metadata=CHOICE)
     parallel_tool_calls = Flag(allow_none=True, metadata={"description": "False has at most one function called."})
@@ -197,7 +203,7 @@ def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Asked]:
 
 def refuse_unsupported(given: Mapping[str, Any]) -> None:
     """Raises `Unsupported` for the first field that asks for what can't be had."""
-    for name in ("prompt", "context_management", "moderation", "conversation"):
+    for name in ("prompt", "context_management", "moderation"):
         if name in given:
             raise errors.Unsupported(name, "that can't be had here")
     if given.get("reasoning", {}).get("effort", "none") != "none":
@@ -224,7 +230,9 @@ def asked(given: Mapping[str, Any]) -> Asked:
         instructions=given.get("instructions"),
         said={name: given[name] for name in _SAID if name in given},
         previous=_previous(given),
+        conversation=_conversation(given),
         truncates=given.get("truncation") == "auto",
+        search=file_search.search(given.get("tools", ()), given.get("tool_choice")),
     )
 
 
@@ -237,6 +245,20 @@ def _previous(given: Mapping[str, Any]) -> Any:
     if parsed is None:
         message = f"Previous response with id '{shown[:64]}' not found."
         raise errors.PreviousResponseMissing("previous_response_id", message)
+    return parsed
+
+
+def _conversation(given: Mapping[str, Any]) -> Any:
+    """The conversation that is named. Raises `InvalidField`, and `ConversationMissing` for what can't be one's id."""
+    named = given.get("conversation")
+    shown = named.get("id") if isinstance(named, Mapping) else named
+    if named is None:
+        return None
+    if not isinstance(shown, str):
+        raise errors.InvalidField("conversation", "must be a conversation's id")
+    parsed = ids.parse(shown, CONVERSATION.prefix)
+    if parsed is None:
+        raise errors.ConversationMissing("conversation", f"Conversation with id '{shown[:64]}' not found.")
     return parsed
 
 

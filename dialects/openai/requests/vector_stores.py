@@ -38,7 +38,7 @@ class FilesQuery(PageQuery):
     filter = fields.String(validate=validate.OneOf(STATUSES), metadata={"description": "Only files of this status."})
 
 
-class ExpiresAfterUse(Given):
+class StoreExpiresAfter(Given):
     anchor = fields.String(required=True, validate=validate.OneOf(("last_active_at",)))
     days = Whole(required=True, validate=within(1, 365))
 
@@ -86,14 +86,14 @@ def _metadata() -> Labels:
     return Labels(allow_none=True, metadata=told)
 
 
-class NewStore(Given):
+class VectorStoreRequest(Given):
     """A vector store, and the files that it begins with."""
 
     name = fields.String(allow_none=True, validate=characters(0, _LONGEST_NAME), metadata=STORABLE)
     description = fields.String(allow_none=True, validate=characters(0, _LONGEST_DESCRIPTION), metadata=STORABLE)
     file_ids = fields.List(FILE.field("A file's id."), allow_none=True, validate=validate.Length(max=MAX_FIRST_FILES))
     chunking_strategy = _chunking()
-    expires_after = fields.Nested(ExpiresAfterUse, allow_none=True)
+    expires_after = fields.Nested(StoreExpiresAfter, allow_none=True)
     metadata = _metadata()
 
     @ma.validates_schema
@@ -101,15 +101,15 @@ class NewStore(Given):
         _refuse_twins(data.get("file_ids") or (), "file_ids")
 
 
-class StoreChange(Strict):
+class VectorStoreChange(Strict):
     """What is to be changed; null takes back that it expires, or all metadata."""
 
     name = fields.String(allow_none=True, validate=characters(0, _LONGEST_NAME), metadata=STORABLE)
-    expires_after = fields.Nested(ExpiresAfterUse, allow_none=True)
+    expires_after = fields.Nested(StoreExpiresAfter, allow_none=True)
     metadata = _metadata()
 
 
-class NewFile(Given):
+class VectorStoreFileRequest(Given):
     """A file to be attached."""
 
     file_id = FILE.field("The file.", required=True)
@@ -117,11 +117,11 @@ class NewFile(Given):
     chunking_strategy = _chunking()
 
 
-class NewBatch(Given):
+class FileBatchRequest(Given):
     """Files to be attached together: `file_ids`, for all of which the rest holds, or `files`, each with its own."""
 
     file_ids = Some(FILE.field("A file's id."), MAX_FILES, allow_none=True)
-    files = Some(NewFile, MAX_FILES, allow_none=True)
+    files = Some(VectorStoreFileRequest, MAX_FILES, allow_none=True)
     attributes = _attributes()
     chunking_strategy = _chunking()
 
@@ -135,7 +135,7 @@ class NewBatch(Given):
         _refuse_twins(given or [one["file_id"] for one in several or ()], "file_ids" if given else "files")
 
 
-class Attributes(Strict):
+class VectorStoreFileAttributes(Strict):
     attributes = facts("All of them; those that it had are gone.")
 
     @ma.validates_schema
@@ -173,7 +173,7 @@ def filter_field() -> Filter:
     return Filter("Only files for whose attributes this holds.", named=(), allow_none=True)
 
 
-class StoreSearch(Given):
+class VectorStoreSearch(Given):
     """What is looked for in a store."""
 
     query = Queries(required=True)

@@ -5,6 +5,7 @@ import pytest
 
 from cli.conformance import gateway
 from cli.conformance.gateway import Gateway
+from cli.conformance.ids import Within
 from cli.conformance.stack import Platform
 from tests.support.platform import Stack
 
@@ -20,6 +21,27 @@ class Made:
 
     def upload(self) -> tuple[str, str, str]:
         return "upload_real", "part_real", "d"
+
+    def lines(self) -> str:
+        return "file-lines"
+
+    def batch(self) -> str:
+        return "batch_real"
+
+    def response(self, *, background: bool = False) -> Within:
+        return Within("resp_slow" if background else "resp_real", "msg_real")
+
+    def conversation(self) -> Within:
+        return Within("conv_real", "msg_real")
+
+    def vector_store(self) -> str:
+        return "vs_real"
+
+    def vector_store_file(self) -> Within:
+        return Within("vs_real", "file-within")
+
+    def vector_store_batch(self) -> Within:
+        return Within("vs_real", "vsfb_real")
 
 
 MADE = Made()

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from cli.conformance import rewriting
-from cli.conformance.rewriting import CHAT, COMPLETIONS, EMBEDDINGS, Asked
-from tests.cli.conformance.test_gateway import MADE
+from cli.conformance.asked import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Asked
 
 
 def left_out(path: str, **body: Any) -> set[str]:
@@ -32,27 +31,6 @@ def test_made_up_ids_become_real(path: str, query: str, target: str) -> None:
     assert rewriting.named(Asked("GET", path, query), "real").target == target
 
 
-@pytest.mark.parametrize(
-    ("path", "query", "body", "target", "told"),
-    [
-        ("/v1/files/file_id/content", "", None, "/v1/files/file-real/content", None),
-        ("/v1/files", "after=after&limit=0", None, "/v1/files?after=file-real&limit=0", None),
-        ("/v1/uploads/upload_abc123/parts", "", None, "/v1/uploads/upload_real/parts", None),
-        (
-            "/v1/uploads/upload_abc123/complete",
-            "",
-            {"part_ids": ["string"], "md5": "md5"},
-            "/v1/uploads/upload_real/complete",
-            {"part_ids": ["part_real"], "md5": "d"},
-        ),
-    ],
-)
-def test_made_up_files_become_real(path: str, query: str, body: Any, target: str, told: Any) -> None:
-    """And what is said of an upload is true."""
-    real = rewriting.of_files(Asked("POST", path, query, json.dumps(body).encode() if body else b""), MADE)
-    assert (real.target, json.loads(real.body) if real.body else None) == (target, told)
-
-
 def test_only_what_contradicts_itself_is_left_out() -> None:
     """The same fields with a meaning are passed on as they are."""
     assert left_out(CHAT, model="m", max_tokens=0, functions=[], tools=[], logit_bias={"foo": 0}) == {
@@ -65,6 +43,14 @@ def test_only_what_contradicts_itself_is_left_out() -> None:
     assert left_out(COMPLETIONS, prompt="p", best_of=2, logprobs=0) == set()
     assert left_out(EMBEDDINGS, input="i", dimensions=1, encoding_format="base64") == {"dimensions", "encoding_format"}
     assert left_out(EMBEDDINGS, input="i", dimensions=384, encoding_format="float") == set()
+
+
+def test_a_field_within_another_is_left_out_alone() -> None:
+    """What stands beside it stays."""
+    body = {"text": {"format": {"type": "text"}, "verbosity": "low"}, "conversation": "c", "previous_response_id": "r"}
+    asked, left_out = rewriting.relaxed(Asked("POST", RESPONSES, body=json.dumps(body).encode()))
+    assert json.loads(asked.body) == {"text": {"format": {"type": "text"}}, "conversation": "c"}
+    assert {one.field for one in left_out} == {"text.verbosity", "previous_response_id"}
 
 
 def test_requests_that_create_nothing_pass_untouched() -> None:

@@ -1,6 +1,7 @@
 """The stream: the three answers of the append, and what readers get."""
 
 import json
+import time
 
 import pytest
 import redis
@@ -155,3 +156,31 @@ def test_stream_of_the_version_before_is_read_and_gone_on_with(writer: Writer) -
     assert so_far.entries == [Entry(1, started()), Entry(2, said("one "), (7,))]
     assert newer.append(entries(3, 3)) is AppendResult.OK
     assert [each.entry for each in stream.read(client, writer.job_id)] == [*so_far.entries, *entries(3, 3)]
+
+
+def test_stream_is_whole_while_redis_lives(client: redis.Redis, writer: Writer) -> None:
+    """All that was written since the newest opening is there, whoever opened it."""
+    client.flushall()
+    long_ago, now = 0.0, time.time() + 60
+    assert not stream.is_whole(client, writer.job_id, now)
+    writer.open()
+    writer.append(entries(1, 200))
+    assert stream.is_whole(client, writer.job_id, long_ago)
+    assert stream.is_whole(client, ids.new(), now)
+    assert not stream.is_whole(client, ids.new(), long_ago)
+    client.delete(stream.key(writer.job_id))
+    assert not stream.is_whole(client, writer.job_id, long_ago)
+
+
+def test_stream_that_lost_something_stays_so(client: redis.Redis, writer: Writer) -> None:
+    """Until an attempt after that has been told of it."""
+    writer.after_loss = True
+    writer.open()
+    writer.append(entries(1, 2))
+    assert not stream.is_whole(client, writer.job_id, 0.0)
+
+
+def test_stream_of_another_life_of_redis_is_not_whole(client: redis.Redis, writer: Writer) -> None:
+    """What came back from a disk may lack the last words."""
+    client.xadd(stream.key(writer.job_id), {"j": "0" * 40}, id="1-0")
+    assert not stream.is_whole(client, writer.job_id, 0.0)

@@ -120,7 +120,7 @@ def test_a_file_has_so_many_lines_at_most(hall: Hall, monkeypatch: pytest.Monkey
     embedding = hall.begin(texts, "/v1/embeddings")
     hall.run()
     assert hall.look(most).status == "completed"
-    assert {(error["line"], error["code"]) for error in hall.look(more).errors or ()} == {(3, "too_many_lines")}
+    assert [(error["line"], error["code"]) for error in hall.look(more).errors or ()] == [(3, "too_many_lines")]
     assert [error["code"] for error in hall.look(embedding).errors or ()] == ["too_many_inputs"]
 
 

@@ -1,0 +1,200 @@
+"""`forebay batch` against a running platform; what it makes of folders and tables, and of answers."""
+
+import csv
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.client import batch_answers, batch_sources
+from cli.client import client as api
+from cli.client.batch_sources import Asking
+from cli.client.client import Client
+from cli.main import main
+from tests.cli.terminal import INTERRUPT, terminal
+from tests.support import waiting
+from tests.support.platform import Stack
+
+SLOW = "echo"  # says its prompt again, a token in 20 ms
+
+
+def forebay(stack: Stack, *argv: str | Path) -> Result:
+    env = {"FOREBAY_URL": stack.url, "FOREBAY_KEY": stack.key}
+    return CliRunner().invoke(main, ["batch", *map(str, argv)], env=env)
+
+
+def prompts(folder: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        path = folder / f"{name.replace('__', '/')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def lines_of(source: Path, **how: Any) -> list[dict[str, Any]]:
+    with batch_sources.opened(source, Asking(model="m", **how)) as made:
+        return [json.loads(line) for line in made.read_text().splitlines()]
+
+
+def test_a_folder_of_prompts_is_a_batch_in_one_command(stack: Stack, tmp_path: Path) -> None:
+    """Asked with a system prompt, followed to its end, and brought back into files of the same names."""
+    folder, system, out = prompts(tmp_path / "in", a="one", b__c="two"), tmp_path / "system.md", tmp_path / "out"
+    system.write_text("Be brief.")
+    made = forebay(stack, "create", folder, "--model", SLOW, "--system", system, "--max-tokens", "40", "--watch")
+    assert made.exit_code == 0, made.output
+    batch_id = made.stdout.strip()
+    assert f"{batch_id} completed: 2 of 2 answered, 0 failed" in made.stderr
+    brought = forebay(stack, "results", batch_id, "--out", out)
+    assert brought.exit_code == 0, brought.output
+    assert "one" in (out / "a.txt").read_text()
+    assert "two" in (out / "b" / "c.txt").read_text()
+    assert batch_id in forebay(stack, "list").stdout
+
+
+def test_a_table_with_a_template_is_asked_row_by_row(stack: Stack, tmp_path: Path) -> None:
+    """And comes back as a table."""
+    table, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    table.write_text('text,custom_id\none,first\n"two,\nthree",\n')
+    made = forebay(stack, "create", table, "--model", SLOW, "--template", "Say {text}")
+    assert made.exit_code == 0, made.output
+    batch_id = made.stdout.strip()
+    assert forebay(stack, "results", "-f", batch_id, "--out", out).exit_code == 0
+    with out.open(newline="") as opened:
+        rows = {row["custom_id"]: row for row in csv.DictReader(opened)}
+    assert rows.keys() == {"first", "row-2"}
+    assert "Say" in rows["first"]["answer"]
+    assert rows["row-2"]["status"] == "succeeded"
+
+
+def test_a_file_is_checked_before_it_is_sent_to_be_run(stack: Stack, tmp_path: Path) -> None:
+    """What is wrong is told by its line; nothing is kept of it."""
+    right = prompts(tmp_path / "in", a="one", b="two")
+    checked = forebay(stack, "check", right, "--model", SLOW)
+    assert checked.exit_code == 0, checked.output
+    assert "2 requests, all right" in checked.stdout
+    assert f"{SLOW}: 2 requests, about" in checked.stdout
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text('{"custom_id": "a"}\n')
+    refused = forebay(stack, "check", wrong)
+    assert (refused.exit_code, "line 1: method" in refused.stdout) == (1, True)
+    failed = forebay(stack, "create", wrong, "--watch")
+    assert failed.exit_code == 1
+    assert "line 1: method" in failed.stderr
+
+
+def test_what_was_cancelled_is_asked_again(stack: Stack, tmp_path: Path) -> None:
+    """Under another id, which has all answers in the end."""
+    folder = prompts(tmp_path / "in", **{f"p{n}": "word " * 200 for n in range(30)})
+    batch_id = forebay(stack, "create", folder, "--model", SLOW).stdout.strip()
+    with Client(stack.url, stack.key) as client:
+        waiting.until(lambda: client.batch(batch_id)["request_counts"]["completed"], look_s=0.05)
+    assert forebay(stack, "cancel", batch_id).stdout.strip() in ("cancelling", "cancelled")
+    watched = forebay(stack, "watch", batch_id)
+    assert watched.exit_code == 1
+    assert f"`forebay batch retry-failed {batch_id}`" in watched.stderr
+    again = forebay(stack, "retry-failed", batch_id, "--watch")
+    assert again.exit_code == 0, again.output
+    assert "30 of 30 answered" in again.stderr
+    lines = [json.loads(line) for line in forebay(stack, "results", again.stdout.strip()).stdout.splitlines()]
+    assert len({line["custom_id"] for line in lines}) == 30
+
+
+def test_ctrl_c_leaves_it_running_and_says_how_to_go_on(stack: Stack, tmp_path: Path) -> None:
+    """With the status that shells give to what was interrupted."""
+    folder = prompts(tmp_path / "in", **{f"p{n}": "word " * 300 for n in range(30)})
+    batch_id = forebay(stack, "create", folder, "--model", SLOW).stdout.strip()
+    options = ("--url", stack.url, "--key", stack.key)
+    with terminal("batch", "watch", batch_id, *options) as shown:
+        shown.expect(batch_id)
+        shown.type(INTERRUPT)
+        shown.expect(f"`forebay batch watch {batch_id}`")
+        assert shown.status() == 130
+    with Client(stack.url, stack.key) as client:
+        assert client.cancel_batch(batch_id)["status"] in ("cancelling", "in_progress", "finalizing")
+
+
+def test_an_api_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a minute; then the command says so."""
+    monkeypatch.setattr(api, "_PATIENCE_S", 0)
+    gone = CliRunner().invoke(main, ["batch", "list", "--url", "http://127.0.0.1:9", "--key", "fb_x"])
+    assert (gone.exit_code, "doesn't answer" in gone.output) == (1, True)
+    monkeypatch.undo()
+    moved = {"url": "http://127.0.0.1:9"}
+    with Client(moved["url"], stack.key) as client:
+        back = threading.Timer(1.0, lambda: setattr(client._http, "base_url", stack.url))
+        back.start()
+        assert isinstance(client.batches(1), list)
+        back.join()
+
+
+def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path) -> None:
+    """Hidden files, other kinds and empty ones are left out; a template has the file's text and name in it."""
+    folder = prompts(tmp_path / "in", b="B", a__a="A", empty=" \n", **{".hidden": "x"})
+    (folder / "picture.png").write_bytes(b"\xff")
+    made = lines_of(folder, template="{{{name}}}: {text}", params={"temperature": 0}, max_tokens=7)
+    assert [line["custom_id"] for line in made] == ["a/a.txt", "b.txt"]
+    assert made[1]["body"] == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "{b.txt}: B"}],
+        "temperature": 0,
+        "max_completion_tokens": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "how", "said"),
+    [
+        ("rows.csv", b"text\none\n", {}, "--template is needed"),
+        ("rows.csv", b"text\none\n", {"template": "{other}"}, "is none of text"),
+        ("rows.csv", b"text\n\xff\n", {"template": "{text}"}, "can't be read"),
+        ("rows.csv", b"text\n", {"template": "{text}"}, "has no prompts"),
+        ("lines.jsonl", b"{}\n", {}, "has its requests already"),
+    ],
+)
+def test_what_cannot_be_a_batch_is_said(
+    tmp_path: Path, name: str, content: bytes, how: dict[str, Any], said: str
+) -> None:
+    """Before anything is sent."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(click.UsageError, match=said):
+        lines_of(tmp_path / name, **how)
+
+
+def test_the_endpoint_of_a_file_is_its_first_requests(tmp_path: Path) -> None:
+    """Chats where it doesn't say."""
+    path = tmp_path / "lines.jsonl"
+    for text, wanted in (('\n{"url": "/v1/embeddings"}\n', "/v1/embeddings"), ("none", "/v1/chat/completions")):
+        path.write_text(text)
+        assert batch_sources.endpoint(path) == wanted
+
+
+def result(custom_id: str, body: dict[str, Any] | None, error: dict[str, str] | None = None, status: int = 200) -> Any:
+    response = None if body is None else {"status_code": status, "body": body}
+    return {"number": 1, "custom_id": custom_id, "response": response, "error": error}
+
+
+def test_answers_are_written_below_their_folder_whatever_they_are_called(tmp_path: Path) -> None:
+    """What has no text as JSON; errors in a folder of their own."""
+    said = {"choices": [{"message": {"content": "Hi"}}]}
+    with batch_answers.sink(tmp_path / "out") as sink:
+        sink.take(result("../../x", said))
+        sink.take(result("/etc/a:b", said))
+        sink.take(result("", {"data": [1]}))
+        sink.take(result("wrong", {"error": {"code": "c", "message": "m"}}, status=400))
+        sink.take(result("gone", None, {"code": "batch_expired", "message": "late"}))
+        sink.take(result("claude", {"content": [{"type": "text", "text": "Yo"}]}))
+    written = {
+        path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*") if path.is_file()
+    }
+    assert written == {
+        "out/_/_/x.txt": "Hi\n",
+        "out/etc/a_b.txt": "Hi\n",
+        "out/_.txt": '{"data": [1]}\n',
+        "out/errors/wrong.txt": "c: m\n",
+        "out/errors/gone.txt": "batch_expired: late\n",
+        "out/claude.txt": "Yo\n",
+    }

@@ -1,0 +1,111 @@
+"""The order in which a batch's lines came to their ends, whoever looks and whenever ends are committed."""
+
+import threading
+import uuid
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db import batch_results
+from db.session import Sessions
+from tasks import ids
+from tasks.keys import Caller
+
+_LINE = """
+INSERT INTO jobs (id, tenant_id, parent_id, place, label, type, stage, queue, model, status, lane, priority, seed,
+                  metadata, input, params, prompt_tokens, started_at, finished_at)
+VALUES (:id, :tenant, :parent, :place, :label, 'chat', 'generate', 'm', 'm', :status, 'batch', 5, 1, '{}', '{}', '{}',
+        7, now(), CASE WHEN :status = 'queued' THEN NULL ELSE now() END)
+"""
+_BATCH = """
+INSERT INTO batches (job_id, tenant_id, endpoint, input_file_id, completion_window, expires_at)
+VALUES (:id, :tenant, '/v1/chat/completions', :id, '24h', now())
+"""
+_END = "UPDATE jobs SET status = 'succeeded', finished_at = now() WHERE parent_id = :batch AND place = :place"
+
+
+def batch(sessions: Sessions, caller: Caller, *statuses: str) -> uuid.UUID:
+    """One whose lines are in these statuses, the answers of those that succeeded with them."""
+    batch_id = ids.new()
+    with sessions.begin() as session:
+        session.execute(text(_BATCH), {"id": batch_id, "tenant": caller.tenant_id})
+        for place, status in enumerate(statuses):
+            about = {"id": ids.derived(batch_id, place), "tenant": caller.tenant_id, "parent": batch_id}
+            session.execute(text(_LINE), {**about, "place": place, "label": f"r{place}", "status": status})
+            if status == "succeeded":
+                made = "INSERT INTO job_outputs (job_id, entries, token_ids, result) VALUES (:id, '[]', '{}', :result)"
+                session.execute(text(made), {"id": about["id"], "result": f'{{"text": "{place}"}}'})
+    return batch_id
+
+
+def end(session: Session, batch_id: uuid.UUID, place: int) -> None:
+    session.execute(text(_END), {"batch": batch_id, "place": place})
+
+
+def look(sessions: Sessions, batch_id: uuid.UUID, after: int = 0) -> list[tuple[int, int | None]]:
+    """The number and the place of each result after that one."""
+    with sessions.begin() as session:
+        batch_results.number_ends(session, batch_id)
+        return [(number, job.place) for number, job, _ in batch_results.page(session, batch_id, after, 100)]
+
+
+def test_an_end_that_is_committed_late_comes_after_what_was_seen(sessions: Sessions, caller: Caller) -> None:
+    """Though it is older: no number that somebody has seen is given again, and none is left out."""
+    batch_id = batch(sessions, caller, "queued", "queued", "queued")
+    with sessions.begin() as late:
+        end(late, batch_id, 0)
+        with sessions.begin() as early:
+            end(early, batch_id, 1)
+        assert look(sessions, batch_id) == [(1, 1)]
+    assert look(sessions, batch_id, after=1) == [(2, 0)]
+    with sessions.begin() as session:
+        end(session, batch_id, 2)
+    assert look(sessions, batch_id) == [(1, 1), (2, 0), (3, 2)]
+    assert look(sessions, batch_id, after=3) == []
+
+
+def test_who_looks_at_the_same_moment_sees_the_same(sessions: Sessions, caller: Caller) -> None:
+    """Each of many lines has one number, without a gap."""
+    batch_id = batch(sessions, caller, *["queued"] * 40)
+    seen: list[list[tuple[int, int | None]]] = []
+
+    def look_on() -> None:
+        for _ in range(20):
+            seen.append(look(sessions, batch_id))
+
+    threads = [threading.Thread(target=look_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for place in range(40):
+        with sessions.begin() as session:
+            end(session, batch_id, place)
+    for thread in threads:
+        thread.join()
+    told = look(sessions, batch_id)
+    assert [number for number, _ in told] == list(range(1, 41))
+    assert all(each == told[: len(each)] for each in seen)
+
+
+@pytest.mark.parametrize("wanted", [range(4), range(2, 4)])
+def test_answers_are_taken_over_once(sessions: Sessions, caller: Caller, wanted: Sequence[int]) -> None:
+    """With what they came to, under the new lines' ids; whatever didn't succeed is left."""
+    old = batch(sessions, caller, "succeeded", "failed", "succeeded", "cancelled")
+    new, under = batch(sessions, caller), {place: ids.new() for place in wanted}
+    for _ in range(2):
+        with sessions.begin() as session:
+            taken = batch_results.take_over(session, old, new, under)
+        assert taken == {0, 2} & set(wanted)
+    with sessions() as session:
+        rows = session.execute(
+            text(
+                "SELECT j.place, j.id, j.retry_of, j.label, j.prompt_tokens, o.result FROM jobs j"
+                " JOIN job_outputs o ON o.job_id = j.id WHERE j.parent_id = :new ORDER BY place"
+            ),
+            {"new": new},
+        ).all()
+    assert [tuple(row) for row in rows] == [
+        (place, under[place], ids.derived(old, place), f"r{place}", 7, {"text": str(place)}) for place in sorted(taken)
+    ]
+    assert len(look(sessions, new)) == len(taken)

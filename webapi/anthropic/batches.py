@@ -1,0 +1,167 @@
+"""`/v1/messages/batches`."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from flask import Response, request, stream_with_context
+from sqlalchemy.orm import Session
+
+from dialects import sse
+from dialects.anthropic.render import batches as rendered
+from dialects.anthropic.render.batches import DeletedMessageBatch, MessageBatch, MessageBatchList
+from dialects.anthropic.requests import batches as requests
+from dialects.named import MESSAGE_BATCH
+from dialects.openai.lines import MESSAGES
+from tasks import kinds
+from tasks.batches import batches, results
+from tasks.batches.batches import BatchView, NewBatch, Tally
+from tasks.batches.results import Look
+from tasks.errors import Conflict, NotFound
+from tasks.files import files
+from tasks.jobs.requests import Submission
+from tasks.kinds.batch import BatchRequest
+from webapi import auth, requestlog, service
+from webapi.anthropic import errors, receiving
+from webapi.api import Blueprint, reply
+
+blueprint = Blueprint("message batches", __name__, description="Anthropic's batches: many messages, each a job.")
+errors.register(blueprint)
+
+_WINDOW, _WINDOW_S = "24h", 86_400
+_LINE = {"type": "string", "description": 'A line a request: `{"custom_id", "result"}`.'}
+
+
+@blueprint.route("/v1/messages/batches", methods=["POST"])
+@blueprint.takes(receiving.LIMITS)
+@blueprint.doc(requestBody=requests.BODY)
+@blueprint.response(200, MessageBatch)
+@blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
+def create() -> Response:
+    """Have many messages made
+
+    Each request is checked as it comes, and nothing is accepted unless all are right. They wait in the batch lane, for
+    a day at most.
+    """
+    serving, caller = service.current(), auth.caller()
+    with receiving.received() as received:
+        new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines)
+        asked = Submission(batches.KIND, None, BatchRequest(new), lane="batch")
+        job, _ = serving.desk.accept(caller, lambda session: kinds.plan(session, serving.catalog, caller, asked))
+    requestlog.about_job(job.id)
+    return _shown(job.id)
+
+
+@blueprint.route("/v1/messages/batches", methods=["GET"])
+@blueprint.arguments(requests.MessageBatchListQuery, location="query")
+@blueprint.response(200, MessageBatchList)
+@blueprint.answers(400, 401, 414, 500, 503)
+def browse(query: dict[str, Any]) -> Response:
+    """List batches of messages"""
+    after, before = query.get("after_id"), query.get("before_id")
+    with service.current().sessions.begin() as session:
+        found, more = batches.page_for(
+            session, auth.caller(), MESSAGES, limit=query["limit"], after=after, before=before
+        )
+        tallies = batches.tallies(session, found)
+    data = [rendered.batch(batch, tallies.get(batch.id, Tally()), request.url_root) for batch in found]
+    return reply(rendered.listed(data, more))
+
+
+@blueprint.route("/v1/messages/batches/<message_batch_id>", methods=["GET"], parameters=[MESSAGE_BATCH.in_path])
+@blueprint.response(200, MessageBatch)
+@blueprint.answers(401, 404, 500, 503)
+def show(message_batch_id: str) -> Response:
+    """Look at a batch of messages"""
+    with MESSAGE_BATCH.sought(message_batch_id) as id:
+        return _shown(id)
+
+
+@blueprint.route("/v1/messages/batches/<message_batch_id>/cancel", methods=["POST"], parameters=[MESSAGE_BATCH.in_path])
+@blueprint.response(200, MessageBatch)
+@blueprint.answers(401, 404, 500, 503)
+def cancel(message_batch_id: str) -> Response:
+    """Cancel a batch of messages
+
+    What was answered stays. One that ends already is left to that.
+    """
+    serving, caller = service.current(), auth.caller()
+    with MESSAGE_BATCH.sought(message_batch_id) as id:
+        with serving.sessions.begin() as session:
+            _found(session, id)
+        serving.desk.cancel_batch(caller, id)
+        return _shown(id)
+
+
+@blueprint.route("/v1/messages/batches/<message_batch_id>", methods=["DELETE"], parameters=[MESSAGE_BATCH.in_path])
+@blueprint.response(200, DeletedMessageBatch)
+@blueprint.answers(401, 404, 409, 500, 503)
+def delete(message_batch_id: str) -> Response:
+    """Delete a batch of messages
+
+    One that has ended, with all its requests and answers, and the files that were made of them. Cancel others first.
+    """
+    serving, caller = service.current(), auth.caller()
+    with MESSAGE_BATCH.sought(message_batch_id) as id:
+        with serving.sessions.begin() as session:
+            found = _found(session, id)
+        if found.ended_at is None:
+            raise Conflict("the batch hasn't ended: cancel it first")
+        serving.desk.erase(caller, id)
+    serving.rest()
+    for file_id in (found.input_file_id, found.output_file_id, found.error_file_id):
+        if file_id is not None:
+            with suppress(NotFound):
+                files.delete(serving.stores, caller, file_id)
+    answer: DeletedMessageBatch = {"id": message_batch_id, "type": "message_batch_deleted"}
+    return reply(answer)
+
+
+@blueprint.route("/v1/messages/batches/<message_batch_id>/results", methods=["GET"], parameters=[MESSAGE_BATCH.in_path])
+@blueprint.response(200, _LINE, content_type="application/x-jsonl")
+@blueprint.answers(401, 404, 409, 500, 503)
+def results_(message_batch_id: str) -> Response:
+    """Read what a batch's requests came to
+
+    Once it has ended, in the order in which they did.
+    """
+    serving, caller = service.current(), auth.caller()
+    with MESSAGE_BATCH.sought(message_batch_id) as id, serving.sessions.begin() as session:
+        if _found(session, id).ended_at is None:
+            raise Conflict("the batch hasn't ended: its results aren't there yet")
+        first = results.look(session, caller, id, 0)
+    serving.readers.take(caller.tenant_id)
+    told = stream_with_context(_lines(id, first))
+    response = Response(told, mimetype="application/x-jsonl", headers=sse.HEADERS)
+    serving.rest()
+    response.call_on_close(partial(serving.readers.give_back, caller.tenant_id))
+    return response
+
+
+def _lines(id: uuid.UUID, look: Look) -> Iterator[bytes]:
+    serving, caller, after = service.current(), auth.caller(), 0
+    while look.results:
+        for result in look.results:
+            after = result.number
+            yield rendered.line(result.line)
+        with serving.sessions.begin() as session:
+            look = results.look(session, caller, id, after)
+    for _, written in results.unrun(serving.stores, caller, look.batch, after):
+        yield rendered.unrun(written)
+
+
+def _found(session: Session, id: uuid.UUID) -> BatchView:
+    """The tenant's batch of messages. Raises `NotFound`, for other batches too."""
+    found = batches.get(session, auth.caller(), id)
+    if found.endpoint != MESSAGES:
+        raise NotFound("no such batch")
+    return found
+
+
+def _shown(id: uuid.UUID) -> Response:
+    with service.current().sessions.begin() as session:
+        found = _found(session, id)
+        tally = batches.tallies(session, [found]).get(id, Tally())
+    return reply(rendered.batch(found, tally, request.url_root))

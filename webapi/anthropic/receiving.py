@@ -1,0 +1,88 @@
+"""Bodies of many requests: each is checked as it comes, and kept as a line of a file of the tenant's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from dialects.anthropic.requests import batches as requests
+from dialects.anthropic.requests.batches import Requests
+from tasks import kinds
+from tasks.batches.lines import MAX_LINES
+from tasks.errors import InvalidField
+from tasks.files import files, keeping
+from tasks.files.files import FileView, Wish
+from tasks.files.keeping import Room
+from webapi import auth, body, service
+from webapi.body import Incoming, Limits
+
+LIMITS = Limits(lambda own: own.max_file_bytes, values=0)
+
+_PIECE_BYTES = 64 * 1024
+_MORE_BYTES = 64 * MAX_LINES  # that lines have more than the requests in them
+_NAME = "requests.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The file that was made, and how many lines it has."""
+
+    file: FileView
+    lines: int
+
+
+@contextmanager
+def received() -> Iterator[Received]:
+    """The file of the requests in the body; deleted again where the block fails.
+
+    Raises `Malformed` and `InvalidField` for the first request that can't be done, `LimitReached`, and werkzeug's
+    errors for the body's type (415) and size (413).
+    """
+    if not body.is_json(request):
+        raise UnsupportedMediaType("the body must be application/json in UTF-8")
+    serving, caller = service.current(), auth.caller()
+    taken = Requests()
+    with body.streamed(request) as incoming:
+        kept = keeping.kept(serving.stores, caller.tenant_id, _lines(incoming, taken), _room())
+        with kept as part, serving.sessions.begin() as session:
+            file = files.add(session, caller, part, Wish(_NAME, "batch"))
+    try:
+        yield Received(file, len(taken.names))
+    except BaseException:
+        files.delete(serving.stores, caller, file.id)
+        raise
+
+
+def _lines(incoming: Incoming, taken: Requests) -> Iterator[bytes]:
+    """The lines, piece by piece. What a piece holds is read while it is the tenant's turn to be worked for: while the
+    next is waited for, others are."""
+    serving = service.current()
+    while piece := incoming.read(_PIECE_BYTES):
+        serving.work()
+        try:
+            lines = b"".join(_read(taken, piece))
+        finally:
+            serving.rest()
+        if lines:
+            yield lines
+    taken.finish()
+
+
+def _read(taken: Requests, piece: bytes) -> Iterator[bytes]:
+    serving, caller = service.current(), auth.caller()
+    models = serving.catalog
+    with serving.sessions.begin() as session:
+        for asked, line in taken.feed(piece):
+            try:
+                kinds.plan(session, models, caller, asked)
+            except InvalidField as error:
+                raise requests.within_request(error, len(taken.names) - 1) from error
+            yield line
+
+
+def _room() -> Room:
+    own, length = service.current().settings, request.content_length
+    expected = own.max_file_bytes if length is None else length
+    return Room("requests", expected + _MORE_BYTES, own.max_kept_file_bytes)

@@ -1,0 +1,69 @@
+"""A file of requests read as a batch reads it, slice by slice, and told what it comes to; nothing of it is run."""
+
+from tasks import errors, strictjson
+from tasks.batches.batches import FileError
+from tasks.batches.lines import FileLine
+from tasks.batches.surveys import Survey
+from tasks.jobs import stages
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.models import catalog
+from tasks.streams.events import Started
+from workers.attempt import Attempt
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import batch_lines, check_lines
+from workers.stages.check_lines import Checker, Found
+
+
+def survey_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
+    """Reads a slice of the file. At its end the job has what was found as its result, whether all is right or not."""
+    claim = attempt.claim
+    if not publisher.transcript.entries:
+        publisher.transcript.add(Started(claim.attempt, slot.worker_id))
+        publisher.flush()
+    kept = claim.stage_input or {}
+    part, found = batch_lines.begun(slot, attempt), Found.from_json(kept)
+    checker = Checker(slot, attempt, batch_lines.endpoint(attempt), batch_lines.surroundings(slot), found)
+    surveyor = Surveyor(Survey.from_json(kept.get("survey", {})), checker)
+    with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
+        is_over = surveyor.read(part)
+    if not is_over:
+        part.progressed()
+        kept = part.where | found.to_json() | {"survey": surveyor.survey.to_json()}
+        return Onward(stages.SURVEY_LINES, catalog.CONTROL, kept)
+    if not found.errors and not found.lines:
+        found.errors.append(FileError("empty_file", "the file has no lines"))
+    told = {"lines": found.lines, "errors": [error.plain() for error in found.errors]}
+    return Outcome(Status.SUCCEEDED, result=told | {"survey": surveyor.survey.to_json()})
+
+
+class Surveyor:
+    """Checks lines, and adds up those that are right."""
+
+    def __init__(self, survey: Survey, checker: Checker) -> None:
+        self.survey, self._checker = survey, checker
+
+    def read(self, part: batch_lines.Slice) -> bool:
+        """Reads the slice; whether that was the last of the file that is to be read."""
+        found = self._checker.found
+        try:
+            for line in part.lines():
+                self._look(line)
+                if found.enough:
+                    return True
+        except errors.NotFound:
+            found.errors.append(check_lines.GONE)
+            return True
+        return part.over
+
+    def _look(self, line: FileLine) -> None:
+        read = self._checker.check(line)
+        if read is None or line.raw is None:
+            return
+        self.survey.line(line.number, read.line.custom_id, len(line.raw))
+        stored = read.line.asked.request.to_json()
+        most = stored.params.get("max_tokens")
+        choices = stored.params.get("choices", 1)
+        size = len(strictjson.dumps(stored.input))
+        self.survey.asked(read.model, size * choices, None if most is None else most * choices)
