@@ -1,7 +1,8 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
 QUERY = """
-limit status type model since wait encoding_format from to group_by order metadata purpose include filter include[] stream
+limit status type model since wait encoding_format from to group_by order metadata purpose include filter include[]
+stream
 include_obfuscation
 """
 JSON = """
@@ -107,6 +108,9 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()],
+    *[
+        f"json {name}"
+        for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()
+    ],
     *[f"form {name}" for name in FORM.split()],
 }
