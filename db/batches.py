@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -16,14 +17,17 @@ from sqlalchemy import (
     Text,
     and_,
     func,
+    literal,
     select,
     text,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, undefer
 
+from db import twins
 from db.jobs import Job, JobOutput
 from db.session import Table
+from db.twins import BatchTwin
 from db.vectors import JobVectors
 
 
@@ -161,6 +165,8 @@ def counts(
     for row in session.execute(query):
         batch_id, status, number, *sums = cast(tuple[Any, ...], row)
         found.setdefault(batch_id, []).append((status, int(number), _named(sums)))
+    for batch_id, status, number in twins.counts(session, job_ids):  # they cost nothing of their own
+        found.setdefault(batch_id, []).append((status, number, dict.fromkeys(_SPENT, 0)))
     return found
 
 
@@ -183,23 +189,40 @@ def _named(sums: Sequence[Any]) -> dict[str, int]:
 
 
 def written(session: Session, job_id: uuid.UUID) -> int:
-    """How many lines have been made jobs: all before this place."""
-    last = session.scalar(select(func.max(Job.place)).where(Job.parent_id == job_id))
-    return 0 if last is None else last + 1
+    """How many lines have been made jobs, or twins of such: all before this place."""
+    last = select(func.max(Job.place)).where(Job.parent_id == job_id).scalar_subquery()
+    found = session.scalar(select(func.greatest(last, twins.last(job_id).scalar_subquery())))
+    return 0 if found is None else found + 1
 
 
-def ended_lines(
-    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int
-) -> list[tuple[Job, dict[str, Any] | None]]:
+@dataclass(frozen=True, slots=True)
+class EndedLine:
+    """A line that has ended: its place, what the client calls it, the job that answered it with its result, and whether
+    that is another line's."""
+
+    place: int
+    label: str
+    job: Job
+    result: dict[str, Any] | None
+    is_twin: bool
+
+
+def ended_lines(session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int) -> Sequence[EndedLine]:
     """Lines of the batch that have ended, with their results and what they asked for: those that succeeded, or the
     others; in their order, from the one after this place on."""
     how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
-    query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)
-    query = query.where(Job.parent_id == job_id, Job.place > after, how).order_by(Job.place).limit(limit)
-    rows = session.execute(
-        query.options(undefer(Job.params), undefer(Job.input)), execution_options={"populate_existing": True}
-    )
-    return [(job, result) for job, result in rows]
+    own = (Job.place, Job.label, Job, JobOutput.result, literal(False))
+    query = select(*own).where(Job.parent_id == job_id, Job.place > after).order_by(Job.place)
+    theirs = (BatchTwin.place, BatchTwin.label, Job, JobOutput.result, literal(True))
+    of_twins = select(*theirs).select_from(BatchTwin).join(Job, twins.JOB_OF)
+    of_twins = of_twins.where(BatchTwin.job_id == job_id, BatchTwin.place > after).order_by(BatchTwin.place)
+    found = list[EndedLine]()
+    for each in (query, of_twins):
+        some = each.outerjoin(JobOutput, JobOutput.job_id == Job.id).where(how).limit(limit)
+        options = {"populate_existing": True}
+        rows = session.execute(some.options(undefer(Job.params), undefer(Job.input)), execution_options=options)
+        found += [EndedLine(*row) for row in rows]
+    return sorted(found, key=lambda line: line.place)[:limit]
 
 
 def vectors(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, JobVectors]:

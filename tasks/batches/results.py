@@ -39,8 +39,8 @@ def look(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counti
 def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[Result]:
     """Results of a batch that the caller has looked at, after that number: at most `limit`, and a few at a time."""
     found = table.page(session, batch_id, after, min(limit, AT_ONCE))
-    made = answers.vectors_of(session, [job for _, job, _ in found])
-    return [Result(number, answers.of(job, result, made)) for number, job, result in found]
+    made = answers.vectors_of(session, [line for _, line in found])
+    return [Result(number, answers.of(batch_id, line, made)) for number, line in found]
 
 
 def unrun(stores: Stores, caller: Caller, batch: BatchView, after: int) -> Iterator[tuple[int, bytes]]:
