@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     and_,
     func,
+    literal,
     select,
     text,
     update,
@@ -189,17 +190,23 @@ def written(session: Session, job_id: uuid.UUID) -> int:
 
 
 def ended_lines(
-    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int
+    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int, most_bytes: int
 ) -> list[tuple[Job, dict[str, Any] | None]]:
-    """Lines of the batch that have ended, with their results and what they asked for: those that succeeded, or the
-    others; in their order, from the one after this place on."""
+    """Lines of the batch that have ended, with their results and how they were asked for: those that succeeded, or the
+    others; in their order, from the one after this place on. As many as have so many bytes of results, as PostgreSQL
+    keeps them, and one more."""
     how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
-    query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)
-    query = query.where(Job.parent_id == job_id, Job.place > after, how).order_by(Job.place).limit(limit)
-    rows = session.execute(
-        query.options(undefer(Job.params), undefer(Job.input)), execution_options={"populate_existing": True}
-    )
-    return [(job, result) for job, result in rows]
+    kept = (JobOutput.result, JobVectors.data)
+    size = sum((func.coalesce(func.pg_column_size(one), 0) for one in kept), literal(0)).label("size")
+    next_ = select(Job.id, Job.place, size).outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    next_ = next_.outerjoin(JobVectors, JobVectors.job_id == Job.id).where(Job.parent_id == job_id, Job.place > after)
+    rows = next_.where(how).order_by(Job.place).limit(limit).subquery()
+    before = (func.sum(rows.c.size).over(order_by=rows.c.place) - rows.c.size).label("before")
+    lot = select(rows.c.id, before).subquery()
+    query = select(Job, JobOutput.result).join(lot, lot.c.id == Job.id).where(lot.c.before <= most_bytes)
+    query = query.outerjoin(JobOutput, JobOutput.job_id == Job.id).order_by(Job.place)
+    found = session.execute(query.options(undefer(Job.params)), execution_options={"populate_existing": True})
+    return [(job, result) for job, result in found]
 
 
 def vectors(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, JobVectors]:

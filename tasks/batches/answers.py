@@ -18,12 +18,14 @@ from tasks.jobs import view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 
-_AT_ONCE = 200
+ABOUT = "line"  # under this name a line's job has what its answer is rendered by beyond it
+_AT_ONCE, _AT_ONCE_BYTES = 200, 1024 * 1024  # of results, which may be a tenth of what they are when they are read
 
 
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
-    """A line whose job has ended: what it is called, its job, what was asked and how, and the vectors it made."""
+    """A line whose job has ended: what it is called, its job, how it was asked for, and the vectors it made. `asked` is
+    what was asked where its answer tells that again, else empty."""
 
     place: int
     custom_id: str
@@ -43,7 +45,9 @@ def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int 
 
 def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
     with scope.begin() as session:
-        found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE)
+        found = table.ended_lines(
+            session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE, most_bytes=_AT_ONCE_BYTES
+        )
         made = vectors_of(session, [job for job, _ in found])
         return [of(job, result, made) for job, result in found]
 
@@ -61,7 +65,7 @@ def of(job: Job, result: dict[str, Any] | None, made: Mapping[uuid.UUID, JobVect
         job.place or 0,
         job.label or "",
         view.of(job, result),
-        job.input,
+        job.input if "echo" in job.params.get(ABOUT, {}) else {},
         job.params,
         None if own is None else vectors.rows(own),
     )

@@ -24,7 +24,7 @@ from workers.slot import Slot
 from workers.stages import batch_lines
 from workers.stages.check_lines import GONE
 
-_LOT = 200
+_LOT, _LOT_BYTES = 200, 4 * 1024 * 1024
 
 
 def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # noqa: ARG001 it has nothing to tell
@@ -66,6 +66,7 @@ class _Writer:
         self._ends_at, self._ranks = ends_at, ranks
         self._around = batch_lines.surroundings(slot)
         self._lot: list[Line] = []
+        self._bytes = 0
         self.place = place
 
     def add(self, line: FileLine) -> None:
@@ -73,7 +74,8 @@ class _Writer:
         if line.raw is None or not line.raw.strip():
             return
         self._lot.append(dialect.read(line.raw, self._endpoint, self._around))
-        if len(self._lot) == _LOT:
+        self._bytes += len(line.raw)
+        if len(self._lot) == _LOT or self._bytes >= _LOT_BYTES:
             self.write()
 
     def write(self) -> None:
@@ -88,7 +90,7 @@ class _Writer:
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
-        self._lot = []
+        self._lot, self._bytes = [], 0
 
     def _taken_over(self, session: Session) -> set[int]:
         """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
