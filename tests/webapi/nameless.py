@@ -74,11 +74,11 @@ web_search_options.user_location.type web_search_options.user_location.approxima
 web_search_options.user_location.approximate.country web_search_options.user_location.approximate.region
 web_search_options.user_location.approximate.timezone
 """
-# OpenAI's responses. `input.call_id` names a call of the same conversation; what `conversation` names is refused.
+# OpenAI's responses. `input.call_id` names a call of the same conversation.
 RESPONSES = """
 personality
 access_programs background background_options.completion_window background_options.continuation_id context_management
-conversation image include input.arguments input.call_id input.content.text input.content.type input.name
+image include input.arguments input.call_id input.content.text input.content.type input.name
 input.output.text input.output.type input.role input.status input.summary instructions max_output_tokens max_tool_calls
 reasoning.context reasoning.effort reasoning.generate_summary reasoning.mode reasoning.summary text.format.description
 text.format.name text.format.schema text.format.strict text.format.type text.verbosity tool_choice.mode tool_choice.name

@@ -18,7 +18,6 @@ from dialects.openai.lines import MESSAGES
 from tasks import kinds
 from tasks.batches import batches, results
 from tasks.batches.batches import BatchView, NewBatch, Tally
-from tasks.batches.results import Look
 from tasks.errors import Conflict, NotFound
 from tasks.files import files
 from tasks.jobs.requests import Submission
@@ -131,24 +130,25 @@ def results_(message_batch_id: str) -> Response:
     with MESSAGE_BATCH.sought(message_batch_id) as id, serving.sessions.begin() as session:
         if _found(session, id).ended_at is None:
             raise Conflict("the batch hasn't ended: its results aren't there yet")
-        first = results.look(session, caller, id, 0)
+        batch = results.look(session, caller, id)
     serving.readers.take(caller.tenant_id)
-    told = stream_with_context(_lines(id, first))
+    told = stream_with_context(_lines(batch))
     response = Response(told, mimetype="application/x-jsonl", headers=sse.HEADERS)
     serving.rest()
     response.call_on_close(partial(serving.readers.give_back, caller.tenant_id))
     return response
 
 
-def _lines(id: uuid.UUID, look: Look) -> Iterator[bytes]:
-    serving, caller, after = service.current(), auth.caller(), 0
-    while look.results:
-        for result in look.results:
+def _lines(batch: BatchView) -> Iterator[bytes]:
+    serving, caller, after, more = service.current(), auth.caller(), 0, True
+    while more:
+        with serving.sessions.begin() as session:
+            found = results.page(session, batch.id, after, results.AT_ONCE)
+        for result in found:
             after = result.number
             yield rendered.line(result.line)
-        with serving.sessions.begin() as session:
-            look = results.look(session, caller, id, after)
-    for _, written in results.unrun(serving.stores, caller, look.batch, after):
+        more = len(found) == results.AT_ONCE
+    for _, written in results.unrun(serving.stores, caller, batch, after):
         yield rendered.unrun(written)
 
 

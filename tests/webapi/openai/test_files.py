@@ -1,5 +1,7 @@
 """Files: kept as they come, listed, read by ranges, deleted, expired; refused before a byte of them is kept."""
 
+import socket
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,8 @@ from werkzeug.test import TestResponse
 
 from db.session import Sessions
 from tasks.files.store import PIECE_BYTES
+from tasks.files.stores import Stores
+from tasks.settings import FileSettings
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
 from tests.webapi.conftest import Api
@@ -243,3 +247,27 @@ def _have(app: Flask, monkeypatch: pytest.MonkeyPatch, **changes: int) -> None:
     """Other settings for the app, until the test is over."""
     serving = app.extensions["forebay"]
     monkeypatch.setattr(serving, "settings", replace(serving.settings, **changes))
+
+
+def test_store_that_hangs_is_a_503_and_holds_up_nobody_else(
+    api: Api, theirs: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one tenant's bytes are on their way to a bucket that doesn't answer, in more requests than a process has
+    turns, another's have theirs. How long a bucket may take is told by the tests of stores."""
+    serving = api.app.extensions["forebay"]
+    answers: list[TestResponse] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        hangs = FileSettings("s3://b", endpoint=there, region="x", key="k", secret="s")
+        monkeypatch.setattr(serving, "stores", Stores(hangs, serving.sessions))
+        sending = [threading.Thread(target=lambda: answers.append(send(api))) for _ in range(10)]
+        for each in sending:
+            each.start()
+        connection, _ = silent.accept()
+        theirs.submit()
+        connection.close()
+    for each in sending:
+        each.join()
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["Retry-After"] for answer in answers} != {None}
+    assert api.get("/v1/files").json["data"] == []

@@ -260,4 +260,4 @@ def test_large_answers_are_written_a_few_at_a_time(hall: Hall, monkeypatch: pyte
     assert hall.told(batch_id) == ([str(n) for n in range(5)], [])
     with hall.sessions.begin() as session:
         lot = batches.ended_lines(session, batch_id, succeeded=True, after=0, limit=200, most_bytes=1)
-    assert [job.place for job, _ in lot] == [1]
+    assert [line.place for line in lot] == [1]

@@ -1,0 +1,117 @@
+"""Responses in a conversation: what they read of it, and what is in it when they have ended, however that was."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import select
+
+from db.jobs import Job
+from db.session import Sessions
+from tasks import ids
+from tasks.conversations import items as room
+from tasks.jobs.lifecycle import Status
+from tasks.jobs.outcomes import Outcome
+from tasks.jobs.requests import Stored
+from tasks.kinds.response import ResponseKind
+from tasks.limits.spent import Spent
+from tests.webapi import byhand
+from tests.webapi.conftest import Api
+from tests.webapi.openai.test_conversations import error, listed, make, said, texts
+
+Answer = Callable[[str, str], None]  # by which job, with what
+
+
+@pytest.fixture
+def answer(sessions: Sessions, client: redis.Redis) -> Answer:
+    """A worker's hand."""
+
+    def end(response_id: str, text: str) -> None:
+        run = byhand.run(sessions, client, response_id.replace("resp_", "job_"))
+        run.say(text)
+        result = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        run.end(Outcome(Status.SUCCEEDED, Spent(2, 1), result))
+
+    return end
+
+
+def ask(api: Api, conversation: Any, text: str, **more: Any) -> str:
+    """A response that is made in the background, in the conversation."""
+    response = api.post("/v1/responses", json={"conversation": conversation, "input": text, "background": True, **more})
+    assert response.status_code == 200, response.text
+    return str(response.json["id"])
+
+
+def test_what_was_asked_and_answered_is_in_the_conversation(api: Api, answer: Answer) -> None:
+    """In order, with the ids that the response tells; not before it has ended."""
+    conversation_id = make(api, said("one"))
+    response_id = ask(api, conversation_id, "two")
+    assert texts(listed(api, conversation_id)) == ["one"]
+    answer(response_id, "three")
+    everything = listed(api, conversation_id)["data"]
+    assert texts({"data": everything}) == ["one", "two", "three"]
+    response = api.get(f"/v1/responses/{response_id}").json
+    assert response["conversation"] == {"id": conversation_id}
+    assert response["output"][0]["id"] == everything[2]["id"]
+    asked = api.get(f"/v1/responses/{response_id}/input_items").json["data"]
+    assert [item["id"] for item in asked] == [everything[1]["id"]]
+
+
+@pytest.mark.parametrize("named", [str, lambda id: {"id": id}], ids=["by its id", "as an object"])
+def test_the_model_reads_all_that_is_in_it(api: Api, sessions: Sessions, named: Callable[[str], Any]) -> None:
+    """Before what is asked now."""
+    conversation_id = make(api, said("one"), said("two", "assistant"))
+    job_id = ids.parse(ask(api, named(conversation_id), "three"), ids.RESPONSE)
+    with sessions() as session:
+        asked, how = session.execute(select(Job.input, Job.params).where(Job.id == job_id)).one()
+    turns = ResponseKind().parse(Stored(asked, how)).turns
+    assert [(turn.role, turn.text) for turn in turns] == [("user", "one"), ("assistant", "two"), ("user", "three")]
+
+
+def test_of_two_at_once_each_stands_together(api: Api, answer: Answer) -> None:
+    """In the order of their ends; neither reads the other."""
+    conversation_id = make(api, said("one"))
+    first, second = ask(api, conversation_id, "asked first"), ask(api, conversation_id, "asked second")
+    answer(second, "second")
+    answer(first, "first")
+    assert texts(listed(api, conversation_id)) == ["one", "asked second", "second", "asked first", "first"]
+
+
+def test_what_came_to_nothing_adds_nothing(api: Api, sessions: Sessions, client: redis.Redis) -> None:
+    """Neither what failed nor what was cancelled, of which something had been said: it can be asked again."""
+    conversation_id = make(api, said("one"))
+    failed, cancelled = ask(api, conversation_id, "two"), ask(api, conversation_id, "three")
+    run = byhand.run(sessions, client, failed.replace("resp_", "job_"))
+    run.say("a word")
+    run.end(Outcome(Status.FAILED, Spent(2, 1), error=("engine_refused", "no")))
+    byhand.run(sessions, client, cancelled.replace("resp_", "job_")).say("a word")
+    assert api.post(f"/v1/responses/{cancelled}/cancel").json["status"] == "cancelled"
+    assert texts(listed(api, conversation_id)) == ["one"]
+
+
+def test_a_response_outlives_its_conversation(api: Api, answer: Answer) -> None:
+    """It ends as it would have, and nothing of the conversation comes back."""
+    conversation_id = make(api, said("one"))
+    response_id = ask(api, conversation_id, "two")
+    api.ask("DELETE", f"/v1/conversations/{conversation_id}")
+    answer(response_id, "three")
+    response = api.get(f"/v1/responses/{response_id}").json
+    assert (response["status"], response["output"][0]["content"][0]["text"]) == ("completed", "three")
+    assert api.get(f"/v1/conversations/{conversation_id}").status_code == 404
+
+
+def test_a_response_that_is_erased_leaves_what_was_said(api: Api, answer: Answer) -> None:
+    conversation_id = make(api)
+    response_id = ask(api, conversation_id, "one")
+    answer(response_id, "two")
+    assert api.ask("DELETE", f"/v1/responses/{response_id}").status_code == 200
+    assert texts(listed(api, conversation_id)) == ["one", "two"]
+
+
+def test_a_full_conversation_is_refused_before_anything_is_queued(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_ITEMS", 2)
+    conversation_id = make(api, said("one"))
+    refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": "two", "background": True})
+    assert error(refused) == (400, "conversation_full", "conversation")
+    assert api.get("/v1/jobs").json["data"] == []
