@@ -207,22 +207,46 @@ class EndedLine:
     is_twin: bool
 
 
-def ended_lines(session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int) -> Sequence[EndedLine]:
-    """Lines of the batch that have ended, with their results and what they asked for: those that succeeded, or the
-    others; in their order, from the one after this place on."""
+def ended_lines(
+    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int, most_bytes: int
+) -> Sequence[EndedLine]:
+    """Lines of the batch that have ended, with their results and how they were asked for: those that succeeded, or the
+    others; in their order, from the one after this place on. As many as have so many bytes of results, as PostgreSQL
+    keeps them, and one more."""
     how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
-    own = (Job.place, Job.label, Job, JobOutput.result, literal(False))
-    query = select(*own).where(Job.parent_id == job_id, Job.place > after).order_by(Job.place)
-    theirs = (BatchTwin.place, BatchTwin.label, Job, JobOutput.result, literal(True))
-    of_twins = select(*theirs).select_from(BatchTwin).join(Job, twins.JOB_OF)
-    of_twins = of_twins.where(BatchTwin.job_id == job_id, BatchTwin.place > after).order_by(BatchTwin.place)
-    found = list[EndedLine]()
-    for each in (query, of_twins):
-        some = each.outerjoin(JobOutput, JobOutput.job_id == Job.id).where(how).limit(limit)
-        options = {"populate_existing": True}
-        rows = session.execute(some.options(undefer(Job.params), undefer(Job.input)), execution_options=options)
-        found += [EndedLine(*row) for row in rows]
-    return sorted(found, key=lambda line: line.place)[:limit]
+    own = (Job, Job.place, Job.label, literal(False), Job.parent_id == job_id)
+    theirs = (BatchTwin, BatchTwin.place, BatchTwin.label, literal(True), BatchTwin.job_id == job_id)
+    measured, whole = list[tuple[int, int]](), list[EndedLine]()
+    for table, place, _, _, which in (own, theirs):
+        sizes = _outputs(select(place, _SIZE), table).outerjoin(JobVectors, JobVectors.job_id == Job.id)
+        rows = session.execute(sizes.where(which, how, place > after).order_by(place).limit(limit))
+        measured += [(at, int(size)) for at, size in rows]
+    last = _last_of_lot(sorted(measured)[:limit], most_bytes)
+    for table, place, label, is_twin, which in (own, theirs):
+        query = _outputs(select(place, label, Job, JobOutput.result, is_twin), table)
+        query = query.where(which, how, place > after, place <= last).options(undefer(Job.params))
+        whole += [EndedLine(*row) for row in session.execute(query, execution_options={"populate_existing": True})]
+    return sorted(whole, key=lambda line: line.place)
+
+
+_SIZE = func.coalesce(func.pg_column_size(JobOutput.result), 0) + func.coalesce(func.pg_column_size(JobVectors.data), 0)
+
+
+def _outputs(query: Select[Any], table: Any) -> Select[Any]:
+    """The query over lines of the batch, or twins of such, each with its job and what came of that."""
+    query = query.select_from(table)
+    query = query.join(Job, twins.JOB_OF) if table is BatchTwin else query
+    return query.outerjoin(JobOutput, JobOutput.job_id == Job.id)
+
+
+def _last_of_lot(measured: Sequence[tuple[int, int]], most_bytes: int) -> int:
+    """The place of the last line, of some with their bytes, at which these are more than so many; or of the last."""
+    total = 0
+    for place, size in measured:
+        total += size
+        if total > most_bytes:
+            return place
+    return measured[-1][0] if measured else -1
 
 
 def vectors(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, JobVectors]:

@@ -19,12 +19,14 @@ from tasks.jobs import view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 
-_AT_ONCE = 200
+ABOUT = "line"  # under this name a line's job has what its answer is rendered by beyond it
+_AT_ONCE, _AT_ONCE_BYTES = 200, 1024 * 1024  # of results, which may be a tenth of what they are when they are read
 
 
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
-    """A line whose job has ended: what it is called, its job, what was asked and how, and the vectors it made.
+    """A line whose job has ended: what it is called, its job, how it was asked for, and the vectors it made. `asked` is
+    what was asked where its answer tells that again, else empty.
 
     A line that asks what an earlier one asks has that one's job, under an id of its own (`twins`).
     """
@@ -47,7 +49,8 @@ def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int 
 
 def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
     with scope.begin() as session:
-        found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, limit=_AT_ONCE)
+        most = {"limit": _AT_ONCE, "most_bytes": _AT_ONCE_BYTES}
+        found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, **most)
         made = vectors_of(session, found)
         return [of(job_id, line, made) for line in found]
 
@@ -65,7 +68,7 @@ def of(batch_id: uuid.UUID, line: EndedLine, made: Mapping[uuid.UUID, JobVectors
         line.place,
         line.label,
         replace(job, id=ids.derived(batch_id, line.place)) if line.is_twin else job,
-        line.job.input,
+        line.job.input if "echo" in line.job.params.get(ABOUT, {}) else {},
         line.job.params,
         None if own is None else vectors.rows(own),
     )

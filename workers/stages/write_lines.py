@@ -27,7 +27,7 @@ from workers.slot import Slot
 from workers.stages import batch_lines
 from workers.stages.check_lines import GONE
 
-_LOT = 200
+_LOT, _LOT_BYTES = 200, 4 * 1024 * 1024
 
 
 def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # noqa: ARG001 it has nothing to tell
@@ -70,13 +70,15 @@ class _Writer:
         self.place: int = handed.get("place", 0)
         self._around = batch_lines.surroundings(slot)
         self._lot: list[Line] = []
+        self._bytes = 0
 
     def add(self, line: FileLine) -> None:
         """Raises `LineRefused` for what was right before: a model that it asks is gone."""
         if line.raw is None or not line.raw.strip():
             return
         self._lot.append(dialect.read(line.raw, self._endpoint, self._around))
-        if len(self._lot) == _LOT:
+        self._bytes += len(line.raw)
+        if len(self._lot) == _LOT or self._bytes >= _LOT_BYTES:
             self.write()
 
     def write(self) -> None:
@@ -93,7 +95,7 @@ class _Writer:
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
-        self._lot = []
+        self._lot, self._bytes = [], 0
 
     def _taken_over(self, session: Session) -> set[int]:
         """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
