@@ -52,7 +52,7 @@ def targets(session: Session, caller: Caller, search: FileSearch, path: str) -> 
     found = []
     for place, store_id in enumerate(search.stores):
         try:
-            stores.require(session, caller, store_id, alive=True)
+            stores.require_alive(session, caller, store_id)
         except (errors.NotFound, errors.Conflict) as error:
             told = str(error) if isinstance(error, errors.Conflict) else "no such vector store"
             raise errors.InvalidField(f"{path}.{place}", told) from error
