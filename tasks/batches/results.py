@@ -13,6 +13,7 @@ from tasks import errors
 from tasks.batches import answers, batches, lines
 from tasks.batches.answers import LineAnswer
 from tasks.batches.batches import BatchView
+from tasks.batches.counting import Counting
 from tasks.files import files
 from tasks.files.stores import Stores
 from tasks.keys import Caller
@@ -28,9 +29,9 @@ class Result:
     line: LineAnswer
 
 
-def look(session: Session, caller: Caller, batch_id: uuid.UUID) -> BatchView:
+def look(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counting) -> BatchView:
     """The batch, once what has ended by now has its number: of one that has ended, all that will. Raises `NotFound`."""
-    batch = batches.get(session, caller, batch_id)
+    batch = batches.get(session, caller, batch_id, counting)
     table.number_ends(session, batch_id)
     return batch
 

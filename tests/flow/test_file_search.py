@@ -88,7 +88,7 @@ def test_events_of_a_search_come_before_the_answer(sdk: OpenAI, tool: dict[str, 
     ]
     noted = types.index("response.output_text.annotation.added")
     assert types[noted + 1] == "response.output_text.done"
-    assert events[noted].annotation["filename"] == "harbour.txt"  # type: ignore[union-attr, index]
+    assert events[noted].annotation.filename == "harbour.txt"
     whole = events[-1].response  # type: ignore[union-attr]
     assert [item.type for item in whole.output] == ["file_search_call", "message"]
     again = list(sdk.responses.retrieve(whole.id, stream=True, starting_after=first))
@@ -129,7 +129,7 @@ def test_question_that_goes_on_is_searched_too(sdk: OpenAI, tool: dict[str, Any]
         ({"vector_store_ids": ["vs_1"]}, "tools.0.vector_store_ids.0"),
         ({"vector_store_ids": ["vs_" + "0" * 32]}, "tools.0.vector_store_ids.0"),
         ({"max_num_results": 51}, "tools.0.max_num_results"),
-        ({"filters": {"type": "like"}}, "tools.0.filters.type"),
+        ({"filters": {"type": "like"}}, "tools.0.filters"),
         ({"ranking_options": {"ranker": "alpha"}}, "tools.0.ranking_options.ranker"),
     ],
 )

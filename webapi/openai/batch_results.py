@@ -110,7 +110,7 @@ class _Reading:
     def look(self) -> BatchView:
         """Raises `NotFound`."""
         with self.serving.sessions.begin() as session:
-            return results.look(session, self.caller, self._batch_id)
+            return results.look(session, self.caller, self._batch_id, self.serving.counting)
 
     def lines(self, batch: BatchView, limit: int) -> Iterator[bytes]:
         """Those that there were when it was looked at, at most so many."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import psutil
 from openai import OpenAI
 
@@ -22,7 +23,7 @@ _SECOND = "api-two"
 _ENDS = ("response.completed", "response.incomplete")
 _BROKEN_OFF = ("server_shutting_down", "stream_interrupted")  # what a process says that goes, or can't ask PostgreSQL
 _BETWEEN_S = 0.5
-_PAUSE_S = 0.05
+_PAUSE_S = 0.1
 
 
 class Reader(threading.Thread):
@@ -58,7 +59,8 @@ class Reader(threading.Thread):
                 time.sleep(_PAUSE_S)
 
     def _read(self, sdk: OpenAI) -> None:
-        most = self.first if not self.resumed else None
+        known = self.id
+        most = self.first if known is None else None
         with self._opened(sdk) as stream:
             for event in itertools.islice(stream, most):
                 told = event.to_dict()
@@ -66,11 +68,12 @@ class Reader(threading.Thread):
                     self.error = None if told["code"] in _BROKEN_OFF else f"{told['code']}: {told['message']}"
                     return
                 self.events.append(told)
+                self.resumed += known is not None
+                known = None
 
     def _opened(self, sdk: OpenAI) -> Any:
         if self.id is None:
             return sdk.responses.create(**self.asked, background=True, stream=True)
-        self.resumed += 1
         after = self.events[-1]["sequence_number"]
         return sdk.responses.retrieve(self.id, stream=True, starting_after=after)
 
@@ -79,22 +82,22 @@ def background(ground: Ground) -> Tally:
     """Each text is whole, and each number there once, whoever told it; told again, it is the same event by event."""
     tally, rig = Tally(), ground.rig
     rig.heal(DEMO_PAIR | PAIR)
-    clients = [_client(rig, rig.url), _client(rig, _second_api(rig))]
+    second = _second_api(rig)
+    clients = [_client(rig, rig.url), _client(rig, second)]
     label, tokens = f"{ground.label}.{ground.seed}.{time.time_ns()}", rig.subject.tokens
-    words = ground.size(250, 100)
     asks = itertools.cycle(
         [
             {"model": DEMO, "max_output_tokens": tokens, "temperature": 0.8, "input": "Tell me a story about Anna."},
-            {"model": ECHO, "input": " ".join(str(n) for n in range(words)), "temperature": 0},  # takes its time
+            {"model": ECHO, "input": " ".join(str(n) for n in range(250)), "temperature": 0},  # takes its time
         ]
     )
     readers = [
         Reader(clients, label, n, asked, ground.random.randint(1, 8))
-        for n, asked in zip(range(ground.size(100, 16)), asks, strict=False)
+        for n, asked in zip(range(ground.size(100, 12)), asks, strict=False)
     ]
     for reader in readers:
         reader.start()
-    for name, kill in itertools.islice(_killers(rig), ground.size(1000, 5)):
+    for name, kill in itertools.islice(_killers(rig, second), ground.size(1000, 5)):
         if not _in_the_middle(rig, readers):
             break
         tally.injections += 1
@@ -109,6 +112,7 @@ def background(ground: Ground) -> Tally:
     for reader in readers:
         reader.join(rig.subject.limit_s)
     rig.heal(DEMO_PAIR | PAIR)
+    rig.until(lambda: _answers(rig.url))
     _check(rig, label, readers, tally)
     return tally
 
@@ -119,17 +123,31 @@ def _client(rig: Rig, url: str) -> OpenAI:
 
 def _second_api(rig: Rig) -> str:
     port = free_port()
+    url = f"http://{lineup.HOST}:{port}"
     rig.spawn(replace(lineup.api(port, rig.env), name=_SECOND))
-    return f"http://{lineup.HOST}:{port}"
+    rig.until(lambda: _answers(url))
+    return url
 
 
-def _killers(rig: Rig) -> Iterator[tuple[str, Callable[[], bool]]]:
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _killers(rig: Rig, second: str) -> Iterator[tuple[str, Callable[[], bool]]]:
     """Each of them kills something that runs, and has it back; whether it did."""
 
     def process(name: str) -> bool:
         rig.kill(name)
-        rig.again(name, wait=name != _SECOND)
+        rig.again(name, wait=False)
         return True
+
+    def api(name: str, url: str) -> bool:
+        """Once the other one answers: it takes seconds to start."""
+        rig.until(lambda: _answers(url))
+        return process(name)
 
     def host(worker: str) -> bool:
         try:
@@ -145,11 +163,11 @@ def _killers(rig: Rig) -> Iterator[tuple[str, Callable[[], bool]]]:
 
     return itertools.cycle(
         [
-            ("api", lambda: process(lineup.API)),
+            ("api", lambda: api(lineup.API, second)),
             ("worker", lambda: process("one")),
             ("host", lambda: host("demo-two")),
             ("redis", redis),
-            ("second api", lambda: process(_SECOND)),
+            ("second api", lambda: api(_SECOND, rig.url)),
             ("demo worker", lambda: process("demo-one")),
             ("other worker", lambda: process("two")),
         ]
