@@ -17,6 +17,7 @@ from tasks.jobs.requests import Stored, Submission
 _DIGEST = 16
 _PLACE = 3
 _ALWAYS = ("embed", "moderate")
+_SAID = ("chat", "generate")  # a response's answer may rest on what was found for it at that moment
 
 
 def digest(asked: Submission[Any], about: Mapping[str, Any]) -> bytes | None:
@@ -35,7 +36,7 @@ def _says_it_again(type: str, stored: Stored) -> bool:
     if type in _ALWAYS:
         return True
     greedy = params.get("temperature") == 0 or params.get("top_k") == 1
-    return (greedy or params.get("seed") is not None) and not params.get("server_functions")
+    return type in _SAID and (greedy or params.get("seed") is not None) and not params.get("server_functions")
 
 
 @dataclass(slots=True)

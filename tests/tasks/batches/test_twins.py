@@ -64,3 +64,9 @@ def test_what_was_found_is_handed_on() -> None:
     assert again.twins.of == {3: 0, 300: 2}
     assert Twins.unpacked(again.twins.packed) == again.twins
     assert Firsts.from_json({}) == Firsts()
+
+
+def test_a_response_runs_by_itself() -> None:
+    """What was found for it may be another the next time."""
+    asked = {"items": [{"type": "message", "role": "user", "content": "hi"}], "said": {}}
+    assert digest(asked, GREEDY, type="response") is None
