@@ -97,8 +97,8 @@ faults: setup ## kills everything in turn, under load
 	$(BIN)/python -m tests.faults --model $(MODEL)
 
 # What tells soonest that something is wrong. Of the rest, which measure one tenant while another attacks, some are drawn.
-SHORT = F02,LOST,F03,QUEUE,TURNS,F05,F07,F08,F15,F26,F30,UNHEARD,F06,STAGES,F39,MIX
-DRAWN = FAMILY,NESTED,OPENAI,TOKENISE,WAITS,SCHEDULED-STREAMS,BODIES,NO-KEY,EXPIRY-STORM,PRIORITY-FLOOD,POISON-BY-NEIGHBOUR,PDF-TURN,INGEST-VS-SEARCH,DISK-FULL-LOGS
+SHORT = F02,LOST,F03,BACKGROUND,QUEUE,TURNS,F05,F07,F08,F15,F26,F30,UNHEARD,F06,STAGES,F39,MIX
+DRAWN = BATCH,FAMILY,NESTED,OPENAI,TOKENISE,WAITS,SCHEDULED-STREAMS,BODIES,NO-KEY,EXPIRY-STORM,PRIORITY-FLOOD,POISON-BY-NEIGHBOUR,PDF-TURN,INGEST-VS-SEARCH,DISK-FULL-LOGS
 DRAW ?= 3
 
 # A commit plays one seed, its own, which also says what is drawn and which third of F06 and STAGES is played: it proves

@@ -2,15 +2,16 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import Integer, Text, UniqueConstraint, Uuid, column, func, literal, select, values
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
-from db.batches import Batch
+from db import twins
+from db.batches import Batch, EndedLine, written
 from db.jobs import Job, JobOutput
 from db.session import Table
+from db.twins import BatchTwin
 from db.vectors import JobVectors
 
 _QUIET = {"synchronize_session": False}
@@ -38,28 +39,32 @@ def number_ends(session: Session, batch_id: uuid.UUID) -> None:
     if _ended(session, batch_id) <= _last(session, batch_id):
         return
     session.execute(select(Batch.job_id).where(Batch.job_id == batch_id).with_for_update(key_share=True))
-    numbered = select(BatchResult.place).where(BatchResult.batch_id == batch_id, BatchResult.place == Job.place)
-    own = (Job.parent_id == batch_id, Job.finished_at.is_not(None), ~numbered.exists())
-    number = func.row_number().over(order_by=(Job.finished_at, Job.place)) + _last(session, batch_id)
-    new = select(literal(batch_id, Uuid()), number, Job.place).where(*own)
+    lines = twins.ended(batch_id).subquery()
+    numbered = select(BatchResult.place).where(BatchResult.batch_id == batch_id, BatchResult.place == lines.c.place)
+    number = func.row_number().over(order_by=(lines.c.finished_at, lines.c.place)) + _last(session, batch_id)
+    new = select(literal(batch_id, Uuid()), number, lines.c.place).where(~numbered.exists())
     session.execute(insert(BatchResult).from_select(["batch_id", "number", "place"], new), execution_options=_QUIET)
 
 
-def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[tuple[int, Job, dict[str, Any] | None]]:
-    """Numbered ends after that number, at most `limit`: the number, the line's job, and its result."""
-    line = (Job.parent_id == BatchResult.batch_id) & (Job.place == BatchResult.place)
-    query = select(BatchResult.number, Job, JobOutput.result).join(Job, line)
+def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[tuple[int, EndedLine]]:
+    """Numbered ends after that number, at most `limit`: the number, and the line."""
+    twin = (BatchTwin.job_id == BatchResult.batch_id) & (BatchTwin.place == BatchResult.place)
+    place = func.coalesce(BatchTwin.of_place, BatchResult.place)
+    label = func.coalesce(BatchTwin.label, Job.label)
+    columns = (BatchResult.number, BatchResult.place, label, Job, JobOutput.result, BatchTwin.place.is_not(None))
+    query = select(*columns).select_from(BatchResult).outerjoin(BatchTwin, twin)
+    query = query.join(Job, (Job.parent_id == BatchResult.batch_id) & (Job.place == place))
     query = query.outerjoin(JobOutput, JobOutput.job_id == Job.id).options(undefer(Job.params), undefer(Job.input))
     query = query.where(BatchResult.batch_id == batch_id, BatchResult.number > after)
     found = session.execute(query.order_by(BatchResult.number).limit(limit))
-    return [(number, job, result) for number, job, result in found]
+    return [(number, EndedLine(*line)) for number, *line in found]
 
 
 def _ended(session: Session, batch_id: uuid.UUID) -> int:
-    """How many lines have ended: of those that are jobs, which have the first places, all that aren't unfinished."""
-    made = session.scalar(select(func.max(Job.place)).where(Job.parent_id == batch_id))
+    """How many lines have ended: of those that were written down, which have the first places, all but those whose job
+    hasn't."""
     left = select(func.count()).select_from(Job).where(Job.parent_id == batch_id, Job.finished_at.is_(None))
-    return 0 if made is None else made + 1 - (session.scalar(left) or 0)
+    return written(session, batch_id) - (session.scalar(left) or 0) - twins.unfinished(session, batch_id)
 
 
 def _last(session: Session, batch_id: uuid.UUID) -> int:

@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -16,14 +17,17 @@ from sqlalchemy import (
     Text,
     and_,
     func,
+    literal,
     select,
     text,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, undefer
 
+from db import twins
 from db.jobs import Job, JobOutput
 from db.session import Table
+from db.twins import BatchTwin
 from db.vectors import JobVectors
 
 
@@ -161,6 +165,8 @@ def counts(
     for row in session.execute(query):
         batch_id, status, number, *sums = cast(tuple[Any, ...], row)
         found.setdefault(batch_id, []).append((status, int(number), _named(sums)))
+    for batch_id, status, number in twins.counts(session, job_ids):  # they cost nothing of their own
+        found.setdefault(batch_id, []).append((status, number, dict.fromkeys(_SPENT, 0)))
     return found
 
 
@@ -183,23 +189,64 @@ def _named(sums: Sequence[Any]) -> dict[str, int]:
 
 
 def written(session: Session, job_id: uuid.UUID) -> int:
-    """How many lines have been made jobs: all before this place."""
-    last = session.scalar(select(func.max(Job.place)).where(Job.parent_id == job_id))
-    return 0 if last is None else last + 1
+    """How many lines have been made jobs, or twins of such: all before this place."""
+    last = select(func.max(Job.place)).where(Job.parent_id == job_id).scalar_subquery()
+    found = session.scalar(select(func.greatest(last, twins.last(job_id).scalar_subquery())))
+    return 0 if found is None else found + 1
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLine:
+    """A line that has ended: its place, what the client calls it, the job that answered it with its result, and whether
+    that is another line's."""
+
+    place: int
+    label: str
+    job: Job
+    result: dict[str, Any] | None
+    is_twin: bool
 
 
 def ended_lines(
-    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int
-) -> list[tuple[Job, dict[str, Any] | None]]:
-    """Lines of the batch that have ended, with their results and what they asked for: those that succeeded, or the
-    others; in their order, from the one after this place on."""
+    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int, most_bytes: int
+) -> Sequence[EndedLine]:
+    """Lines of the batch that have ended, with their results and how they were asked for: those that succeeded, or the
+    others; in their order, from the one after this place on. As many as have so many bytes of results, as PostgreSQL
+    keeps them, and one more."""
     how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
-    query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)
-    query = query.where(Job.parent_id == job_id, Job.place > after, how).order_by(Job.place).limit(limit)
-    rows = session.execute(
-        query.options(undefer(Job.params), undefer(Job.input)), execution_options={"populate_existing": True}
-    )
-    return [(job, result) for job, result in rows]
+    own = (Job, Job.place, Job.label, literal(False), Job.parent_id == job_id)
+    theirs = (BatchTwin, BatchTwin.place, BatchTwin.label, literal(True), BatchTwin.job_id == job_id)
+    measured, whole = list[tuple[int, int]](), list[EndedLine]()
+    for table, place, _, _, which in (own, theirs):
+        sizes = _outputs(select(place, _SIZE), table).outerjoin(JobVectors, JobVectors.job_id == Job.id)
+        rows = session.execute(sizes.where(which, how, place > after).order_by(place).limit(limit))
+        measured += [(at, int(size)) for at, size in rows]
+    last = _last_of_lot(sorted(measured)[:limit], most_bytes)
+    for table, place, label, is_twin, which in (own, theirs):
+        query = _outputs(select(place, label, Job, JobOutput.result, is_twin), table)
+        query = query.where(which, how, place > after, place <= last).options(undefer(Job.params))
+        whole += [EndedLine(*row) for row in session.execute(query, execution_options={"populate_existing": True})]
+    return sorted(whole, key=lambda line: line.place)
+
+
+_SIZE = func.coalesce(func.pg_column_size(JobOutput.result), 0) + func.coalesce(func.pg_column_size(JobVectors.data), 0)
+
+
+def _outputs(query: Select[Any], table: Any) -> Select[Any]:
+    """The query over lines of the batch, or twins of such, each with its job and what came of that."""
+    query = query.select_from(table)
+    query = query.join(Job, twins.JOB_OF) if table is BatchTwin else query
+    return query.outerjoin(JobOutput, JobOutput.job_id == Job.id)
+
+
+def _last_of_lot(measured: Sequence[tuple[int, int]], most_bytes: int) -> int:
+    """The place of the last line, of some with their bytes, at which these are more than so many; or of the last."""
+    total = 0
+    for place, size in measured:
+        total += size
+        if total > most_bytes:
+            return place
+    return measured[-1][0] if measured else -1
 
 
 def vectors(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, JobVectors]:

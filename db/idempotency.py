@@ -1,4 +1,4 @@
-"""Idempotency keys: what a client called a request by, what it asked, and the job that came of it."""
+"""Idempotency keys: what a client called a request by, what it asked, and the job or the file that came of it."""
 
 import datetime as dt
 import uuid
@@ -13,7 +13,7 @@ _FORGET_AT_ONCE = 1000
 
 
 class IdempotencyKey(Table):
-    """`job_id` is None only within the transaction that makes the job."""
+    """`job_id` is None only within the transaction that makes the job. It is a file's id where that was asked for."""
 
     __tablename__ = "idempotency_keys"
 

@@ -147,7 +147,8 @@ class IdempotencyHeader(ma.Schema):
         data_key=HEADER,
         validate=validate.Regexp(r"\A[\x21-\x7e]{1,255}\Z", error="must be 1 to 255 visible ASCII characters"),
         metadata={
-            "description": "The same key and request give the same job, for a day at least; another request is 422.",
+            "description": "The same key and request give the same job or file, for a day at least; another request is"
+            " refused.",
             "pattern": r"^[\x21-\x7e]{1,255}$",
         },
     )

@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from dialects import plainjson
-from tasks.errors import Malformed
+from tasks.errors import InvalidField, Malformed
 from webapi import auth, service
 from webapi.settings import Settings
 
@@ -36,6 +36,9 @@ class Limits:
         g.limits = self
 
 
+_NOTHING = Limits(lambda _: _MEMORY_BYTES, values=1000)
+
+
 def imposed() -> Limits:
     """The limits of the request that is handled now."""
     limits = g.limits
@@ -49,6 +52,18 @@ def read(request: Request) -> dict[str, Any]:
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
     with spooled(request) as spool:
         return plainjson.parse(spool.read(), imposed().values)
+
+
+def refuse_fields(request: Request) -> None:
+    """For a route that takes nothing: raises `InvalidField` for the first field of what was sent all the same, and like
+    `read`. Nothing is an empty body, or an empty object."""
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return
+    _NOTHING.impose()
+    with spooled(request) as spool:
+        raw = spool.read()
+    for name in plainjson.parse(raw, _NOTHING.values) if raw else ():
+        raise InvalidField(plainjson.shown(name), "Unknown field.")
 
 
 def is_json(request: Request) -> bool:

@@ -46,12 +46,20 @@ class Publisher:
             result = self.writer.open(entries) if self.sent is None else self.writer.append(entries[self.sent :])
             if result is not AppendResult.OK:
                 self._resolve(result)
-        except (redis.RedisError, SQLAlchemyError) as error:
-            log.warning("stream_unreachable", error=told(error))
-            self._retry_at = time.monotonic() + _RETRY_S
+        except redis.RedisError as error:
+            # It may be another life of Redis in which the next try finds the stream: written whole, it is surely so.
+            self.sent, self.writer.anew = None, True
+            self._put_off(error)
+            return
+        except SQLAlchemyError as error:
+            self._put_off(error)
             return
         self.sent = len(entries)
         failpoints.passed("worker.after_xadd")
+
+    def _put_off(self, error: Exception) -> None:
+        log.warning("stream_unreachable", error=told(error))
+        self._retry_at = time.monotonic() + _RETRY_S
 
     def _resolve(self, result: AppendResult) -> None:
         """Redis lost the stream, or somebody opened it under a newer number: PostgreSQL knows who is right."""

@@ -13,7 +13,7 @@ import click
 from cli.client import batch_answers, batch_sources, columns, progress, submit, wording
 from cli.client import client as api
 from cli.client.batch_sources import Asking
-from cli.client.client import Client
+from cli.client.client import ApiError, Client
 
 _LOOK_S = 1.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -79,7 +79,11 @@ def create(client: Client, requests: Path, endpoint: str, window: str, labels: t
     _say(f"sending {requests.name}, {requests.stat().st_size} bytes")
     file = client.send_file(requests)
     given = {"input_file_id": file["id"], "endpoint": endpoint, "completion_window": window, "metadata": metadata}
-    made = client.create_batch(given, uuid.uuid4().hex)
+    try:
+        made = client.create_batch(given, uuid.uuid4().hex)
+    except ApiError:
+        client.delete_file(file["id"])
+        raise
     click.echo(made["id"])
     if watched:
         _watched(client, made["id"])

@@ -3,7 +3,7 @@
 import json
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Errand:
     digests: dict[str, str] = field(default_factory=dict)  # by the document's id, its contents' SHA-256
     read: int = 0  # the number of the last result that is written
     failed: dict[str, str] = field(default_factory=dict)  # by path, why there is no summary
+    refused: int = 0  # of the files, that could not be brought
     sentences: int = 0  # of all summaries, `own` of them word for word as in the files
     own: int = 0
     steps: int = 0  # of all summaries, `known` of them from before
@@ -52,7 +53,7 @@ class Errand:
 
     def save(self) -> None:
         told = {"id": self.summary_id, "files": self.files, "read": self.read, "failed": self.failed}
-        told |= {name: getattr(self, name) for name in (*_COUNTS, *_KNOWN)}
+        told |= {name: getattr(self, name) for name in (*_COUNTS, *_KNOWN, "refused")}
         waiting = [(str(file.path), file.name, file.size) for file in self.waiting]
         new = self.out / f"{_NOTE}.new"
         new.write_text(json.dumps({**told, "asked": self.asked, "once": self.once, "waiting": waiting}), "utf-8")
@@ -64,7 +65,7 @@ class Errand:
         try:
             told = json.loads((out / _NOTE).read_text(encoding="utf-8"))
             waiting = [File(Path(path), name, size) for path, name, size in told["waiting"]]
-            known = {name: told.get(name, {}) for name in _KNOWN}
+            known = {name: told.get(name, {}) for name in _KNOWN} | {"refused": told.get("refused", 0)}
             done = {name: told[name] for name in ("files", "read", "failed", *_COUNTS)}
             return cls(out, told["asked"], waiting, told["once"], told["id"], **done, **known)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -92,7 +93,7 @@ class Errand:
 
     def write(self, result: dict[str, Any]) -> None:
         """The document's file, or why there is none."""
-        path = self.files.get(result["document_id"] or "") or result["filename"] or str(result["job_id"])
+        path = self.files.get(result["document_id"] or "") or " ".join(_named(result))
         if result["summary"] is None:
             self.failed[path] = result["error"]["message"] if result["error"] else result["status"]
         else:
@@ -201,7 +202,7 @@ def finish(errand: Errand, ended: Job) -> None:
     for path, why in sorted(errand.failed.items()):
         _say(f"{path}: {why}")
     done = ended["counts"]["succeeded"]
-    without = len({*errand.files.values(), *errand.failed}) - done
+    without = len(errand.files) - done + errand.refused
     summaries = wording.count(done, "summary", "summaries")
     _say(f"{summaries} in {errand.out}, {wording.count(without, 'file')} without one")
     if errand.known:
@@ -219,6 +220,11 @@ def page(title: str, summary: str, sentences: Sequence[dict[str, Any]]) -> str:
     sources = [f"{number}. {_source(each)}" for number, each in enumerate(sentences, 1) if each["begins"] is not None]
     below = ["", "---", "", "Where the sentences come from:", "", *sources] if sources else []
     return "\n".join([f"# {title}", "", summary, *below, ""])
+
+
+def _named(result: dict[str, Any]) -> Iterator[str]:
+    """What a document that is gone is told by: others may have been called alike."""
+    yield from (result[name] for name in ("filename", "job_id") if result[name])
 
 
 def _source(sentence: dict[str, Any]) -> str:
@@ -242,6 +248,7 @@ def _bring(client: Client, lot: Sequence[File], errand: Errand) -> None:
         return
     if len(lot) == 1:
         errand.failed[lot[0].name] = refused
+        errand.refused += 1
         errand.brought(lot, [])
         return
     for one in lot:

@@ -13,6 +13,7 @@ from dialects.openai import errors as told
 from dialects.openai.requests import chat, completions, embeddings, moderations, responses
 from dialects.wishes import Wishes
 from tasks import errors
+from tasks.batches.answers import ABOUT
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.kinds import toolset
@@ -22,7 +23,6 @@ from tasks.models.catalog import Catalog
 MESSAGES = "/v1/messages"  # Anthropic's
 MAX_ID = 512  # characters of a `custom_id`
 MAX_INPUTS = 50_000  # texts of all lines of a batch for `/v1/embeddings`
-ABOUT = "line"  # under this name a line's job has what its answer is rendered by
 _WISHES = Wishes(0, else_job=True, lane="batch")
 _FIELDS = ("custom_id", "method", "url", "body")
 

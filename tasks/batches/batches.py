@@ -157,18 +157,20 @@ def page_for(
     limit: int,
     after: uuid.UUID | None = None,
     before: uuid.UUID | None = None,
+    counting: Counting,
 ) -> tuple[list[BatchView], bool]:
     """The tenant's batches for this endpoint, the newest first, at most `limit`, and whether there are more: those that
     are older than `after`; or those just newer than `before`, of which then the newest are left."""
     found = table.page_for(session, caller.tenant_id, endpoint, limit=limit + 1, after=after, before=before)
     kept = found[:limit] if before is None else found[-limit:]
-    return _shown(session, kept), len(found) > limit
+    return _shown(session, kept, counting), len(found) > limit
 
 
-def tallies(session: Session, found: Iterable[BatchView]) -> dict[uuid.UUID, Tally]:
-    """How the lines of these batches have ended, by batch."""
-    counted = table.counts(session, [batch.id for batch in found])
-    return {batch_id: _tally(told) for batch_id, told in counted.items()}
+def tally(session: Session, batch: BatchView, counting: Counting) -> Tally:
+    """How the batch's lines have ended: exactly, once it has."""
+    if batch.ended_at is None:
+        return _tally(counting.of(session, batch.id))
+    return _tally(table.counts(session, [batch.id]).get(batch.id, []))
 
 
 def _tally(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:

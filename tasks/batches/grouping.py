@@ -62,9 +62,11 @@ def _together(lines: Sequence[int], keys: Sequence[bytes], level: int) -> Iterat
 
 def _told(asked: Mapping[str, Any]) -> tuple[str, str]:
     """What is put to the model, in the order in which templates have it: what opens it, and the rest."""
+    tools = strictjson.dumps(asked["tools"]) if "tools" in asked else ""
+    if "items" in asked:  # a response's
+        return tools + asked.get("instructions", ""), strictjson.dumps([*asked.get("before", ()), *asked["items"]])
     if "messages" not in asked:
         return "", _prompt(asked)
-    tools = strictjson.dumps(asked["tools"]) if "tools" in asked else ""
     turns = asked["messages"]
     first = next((place for place, turn in enumerate(turns) if turn["role"] not in _OPENING), len(turns))
     return tools + _said(turns[:first]), _said(turns[first:])

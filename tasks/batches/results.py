@@ -13,12 +13,12 @@ from tasks import errors
 from tasks.batches import answers, batches, lines
 from tasks.batches.answers import LineAnswer
 from tasks.batches.batches import BatchView
+from tasks.batches.counting import Counting
 from tasks.files import files
 from tasks.files.stores import Stores
 from tasks.keys import Caller
 
-AT_ONCE = 20  # a line may have as much as a body
-NEVER = 2**31 - 1  # no batch has so many results
+AT_ONCE = 50  # a line may have as much as a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,18 @@ class Result:
     line: LineAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The batch, and some results after a number: those that there were when it was so."""
-
-    batch: BatchView
-    results: list[Result]
-
-
-def look(session: Session, caller: Caller, batch_id: uuid.UUID, after: int, limit: int = AT_ONCE) -> Look:
-    """Raises `NotFound`."""
-    batch = batches.get(session, caller, batch_id)  # before its results, so that none comes after its end
+def look(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counting) -> BatchView:
+    """The batch, once what has ended by now has its number: of one that has ended, all that will. Raises `NotFound`."""
+    batch = batches.get(session, caller, batch_id, counting)
     table.number_ends(session, batch_id)
+    return batch
+
+
+def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[Result]:
+    """Results of a batch that the caller has looked at, after that number: at most `limit`, and a few at a time."""
     found = table.page(session, batch_id, after, min(limit, AT_ONCE))
-    made = answers.vectors_of(session, [job for _, job, _ in found])
-    return Look(batch, [Result(number, answers.of(job, result, made)) for number, job, result in found])
+    made = answers.vectors_of(session, [line for _, line in found])
+    return [Result(number, answers.of(batch_id, line, made)) for number, line in found]
 
 
 def unrun(stores: Stores, caller: Caller, batch: BatchView, after: int) -> Iterator[tuple[int, bytes]]:

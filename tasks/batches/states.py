@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import batch_results
 from db import batches as table
+from db import twins as twins_table
 from db.batches import Batch
 from tasks.batches.batches import Counts, FileError
 from tasks.files.files import FileView
@@ -59,8 +60,18 @@ def finalizing(session: Session, job_id: uuid.UUID, attempt: int) -> Batch | Non
 
 
 def written(session: Session, job_id: uuid.UUID) -> int:
-    """How many of its lines have been made jobs: the first ones."""
+    """How many of its lines have been made jobs, or twins of such: the first ones."""
     return table.written(session, job_id)
+
+
+def twins(session: Session, job_id: uuid.UUID, attempt: int, found: Sequence[tuple[int, int, str]]) -> None:
+    """Writes down twins: the place of each, that of the line whose job answers it, and what it is called.
+
+    Raises `Fenced`.
+    """
+    fence.guard(session, job_id, attempt)
+    rows = [{"job_id": job_id, "place": place, "of_place": of, "label": label} for place, of, label in found]
+    twins_table.add(session, rows)
 
 
 def take_over(

@@ -98,7 +98,7 @@ class _Parser:
             return self._joined(given, path, depth)
         if _is(kind, COMPARISONS) or "key" in given:
             return self._comparison(given, path)
-        if depth > 1:
+        if depth > 1 or not self._fields:  # the short form is ours, and fields are what only we can name
             raise errors.InvalidField(path, "must have `type`, `key` and `value`, or `type` and `filters`")
         return self._all_equal(given, path)
 

@@ -70,7 +70,7 @@ class Desk:
                 job, admitted = jobs.insert(session, caller, plan, room)
                 return job
 
-            accepted, replayed = idempotency.once(session, caller, once, write)
+            accepted, replayed = idempotency.once(session, caller, once, write, jobs.get)
         failpoints.passed("api.after_commit_before_response")
         if not replayed:
             telemetry.emit(JobAccepted(accepted.id, accepted.type, accepted.model, accepted.lane))

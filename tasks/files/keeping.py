@@ -111,6 +111,12 @@ def erase_soon(stores: Stores, tenant_id: uuid.UUID, left: Sequence[Part]) -> No
         log.warning("not_erased_yet", error=told(error))
 
 
+def forsake(stores: Stores, tenant_id: uuid.UUID, part: Part) -> None:
+    """Erases a part of which nothing is to be made after all; where that can't be now, a chore does it."""
+    with suppress(errors.ForebayError, SQLAlchemyError):
+        _give_up(stores, tenant_id, part, unanswered=False)
+
+
 class _Unanswered(errors.Unavailable):
     """Whether the store has the last piece isn't known: it may come to have it yet."""
 

@@ -13,6 +13,7 @@ from tasks.files.stores import Stores
 
 FORGET_UPLOADS_S = 86_400.0  # an upload that has ended can be asked about for so long
 _AT_ONCE, _ERASED_AT_ONCE = 100, 20
+_FILES_AT_ONCE = 20  # each takes with it what was made of it in vector stores
 
 
 def tidy(stores: Stores, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> bool:
@@ -39,13 +40,13 @@ def _end(session: Session, tenant_id: uuid.UUID) -> bool:
     """Ends what has expired, and forgets uploads that ended long ago; whether there may be more."""
     late = uploads.late(session, tenant_id, _AT_ONCE)
     ended = uploads.ended(session, tenant_id, FORGET_UPLOADS_S, _AT_ONCE)
-    old = files.expired(session, tenant_id, _AT_ONCE)
+    old = files.expired(session, tenant_id, _FILES_AT_ONCE)
     if late or ended or old:
         parts.loosen(session, tenant_id, files=old, uploads=[*late, *ended])
         uploads.end(session, tenant_id, late, "expired")
         uploads.remove(session, tenant_id, ended)
         files.remove(session, tenant_id, old)
-    return _AT_ONCE in (len(late), len(ended), len(old))
+    return _AT_ONCE in (len(late), len(ended)) or len(old) == _FILES_AT_ONCE
 
 
 def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:

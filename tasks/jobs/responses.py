@@ -63,10 +63,13 @@ def inputs(job_id: uuid.UUID, items: Sequence[Item]) -> list[dict[str, Any]]:
 
 
 def outputs(job_id: uuid.UUID, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a response came to: what was said, if anything was, then the functions that are to be called."""
+    """What a response came to: the search before it, if there was one, what was said, if anything was, then the
+    functions that are to be called."""
     said, status = result["message"], "incomplete" if result["finish_reason"] == "length" else "completed"
     calls = said.get("tool_calls", ())
-    made = [message(job_id, 0, said["content"], status)] if said["content"] or not calls else []
+    made = [file_search(job_id, 0, result["question"])] if "passages" in result else []
+    if said["content"] or not calls:
+        made.append(message(job_id, len(made), said["content"], status, result.get("annotations", ())))
     return made + [function_call(job_id, len(made) + n, call) for n, call in enumerate(calls)]
 
 
@@ -79,9 +82,20 @@ def settle(session: Session, job: Job, result: Mapping[str, Any] | None) -> None
         conversations.settle(session, job.tenant_id, job.conversation_id, said)
 
 
-def message(job_id: uuid.UUID, place: int, text: str, status: str) -> dict[str, Any]:
-    """What was said, as the output item in that place."""
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def file_search(job_id: uuid.UUID, place: int, question: str, status: str = "completed") -> dict[str, Any]:
+    """A search in vector stores, as the output item in that place, without what was found."""
+    return {
+        "id": item_id(job_id, "file_search_call", _OUTPUT + place),
+        "type": "file_search_call",
+        "status": status,
+        "queries": [question],
+        "results": None,
+    }
+
+
+def message(job_id: uuid.UUID, place: int, text: str, status: str, annotations: Sequence[Item] = ()) -> dict[str, Any]:
+    """What was said, as the output item in that place, and what it rests on."""
+    part = {"type": "output_text", "text": text, "annotations": [dict(one) for one in annotations], "logprobs": []}
     return {
         "id": item_id(job_id, "message", _OUTPUT + place),
         "type": "message",

@@ -14,6 +14,7 @@ SPREAD = "spread"  # a request for several answers made into a job for each, on 
 GATHER = "gather"  # and their answers put together
 REWRITE = "rewrite"  # a follow-up made a question of its own, on the model that answers it
 RETRIEVE = "retrieve"  # the passages for a question, on a model that embeds
+SEARCH_STORES = "search_stores"  # the passages for a response, in vector stores, on the models that embed
 SHARE_OUT = "share_out"  # documents to be summarised read, and a job made for each, on the control worker
 SUMMARIZE = "summarize"  # a summary made of a document's parts or of other summaries, on a model that writes
 SUMMARIZE_PART = "summarize_part"  # one step of that

@@ -18,7 +18,8 @@ class CountKind(ResponseKind):
     name = "count"
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
-        return replace(super().plan(session, models, caller, asked), stage=stages.COUNT, conversation_id=None)
+        alone = replace(asked, request=replace(asked.request, search=None))  # what would be found isn't counted
+        return replace(super().plan(session, models, caller, alone), stage=stages.COUNT, conversation_id=None)
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         raise NotImplementedError("its stage has no answer")

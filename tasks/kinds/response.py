@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from tasks import errors, ids
 from tasks.conversations import items as conversations
+from tasks.documents import questions
+from tasks.documents.questions import Passage
 from tasks.jobs import responses, stages
 from tasks.jobs.requests import Plan, Stored, Submission
 from tasks.jobs.responses import Found, Item
@@ -18,6 +20,8 @@ from tasks.kinds.generation import Answer, Generation, Text, Turn
 from tasks.kinds.kind import Answering, Composed, Measure
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
+from tasks.vectorstores import searching
+from tasks.vectorstores.searching import FileSearch
 
 MAX_ITEMS = 4000  # of a response with all that was said before it
 _REFERENCE = "item_reference"
@@ -25,7 +29,7 @@ _MAX_REFERRED = 32  # responses whose items one request names
 _LEAST_ROOM = 256  # tokens that are kept free for an answer where old turns are dropped
 
 # What is stored of it beside how it is answered.
-_OWN = ("items", "before", "instructions", "said", "truncates")
+_OWN = ("items", "before", "instructions", "said", "truncates", "search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Asked:
     `previous` is the response, or `conversation` the conversation, that this one goes on from: the items of either come
     before these, once it has been looked up.
     With `truncates`, the oldest turns are dropped where the model has no room for all. `said` is what the client said
-    of it, as it is told again.
+    of it, as it is told again. `search` is what is looked for in vector stores first.
     """
 
     items: tuple[Item, ...]
@@ -46,6 +50,7 @@ class Asked:
     previous: uuid.UUID | None = None
     conversation: uuid.UUID | None = None
     truncates: bool = False
+    search: FileSearch | None = None
 
     def to_json(self) -> Stored:
         how = self.answer.to_json()
@@ -55,6 +60,7 @@ class Asked:
             "instructions": self.instructions,
             "said": dict(self.said),
             "truncates": self.truncates or None,
+            "search": None if self.search is None else self.search.to_json(),
         }
         return Stored({**how.input, **{name: each for name, each in own.items() if each is not None}}, how.params)
 
@@ -66,6 +72,11 @@ class Asked:
     @property
     def turns(self) -> tuple[Turn, ...]:
         return items.turns([*self.before, *self.items])
+
+    @property
+    def question(self) -> str:
+        """What a user said last, which is looked for in vector stores."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
 
     @property
     def first(self) -> tuple[Turn, ...]:
@@ -87,6 +98,7 @@ class ResponseKind(Answering[Asked]):
             said=given["said"],
             before=tuple(given.get("before", ())),
             truncates=given.get("truncates", False),
+            search=FileSearch.from_json(given["search"]) if "search" in given else None,
         )
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
@@ -97,26 +109,65 @@ class ResponseKind(Answering[Asked]):
         job_id = ids.new()
         whole = _whole(session, caller, asked.request, job_id)
         _refuse_loose_ends(whole)
-        planned = replace(asked, request=_fitting(model, whole))
-        conversation = asked.request.conversation
-        return Plan(planned, stages.GENERATE, model.name, model.name, job_id=job_id, conversation_id=conversation)
+        request = _fitting(model, whole)
+        if not request.question:
+            request = replace(request, search=None)
+        stage, queue = stages.GENERATE, model.name
+        if request.search is not None:
+            stage, queue = stages.SEARCH_STORES, _embedder(session, models, caller, request, request.search)
+        planned, conversation = replace(asked, request=request), asked.request.conversation
+        return Plan(planned, stage, queue, model.name, job_id=job_id, conversation_id=conversation)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
-        del stage_input
-        turns = request.turns
-
-        def put(start: int) -> Generation:
-            return replace(request.answer, turns=request.first + turns[start:])
-
-        if not request.truncates:
-            return Composed(put(0))
-        room = min(request.answer.max_tokens or _LEAST_ROOM, _LEAST_ROOM, context // 4)
-        starts = [0, *(n for n, turn in enumerate(turns) if n and turn.role == "user")]
-        return Composed(put(starts[_first(starts, lambda start: _measured(measure, put(start)) <= context - room)]))
+        start = _start(request, context, measure) if request.truncates else 0
+        if request.search is None:
+            return Composed(_put(request, start))
+        passages = _fitting_passages(request, start, stage_input.get("passages", []), context, measure)
+        return Composed(_put(request, start, passages), passages, request.question)
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         [answer] = answers
-        return chat.said(answer)
+        if answer.question is None:
+            return chat.said(answer)
+        noted = searching.annotations(answer.text, answer.passages, answer.question)
+        found = {"question": answer.question, "passages": answer.passages, "annotations": noted}
+        return {**chat.said(answer), **found}
+
+
+def _put(request: Asked, start: int, passages: Sequence[Passage] = ()) -> Generation:
+    """What the model is asked: the turns from this one on, the user's last with the passages."""
+    turns = list(request.turns[start:])
+    if passages:
+        last = max(place for place, turn in enumerate(turns) if turn.role == "user")
+        turns[last] = replace(turns[last], parts=(Text(questions.prompt(turns[last].text, passages)),))
+    return replace(request.answer, turns=(*request.first, *turns))
+
+
+def _start(request: Asked, context: int, measure: Measure) -> int:
+    """From which turn on all has room; only the oldest are dropped."""
+    room = min(request.answer.max_tokens or _LEAST_ROOM, _LEAST_ROOM, context // 4)
+    starts = [0, *(n for n, turn in enumerate(request.turns) if n and turn.role == "user")]
+    return starts[_first(starts, lambda start: _measured(measure, _put(request, start)) <= context - room)]
+
+
+def _fitting_passages(
+    request: Asked, start: int, found: Sequence[Passage], context: int, measure: Measure
+) -> list[Passage]:
+    """As many of the passages, the best first, as leave room for the answer; none where not even one does."""
+    budget = context - questions.room(request.answer.max_tokens, context)
+    most = questions.most(len(found), lambda count: _measured(measure, _put(request, start, found[:count])) <= budget)
+    return list(found[:most])
+
+
+def _embedder(session: Session, models: Catalog, caller: Caller, asked: Asked, search: FileSearch) -> str:
+    """The model of the first store's vectors. Raises `InvalidField` for a store that can't be searched."""
+    tools = asked.said.get("tools", ())
+    path = f"tools.{next((n for n, tool in enumerate(tools) if tool.get('type') == 'file_search'), 0)}.vector_store_ids"
+    targets = searching.targets(session, caller, search, path)
+    for number, target in enumerate(targets):
+        if target.model not in models:
+            raise errors.InvalidField(f"{path}.{number}", f"its model {target.model!r} is no longer served")
+    return targets[0].model
 
 
 def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) -> Asked:

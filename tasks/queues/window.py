@@ -56,9 +56,9 @@ class Occupancy:
     @property
     def batch_room(self) -> int:
         """How many of those may be batch jobs. Of several slots one is kept free of them, but in a quiet queue none:
-        there a job more than there are slots is sent, so that the next one begins as soon as one ends.
+        there as many more are sent ahead, so that the next one begins as soon as one ends.
         """
-        most = self.slots + max(1, self.slots // 4) if self.quiet else max(1, self.slots - 1)
+        most = 2 * self.slots if self.quiet else max(1, self.slots - 1)
         return max(0, min(self.room, most - self.batch_moving))
 
     @property

@@ -117,11 +117,16 @@ def delete(session: Session, caller: Caller, store_id: uuid.UUID) -> None:
         collections.remove(session, caller.tenant_id, collection_name(store_id))
 
 
-def require(session: Session, caller: Caller, store_id: uuid.UUID, *, alive: bool = False) -> None:
-    """Raises `NotFound`, and if it is to be `alive`, which it stays until the transaction ends, `Conflict`."""
+def require(session: Session, caller: Caller, store_id: uuid.UUID) -> None:
+    """Raises `NotFound`."""
     with scope(session, caller.tenant_id):
-        found = table.find(session, caller.tenant_id, store_id, keep=alive)
-    _require_alive(found, store_id) if alive else _there(found)
+        _there(table.find(session, caller.tenant_id, store_id))
+
+
+def require_alive(session: Session, caller: Caller, store_id: uuid.UUID, *, keep: bool = False) -> None:
+    """Raises `NotFound`, and `Conflict` once it has expired; `keep` holds that off until the transaction ends."""
+    with scope(session, caller.tenant_id):
+        _require_alive(table.find(session, caller.tenant_id, store_id, keep=keep), store_id)
 
 
 def use(session: Session, caller: Caller, store_ids: Iterable[uuid.UUID]) -> None:

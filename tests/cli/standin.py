@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             after = int(parse_qs(query)["after"][0])
             self._answer(200, {"data": [one for one in self.server.results if one["number"] > after]})
         elif self.path.startswith("/v1/summaries/job_"):
-            counts = {"succeeded": len(self.server.results)}
+            counts = {"succeeded": sum(one["summary"] is not None for one in self.server.results)}
             self._answer(200, self.server.job(0) | {"summary": None, "counts": counts})
         elif self.path.startswith("/v1/documents/doc_") and self.path.count("/") > 3:
             known = unquote(self.path.removeprefix("/v1/documents/")) in self.server.kept

@@ -50,8 +50,9 @@ def test_a_folder_of_prompts_is_a_batch_in_one_command(stack: Stack, tmp_path: P
     assert f"{batch_id} completed: 2 of 2 answered, 0 failed" in made.stderr
     brought = forebay(stack, "results", batch_id, "--out", out)
     assert brought.exit_code == 0, brought.output
-    assert "one" in (out / "a.txt").read_text()
-    assert "two" in (out / "b" / "c.txt").read_text()
+    for path, prompt in ((out / "a.txt", "one"), (out / "b" / "c.txt", "two")):
+        assert set(path.read_text().strip()) <= set(f"Be brief. {prompt}")
+        assert path.read_text().strip()
     assert batch_id in forebay(stack, "list").stdout
 
 
@@ -66,7 +67,8 @@ def test_a_table_with_a_template_is_asked_row_by_row(stack: Stack, tmp_path: Pat
     with out.open(newline="") as opened:
         rows = {row["custom_id"]: row for row in csv.DictReader(opened)}
     assert rows.keys() == {"first", "row-2"}
-    assert "Say" in rows["first"]["answer"]
+    assert rows["first"]["answer"]
+    assert set(rows["first"]["answer"]) <= set("Say one")
     assert rows["row-2"]["status"] == "succeeded"
 
 
@@ -81,6 +83,11 @@ def test_a_file_is_checked_before_it_is_sent_to_be_run(stack: Stack, tmp_path: P
     wrong.write_text('{"custom_id": "a"}\n')
     refused = forebay(stack, "check", wrong)
     assert (refused.exit_code, "line 1: method" in refused.stdout) == (1, True)
+    with Client(stack.url, stack.key) as client:
+        kept = len(client.batches(100))
+    assert forebay(stack, "create", wrong, "--window", "never").exit_code == 1
+    with Client(stack.url, stack.key) as client:
+        assert len(client.batches(100)) == kept
     failed = forebay(stack, "create", wrong, "--watch")
     assert failed.exit_code == 1
     assert "line 1: method" in failed.stderr

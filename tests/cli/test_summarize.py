@@ -169,6 +169,18 @@ def test_resumed_after_a_cancel_it_says_so(api: StandIn, tmp_path: Path) -> None
         assert f"job_0 was cancelled. `forebay summarize PATH… --out {out}` begins again" in done.stderr
 
 
+def test_files_whose_documents_are_gone_are_counted_and_told_each(api: StandIn, tmp_path: Path) -> None:
+    """Others may have called them alike."""
+    gone = {"document_id": None, "status": "failed", "summary": None, "error": {"code": "x", "message": "it is gone"}}
+    api.ends = [("succeeded", None, None)]
+    api.results = [result | gone | {"job_id": f"job_{result['number']}"} for result in said("a.txt", "b.txt")]
+    done = forebay(api, "summarize", files(tmp_path / "notes", "a.txt", "b.txt"), "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert f"0 summaries in {tmp_path / 'out'}, 2 files without one" in done.stderr
+    assert "x job_1: it is gone" in done.stderr
+    assert "x job_2: it is gone" in done.stderr
+
+
 def bringing(api: StandIn, tmp_path: Path) -> Iterator[Terminal]:
     """The command at a terminal, interrupted while it brings, with one lot there: asking."""
     notes = files(tmp_path / "notes", *(f"{number}.txt" for number in range(10, 40)))

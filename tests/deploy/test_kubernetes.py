@@ -81,6 +81,17 @@ def test_every_secret_is_one_that_there_is_and_only_where_it_is_read(name: str) 
     assert SECRETS in {mount["mountPath"] for mount in container(WORKLOADS[name])["volumeMounts"]}
 
 
+def test_files_are_where_the_settings_say_for_every_process_that_reads_them() -> None:
+    """The page names the others of a bucket, and the secret that a pod starts without where there is none."""
+    assert SETTINGS["FOREBAY_FILES"] == "postgres"
+    for name in {*WORKERS, "api", "control"}:
+        taken = container(DEPLOYMENTS[name])["envFrom"]
+        assert {"secretRef": {"name": "forebay-files", "optional": True}} in taken
+    page = (FOLDER / "README.md").read_text()
+    bucket = set(re.findall(r"FOREBAY_FILES\w*", (ROOT / "docs" / "settings.md").read_text()))
+    assert bucket - set(re.findall(r"FOREBAY_FILES\w*", page)) <= {"FOREBAY_FILES_SECRET_FILE"}
+
+
 def test_every_selector_finds_the_pods_of_one_deployment() -> None:
     """Workers of two models must not take each other's pods for their own."""
     labels = {name: one["spec"]["template"]["metadata"]["labels"] for name, one in DEPLOYMENTS.items()}

@@ -3,6 +3,7 @@
 Its form of a response is stricter than OpenAI's: settings that nobody gave are told as numbers, never as null.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,11 @@ import httpx
 import jsonschema
 import pytest
 
+from tests.support import catalogs, waiting
 from tests.support.platform import Stack
 
-MODEL = "demo-chat"
+MODEL = "echo"  # comes to an end by itself, whatever it is asked
+CALLING = "demo-chat"
 
 NUMBER, INTEGER, TEXT = {"type": "number"}, {"type": "integer"}, {"type": "string"}
 OR_NULL: dict[str, Any] = {
@@ -112,7 +115,7 @@ WEATHER: Any = {
     "type": "function",
     "name": "get_weather",
     "description": "Get the weather of a place",
-    "parameters": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+    "parameters": {"type": "object", "properties": {"place": {"enum": ["Bern", "Basel"]}}, "required": ["place"]},
 }
 
 
@@ -121,7 +124,7 @@ def message(content: Any, role: str = "user") -> dict[str, Any]:
 
 
 def posted(stack: Stack, **body: Any) -> httpx.Response:
-    asked = {"model": MODEL, "max_output_tokens": 400, **body}
+    asked = {"model": MODEL, **body}
     return httpx.post(f"{stack.url}/v1/responses", headers=stack.headers, json=asked, timeout=90)
 
 
@@ -139,12 +142,32 @@ def checked(made: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def streamed(stack: Stack, **body: Any) -> list[dict[str, Any]]:
+    """The events, each in its form and named alike in both places; the last of which holds the whole response."""
+    response = posted(stack, stream=True, **body)
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    events = []
+    for event in response.text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in event.splitlines() if not line.startswith(":"))
+        if fields and fields["data"] != "[DONE]":
+            events.append(json.loads(fields["data"]))
+            assert fields["event"] == events[-1]["type"]
+            jsonschema.validate(events[-1], EVENTS[fields["event"]])
+    checked(events[-1]["response"])
+    return events
+
+
 def calls(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [item for item in made["output"] if item["type"] == "function_call"]
 
 
 def test_a_message_is_answered(stack: Stack) -> None:
     answered(stack, input=[message("Say hello in three words.")])
+
+
+def test_an_answer_is_streamed(stack: Stack) -> None:
+    events = streamed(stack, input=[message("Count to five.")])
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
 
 
 def test_a_system_message_is_taken(stack: Stack) -> None:
@@ -164,13 +187,24 @@ def test_a_response_goes_on_from_another(stack: Stack) -> None:
 
 def test_a_function_is_called(stack: Stack) -> None:
     """The demo model calls one where it must; whether it wants to is a model's affair."""
-    made = answered(stack, input=[message("The weather?")], tools=[WEATHER], tool_choice="required")
+    made = answered(stack, model=CALLING, input=[message("The weather?")], tools=[WEATHER], tool_choice="required")
     assert {call["name"] for call in calls(made)} == {"get_weather"}
+
+
+def test_a_call_of_a_function_is_streamed(stack: Stack) -> None:
+    asked = {"model": CALLING, "tools": [WEATHER], "tool_choice": "required"}
+    events = streamed(stack, input=[message("The weather?")], **asked)
+    items = {event["type"] for event in events if event.get("item", {}).get("type") == "function_call"}
+    assert items == {"response.output_item.added", "response.output_item.done"}
+    pieces = [event["delta"] for event in events if event["type"] == "response.function_call_arguments.delta"]
+    whole = [event["arguments"] for event in events if event["type"] == "response.function_call_arguments.done"]
+    assert "".join(pieces) == "".join(whole)
+    assert whole
 
 
 def test_the_output_of_a_function_is_answered(stack: Stack) -> None:
     choice = {"type": "function", "name": "get_weather"}
-    made = answered(stack, input="The weather?", tools=[WEATHER], tool_choice=choice)
+    made = answered(stack, model=CALLING, input="The weather?", tools=[WEATHER], tool_choice=choice)
     output = {"type": "function_call_output", "call_id": calls(made)[0]["call_id"], "output": "18 degrees"}
     answered(stack, previous_response_id=made["id"], input=[output])
 
@@ -190,3 +224,30 @@ def test_what_no_model_here_can_see_is_refused_by_name(stack: Stack, part: dict[
     refused = posted(stack, input=[message([{"type": "input_text", "text": "What is it?"}, part])])
     assert refused.status_code == 400
     assert refused.json()["error"]["param"].startswith(param)
+
+
+@catalogs.without_embedding_model
+def test_files_are_searched(stack: Stack) -> None:
+    """What was found is told where that is asked for."""
+
+    def ask(method: str, path: str, **options: Any) -> dict[str, Any]:
+        answer = httpx.request(method, f"{stack.url}/v1/{path}", headers=stack.headers, timeout=60, **options)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    given = {"file": ("harbour.txt", b"The code of the harbour is nineteen.")}
+    file = ask("POST", "files", data={"purpose": "assistants"}, files=given)
+    store = ask("POST", "vector_stores", json={"file_ids": [file["id"]]})
+    waiting.until(lambda: ask("GET", f"vector_stores/{store['id']}")["file_counts"]["completed"] == 1)
+    response = posted(
+        stack,
+        model=CALLING,
+        input="What is the code of the harbour?",
+        tools=[{"type": "file_search", "vector_store_ids": [store["id"]]}],
+        tool_choice={"type": "file_search"},
+        include=["file_search_call.results"],
+    )
+    made = response.json()
+    jsonschema.validate(made, RESPONSE)  # whether the model comes to an end is its affair
+    [search] = [item for item in made["output"] if item["type"] == "file_search_call"]
+    assert [found["file_id"] for found in search["results"]] == [file["id"]]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from openai import InvalidWebhookSignatureError, NotFoundError, OpenAI
 from openai.types import Batch
+from openai.types.responses import ResponseStreamEvent
 from pydantic import BaseModel
 
 from tests import receiver
@@ -37,6 +38,10 @@ LOOK: Any = {
 }
 
 
+def deltas(events: Iterable[ResponseStreamEvent]) -> str:
+    return "".join(event.delta for event in events if event.type == "response.output_text.delta")
+
+
 def test_a_response_is_asked_for_gone_on_from_and_deleted(sdk: OpenAI) -> None:
     first = sdk.responses.create(model=CHAT, input="Hello", max_output_tokens=8, temperature=0)
     assert first.output_text
@@ -46,9 +51,36 @@ def test_a_response_is_asked_for_gone_on_from_and_deleted(sdk: OpenAI) -> None:
     then = sdk.responses.create(model=CHAT, input="And then?", previous_response_id=first.id, max_output_tokens=8)
     items: list[Any] = list(sdk.responses.input_items.list(then.id, order="asc", limit=1))
     assert [item.content[0].text for item in items] == ["And then?"]
+    assert sdk.responses.input_tokens.count(model=CHAT, input="Hello").input_tokens > 0
     sdk.responses.delete(first.id)
     with pytest.raises(NotFoundError):
         sdk.responses.retrieve(first.id)
+
+
+def test_a_response_is_read_as_it_comes(sdk: OpenAI) -> None:
+    """Numbered without a gap; the client's own sum of what it heard is what the last event says."""
+    with sdk.responses.stream(model=CHAT, input="Hello", max_output_tokens=12, temperature=0) as stream:
+        events: list[Any] = list(stream)
+        last = stream.get_final_response()
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert deltas(events) == last.output_text
+
+
+def test_a_response_in_the_background_is_resumed_where_it_was_left(sdk: OpenAI) -> None:
+    """In the midst of it, and once more when it has ended."""
+    seen: list[ResponseStreamEvent] = []
+    with sdk.responses.create(model=SLOW, input=WORDS, background=True, stream=True) as stream:
+        for event in stream:
+            seen.append(event)
+            if len(seen) == 10:
+                break
+    assert seen[0].type == "response.created"
+    response_id, after = seen[0].response.id, seen[-1].sequence_number
+    for _ in range(2):
+        rest = list(sdk.responses.retrieve(response_id, stream=True, starting_after=after))
+        whole = [*seen, *rest]
+        assert [event.sequence_number for event in whole] == list(range(len(whole)))
+        assert deltas(whole) == sdk.responses.retrieve(response_id).output_text
 
 
 def test_a_response_in_the_background_is_cancelled(sdk: OpenAI) -> None:
@@ -70,6 +102,18 @@ def test_a_function_is_called_and_its_output_answered(sdk: OpenAI) -> None:
     output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "a bird"}
     then = sdk.responses.create(model=CHAT, previous_response_id=made.id, input=[output], max_output_tokens=8)
     assert then.output_text
+
+
+def test_a_conversation_keeps_what_was_said(sdk: OpenAI) -> None:
+    begun = sdk.conversations.create(items=[{"type": "message", "role": "user", "content": "I am Anna."}])
+    answered = sdk.responses.create(model=CHAT, conversation=begun.id, input="Who am I?", max_output_tokens=8)
+    items: list[Any] = list(sdk.conversations.items.list(begun.id, order="asc", limit=1))
+    assert [item.content[0].text for item in items] == ["I am Anna.", "Who am I?", answered.output_text]
+    sdk.conversations.items.delete(items[0].id, conversation_id=begun.id)
+    assert sdk.conversations.update(begun.id, metadata={"of": "us"}).metadata == {"of": "us"}
+    assert sdk.conversations.delete(begun.id).deleted
+    with pytest.raises(NotFoundError):
+        sdk.conversations.retrieve(begun.id)
 
 
 def batch_of(sdk: OpenAI, contents: Iterable[str]) -> Batch:

@@ -106,3 +106,13 @@ def test_mistakes_in_the_settings_of_functions_are_told(monkeypatch: pytest.Monk
         with pytest.raises(errors.SettingsError) as refused:
             worker_settings.read()
         assert all(name in str(refused.value) for name in (*wrong, variable))
+
+
+def test_mistakes_of_a_worker_hide_none_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that all processes share, its own, and those whose values are looked at by us."""
+    wrong = {"RETENTION_DAYS": "-1", "LEASE_S": "soon", "THREADS": "0", "FILES": "ftp://x", "FUNCTION_S": "long"}
+    for name, value in {"DATABASE_URL": "postgresql://x/y", "REDIS_URL": "redis://h", **wrong}.items():
+        monkeypatch.setenv(f"FOREBAY_{name}", value)
+    with pytest.raises(errors.SettingsError) as refused:
+        worker_settings.read()
+    assert [name for name in wrong if f"FOREBAY_{name}" not in str(refused.value)] == []

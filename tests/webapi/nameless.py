@@ -89,7 +89,7 @@ chunking_strategy.static.chunk_overlap_tokens expires_after.days files.attribute
 files.chunking_strategy.static.max_chunk_size_tokens files.chunking_strategy.static.chunk_overlap_tokens
 filters.type filters.key filters.value filters.filters max_num_results ranking_options.ranker
 ranking_options.score_threshold ranking_options.hybrid_search.embedding_weight
-ranking_options.hybrid_search.text_weight rewrite_query
+ranking_options.hybrid_search.text_weight rewrite_query tools.max_num_results tools.filters tools.ranking_options
 """
 FORM = """
 file external_id external_ids replace chunk_tokens chunk_overlap charset

@@ -139,3 +139,32 @@ def test_route_that_declares_no_limits_takes_no_body(app: Flask) -> None:
     """A view that forgot to say what it takes can't read any of it."""
     with app.test_request_context("/v1/models", method="POST", data=b"x"), pytest.raises(RequestEntityTooLarge):
         request.get_data()
+
+
+TAKE_NOTHING = [("POST", "retry"), ("POST", "cancel"), ("DELETE", "")]
+
+
+@pytest.mark.parametrize(("method", "what"), TAKE_NOTHING)
+def test_field_that_a_route_does_not_take_is_refused_by_its_name(api: Api, method: str, what: str) -> None:
+    """Of a route that takes none at all too: a client that gives a retry other params would wait for what never comes.
+
+    What isn't an object of JSON is refused as elsewhere; nothing of it is done.
+    """
+    path = f"/v1/jobs/{api.submit()['id']}/{what}".rstrip("/")
+
+    def refused(**options: Any) -> tuple[int, str, str | None]:
+        response = api.ask(method, path, **options)
+        return response.status_code, response.json["error"]["code"], response.json["error"]["param"]
+
+    elsewhere = api.post("/v1/jobs", json={"type": "generate", "input": {"prompt": "x"}, "odd": 1})
+    assert refused(json={"odd": 1}) == (elsewhere.status_code, elsewhere.json["error"]["code"], "odd")
+    assert refused(data=b"x=1") == (400, "malformed_body", None)
+    assert refused(data=b"x" * 100_000)[0] == 413
+    assert api.get(path.removesuffix(f"/{what}")).json["status"] != "cancelled"
+
+
+@pytest.mark.parametrize("options", [{}, {"data": b""}, {"json": {}}])
+def test_no_body_and_an_empty_object_are_nothing(api: Api, options: dict[str, Any]) -> None:
+    job_id = api.submit()["id"]
+    for method, what, status in (("POST", "/cancel", 200), ("POST", "/retry", 202), ("DELETE", "", 204)):
+        assert api.ask(method, f"/v1/jobs/{job_id}{what}", **options).status_code == status

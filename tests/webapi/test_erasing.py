@@ -39,6 +39,7 @@ BY_HAND = (
     "INSERT INTO job_vectors (job_id, dimensions, data) VALUES (:job, 1, '')",
     "INSERT INTO summary_results (summary_id, number, job_id) VALUES (:job, 1, :job)",
     "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
+    "INSERT INTO batch_twins SELECT job_id, 1, 0, 'words' FROM batches WHERE tenant_id = :tenant",
     "INSERT INTO turns (queue, lane, tenant_id, taken) VALUES ('alpha', 'batch', :tenant, 1)",
     "INSERT INTO summary_steps (tenant_id, digest, text) VALUES (:tenant, 'd', 'words')",
     "INSERT INTO word_counts (collection_id, term, tenant_id, chunks) VALUES (:collection, 1, :tenant, 1)",

@@ -273,6 +273,8 @@ WITHIN = {
         for inner in ("files", "file_batches/{file_batch_id}/files")
         for side in ("after", "before")
     ],
+    "POST /v1/responses json tools.vector_store_ids",
+    "POST /v1/responses/input_tokens json tools.vector_store_ids",
     "POST /v1/vector_stores/{vector_store_id}/files json file_id",
     "POST /v1/vector_stores/{vector_store_id}/file_batches json file_ids",
     "POST /v1/vector_stores/{vector_store_id}/file_batches json files.file_id",

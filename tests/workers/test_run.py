@@ -20,6 +20,7 @@ from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.models.engine import Prompt
 from tasks.streams import stream, transcript
+from tasks.streams.events import Resumed, Started
 from tasks.streams.transcript import Transcript
 from tests import tables
 from tests.support import entries
@@ -363,3 +364,27 @@ def test_every_line_of_a_run_names_its_job_and_the_next_one_does_not(
     run.run(worker, job_id)
     assert seen == [{"job_id": ids.show(job_id), "queue": "alpha", "attempt": 1}]
     assert structlog.contextvars.get_contextvars() == {}
+
+
+@pytest.mark.parametrize(("emptied", "crashes"), [(False, 1), (True, 1), (True, 0)])
+def test_attempt_says_whether_words_may_be_lost(
+    sessions: Sessions, caller: Caller, worker: Worker, emptied: bool, crashes: int
+) -> None:
+    """They are where Redis was emptied, and a worker was lost, which had told more than it had kept."""
+    job_id = dispatched(sessions, caller)
+    claim = tables.claim(sessions, job_id, queue=worker.queue)
+    assert claim is not None
+    first = Transcript()
+    writer = stream.Writer(worker.client, job_id, claim.attempt, 60)
+    writer.open([first.add(entries.started()), first.add(entries.said("one ", 1), (1,))])
+    with sessions.begin() as session:
+        tables.lose(session, job_id, crashes=crashes)
+    if emptied:
+        worker.client.flushall()
+    run.run(worker, job_id)
+    [told] = [
+        streamed.entry.event
+        for streamed in stream.read(worker.client, job_id)
+        if isinstance(streamed.entry.event, Started | Resumed) and streamed.entry.event.attempt == 2
+    ]
+    assert told.lost is (emptied and crashes > 0)

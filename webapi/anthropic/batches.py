@@ -17,8 +17,7 @@ from dialects.named import MESSAGE_BATCH
 from dialects.openai.lines import MESSAGES
 from tasks import kinds
 from tasks.batches import batches, results
-from tasks.batches.batches import BatchView, NewBatch, Tally
-from tasks.batches.results import Look
+from tasks.batches.batches import BatchView, NewBatch
 from tasks.errors import Conflict, NotFound
 from tasks.files import files
 from tasks.jobs.requests import Submission
@@ -60,13 +59,12 @@ def create() -> Response:
 @blueprint.answers(400, 401, 414, 500, 503)
 def browse(query: dict[str, Any]) -> Response:
     """List batches of messages"""
-    after, before = query.get("after_id"), query.get("before_id")
-    with service.current().sessions.begin() as session:
-        found, more = batches.page_for(
-            session, auth.caller(), MESSAGES, limit=query["limit"], after=after, before=before
-        )
-        tallies = batches.tallies(session, found)
-    data = [rendered.batch(batch, tallies.get(batch.id, Tally()), request.url_root) for batch in found]
+    serving, counting = service.current(), service.current().counting
+    where = {"limit": query["limit"], "after": query.get("after_id"), "before": query.get("before_id")}
+    with serving.sessions.begin() as session:
+        found, more = batches.page_for(session, auth.caller(), MESSAGES, **where, counting=counting)
+        tallies = [batches.tally(session, batch, counting) for batch in found]
+    data = [rendered.batch(batch, tally, request.url_root) for batch, tally in zip(found, tallies, strict=True)]
     return reply(rendered.listed(data, more))
 
 
@@ -131,37 +129,39 @@ def results_(message_batch_id: str) -> Response:
     with MESSAGE_BATCH.sought(message_batch_id) as id, serving.sessions.begin() as session:
         if _found(session, id).ended_at is None:
             raise Conflict("the batch hasn't ended: its results aren't there yet")
-        first = results.look(session, caller, id, 0)
+        batch = results.look(session, caller, id, serving.counting)
     serving.readers.take(caller.tenant_id)
-    told = stream_with_context(_lines(id, first))
+    told = stream_with_context(_lines(batch))
     response = Response(told, mimetype="application/x-jsonl", headers=sse.HEADERS)
     serving.rest()
     response.call_on_close(partial(serving.readers.give_back, caller.tenant_id))
     return response
 
 
-def _lines(id: uuid.UUID, look: Look) -> Iterator[bytes]:
-    serving, caller, after = service.current(), auth.caller(), 0
-    while look.results:
-        for result in look.results:
+def _lines(batch: BatchView) -> Iterator[bytes]:
+    serving, caller, after, more = service.current(), auth.caller(), 0, True
+    while more:
+        with serving.sessions.begin() as session:
+            found = results.page(session, batch.id, after, results.AT_ONCE)
+        for result in found:
             after = result.number
             yield rendered.line(result.line)
-        with serving.sessions.begin() as session:
-            look = results.look(session, caller, id, after)
-    for _, written in results.unrun(serving.stores, caller, look.batch, after):
+        more = len(found) == results.AT_ONCE
+    for _, written in results.unrun(serving.stores, caller, batch, after):
         yield rendered.unrun(written)
 
 
 def _found(session: Session, id: uuid.UUID) -> BatchView:
     """The tenant's batch of messages. Raises `NotFound`, for other batches too."""
-    found = batches.get(session, auth.caller(), id)
+    found = batches.get(session, auth.caller(), id, service.current().counting)
     if found.endpoint != MESSAGES:
         raise NotFound("no such batch")
     return found
 
 
 def _shown(id: uuid.UUID) -> Response:
-    with service.current().sessions.begin() as session:
+    serving = service.current()
+    with serving.sessions.begin() as session:
         found = _found(session, id)
-        tally = batches.tallies(session, [found]).get(id, Tally())
+        tally = batches.tally(session, found, serving.counting)
     return reply(rendered.batch(found, tally, request.url_root))

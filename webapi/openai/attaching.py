@@ -20,7 +20,7 @@ from webapi import auth, requestlog, service
 def plan(session: Session, store_id: uuid.UUID, files: Sequence[Attached]) -> Plan:
     """The job that reads these files into the store. Raises `NotFound`, `Conflict`, `InvalidField`, `ModelUnknown`."""
     caller = auth.caller()
-    stores.require(session, caller, store_id, alive=True)
+    stores.require_alive(session, caller, store_id, keep=True)
     stores.use(session, caller, [store_id])
     asked = Submission("ingest", None, Ingest(stores.collection_name(store_id), files=tuple(files)))
     return kinds.plan(session, service.current().catalog, caller, asked)

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -20,7 +21,8 @@ from dialects.openai.render import lines as line_rendered
 from dialects.openai.render.batches import OpenAIBatch
 from dialects.openai.requests import batch_results as requests
 from tasks.batches import batches, results
-from tasks.batches.results import Look, Result
+from tasks.batches.batches import BatchView
+from tasks.batches.results import Result
 from tasks.doors import retrying
 from tasks.errors import ForebayError
 from tasks.keys import Caller
@@ -56,13 +58,13 @@ def browse(query: dict[str, Any], headers: dict[str, Any], batch_id: str) -> Res
     """
     with BATCH.sought(batch_id) as id:
         reading = _Reading(service.current(), auth.caller(), id, {"after": 0, **headers, **query}["after"])
-        first = reading.look()
+        batch = reading.look()
     streams = query["stream"] or request.accept_mimetypes.best == "text/event-stream"
     if not streams:
-        return _read(reading, reading.lines(first, query["limit"]), _LINES)
-    if reading.is_over(first) and reading.after > first.batch.counts.total:
+        return _read(reading, reading.lines(batch, query["limit"]), _LINES)
+    if batch.ended_at is not None and reading.after > batch.counts.total:
         return Response(status=204, headers=sse.HEADERS)
-    return _read(reading, reading.events(first), "text/event-stream")
+    return _read(reading, reading.events(batch), "text/event-stream")
 
 
 @blueprint.route("/v1/batches/<batch_id>/retry", methods=["POST"], parameters=[BATCH.in_path])
@@ -105,63 +107,66 @@ class _Reading:
         self._batch_id = batch_id
         self._made_by: dict[str, str | None] = {}
 
-    def look(self, limit: int = results.AT_ONCE) -> Look:
+    def look(self) -> BatchView:
         """Raises `NotFound`."""
         with self.serving.sessions.begin() as session:
-            return results.look(session, self.caller, self._batch_id, self.after, limit)
+            return results.look(session, self.caller, self._batch_id, self.serving.counting)
 
-    def is_over(self, look: Look) -> bool:
-        """Whether nothing comes after what was seen."""
-        return look.batch.ended_at is not None and not look.results
-
-    def lines(self, look: Look, limit: int) -> Iterator[bytes]:
-        """Those that are there now, at most so many."""
+    def lines(self, batch: BatchView, limit: int) -> Iterator[bytes]:
+        """Those that there were when it was looked at, at most so many."""
         left = limit
-        while look.results and left:
-            for result in look.results[:left]:
-                yield self._line(look, result)
-                left -= 1
-            look = self.look(min(left, results.AT_ONCE)) if left else look
-        if left and self.is_over(look):
-            rest = results.unrun(self.serving.stores, self.caller, look.batch, self.after)
-            for _, (number, line) in zip(range(left), rest, strict=False):
+        for result in islice(self._seen(), limit):
+            yield self._line(batch, result)
+            left -= 1
+        if left and batch.ended_at is not None:
+            rest = results.unrun(self.serving.stores, self.caller, batch, self.after)
+            for number, line in islice(rest, left):
                 yield _numbered(number, line)
 
-    def events(self, look: Look) -> Iterator[bytes]:
+    def events(self, batch: BatchView) -> Iterator[bytes]:
         """All of them, as they come."""
         yield sse.comment("ok")
         sent_at = time.monotonic()
         try:
-            while not self.is_over(look):
-                for result in look.results:
-                    yield _event(str(result.number), "result", self._line(look, result))
+            while True:
+                for result in self._seen():
+                    yield _event(str(result.number), "result", self._line(batch, result))
                     sent_at = time.monotonic()
-                if not look.results:
-                    self.serving.reader.wait_for_end(self._batch_id, _LOOK_S, presence.has_left)
-                    if presence.has_left():
-                        return
+                if batch.ended_at is not None:
+                    break
+                self.serving.reader.wait_for_end(self._batch_id, _LOOK_S, presence.has_left)
+                if presence.has_left():
+                    return
                 if time.monotonic() - sent_at >= sse.HEARTBEAT_S:
                     yield sse.comment("still here")
                     sent_at = time.monotonic()
-                look = self.look()
-            yield from self._end(look)
+                batch = self.look()
+            yield from self._end(batch)
         except (SQLAlchemyError, ForebayError) as error:
             log.warning("stream_interrupted", error=told(error))
             yield b": resume\nretry: 1000\n\n"
 
-    def _end(self, look: Look) -> Iterator[bytes]:
-        batch = look.batch
+    def _end(self, batch: BatchView) -> Iterator[bytes]:
         for number, line in results.unrun(self.serving.stores, self.caller, batch, self.after):
             yield _event(str(number), "result", _numbered(number, line))
         yield _event(str(batch.counts.total + 1), batch.status, sse.data(rendered.batch(batch)))
 
-    def _line(self, look: Look, result: Result) -> bytes:
+    def _seen(self) -> Iterator[Result]:
+        """What has a number, after what was read."""
+        more = True
+        while more:
+            with self.serving.sessions.begin() as session:
+                found = results.page(session, self._batch_id, self.after, results.AT_ONCE)
+            yield from found
+            more = len(found) == results.AT_ONCE
+
+    def _line(self, batch: BatchView, result: Result) -> bytes:
         self.after = result.number
         model = result.line.job.model
         if model not in self._made_by:
             self._made_by[model] = fingerprint.of(self.serving.catalog.get(model))
         line = line_rendered.answered(result.line, self._made_by[model])
-        return _numbered(result.number, line_rendered.ended(look.batch.endpoint, line))
+        return _numbered(result.number, line_rendered.ended(batch.endpoint, line))
 
 
 def _numbered(number: int, line: bytes) -> bytes:

@@ -1,17 +1,21 @@
 """`/v1/files`."""
 
+import hashlib
 from typing import Any
 
 from flask import Response
 
+from dialects.fields import IdempotencyHeader
 from dialects.named import FILE
 from dialects.openai.render import files as rendered
 from dialects.openai.render.files import DeletedFile, OpenAIFile, OpenAIFileList
-from tasks.files import files
+from tasks.doors import idempotency
+from tasks.files import files, keeping
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.openai import errors, receiving, sending
 from webapi.openai.requests import files as requests
+from webapi.v1.jobs.accepting import REPLAYED, wanted_once
 
 blueprint = Blueprint("files", __name__, description="OpenAI's files: kept as they come, read by ranges.")
 errors.register(blueprint)
@@ -22,20 +26,30 @@ _BINARY = "application/octet-stream"
 
 @blueprint.route("/v1/files", methods=["POST"])
 @blueprint.takes(receiving.LIMITS)
+@blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.doc(requestBody=requests.FILE_BODY)
-@blueprint.response(200, OpenAIFile)
-@blueprint.answers(400, 401, 409, 413, 415, 500, 503)
-def create() -> Response:
+@blueprint.response(200, OpenAIFile, headers=REPLAYED)
+@blueprint.answers(400, 401, 409, 413, 414, 415, 500, 503)
+def create(headers: dict[str, str]) -> Response:
     """Send a file
 
     Its bytes are kept as they come; once this is answered they are on the disk. 409 where a tenant keeps as many bytes
     as it may.
     """
-    sessions = service.current().sessions
-    sent = receiving.received("file", requests.TEXTS, requests.form)
-    with sent as (given, filename, part), sessions.begin() as session:
-        made = files.add(session, auth.caller(), part, requests.wish(filename, given))
-    return reply(rendered.file(made))
+    serving, caller, digest = service.current(), auth.caller(), hashlib.sha256()
+    heard = digest.update if "key" in headers else None
+    with receiving.received("file", requests.TEXTS, requests.form, heard=heard) as (given, filename, part):
+        wanted = wanted_once(headers, "files", given, filename, digest.hexdigest())
+        with serving.sessions.begin() as session:
+            wish = requests.wish(filename, given)
+            made, replayed = idempotency.once(
+                session, caller, wanted, lambda: files.add(session, caller, part, wish), files.get
+            )
+    response = reply(rendered.file(made))
+    if replayed:
+        keeping.forsake(serving.stores, caller.tenant_id, part)
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 @blueprint.route("/v1/files", methods=["GET"])

@@ -1,7 +1,7 @@
 """Forms that bring a file: what is said of it is read, and its bytes go to where they are kept as they come."""
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -40,8 +40,11 @@ def received(
     texts: Collection[str] = (),
     understood: Understood = _nothing,
     upload_id: uuid.UUID | None = None,
+    heard: Callable[[bytes], None] | None = None,
 ) -> Iterator[Received]:
     """The file in the form's `field`, its bytes kept; the block is to make something of them, or they are erased again.
+
+    Each piece of the bytes is told to whoever has `heard` them as they came.
 
     What is `understood` of the form's `texts` that come before the file is known before its first byte is kept. Raises
     `Malformed`, `InvalidField`, `LimitReached`, and werkzeug's errors for the body's type (415) and size (413).
@@ -61,12 +64,19 @@ def received(
                 raise InvalidField(field, "one file at a time")
             name = multipart.base_name(part.filename, field)
             understood(said, partial=True)
-            kept = keeping.kept(service.current().stores, auth.caller().tenant_id, pieces, _room(field), upload_id)
+            come = _overheard(pieces, heard) if heard else pieces
+            kept = keeping.kept(service.current().stores, auth.caller().tenant_id, come, _room(field), upload_id)
             file = name, stack.enter_context(kept)
         given = understood(said, partial=False)
         if file is None:
             raise InvalidField(field, "Missing data for required field.")
         yield given, *file
+
+
+def _overheard(pieces: Iterable[bytes], heard: Callable[[bytes], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        heard(piece)
+        yield piece
 
 
 def _room(field: str) -> Room:

@@ -43,7 +43,7 @@ LIMITS = Limits(lambda own: own.max_body_bytes, values=50_000)
 def _events(said: str) -> Callable[[Any], Any]:
     """Says on the page that a route may answer with events. Below `response`, whose word it has."""
     blueprint.shapes.append(shapes.ResponseEvent)
-    data = {**sse.JSON, "contentSchema": schemas.reference(shapes.ResponseEvent)}
+    data = {"anyOf": [{**sse.JSON, "contentSchema": schemas.reference(shapes.ResponseEvent)}]}
     event = sse.described("An event, named by its type.", data)
     decorate: Callable[[Any], Any] = blueprint.alt_response(
         200, event, content_type="text/event-stream", description=said

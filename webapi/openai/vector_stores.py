@@ -126,7 +126,7 @@ def search(given: dict[str, Any], vector_store_id: str) -> Response:
     caller, options = auth.caller(), given.get("ranking_options", {})
     with VECTOR_STORE.sought(vector_store_id) as id:
         with service.current().sessions.begin() as session:
-            stores.require(session, caller, id, alive=True)
+            stores.require_alive(session, caller, id)
             stores.use(session, caller, [id])
         found = searching.found(
             Search(

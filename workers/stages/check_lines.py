@@ -9,10 +9,11 @@ from typing import Any
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused, Surroundings
 from tasks import errors, kinds
-from tasks.batches import grouping, lines, states
+from tasks.batches import grouping, lines, states, twins
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
 from tasks.batches.order import Ranks
+from tasks.batches.twins import Firsts
 from tasks.jobs import stages
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.models import catalog
@@ -51,7 +52,7 @@ def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome |
             return Onward(stages.GATHER_LINES, catalog.CONTROL)
         model = found.models[0] if len(found.models) == 1 else None
         states.checked(session, claim.job_id, claim.attempt, found.lines, model)
-    return Onward(stages.WRITE_LINES, catalog.CONTROL, {"ranks": found.ranks().packed})
+    return Onward(stages.WRITE_LINES, catalog.CONTROL, found.for_writing())
 
 
 def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "Found") -> bool:
@@ -71,7 +72,8 @@ def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "Found")
 @dataclass(slots=True)
 class Found:
     """What was found in the lines that were read: how many there are, what of them is wrong, which models they ask,
-    how many texts they want embedded, hashes of what they are called, and the keys by which they are grouped."""
+    how many texts they want embedded, hashes of what they are called, the keys by which they are grouped, and which of
+    them are equal."""
 
     lines: int
     errors: list[FileError]
@@ -79,15 +81,17 @@ class Found:
     inputs: int
     names: set[bytes]
     keys: bytearray
+    firsts: Firsts
 
     @property
     def enough(self) -> bool:
         return len(self.errors) >= MAX_ERRORS or (bool(self.errors) and self.errors[-1].code == _TOO_MANY)
 
-    def ranks(self) -> Ranks:
-        """In which order they are to run."""
+    def for_writing(self) -> dict[str, str]:
+        """In which order the lines are to run, and which of them needn't."""
         size = grouping.KEY_BYTES
-        return Ranks.of(grouping.ranks([bytes(self.keys[at : at + size]) for at in range(0, len(self.keys), size)]))
+        keys = [bytes(self.keys[at : at + size]) for at in range(0, len(self.keys), size)]
+        return {"ranks": Ranks.of(grouping.ranks(keys)).packed, "twins": self.firsts.twins.packed}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -97,6 +101,7 @@ class Found:
             "inputs": self.inputs,
             "names": base64.b64encode(b"".join(self.names)).decode(),
             "keys": base64.b64encode(self.keys).decode(),
+            **self.firsts.to_json(),
         }
 
     @classmethod
@@ -110,6 +115,7 @@ class Found:
             kept.get("inputs", 0),
             {hashes[at : at + _HASH_BYTES] for at in range(0, len(hashes), _HASH_BYTES)},
             bytearray(base64.b64decode(kept.get("keys", ""))),
+            Firsts.from_json(kept),
         )
 
 
@@ -168,6 +174,7 @@ class Checker:
             raise LineRefused("duplicate_custom_id", "custom_id", f"another line is called {line.custom_id[:64]!r}")
         found.names.add(name)
         found.keys += grouping.key(line.asked.request.to_json().input)
+        found.firsts.note(found.lines - 1, twins.digest(line.asked, line.about))
         if line.asked.model is not None and line.asked.model not in found.models and len(found.models) < 2:
             found.models.append(line.asked.model)
         if self.endpoint == "/v1/embeddings":

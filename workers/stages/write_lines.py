@@ -2,7 +2,9 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,7 @@ from tasks.batches import order, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
 from tasks.batches.order import Ranks
+from tasks.batches.twins import Twins
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
@@ -24,7 +27,7 @@ from workers.slot import Slot
 from workers.stages import batch_lines
 from workers.stages.check_lines import GONE
 
-_LOT = 200
+_LOT, _LOT_BYTES = 200, 4 * 1024 * 1024
 
 
 def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  # noqa: ARG001 it has nothing to tell
@@ -38,8 +41,7 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
     handed = claim.stage_input or {}
     with slot.sessions.begin() as session:
         ends_at = states.ends_at(session, claim.job_id)
-    ranks = Ranks(handed.get("ranks", ""))
-    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), ends_at, ranks, handed.get("place", 0))
+    writer = _Writer(slot, attempt, batch_lines.endpoint(attempt), ends_at, handed)
     try:
         with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
             for line in part.lines():
@@ -57,38 +59,43 @@ def write_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:  
 
 
 class _Writer:
-    """Makes jobs of lines, of which `place` are before the next. They run in the order of their ids."""
+    """Makes jobs of lines, of which `place` are before the next; none of twins. They run in the order of their ids."""
 
     def __init__(
-        self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, ranks: Ranks, place: int
+        self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, handed: Mapping[str, Any]
     ) -> None:
         self._slot, self._attempt, self._endpoint = slot, attempt, endpoint
-        self._ends_at, self._ranks = ends_at, ranks
+        self._ends_at, self._ranks = ends_at, Ranks(handed.get("ranks", ""))
+        self._twins = Twins.unpacked(handed.get("twins", "")).of
+        self.place: int = handed.get("place", 0)
         self._around = batch_lines.surroundings(slot)
         self._lot: list[Line] = []
-        self.place = place
+        self._bytes = 0
 
     def add(self, line: FileLine) -> None:
         """Raises `LineRefused` for what was right before: a model that it asks is gone."""
         if line.raw is None or not line.raw.strip():
             return
         self._lot.append(dialect.read(line.raw, self._endpoint, self._around))
-        if len(self._lot) == _LOT:
+        self._bytes += len(line.raw)
+        if len(self._lot) == _LOT or self._bytes >= _LOT_BYTES:
             self.write()
 
     def write(self) -> None:
         """Raises `LineRefused`, `Fenced`."""
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
-            known = self._taken_over(session)
-            numbered = ((place, line) for place, line in enumerate(self._lot, self.place) if place not in known)
-            children = [self._child(session, line, place) for place, line in numbered]
+            placed = list(enumerate(self._lot, self.place))
+            known = self._taken_over(session) | self._twins.keys()
+            children = [self._child(session, line, place) for place, line in placed if place not in known]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+            found = [(place, self._twins[place], line.custom_id) for place, line in placed if place in self._twins]
+            states.twins(session, claim.job_id, claim.attempt, found)
         failpoints.passed("batches.after_lot")
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
-        self._lot = []
+        self._lot, self._bytes = [], 0
 
     def _taken_over(self, session: Session) -> set[int]:
         """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
@@ -96,8 +103,9 @@ class _Writer:
         earlier = BatchKind().parse(claim.asked).new.takes_over
         if earlier is None:
             return set()
-        places = range(self.place, self.place + len(self._lot))
-        return states.take_over(session, claim.job_id, claim.attempt, earlier, {p: self._id(p) for p in places})
+        places = set(range(self.place, self.place + len(self._lot))) - self._twins.keys()
+        wanted = {place: self._id(place) for place in places}
+        return states.take_over(session, claim.job_id, claim.attempt, earlier, wanted)
 
     def _id(self, place: int) -> uuid.UUID:
         return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)

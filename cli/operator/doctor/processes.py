@@ -22,7 +22,8 @@ def told(read):
 readers = {
     "a worker": worker.read,
     "the control worker": lambda: worker.read(control=True),
-    "the API": lambda: (api.read(), api.read_serving()),
+    "the API": api.read,
+    "gunicorn": api.read_serving,
 }
 secrets = ["FOREBAY_KEY_PEPPER", "FOREBAY_WEBHOOK_KEY"]
 missing = [name for name in secrets if not os.environ.get(name) and not os.environ.get(name + "_FILE")]

@@ -30,8 +30,7 @@ def find(data: Path) -> Surroundings:
     Whatever of it runs is enough. Raises `ClickException` where nothing does.
     """
     if _named("FOREBAY_DATABASE_URL"):
-        flower = f"http://{lineup.HOST}:{_FLOWER_PORT}" if _named("FLOWER_BASIC_AUTH") else None
-        return Surroundings(Path.cwd(), DEFAULT_URL, flower)
+        return Surroundings(Path.cwd(), DEFAULT_URL, _flower() if _named("FLOWER_BASIC_AUTH") else None)
     folder = datafolder.DataFolder(data.resolve())
     running = leftovers.running(folder.record)
     if not running:
@@ -53,6 +52,13 @@ def refuse_two() -> None:
     """Raises `UsageError` where a data folder is asked for and the environment names another installation."""
     if _named("FOREBAY_DATABASE_URL"):
         raise click.UsageError("--data names one installation and FOREBAY_DATABASE_URL another: unset one of them")
+
+
+def _flower() -> str:
+    """Where Flower is, by the variables that it reads itself."""
+    own = {name: os.environ.get(f"FLOWER_{name}", "") for name in ("ADDRESS", "PORT", "URL_PREFIX")}
+    host = lineup.HOST if own["ADDRESS"] in ("", "0.0.0.0") else own["ADDRESS"]  # noqa: S104 it listens there
+    return f"http://{host}:{own['PORT'] or _FLOWER_PORT}/{own['URL_PREFIX'].strip('/')}".rstrip("/")
 
 
 def _named(variable: str) -> bool:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from dialects.anthropic.render import messages
 from dialects.openai import errors
-from dialects.openai.lines import ABOUT, MESSAGES
+from dialects.openai.lines import MESSAGES
 from dialects.openai.render import chat, completions, embeddings, moderations, responses
 from dialects.openai.render.completions import Echo
 from tasks import ids
 from tasks.batches import batches
-from tasks.batches.answers import LineAnswer
+from tasks.batches.answers import ABOUT, LineAnswer
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 

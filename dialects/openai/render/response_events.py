@@ -13,8 +13,9 @@ from tasks.jobs import responses
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
-from tasks.streams.events import Delta, Event, Resumed, Started, ToolCall
+from tasks.streams.events import Delta, Event, Passages, Question, Resumed, Started, ToolCall
 from tasks.streams.transcript import Transcript
+from tasks.vectorstores import searching
 
 Told = dict[str, Any]
 
@@ -35,6 +36,8 @@ class Telling:
     _begun: bool = False
     _text: list[str] | None = None  # of the message under way
     _logprobs: list[Told] = field(default_factory=list)
+    _question: str = ""
+    _passages: Sequence[Told] = ()
 
     def opening(self) -> list[Told]:
         """What is told before the first entry."""
@@ -53,7 +56,11 @@ class Telling:
         if not self._begun:
             self._begun = True
             told.append(self._of("response.in_progress", response=self._unended(Status.RUNNING)))
-        if isinstance(event, Delta) and event.text:
+        if isinstance(event, Question):
+            self._question = event.question
+        elif isinstance(event, Passages):
+            told += self._search(event.passages)
+        elif isinstance(event, Delta) and event.text:
             told += self._delta(event)
         elif isinstance(event, ToolCall):
             told += self._close("completed")
@@ -64,7 +71,8 @@ class Telling:
         """The rest: what is under way is closed, and the response told as it ended."""
         state = rendered.state(job)
         told: list[Told] = []
-        if job.status == Status.SUCCEEDED and not self.items and self._text is None:
+        said = self._text is not None or any(item["type"] != "file_search_call" for item in self.items)
+        if job.status == Status.SUCCEEDED and not said:
             told += self._open()
         told += self._close("completed" if state == "completed" else "incomplete")
         output = None if job.result is not None else self.items
@@ -97,16 +105,39 @@ class Telling:
         if self._text is None:
             return []
         text = "".join(self._text)
-        item = responses.message(self.job.id, self._place, text, status)
+        noted = searching.annotations(text, self._passages, self._question)
+        item = responses.message(self.job.id, self._place, text, status, noted)
         part = item["content"][0]
         part["logprobs"] = self._logprobs
         told = [
+            *self._noted(noted),
             self._in_part("response.output_text.done", text=text, logprobs=self._logprobs),
             self._in_part("response.content_part.done", part=part),
             self._of("response.output_item.done", output_index=self._place, item=item),
         ]
         self.items.append(item)
         self._text = None
+        return told
+
+    def _noted(self, annotations: Sequence[Told]) -> Iterator[Told]:
+        for place, annotation in enumerate(annotations):
+            type = "response.output_text.annotation.added"
+            yield self._in_part(type, annotation_index=place, annotation=annotation)
+
+    def _search(self, passages: Sequence[Told]) -> list[Told]:
+        """A search that was made before the answer: it is told at once, as it is over."""
+        self._passages = passages
+        place, done = self._place, responses.file_search(self.job.id, self._place, self._question)
+        if rendered.wants_results(self.said):
+            done["results"] = rendered.results(passages)
+        begun = responses.file_search(self.job.id, place, self._question, "in_progress")
+        steps = [f"response.file_search_call.{step}" for step in ("in_progress", "searching", "completed")]
+        told = [
+            self._of("response.output_item.added", output_index=place, item=begun),
+            *(self._of(step, item_id=done["id"], output_index=place) for step in steps),
+            self._of("response.output_item.done", output_index=place, item=done),
+        ]
+        self.items.append(done)
         return told
 
     def _call(self, call: ToolCall) -> list[Told]:

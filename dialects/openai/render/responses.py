@@ -12,7 +12,7 @@ from tasks.jobs.view import JobView
 from tasks.kinds.sampling import DEFAULTS
 from tasks.models.logprobs import Logprob
 
-_LOGPROBS = "message.output_text.logprobs"
+_LOGPROBS, _RESULTS = "message.output_text.logprobs", "file_search_call.results"
 # Errors that are the request's own fault; all others are the server's, in the words that OpenAI has for them.
 _REQUESTS_FAULT = {
     errors.ContextLengthExceeded.code,
@@ -103,11 +103,31 @@ def outputs(job: JobView, said: Mapping[str, Any]) -> list[dict[str, Any]]:
     if job.result is None:
         return []
     made = responses.outputs(job.id, job.result)
-    if wants_logprobs(said) and made and made[0]["type"] == "message":
-        made[0]["content"][0]["logprobs"] = logprobs(
-            Logprob.from_plain(*each) for each in job.result.get("logprobs", ())
-        )
+    for item in made:
+        if item["type"] == "message" and wants_logprobs(said):
+            told = (Logprob.from_plain(*each) for each in job.result.get("logprobs", ()))
+            item["content"][0]["logprobs"] = logprobs(told)
+        if item["type"] == "file_search_call" and wants_results(said):
+            item["results"] = results(job.result["passages"])
     return made
+
+
+def wants_results(said: Mapping[str, Any]) -> bool:
+    return _RESULTS in said.get("include", ())
+
+
+def results(passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a search in vector stores found, of that the answer was written from."""
+    return [
+        {
+            "file_id": passage["external_id"],
+            "filename": passage["filename"],
+            "score": passage["score"],
+            "text": passage["text"],
+            "attributes": passage["metadata"],
+        }
+        for passage in passages
+    ]
 
 
 def wants_logprobs(said: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dialects.fields import STORABLE
+from dialects.openai.requests import file_search
 from tasks import errors
 from tasks.kinds.generation import Shape, Tool
 
@@ -14,9 +15,13 @@ _SCHEMA = {"type": ["object", "null"], "description": "A JSON schema."}
 
 TOOL = {
     "type": "object",
-    "description": "Of the type `function`; others are refused.",
+    "description": "Of the type `function`, or one `file_search` in vector stores; others are refused.",
     "properties": {
         "type": {"type": "string"},
+        "vector_store_ids": {"type": "array", "items": {"type": "string"}, "description": "Of `file_search`."},
+        "max_num_results": {"type": "integer"},
+        "filters": {"type": ["object", "null"], "description": "As a vector store's search has them."},
+        "ranking_options": {"type": ["object", "null"], "description": "As a vector store's search has them."},
         "name": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
         "description": {"type": ["string", "null"], **STORABLE},
         "parameters": _SCHEMA,
@@ -25,7 +30,7 @@ TOOL = {
     "required": ["type"],
 }
 CHOICE = {
-    "description": "`none`, `auto`, `required`, a function, or `allowed_tools`.",
+    "description": "`none`, `auto`, `required`, a function, `file_search`, or `allowed_tools`.",
     "oneOf": [
         {"type": "string", "enum": ["none", "auto", "required"]},
         {
@@ -55,7 +60,9 @@ FORMAT = {
 
 def tools(given: Sequence[Any], choice: Any) -> tuple[tuple[Tool, ...], str | None]:
     """The functions, and `auto`, `none`, `required` or one's name. Raises `InvalidField`, `Unsupported`."""
-    named = tuple(_tool(tool, f"tools.{number}") for number, tool in enumerate(given))
+    choice = file_search.choice_of_functions(given, choice)
+    functions = enumerate(file_search.functions(given))
+    named = tuple(_tool(tool, f"tools.{number}") for number, tool in functions if tool is not None)
     if len({tool.name for tool in named}) < len(named):
         raise errors.InvalidField("tools", "two of them have the same name")
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
@@ -67,7 +74,9 @@ def _tool(given: Any, path: str) -> Tool:
     if not isinstance(given, Mapping) or not isinstance(given.get("type"), str):
         raise errors.InvalidField(f"{path}.type", "must be a tool's type, as in `function`")
     if given["type"] != "function":
-        raise errors.Unsupported(f"{path}.type", f"{given['type'][:64]} isn't supported: only functions can be called")
+        raise errors.Unsupported(
+            f"{path}.type", f"{given['type'][:64]} isn't supported: only functions and file_search can be had"
+        )
     name, description, parameters = given.get("name"), given.get("description"), given.get("parameters")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise errors.InvalidField(f"{path}.name", "1 to 64 letters, digits, _ and -")

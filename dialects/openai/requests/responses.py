@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from dialects.fields import STORABLE, Flag, Given, Labels, Real, Whole, within
 from dialects.named import CONVERSATION, RESPONSE
 from dialects.openai import items
-from dialects.openai.requests import elsewhere, response_tools
+from dialects.openai.requests import elsewhere, file_search, response_tools
 from dialects.openai.requests.fields import sampling
 from dialects.openai.requests.response_tools import CHOICE, FORMAT, MAX_TOOLS, TOOL
 from dialects.wishes import Wishes
@@ -232,6 +232,7 @@ def asked(given: Mapping[str, Any]) -> Asked:
         previous=previous(given),
         conversation=_conversation(given),
         truncates=given.get("truncation") == "auto",
+        search=file_search.search(given.get("tools", ()), given.get("tool_choice")),
     )
 
 

@@ -60,3 +60,16 @@ def test_environment_that_names_servers_comes_first(data: Path) -> None:
     os.environ["FOREBAY_DATABASE_URL_FILE"] = "/run/secrets/database_url"
     assert surroundings.find(data).folder == Path.cwd()
     assert "FOREBAY_LEASE_S" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("own", "there"),
+    [
+        ({}, "http://127.0.0.1:5555"),
+        ({"FLOWER_PORT": "5999", "FLOWER_ADDRESS": "0.0.0.0"}, "http://127.0.0.1:5999"),
+        ({"FLOWER_ADDRESS": "10.0.0.7", "FLOWER_URL_PREFIX": "/flower"}, "http://10.0.0.7:5555/flower"),
+    ],
+)
+def test_flower_is_where_its_own_variables_say(own: dict[str, str], there: str) -> None:
+    os.environ.update({"FOREBAY_DATABASE_URL": "postgresql:///x", "FLOWER_BASIC_AUTH": "user:word", **own})
+    assert surroundings.find(Path("nowhere")).flower == there

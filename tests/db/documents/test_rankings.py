@@ -190,3 +190,8 @@ def test_index_of_words_is_used_within_the_scope(sessions: Sessions, caller: Cal
             assert len(hits) == 1
             seen.append(session.scalar(scans))
     assert seen[0] < seen[1] < seen[2]
+
+
+def test_words_of_a_collection_that_is_empty_again_choose_nothing() -> None:
+    """Its last document was deleted, its dimensions are known: it is searched like any other."""
+    assert words.chosen({1: 0, 2: 0}, 0, 10).best >= 0

@@ -8,6 +8,7 @@ import pytest
 
 from dialects.openai import lines
 from dialects.openai.lines import LineRefused, Surroundings
+from tasks.batches.answers import ABOUT
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.requests import Plan
 from tasks.kinds.generation import Generation
@@ -73,7 +74,7 @@ def test_a_line_is_the_request_that_its_endpoint_reads() -> None:
         (raw(body=...), "missing_required_parameter", "body"),
         (raw(body="{}"), "invalid_type", "body"),
         (raw(extra=1), "unknown_parameter", "extra"),
-        (body(stream=True), "invalid_request", "body.stream"),
+        (body(stream=True), "streaming_unsupported", "body.stream"),
         (body(temperature=3), "invalid_value", "body.temperature"),
         (body(messages=[]), "invalid_value", "body.messages"),
         (body(unknown=1), "invalid_value", "body.unknown"),
@@ -106,9 +107,9 @@ def test_what_an_answer_is_rendered_by_is_kept_with_its_job() -> None:
     line = lines.read(raw(url=COMPLETIONS, body=whole), COMPLETIONS, AROUND)
     plan = line.noted(Plan(line.asked, "generate", "alpha", "alpha"))
     stored = plan.asked.request.to_json()
-    assert stored.params[lines.ABOUT] == {"echo": 2}
+    assert stored.params[ABOUT] == {"echo": 2}
     plain = line.asked.request.to_json()
-    assert (stored.input, {**plain.params, lines.ABOUT: {"echo": 2}}) == (plain.input, stored.params)
+    assert (stored.input, {**plain.params, ABOUT: {"echo": 2}}) == (plain.input, stored.params)
 
 
 def test_texts_to_be_embedded_are_counted() -> None:

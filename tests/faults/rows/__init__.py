@@ -2,6 +2,7 @@
 
 from tests.faults.ground import Row
 from tests.faults.rows import (
+    batches,
     calls,
     clocks,
     databases,
@@ -17,6 +18,7 @@ from tests.faults.rows import (
     prompts,
     proofs,
     redises,
+    responses,
     shares,
     stages,
     waits,
@@ -28,11 +30,13 @@ ALL: dict[str, Row] = {
     "F02": kills.worker_in_the_middle,
     "F03": kills.host_in_the_middle,
     "OPENAI": calls.streams_with_schemas_and_tools,
+    "BACKGROUND": responses.background,
     "QUEUE": waits.death_and_arrival,
     "TURNS": prompts.special_tokens_as_text,
     "TOKENISE": prompts.long_runs,
     "LOST": kills.worker_and_redis_together,
     "STAGES": stages.several,
+    "BATCH": batches.lines_among_kills,
     "FAMILY": families.worker_among_the_children,
     "NESTED": nested.summary_in_the_middle,
     "F01": kills.idle_worker_with_a_message,

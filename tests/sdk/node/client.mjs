@@ -96,8 +96,46 @@ const parts = {
       items.map((item) => item.content[0].text),
       ["And then?"],
     );
+    const count = await client.responses.inputTokens.count({ model: CHAT, input: "Hello" });
+    assert.ok(count.input_tokens > 0);
     await client.responses.delete(first.id);
     await assert.rejects(client.responses.retrieve(first.id), NotFoundError);
+  },
+
+  async responsesStreamed() {
+    const stream = client.responses.stream({ model: CHAT, input: "Hello", max_output_tokens: 12, temperature: 0 });
+    const events = await all(stream);
+    assert.deepEqual(
+      events.map((event) => event.sequence_number),
+      events.map((_, n) => n),
+    );
+    const said = events.filter((event) => event.type === "response.output_text.delta").map((event) => event.delta);
+    const last = await stream.finalResponse();
+    assert.equal(said.join(""), last.output_text);
+    assert.equal(events[0].type, "response.created");
+  },
+
+  async responsesInBackground() {
+    const begun = await client.responses.create({ model: SLOW, input: WORDS, background: true, stream: true });
+    const seen = [];
+    for await (const event of begun) {
+      seen.push(event);
+      if (seen.filter((one) => one.type === "response.output_text.delta").length === 5) break;
+    }
+    const id = seen[0].response.id;
+    const after = seen.at(-1).sequence_number;
+    const rest = await all(await client.responses.retrieve(id, { stream: true, starting_after: after }));
+    const events = [...seen, ...rest];
+    assert.deepEqual(
+      events.map((event) => event.sequence_number),
+      events.map((_, n) => n),
+    );
+    const said = events.filter((event) => event.type === "response.output_text.delta").map((event) => event.delta);
+    const whole = await client.responses.retrieve(id);
+    assert.deepEqual([whole.status, whole.output_text], ["completed", said.join("")]);
+    const other = await client.responses.create({ model: SLOW, input: WORDS, background: true });
+    assert.ok(["queued", "in_progress"].includes(other.status));
+    assert.equal((await client.responses.cancel(other.id)).status, "cancelled");
   },
 
   async responsesWithTools() {
@@ -119,6 +157,34 @@ const parts = {
     const format = { type: "json_schema", name: "looked", schema: parameters, strict: true };
     const shaped = await client.responses.create({ model: CHAT, input: "Look!", text: { format } });
     assert.deepEqual(Object.keys(JSON.parse(shaped.output_text)), ["where"]);
+  },
+
+  async conversations() {
+    const begun = await client.conversations.create({
+      metadata: { of: "node" },
+      items: [{ type: "message", role: "user", content: "My name is Anna." }],
+    });
+    const added = await client.conversations.items.create(begun.id, {
+      items: [{ type: "message", role: "assistant", content: "Hello Anna." }],
+    });
+    const items = await all(client.conversations.items.list(begun.id, { order: "asc", limit: 1 }));
+    assert.deepEqual(
+      items.map((item) => item.content[0].text),
+      ["My name is Anna.", "Hello Anna."],
+    );
+    assert.deepEqual(await client.conversations.items.retrieve(added.data[0].id, { conversation_id: begun.id }), items[1]);
+    await client.conversations.items.delete(items[1].id, { conversation_id: begun.id });
+    assert.equal((await client.conversations.update(begun.id, { metadata: { of: "us" } })).metadata.of, "us");
+    const answered = await client.responses.create({
+      model: CHAT,
+      conversation: begun.id,
+      input: "Who am I?",
+      max_output_tokens: 8,
+    });
+    assert.equal(answered.conversation.id, begun.id);
+    assert.equal((await all(client.conversations.items.list(begun.id))).length, 3);
+    assert.equal((await client.conversations.delete(begun.id)).deleted, true);
+    await assert.rejects(client.conversations.retrieve(begun.id), NotFoundError);
   },
 
   async batches() {

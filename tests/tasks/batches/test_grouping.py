@@ -55,6 +55,12 @@ def test_tools_come_before_the_system_prompt() -> None:
     assert order(*(chat("Go.", system=RULES, tools=each) for each in tools)) == [0, 2, 1, 3]
 
 
+def test_responses_are_grouped_by_their_instructions() -> None:
+    said = [{"type": "message", "role": "user", "content": "How deep is it?"}]
+    keys = [grouping.key({"items": said, "instructions": f"{n % 2} {RULES}"}) for n in range(4)]
+    assert grouping.ranks(keys) == [0, 2, 1, 3]
+
+
 def test_other_kinds_of_lines_stay_in_the_order_of_the_file() -> None:
     assert order(*(Embedding((text * 300,)) for text in "bab")) == [0, 1, 2]
     assert grouping.ranks([]) == []

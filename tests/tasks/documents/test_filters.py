@@ -184,3 +184,16 @@ def test_metadata_called_type_is_compared_as_any_other(given: dict[str, Any]) ->
     assert filters.parse(given) == filters.Joined(
         "and", tuple(filters.Comparison("eq", key, value) for key, value in given.items())
     )
+
+
+@pytest.mark.usefixtures("documents")
+def test_key_is_one_of_the_metadata_only_where_no_field_may_be_named(sessions: Sessions, caller: Caller) -> None:
+    """What is called like a field of documents is compared as any other, and the short form isn't known."""
+    with sessions.begin() as session, scope(session, caller.tenant_id):
+        given = compare("eq", "filename", "a.txt")
+        for fields, found in ((filters.FIELDS, ["a"]), ((), [])):
+            holds = filters.condition(filters.parse(given, fields=fields))
+            assert session.scalars(select(Document.title).where(holds)).all() == found
+    assert filters.parse(compare("lt", "document_id", 5), fields=())
+    with pytest.raises(errors.InvalidField):
+        filters.parse({"year": 2020}, fields=())

@@ -1,13 +1,15 @@
 """What every store does."""
 
+import socket
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from db.session import Sessions
 from tasks import errors
-from tasks.files import keeping
+from tasks.files import bucket, keeping
 from tasks.files.folder import FolderStore
 from tasks.files.keeping import Room
 from tasks.files.store import PIECE_BYTES
@@ -104,3 +106,27 @@ def test_bucket_that_is_away_is_told_without_its_name(sessions: Sessions) -> Non
         with pytest.raises(errors.Unavailable, match="can't be reached") as refused:
             ask(Stores(away, sessions).current)
         assert "secret-bucket" not in str(refused.value)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of what takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_bucket_that_hangs_is_given_up(
+    sessions: Sessions, caller: Caller, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked of it. No transaction is open meanwhile, and the bytes' row is left to a chore."""
+    monkeypatch.setattr(bucket, "_ANSWER_S", 0.3)
+    hangs = Stores(FileSettings("s3://b", endpoint=silent, region="x", key="k", secret="s"), sessions)
+    for ask in (
+        lambda store: store.put(uuid.uuid4(), uuid.uuid4(), 0, b"x"),
+        lambda store: store.get(uuid.uuid4(), uuid.uuid4(), 0, 0, 1),
+        lambda store: store.discard(uuid.uuid4(), uuid.uuid4()),
+    ):
+        with pytest.raises(errors.Unavailable, match="can't be reached"):
+            ask(hangs.current)
+    with pytest.raises(errors.Unavailable), keeping.kept(hangs, caller.tenant_id, [b"x"], ROOM):
+        pass

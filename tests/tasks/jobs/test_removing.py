@@ -82,6 +82,8 @@ def everything_about(sessions: Sessions, caller: Caller) -> uuid.UUID:
         for statement in (
             "INSERT INTO job_checkpoints (job_id, first, entries) VALUES (:job, 1, '[]')",
             "INSERT INTO summary_results (summary_id, number, job_id) VALUES (:job, 1, :job)",
+            "INSERT INTO batches (job_id, tenant_id, endpoint, input_file_id, completion_window, expires_at)"
+            " VALUES (:job, :tenant, 'e', :job, '24h', now())",
             "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
             "INSERT INTO webhook_deliveries (id, tenant_id, target_id, job_id, message_id, type, url, payload,"
             " give_up_at) VALUES (:job, :tenant, :tenant, :job, :job, 'job.succeeded', 'u', 'p', now())",

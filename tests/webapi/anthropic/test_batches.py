@@ -36,9 +36,11 @@ def test_many_messages_are_made(sdk: Anthropic) -> None:
     assert (done.request_counts.succeeded, done.request_counts.processing, done.request_counts.errored) == (12, 0, 0)
     results = {line.custom_id: line.result for line in sdk.messages.batches.results(made.id)}
     assert results.keys() == {f"r{n}" for n in range(12)}
-    for result in results.values():
+    for name, result in results.items():
         assert result.type == "succeeded"
-        assert "word" in result.message.content[0].text  # type: ignore[union-attr]
+        said = result.message.content[0].text  # type: ignore[union-attr]
+        assert said
+        assert set(said) <= set(f"word {name[1:]}")
         assert result.message.usage.service_tier == "batch"
 
 
@@ -106,4 +108,10 @@ def test_a_body_that_is_none_is_refused(stack: Stack) -> None:
     for content in (b"", b"[]", b'{"requests": [{]}', b'{"requests": [{"custom_id": "a", "params": {"a": NaN}}]}'):
         assert httpx.post(url, content=content, headers=json_type).status_code == 400
     assert httpx.post(url, content=b"{}", headers=stack.headers).status_code == 415
+    assert httpx.post(url, content=b"{}", headers={**json_type, "Content-Encoding": "gzip"}).status_code == 415
+    wide = {"requests": [{"custom_id": "a", "params": {f"k{n}": 1 for n in range(60_000)}}]}
+    refused = httpx.post(url, json=wide, headers=stack.headers)
+    assert (refused.status_code, "more than 50000 values" in refused.text) == (400, True)
+    long = httpx.post(url, json={"requests": [one("a", "x" * 5_000_000)]}, headers=stack.headers)
+    assert (long.status_code, "requests.0: has more than" in long.text) == (400, True)
     assert httpx.get(f"{stack.url}/v1/files", headers=stack.headers).json()["data"] == before

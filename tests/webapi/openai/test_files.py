@@ -1,5 +1,7 @@
 """Files: kept as they come, listed, read by ranges, deleted, expired; refused before a byte of them is kept."""
 
+import socket
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,8 @@ from werkzeug.test import TestResponse
 
 from db.session import Sessions
 from tasks.files.store import PIECE_BYTES
+from tasks.files.stores import Stores
+from tasks.settings import FileSettings
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
 from tests.webapi.conftest import Api
@@ -243,3 +247,60 @@ def _have(app: Flask, monkeypatch: pytest.MonkeyPatch, **changes: int) -> None:
     """Other settings for the app, until the test is over."""
     serving = app.extensions["forebay"]
     monkeypatch.setattr(serving, "settings", replace(serving.settings, **changes))
+
+
+def test_store_that_hangs_is_a_503_and_holds_up_nobody_else(
+    api: Api, theirs: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one tenant's bytes are on their way to a bucket that doesn't answer, in more requests than a process has
+    turns, another's have theirs. How long a bucket may take is told by the tests of stores."""
+    serving = api.app.extensions["forebay"]
+    answers: list[TestResponse] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        hangs = FileSettings("s3://b", endpoint=there, region="x", key="k", secret="s")
+        monkeypatch.setattr(serving, "stores", Stores(hangs, serving.sessions))
+        sending = [threading.Thread(target=lambda: answers.append(send(api))) for _ in range(10)]
+        for each in sending:
+            each.start()
+        connection, _ = silent.accept()
+        theirs.submit()
+        connection.close()
+    for each in sending:
+        each.join()
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["Retry-After"] for answer in answers} != {None}
+    assert api.get("/v1/files").json["data"] == []
+
+
+def again(api: Api, raw: bytes = b"one\n", purpose: str = "batch") -> TestResponse:
+    parts = [("purpose", None, purpose.encode()), ("file", "one.jsonl", raw)]
+    body = b"".join(_part(*part) for part in parts) + b"--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Idempotency-Key": "k"}
+    return api.post("/v1/files", data=body, headers=headers)
+
+
+def test_file_is_made_once_for_its_key(api: Api, theirs: Api, sessions: Sessions) -> None:
+    """Whose answer was lost may be sent again: its bytes come again, and nothing of that is kept."""
+    first = again(api)
+    repeated = again(api)
+    assert (first.status_code, "Idempotency-Replayed" in first.headers) == (200, False)
+    assert (repeated.status_code, repeated.headers["Idempotency-Replayed"], repeated.json) == (200, "true", first.json)
+    assert again(theirs).json["id"] != first.json["id"]
+    assert (count(sessions, "files"), count(sessions, "file_parts")) == (2, 2)
+
+
+def test_key_of_another_file_is_refused(api: Api, sessions: Sessions) -> None:
+    """Other bytes, or the same for another purpose; and one of a job stands for no file."""
+    again(api)
+    for odd in (again(api, b"two\n"), again(api, purpose="user_data")):
+        assert (odd.status_code, odd.json["error"]["code"]) == (400, "idempotency_mismatch")
+    job = {"type": "generate", "input": {"prompt": "x"}}
+    assert api.post("/v1/jobs", json=job, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert (count(sessions, "files"), count(sessions, "file_parts")) == (1, 1)
+
+
+def test_key_of_a_file_that_was_deleted_makes_a_new_one(api: Api) -> None:
+    first = again(api).json["id"]
+    assert api.ask("DELETE", f"/v1/files/{first}").status_code == 200
+    assert again(api).json["id"] != first

@@ -143,3 +143,28 @@ def test_what_cannot_be_had_is_refused_by_name(sdk: OpenAI, changed: dict[str, A
     with pytest.raises(BadRequestError) as refused:
         asked(sdk, **changed)
     assert refused.value.param == param
+
+
+def test_a_response_goes_on_with_a_conversation(sdk: OpenAI) -> None:
+    """What was asked and what came of it are in there when it has ended; what is in there is read."""
+    conversation = sdk.conversations.create(items=[{"type": "message", "role": "user", "content": "zero"}])
+    asked_of: Any = {"model": SLOW, "conversation": conversation.id, "max_output_tokens": None}
+    first = asked(sdk, input="one", **asked_of)
+    assert first.conversation is not None
+    assert first.conversation.id == conversation.id
+    said = [item.to_dict() for item in sdk.conversations.items.list(conversation.id, order="asc")]
+    assert [(item["role"], item["content"][0]["text"]) for item in said] == [  # type: ignore[index]
+        ("user", "zero"),
+        ("user", "one"),
+        ("assistant", first.output_text),
+    ]
+    assert said[2]["id"] == first.output[0].id
+    second = asked(sdk, input="two", **asked_of | {"conversation": {"id": conversation.id}})
+    assert second.usage is not None
+    counted = sdk.responses.input_tokens.count(model=SLOW, conversation=conversation.id, input="three").input_tokens
+    assert counted > second.usage.input_tokens
+    assert len(list(sdk.conversations.items.list(conversation.id))) == 5
+    sdk.conversations.delete(conversation.id)
+    with pytest.raises(NotFoundError) as refused:
+        asked(sdk, input="four", **asked_of)
+    assert refused.value.param == "conversation"

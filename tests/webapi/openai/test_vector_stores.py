@@ -144,6 +144,19 @@ def test_anothers_ids_are_no_places_in_ones_own_lists(api: Api, theirs: Api) -> 
     assert api.get(f"/v1/vector_stores?before={other}").json["data"] == []
 
 
+def test_anothers_store_is_searched_for_no_response(api: Api, theirs: Api) -> None:
+    """It is answered like one that never was, and nothing is queued."""
+    foreign, never = made_store(theirs).rpartition("/")[2], f"vs_{uuid.UUID(int=7).hex}"
+    answers = []
+    for id in (foreign, never):
+        tool = {"type": "file_search", "vector_store_ids": [made_store(api).rpartition("/")[2], id]}
+        answers.append(api.post("/v1/responses", json={"input": "x", "tools": [tool], "background": True}))
+        assert answers[-1].json["error"]["param"] == "tools.0.vector_store_ids.1"
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].text.replace(foreign, "") == answers[1].text.replace(never, "")
+    assert api.get("/v1/jobs").json["data"] == []
+
+
 def test_batch_is_of_its_own_store_only(api: Api) -> None:
     batch, _ = attached(api, made_store(api), "one.txt")
     other, job = made_store(api), api.submit()["id"].replace("job_", "vsfb_")

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from db import batches
 from db.session import Sessions
 from tasks import ids
+from tasks.batches import answers
 from tasks.files import files
 from tasks.jobs import removing
 from tasks.keys import Caller
@@ -16,7 +18,7 @@ from tests import tables
 from tests.workers.batched import Hall, chat, chats
 from tests.workers.conftest import MakeWorker
 from workers import run
-from workers.stages import batch_lines
+from workers.stages import batch_lines, write_lines
 
 
 @pytest.fixture
@@ -247,3 +249,15 @@ def test_files_expire_as_was_asked(hall: Hall) -> None:
     assert file.filename == f"{ids.show(batch_id, ids.BATCH)}_output.jsonl"
     assert file.expires_at is not None
     assert (file.expires_at - file.created_at).total_seconds() == 3600
+
+
+def test_large_answers_are_written_a_few_at_a_time(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And large lines are made jobs a few at a time; all the same each is there once."""
+    monkeypatch.setattr(answers, "_AT_ONCE_BYTES", 1)
+    monkeypatch.setattr(write_lines, "_LOT_BYTES", 1)
+    batch_id = hall.begin(chats(5))
+    hall.run()
+    assert hall.told(batch_id) == ([str(n) for n in range(5)], [])
+    with hall.sessions.begin() as session:
+        lot = batches.ended_lines(session, batch_id, succeeded=True, after=0, limit=200, most_bytes=1)
+    assert [line.place for line in lot] == [1]

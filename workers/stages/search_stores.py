@@ -1,0 +1,97 @@
+"""The first stage of a response that is to search vector stores: the passages that it is written from."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import errors
+from tasks.documents import filters, ranking
+from tasks.documents.ranking import SearchTarget
+from tasks.jobs import stages
+from tasks.jobs.outcomes import Onward
+from tasks.kinds import KINDS, rag
+from tasks.kinds.response import Asked
+from tasks.limits.spent import Spent
+from tasks.vectorstores import searching, stores
+from tasks.vectorstores.searching import FileSearch
+from workers.attempt import Attempt
+from workers.batcher import Tokens
+from workers.publisher import Publisher
+from workers.slot import Slot
+from workers.stages import tokens
+
+_SHORTER = 0.75  # of a question that is too long so much is read, its end, and again so much of that
+
+
+def search_stores(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
+    """What the stores of this model have, and then the stage again on the next model; at last the answer.
+
+    A store that was deleted meanwhile has nothing. Nothing is told before the answer's stage tells it.
+    """
+    del publisher
+    claim = attempt.claim
+    asked: Asked = KINDS[claim.type].parse(claim.asked)
+    assert asked.search is not None
+    so_far = claim.stage_input or {}
+    question, read = _read(slot, attempt, asked.question)
+    vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id, urgent=True)[0]
+    found: list[Any] = so_far.get("passages", [])
+    left: list[SearchTarget] = []
+    for target in _targets(
+        slot, attempt, so_far.get("left", [stores.collection_name(id) for id in asked.search.stores])
+    ):
+        if target.model != slot.queue:
+            left.append(target)
+        elif target.dimensions is not None:
+            found = searching.merged(
+                found, _found(slot, attempt, asked.search, target, question, vector), asked.search.most
+            )
+    spent = Spent(embedding=len(read))
+    handed = {"passages": found, "question": asked.question}
+    if left:
+        return Onward(claim.stage, left[0].model, handed | {"left": [target.name for target in left]}, spent)
+    return Onward(stages.GENERATE, claim.model, handed, spent)
+
+
+def _read(slot: Slot, attempt: Attempt, question: str) -> tuple[str, Tokens]:
+    """The question as the model reads it; of one that is too long, its end."""
+    while True:
+        [read] = tokens.of(slot.batcher, attempt, [question], "query")
+        if len(read) <= slot.batcher.context or len(question) < 2:
+            return question, read
+        question = question[-int(_SHORTER * len(question)) :]
+
+
+def _targets(slot: Slot, attempt: Attempt, names: list[str]) -> list[SearchTarget]:
+    """Those of the collections that are there."""
+    found = []
+    with slot.sessions.begin() as session:
+        for name in names:
+            try:
+                found.append(ranking.home_of(session, attempt.claim.tenant_id, name))
+            except errors.NotFound:
+                continue
+    return found
+
+
+def _found(
+    slot: Slot, attempt: Attempt, search: FileSearch, target: SearchTarget, question: str, vector: NDArray[np.float32]
+) -> list[Any]:
+    try:
+        with slot.sessions.begin() as session:
+            passages = ranking.search(
+                session,
+                attempt.claim.tenant_id,
+                target.name,
+                question,
+                vector,
+                model=slot.queue,
+                top_k=search.most,
+                threshold=rag.THRESHOLD if search.threshold is None else search.threshold,
+                filter=filters.parse(search.filter, fields=()) if search.filter else None,
+                words_weight=search.words_weight,
+            )
+    except errors.NotFound:
+        return []
+    return [passage.as_json() for passage in passages]
