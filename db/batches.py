@@ -118,6 +118,12 @@ def page_for(
     return found if before is None else found[::-1]
 
 
+def of_file(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID) -> list[uuid.UUID]:
+    """The tenant's batches that are of this file, at most two of them."""
+    query = select(Batch.job_id).where(Batch.tenant_id == tenant_id, Batch.input_file_id == file_id)
+    return list(session.scalars(query.limit(2)))
+
+
 def endings(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     """How those of these batches have ended whose files are written, by their jobs."""
     query = select(Batch.job_id, Batch.ending).where(Batch.job_id.in_(job_ids), Batch.ended_at.is_not(None))
