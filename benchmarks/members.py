@@ -68,7 +68,8 @@ class Document:
         schema = content.get(media_type, {}).get("schema", {})
         # Of a stream that is described by its events, what their data holds.
         data = schema.get("properties", {}).get("data", {})
-        schema = next((one["contentSchema"] for one in data.get("anyOf", ()) if "contentSchema" in one), schema)
+        told = (one["contentSchema"] for one in (data, *data.get("anyOf", ())) if "contentSchema" in one)
+        schema = next(told, schema)
         for path, values in self._walk(schema, "", 0):
             found[path] = found[path].or_(values) if path in found else values
         return found

@@ -116,10 +116,16 @@ class ShellEnd(TypedDict, total=False):
     exit_code: int
 
 
-class OtherOutput(TypedDict, total=False):
-    """What a tool gave: a screen, what a shell wrote, texts and pictures."""
+class ScreenOutput(TypedDict, total=False):
+    type: Literal["computer_screenshot"]
+    image_url: str
+    file_id: str
 
-    type: Literal["computer_screenshot", "input_text", "input_image", "input_file"]
+
+class OtherOutput(TypedDict, total=False):
+    """What a tool gave: what a shell wrote, texts and pictures."""
+
+    type: Literal["input_text", "input_image", "input_file"]
     detail: Literal["low", "high", "auto", "original"]
     text: str
     image_url: str | None
@@ -182,7 +188,7 @@ class OtherItem(TypedDict, total=False):
     operation: Patch
     pending_safety_checks: list[SafetyCheck]
     acknowledged_safety_checks: list[SafetyCheck]
-    output: str | list[OtherOutput] | OtherOutput | None
+    output: str | list[OtherOutput] | ScreenOutput | None
     outputs: list[CodeOutput] | None
     result: str | None
     max_output_length: int | None

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dialects.fields import STORABLE
+from dialects.openai.requests import elsewhere_items as elsewhere
+from dialects.plainjson import refuse_unstorable
 from tasks import errors
+from tasks.kinds import compaction
 from tasks.kinds import items as kept
 
 turns = kept.turns
@@ -23,38 +26,54 @@ _TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal"
 Item = dict[str, Any]
 
 _TEXT: dict[str, Any] = {"type": "string", **STORABLE}
+_OR_NULL = {"type": ["string", "null"], **STORABLE}
 _PART = {
     "type": "object",
-    "properties": {"type": {"type": "string", "enum": ["input_text", "output_text", "refusal"]}, "text": _TEXT},
+    "properties": {
+        "type": {"type": "string", "enum": [*_TEXTS, "reasoning_text", "input_image", "input_file"]},
+        "text": _TEXT,
+        "refusal": _TEXT,
+        "prompt_cache_breakpoint": elsewhere.BREAKPOINT,
+        **elsewhere.SAID,
+        **elsewhere.SEEN,
+    },
     "required": ["type"],
     "description": "Images, sounds and files are refused: models here read text.",
 }
 _CONTENT = {"oneOf": [_TEXT, {"type": "array", "items": _PART}]}
+_GIVEN = {
+    "oneOf": [
+        *_CONTENT["oneOf"],
+        {"type": "array", "items": {"type": "object", "properties": elsewhere.OUTPUT_PART}},
+        elsewhere.SCREEN,
+        {"type": "null"},
+    ]
+}
+_TYPES = ("message", "function_call", "function_call_output", "item_reference", "reasoning", "file_search_call")
 ITEM = {
     "type": "object",
-    "description": "A message, a function's call or its output, a reference to another response's item; of the types"
-    " `reasoning` and `file_search_call` what an answer had, which is kept and not read.",
+    "description": "A message, a function's call or its output, a reference to another response's item, a compaction;"
+    " of the types `reasoning` and `file_search_call` what an answer had, which is kept and not read. The other types,"
+    " of tools that nobody here has, are refused.",
     "properties": {
         "type": {
-            "type": "string",
-            "enum": [
-                "message",
-                "function_call",
-                "function_call_output",
-                "item_reference",
-                "reasoning",
-                "file_search_call",
-            ],
+            "type": ["string", "null"],
+            "enum": [*_TYPES, compaction.TYPE, *elsewhere.ITEM_TYPES, None],
         },
-        "id": _TEXT,
+        "id": _OR_NULL,
         "role": {"type": "string", "enum": list(ROLES)},
         "content": _CONTENT,
-        "call_id": _TEXT,
-        "name": _TEXT,
-        "arguments": _TEXT,
-        "output": _CONTENT,
-        "status": {"type": "string", "enum": list(_STATUSES)},
-        "summary": {"type": "array"},
+        "phase": {"type": ["string", "null"], "enum": ["commentary", "final_answer", None]},
+        "call_id": _OR_NULL,
+        "name": _OR_NULL,
+        "arguments": {"type": ["string", "object"], **STORABLE},
+        "output": _GIVEN,
+        "status": {"type": ["string", "null"], "enum": [*_STATUSES, *elsewhere.STATUSES, None]},
+        "summary": {"type": "array", "items": elsewhere.SUMMARY},
+        "encrypted_content": _OR_NULL,
+        "queries": {"type": "array", "items": {"type": "string"}},
+        "results": {"type": ["array", "null"], "items": elsewhere.FOUND},
+        **elsewhere.ITEM,
     },
 }
 INPUT = {"oneOf": [_TEXT, {"type": "array", "items": ITEM, "maxItems": MAX_ITEMS}, {"type": "null"}]}
@@ -127,6 +146,15 @@ def _search(given: Mapping[str, Any], path: str) -> Item:
     return {"queries": _list(given, "queries", path), **_some(given, ("results",))}
 
 
+def _compaction(given: Mapping[str, Any], path: str) -> Item:
+    content, where = given.get("encrypted_content"), f"{path}.encrypted_content"
+    text = compaction.opened(content)
+    if text is None:
+        raise errors.InvalidField(where, "isn't a compaction that was made here")
+    refuse_unstorable(text, (where,))
+    return {"encrypted_content": content}
+
+
 _READERS: dict[str, Callable[[Mapping[str, Any], str], Item]] = {
     "message": _message,
     "function_call": _call,
@@ -134,6 +162,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any], str], Item]] = {
     "item_reference": _reference,
     "reasoning": _reasoning,
     "file_search_call": _search,
+    compaction.TYPE: _compaction,
 }
 
 

@@ -31,6 +31,7 @@ PREFIXES = {
     "function_call_output": "fco_",
     "reasoning": "rs_",
     "file_search_call": "fs_",
+    "compaction": "cmp_",
 }
 
 Item = Mapping[str, Any]

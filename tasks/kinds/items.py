@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tasks.kinds import compaction
 from tasks.kinds.generation import Text, ToolCall, Turn
 
 _CALLED, _ANSWERED = "function_call", "function_call_output"
 
 
 def turns(items: Iterable[Mapping[str, Any]]) -> tuple[Turn, ...]:
-    """What the model reads of them: messages, calls of functions, and what those gave. The rest says nothing to it."""
+    """What the model reads of them: messages, calls of functions, what those gave, summaries; nothing of the rest."""
     made: list[Turn] = []
     for item in items:
         if item["type"] == "message":
@@ -19,6 +20,9 @@ def turns(items: Iterable[Mapping[str, Any]]) -> tuple[Turn, ...]:
             _call(made, ToolCall(item["call_id"], item["name"], item["arguments"]))
         elif item["type"] == _ANSWERED:
             made.append(Turn("tool", (Text(_output(item["output"])),), tool_call_id=item["call_id"]))
+        elif item["type"] == compaction.TYPE:
+            summed_up = compaction.opened(item["encrypted_content"]) or ""
+            made.append(Turn("assistant", (Text(compaction.SUMMED_UP + summed_up),)))
     return tuple(made)
 
 

@@ -1,5 +1,8 @@
 """The places of requests that name nothing which anyone has: the rest is tried in `test_isolation.py`."""
 
+from dialects.openai.items import ITEM
+from tests.webapi import page
+
 QUERY = """
 limit status type model since wait encoding_format from to group_by order metadata purpose include filter include[]
 stream include_obfuscation
@@ -49,11 +52,6 @@ texts num_context_docs
 filename purpose bytes mime_type md5 expires_after.anchor expires_after.seconds
 endpoint completion_window output_expires_after.anchor output_expires_after.seconds
 """
-# Items that are put into a conversation: their ids name each other.
-ITEMS = """
-items.type items.id items.role items.status items.content.type items.content.text items.call_id items.name
-items.arguments items.output.type items.output.text items.summary
-"""
 ANTHROPIC = """
 stop_sequences tools.name tools.description tools.input_schema tool_choice.name tool_choice.disable_parallel_tool_use
 system.type system.text output_config.format.type output_config.format.schema output_config.effort metadata.user_id
@@ -99,6 +97,8 @@ title metadata model lane priority webhook run_at expires_at max_queue_s deadlin
 style instruction words sentences language combine dry_run
 data purpose expires_after.anchor expires_after.seconds
 """
+# Items that a response is asked, or a conversation is given: their ids name each other.
+ITEMS = {".".join(leaf) for room in ("input", "items") for leaf in page.leaves({}, ITEM, (room,))} - {"input.id"}
 NAMELESS = {
     "header Prefer",
     "header Idempotency-Key",  # each tenant's own: test_idempotency.py
@@ -107,9 +107,7 @@ NAMELESS = {
         f"header {name}"
         for name in ("Cancel-After", *(f"X-Forebay-{what}" for what in ("Lane", "Priority", "Deadline")))
     ],
-    *[
-        f"json {name}"
-        for name in (JSON + DRAWN + DIALECTS + ITEMS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()
-    ],
+    *[f"json {name}" for name in (JSON + DRAWN + DIALECTS + ANTHROPIC + ELSEWHERE + RESPONSES + STORES).split()],
+    *[f"json {name}" for name in ITEMS],
     *[f"form {name}" for name in FORM.split()],
 }

@@ -95,17 +95,17 @@ def _parameters(item: dict[str, Any], spec: dict[str, Any]) -> Iterator[str]:
 def _fields(page: dict[str, Any], content: dict[str, Any]) -> Iterator[str]:
     for media_type, body in content.items():
         kind = "form" if media_type == "multipart/form-data" else "json"
-        for path in _leaves(page, body["schema"], ()):
+        for path in leaves(page, body["schema"], ()):
             yield f"{kind} {'.'.join(path)}"
 
 
-def _leaves(page: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def leaves(page: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The paths of all fields that hold no other named fields."""
     if "$ref" in schema:
         schema = page["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     variants = [one for word in ("oneOf", "anyOf", "allOf") for one in schema.get(word, [])]
-    inner = [leaf for one in variants for leaf in _leaves(page, one, path) if leaf != path]
-    inner += [leaf for leaf in _leaves(page, schema["items"], path) if leaf != path] if "items" in schema else []
+    inner = [leaf for one in variants for leaf in leaves(page, one, path) if leaf != path]
+    inner += [leaf for leaf in leaves(page, schema["items"], path) if leaf != path] if "items" in schema else []
     for name, member in schema.get("properties", {}).items():
-        inner += _leaves(page, member, (*path, name))
+        inner += leaves(page, member, (*path, name))
     yield from inner or [path]

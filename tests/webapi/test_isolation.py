@@ -223,7 +223,7 @@ MENTIONS = {
     "GET /v1/deliveries ?job": "jobs",
     "GET /v1/chat/completions ?after": "completions",
     "POST /v1/responses json previous_response_id": "responses",
-    "POST /v1/responses json conversation": "conversations",
+    "POST /v1/responses json conversation.id": "conversations",
     "GET /v1/predictions ?cursor": "predictions",
     "GET /v1/files ?after": "files",
     "GET /v1/batches ?after": "batches",
@@ -238,7 +238,7 @@ BASES: dict[str, Callable[[], Any]] = {
     "POST /v1/jobs json input.collection": lambda: {"type": "rag", "input": {"question": "Who?"}},
     "POST /v1/documents form collection": lambda: {"file": (io.BytesIO(b"one"), "one.txt")},
     "POST /v1/responses json previous_response_id": lambda: {"input": "one", "background": True},
-    "POST /v1/responses json conversation": lambda: {"input": "one", "background": True},
+    "POST /v1/responses json conversation.id": lambda: {"input": "one", "background": True, "conversation": {}},
     "POST /v1/rag/chat json collection": lambda: {"query": "Who?", "stream": True},  # answers before it knows what
 }
 
@@ -285,7 +285,7 @@ WITHIN = {
     "GET /v1/conversations/{conversation_id}/items ?after",
     "POST /v1/responses/input_tokens json input.id",
     "POST /v1/responses/input_tokens json previous_response_id",
-    "POST /v1/responses/input_tokens json conversation",
+    "POST /v1/responses/input_tokens json conversation.id",
     # Another tenant's part: `test_uploads.py` tries it.
     "POST /v1/uploads/{upload_id}/complete json part_ids",
 }

@@ -83,6 +83,7 @@ CALLS = {
             "completions",
             "responses",
             "responses/input_tokens",
+            "responses/compact",
             "embeddings",
             "moderations",
             "messages",

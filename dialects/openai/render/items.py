@@ -6,7 +6,6 @@ They are kept as they are told, JSON in OpenAI's shape; what is left out unless 
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from dialects.openai.answers import TokenLogprob
 from dialects.openai.elsewhere_items import CacheMark, CalledBy, OtherCitation, OtherItem, SeenPart
 
 State = Literal["in_progress", "completed", "incomplete"]
@@ -22,6 +21,19 @@ INCLUDABLE = (
     "code_interpreter_call.outputs",
     "reasoning.encrypted_content",
 )
+
+
+class LogprobBeside(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class OutputLogprob(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[LogprobBeside]
 
 
 class InputTextPart(TypedDict):
@@ -43,7 +55,7 @@ class OutputTextPart(TypedDict):
     type: Literal["output_text"]
     text: str
     annotations: list[FileCitation | OtherCitation]
-    logprobs: Annotated[list[TokenLogprob], f"Empty unless `include` names `{LOGPROBS}`."]
+    logprobs: Annotated[list[OutputLogprob], f"Empty unless `include` names `{LOGPROBS}`."]
 
 
 class RefusalPart(TypedDict):

@@ -3,6 +3,8 @@
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from dialects.openai.answers import ServiceTier
+from dialects.openai.render.items import ConversationItem, OtherText, OutputLogprob, OutputTextPart, RefusalPart
+from dialects.openai.requests.elsewhere_items import CHOICE, REASONING, TEXT, TOOLS
 
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -34,46 +36,6 @@ class ResponseUsage(TypedDict):
     total_tokens: int
 
 
-class LogprobBeside(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class OutputLogprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[LogprobBeside]
-
-
-class ResponsePart(TypedDict):
-    """A part of a message. What was said has `annotations` and `logprobs`."""
-
-    type: Literal["input_text", "output_text", "refusal"]
-    text: NotRequired[str]
-    annotations: NotRequired[list[dict[str, Any]]]
-    logprobs: NotRequired[list[OutputLogprob]]
-    refusal: NotRequired[str]
-
-
-class ResponseItem(TypedDict):
-    """One of what was asked, or of what came of it: the members depend on the type."""
-
-    type: str
-    id: str
-    status: NotRequired[ItemStatus]
-    role: NotRequired[Literal["user", "assistant", "system", "developer"]]
-    content: NotRequired[list[ResponsePart]]
-    call_id: NotRequired[str]
-    name: NotRequired[str]
-    arguments: NotRequired[Annotated[str, "JSON, which fits the function's schema."]]
-    output: NotRequired[Any]
-    summary: NotRequired[list[Any]]
-    queries: NotRequired[list[str]]
-    results: NotRequired[list[Any] | None]
-
-
 class ResponseConversation(TypedDict):
     id: str
 
@@ -87,12 +49,12 @@ class Response(TypedDict):
     background: bool
     error: ResponseError | None
     incomplete_details: IncompleteDetails | None
-    instructions: str | None
+    instructions: Annotated[str | list[ConversationItem] | None, "Never a list."]
     max_output_tokens: int | None
     max_tool_calls: int | None
     metadata: dict[str, str]
     model: str
-    output: list[ResponseItem]
+    output: list[ConversationItem]
     parallel_tool_calls: bool
     presence_penalty: Annotated[float, "Always 0. Open Responses' clients read it, and `frequency_penalty`."]
     frequency_penalty: Annotated[float, "Always 0."]
@@ -100,14 +62,14 @@ class Response(TypedDict):
     conversation: NotRequired[ResponseConversation]
     prompt_cache_key: str | None
     prompt_cache_retention: str | None
-    reasoning: dict[str, Any]
+    reasoning: Annotated[dict[str, Any], {"properties": REASONING}]
     safety_identifier: str | None
     service_tier: ServiceTier
     store: bool
     temperature: float
-    text: dict[str, Any]
-    tool_choice: Any
-    tools: list[dict[str, Any]]
+    text: Annotated[dict[str, Any], {"properties": TEXT}]
+    tool_choice: Annotated[Any, CHOICE]
+    tools: Annotated[list[Any], {"items": TOOLS}]
     top_logprobs: int
     top_p: float
     truncation: Literal["auto", "disabled"]
@@ -117,7 +79,7 @@ class Response(TypedDict):
 
 class ResponseItemList(TypedDict):
     object: Literal["list"]
-    data: list[ResponseItem]
+    data: list[ConversationItem]
     first_id: str | None
     last_id: str | None
     has_more: bool
@@ -160,8 +122,8 @@ class ResponseEvent(TypedDict):
     output_index: NotRequired[int]
     content_index: NotRequired[int]
     item_id: NotRequired[str]
-    item: NotRequired[ResponseItem]
-    part: NotRequired[ResponsePart]
+    item: NotRequired[ConversationItem]
+    part: NotRequired[OutputTextPart | RefusalPart | OtherText]
     delta: NotRequired[str]
     text: NotRequired[str]
     logprobs: NotRequired[list[OutputLogprob]]

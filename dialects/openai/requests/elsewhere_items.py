@@ -53,6 +53,28 @@ SEEN: Mapping[str, Described] = {
     "file_url": _TEXT_OR_NULL,
 }
 
+_LIKELY = {"token": _TEXT, "logprob": _REAL, "bytes": _list(_WHOLE)}
+# Members of what a model said, as it is given back: read and not heeded.
+_SAID: Mapping[str, Described] = {
+    "annotations": _list(
+        _object(
+            type=_one_of("file_citation", "url_citation", "container_file_citation", "file_path"),
+            file_id=_TEXT,
+            index=_WHOLE,
+            filename=_TEXT,
+            url=_TEXT,
+            start_index=_WHOLE,
+            end_index=_WHOLE,
+            title=_TEXT,
+            container_id=_TEXT,
+        )
+    ),
+    "logprobs": _list(_object(**_LIKELY, top_logprobs=_list(_object(**_LIKELY)))),
+}
+SAID: Mapping[str, Described] = {name: schema | {"description": UNHEEDED} for name, schema in _SAID.items()}
+SUMMARY = _object(type=_one_of("summary_text"), text=_TEXT)
+FOUND = _object(file_id=_TEXT, text=_TEXT, filename=_TEXT, attributes=_or_null(_ANY_OBJECT), score=_REAL)
+
 _CALLERS = _or_null(_list(_one_of("direct", "programmatic")))
 _FORMAT = _object(type=_one_of("text", "grammar"), syntax=_one_of("lark", "regex"), definition=_TEXT)
 _FUNCTION: Mapping[str, Described] = {
@@ -75,7 +97,7 @@ _SKILL = _object(
     name=_TEXT,
     description=_TEXT,
     path=_TEXT,
-    source=_ANY_OBJECT,
+    source=_object(type=_one_of("base64"), media_type=_one_of("application/zip"), data=_TEXT),
 )
 _WHICH = _object(tool_names=_TEXTS, read_only=_FLAG)
 _COMPARED: Described = {
@@ -189,6 +211,37 @@ TOOL_TYPES = (
 )
 
 TOOLS = _object(type=_one_of(*TOOL_TYPES), **TOOL, input_schema=_ANY_OBJECT, annotations=_or_null(_ANY_OBJECT))
+
+# What a response tells again of its request.
+CHOICE: Described = {
+    "anyOf": [
+        _one_of("none", "auto", "required"),
+        _object(
+            type=_one_of("function", "allowed_tools", "file_search"),
+            mode=_one_of("auto", "required"),
+            tools=_list(_ANY_OBJECT),
+            name=_TEXT,
+            server_label=_TEXT,
+        ),
+    ]
+}
+REASONING: Mapping[str, Described] = {
+    "effort": _or_null(_one_of("none")),
+    "summary": _or_null(_one_of("auto", "concise", "detailed")),
+    "generate_summary": _or_null(_one_of("auto", "concise", "detailed")),
+    "context": _or_null(_TEXT),
+    "mode": _or_null(_TEXT),
+}
+TEXT: Mapping[str, Described] = {
+    "format": _object(
+        type=_one_of("text", "json_object", "json_schema"),
+        name=_TEXT,
+        description=_TEXT_OR_NULL,
+        schema=_ANY_OBJECT,
+        strict=_or_null(_FLAG),
+    ),
+    "verbosity": _or_null(_one_of("medium")),
+}
 
 _POINT = _object(x=_WHOLE, y=_WHOLE)
 _SCREEN: Mapping[str, Described] = {

@@ -229,14 +229,14 @@ def asked(given: Mapping[str, Any]) -> Asked:
         answer=answer,
         instructions=given.get("instructions"),
         said={name: given[name] for name in _SAID if name in given},
-        previous=_previous(given),
+        previous=previous(given),
         conversation=_conversation(given),
         truncates=given.get("truncation") == "auto",
         search=file_search.search(given.get("tools", ()), given.get("tool_choice")),
     )
 
 
-def _previous(given: Mapping[str, Any]) -> Any:
+def previous(given: Mapping[str, Any]) -> Any:
     """The response that is named. Raises `PreviousResponseMissing` for what can't be one's id."""
     shown = given.get("previous_response_id")
     if shown is None:

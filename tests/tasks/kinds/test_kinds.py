@@ -75,6 +75,7 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         BatchCheck("/v1/responses", BOOKS),
     ),
     "count": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
+    "compact": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),
     "summary": (
@@ -208,6 +209,7 @@ def test_answers_are_shown_as_their_kind_does() -> None:
         "generate": {"text": "Oscar.", "finish_reason": "stop"},
         "chat": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
         "response": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
+        "compact": {"message": {"role": "assistant", "content": "Oscar."}, "finish_reason": "stop"},
         "rag": {
             "text": "Oscar.",
             "finish_reason": "stop",
