@@ -44,11 +44,11 @@ def end(session: Session, batch_id: uuid.UUID, place: int) -> None:
     session.execute(text(_END), {"batch": batch_id, "place": place})
 
 
-def look(sessions: Sessions, batch_id: uuid.UUID, after: int = 0) -> list[tuple[int, int | None]]:
+def look(sessions: Sessions, batch_id: uuid.UUID, after: int = 0) -> list[tuple[int, int]]:
     """The number and the place of each result after that one."""
     with sessions.begin() as session:
         batch_results.number_ends(session, batch_id)
-        return [(number, job.place) for number, job, _ in batch_results.page(session, batch_id, after, 100)]
+        return [(number, line.place) for number, line in batch_results.page(session, batch_id, after, 100)]
 
 
 def test_an_end_that_is_committed_late_comes_after_what_was_seen(sessions: Sessions, caller: Caller) -> None:
@@ -69,7 +69,7 @@ def test_an_end_that_is_committed_late_comes_after_what_was_seen(sessions: Sessi
 def test_who_looks_at_the_same_moment_sees_the_same(sessions: Sessions, caller: Caller) -> None:
     """Each of many lines has one number, without a gap."""
     batch_id = batch(sessions, caller, *["queued"] * 40)
-    seen: list[list[tuple[int, int | None]]] = []
+    seen: list[list[tuple[int, int]]] = []
 
     def look_on() -> None:
         for _ in range(20):

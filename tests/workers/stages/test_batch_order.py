@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks.batches import results
+from tasks.batches.counting import Counting
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests.workers.batched import Hall, chat
@@ -130,7 +131,8 @@ def test_results_tell_of_twins_as_their_line_ends(hall: Hall) -> None:
     seen = list[str]()
     for _ in range(3):
         with hall.sessions.begin() as session:
-            found = results.look(session, hall.caller, batch_id, len(seen)).results
+            results.look(session, hall.caller, batch_id, Counting())
+            found = results.page(session, batch_id, len(seen), 100)
         assert [each.number for each in found] == list(range(len(seen) + 1, len(seen) + 1 + len(found)))
         seen += [each.line.custom_id for each in found]
         hall.step("alpha")
