@@ -12,6 +12,7 @@ from db import batch_results
 from db.session import Sessions
 from tasks import ids
 from tasks.keys import Caller
+from tests.support import waiting
 
 _LINE = """
 INSERT INTO jobs (id, tenant_id, parent_id, place, label, type, stage, queue, model, status, lane, priority, seed,
@@ -67,25 +68,31 @@ def test_an_end_that_is_committed_late_comes_after_what_was_seen(sessions: Sessi
 
 
 def test_who_looks_at_the_same_moment_sees_the_same(sessions: Sessions, caller: Caller) -> None:
-    """Each of many lines has one number, without a gap."""
-    batch_id = batch(sessions, caller, *["queued"] * 40)
+    """Each of many lines has one number, without a gap, also while others come."""
+    batch_id, over = batch(sessions, caller, *["queued"] * 40), threading.Event()
     seen: list[list[tuple[int, int]]] = []
 
     def look_on() -> None:
-        for _ in range(20):
+        while not over.is_set():
             seen.append(look(sessions, batch_id))
 
     threads = [threading.Thread(target=look_on) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for place in range(40):
-        with sessions.begin() as session:
-            end(session, batch_id, place)
-    for thread in threads:
-        thread.join()
+    try:
+        for place in range(40):
+            with sessions.begin() as session:
+                end(session, batch_id, place)
+            if place == 20:
+                waiting.until(lambda: any(len(each) > 20 for each in seen))
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     told = look(sessions, batch_id)
     assert [number for number, _ in told] == list(range(1, 41))
     assert all(each == told[: len(each)] for each in seen)
+    assert any(0 < len(each) < 40 for each in seen)
 
 
 @pytest.mark.parametrize("wanted", [range(4), range(2, 4)])

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from flask import Response, request, stream_with_context
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from db.session import told
 from dialects import sse
@@ -25,6 +26,7 @@ from tasks.batches.batches import BatchView
 from tasks.batches.results import Result
 from tasks.doors import retrying
 from tasks.errors import ForebayError
+from tasks.jobs.requests import Plan
 from tasks.keys import Caller
 from webapi import auth, presence, requestlog, service
 from webapi.api import Blueprint, reply
@@ -79,14 +81,17 @@ def retry(once: dict[str, str], batch_id: str) -> Response:
     """
     serving, caller = service.current(), auth.caller()
     with BATCH.sought(batch_id) as id:
-        job, _ = serving.desk.accept(
-            caller,
-            lambda session: retrying.plan(session, serving.catalog, caller, id),
-            wanted_once(once, "retry", batch_id),
-        )
+        job, _ = serving.desk.accept(caller, partial(_again, batch_id=id), wanted_once(once, "retry", batch_id))
     requestlog.about_job(job.id)
     with serving.sessions.begin() as session:
-        return reply(rendered.batch(batches.get(session, caller, job.id)))
+        return reply(rendered.batch(batches.get(session, caller, job.id, serving.counting)))
+
+
+def _again(session: Session, batch_id: uuid.UUID) -> Plan:
+    """Raises `NotFound`, also for jobs that are no batches: nothing of those is run."""
+    serving, caller = service.current(), auth.caller()
+    batches.get(session, caller, batch_id, serving.counting)
+    return retrying.plan(session, serving.catalog, caller, batch_id)
 
 
 def _read(reading: "_Reading", pieces: Iterator[bytes], mimetype: str) -> Response:
