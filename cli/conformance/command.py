@@ -64,7 +64,7 @@ def _run(suite: Suite, platform: Platform, name: str, only: str | None) -> Run:
     before, seeded = platform.jobs(), platform.seeded
     with gateway.served(door) as url:
         outcomes = suite.run(url, only)
-    made = platform.jobs() - before - (platform.seeded - seeded)
+    made = platform.jobs() + door.passed.erased - before - (platform.seeded - seeded)
     return Run(name, outcomes, door.passed.created, made, door.passed.left_out)
 
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from cli.conformance import ids, rewriting
-from cli.conformance.asked import CHAT, Asked
+from cli.conformance.asked import CHAT, RESPONSES, Asked
 from cli.conformance.ids import Makes
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "authorization"})
@@ -20,15 +20,21 @@ _LIMIT_S = 120.0
 
 @dataclass(slots=True)
 class Passed:
-    """What went through: create calls that were answered well, and what was left out of requests, by field."""
+    """What went through: create calls that were answered well, responses that were erased with their jobs, and what was
+    left out of requests, by field."""
 
     created: int = 0
+    erased: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note_created(self) -> None:
         with self._lock:
             self.created += 1
+
+    def note_erased(self) -> None:
+        with self._lock:
+            self.erased += 1
 
     def note_left_out(self, fields: list[str]) -> None:
         with self._lock:
@@ -109,6 +115,8 @@ class _Door(BaseHTTPRequestHandler):
             answer = upstream.getresponse()
             if asked.creates and answer.status < 300:
                 gateway.passed.note_created()
+            if asked.method == "DELETE" and asked.path.startswith(RESPONSES) and answer.status < 300:
+                gateway.passed.note_erased()
             self._answer(answer)
         except (BrokenPipeError, ConnectionResetError):  # the test has heard enough
             self.close_connection = True

@@ -115,7 +115,7 @@ def _vector_stores(asked: Asked, makes: Makes) -> Asked:
     else:
         made = Within(makes.vector_store(), "")
     here = _in_path(asked, dict(zip((rest[0], *rest[2:3]), made, strict=False)))
-    return _in_query(here, lambda: makes.vector_store_file().part if not made.part else made.part)
+    return _in_query(here, lambda: makes.file() if rest[1:2] == ["file_batches"] else made.part)
 
 
 ROOMS: Mapping[str, Room] = {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ MODERATION_MODEL = "omni-moderation-2024-09-26"
 _MODELS = lineup.ROOT / "models"
 _PAGE = 100
 _BYTES = b"the bytes of a file"
+_READ_S, _LOOK_S = 60.0, 0.05  # so long a file may take to be read, and so often it is looked at
 _SAID = {"role": "user", "content": "string"}
 
 
@@ -90,8 +92,13 @@ class Platform:
         return str(self._ask("POST", "/v1/vector_stores", {"name": "string"})["id"])
 
     def vector_store_file(self) -> Within:
+        """Makes a vector store with a file, which has been read."""
         whole, file_id = self.vector_store(), self.file()
-        self._ask("POST", f"/v1/vector_stores/{whole}/files", {"file_id": file_id})
+        file = self._ask("POST", f"/v1/vector_stores/{whole}/files", {"file_id": file_id})
+        until = time.monotonic() + _READ_S
+        while file["status"] == "in_progress" and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+            file = self._ask("GET", f"/v1/vector_stores/{whole}/files/{file_id}")
         return Within(whole, file_id)
 
     def vector_store_batch(self) -> Within:

@@ -76,11 +76,17 @@ def add(session: Session, store: VectorStore) -> None:
     session.flush()
 
 
-def find(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, *, keep: bool = False) -> Found | None:
-    """The tenant's store; `keep` holds off its deletion and its end until the transaction ends."""
+def find(
+    session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, *, keep: bool = False, change: bool = False
+) -> Found | None:
+    """The tenant's store; `keep` holds off its deletion and its end until the transaction ends, and so does `change`,
+    for who will change it himself.
+
+    Who keeps it has kept its collection before: so does who deletes them both.
+    """
     query = _found().where(VectorStore.tenant_id == tenant_id, VectorStore.id == store_id)
-    if keep:
-        query = query.with_for_update(read=True, of=VectorStore)
+    if keep or change:
+        query = query.with_for_update(read=not change, of=VectorStore)
     return session.execute(query, execution_options={"populate_existing": True}).one_or_none()
 
 

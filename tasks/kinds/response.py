@@ -71,7 +71,9 @@ class Asked:
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        return items.turns([*self.before, *self.items])
+        """What was said. Where nothing was, a user who says nothing: the model opens the conversation."""
+        said = items.turns([*self.before, *self.items])
+        return said or (() if self.instructions else (Turn("user", (Text(""),)),))
 
     @property
     def question(self) -> str:
@@ -239,10 +241,8 @@ def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]
 
 
 def _refuse_loose_ends(asked: Asked) -> None:
-    """Raises `InvalidField` where nothing is asked, or a function's call and its output aren't both there."""
+    """Raises `InvalidField` where a function's call and its output aren't both there."""
     every = [*asked.before, *asked.items]
-    if not items.turns(every) and not asked.instructions:
-        raise errors.InvalidField("input", "is missing: there is nothing to be answered")
     call, output = items.unanswered(every)
     if call is not None:
         raise errors.InvalidField("input", f"No tool output found for function call {call[:64]}.")

@@ -102,7 +102,7 @@ def page(session: Session, caller: Caller, wanted: Page) -> tuple[list[StoreView
 def change(session: Session, caller: Caller, store_id: uuid.UUID, **values: Any) -> StoreView:
     """Changes its `name`, `metadata` or `expires_days`. Raises `NotFound`, and `Conflict` once it has expired."""
     with scope(session, caller.tenant_id):
-        _require_alive(table.find(session, caller.tenant_id, store_id, keep=True), store_id)
+        _require_alive(table.find(session, caller.tenant_id, store_id, change=True), store_id)
         if "metadata" in values:
             values["labels"] = values.pop("metadata")
         if values:
@@ -126,6 +126,8 @@ def require(session: Session, caller: Caller, store_id: uuid.UUID) -> None:
 def require_alive(session: Session, caller: Caller, store_id: uuid.UUID, *, keep: bool = False) -> None:
     """Raises `NotFound`, and `Conflict` once it has expired; `keep` holds that off until the transaction ends."""
     with scope(session, caller.tenant_id):
+        if keep:
+            collections.find(session, caller.tenant_id, collection_name(store_id), keep=True)
         _require_alive(table.find(session, caller.tenant_id, store_id, keep=keep), store_id)
 
 

@@ -77,7 +77,7 @@ RESPONSES = """
 personality
 access_programs background background_options.completion_window background_options.continuation_id context_management
 image include input.arguments input.call_id input.content.text input.content.type input.name
-input.output.text input.output.type input.role input.status input.summary instructions max_output_tokens max_tool_calls
+input.output.text input.output.type input.role input.status instructions max_output_tokens max_tool_calls
 reasoning.context reasoning.effort reasoning.generate_summary reasoning.mode reasoning.summary text.format.description
 text.format.name text.format.schema text.format.strict text.format.type text.verbosity tool_choice.mode tool_choice.name
 tool_choice.tools tools.description tools.name tools.parameters tools.strict

@@ -284,6 +284,9 @@ WITHIN = {
     "POST /v1/responses json input.id",
     "GET /v1/conversations/{conversation_id}/items ?after",
     "POST /v1/responses/input_tokens json input.id",
+    "POST /v1/responses/compact json input.id",
+    # `test_compacting.py` tries it.
+    "POST /v1/responses/compact json previous_response_id",
     "POST /v1/responses/input_tokens json previous_response_id",
     "POST /v1/responses/input_tokens json conversation.id",
     # Another tenant's part: `test_uploads.py` tries it.

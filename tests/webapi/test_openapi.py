@@ -60,7 +60,7 @@ SUCCESS = {
 DIALECTS = {
     "OpenAI's": (
         *("chat", "stored", "completions", "embeddings", "moderations"),
-        *("files", "uploads", "batches", "responses", "conversations"),
+        *("files", "uploads", "batches", "responses", "compacting", "conversations"),
         *("vector stores", "vector store files"),
         "batch results",
         "batch checks",

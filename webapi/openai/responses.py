@@ -64,13 +64,14 @@ class RetrieveQuery(IncludeQuery):
     include_obfuscation = fields.Boolean(metadata={"description": "Read and not heeded: nothing is padded."})
     stream = fields.Boolean(metadata={"description": "Its events, from the first or after one."})
     starting_after = fields.Integer(
-        validate=within(0, 2**31 - 1), metadata={"description": "The `sequence_number` of the last event one has."}
+        validate=within(0, 2**31 - 1),
+        metadata={"description": "The `sequence_number` of the last event one has; without `stream`, not heeded."},
     )
 
 
 class ItemsQuery(IncludeQuery):
     after = fields.String(metadata={"description": "The last `id` of the page before."})
-    limit = fields.Integer(load_default=20, validate=within(1, 100))
+    limit = fields.Integer(load_default=20, validate=within(0, 100))
     order = fields.String(load_default="desc", validate=validate.OneOf(("asc", "desc")))
 
 
@@ -139,8 +140,6 @@ def show(query: dict[str, Any], response_id: str) -> Response:
     found, after = _found(response_id), query.get("starting_after")
     if query.get("stream"):
         return _streamed(calls.known(found.job), found.said, -1 if after is None else after)
-    if after is not None:
-        raise domain.InvalidField("starting_after", "needs `stream=true`")
     return reply(_rendered(found))
 
 

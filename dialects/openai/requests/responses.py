@@ -225,7 +225,7 @@ def asked(given: Mapping[str, Any]) -> Asked:
         **sampling(given),
     )
     return Asked(
-        items=tuple(items.read(given["input"])) if "input" in given else (),
+        items=tuple(_items(given)),
         answer=answer,
         instructions=given.get("instructions"),
         said={name: given[name] for name in _SAID if name in given},
@@ -234,6 +234,15 @@ def asked(given: Mapping[str, Any]) -> Asked:
         truncates=given.get("truncation") == "auto",
         search=file_search.search(given.get("tools", ()), given.get("tool_choice")),
     )
+
+
+def _items(given: Mapping[str, Any]) -> list[items.Item]:
+    """What is asked now. None needs to be, but an empty list that is all there is was meant to have something in it."""
+    found = items.read(given["input"]) if "input" in given else []
+    alone = not any(name in given for name in ("previous_response_id", "conversation", "instructions"))
+    if given.get("input") == [] and alone:
+        raise errors.InvalidField("input", "the list is empty")
+    return found
 
 
 def previous(given: Mapping[str, Any]) -> Any:

@@ -23,7 +23,7 @@ RANKERS = ("auto", "none", "default-2024-11-15")
 
 
 class PageQuery(Strict):
-    limit = fields.Integer(load_default=20, validate=within(1, 100))
+    limit = fields.Integer(load_default=20, validate=within(0, 100))
     order = fields.String(load_default="desc", validate=validate.OneOf(("asc", "desc")))
 
 

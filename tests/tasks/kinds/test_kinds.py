@@ -7,10 +7,13 @@ import pytest
 
 from db.session import Sessions
 from tasks import errors, ids, kinds
+from tasks.batches.batches import NewBatch
 from tasks.documents.followups import Said
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.keys import Caller
 from tasks.kinds import KINDS, kind
+from tasks.kinds.batch import BatchRequest
+from tasks.kinds.batch_check import BatchCheck
 from tasks.kinds.embed import Embedding
 from tasks.kinds.generation import Answer, Generation, Shape, Text, Tool, ToolCall, Turn
 from tasks.kinds.ingest import Ingest
@@ -33,6 +36,8 @@ BOOKS = ids.new()
 OF_ANSWERS = ("moderate", "summary", "count")  # whose results are made of what the model answers
 
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "one"}]}
+
+OF_CONTROL = ("batch", "batch_check")
 
 # What the versions before wrote of a request, and what they mean.
 STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
@@ -58,6 +63,16 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         {"items": [ITEM], "said": {"user": "u"}, "instructions": "Be short.", "before": [ITEM], "truncates": True},
         {"max_tokens": 9},
         Asked((ITEM,), Generation(max_tokens=9), "Be short.", {"user": "u"}, (ITEM,), truncates=True),
+    ),
+    "batch": (
+        {"input_file_id": ids.show(BOOKS, ids.FILE), "endpoint": "/v1/responses"},
+        {"completion_window": "2h", "window_s": 7200},
+        BatchRequest(NewBatch("/v1/responses", BOOKS, "2h", 7200)),
+    ),
+    "batch_check": (
+        {"input_file_id": ids.show(BOOKS, ids.FILE), "endpoint": "/v1/responses"},
+        {},
+        BatchCheck("/v1/responses", BOOKS),
     ),
     "count": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
     "compact": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
@@ -99,9 +114,9 @@ def test_question_keeps_how_many_passages_it_wants() -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kind_needs_something_that_models_can_serve(name: str) -> None:
-    """A name that the catalogue knows."""
+    """A name that the catalogue knows; those that the control worker does alone need none."""
     assert KINDS[name].name == name
-    assert KINDS[name].serves in catalog.TYPES
+    assert KINDS[name].serves in (*catalog.TYPES, *([None] if name in OF_CONTROL else []))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 import redis
 from openai import OpenAI
+from sqlalchemy import select
 
+from db.jobs import Job
 from db.session import Sessions
+from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
+from tasks.jobs.requests import Stored
 from tasks.kinds import compaction
+from tasks.kinds.response import ResponseKind
 from tasks.limits.spent import Spent
 from tests.webapi import byhand
 from tests.webapi.conftest import Api
@@ -55,12 +60,20 @@ def test_a_response_is_summed_up_with_all_before_it(api: Api, sessions: Sessions
     assert compaction.opened(made["output"][-1]["encrypted_content"]) == "one two three"
 
 
-def test_the_next_request_reads_the_summary(sdk: OpenAI) -> None:
-    """Given back as it came, by OpenAI's client."""
+def test_the_next_request_reads_the_summary(api: Api, sessions: Sessions, client: redis.Redis) -> None:
+    """Given back as it came."""
+    given = compact(api, sessions, client, input=BOTH)["output"]
+    asked = api.post("/v1/responses", json={"input": [*given, said("four")], "background": True})
+    job_id = ids.parse(asked.json["id"], ids.RESPONSE)
+    with sessions() as session:
+        stored = session.execute(select(Job.input, Job.params).where(Job.id == job_id)).one()
+    turns = ResponseKind().parse(Stored(*stored)).turns
+    assert [turn.text for turn in turns] == ["one", "three", f"{compaction.SUMMED_UP}one two three", "four"]
+
+
+def test_the_stock_client_reads_it(sdk: OpenAI) -> None:
     made = sdk.responses.compact(model="echo", input="The tide is high.")
-    given: Any = [item.model_dump() for item in made.output]
-    response = sdk.responses.create(model="echo", input=[*given, {"role": "user", "content": "And now?"}])
-    assert compaction.SUMMED_UP.strip() in response.output_text
+    assert [item.type for item in made.output] == ["message", "compaction"]
 
 
 def test_nothing_is_summed_up_where_nothing_was_said(api: Api) -> None:
@@ -68,6 +81,13 @@ def test_nothing_is_summed_up_where_nothing_was_said(api: Api) -> None:
     made = api.post("/v1/responses/compact", json={"model": "alpha"}).json
     assert (made["object"], made["output"], made["usage"]["total_tokens"]) == ("response.compaction", [], 0)
     assert api.get("/v1/jobs").json["data"] == []
+
+
+def test_anothers_response_is_like_none(api: Api, theirs: Api) -> None:
+    foreign = theirs.post("/v1/responses", json={"input": "one", "background": True}).json["id"]
+    refused = api.post("/v1/responses/compact", json={"input": "x", "previous_response_id": foreign})
+    assert error(refused) == (400, "previous_response_not_found", "previous_response_id")
+    assert refused.json["error"]["message"] == f"Previous response with id '{foreign}' not found."
 
 
 @pytest.mark.parametrize(

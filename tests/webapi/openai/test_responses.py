@@ -168,3 +168,9 @@ def test_a_response_goes_on_with_a_conversation(sdk: OpenAI) -> None:
     with pytest.raises(NotFoundError) as refused:
         asked(sdk, input="four", **asked_of)
     assert refused.value.param == "conversation"
+
+
+def test_where_nothing_is_asked_the_model_opens_the_conversation(sdk: OpenAI) -> None:
+    """As OpenAI's own tests ask, and its count of tokens too."""
+    assert sdk.responses.create(extra_body={"max_output_tokens": 2}).status in ("completed", "incomplete")
+    assert sdk.responses.input_tokens.count().input_tokens > 0
