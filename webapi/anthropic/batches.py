@@ -146,7 +146,7 @@ def _lines(batch: BatchView) -> Iterator[bytes]:
         for result in found:
             after = result.number
             yield rendered.line(result.line)
-        more = len(found) == results.AT_ONCE
+        more = bool(found)
     for _, written in results.unrun(serving.stores, caller, batch, after):
         yield rendered.unrun(written)
 
