@@ -99,8 +99,8 @@ def open_stream(worker: Worker, attempt: Attempt) -> Publisher:
 
     if claim.attempt == 1:
         return Publisher(writer, attempt.transcript, newest, lambda: worker.cut_off)
-    # Who handed the job on kept all of it; a worker that was lost kept what it had a second before.
-    attempt.lost = writer.after_loss = claim.crashes > 0
+    # Who handed the job on kept all of it; a worker that was lost, or cut off from PostgreSQL, may have streamed more.
+    attempt.lost = writer.after_loss = claim.after_loss
     for _ in range(_TAKE_OVERS):
         try:
             attempt.lost = writer.after_loss = attempt.lost and not stream.is_whole(
