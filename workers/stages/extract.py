@@ -31,9 +31,12 @@ from workers.stages.progress import Reporter
 JOB_S = 600.0  # of children that read the files of one job,
 FILE_S = 2.0  # or this for each, where that is more: an archive may hold a thousand
 
+_NO_TIME = "reading_took_too_long"  # nothing is said of the file by that: it may be read another time
+
 Found = TypeVar("Found")
 
-SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
+# What an attempt that gives its slot back hands the next: fewer files are left then, which must not be less time.
+SPENT, LIMIT = "spent_s", "limit_s"
 
 
 def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
@@ -46,7 +49,8 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     with slot.sessions.begin() as session:
         work = ingest.work(session, claim.tenant_id, claim.job_id)
     files = deque(document for document in work.waiting if document.is_file)
-    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0), max(JOB_S, FILE_S * len(files)))
+    handed = claim.stage_input or {}
+    budget = Budget(handed.get(SPENT, 0.0), max(handed.get(LIMIT, JOB_S), FILE_S * len(files)))
     done, total = work.total - sum(file.bytes for file in files), work.total
     reporter.report(done, total)
     attempt.check()
@@ -65,7 +69,7 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
             reporter.report(done, total)
             slot.check(attempt) if files else attempt.check()
     except errors.GaveWay:
-        return slot.back(attempt, {SPENT: budget.spent_s})
+        return slot.back(attempt, {SPENT: budget.spent_s, LIMIT: budget.limit_s})
     with slot.sessions.begin() as session:
         is_over = not ingest.work(session, claim.tenant_id, claim.job_id).waiting
     return ingesting.outcome(slot, attempt, (total, total)) if is_over else Onward(stages.EMBED_DOCUMENTS, claim.model)
@@ -80,9 +84,9 @@ class Budget:
 
     @contextmanager
     def spending(self) -> Iterator[None]:
-        """Counts the time of the block. Raises `UnreadableDocument` when there is none left."""
+        """Counts the time of the block. Raises `DocumentFailed` when there is none left."""
         if self.spent_s >= self.limit_s:
-            raise errors.UnreadableDocument(f"reading the files of its job took more than {self.limit_s:g} s")
+            raise errors.DocumentFailed(_NO_TIME, f"reading the files of its job took more than {self.limit_s:g} s")
         began_at = time.monotonic()
         try:
             yield
