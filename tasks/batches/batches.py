@@ -193,6 +193,11 @@ def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> N
 
 
 def own_files(session: Session, caller: Caller, batch_id: uuid.UUID) -> list[uuid.UUID]:
+def has_any(session: Session, caller: Caller, file_id: uuid.UUID) -> bool:
+    """Whether a batch of the tenant's is of this file."""
+    return bool(table.of_file(session, caller.tenant_id, file_id))
+
+
     """The files that are to go with the batch: those it has made; and the one it is of, if that was made for it and no
     other batch is of that. Raises `NotFound`."""
     batch, job = _there(table.find(session, caller.tenant_id, batch_id))
