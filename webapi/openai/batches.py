@@ -48,7 +48,7 @@ def create(given: dict[str, Any], headers: dict[str, Any]) -> Response:
     )
     requestlog.about_job(job.id)
     with serving.sessions.begin() as session:
-        return reply(rendered.batch(batches.get(session, caller, job.id)))
+        return reply(rendered.batch(batches.get(session, caller, job.id, serving.counting)))
 
 
 @blueprint.route("/v1/batches", methods=["GET"])
@@ -85,5 +85,5 @@ def cancel(batch_id: str) -> Response:
     with BATCH.sought(batch_id) as id:
         serving.desk.cancel_batch(caller, id)
         with serving.sessions.begin() as session:
-            found = batches.get(session, caller, id)
+            found = batches.get(session, caller, id, serving.counting)
     return reply(rendered.batch(found))
