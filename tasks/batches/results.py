@@ -18,7 +18,7 @@ from tasks.files import files
 from tasks.files.stores import Stores
 from tasks.keys import Caller
 
-AT_ONCE = 50  # a line may have as much as a body
+AT_ONCE, AT_ONCE_BYTES = 50, 256 * 1024  # as they are kept: read, they may be many times as large
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,9 @@ def look(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counti
 
 
 def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[Result]:
-    """Results of a batch that the caller has looked at, after that number: at most `limit`, and a few at a time."""
-    found = table.page(session, batch_id, after, min(limit, AT_ONCE))
+    """Results of a batch that the caller has looked at, after that number: at most `limit`, and a few at a time:
+    there are more unless it is empty."""
+    found = table.page(session, batch_id, after, min(limit, AT_ONCE), AT_ONCE_BYTES)
     made = answers.vectors_of(session, [line for _, line in found])
     return [Result(number, answers.of(batch_id, line, made)) for number, line in found]
 

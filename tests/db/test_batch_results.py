@@ -1,11 +1,13 @@
 """The order in which a batch's lines came to their ends, whoever looks and whenever ends are committed."""
 
+import json
+import secrets
 import threading
 import uuid
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.orm import Session
 
 from db import batch_results
@@ -49,7 +51,31 @@ def look(sessions: Sessions, batch_id: uuid.UUID, after: int = 0) -> list[tuple[
     """The number and the place of each result after that one."""
     with sessions.begin() as session:
         batch_results.number_ends(session, batch_id)
-        return [(number, line.place) for number, line in batch_results.page(session, batch_id, after, 100)]
+        return [(number, line.place) for number, line in batch_results.page(session, batch_id, after, 100, 2**20)]
+
+
+@pytest.mark.parametrize(
+    ("heavy", "at_once"),
+    [
+        ("UPDATE job_outputs SET result = :large", 1),
+        ("UPDATE jobs SET params = jsonb_build_object('schema', :large ::jsonb) WHERE label IS NOT NULL", 1),
+        ('UPDATE jobs SET input = :large, params = \'{"line": {"echo": "x"}}\' WHERE label IS NOT NULL', 1),
+        ("UPDATE jobs SET input = :large WHERE label IS NOT NULL", 3),
+    ],
+)
+def test_a_page_has_so_many_bytes(sessions: Sessions, caller: Caller, heavy: str, at_once: int) -> None:
+    """Of whatever an answer is made of, which isn't loaded where it isn't. Page by page all come."""
+    batch_id, seen = batch(sessions, caller, *["succeeded"] * 3), list[int]()
+    with sessions.begin() as session:
+        session.execute(text(heavy), {"large": json.dumps(secrets.token_hex(20_000))})
+        batch_results.number_ends(session, batch_id)
+    while len(seen) < 3:
+        with sessions.begin() as session:
+            page = batch_results.page(session, batch_id, len(seen), 100, 10_000)
+            assert len(page) == at_once
+            assert all("input" in inspect(line.job).unloaded for _, line in page)
+            seen += [number for number, _ in page]
+    assert seen == [1, 2, 3]
 
 
 def test_an_end_that_is_committed_late_comes_after_what_was_seen(sessions: Sessions, caller: Caller) -> None:
