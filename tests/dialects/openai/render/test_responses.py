@@ -14,7 +14,7 @@ from tasks.doors.answering import StreamLost
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
-from tasks.streams.events import Delta, Event, Progress, Restarted, Resumed, Started, ToolCall
+from tasks.streams.events import Delta, Event, Progress, Restarted, Resumed, Started, ToolCall, decode
 from tasks.streams.transcript import Transcript
 from tests.webapi.openai.views import JOB, answered, failed, said
 
@@ -22,6 +22,8 @@ STARTED = Started(1, "w", 7)
 BACKGROUND = {"background": True}
 CALL = ToolCall(0, "call_1", "look", '{"a":1}')
 LIKELY = (Logprob("Hi", -0.5, (Logprob("Ho", -1.0),)),)
+
+FOUND: dict[str, Any] = {"question": "Who?", "passages": []}
 
 Told = list[dict[str, Any]]
 
@@ -80,6 +82,63 @@ def test_a_call_is_told_whole_after_the_text_before_it() -> None:
     assert told[-4]["delta"] == told[-3]["arguments"] == told[-2]["item"]["arguments"] == '{"a":1}'
     assert (told[-3]["name"], told[-3]["output_index"], told[8]["item"]["arguments"]) == ("look", 1, "")
     assert told[-1]["response"]["output"] == [told[7]["item"], told[-2]["item"]]
+
+
+# Entries as PostgreSQL has them. What readers have been told of these, they are told for ever.
+STORED = [
+    {"type": "started", "attempt": 1, "worker": "w", "prompt_tokens": 7},
+    {"type": "question", "question": "Who?"},
+    {"type": "passages", "passages": [{"text": "It was Anna.", "external_id": "file-1", "filename": "a.txt"}]},
+    {"type": "progress", "done": 7, "total": 7},
+    {"type": "delta", "text": "It was"},
+    {"type": "resumed", "attempt": 2, "lost": True},
+    {"type": "delta", "text": " Anna."},
+    {"type": "tool_call", "item": 0, "id": "call_1", "name": "look", "arguments": "{}"},
+]
+CITED = {"type": "file_citation", "file_id": "file-1", "filename": "a.txt", "index": 12}
+
+
+def numbered(stored: list[Any], end: JobView) -> list[str]:
+    told = sent(Stream(JOB, BACKGROUND), [decode(each) for each in stored], end)
+    return [f"{each['sequence_number']} {each['type'].removeprefix('response.')}" for each in told]
+
+
+SEARCHED = [
+    "0 created", "1 queued", "2 in_progress", "3 output_item.added", "4 file_search_call.in_progress",
+    "5 file_search_call.searching", "6 file_search_call.completed", "7 output_item.done", "8 output_item.added",
+    "9 content_part.added", "10 output_text.delta", "11 output_text.delta",
+]  # fmt: skip
+CALLED = [
+    "12 output_text.done", "13 content_part.done", "14 output_item.done", "15 output_item.added",
+    "16 function_call_arguments.delta", "17 function_call_arguments.done", "18 output_item.done", "19 failed",
+]  # fmt: skip
+ANSWERED = [
+    "12 output_text.annotation.added", "13 output_text.done", "14 content_part.done", "15 output_item.done",
+    "16 completed",
+]  # fmt: skip
+BROKEN_OFF = ["12 output_text.done", "13 content_part.done", "14 output_item.done", "15 cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "end", "rest"),
+    [
+        (STORED, failed("internal"), CALLED),
+        (STORED[:-1], answered(said("It was Anna.") | FOUND | {"annotations": [CITED]}), ANSWERED),
+        (STORED[:-1], failed("", Status.CANCELLED), BROKEN_OFF),
+    ],
+)
+def test_events_of_stored_entries_keep_their_numbers(stored: list[Any], end: JobView, rest: list[str]) -> None:
+    """In every version."""
+    assert numbered(stored, end) == SEARCHED + rest
+
+
+def test_what_an_answer_rests_on_is_told_as_its_worker_found_it() -> None:
+    """The same in its item, when that is done, and in the response."""
+    end = answered(said("It was Anna.") | FOUND | {"annotations": [CITED]})
+    told = sent(Stream(JOB, {}), [decode(each) for each in STORED[:-1]], end)
+    assert told[-5]["annotation"] == CITED
+    assert told[-1]["response"]["output"][1] == told[-2]["item"]
+    assert told[-2]["item"]["content"][0]["annotations"] == [CITED]
 
 
 def test_an_answer_without_words_is_an_empty_message() -> None:
