@@ -4,19 +4,33 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.openai.render import response_events, responses
+from dialects.openai.render.response_shapes import ResponseEvent
 from dialects.openai.render.response_stream import Stream
 from tasks.doors.answering import StreamLost
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
-from tasks.streams.events import Delta, Event, Progress, Restarted, Resumed, Started, ToolCall, decode
+from tasks.streams.events import (
+    Delta,
+    Event,
+    Passages,
+    Progress,
+    Question,
+    Restarted,
+    Resumed,
+    Started,
+    ToolCall,
+    decode,
+)
 from tasks.streams.transcript import Transcript
 from tests.webapi.openai.views import JOB, answered, failed, said
+from webapi.shapes import components
 
 STARTED = Started(1, "w", 7)
 BACKGROUND = {"background": True}
@@ -84,11 +98,12 @@ def test_a_call_is_told_whole_after_the_text_before_it() -> None:
     assert told[-1]["response"]["output"] == [told[7]["item"], told[-2]["item"]]
 
 
+PASSAGE = {"text": "It was Anna.", "external_id": "file-1", "filename": "a.txt", "score": 0.5, "metadata": {"n": 1}}
 # Entries as PostgreSQL has them. What readers have been told of these, they are told for ever.
 STORED = [
     {"type": "started", "attempt": 1, "worker": "w", "prompt_tokens": 7},
     {"type": "question", "question": "Who?"},
-    {"type": "passages", "passages": [{"text": "It was Anna.", "external_id": "file-1", "filename": "a.txt"}]},
+    {"type": "passages", "passages": [PASSAGE]},
     {"type": "progress", "done": 7, "total": 7},
     {"type": "delta", "text": "It was"},
     {"type": "resumed", "attempt": 2, "lost": True},
@@ -194,6 +209,7 @@ def test_what_was_said_is_told_again() -> None:
     assert told["tools"] == [{"description": None, "parameters": None, "strict": True, "type": "function", "name": "f"}]
 
 
+CITED_END = answered(said("Hi") | FOUND | {"annotations": [CITED]})
 EVENTS = st.lists(
     st.one_of(
         st.builds(Delta, st.text(max_size=3)),
@@ -201,10 +217,26 @@ EVENTS = st.lists(
         st.just(Progress(1, 2)),
         st.just(Resumed(2)),
         st.just(Started(2, "w")),
+        st.just(Question("Who?")),
+        st.just(Passages([PASSAGE])),
     ),
     max_size=20,
 )
-ENDS = st.sampled_from([answered(), answered(said("Hi", "length")), failed("internal"), failed("", Status.CANCELLED)])
+ENDS = st.sampled_from(
+    [answered(), CITED_END, answered(said("Hi", "length")), failed("internal"), failed("", Status.CANCELLED)]
+)
+
+
+PAGE = {"$ref": "#/components/schemas/ResponseEvent", "components": {"schemas": components([ResponseEvent])}}
+ON_THE_PAGE = jsonschema.Draft202012Validator(PAGE)
+
+
+@settings(max_examples=20)
+@given(EVENTS, ENDS, st.booleans())
+def test_every_event_is_one_that_the_page_knows(events: list[Event], end: JobView, background: bool) -> None:
+    """A client that is made from the page can read them all."""
+    for told in sent(Stream(JOB, {"background": background, "include": ["file_search_call.results"]}), events, end):
+        ON_THE_PAGE.validate(told)
 
 
 @given(EVENTS, ENDS, st.booleans(), st.data())
