@@ -16,10 +16,17 @@ _MOST = 1000
 Counted = Sequence[tuple[str, int, Mapping[str, int]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
-    counted: Counted
-    until: float
+    """What was counted last, if anything was, and until when that is told. Who counts holds the lock."""
+
+    counted: Counted | None = None
+    until: float = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def rests(self) -> bool:
+        return time.monotonic() < self.until
 
 
 @dataclass(slots=True)
@@ -32,18 +39,26 @@ class Counting:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, session: Session, batch_id: uuid.UUID) -> Counted:
-        """Of each status how many lines have it, and what these have spent."""
+        """Of each status how many lines have it, and what these have spent. While one counts, others are told what was
+        counted before; the first time they wait for it."""
+        kept = self._of(batch_id)
+        before = kept.counted
+        if before is not None and (kept.rests or not kept.lock.acquire(blocking=False)):
+            return before
+        if before is None:
+            kept.lock.acquire()
+        try:
+            if kept.counted is None or not kept.rests:
+                began_at = time.monotonic()
+                kept.counted = table.counts(session, [batch_id]).get(batch_id, [])
+                now = time.monotonic()
+                kept.until = now + _REST * (now - began_at)
+            return kept.counted
+        finally:
+            kept.lock.release()
+
+    def _of(self, batch_id: uuid.UUID) -> _Kept:
         with self._lock:
-            kept = self._kept.get(batch_id)
-            if kept is not None:
-                if time.monotonic() < kept.until:
-                    return kept.counted
-                self._kept[batch_id] = _Kept(kept.counted, kept.until + 1)  # others needn't count beside this one
-        began_at = time.monotonic()
-        counted = table.counts(session, [batch_id]).get(batch_id, [])
-        took_s = time.monotonic() - began_at
-        with self._lock:
-            if len(self._kept) >= _MOST:
+            if len(self._kept) >= _MOST and batch_id not in self._kept:
                 self._kept.clear()
-            self._kept[batch_id] = _Kept(counted, time.monotonic() + _REST * took_s)
-        return counted
+            return self._kept.setdefault(batch_id, _Kept())

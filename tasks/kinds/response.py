@@ -182,6 +182,7 @@ def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) ->
     elif asked.conversation is not None:
         before = tuple(_conversed(session, caller, asked.conversation, responses.inputs(job_id, asked.items)))
     own = tuple(_referred(session, caller, asked.items, before))
+    _refuse_twice(own, before if asked.conversation is not None else ())
     if len(before) + len(own) > MAX_ITEMS and not asked.truncates:
         raise errors.InvalidField("input", f"with what was said before, there are more than {MAX_ITEMS} items")
     return replace(asked, items=own, before=before[-MAX_ITEMS:])
@@ -239,6 +240,22 @@ def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]
         return []
     made = responses.outputs(job_id, found.job.result) if found.job.result else []
     return [*responses.inputs(job_id, found.items), *made]
+
+
+def _refuse_twice(own: Sequence[Item], conversed: Sequence[Item]) -> None:
+    """Raises `InvalidField` for an id that two items have, or that names something else in the conversation."""
+    there = {item["id"]: item for item in conversed}
+    seen = set[str]()
+    for number, item in enumerate(own):
+        item_id = item.get("id")
+        if item_id is None:
+            continue
+        if item_id in seen:
+            raise errors.InvalidField(f"input.{number}.id", f"{item_id[:64]} is the id of another item of the input")
+        seen.add(item_id)
+        if item_id in there and items.turns([there[item_id]]) != items.turns([item]):
+            message = f"{item_id[:64]} is the id of another item of the conversation"
+            raise errors.InvalidField(f"input.{number}.id", message)
 
 
 def _refuse_loose_ends(asked: Asked) -> None:

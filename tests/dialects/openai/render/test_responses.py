@@ -165,7 +165,7 @@ def test_an_answer_without_words_is_an_empty_message() -> None:
 def test_how_likely_tokens_were_is_told_where_that_is_asked() -> None:
     """In pieces, and whole."""
     told = sent(
-        Stream(JOB, {"top_logprobs": 1}),
+        Stream(JOB, {"include": ["message.output_text.logprobs"], "top_logprobs": 1}),
         [STARTED, Delta("Hi", logprobs=LIKELY)],
         answered({**said("Hi"), "logprobs": [each.plain() for each in LIKELY]}),
     )
@@ -173,7 +173,7 @@ def test_how_likely_tokens_were_is_told_where_that_is_asked() -> None:
     expected = [{"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": beside}]
     assert told[4]["logprobs"] == told[5]["logprobs"] == told[6]["part"]["logprobs"] == expected
     assert told[-1]["response"]["output"][0]["content"][0]["logprobs"] == expected
-    silent = sent(Stream(JOB, {}), [STARTED, Delta("Hi", logprobs=LIKELY)])
+    silent = sent(Stream(JOB, {"top_logprobs": 1}), [STARTED, Delta("Hi", logprobs=LIKELY)])
     assert silent[-1]["logprobs"] == []
 
 
