@@ -156,6 +156,15 @@ def test_what_an_answer_rests_on_is_told_as_its_worker_found_it() -> None:
     assert told[-2]["item"]["content"][0]["annotations"] == [CITED]
 
 
+def test_text_before_a_call_is_whole() -> None:
+    """Also where there was no room for anything behind the call: in its event as in the response."""
+    result = said("Hm", "length", tool_calls=[{"id": "call_1", "name": "look", "arguments": "{}"}])
+    told = sent(Stream(JOB, {}), [STARTED, Delta("Hm"), ToolCall(0, "call_1", "look", "{}")], answered(result))
+    items = [each["item"] for each in told if each["type"] == "response.output_item.done"]
+    assert told[-1]["type"] == "response.incomplete"
+    assert told[-1]["response"]["output"] == items
+
+
 def test_an_answer_without_words_is_an_empty_message() -> None:
     told = sent(Stream(JOB, {}), [STARTED], answered(said("")))
     assert told[-1]["response"]["output"] == [told[-2]["item"]]
