@@ -1,5 +1,6 @@
 """`forebay batch`: many requests handed over at once, followed, and brought back."""
 
+import shlex
 import sys
 import time
 import uuid
@@ -119,16 +120,18 @@ def watch(client: Client, batch_id: str) -> None:
 def results(client: Client, batch_id: str, follow: bool, after: int, out: Path | None) -> None:
     """Bring the results of the batch ID: those that are there, in the order in which they came.
 
-    As lines on stdout, or into --out: a file for each, called as its request is, or a row.
+    As lines on stdout, or into --out: a file for each, called as its request is, or a row. With --after, rows come
+    after those that the file has.
     """
     last = after
     try:
-        with batch_answers.sink(out) as sink:
+        with batch_answers.sink(out, goes_on=after > 0) as sink:
             for line in client.batch_results(batch_id, after, follow=follow):
                 sink.take(line)
                 last = line["number"]
     except KeyboardInterrupt:
-        _say(f"\n`forebay batch results {'-f ' if follow else ''}--after {last} {batch_id}` brings the rest")
+        options = f"{'-f ' if follow else ''}--after {last}" + (f" --out {shlex.quote(str(out))}" if out else "")
+        _say(f"\n`forebay batch results {options} {batch_id}` brings the rest")
         sys.exit(130)
 
 

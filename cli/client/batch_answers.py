@@ -23,9 +23,10 @@ class Sink(Protocol):
 
 
 @contextmanager
-def sink(out: Path | None) -> Iterator[Sink]:
+def sink(out: Path | None, *, goes_on: bool = False) -> Iterator[Sink]:
     """Where results go: stdout as they are, a table where `out` ends in .csv, a file of lines where it ends in .jsonl,
-    else a folder."""
+    else a folder. A file that is there already is written anew, unless this `goes_on`: then results come after those
+    that it has."""
     if out is None:
         yield Printed()
         return
@@ -35,7 +36,7 @@ def sink(out: Path | None) -> Iterator[Sink]:
         yield Folder(out)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8", newline="" if suffix == ".csv" else None) as opened:
+    with out.open("a" if goes_on else "w", encoding="utf-8", newline="" if suffix == ".csv" else None) as opened:
         yield Table(opened) if suffix == ".csv" else Lines(opened)
 
 
@@ -54,11 +55,12 @@ class Lines:
 
 
 class Table:
-    """A row a result: what it is called, its answer or its error."""
+    """A row a result: what it is called, its answer or its error. Where nothing is there yet, below their names."""
 
     def __init__(self, opened: TextIO) -> None:
         self._opened, self._rows = opened, csv.writer(opened)
-        self._rows.writerow(("custom_id", "status", "answer", "error"))
+        if not opened.tell():
+            self._rows.writerow(("custom_id", "status", "answer", "error"))
 
     def take(self, line: Line) -> None:
         wrong = error(line)

@@ -205,3 +205,40 @@ def test_answers_are_written_below_their_folder_whatever_they_are_called(tmp_pat
         "out/errors/gone.txt": "batch_expired: late\n",
         "out/claude.txt": "Yo\n",
     }
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "answers.jsonl"])
+def test_results_that_go_on_come_after_those_that_were_brought(tmp_path: Path, name: str) -> None:
+    """A table's names are above them once. Who begins anew has only what is new."""
+    out, said = tmp_path / name, {"choices": [{"message": {"content": "Hi"}}]}
+
+    def bring(*names: str, goes_on: bool) -> list[str]:
+        with batch_answers.sink(out, goes_on=goes_on) as sink:
+            for each in names:
+                sink.take(result(each, said))
+        with out.open(newline="") as opened:
+            rows = csv.DictReader(opened) if name.endswith(".csv") else map(json.loads, opened)
+            return [row["custom_id"] for row in rows]
+
+    assert bring("a", "b", goes_on=False) == ["a", "b"]
+    assert bring("c", goes_on=True) == ["a", "b", "c"]
+    assert bring("d", goes_on=False) == ["d"]
+    out.unlink()
+    assert bring("e", goes_on=True) == ["e"]
+
+
+def test_ctrl_c_says_where_the_rest_is_to_be_brought(stack: Stack, tmp_path: Path) -> None:
+    """With the number of the last that was, into the file that has the others."""
+    folder, out = prompts(tmp_path / "in", **{f"p{n}": "word " * 300 for n in range(30)}), tmp_path / "my answers.csv"
+    batch_id = forebay(stack, "create", folder, "--model", SLOW).stdout.strip()
+    options = ("--url", stack.url, "--key", stack.key)
+    with terminal("batch", "results", "-f", batch_id, "--out", str(out), *options) as shown:
+        waiting.until(lambda: out.exists() and out.read_text().count("succeeded"), look_s=0.05)
+        shown.type(INTERRUPT)
+        said = " ".join(shown.expect("brings the rest").split())
+        assert shown.status() == 130
+    with out.open(newline="") as opened:
+        brought = len(list(csv.DictReader(opened)))
+    assert f"--after {brought} --out '{out}' {batch_id}`" in said
+    with Client(stack.url, stack.key) as client:
+        client.cancel_batch(batch_id)
