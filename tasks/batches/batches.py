@@ -21,6 +21,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import NOTHING, Spent
 
 KIND = "batch"
+OWNS_INPUT = "owns_input"  # under this name its job's params say so
 # Why one ends, which is also how it has ended then.
 Ending = Literal["completed", "failed", "cancelled", "expired"]
 BatchStatus = Literal[
@@ -94,6 +95,7 @@ class NewBatch:
 
     `lines` is how many it has where that is known already.
     It `takes_over` the answers that an earlier batch of the same file has: those lines aren't run again.
+    With `owns_input` the file was made for it, and isn't one that the client sent.
     """
 
     endpoint: str
@@ -103,6 +105,7 @@ class NewBatch:
     output_kept_s: int | None = None
     takes_over: uuid.UUID | None = None
     lines: int = 0
+    owns_input: bool = False
 
 
 def require_file(session: Session, caller: Caller, file_id: uuid.UUID) -> None:
@@ -187,6 +190,16 @@ def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> N
         raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")
     if batch.counts.completed == batch.counts.total:
         raise errors.Conflict("all its requests were answered: there is nothing to ask again")
+
+
+def own_files(session: Session, caller: Caller, batch_id: uuid.UUID) -> list[uuid.UUID]:
+    """The files that are to go with the batch: those it has made; and the one it is of, if that was made for it and no
+    other batch is of that. Raises `NotFound`."""
+    batch, job = _there(table.find(session, caller.tenant_id, batch_id))
+    found = [batch.output_file_id, batch.error_file_id]
+    if job.params.get(OWNS_INPUT) and len(table.of_file(session, caller.tenant_id, batch.input_file_id)) == 1:
+        found.append(batch.input_file_id)
+    return [file_id for file_id in found if file_id is not None]
 
 
 def cancel(session: Session, caller: Caller, batch_id: uuid.UUID) -> str | None:

@@ -26,6 +26,11 @@ def ending(session: Session, job_id: uuid.UUID) -> str | None:
     return table.of_job(session, job_id).ending
 
 
+def lines(session: Session, job_id: uuid.UUID) -> int:
+    """How many lines it has; 0 while that isn't known."""
+    return table.of_job(session, job_id).lines
+
+
 def ends_at(session: Session, job_id: uuid.UUID) -> dt.datetime:
     """When its window ends."""
     return table.of_job(session, job_id).expires_at

@@ -46,7 +46,7 @@ def create() -> Response:
     """
     serving, caller = service.current(), auth.caller()
     with receiving.received() as received:
-        new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines)
+        new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines, owns_input=True)
         asked = Submission(batches.KIND, None, BatchRequest(new), lane="batch")
         job, _ = serving.desk.accept(caller, lambda session: kinds.plan(session, serving.catalog, caller, asked))
     requestlog.about_job(job.id)
@@ -100,19 +100,19 @@ def delete(message_batch_id: str) -> Response:
     """Delete a batch of messages
 
     One that has ended, with all its requests and answers, and the files that were made of them. Cancel others first.
+    A file that was sent for it stays; as does one that another batch is of. Cut off, it is to be asked for again.
     """
     serving, caller = service.current(), auth.caller()
     with MESSAGE_BATCH.sought(message_batch_id) as id:
         with serving.sessions.begin() as session:
-            found = _found(session, id)
-        if found.ended_at is None:
-            raise Conflict("the batch hasn't ended: cancel it first")
-        serving.desk.erase(caller, id)
-    serving.rest()
-    for file_id in (found.input_file_id, found.output_file_id, found.error_file_id):
-        if file_id is not None:
+            if _found(session, id).ended_at is None:
+                raise Conflict("the batch hasn't ended: cancel it first")
+            file_ids = batches.own_files(session, caller, id)
+        serving.rest()
+        for file_id in file_ids:  # only the batch knows of them, so they go first
             with suppress(NotFound):
                 files.delete(serving.stores, caller, file_id)
+        serving.desk.erase(caller, id)
     answer: DeletedMessageBatch = {"id": message_batch_id, "type": "message_batch_deleted"}
     return reply(answer)
 
@@ -146,7 +146,7 @@ def _lines(batch: BatchView) -> Iterator[bytes]:
         for result in found:
             after = result.number
             yield rendered.line(result.line)
-        more = len(found) == results.AT_ONCE
+        more = bool(found)
     for _, written in results.unrun(serving.stores, caller, batch, after):
         yield rendered.unrun(written)
 

@@ -70,3 +70,10 @@ def test_nothing_is_added_to_a_conversation_that_is_gone(sessions: Sessions, cal
     settle(sessions, caller, conversation_id, "two")
     with pytest.raises(errors.NotFound):
         context(sessions, caller, conversation_id)
+
+
+def test_of_items_with_one_id_the_first_is_put_in(sessions: Sessions, caller: Caller) -> None:
+    """None of them breaks the end of a job."""
+    conversation_id = made(sessions, caller, "one")
+    settle(sessions, caller, conversation_id, "two", "two", "one", "three")
+    assert context(sessions, caller, conversation_id) == ["one", "two", "three"]

@@ -36,7 +36,7 @@ def answer(sessions: Sessions, client: redis.Redis) -> Answer:
     return end
 
 
-def ask(api: Api, conversation: Any, text: str, **more: Any) -> str:
+def ask(api: Api, conversation: Any, text: Any, **more: Any) -> str:
     """A response that is made in the background, in the conversation."""
     response = api.post("/v1/responses", json={"conversation": conversation, "input": text, "background": True, **more})
     assert response.status_code == 200, response.text
@@ -115,3 +115,23 @@ def test_a_full_conversation_is_refused_before_anything_is_queued(api: Api, monk
     refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": "two", "background": True})
     assert error(refused) == (400, "conversation_full", "conversation")
     assert api.get("/v1/jobs").json["data"] == []
+
+
+def test_an_id_names_one_item(api: Api, answer: Answer) -> None:
+    """Neither two that are asked, nor another one of the conversation; what is in there may be said again, and is
+    there once."""
+    conversation_id = make(api, said("one", id="a"))
+
+    def refused(*items: dict[str, Any], **more: Any) -> tuple[int, str, str | None]:
+        return error(api.post("/v1/responses", json={"input": [*items], "background": True, **more}))
+
+    here = {"conversation": conversation_id}
+    assert refused(said("two", id="b"), said("three", id="b"), **here) == (400, "invalid_value", "input.1.id")
+    assert refused(said("two", id="b"), said("three", id="b")) == (400, "invalid_value", "input.1.id")
+    assert refused(said("two"), said("three", id="a"), **here) == (400, "invalid_value", "input.1.id")
+    named = {"type": "item_reference", "id": "a"}
+    assert refused(named, named, **here) == (400, "invalid_value", "input.1.id")
+    response_id = ask(api, conversation_id, [said("one", id="a"), said("two", id="b")])
+    answer(response_id, "three")
+    assert api.get(f"/v1/responses/{response_id}").json["status"] == "completed"
+    assert texts(listed(api, conversation_id)) == ["one", "two", "three"]

@@ -136,9 +136,13 @@ def test_lines_may_ask_different_models(hall: Hall) -> None:
 
 @pytest.mark.parametrize("steps", range(9))
 @pytest.mark.parametrize("how", ["cancel", "expire"])
-def test_a_batch_may_be_told_to_end_at_any_moment(hall: Hall, line_by_line: None, how: str, steps: int) -> None:
-    """Once its lines are known each is in one of the files; what had been answered by then is in the output file."""
-    batch_id = hall.begin(chats(3))
+@pytest.mark.parametrize("known", [0, 3])
+def test_a_batch_may_be_told_to_end_at_any_moment(
+    hall: Hall, line_by_line: None, how: str, steps: int, known: int
+) -> None:
+    """Once its number of lines is known each is in one of the files; what had been answered by then is in the output
+    file."""
+    batch_id = hall.begin(chats(3), known=known)
     for _ in range(steps):
         hall.step(catalog.CONTROL)
     hall.step("alpha")
