@@ -45,6 +45,11 @@ class Page:
     more: bool
 
 
+def size(item: Item) -> int:
+    """How long it is as a text, in bytes."""
+    return len(json.dumps(item, ensure_ascii=False).encode())
+
+
 def named(item: Item) -> dict[str, Any]:
     """The item, with an id drawn for it where it has none."""
     return {
@@ -156,7 +161,7 @@ def delete(session: Session, caller: Caller, conversation_id: uuid.UUID, item_id
 
 def _measured(items: Iterable[Item]) -> Iterator[NewItem]:
     for item in items:
-        yield NewItem(item["id"], item, len(json.dumps(item, ensure_ascii=False).encode()))
+        yield NewItem(item["id"], item, size(item))
 
 
 def _fitting(sizes: Sequence[tuple[int, int]]) -> list[int]:
