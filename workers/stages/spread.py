@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from db import families
 from tasks import ids
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
@@ -30,7 +29,7 @@ def spread(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
     asked = kind.parse(claim.asked)
     plan = Plan(Submission(claim.type, claim.model, asked), stages.GENERATE, claim.model, claim.model)
     with slot.sessions() as session:  # a line's have their line's place in the order, not one before their batch
-        named = ids.of_choice if families.is_child(session, claim.job_id) else ids.derived
+        named = ids.of_choice if family.is_child(session, claim.job_id) else ids.derived
     children = [
         Child(replace(plan, job_id=named(claim.job_id, place), asked=replace(plan.asked, request=single)), place)
         for place, single in enumerate(kind.singles(asked))
