@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db.jobs import Job
 from tasks import errors, ids
 from tasks.conversations import items as conversations
 from tasks.documents import questions
@@ -129,6 +130,17 @@ class ResponseKind(Answering[Asked]):
             stage, queue = stages.SEARCH_STORES, _embedder(session, models, caller, request, request.search)
         planned, conversation = replace(asked, request=request), asked.request.conversation
         return Plan(planned, stage, queue, model.name, job_id=job_id, conversation_id=conversation)
+
+    def again(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked], old: Job) -> Plan:
+        """What the old one was asked, after what was before it then; it is put into the same conversation. Raises
+        `ConversationMissing`, `ConversationFull`, `InvalidField` where it can't be."""
+        plan = self.plan(session, models, caller, asked)
+        if old.conversation_id is None:
+            return plan
+        assert plan.job_id is not None
+        own = responses.inputs(plan.job_id, asked.request.items)
+        preceding.refuse_twice(own, preceding.conversed(session, caller, old.conversation_id, own))
+        return replace(plan, conversation_id=old.conversation_id)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         start = _start(request, context, measure) if request.truncates else 0

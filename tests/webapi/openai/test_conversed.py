@@ -135,3 +135,19 @@ def test_an_id_names_one_item(api: Api, answer: Answer) -> None:
     answer(response_id, "three")
     assert api.get(f"/v1/responses/{response_id}").json["status"] == "completed"
     assert texts(listed(api, conversation_id)) == ["one", "two", "three"]
+
+
+def test_a_retry_is_put_into_the_conversation_too(
+    api: Api, answer: Answer, sessions: Sessions, client: redis.Redis
+) -> None:
+    """What it was asked, after what was before it then; not where the conversation is gone."""
+    conversation_id = make(api, said("one"))
+    first = ask(api, conversation_id, "two").replace("resp_", "job_")
+    byhand.run(sessions, client, first).end(Outcome(Status.FAILED, Spent(2, 1), error=("engine_refused", "no")))
+    again = api.post(f"/v1/jobs/{first}/retry").json["id"].replace("job_", "resp_")
+    assert api.get(f"/v1/responses/{again}").json["conversation"] == {"id": conversation_id}
+    answer(again, "three")
+    assert texts(listed(api, conversation_id)) == ["one", "two", "three"]
+    api.ask("DELETE", f"/v1/conversations/{conversation_id}")
+    refused = api.post(f"/v1/jobs/{first}/retry")
+    assert (refused.status_code, refused.json["error"]["code"]) == (422, "conversation_not_found")
