@@ -14,6 +14,7 @@ from tasks.conversations import items as room
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.requests import Stored
+from tasks.kinds import preceding
 from tasks.kinds.response import ResponseKind
 from tasks.limits.spent import Spent
 from tests.webapi import byhand
@@ -115,6 +116,35 @@ def test_a_full_conversation_is_refused_before_anything_is_queued(api: Api, monk
     refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": "two", "background": True})
     assert error(refused) == (400, "conversation_full", "conversation")
     assert api.get("/v1/jobs").json["data"] == []
+
+
+def test_tokens_are_counted_in_a_full_conversation(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is put into it, and so no room is looked for."""
+    conversation_id = make(api, said("one"))
+    monkeypatch.setattr(room, "MAX_ITEMS", 1)
+    counted = {"conversation": conversation_id, "input": "two"}
+    response = api.post("/v1/responses/input_tokens", json=counted, headers={"Prefer": "respond-async"})
+    assert response.status_code == 202, response.text
+
+
+@pytest.mark.parametrize("in_conversation", [True, False])
+def test_what_is_referred_to_needs_room(
+    api: Api, answer: Answer, monkeypatch: pytest.MonkeyPatch, in_conversation: bool
+) -> None:
+    """Of the items that are named, not of their names; in no conversation too."""
+    first = ask(api, None, "x" * 600)
+    answer(first, "y" * 600)
+    monkeypatch.setattr(room if in_conversation else preceding, "MAX_BYTES", 1000)
+    items = [
+        api.get(f"/v1/responses/{first}/input_items").json["data"][0],
+        api.get(f"/v1/responses/{first}").json["output"][0],
+    ]
+    named = [{"type": "item_reference", "id": item["id"]} for item in items]
+    conversation_id = make(api) if in_conversation else None
+    ask(api, conversation_id, named[:1])
+    refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": named, "background": True})
+    code, param = ("conversation_full", "conversation") if in_conversation else ("invalid_value", "input.1.id")
+    assert error(refused) == (400, code, param)
 
 
 def test_an_id_names_one_item(api: Api, answer: Answer) -> None:
