@@ -201,7 +201,12 @@ def is_orphaned(lease_s: float) -> ColumnElement[bool]:
 
 def has_waited(seconds: float) -> ColumnElement[bool]:
     """The condition that so long ago a job was there already, and its time had come."""
-    return func.coalesce(Job.due_at, Job.created_at) < func.now() - dt.timedelta(seconds=seconds)
+    return waits_since() < func.now() - dt.timedelta(seconds=seconds)
+
+
+def waits_since() -> ColumnElement[dt.datetime]:
+    """When the job was there and its time had come."""
+    return func.coalesce(Job.due_at, Job.created_at)
 
 
 def _deadline_at() -> ColumnElement[dt.datetime | None]:

@@ -66,8 +66,9 @@ def inputs(job_id: uuid.UUID, items: Sequence[Item]) -> list[dict[str, Any]]:
 def outputs(job_id: uuid.UUID, result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a response came to: the search before it, if there was one, what was said, if anything was, then the
     functions that are to be called."""
-    said, status = result["message"], "incomplete" if result["finish_reason"] == "length" else "completed"
+    said = result["message"]
     calls = said.get("tool_calls", ())
+    status = "incomplete" if result["finish_reason"] == "length" and not calls else "completed"  # calls are whole
     made = [file_search(job_id, 0, result["question"])] if "passages" in result else []
     if said["content"] or not calls:
         made.append(message(job_id, len(made), said["content"], status, result.get("annotations", ())))

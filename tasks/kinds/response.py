@@ -159,7 +159,8 @@ class ResponseKind(Answering[Asked]):
         [answer] = answers
         if answer.question is None:
             return chat.said(answer)
-        noted = searching.annotations(answer.text, answer.passages, answer.question)
+        # Text before a call was told whole, without any, before it was known how the answer ends.
+        noted = [] if answer.tool_calls else searching.annotations(answer.text, answer.passages, answer.question)
         found = {"question": answer.question, "passages": answer.passages, "annotations": noted}
         return {**chat.said(answer), **found}
 

@@ -147,8 +147,9 @@ def tidy(transactions: Transactions, tenant_id: uuid.UUID, in_time: Callable[[],
             store_id = table.lapsed(session, tenant_id)
             if store_id is None:
                 return True
-            if not table.empty(session, tenant_id, store_id, _EMPTIED_AT_ONCE):
-                table.change(session, tenant_id, store_id, emptied=True)
+            gone = table.empty(session, tenant_id, store_id, _EMPTIED_AT_ONCE)
+            if not gone and not table.emptied(session, tenant_id, store_id):
+                return True  # others hold what is left: it is looked at again the next time
     return False
 
 

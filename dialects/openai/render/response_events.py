@@ -15,7 +15,6 @@ from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
 from tasks.streams.events import Delta, Event, Passages, Question, Resumed, Started, ToolCall
 from tasks.streams.transcript import Transcript
-from tasks.vectorstores import searching
 
 Told = dict[str, Any]
 
@@ -37,7 +36,6 @@ class Telling:
     _text: list[str] | None = None  # of the message under way
     _logprobs: list[Told] = field(default_factory=list)
     _question: str = ""
-    _passages: Sequence[Told] = ()
 
     def opening(self) -> list[Told]:
         """What is told before the first entry."""
@@ -68,13 +66,17 @@ class Telling:
         return told
 
     def ended(self, job: JobView) -> list[Told]:
-        """The rest: what is under way is closed, and the response told as it ended."""
+        """The rest: what is under way is closed, and the response told as it ended.
+
+        What the answer rests on was found by its worker: the result has it, and a call or a broken off answer none.
+        """
         state = rendered.state(job)
         told: list[Told] = []
         said = self._text is not None or any(item["type"] != "file_search_call" for item in self.items)
         if job.status == Status.SUCCEEDED and not said:
             told += self._open()
-        told += self._close("completed" if state == "completed" else "incomplete")
+        noted = (job.result or {}).get("annotations", ())
+        told += self._close("completed" if state == "completed" else "incomplete", noted)
         output = None if job.result is not None else self.items
         response = rendered.response(job, self.said, output)
         return [*told, self._of(f"response.{state}", response=response)]
@@ -100,12 +102,11 @@ class Telling:
             self._in_part("response.content_part.added", part=part),
         ]
 
-    def _close(self, status: str) -> list[Told]:
+    def _close(self, status: str, noted: Sequence[Told] = ()) -> list[Told]:
         """The message under way, if there is one, is whole."""
         if self._text is None:
             return []
         text = "".join(self._text)
-        noted = searching.annotations(text, self._passages, self._question)
         item = responses.message(self.job.id, self._place, text, status, noted)
         part = item["content"][0]
         part["logprobs"] = self._logprobs
@@ -126,7 +127,6 @@ class Telling:
 
     def _search(self, passages: Sequence[Told]) -> list[Told]:
         """A search that was made before the answer: it is told at once, as it is over."""
-        self._passages = passages
         place, done = self._place, responses.file_search(self.job.id, self._place, self._question)
         if rendered.wants_results(self.said):
             done["results"] = rendered.results(passages)

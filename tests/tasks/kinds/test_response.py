@@ -12,7 +12,7 @@ from tasks.jobs import responses
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
 from tasks.kinds import preceding
-from tasks.kinds.generation import Generation
+from tasks.kinds.generation import Answer, Generation, ToolCall
 from tasks.kinds.response import Asked, ResponseKind
 from tests import tables
 
@@ -69,6 +69,16 @@ def test_old_turns_are_dropped_where_that_is_asked() -> None:
     assert some[1].startswith("5 ")
     assert some[-1] == "last"
     assert composed(asked, 4) == ["Be short.", "last"]
+
+
+def test_text_before_a_call_cites_nothing() -> None:
+    """An answer does; of that text readers have been told without, before the call came."""
+    passages = [{"text": "It was Anna.", "external_id": "file-1", "filename": "a.txt"}]
+    answer = Answer("It was Anna.", "stop", passages, question="Who?")
+    calls = replace(answer, finish_reason="tool_calls", tool_calls=(ToolCall("call_1", "look", "{}"),))
+    alone, called = (ResponseKind().result([each])["annotations"] for each in (answer, calls))
+    assert [each["file_id"] for each in alone] == ["file-1"]
+    assert called == []
 
 
 def test_nothing_is_dropped_unasked() -> None:
