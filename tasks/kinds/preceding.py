@@ -90,7 +90,9 @@ def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]
 
 
 def _own(found: Found) -> Iterator[Item]:
-    """What a response was asked, and what came of it."""
+    """What a response was asked, and what came of it, as far as that got."""
     yield from responses.inputs(found.job.id, found.items)
     if found.job.result is not None:
         yield from responses.outputs(found.job.id, found.job.result)
+    else:
+        yield from responses.broken_off(found.job.id, found.so_far)

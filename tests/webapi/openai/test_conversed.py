@@ -181,3 +181,19 @@ def test_a_retry_is_put_into_the_conversation_too(
     api.ask("DELETE", f"/v1/conversations/{conversation_id}")
     refused = api.post(f"/v1/jobs/{first}/retry")
     assert (refused.status_code, refused.json["error"]["code"]) == (422, "conversation_not_found")
+
+
+def test_what_was_shown_of_a_cancelled_response_is_read_by_the_next(
+    api: Api, sessions: Sessions, client: redis.Redis
+) -> None:
+    """And can be referred to, by the id that was told."""
+    first = ask(api, None, "one")
+    byhand.run(sessions, client, first.replace("resp_", "job_")).say("a word")
+    [shown] = api.post(f"/v1/responses/{first}/cancel").json["output"]
+    named = {"type": "item_reference", "id": shown["id"]}
+    for response_id in (ask(api, None, "two", previous_response_id=first), ask(api, None, [named, said("two")])):
+        with sessions() as session:
+            job_id = ids.parse(response_id, ids.RESPONSE)
+            asked, how = session.execute(select(Job.input, Job.params).where(Job.id == job_id)).one()
+        read = [turn.text for turn in ResponseKind().parse(Stored(asked, how)).turns]
+        assert read[-2:] == [shown["content"][0]["text"], "two"]
