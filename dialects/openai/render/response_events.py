@@ -35,6 +35,7 @@ class Telling:
     _begun: bool = False
     _text: list[str] | None = None  # of the message under way
     _logprobs: list[Told] = field(default_factory=list)
+    _textless: list[Told] = field(default_factory=list)  # logprobs of tokens whose text comes with a later one
     _question: str = ""
 
     def opening(self) -> list[Told]:
@@ -58,7 +59,7 @@ class Telling:
             self._question = event.question
         elif isinstance(event, Passages):
             told += self._search(event.passages)
-        elif isinstance(event, Delta) and event.text:
+        elif isinstance(event, Delta):
             told += self._delta(event)
         elif isinstance(event, ToolCall):
             told += self._close("completed")
@@ -82,11 +83,14 @@ class Telling:
         return [*told, self._of(f"response.{state}", response=response)]
 
     def _delta(self, delta: Delta) -> Iterator[Told]:
+        self._textless += self._likely(delta.logprobs)
+        if not delta.text:
+            return
         if self._text is None:
             yield from self._open()
         assert self._text is not None
         self._text.append(delta.text)
-        likely = self._likely(delta.logprobs)
+        likely, self._textless = self._textless, []
         self._logprobs += likely
         yield self._in_part("response.output_text.delta", delta=delta.text, logprobs=likely)
 
@@ -107,6 +111,8 @@ class Telling:
         if self._text is None:
             return []
         text = "".join(self._text)
+        self._logprobs += self._textless
+        self._textless = []
         item = responses.message(self.job.id, self._place, text, status, noted)
         part = item["content"][0]
         part["logprobs"] = self._logprobs
