@@ -34,6 +34,7 @@ class Telling:
     items: list[Told] = field(default_factory=list)  # that are whole
     _begun: bool = False
     _text: list[str] | None = None  # of the message under way
+    _message_id: str = ""
     _logprobs: list[Told] = field(default_factory=list)
     _textless: list[Told] = field(default_factory=list)  # logprobs of tokens whose text comes with a later one
     _question: str = ""
@@ -100,6 +101,7 @@ class Telling:
     def _open(self) -> list[Told]:
         self._text, self._logprobs = [], []
         item = {**responses.message(self.job.id, self._place, "", "in_progress"), "content": []}
+        self._message_id = item["id"]
         part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         return [
             self._of("response.output_item.added", output_index=self._place, item=item),
@@ -169,8 +171,7 @@ class Telling:
 
     def _in_part(self, type: str, **members: Any) -> Told:
         """An event of the message under way, which has one part."""
-        item_id = responses.message(self.job.id, self._place, "", "")["id"]
-        return self._of(type, item_id=item_id, output_index=self._place, content_index=0, **members)
+        return self._of(type, item_id=self._message_id, output_index=self._place, content_index=0, **members)
 
     def _of(self, type: str, **members: Any) -> Told:
         told = {"type": type, "sequence_number": self.next, **members}
