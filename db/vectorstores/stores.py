@@ -105,6 +105,11 @@ def change(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, **values
     session.execute(update(VectorStore).where(*where).values(**values), execution_options=_AS_IT_IS)
 
 
+def expire(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID) -> None:
+    """Has the store expire now."""
+    change(session, tenant_id, store_id, expires_at=func.now())
+
+
 def used(session: Session, tenant_id: uuid.UUID, store_ids: Sequence[uuid.UUID]) -> None:
     """Notes that the stores are used now, unless that is known to the minute, or one has expired."""
     now, long_ago = func.now(), func.now() - dt.timedelta(seconds=_ACTIVE_S)
@@ -135,9 +140,13 @@ def emptied(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID) -> bool
 def empty(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, at_once: int) -> int:
     """Deletes some of the store's documents, none that another transaction holds; how many."""
     own = (Document.tenant_id == tenant_id, Document.collection_id == store_id)
-    some = select(Document.id).where(*own).limit(at_once).with_for_update(skip_locked=True)
-    gone = delete(Document).where(Document.id.in_(some)).returning(Document.id)
-    return len(session.scalars(gone, execution_options=_AS_IT_IS).all())
+    # First drawn, then deleted: within the deletion PostgreSQL may draw anew for each row, and so delete all.
+    query = select(Document.id).where(*own).order_by(Document.id).limit(at_once).with_for_update(skip_locked=True)
+    some = session.scalars(query).all()
+    gone = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(some))
+    if some:
+        session.execute(gone, execution_options=_AS_IT_IS)
+    return len(some)
 
 
 _AS_IT_IS = {"synchronize_session": False}

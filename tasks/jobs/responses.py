@@ -19,6 +19,7 @@ from tasks.conversations.items import PREFIXES
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.streams.events import Passages, ToolCall
 from tasks.streams.transcript import Transcript
 
 TYPE = "response"
@@ -73,6 +74,19 @@ def outputs(job_id: uuid.UUID, result: Mapping[str, Any]) -> list[dict[str, Any]
     if said["content"] or not calls:
         made.append(message(job_id, len(made), said["content"], status, result.get("annotations", ())))
     return made + [function_call(job_id, len(made) + n, call) for n, call in enumerate(calls)]
+
+
+def broken_off(job_id: uuid.UUID, so_far: Transcript) -> list[dict[str, Any]]:
+    """What a response had come to that ended without a result: as `outputs`, its text as far as it was said."""
+    searched = so_far.question is not None and any(isinstance(entry.event, Passages) for entry in so_far.entries)
+    made = [file_search(job_id, 0, so_far.question or "")] if searched else []
+    calls = [event for event, _ in so_far.spoken if isinstance(event, ToolCall)]
+    if so_far.text:
+        made.append(message(job_id, len(made), so_far.text, "completed" if calls else "incomplete"))
+    for call in calls:
+        told = {"id": call.id, "name": call.name, "arguments": call.arguments}
+        made.append(function_call(job_id, len(made), told))
+    return made
 
 
 def settle(session: Session, job: Job, result: Mapping[str, Any] | None) -> None:

@@ -73,15 +73,20 @@ def starts(items: Sequence[Mapping[str, Any]], also: int) -> list[int]:
     return [0, *reversed(found)]
 
 
-def unanswered(items: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]:
-    """The first function's call without an output, and the first output without a call before it; by their ids."""
-    called: dict[str, bool] = {}
-    stray = None
+def loose_end(items: Iterable[Mapping[str, Any]]) -> str | None:
+    """What is wrong with its functions' calls and their outputs, in a sentence; None where each has the other."""
+    known, unanswered = set[str](), dict[str, None]()
     for item in items:
+        call_id = item.get("call_id", "")
         if item["type"] == _CALLED:
-            called.setdefault(item["call_id"], False)
+            if call_id in unanswered:
+                return f"Function call {call_id[:64]} is there a second time, before its tool output."
+            known.add(call_id)
+            unanswered[call_id] = None
         elif item["type"] == _ANSWERED:
-            if item["call_id"] not in called:
-                stray = stray or item["call_id"]
-            called[item["call_id"]] = True
-    return next((call_id for call_id, answered in called.items() if not answered), None), stray
+            if call_id not in known:
+                return f"No tool call found for function call output with call_id {call_id[:64]}."
+            unanswered.pop(call_id, None)
+    for call_id in unanswered:
+        return f"No tool output found for function call {call_id[:64]}."
+    return None

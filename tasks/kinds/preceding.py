@@ -32,11 +32,10 @@ def chain(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
     return [*found.before, *_own(found)]
 
 
-def conversed(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> list[Item]:
-    """What is in the conversation, for a response that will put these items in. Raises `ConversationMissing`,
-    `ConversationFull`."""
+def conversed(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[Item]:
+    """What is in the conversation. Raises `ConversationMissing`."""
     try:
-        return list(conversations.context(session, caller, conversation_id, coming))
+        return list(conversations.context(session, caller, conversation_id))
     except errors.NotFound as error:
         message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
         raise errors.ConversationMissing("conversation", message) from error
@@ -91,7 +90,9 @@ def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]
 
 
 def _own(found: Found) -> Iterator[Item]:
-    """What a response was asked, and what came of it."""
+    """What a response was asked, and what came of it, as far as that got."""
     yield from responses.inputs(found.job.id, found.items)
     if found.job.result is not None:
         yield from responses.outputs(found.job.id, found.job.result)
+    else:
+        yield from responses.broken_off(found.job.id, found.so_far)

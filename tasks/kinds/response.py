@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db.jobs import Job
 from tasks import errors, ids
 from tasks.conversations import items as conversations
 from tasks.documents import questions
@@ -99,6 +100,7 @@ class Asked:
 class ResponseKind(Answering[Asked]):
     name = responses.TYPE
     serves = "chat"
+    converses = True  # what comes of it is put into its conversation
 
     def parse(self, stored: Stored) -> Asked:
         given = stored.input
@@ -119,7 +121,11 @@ class ResponseKind(Answering[Asked]):
         model = choosing.model_for(models, self.serves, asked.model)
         choosing.refuse_what_it_lacks(model, asked.request.answer.given())
         job_id = ids.new()
-        whole = _whole(session, caller, asked.request, job_id)
+        whole = _whole(session, caller, asked.request)
+        conversation = asked.request.conversation if self.converses else None
+        if conversation is not None:
+            coming = responses.inputs(job_id, whole.items)
+            conversations.refuse_full(session, caller, conversation, coming)
         _refuse_loose_ends(whole)
         request = _fitting(model, whole)
         if not request.question:
@@ -127,8 +133,20 @@ class ResponseKind(Answering[Asked]):
         stage, queue = stages.GENERATE, model.name
         if request.search is not None:
             stage, queue = stages.SEARCH_STORES, _embedder(session, models, caller, request, request.search)
-        planned, conversation = replace(asked, request=request), asked.request.conversation
+        planned = replace(asked, request=request)
         return Plan(planned, stage, queue, model.name, job_id=job_id, conversation_id=conversation)
+
+    def again(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked], old: Job) -> Plan:
+        """What the old one was asked, after what was before it then; it is put into the same conversation. Raises
+        `ConversationMissing`, `ConversationFull`, `InvalidField` where it can't be."""
+        plan = self.plan(session, models, caller, asked)
+        if old.conversation_id is None:
+            return plan
+        assert plan.job_id is not None
+        own = responses.inputs(plan.job_id, asked.request.items)
+        preceding.refuse_twice(own, preceding.conversed(session, caller, old.conversation_id))
+        conversations.refuse_full(session, caller, old.conversation_id, own)
+        return replace(plan, conversation_id=old.conversation_id)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         start = _start(request, context, measure) if request.truncates else 0
@@ -183,15 +201,14 @@ def _embedder(session: Session, models: Catalog, caller: Caller, asked: Asked, s
     return targets[0].model
 
 
-def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) -> Asked:
+def _whole(session: Session, caller: Caller, asked: Asked) -> Asked:
     """What is asked, with all that comes before it. Raises `PreviousResponseMissing`, `ConversationMissing`,
-    `ConversationFull`, `InvalidField`."""
+    `InvalidField`."""
     before: Sequence[Item] = asked.before
     if asked.previous is not None:
         before = [*before, *preceding.chain(session, caller, asked.previous)]
     elif asked.conversation is not None:
-        coming = responses.inputs(job_id, asked.items)
-        before = preceding.conversed(session, caller, asked.conversation, coming)
+        before = preceding.conversed(session, caller, asked.conversation)
     own = tuple(preceding.referred(session, caller, asked.items, before))
     preceding.refuse_twice(own, before if asked.conversation is not None else ())
     return replace(asked, items=own, before=tuple(items.read(before)))
@@ -199,13 +216,9 @@ def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) ->
 
 def _refuse_loose_ends(asked: Asked) -> None:
     """Raises `InvalidField` where a function's call and its output aren't both there."""
-    every = [*asked.before, *asked.items]
-    call, output = items.unanswered(every)
-    if call is not None:
-        raise errors.InvalidField("input", f"No tool output found for function call {call[:64]}.")
-    if output is not None:
-        message = f"No tool call found for function call output with call_id {output[:64]}."
-        raise errors.InvalidField("input", message)
+    found = items.loose_end([*asked.before, *asked.items])
+    if found is not None:
+        raise errors.InvalidField("input", found)
 
 
 def _fitting(model: Model, asked: Asked) -> Asked:

@@ -34,7 +34,9 @@ class Telling:
     items: list[Told] = field(default_factory=list)  # that are whole
     _begun: bool = False
     _text: list[str] | None = None  # of the message under way
+    _message_id: str = ""
     _logprobs: list[Told] = field(default_factory=list)
+    _textless: list[Told] = field(default_factory=list)  # logprobs of tokens whose text comes with a later one
     _question: str = ""
 
     def opening(self) -> list[Told]:
@@ -58,7 +60,7 @@ class Telling:
             self._question = event.question
         elif isinstance(event, Passages):
             told += self._search(event.passages)
-        elif isinstance(event, Delta) and event.text:
+        elif isinstance(event, Delta):
             told += self._delta(event)
         elif isinstance(event, ToolCall):
             told += self._close("completed")
@@ -82,11 +84,14 @@ class Telling:
         return [*told, self._of(f"response.{state}", response=response)]
 
     def _delta(self, delta: Delta) -> Iterator[Told]:
+        self._textless += self._likely(delta.logprobs)
+        if not delta.text:
+            return
         if self._text is None:
             yield from self._open()
         assert self._text is not None
         self._text.append(delta.text)
-        likely = self._likely(delta.logprobs)
+        likely, self._textless = self._textless, []
         self._logprobs += likely
         yield self._in_part("response.output_text.delta", delta=delta.text, logprobs=likely)
 
@@ -96,6 +101,7 @@ class Telling:
     def _open(self) -> list[Told]:
         self._text, self._logprobs = [], []
         item = {**responses.message(self.job.id, self._place, "", "in_progress"), "content": []}
+        self._message_id = item["id"]
         part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         return [
             self._of("response.output_item.added", output_index=self._place, item=item),
@@ -107,6 +113,8 @@ class Telling:
         if self._text is None:
             return []
         text = "".join(self._text)
+        self._logprobs += self._textless
+        self._textless = []
         item = responses.message(self.job.id, self._place, text, status, noted)
         part = item["content"][0]
         part["logprobs"] = self._logprobs
@@ -163,8 +171,7 @@ class Telling:
 
     def _in_part(self, type: str, **members: Any) -> Told:
         """An event of the message under way, which has one part."""
-        item_id = responses.message(self.job.id, self._place, "", "")["id"]
-        return self._of(type, item_id=item_id, output_index=self._place, content_index=0, **members)
+        return self._of(type, item_id=self._message_id, output_index=self._place, content_index=0, **members)
 
     def _of(self, type: str, **members: Any) -> Told:
         told = {"type": type, "sequence_number": self.next, **members}

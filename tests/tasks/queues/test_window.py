@@ -8,9 +8,10 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from db.turns import Next
-from tasks.jobs import jobs
+from tasks.jobs import jobs, stages
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
+from tasks.models.catalog import CONTROL
 from tasks.queues import window
 from tasks.queues.window import Occupancy, WakeUp
 from tests import tables
@@ -87,6 +88,18 @@ def test_a_quarter_of_the_slots_stays_free_of_what_takes_long(sessions: Sessions
         moved = [wake_up.job_id for wake_up in window.refill(session, "embedder", tables.LEASE_S)]
     assert moved == [many[3]]
     assert tables.column(sessions, later, "status") == "queued"
+
+
+def test_files_of_batches_leave_slots_of_the_control_worker_free(sessions: Sessions, caller: Caller) -> None:
+    """However many of them are looked at: a request for two answers finds a slot."""
+    tables.worker(sessions, model=CONTROL, slots=8)
+    asked = [tables.submit(sessions, caller).id for _ in range(21)]
+    with sessions.begin() as session:
+        for job_id in asked:
+            stage = stages.SURVEY_LINES if job_id != asked[-1] else stages.SPREAD
+            tables.put(session, job_id, Status.QUEUED, queue=CONTROL, stage=stage)
+        moved = [wake_up.job_id for wake_up in window.refill(session, CONTROL, tables.LEASE_S)]
+    assert sorted(moved) == sorted([*asked[:6], asked[-1]])
 
 
 def test_job_that_takes_long_is_not_let_straight_in_beside_as_many(sessions: Sessions, caller: Caller) -> None:

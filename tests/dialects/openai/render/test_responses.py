@@ -186,6 +186,16 @@ def test_how_likely_tokens_were_is_told_where_that_is_asked() -> None:
     assert silent[-1]["logprobs"] == []
 
 
+def test_tokens_without_text_of_their_own_are_told_with_the_next() -> None:
+    """Half a character, and one that never became whole: in the events as in the response."""
+    said_of = {"include": ["message.output_text.logprobs"]}
+    pieces = [Delta("", logprobs=LIKELY), Delta("Hi", logprobs=LIKELY), Delta("", logprobs=LIKELY)]
+    end = answered({**said("Hi"), "logprobs": [each.plain() for each in LIKELY] * 3})
+    told = sent(Stream(JOB, said_of), [STARTED, *pieces], end)
+    assert [len(each["logprobs"]) for each in told if "logprobs" in each] == [2, 3]
+    assert told[-1]["response"]["output"] == [told[-2]["item"]]
+
+
 @pytest.mark.parametrize(
     ("end", "type", "item"),
     [
@@ -257,7 +267,8 @@ def test_whoever_goes_on_after_an_event_gets_exactly_the_rest(
     whole = sent(Stream(JOB, asked), events, end)
     assert [each["sequence_number"] for each in whole] == list(range(len(whole)))
     after = data.draw(st.integers(0, len(whole) - 1))
-    assert sent(Stream(JOB, asked, after), events, end) == whole[after + 1 :]
+    for found in (JOB, end):
+        assert sent(Stream(found, asked, after), events, end) == whole[after + 1 :]
     transcript = Transcript()
     for event in events:
         transcript.add(event)
