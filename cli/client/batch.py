@@ -4,7 +4,8 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -166,10 +167,11 @@ def _watched(client: Client, batch_id: str) -> None:
     counts = ended["request_counts"]
     for error in (ended["errors"] or {"data": []})["data"]:
         _say(wrong(error))
-    done = f": {counts['completed']} of {counts['total']} answered, {counts['failed']} failed"
+    failures = client.file_lines(ended["error_file_id"]) if ended["error_file_id"] else []
+    done = f": {counts['completed']} of {counts['total']} answered, {counts['failed']} failed{why(failures)}"
     _say(f"{batch_id} {ended['status']}{done if counts['total'] else ''}")
     if counts["failed"] or ended["status"] != "completed":
-        if counts["failed"]:
+        if not all(batch_answers.is_refused(line) for line in failures):
             _say(f"`forebay batch retry-failed {batch_id}` asks those again")
         sys.exit(1)
 
@@ -209,6 +211,12 @@ def told(found: dict[str, Any]) -> list[str]:
     if found["estimated_s"] is not None:
         lines.append(f"about {found['estimated_s']:.0f} s at the pace of late")
     return lines
+
+
+def why(failures: Sequence[batch_answers.Line]) -> str:
+    """How many lines failed for which reason, to be put after how many did."""
+    codes = Counter(batch_answers.code(line) for line in failures)
+    return f" ({', '.join(f'{code}: {count}' for code, count in codes.most_common())})" if codes else ""
 
 
 def wrong(error: dict[str, Any]) -> str:

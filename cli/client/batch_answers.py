@@ -128,6 +128,18 @@ def answer(line: Line) -> str:
     return text if isinstance(text, str) else json.dumps(body, ensure_ascii=False)
 
 
+def code(line: Line) -> str:
+    """The code of what went wrong with a line."""
+    told = line["error"] or line["response"]["body"].get("error", {})
+    return str(told.get("code") or told.get("type"))
+
+
+def is_refused(line: Line) -> bool:
+    """Whether the request itself was at fault, and would be again."""
+    status = 500 if line["error"] is not None else line["response"]["status_code"]
+    return 400 <= status < 500 and status not in (408, 429)
+
+
 def error(line: Line) -> str | None:
     """What went wrong, in a line; None where nothing did."""
     if line["error"] is not None:

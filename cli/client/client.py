@@ -194,10 +194,16 @@ class Client:
             if not page:
                 time.sleep(_PAUSE_S)
 
+    def file_lines(self, file_id: str) -> list[dict[str, Any]]:
+        """The lines of a file that a batch has written."""
+        return self._again(lambda: self._lines(f"/v1/files/{file_id}/content"))
+
     def _results_page(self, batch_id: str, after: int) -> list[dict[str, Any]]:
-        asked = {"after": after, "limit": 1000}
+        return self._lines(f"/v1/batches/{batch_id}/results", after=after, limit=1000)
+
+    def _lines(self, path: str, **asked: int) -> list[dict[str, Any]]:
         try:
-            response = self._http.get(f"/v1/batches/{batch_id}/results", params=asked)
+            response = self._http.get(path, params=asked)
         except httpx.TransportError as error:
             raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
         if response.status_code >= 400:

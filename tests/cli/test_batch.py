@@ -123,11 +123,21 @@ def test_what_was_cancelled_is_asked_again(stack: Stack, tmp_path: Path) -> None
     watched = forebay(stack, "watch", batch_id)
     assert watched.exit_code == 1
     assert f"`forebay batch retry-failed {batch_id}`" in watched.stderr
+    assert " failed (batch_cancelled: " in watched.stderr
     again = forebay(stack, "retry-failed", batch_id, "--watch")
     assert again.exit_code == 0, again.output
     assert "30 of 30 answered" in again.stderr
     lines = [json.loads(line) for line in forebay(stack, "results", again.stdout.strip()).stdout.splitlines()]
     assert len({line["custom_id"] for line in lines}) == 30
+
+
+def test_failures_are_told_by_their_reason_and_asked_again_only_where_that_helps(stack: Stack, tmp_path: Path) -> None:
+    """Not where the requests themselves are at fault: they would fail alike."""
+    folder = prompts(tmp_path / "in", long="word " * 5000, short="one")
+    made = forebay(stack, "create", folder, "--model", SLOW, "--watch", "--max-tokens", "9")
+    assert made.exit_code == 1
+    assert "1 of 2 answered, 1 failed (context_length_exceeded: 1)" in made.stderr
+    assert "retry-failed" not in made.stderr
 
 
 def test_ctrl_c_leaves_it_running_and_says_how_to_go_on(stack: Stack, tmp_path: Path) -> None:
