@@ -124,16 +124,19 @@ def results(client: Client, batch_id: str, follow: bool, after: int, out: Path |
     As lines on stdout, or into --out: a file for each, called as its request is, or a row. With --after, rows come
     after those that the file has.
     """
-    last = after
+    last, told = after, Counter[bool]()
     try:
         with batch_answers.sink(out, goes_on=after > 0) as sink:
             for line in client.batch_results(batch_id, after, follow=follow):
                 sink.take(line)
                 last = line["number"]
+                told[batch_answers.error(line) is None] += 1
     except KeyboardInterrupt:
         options = f"{'-f ' if follow else ''}--after {last}" + (f" --out {shlex.quote(str(out))}" if out else "")
         _say(f"\n`forebay batch results {options} {batch_id}` brings the rest")
         sys.exit(130)
+    if out is not None:
+        _say(f"{wording.count(told[True], 'answer')}, {wording.count(told[False], 'error')}, in {out}")
 
 
 @batch.command("retry-failed")

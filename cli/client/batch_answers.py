@@ -36,6 +36,10 @@ def sink(out: Path | None, *, goes_on: bool = False) -> Iterator[Sink]:
         return
     suffix = out.suffix.lower()
     if suffix not in (".csv", ".jsonl"):
+        if suffix and not out.is_dir():
+            raise click.UsageError(
+                f"--out {out}: a file ends in .csv or .jsonl; make the folder first if it is to be one"
+            )
         out.mkdir(parents=True, exist_ok=True)
         yield Folder(out, goes_on)
         return

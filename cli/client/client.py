@@ -308,7 +308,10 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapper(url: str, key: str | None, data: Path, **given: Any) -> Any:
         with Client(url, key or local_key(data)) as client:
-            return command(client=client, **given)
+            try:
+                return command(client=client, **given)
+            except Unreachable as error:
+                raise Unreachable(f"{error.message} (--url or FOREBAY_URL names another API)") from error
 
     return wrapper
 

@@ -136,7 +136,7 @@ def read(raw: bytes, endpoint: str, around: Surroundings) -> Line:
     try:
         given = plainjson.parse(raw, own.values)
     except errors.Malformed as error:
-        message = str(error).replace("the body", "the line", 1)
+        message = str(error).replace("the body", "the line", 1).replace(" at line 1, column", " at column", 1)
         raise LineRefused("invalid_json_line", error.field, message) from error
     name = _frame(given, endpoint)
     try:

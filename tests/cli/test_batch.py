@@ -50,8 +50,9 @@ def test_a_folder_of_prompts_is_a_batch_in_one_command(stack: Stack, tmp_path: P
     assert f"{batch_id} completed: 2 of 2 answered, 0 failed" in made.stderr
     brought = forebay(stack, "results", batch_id, "--out", out)
     assert brought.exit_code == 0, brought.output
+    assert brought.stderr == f"2 answers, 0 errors, in {out}\n"
     for path, prompt in ((out / "a.txt", "one"), (out / "b" / "c.txt", "two")):
-        assert set(path.read_text().strip()) <= set(f"Be brief. {prompt}")
+        assert set(path.read_text().strip()) <= set(f"Be brief.\n {prompt}")
         assert path.read_text().strip()
     assert batch_id in forebay(stack, "list").stdout
 
@@ -84,7 +85,7 @@ def test_a_file_is_checked_before_it_is_sent_to_be_run(stack: Stack, tmp_path: P
     refused = forebay(stack, "check", wrong)
     assert (refused.exit_code, "line 1: method" in refused.stdout) == (1, True)
     wrong.write_text("{\n")
-    assert forebay(stack, "check", wrong).stdout.startswith("line 1: the line isn't JSON")
+    assert forebay(stack, "check", wrong).stdout.startswith("line 1: the line isn't JSON at column 2")
     wrong.write_text('{"custom_id": "a"}\n')
     with Client(stack.url, stack.key) as client:
         kept = len(client.batches(100))
@@ -159,6 +160,7 @@ def test_an_api_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, monkeyp
     monkeypatch.setattr(api, "_PATIENCE_S", 0)
     gone = CliRunner().invoke(main, ["batch", "list", "--url", "http://127.0.0.1:9", "--key", "fb_x"])
     assert (gone.exit_code, "doesn't answer" in gone.output) == (1, True)
+    assert "--url or FOREBAY_URL" in gone.output
     monkeypatch.undo()
     moved = {"url": "http://127.0.0.1:9"}
     with Client(moved["url"], stack.key) as client:
@@ -254,6 +256,16 @@ def test_no_answer_is_written_over_another_or_stops_the_rest(tmp_path: Path) -> 
     assert sorted(texts) == sorted([*(f"to {name}\n" for name in names), "c: m\n"])
     assert (tmp_path / "a.txt").read_text() == "to a\n"
     assert [path.name for path in (tmp_path / "errors").iterdir()] == ["e.txt"]
+
+
+def test_a_file_of_another_kind_is_no_folder_unless_it_is_one(tmp_path: Path) -> None:
+    """Rather it is a mistake."""
+    with pytest.raises(click.UsageError, match=r"ends in \.csv or \.jsonl"), batch_answers.sink(tmp_path / "out.txt"):
+        pass
+    (tmp_path / "out.txt").mkdir()
+    with batch_answers.sink(tmp_path / "out.txt") as sink:
+        sink.take(result("a", {"choices": [{"text": "Hi"}]}))
+    assert (tmp_path / "out.txt" / "a.txt").read_text() == "Hi\n"
 
 
 def test_answers_that_go_on_leave_those_of_the_folder(tmp_path: Path) -> None:
