@@ -31,15 +31,19 @@ class BatchResult(Table):
     place: Mapped[int] = mapped_column(Integer)
 
 
-def number_ends(session: Session, batch_id: uuid.UUID) -> None:
+def number_ends(session: Session, batch_id: uuid.UUID, *, waits: bool) -> None:
     """Gives a number to each of the batch's lines that has ended and has none, in the order of the ends.
 
     The batch's row is locked meanwhile, so numbers only grow, however late an end is committed: whoever has seen one
-    has seen all below it.
+    has seen all below it. Where another transaction holds it this one `waits`, or leaves it at the numbers there are.
     """
-    if _ended(session, batch_id) <= _last(session, batch_id):
+    if not _has_new(session, batch_id):
         return
-    session.execute(select(Batch.job_id).where(Batch.job_id == batch_id).with_for_update(key_share=True))
+    row = select(Batch.job_id).where(Batch.job_id == batch_id)
+    if session.scalar(row.with_for_update(key_share=True, skip_locked=not waits)) is None:
+        return
+    if not _has_new(session, batch_id):  # whoever held it may have numbered them
+        return
     lines = twins.ended(batch_id).subquery()
     numbered = select(BatchResult.place).where(BatchResult.batch_id == batch_id, BatchResult.place == lines.c.place)
     number = func.row_number().over(order_by=(lines.c.finished_at, lines.c.place)) + _last(session, batch_id)
@@ -76,6 +80,10 @@ def _ended(session: Session, batch_id: uuid.UUID) -> int:
     hasn't."""
     left = select(func.count()).select_from(Job).where(Job.parent_id == batch_id, Job.finished_at.is_(None))
     return written(session, batch_id) - (session.scalar(left) or 0) - twins.unfinished(session, batch_id)
+
+
+def _has_new(session: Session, batch_id: uuid.UUID) -> bool:
+    return _ended(session, batch_id) > _last(session, batch_id)
 
 
 def _last(session: Session, batch_id: uuid.UUID) -> int:

@@ -4,9 +4,9 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select
+from sqlalchemy import ColumnElement, CursorResult, bindparam, delete, exists, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session, aliased
 
@@ -18,6 +18,7 @@ from db.families import no_child_left
 from db.idempotency import IdempotencyKey
 from db.jobs import Job, JobOutput
 from db.summaries import SummaryResult
+from db.twins import BatchTwin
 from db.vectors import JobVectors
 from db.webhooks.deliveries import Delivery
 
@@ -86,6 +87,22 @@ def youngest(session: Session, job_id: uuid.UUID, limit: int) -> Sequence[uuid.U
         if not children:
             return found
         found = [row.id for row in children]
+
+
+def thin(session: Session, job_ids: Collection[uuid.UUID], limit: int) -> bool:
+    """Removes some rows, at most `limit` of each table, that tell of lines of ended batches; whether there were any.
+
+    A batch may have 50,000 of them, which would all go with it at once.
+    """
+    gone = 0
+    for table, batch, row in ((BatchResult, BatchResult.batch_id, BatchResult.number), _TWINS):
+        some = select(batch, row).where(batch.in_(job_ids)).limit(limit)
+        result = session.execute(delete(table).where(tuple_(batch, row).in_(some)), execution_options=_QUIET)
+        gone += cast(CursorResult[Any], result).rowcount
+    return gone > 0
+
+
+_TWINS = (BatchTwin, BatchTwin.job_id, BatchTwin.place)
 
 
 def remove(session: Session, job_ids: Collection[uuid.UUID], *, waits: bool = False) -> list[uuid.UUID]:

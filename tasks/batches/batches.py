@@ -65,7 +65,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """What is told of a batch. `counts` and `spent` are what they were at its end, or are by now."""
+    """What is told of a batch. `counts` and `spent` are what they were at its end, or are by now; `tally` is there once
+    it has ended, unless its job was ended from outside."""
 
     id: uuid.UUID
     tenant_id: uuid.UUID
@@ -86,6 +87,7 @@ class BatchView:
     ended_at: dt.datetime | None
     counts: Counts
     spent: Spent
+    tally: Tally | None
     metadata: Mapping[str, str]
 
 
@@ -170,13 +172,12 @@ def page_for(
 
 
 def tally(session: Session, batch: BatchView, counting: Counting) -> Tally:
-    """How the batch's lines have ended: exactly, once it has."""
-    if batch.ended_at is None:
-        return _tally(counting.of(session, batch.id))
-    return _tally(table.counts(session, [batch.id]).get(batch.id, []))
+    """How the batch's lines had ended at its end, or have by now."""
+    return batch.tally or tallied(counting.of(session, batch.id))
 
 
-def _tally(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
+def tallied(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
+    """What these counts of lines by their statuses come to."""
     by_status = {status: number for status, number, _ in told}
     ended = {status: by_status.get(status, 0) for status in lifecycle.TERMINAL}
     failed = ended[Status.FAILED] + ended[Status.EXPIRED]
@@ -190,6 +191,11 @@ def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> N
         raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")
     if batch.counts.completed == batch.counts.total:
         raise errors.Conflict("all its requests were answered: there is nothing to ask again")
+
+
+def has_any(session: Session, caller: Caller, file_id: uuid.UUID) -> bool:
+    """Whether a batch of the tenant's is of this file."""
+    return bool(table.of_file(session, caller.tenant_id, file_id))
 
 
 def own_files(session: Session, caller: Caller, batch_id: uuid.UUID) -> list[uuid.UUID]:
@@ -291,6 +297,7 @@ def _view(row: Batch, job: Job, counts: Counts, spent: Spent) -> BatchView:
         ended_at=ended_at,
         counts=counts,
         spent=spent,
+        tally=Tally(**row.totals["tally"]) if row.totals and "tally" in row.totals else None,
         metadata=job.labels,
     )
 

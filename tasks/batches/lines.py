@@ -6,6 +6,7 @@ from dataclasses import dataclass
 MAX_LINE_BYTES = 4 * 1024 * 1024  # as much as the body of a request may have
 MAX_LINES = 50_000
 MAX_LINES_OF_FILE = 2 * MAX_LINES  # with those that are blank
+_MARK = b"\xef\xbb\xbf"  # with which some programs begin a file of UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,9 @@ class FileLine:
 
 
 def of(pieces: Iterable[bytes], at: int = 0, number: int = 0) -> Iterator[FileLine]:
-    """The lines of these pieces of a file, the first of which begins at byte `at`, after `number` lines."""
-    begun = _Begun()
+    """The lines of these pieces of a file, the first of which begins at byte `at`, after `number` lines. The mark that
+    may stand before all of them is none of the first one's."""
+    begun = _Begun(mark=_MARK if at == 0 else b"")
     for piece in pieces:
         *ends, rest = piece.split(b"\n")
         for end in ends:
@@ -36,8 +38,9 @@ def of(pieces: Iterable[bytes], at: int = 0, number: int = 0) -> Iterator[FileLi
 class _Begun:
     """A line as it comes; of one that gets too long nothing is kept but its size."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: bytes = b"") -> None:
         self.size = 0
+        self._mark = mark
         self._parts: list[bytes] = []
 
     def add(self, part: bytes) -> None:
@@ -49,4 +52,4 @@ class _Begun:
 
     @property
     def raw(self) -> bytes | None:
-        return b"".join(self._parts) if self.size <= MAX_LINE_BYTES else None
+        return b"".join(self._parts).removeprefix(self._mark) if self.size <= MAX_LINE_BYTES else None

@@ -30,9 +30,13 @@ class Result:
 
 
 def look(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counting) -> BatchView:
-    """The batch, once what has ended by now has its number: of one that has ended, all that will. Raises `NotFound`."""
+    """The batch, once what had ended short ago has its number: of one that has ended, all that will. Raises
+    `NotFound`."""
     batch = batches.get(session, caller, batch_id, counting)
-    table.number_ends(session, batch_id)
+    if batch.ended_at is not None:
+        table.number_ends(session, batch_id, waits=True)
+    else:
+        counting.seldom(batch_id, lambda: table.number_ends(session, batch_id, waits=False))
     return batch
 
 

@@ -35,6 +35,8 @@ def _says_it_again(type: str, stored: Stored) -> bool:
     params = stored.params
     if type in _ALWAYS:
         return True
+    if params.get("logprobs") is not None or params.get("choices", 1) > 1:  # megabytes, for each twin again
+        return False
     greedy = params.get("temperature") == 0 or params.get("top_k") == 1
     return type in _SAID and (greedy or params.get("seed") is not None) and not params.get("server_functions")
 

@@ -45,6 +45,11 @@ class Page:
     more: bool
 
 
+def size(item: Item) -> int:
+    """How long it is as a text, in bytes."""
+    return len(json.dumps(item, ensure_ascii=False).encode())
+
+
 def named(item: Item) -> dict[str, Any]:
     """The item, with an id drawn for it where it has none."""
     return {
@@ -94,18 +99,19 @@ def settle(session: Session, tenant_id: uuid.UUID, conversation_id: uuid.UUID, i
         conversations.append(session, row, [item for item in _measured(first.values()) if item.id not in known])
 
 
-def context(
-    session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item] = ()
-) -> list[dict[str, Any]]:
-    """All its items, in order, for a response that will put these `coming` ones in beside its own.
+def context(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[dict[str, Any]]:
+    """All its items, in order. Raises `NotFound`."""
+    with scope(session, caller.tenant_id):
+        there(session, caller, conversation_id)
+        return conversations.items(session, caller.tenant_id, conversation_id)
 
-    Raises `NotFound`, and `ConversationFull` where they would find no room.
-    """
+
+def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> None:
+    """Raises `ConversationFull` where a response that was asked these items would find no room for them and its own;
+    `NotFound`."""
     with scope(session, caller.tenant_id):
         row = there(session, caller, conversation_id)
-        measured = list(_measured(coming))
-        _refuse_full(row, "conversation", len(measured) + 1, sum(item.bytes for item in measured))
-        return conversations.items(session, caller.tenant_id, conversation_id)
+        _refuse_full(row, "conversation", len(coming) + 1, sum(size(item) for item in coming))
 
 
 def page(
@@ -156,7 +162,7 @@ def delete(session: Session, caller: Caller, conversation_id: uuid.UUID, item_id
 
 def _measured(items: Iterable[Item]) -> Iterator[NewItem]:
     for item in items:
-        yield NewItem(item["id"], item, len(json.dumps(item, ensure_ascii=False).encode()))
+        yield NewItem(item["id"], item, size(item))
 
 
 def _fitting(sizes: Sequence[tuple[int, int]]) -> list[int]:

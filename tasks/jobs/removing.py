@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 200  # of jobs that nobody waits for: so few that each transaction is over in some hundredths of a second
 
+_ROWS_AT_ONCE = 2000  # of those beside a batch
+
 
 def erase(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID) -> None:
     """Erases the tenant's job with all that descends from it, its stream too; pending webhooks about it aren't sent.
@@ -39,7 +41,8 @@ def erase(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid
 
 
 def family(scope: Transactions, job_id: uuid.UUID, *, waits: bool = False) -> Iterator[list[uuid.UUID]]:
-    """Removes an ended job and what descends from it, children before their parents; which jobs, lot by lot.
+    """Removes an ended job and what descends from it, children before their parents; which jobs, lot by lot, none in
+    one that only made a batch smaller.
 
     It ends before the job is gone where something of it hasn't ended; or is held by another transaction, unless this
     `waits` for that.
@@ -47,8 +50,10 @@ def family(scope: Transactions, job_id: uuid.UUID, *, waits: bool = False) -> It
     removed: list[uuid.UUID] = []
     while job_id not in removed:
         with scope.begin() as session:
-            removed = removing.remove(session, removing.youngest(session, job_id, _AT_ONCE), waits=waits)
-        if not removed:
+            found = removing.youngest(session, job_id, _AT_ONCE)
+            thinned = removing.thin(session, found, _ROWS_AT_ONCE)
+            removed = [] if thinned else removing.remove(session, found, waits=waits)
+        if not removed and not thinned:
             return
         yield removed
 

@@ -25,4 +25,5 @@ WRITE_LINES = "write_lines"  # a job made for each line
 GATHER_LINES = "gather_lines"  # what they came to written into files
 
 # Stages that may hold a slot for minutes: some slots of a model are kept free of them for those that don't.
-LONG = (EMBED_MANY, RERANK_MANY, EMBED_DOCUMENTS, REEMBED)
+_OF_FILES = (CHECK_LINES, SURVEY_LINES, WRITE_LINES, GATHER_LINES)  # they wait there for their turns with one another
+LONG = (EMBED_MANY, RERANK_MANY, EMBED_DOCUMENTS, REEMBED, *_OF_FILES)

@@ -13,6 +13,7 @@ from dialects import sse
 from dialects.anthropic.render import batches as rendered
 from dialects.anthropic.render.batches import DeletedMessageBatch, MessageBatch, MessageBatchList
 from dialects.anthropic.requests import batches as requests
+from dialects.fields import IdempotencyHeader
 from dialects.named import MESSAGE_BATCH
 from dialects.openai.lines import MESSAGES
 from tasks import kinds
@@ -25,6 +26,7 @@ from tasks.kinds.batch import BatchRequest
 from webapi import auth, requestlog, service
 from webapi.anthropic import errors, receiving
 from webapi.api import Blueprint, reply
+from webapi.v1.jobs.accepting import wanted_once
 
 blueprint = Blueprint("message batches", __name__, description="Anthropic's batches: many messages, each a job.")
 errors.register(blueprint)
@@ -36,9 +38,10 @@ _LINE = {"type": "string", "description": 'A line a request: `{"custom_id", "res
 @blueprint.route("/v1/messages/batches", methods=["POST"])
 @blueprint.takes(receiving.LIMITS)
 @blueprint.doc(requestBody=requests.BODY)
+@blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.response(200, MessageBatch)
-@blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
-def create() -> Response:
+@blueprint.answers(400, 401, 404, 409, 413, 414, 415, 500, 503)
+def create(once: dict[str, str]) -> Response:
     """Have many messages made
 
     Each request is checked as it comes, and nothing is accepted unless all are right. They wait in the batch lane, for
@@ -48,7 +51,10 @@ def create() -> Response:
     with receiving.received() as received:
         new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines, owns_input=True)
         asked = Submission(batches.KIND, None, BatchRequest(new), lane="batch")
-        job, _ = serving.desk.accept(caller, lambda session: kinds.plan(session, serving.catalog, caller, asked))
+        wanted = wanted_once(once, MESSAGES, received.digest)
+        job, _ = serving.desk.accept(
+            caller, lambda session: kinds.plan(session, serving.catalog, caller, asked), wanted
+        )
     requestlog.about_job(job.id)
     return _shown(job.id)
 

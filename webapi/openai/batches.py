@@ -10,6 +10,7 @@ from dialects.openai.render.batches import OpenAIBatch, OpenAIBatchList
 from dialects.openai.requests import batches as requests
 from tasks import kinds
 from tasks.batches import batches
+from tasks.errors import Conflict
 from webapi import auth, requestlog, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
@@ -48,7 +49,7 @@ def create(given: dict[str, Any], headers: dict[str, Any]) -> Response:
     )
     requestlog.about_job(job.id)
     with serving.sessions.begin() as session:
-        return reply(rendered.batch(batches.get(session, caller, job.id)))
+        return reply(rendered.batch(batches.get(session, caller, job.id, serving.counting)))
 
 
 @blueprint.route("/v1/batches", methods=["GET"])
@@ -74,16 +75,18 @@ def show(batch_id: str) -> Response:
 
 @blueprint.route("/v1/batches/<batch_id>/cancel", methods=["POST"], parameters=[BATCH.in_path])
 @blueprint.response(200, OpenAIBatch)
-@blueprint.answers(401, 404, 500, 503)
+@blueprint.answers(401, 404, 409, 500, 503)
 def cancel(batch_id: str) -> Response:
     """Cancel a batch
 
     It is `cancelling` at once, and `cancelled` when its files are written: they have what was finished, and an error
-    for every other line. One that ends already is left to that.
+    for every other line. One that ends already is left to that; one that has ended otherwise is a conflict.
     """
     serving, caller = service.current(), auth.caller()
     with BATCH.sought(batch_id) as id:
         serving.desk.cancel_batch(caller, id)
         with serving.sessions.begin() as session:
-            found = batches.get(session, caller, id)
+            found = batches.get(session, caller, id, serving.counting)
+        if found.ended_at is not None and found.status != "cancelled":
+            raise Conflict(f"Cannot cancel a batch with status '{found.status}'.")
     return reply(rendered.batch(found))

@@ -23,6 +23,14 @@ def test_lines_are_the_same_however_the_file_is_cut(pieces: list[bytes]) -> None
         assert rest == found[line.number :]
 
 
+def test_the_mark_before_the_first_line_is_skipped() -> None:
+    """And counts where the next line begins; anywhere else it is what it is."""
+    mark = b"\xef\xbb\xbf"
+    whole = mark + b"{}\n" + mark + b"{}\n"
+    for cut in range(1, len(whole)):
+        assert list(lines.of([whole[:cut], whole[cut:]])) == [FileLine(1, 6, b"{}"), FileLine(2, 12, mark + b"{}")]
+
+
 def test_a_line_of_200_mb_is_told_and_never_held() -> None:
     """What comes after it is read."""
 

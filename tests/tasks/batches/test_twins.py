@@ -37,6 +37,12 @@ def test_line_that_draws_by_chance_runs_by_itself(params: dict[str, Any]) -> Non
     assert digest(params=params) is None
 
 
+@pytest.mark.parametrize("params", [{"logprobs": 0}, {"logprobs": 20}, {"choices": 2}])
+def test_line_whose_answer_is_large_runs_by_itself(params: dict[str, Any]) -> None:
+    """A small file of equal lines would have files of gigabytes, and be charged for one."""
+    assert digest(params=GREEDY | params) is None
+
+
 @pytest.mark.parametrize("params", [{"seed": 0}, {"top_k": 1}, {"temperature": 0.9, "seed": 4}])
 def test_line_that_says_the_same_again_may_have_twins(params: dict[str, Any]) -> None:
     assert digest(params=params) is not None

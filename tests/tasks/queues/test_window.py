@@ -8,9 +8,10 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from db.turns import Next
-from tasks.jobs import jobs
+from tasks.jobs import jobs, stages
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
+from tasks.models.catalog import CONTROL
 from tasks.queues import window
 from tasks.queues.window import Occupancy, WakeUp
 from tests import tables
@@ -89,6 +90,18 @@ def test_a_quarter_of_the_slots_stays_free_of_what_takes_long(sessions: Sessions
     assert tables.column(sessions, later, "status") == "queued"
 
 
+def test_files_of_batches_leave_slots_of_the_control_worker_free(sessions: Sessions, caller: Caller) -> None:
+    """However many of them are looked at: a request for two answers finds a slot."""
+    tables.worker(sessions, model=CONTROL, slots=8)
+    asked = [tables.submit(sessions, caller).id for _ in range(21)]
+    with sessions.begin() as session:
+        for job_id in asked:
+            stage = stages.SURVEY_LINES if job_id != asked[-1] else stages.SPREAD
+            tables.put(session, job_id, Status.QUEUED, queue=CONTROL, stage=stage)
+        moved = [wake_up.job_id for wake_up in window.refill(session, CONTROL, tables.LEASE_S)]
+    assert sorted(moved) == sorted([*asked[:6], asked[-1]])
+
+
 def test_job_that_takes_long_is_not_let_straight_in_beside_as_many(sessions: Sessions, caller: Caller) -> None:
     """Nobody waits, and there is room; but not for another of its kind."""
     tables.worker(sessions, model="embedder", slots=2)
@@ -143,6 +156,25 @@ def test_quiet_queue_lends_its_last_slot_to_batch_work(sessions: Sessions, calle
     with sessions.begin() as session:
         session.execute(text("UPDATE jobs SET finished_at = now() - interval '6 s' WHERE id = :id"), {"id": chat})
     assert [wake_up.job_id for wake_up in refill(sessions)] == batch[1:4]
+    assert refill(sessions) == []
+
+
+def test_chat_with_several_answers_leaves_its_slot_free_too(sessions: Sessions, caller: Caller) -> None:
+    """It ends on the control worker, its children are what ran here; and however much ends elsewhere meanwhile."""
+    tables.worker(sessions, slots=2)
+    batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(3)]
+    chat, child, *others = (tables.submit(sessions, caller).id for _ in range(302))
+    with sessions.begin() as session:
+        for job_id in (chat, child, *others):
+            tables.put(session, job_id, Status.SUCCEEDED)
+        session.execute(
+            text("UPDATE jobs SET finished_at = now(), queue = 'other' WHERE id = ANY(:ids)"), {"ids": others}
+        )
+        about = {"chat": chat, "child": child}
+        session.execute(text("UPDATE jobs SET finished_at = now() - interval '1 s' WHERE id IN (:chat, :child)"), about)
+        session.execute(text("UPDATE jobs SET queue = 'control' WHERE id = :chat"), about)
+        session.execute(text("UPDATE jobs SET parent_id = :chat, place = 0 WHERE id = :child"), about)
+    assert [wake_up.job_id for wake_up in refill(sessions)] == batch[:1]
     assert refill(sessions) == []
 
 

@@ -80,6 +80,22 @@ def test_batches_are_listed_both_ways_and_deleted(sdk: Anthropic, stack: Stack) 
     assert made[1] not in httpx.get(f"{stack.url}/v1/messages/batches/{made[1]}x", headers=stack.headers).json()
 
 
+def test_pages_begin_at_any_batch(sdk: Anthropic) -> None:
+    """At one that was deleted, too; both sides can be named. What is no id is refused by its name."""
+    made = [sdk.messages.batches.create(requests=[one("r", "word")]).id for _ in range(3)]
+    ended(sdk, made[1])
+    sdk.messages.batches.delete(made[1])
+    for after in (made[1], made[2]):
+        assert sdk.messages.batches.list(after_id=after, limit=1).data[0].id == made[0]
+    assert sdk.messages.batches.list(after_id=made[2], before_id=made[0]).data == []
+    assert sdk.messages.batches.list(after_id=f"msgbatch_{'0' * 32}").data == []
+    assert sdk.messages.batches.list(before_id=f"msgbatch_{'f' * 32}").data == []
+    for side in ("after_id", "before_id"):
+        with pytest.raises(anthropic.BadRequestError) as refused:
+            sdk.messages.batches.list(**{side: "msgbatch_1"})  # type: ignore[arg-type]
+        assert side in str(refused.value)
+
+
 def test_a_file_that_was_sent_stays(sdk: Anthropic, stack: Stack) -> None:
     """Though the batch of it, which OpenAI's route made, is deleted as one of messages."""
     line = {"custom_id": "r", "method": "POST", "url": "/v1/messages", "body": one("r", "word")["params"]}

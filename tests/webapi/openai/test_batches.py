@@ -3,6 +3,10 @@
 import json
 from typing import Any
 
+import pytest
+from sqlalchemy import text
+
+from db.session import Sessions
 from tests.webapi.conftest import Api
 from tests.webapi.openai.test_files import kept
 
@@ -54,3 +58,21 @@ def test_cancelling_the_job_of_a_batch_is_cancelling_the_batch(api: Api) -> None
     other = api.submit()["id"]
     assert api.post(f"/v1/batches/{other.replace('job_', 'batch_')}/cancel").status_code == 404
     assert api.get(f"/v1/jobs/{other}").json["status"] == "queued"
+
+
+@pytest.mark.parametrize("ending", ["completed", "failed", "expired"])
+def test_what_has_ended_otherwise_can_not_be_cancelled(api: Api, sessions: Sessions, ending: str) -> None:
+    """The clients don't ask again. One that is cancelled stays so."""
+    batch = api.post("/v1/batches", json=asked(api)).json
+    ended = {"completed": "succeeded"}.get(ending, ending)
+    for status, how in ((ended, ending), ("cancelled", "cancelled")):
+        with sessions.begin() as session:
+            values = {"id": batch["id"].removeprefix("batch_"), "status": status, "how": how}
+            session.execute(text("UPDATE jobs SET status = :status, finished_at = now() WHERE id = :id"), values)
+            session.execute(text("UPDATE batches SET ending = :how, ended_at = now() WHERE job_id = :id"), values)
+        told = api.post(f"/v1/batches/{batch['id']}/cancel")
+        if how == "cancelled":
+            assert (told.status_code, told.json["status"]) == (200, "cancelled")
+        else:
+            assert (told.status_code, told.headers["x-should-retry"]) == (409, "false")
+            assert told.json["error"]["message"] == f"Cannot cancel a batch with status '{how}'."

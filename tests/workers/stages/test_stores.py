@@ -222,8 +222,7 @@ def test_store_that_is_deleted_meanwhile_has_nothing(
     """The response goes on without it."""
     search, embedder, _ = both
     job_id = asking(sessions, caller, search)
-    with sessions.begin() as session:
-        vector_stores.delete(session, caller, search.stores[1])
+    vector_stores.delete(sessions, caller, search.stores[1])
     run.run(embedder, job_id)
     tables.dispatch(sessions, job_id)
     run.run(make_worker("alpha", Echo("alpha", 2, 400)), job_id)
