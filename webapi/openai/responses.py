@@ -158,7 +158,8 @@ def cancel(response_id: str) -> Response:
 def delete(response_id: str) -> Response:
     """Erase a response
 
-    One that hasn't ended is cancelled first. The job that it is goes with it; what it cost stays in the ledger.
+    One that hasn't ended is cancelled first. The job that it is goes with it; what it cost stays in the ledger. So do
+    its words in its conversation, and in each response that went on from it.
     """
     found, serving = _found(response_id), service.current()
     if not found.job.ended:
