@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db import batch_results, batches as table
+from db import batch_results
+from db import batches as table
 from db.session import Sessions
 from tasks import ids
 from tasks.batches import answers, batches
