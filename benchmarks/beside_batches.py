@@ -1,8 +1,12 @@
-"""Chats in bursts and lulls beside three batches: `python -m benchmarks.beside_batches [--model gemma] [--lines 1000]`.
+"""Chats in bursts and lulls beside three batches: `python -m benchmarks.beside_batches [--model gemma] [--lines 150]`.
 
 Five shapes, one after the other, each with the same chats at the same moments: no batch; the lines sent as ordinary
 calls; as batches; as batches whose worker is killed every 30 s; and sent by a script straight to the engine host, as it
 would be to a bare llama-server. The batches are begun in the order 24h, 2h, 30m. With `--lines` each has so many.
+
+A shape takes as long as its chats, which is a minute, and what its lines take beyond that. So on the demo model all
+five, with 150 lines a batch, should take six to seven minutes on a quiet machine of two cores; 1,000 lines want
+`--cycles 4`, and a quarter of an hour or more.
 """
 
 import asyncio
@@ -114,9 +118,9 @@ class Seen:
 
 @click.command(help=__doc__)
 @click.option("--model", type=click.Choice(list(SUBJECTS)), default="demo", show_default=True)
-@click.option("--lines", default=1000, show_default=True)
+@click.option("--lines", default=150, show_default=True)
 @click.option("--rate", default=4.0, show_default=True, help="Chats a second in a burst.")
-@click.option("--cycles", default=4, show_default=True)
+@click.option("--cycles", default=2, show_default=True)
 @click.option("--burst", default=15.0, show_default=True, help="Seconds.")
 @click.option("--lull", default=15.0, show_default=True, help="Seconds.")
 @click.option("--groups", default=5, show_default=True, help="Beginnings that the lines of a file share, in turn.")
@@ -240,7 +244,7 @@ def client(stack: Stack) -> openai.OpenAI:
 
 
 def look(stack: Stack, model: str, seen: Seen) -> None:
-    """Adds when lines ran and when slots were taken, as PostgreSQL has it."""
+    """Adds when lines ran and when slots were taken, as PostgreSQL has it: not while they waited in a queue."""
     with psycopg.connect(stack.environment("FOREBAY_DATABASE_URL")) as connection:
         for window, begin, end, cached, prompt in connection.execute(_LINES):
             seen.lines.append((window, float(begin), float(end)))
@@ -250,9 +254,9 @@ def look(stack: Stack, model: str, seen: Seen) -> None:
 
 
 _LINES = """
-SELECT split_part(label, '-', 1), extract(epoch FROM started_at), extract(epoch FROM finished_at), cached_tokens,
-    prompt_tokens
-FROM jobs WHERE label IS NOT NULL AND started_at IS NOT NULL
+SELECT substring(input::text FROM 'harbour ([0-9a-z]+) '), extract(epoch FROM started_at),
+    extract(epoch FROM finished_at), cached_tokens, prompt_tokens
+FROM jobs WHERE input::text LIKE '%clerk of harbour%' AND started_at IS NOT NULL AND finished_at IS NOT NULL
 """
 _ATTEMPTS = """
 SELECT extract(epoch FROM started_at), extract(epoch FROM ended_at) FROM job_attempts
@@ -293,9 +297,9 @@ def called(folder: Path, subject: Subject, root: Path, chats: Chats, files: dict
     with stacks.platform(folder, catalog(subject), root=root) as stack:
         served = Served(stack, subject.name)
         asyncio.run(served.chat("Hello."))
-        seen = asyncio.run(beside(chats, served.chat, served.line, files, CALLS))
-        with psycopg.connect(stack.environment("FOREBAY_DATABASE_URL")) as connection:
-            seen.busy = [(float(begin), float(end)) for begin, end in connection.execute(_ATTEMPTS, [subject.name])]
+        seen = Seen()
+        asyncio.run(beside(seen, chats, served.chat, served.line, files, CALLS))
+        look(stack, subject.name, seen)
         return seen
 
 
@@ -319,28 +323,31 @@ def bare(folder: Path, subject: Subject, root: Path, chats: Chats, files: dict[s
             await ask(subject.turn.format(told), LINE_TOKENS, temperature=0)
 
         asyncio.run(chat("Hello."))
-        return asyncio.run(beside(chats, chat, line, files, SLOTS))
+        seen = Seen()
+        seen.lines = asyncio.run(beside(seen, chats, chat, line, files, SLOTS))
+        seen.busy = [(begin, end) for _, begin, end in seen.lines]
+        return seen
 
 
 async def beside(
+    seen: Seen,
     chats: Chats,
     chat: Callable[[str], Awaitable[float]],
     line: Callable[[dict[str, Any]], Awaitable[None]],
     files: dict[str, list[Any]],
     at_once: int,
-) -> Seen:
-    """The chats, and beside them the lines of all files, one file after the other."""
-    seen, waiting = Seen(), iter([(window, each) for window, lines in files.items() for each in lines])
+) -> list[tuple[str, float, float]]:
+    """The chats, and beside them the lines of all files, one file after the other: when each was sent and answered."""
+    told, waiting = list[tuple[str, float, float]](), iter([(name, each) for name in files for each in files[name]])
 
     async def send() -> None:
         for window, each in waiting:
             begin = time.time()
             await line(each)
-            seen.lines.append((window, begin, time.time()))
+            told.append((window, begin, time.time()))
 
     await asyncio.gather(asked(chats, chat, seen), *(send() for _ in range(at_once)))
-    seen.busy = [(begin, end) for _, begin, end in seen.lines]
-    return seen
+    return told
 
 
 SHAPES: dict[str, Callable[[Path, Subject, Path, Chats, dict[str, list[Any]]], Seen]] = {

@@ -2,12 +2,13 @@
 
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Integer, Text, UniqueConstraint, Uuid, column, func, literal, select, values
+from sqlalchemy import Integer, Select, Text, UniqueConstraint, Uuid, column, func, literal, select, values
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
-from db import twins
+from db import batches, twins
 from db.batches import Batch, EndedLine, written
 from db.jobs import Job, JobOutput
 from db.session import Table
@@ -30,15 +31,19 @@ class BatchResult(Table):
     place: Mapped[int] = mapped_column(Integer)
 
 
-def number_ends(session: Session, batch_id: uuid.UUID) -> None:
+def number_ends(session: Session, batch_id: uuid.UUID, *, waits: bool) -> None:
     """Gives a number to each of the batch's lines that has ended and has none, in the order of the ends.
 
     The batch's row is locked meanwhile, so numbers only grow, however late an end is committed: whoever has seen one
-    has seen all below it.
+    has seen all below it. Where another transaction holds it this one `waits`, or leaves it at the numbers there are.
     """
-    if _ended(session, batch_id) <= _last(session, batch_id):
+    if not _has_new(session, batch_id):
         return
-    session.execute(select(Batch.job_id).where(Batch.job_id == batch_id).with_for_update(key_share=True))
+    row = select(Batch.job_id).where(Batch.job_id == batch_id)
+    if session.scalar(row.with_for_update(key_share=True, skip_locked=not waits)) is None:
+        return
+    if not _has_new(session, batch_id):  # whoever held it may have numbered them
+        return
     lines = twins.ended(batch_id).subquery()
     numbered = select(BatchResult.place).where(BatchResult.batch_id == batch_id, BatchResult.place == lines.c.place)
     number = func.row_number().over(order_by=(lines.c.finished_at, lines.c.place)) + _last(session, batch_id)
@@ -46,18 +51,28 @@ def number_ends(session: Session, batch_id: uuid.UUID) -> None:
     session.execute(insert(BatchResult).from_select(["batch_id", "number", "place"], new), execution_options=_QUIET)
 
 
-def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[tuple[int, EndedLine]]:
-    """Numbered ends after that number, at most `limit`: the number, and the line."""
-    twin = (BatchTwin.job_id == BatchResult.batch_id) & (BatchTwin.place == BatchResult.place)
-    place = func.coalesce(BatchTwin.of_place, BatchResult.place)
+def page(session: Session, batch_id: uuid.UUID, after: int, limit: int, most_bytes: int) -> list[tuple[int, EndedLine]]:
+    """Numbered ends after that number, at most `limit`: the number, and the line. As many as have so many bytes
+    (`batches.size_of_line`), and one more; what a line asked is loaded when it is looked at."""
+    sizes = _lines(batch_id, BatchResult.number, batches.size_of_line()).outerjoin(
+        JobVectors, JobVectors.job_id == Job.id
+    )
+    measured = session.execute(sizes.where(BatchResult.number > after).limit(limit))
+    last = batches.last_of_lot([(number, int(size)) for number, size in measured], most_bytes)
     label = func.coalesce(BatchTwin.label, Job.label)
     columns = (BatchResult.number, BatchResult.place, label, Job, JobOutput.result, BatchTwin.place.is_not(None))
+    query = _lines(batch_id, *columns).where(BatchResult.number > after, BatchResult.number <= last)
+    return [(number, EndedLine(*line)) for number, *line in session.execute(query.options(undefer(Job.params)))]
+
+
+def _lines(batch_id: uuid.UUID, *columns: Any) -> Select[Any]:
+    """The query for this of the lines that have a number, in that order: each with the job that answered it."""
+    twin = (BatchTwin.job_id == BatchResult.batch_id) & (BatchTwin.place == BatchResult.place)
+    place = func.coalesce(BatchTwin.of_place, BatchResult.place)
     query = select(*columns).select_from(BatchResult).outerjoin(BatchTwin, twin)
     query = query.join(Job, (Job.parent_id == BatchResult.batch_id) & (Job.place == place))
-    query = query.outerjoin(JobOutput, JobOutput.job_id == Job.id).options(undefer(Job.params), undefer(Job.input))
-    query = query.where(BatchResult.batch_id == batch_id, BatchResult.number > after)
-    found = session.execute(query.order_by(BatchResult.number).limit(limit))
-    return [(number, EndedLine(*line)) for number, *line in found]
+    query = query.outerjoin(JobOutput, JobOutput.job_id == Job.id)
+    return query.where(BatchResult.batch_id == batch_id).order_by(BatchResult.number)
 
 
 def _ended(session: Session, batch_id: uuid.UUID) -> int:
@@ -65,6 +80,10 @@ def _ended(session: Session, batch_id: uuid.UUID) -> int:
     hasn't."""
     left = select(func.count()).select_from(Job).where(Job.parent_id == batch_id, Job.finished_at.is_(None))
     return written(session, batch_id) - (session.scalar(left) or 0) - twins.unfinished(session, batch_id)
+
+
+def _has_new(session: Session, batch_id: uuid.UUID) -> bool:
+    return _ended(session, batch_id) > _last(session, batch_id)
 
 
 def _last(session: Session, batch_id: uuid.UUID) -> int:

@@ -1,9 +1,11 @@
 """Batches: what there is to know of each beyond its job; and its lines, which are that job's children."""
 
 import datetime as dt
+import operator
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     func,
     literal,
     select,
@@ -121,6 +124,12 @@ def page_for(
     return found if before is None else found[::-1]
 
 
+def of_file(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID) -> list[uuid.UUID]:
+    """The tenant's batches that are of this file, at most two of them."""
+    query = select(Batch.job_id).where(Batch.tenant_id == tenant_id, Batch.input_file_id == file_id)
+    return list(session.scalars(query.limit(2)))
+
+
 def endings(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     """How those of these batches have ended whose files are written, by their jobs."""
     query = select(Batch.job_id, Batch.ending).where(Batch.job_id.in_(job_ids), Batch.ended_at.is_not(None))
@@ -214,17 +223,18 @@ def ended_lines(
     session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int, most_bytes: int
 ) -> Sequence[EndedLine]:
     """Lines of the batch that have ended, with their results and how they were asked for: those that succeeded, or the
-    others; in their order, from the one after this place on. As many as have so many bytes of results, as PostgreSQL
-    keeps them, and one more."""
+    others; in their order, from the one after this place on. As many as have so many bytes
+    (`size_of_line`), and one more."""
+    size: Any = size_of_line()
     how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
     own = (Job, Job.place, Job.label, literal(False), Job.parent_id == job_id)
     theirs = (BatchTwin, BatchTwin.place, BatchTwin.label, literal(True), BatchTwin.job_id == job_id)
     measured, whole = list[tuple[int, int]](), list[EndedLine]()
     for table, place, _, _, which in (own, theirs):
-        sizes = _outputs(select(place, _SIZE), table).outerjoin(JobVectors, JobVectors.job_id == Job.id)
+        sizes = _outputs(select(place, size), table).outerjoin(JobVectors, JobVectors.job_id == Job.id)
         rows = session.execute(sizes.where(which, how, place > after).order_by(place).limit(limit))
         measured += [(at, int(size)) for at, size in rows]
-    last = _last_of_lot(sorted(measured)[:limit], most_bytes)
+    last = last_of_lot(sorted(measured)[:limit], most_bytes)
     for table, place, label, is_twin, which in (own, theirs):
         query = _outputs(select(place, label, Job, JobOutput.result, is_twin), table)
         query = query.where(which, how, place > after, place <= last).options(undefer(Job.params))
@@ -232,7 +242,11 @@ def ended_lines(
     return sorted(whole, key=lambda line: line.place)
 
 
-_SIZE = func.coalesce(func.pg_column_size(JobOutput.result), 0) + func.coalesce(func.pg_column_size(JobVectors.data), 0)
+def size_of_line() -> ColumnElement[int]:
+    """How many bytes PostgreSQL keeps of what a line's answer is made of: of its job, its output and its vectors."""
+    asked = case((Job.params["line"]["echo"].is_not(None), Job.input))
+    parts = (JobOutput.result, JobVectors.data, Job.params, asked)
+    return reduce(operator.add, (func.coalesce(func.pg_column_size(part), 0) for part in parts))
 
 
 def _outputs(query: Select[Any], table: Any) -> Select[Any]:
@@ -242,13 +256,13 @@ def _outputs(query: Select[Any], table: Any) -> Select[Any]:
     return query.outerjoin(JobOutput, JobOutput.job_id == Job.id)
 
 
-def _last_of_lot(measured: Sequence[tuple[int, int]], most_bytes: int) -> int:
-    """The place of the last line, of some with their bytes, at which these are more than so many; or of the last."""
+def last_of_lot(measured: Sequence[tuple[int, int]], most_bytes: int) -> int:
+    """The number of the first line, of some with their bytes, at which these are more than so many; or of the last."""
     total = 0
-    for place, size in measured:
+    for number, size in measured:
         total += size
         if total > most_bytes:
-            return place
+            return number
     return measured[-1][0] if measured else -1
 
 

@@ -102,6 +102,10 @@ def bereft_parents(limit: int) -> Select[uuid.UUID]:
     return query.where(steps.c.parent_id.is_not(None), over).limit(limit)
 
 
+def is_child(session: Session, job_id: uuid.UUID) -> bool:
+    return session.scalar(select(Job.parent_id).where(Job.id == job_id)) is not None
+
+
 def outcomes(session: Session, parent_id: uuid.UUID) -> Sequence[tuple[Job, dict[str, Any] | None]]:
     """A job's children, each with its result, in the order of their places."""
     query = select(Job, JobOutput.result).outerjoin(JobOutput, JobOutput.job_id == Job.id)

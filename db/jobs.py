@@ -201,7 +201,12 @@ def is_orphaned(lease_s: float) -> ColumnElement[bool]:
 
 def has_waited(seconds: float) -> ColumnElement[bool]:
     """The condition that so long ago a job was there already, and its time had come."""
-    return func.coalesce(Job.due_at, Job.created_at) < func.now() - dt.timedelta(seconds=seconds)
+    return waits_since() < func.now() - dt.timedelta(seconds=seconds)
+
+
+def waits_since() -> ColumnElement[dt.datetime]:
+    """When the job was there and its time had come."""
+    return func.coalesce(Job.due_at, Job.created_at)
 
 
 def _deadline_at() -> ColumnElement[dt.datetime | None]:
@@ -273,9 +278,10 @@ def of_tenant(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID) -> tupl
     return (row[0], row[1]) if row else None
 
 
-def asked(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
-    """What went in."""
-    return dict(session.scalars(select(Job.input).where(Job.id == job_id)).one())
+def asked(session: Session, job_id: uuid.UUID, names: Sequence[str]) -> dict[str, Any]:
+    """These members of what went in; None for one that isn't there. The others aren't fetched."""
+    row = session.execute(select(*(Job.input[name] for name in names)).where(Job.id == job_id)).one()
+    return dict(zip(names, row, strict=True))
 
 
 def status(session: Session, job_id: uuid.UUID) -> tuple[str, str | None] | None:

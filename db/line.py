@@ -64,13 +64,19 @@ _CASTS = {
 def claim(send: Send, job_ids: Sequence[uuid.UUID], *, queue: str, worker_id: str) -> Sequence[Row]:
     """Takes dispatched jobs for the worker, each under a new attempt number, and returns those that were to be had.
 
-    Of a job it returns what it is run by; the checkpoint of earlier attempts, whether anybody waits in the queue
-    (`waits`), and whether anybody is to be `told` of the job's end. Of several, those that others hold at this moment
+    Of a job it returns what it is run by; the checkpoint of earlier attempts, whether a worker was cut off from one of
+    them that nobody has handed on since (`after_loss`); whether anybody waits in the queue (`waits`), and whether its
+    end is `told` to anybody (`_TOLD`). Of several, those that others hold at this moment
     are left out, and those whose next crash would be their end as poison: such a one is taken by itself, and only while
     the worker runs no other (docs/adr/0006).
     """
     ids = {f"id_{n}": job_id for n, job_id in enumerate(job_ids)}
     return send(_claim(len(job_ids)), ids | {"queue": queue, "worker": worker_id})
+
+
+# Whether an attempt was lost with its worker, or taken from a silent one, after the last that passed the job on.
+_SINCE_LOSS = """SELECT max(number) FILTER (WHERE how IN ('lost', 'taken'))
+    > coalesce(max(number) FILTER (WHERE how = 'passed_on'), 0) FROM job_attempts WHERE job_id = jobs.id"""
 
 
 @cache
@@ -87,7 +93,8 @@ RETURNING id, tenant_id, type, stage, model, lane, attempt, crashes, seed, input
     CASE WHEN attempt > 1 THEN (SELECT entries FROM job_outputs WHERE job_id = jobs.id) END AS entries,
     CASE WHEN attempt > 1 THEN (SELECT token_ids FROM job_outputs WHERE job_id = jobs.id) END AS token_ids,
     CASE WHEN attempt > 1 THEN (SELECT json_agg(c.entries ORDER BY first) FROM job_checkpoints AS c
-        WHERE c.job_id = jobs.id) END AS pieces
+        WHERE c.job_id = jobs.id) END AS pieces,
+    CASE WHEN attempt > 1 THEN ({_SINCE_LOSS}) END AS after_loss
 """
 
 
@@ -102,8 +109,7 @@ def _one_of(column: str, number: int) -> str:
     return f"{column} IN (SELECT id FROM jobs WHERE id IN ({ids}) FOR UPDATE SKIP LOCKED)"
 
 
-# Whether something is to be done with a job's end beside writing it down: a webhook is told, a parent goes on, what was
-# said is put into a conversation.
+# Whether a job's end is told to anybody: to a webhook, to its parent, or to its conversation, which gets what was said.
 _TOLD = """(webhook IS NOT NULL OR parent_id IS NOT NULL OR conversation_id IS NOT NULL OR EXISTS (
     SELECT FROM webhook_endpoints AS w WHERE w.tenant_id = jobs.tenant_id AND NOT w.disabled
 ))"""

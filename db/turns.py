@@ -145,9 +145,10 @@ def _tenants(kind: ColumnElement[bool], *within: ColumnElement[Any]) -> CTE:
 
 
 def oldest(session: Session, queue: str, lane: str, tenant_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
-    """By tenant, the oldest of its waiting jobs, where that has waited for `AGED_S`.
+    """By tenant, of the first jobs of each priority the one that has waited longest, where that is for `AGED_S`.
 
-    A probe of `jobs_queued` for each tenant and priority.
+    Which is first within a priority the ids say, also where others have waited longer (docs/adr/0030). It takes a probe
+    of `jobs_queued` for each tenant and priority.
     """
     found: dict[uuid.UUID, uuid.UUID] = {}
     if tenant_ids:
@@ -163,10 +164,11 @@ def _oldest() -> Select[Any]:
     priorities = select(func.generate_series(0, 9).label("priority")).cte("priorities")
     same = (Job.tenant_id == tenants.c.tenant_id, Job.priority == priorities.c.priority)
     good = and_(jobs.may_start(), jobs.has_waited(AGED_S)).label("good")
-    first = select(Job.id, good).where(_waiting(), *same).order_by(Job.id).limit(1).lateral()
+    since = jobs.waits_since().label("since")
+    first = select(Job.id, good, since).where(_waiting(), *same).order_by(Job.id).limit(1).lateral()
     found = select(tenants.c.tenant_id, first.c.id).select_from(tenants)
     query = found.join(priorities, literal(True)).join(first, literal(True))
-    return query.where(first.c.good).order_by(first.c.id)
+    return query.where(first.c.good).order_by(first.c.since, first.c.id)
 
 
 def note(session: Session, queue: str, lane: str, tenants: Mapping[uuid.UUID, bool]) -> None:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import CompoundSelect, ForeignKey, Integer, Select, Text, and_, func, select, union_all
+from sqlalchemy import CompoundSelect, ForeignKey, Index, Integer, Select, Text, and_, func, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -19,6 +19,7 @@ class BatchTwin(Table):
     """
 
     __tablename__ = "batch_twins"
+    __table_args__ = (Index("batch_twins_of", "job_id", "of_place"),)  # `unfinished`
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("batches.job_id", ondelete="CASCADE"), primary_key=True)
     place: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -58,5 +59,10 @@ def ended(job_id: uuid.UUID) -> CompoundSelect[int, dt.datetime]:
 
 def unfinished(session: Session, job_id: uuid.UUID) -> int:
     """How many twins of a batch have a job that hasn't ended."""
-    query = select(func.count()).select_from(BatchTwin).join(Job, JOB_OF)
-    return session.scalar(query.where(BatchTwin.job_id == job_id, Job.finished_at.is_(None))) or 0
+    return session.scalar(left(job_id)) or 0
+
+
+def left(job_id: uuid.UUID) -> Select[int]:
+    """The query for how many twins of a batch have a job that hasn't ended."""
+    query = select(func.count()).select_from(Job).join(BatchTwin, JOB_OF)
+    return query.where(Job.parent_id == job_id, Job.finished_at.is_(None))

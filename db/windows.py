@@ -21,14 +21,14 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from db import jobs, workers
 from db.jobs import Job
 from db.session import Table, as_sql, within
 from db.workers import Worker
 
-_ENDED = 200
+_ENDED = 2000
 
 
 class Window(Table):
@@ -60,19 +60,18 @@ def batch_runs(session: Session, queue: str) -> bool:
 def is_quiet(session: Session, queue: str, seconds: float) -> bool:
     """Whether no interactive job moves in the queue, and none is among the jobs that ended in the last so many seconds.
 
-    Of those the last `_ENDED` are looked at, however many there are.
+    A job whose first child ran there counts too: one that asked for several answers ends elsewhere. The last `_ENDED`
+    are looked at, however many there are.
     """
     then = func.now() - dt.timedelta(seconds=seconds)
-    ended = select(Job.queue, Job.lane).where(Job.parent_id.is_(None), Job.finished_at > then)
+    ended = select(Job.id, Job.queue, Job.lane).where(Job.parent_id.is_(None), Job.finished_at > then)
     lately = ended.order_by(Job.finished_at.desc()).limit(_ENDED).subquery()
-    came = select(literal(1)).where(lately.c.queue == queue, lately.c.lane == "interactive")
+    child = aliased(Job)
+    ran_here = (child.parent_id == lately.c.id, child.place == 0, child.queue == queue)
+    here = or_(lately.c.queue == queue, select(literal(1)).where(*ran_here).correlate(lately).exists())
+    came = select(literal(1)).where(lately.c.lane == "interactive", here)
     moving = select(literal(1)).where(Job.queue == queue, Job.status.in_(jobs.MOVING), Job.lane == "interactive")
     return bool(session.scalar(select(and_(~moving.exists(), ~came.exists()))))
-
-
-def dispatched(session: Session, queue: str) -> int:
-    """How many messages of the queue Redis should hold or a worker have taken: late jobs' count for nothing."""
-    return session.scalar(select(func.count()).where(Job.queue == queue, _waits_for_a_worker())) or 0
 
 
 def sent_before(session: Session, seconds: float) -> Sequence[Row[uuid.UUID, str, str]]:

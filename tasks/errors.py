@@ -113,6 +113,10 @@ class Unavailable(ForebayError):
     retry_after_s = 1
 
 
+class BytesGone(Unavailable):
+    """Some of a file's bytes are gone, or kept where nobody is told to look: only rarely does another try help."""
+
+
 class TablesUnfit(Unavailable):
     """The database's tables aren't those that this version works with; the text says what to do."""
 

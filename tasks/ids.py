@@ -61,6 +61,13 @@ def of_line(batch: uuid.UUID, turn_at_s: float, rank: int, line: int) -> uuid.UU
     return uuid.UUID(bytes=turn_ms.to_bytes(6) + variant + rank.to_bytes(3) + _drawn(batch, line)[:4])
 
 
+def of_choice(line: uuid.UUID, place: int) -> uuid.UUID:
+    """The id of a line's child in that place, below 2^16: equal for all who ask, and in the order where the line is."""
+    drawn = _drawn(line, place)
+    differs = drawn[1] & 0xFE | ~line.bytes[15] & 1  # from the line's own last bit: so the two ids are never equal
+    return uuid.UUID(bytes=line.bytes[:12] + place.to_bytes(2) + bytes((drawn[0], differs)))
+
+
 def _drawn(parent: uuid.UUID, place: int) -> bytes:
     return hashlib.sha256(parent.bytes + place.to_bytes(4)).digest()
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tasks import errors
 from tasks.jobs.attempts import Claim
+from tasks.streams.events import Resumed, Started
 from tasks.streams.transcript import Transcript
 
 
@@ -61,6 +62,13 @@ class Attempt:
     def keep(self, transcript: Transcript, entries: int) -> None:
         """Notes that PostgreSQL has so many entries of this transcript."""
         self._kept = (transcript, entries)
+
+    def admit_loss(self) -> None:
+        """Adds an entry that says that entries were lost, where they were and this attempt hasn't said so yet."""
+        told = (one.event for one in self.transcript.entries if isinstance(one.event, Started | Resumed))
+        said = any(event.lost and event.attempt == self.claim.attempt for event in told)
+        if self.lost and not said:
+            self.transcript.add(Resumed(self.claim.attempt, lost=True))
 
     def hold(self, held: Held) -> None:
         """Names what `stop` has to cancel; cancels it at once when the stop came first."""

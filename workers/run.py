@@ -99,8 +99,8 @@ def open_stream(worker: Worker, attempt: Attempt) -> Publisher:
 
     if claim.attempt == 1:
         return Publisher(writer, attempt.transcript, newest, lambda: worker.cut_off)
-    # Who handed the job on kept all of it; a worker that was lost kept what it had a second before.
-    attempt.lost = writer.after_loss = claim.crashes > 0
+    # Who handed the job on kept all of it; a worker that was lost, or cut off from PostgreSQL, may have streamed more.
+    attempt.lost = writer.after_loss = claim.after_loss
     for _ in range(_TAKE_OVERS):
         try:
             attempt.lost = writer.after_loss = attempt.lost and not stream.is_whole(
@@ -236,16 +236,18 @@ def retry_later(worker: Worker, attempt: Attempt, outcome: Outcome) -> bool:
 def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None:
     """Writes the job's end, waiting for PostgreSQL as long as it takes; None when the attempt is over before.
 
-    An end that can't be written, or that PostgreSQL won't have, is replaced by one without the result and the words:
-    without an end its job would be claimed again and again, and no crash counted.
+    An end that can't be written, or that PostgreSQL won't have, is replaced by one without the result and the words,
+    which says that they are lost: without an end its job would be claimed again and again, and no crash counted.
     """
+    attempt.admit_loss()  # one that failed early has had no occasion
     try:
         ended = keep_trying(worker, attempt, partial(_written, worker, attempt, outcome))
     except Exception as error:  # the run boundary is here too
         log.exception("end_refused")
         code, message = errors.ForebayError.code, f"the end couldn't be written: {type(error).__name__}"
         known = outcome if isinstance(error, SQLAlchemyError | ValueError) else failed(attempt, code, message)
-        attempt.transcript = Transcript()
+        attempt.transcript, attempt.lost = Transcript(), True
+        attempt.admit_loss()
         outcome = replace(known, status=Status.FAILED, result=None, vectors=None, error=(code, message))
         ended = keep_trying(worker, attempt, partial(_written, worker, attempt, outcome))
     if ended is None:

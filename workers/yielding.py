@@ -6,6 +6,8 @@ what was streamed, and goes on from there when its turn comes again.
 """
 
 import time
+import uuid
+from collections.abc import Collection
 
 import structlog
 
@@ -17,9 +19,12 @@ from workers.worker import Worker
 log = structlog.get_logger(__name__)
 
 LOOK_S = 0.025
+_ASKED = f"{broker.KEY_PREFIX}yielded_for."
 _IDLE_S = 1.0
 _PROMOTED_S = 1.0  # for so long an answer about promotions is believed
-_MOST_ATTEMPTS = 3  # who was stopped so often runs to its end: each time its prompt is evaluated again
+_MOST_YIELDS = 3  # who was stopped so often runs to its end: each time its prompt is evaluated again
+_ASKED_MS = 2000  # within that a line that was stopped has given its slot up: else another one is asked to
+_REMEMBERED_S = 24 * 3600  # how often a job yielded: where that is forgotten, it yields some times more
 
 
 class Yielding:
@@ -27,7 +32,7 @@ class Yielding:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._waiting = broker.KEY_PREFIX + broker.lane(worker.queue, "interactive")
+        self._queues = worker.sweeper.queues
         self._asked_at, self._promoted = float("-inf"), False
 
     def run(self) -> None:
@@ -38,9 +43,9 @@ class Yielding:
                 self._worker.gone.wait(LOOK_S)
 
     def look(self) -> list[Attempt]:
-        """Stops as many batch generations as interactive jobs wait for a slot of this worker's; which ones.
+        """Stops as many batch generations as interactive jobs wait for a slot, for whom no other worker's was stopped.
 
-        Raises redis-py's and SQLAlchemy's errors.
+        Which ones it stopped. Raises redis-py's and SQLAlchemy's errors.
         """
         self._worker.batch_runs.clear()
         held = self._worker.held()
@@ -48,18 +53,34 @@ class Yielding:
         if not batch:
             return []
         self._worker.batch_runs.set()
-        may = [attempt for attempt in batch if _may_yield(attempt)]
+        may = [attempt for attempt in batch if attempt.stopped is None]
         if len(held) < self._worker.slots or not may or self._worker.draining.is_set():
             return []
-        wanted = int(self._worker.sweeper.queues.llen(self._waiting))
-        missing = wanted - sum(attempt.stopped is Stop.YIELD for attempt in batch)
-        if missing <= 0 or self._starved():
+        waiting = broker.waiting(self._queues, broker.lane(self._worker.queue, "interactive"))
+        if not waiting or self._starved():
             return []
-        chosen = sorted(may, key=lambda attempt: len(attempt.transcript.entries))[:missing]
+        willing = sorted(filter(self._may_yield, may), key=lambda attempt: len(attempt.transcript.entries))
+        chosen = willing[: self._taken(waiting, len(willing))]
         for attempt in chosen:
             log.info("yields", job_id=ids.show(attempt.claim.job_id), attempt=attempt.claim.attempt)
+            self._note(attempt)
             attempt.stop(Stop.YIELD)
         return chosen
+
+    def _taken(self, waiting: Collection[uuid.UUID], most: int) -> int:
+        """For how many of the waiting jobs this worker is the one that gives a slot, and nobody did just before."""
+        taken = 0
+        for job_id in waiting:
+            if taken < most:
+                taken += bool(self._queues.set(f"{_ASKED}{job_id.hex}", self._worker.id, nx=True, px=_ASKED_MS))
+        return taken
+
+    def _may_yield(self, attempt: Attempt) -> bool:
+        return int(self._queues.get(_yields(attempt)) or 0) < _MOST_YIELDS
+
+    def _note(self, attempt: Attempt) -> None:
+        self._queues.incr(_yields(attempt))
+        self._queues.expire(_yields(attempt), _REMEMBERED_S)
 
     def _starved(self) -> bool:
         """Whether a batch job was promoted lately: it is what runs, and interactive work never ends."""
@@ -71,5 +92,5 @@ class Yielding:
         return self._promoted
 
 
-def _may_yield(attempt: Attempt) -> bool:
-    return attempt.claim.attempt <= _MOST_ATTEMPTS and attempt.stopped is None
+def _yields(attempt: Attempt) -> str:
+    return f"{broker.KEY_PREFIX}yields.{attempt.claim.job_id.hex}"

@@ -61,7 +61,9 @@ class Gateway:
             return real
         real, left_out = rewriting.relaxed(real)
         self.passed.note_left_out([f"{one.path} {one.field}: {one.why}" for one in left_out])
-        return real
+        if filled := ids.filled(real, self.makes):
+            self.passed.note_left_out([f"{rewriting.FILE_BATCHES}: nothing; a file was put in, as one is required"])
+        return filled or real
 
 
 @contextmanager

@@ -48,7 +48,8 @@ class Makes(Protocol):
 
     def vector_store_file(self) -> Within: ...
 
-    def vector_store_batch(self) -> Within: ...
+    def vector_store_batch(self) -> tuple[Within, str]:
+        """A vector store and a batch of files in it, and one of these."""
 
 
 Room = Callable[[Asked, Makes], Asked]
@@ -58,6 +59,16 @@ def real(asked: Asked, makes: Makes) -> Asked:
     """The request about things that there are."""
     room = ROOMS.get(asked.path.removeprefix("/v1/").partition("/")[0])
     return asked if room is None else room(asked, makes)
+
+
+def filled(asked: Asked, makes: Makes) -> Asked | None:
+    """The request with a file, where it asks for a batch of none: OpenAI's own page wants one. None for another."""
+    if asked.method != "POST" or asked.path.rpartition("/")[2] != "file_batches" or not asked.body.startswith(b"{"):
+        return None
+    body = json.loads(asked.body)
+    if "file_ids" in body or "files" in body:
+        return None
+    return replace(asked, body=json.dumps({**body, "file_ids": [makes.file()]}).encode())
 
 
 def _files(asked: Asked, makes: Makes) -> Asked:
@@ -110,12 +121,13 @@ def _vector_stores(asked: Asked, makes: Makes) -> Asked:
         return _in_query(asked, makes.vector_store)
     if rest[1:2] == ["files"]:
         made = makes.vector_store_file()
+        file_id = made.part
     elif rest[1:2] == ["file_batches"] and len(rest) > 2:
-        made = makes.vector_store_batch()
+        made, file_id = makes.vector_store_batch()
     else:
-        made = Within(makes.vector_store(), "")
+        made, file_id = Within(makes.vector_store(), ""), ""
     here = _in_path(asked, dict(zip((rest[0], *rest[2:3]), made, strict=False)))
-    return _in_query(here, lambda: makes.file() if rest[1:2] == ["file_batches"] else made.part)
+    return _in_query(here, lambda: file_id)
 
 
 ROOMS: Mapping[str, Room] = {

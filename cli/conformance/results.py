@@ -95,7 +95,7 @@ def _about(run: Run) -> Iterator[str]:
     yield f"{run.created} create calls were answered well; {run.jobs} jobs were made."
     if run.left_out:
         yield ""
-        yield "Left out of requests:"
+        yield "Left out of requests, or put in:"
         yield ""
         yield from (f"* `{what}` ({times} times)" for what, times in sorted(run.left_out.items()))
     failed = [outcome for outcome in run.outcomes if not outcome.passed]

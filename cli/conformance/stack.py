@@ -101,9 +101,10 @@ class Platform:
             file = self._ask("GET", f"/v1/vector_stores/{whole}/files/{file_id}")
         return Within(whole, file_id)
 
-    def vector_store_batch(self) -> Within:
-        whole, given = self.vector_store(), {"file_ids": [self.file()]}
-        return Within(whole, self._ask("POST", f"/v1/vector_stores/{whole}/file_batches", given)["id"])
+    def vector_store_batch(self) -> tuple[Within, str]:
+        whole, file_id = self.vector_store(), self.file()
+        made = self._ask("POST", f"/v1/vector_stores/{whole}/file_batches", {"file_ids": [file_id]})
+        return Within(whole, made["id"]), file_id
 
     def jobs(self) -> int:
         """How many jobs there are of the types that the create calls make, as their tenant is told."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -92,6 +93,12 @@ def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UU
     return session.scalars(
         select(File.id).where(File.tenant_id == tenant_id).limit(limit).with_for_update(skip_locked=True)
     ).all()
+
+
+def end(session: Session, tenant_id: uuid.UUID, file_ids: Sequence[uuid.UUID]) -> None:
+    """Has these files expire now: nobody finds them any more."""
+    own = update(File).where(File.tenant_id == tenant_id, File.id.in_(file_ids)).values(expires_at=func.now())
+    session.execute(own, execution_options={"synchronize_session": False})
 
 
 def remove(session: Session, tenant_id: uuid.UUID, file_ids: Sequence[uuid.UUID]) -> None:

@@ -71,13 +71,26 @@ def label(
 
 def remove(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid.UUID]) -> None:
     """Deletes these documents with their chunks."""
+    _lock(session, tenant_id, Document.id.in_(document_ids))
     gone = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(document_ids))
     session.execute(gone, execution_options={"synchronize_session": False})
+
+
+def remove_some(session: Session, tenant_id: uuid.UUID, file_ids: Collection[uuid.UUID], at_once: int) -> bool:
+    """Deletes some of the documents that were made of these files, in whichever collections. False when there are no
+    more of them, for as long as the files are held."""
+    own = (Document.tenant_id == tenant_id, Document.file_id.in_(file_ids))
+    query = select(Document.id).where(*own).order_by(Document.id).limit(at_once).with_for_update()
+    some = session.scalars(query).all()
+    if some:
+        remove(session, tenant_id, some)
+    return len(some) == at_once
 
 
 def call_off(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, why: str) -> Sequence[uuid.UUID]:
     """Marks those that wait for the job and have no chunks yet as cancelled; the others that wait for it."""
     waiting = and_(Document.job_id == job_id, Document.status == "pending")
+    _lock(session, tenant_id, waiting)
     values = {"status": "failed", "error_code": CANCELLED, "error_message": why}
     _update(session, tenant_id, and_(waiting, Document.chunks.is_(None)), values)
     return session.scalars(select(Document.id).where(Document.tenant_id == tenant_id, waiting)).all()
@@ -136,6 +149,12 @@ def _are(status: str, ended: Ended) -> ColumnElement[bool]:
     if status == "cancelled":
         return or_(and_(failed, cancelled), and_(waits, Document.job_id.in_(ended.cancelled)))
     return or_(and_(failed, not_(cancelled)), and_(waits, Document.job_id.in_(ended.otherwise)))
+
+
+def _lock(session: Session, tenant_id: uuid.UUID, which: ColumnElement[bool]) -> None:
+    """By their ids, as all do that lock several documents: else two might wait for each other."""
+    query = select(Document.id).where(Document.tenant_id == tenant_id, which)
+    session.execute(query.order_by(Document.id).with_for_update())
 
 
 def _update(session: Session, tenant_id: uuid.UUID, which: ColumnElement[bool], values: Mapping[str, Any]) -> int:

@@ -97,13 +97,17 @@ def page(session: Session, tenant_id: uuid.UUID, wanted: Page) -> Sequence[Found
 
 
 def change(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, **values: Any) -> None:
-    """Sets columns of the store. Where `expires_days` is one of them, it is counted from its last use."""
+    """Sets columns of the store. Where `expires_days` is one of them, that is a use, from which they are counted: no
+    change can have it expire at once."""
     if "expires_days" in values:
-        days = values["expires_days"]
-        since = VectorStore.last_active_at
-        values["expires_at"] = None if days is None else since + dt.timedelta(days=days)
+        values |= {"expires_at": _ends(values["expires_days"]), "last_active_at": func.now()}
     where = (VectorStore.tenant_id == tenant_id, VectorStore.id == store_id)
     session.execute(update(VectorStore).where(*where).values(**values), execution_options=_AS_IT_IS)
+
+
+def expire(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID) -> None:
+    """Has the store expire now."""
+    change(session, tenant_id, store_id, expires_at=func.now())
 
 
 def used(session: Session, tenant_id: uuid.UUID, store_ids: Sequence[uuid.UUID]) -> None:
@@ -124,12 +128,25 @@ def lapsed(session: Session, tenant_id: uuid.UUID) -> uuid.UUID | None:
     return session.scalar(query.order_by(VectorStore.expires_at).limit(1).with_for_update(skip_locked=True))
 
 
+def emptied(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID) -> bool:
+    """Notes that nothing is in the store any more, and whether that is so: it isn't while another transaction holds a
+    document that `empty` left."""
+    left = select(Document.id).where(Document.tenant_id == tenant_id, Document.collection_id == store_id)
+    own = (VectorStore.tenant_id == tenant_id, VectorStore.id == store_id, not_(left.exists()))
+    noted = update(VectorStore).where(*own).values(emptied=True).returning(VectorStore.id)
+    return session.scalars(noted, execution_options=_AS_IT_IS).one_or_none() is not None
+
+
 def empty(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, at_once: int) -> int:
-    """Deletes some of the store's documents; how many."""
+    """Deletes some of the store's documents, none that another transaction holds; how many."""
     own = (Document.tenant_id == tenant_id, Document.collection_id == store_id)
-    some = select(Document.id).where(*own).limit(at_once).with_for_update(skip_locked=True)
-    gone = delete(Document).where(Document.id.in_(some)).returning(Document.id)
-    return len(session.scalars(gone, execution_options=_AS_IT_IS).all())
+    # First drawn, then deleted: within the deletion PostgreSQL may draw anew for each row, and so delete all.
+    query = select(Document.id).where(*own).order_by(Document.id).limit(at_once).with_for_update(skip_locked=True)
+    some = session.scalars(query).all()
+    gone = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(some))
+    if some:
+        session.execute(gone, execution_options=_AS_IT_IS)
+    return len(some)
 
 
 _AS_IT_IS = {"synchronize_session": False}

@@ -99,9 +99,19 @@ def _moderation(given: dict[str, Any], around: Surroundings) -> tuple[Submission
 
 
 def _response(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
-    """What the client said is kept once: nobody asks for a line's response by itself."""
+    """What the client said is kept once: nobody asks for a line's response by itself.
+
+    Raises `Unsupported` for what the line doesn't have itself: it may be gone, or another, when the line's job is made,
+    and fifty thousand short lines could each copy megabytes.
+    """
     del around
+    for name in ("background", "conversation", "previous_response_id"):
+        if given.get(name):
+            raise errors.Unsupported(name, "a line of a batch can't have that")
     asked = responses.submission(given, _WISHES)
+    for number, item in enumerate(asked.request.items):
+        if item["type"] == "item_reference":
+            raise errors.Unsupported(f"input.{number}.type", "a line of a batch can't refer to an item elsewhere")
     return replace(asked, request=replace(asked.request, said={})), asked.request.told
 
 

@@ -21,6 +21,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import NOTHING, Spent
 
 KIND = "batch"
+OWNS_INPUT = "owns_input"  # under this name its job's params say so
 # Why one ends, which is also how it has ended then.
 Ending = Literal["completed", "failed", "cancelled", "expired"]
 BatchStatus = Literal[
@@ -64,7 +65,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """What is told of a batch. `counts` and `spent` are what they were at its end, or are by now."""
+    """What is told of a batch. `counts` and `spent` are what they were at its end, or are by now; `tally` is there once
+    it has ended, unless its job was ended from outside."""
 
     id: uuid.UUID
     tenant_id: uuid.UUID
@@ -85,6 +87,7 @@ class BatchView:
     ended_at: dt.datetime | None
     counts: Counts
     spent: Spent
+    tally: Tally | None
     metadata: Mapping[str, str]
 
 
@@ -94,6 +97,7 @@ class NewBatch:
 
     `lines` is how many it has where that is known already.
     It `takes_over` the answers that an earlier batch of the same file has: those lines aren't run again.
+    With `owns_input` the file was made for it, and isn't one that the client sent.
     """
 
     endpoint: str
@@ -103,6 +107,7 @@ class NewBatch:
     output_kept_s: int | None = None
     takes_over: uuid.UUID | None = None
     lines: int = 0
+    owns_input: bool = False
 
 
 def require_file(session: Session, caller: Caller, file_id: uuid.UUID) -> None:
@@ -167,13 +172,12 @@ def page_for(
 
 
 def tally(session: Session, batch: BatchView, counting: Counting) -> Tally:
-    """How the batch's lines have ended: exactly, once it has."""
-    if batch.ended_at is None:
-        return _tally(counting.of(session, batch.id))
-    return _tally(table.counts(session, [batch.id]).get(batch.id, []))
+    """How the batch's lines had ended at its end, or have by now."""
+    return batch.tally or tallied(counting.of(session, batch.id))
 
 
-def _tally(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
+def tallied(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
+    """What these counts of lines by their statuses come to."""
     by_status = {status: number for status, number, _ in told}
     ended = {status: by_status.get(status, 0) for status in lifecycle.TERMINAL}
     failed = ended[Status.FAILED] + ended[Status.EXPIRED]
@@ -193,6 +197,21 @@ def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> N
         raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")
     if batch.counts.completed == batch.counts.total:
         raise errors.Conflict("all its requests were answered: there is nothing to ask again")
+
+
+def has_any(session: Session, caller: Caller, file_id: uuid.UUID) -> bool:
+    """Whether a batch of the tenant's is of this file."""
+    return bool(table.of_file(session, caller.tenant_id, file_id))
+
+
+def own_files(session: Session, caller: Caller, batch_id: uuid.UUID) -> list[uuid.UUID]:
+    """The files that are to go with the batch: those it has made; and the one it is of, if that was made for it and no
+    other batch is of that. Raises `NotFound`."""
+    batch, job = _there(table.find(session, caller.tenant_id, batch_id))
+    found = [batch.output_file_id, batch.error_file_id]
+    if job.params.get(OWNS_INPUT) and len(table.of_file(session, caller.tenant_id, batch.input_file_id)) == 1:
+        found.append(batch.input_file_id)
+    return [file_id for file_id in found if file_id is not None]
 
 
 def cancel(session: Session, caller: Caller, batch_id: uuid.UUID) -> str | None:
@@ -284,6 +303,7 @@ def _view(row: Batch, job: Job, counts: Counts, spent: Spent) -> BatchView:
         ended_at=ended_at,
         counts=counts,
         spent=spent,
+        tally=Tally(**row.totals["tally"]) if row.totals and "tally" in row.totals else None,
         metadata=job.labels,
     )
 

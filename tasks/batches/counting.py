@@ -1,25 +1,38 @@
-"""How many lines of a batch there are in each status, counted seldom enough, however often that is asked."""
+"""What is read of all lines of a batch, seldom enough, however often that is asked."""
 
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
 from db import batches as table
 
-_REST = 20  # times as long as it took to count a batch's lines, they aren't counted again
+_REST = 20  # times as long as it took to read a batch's lines, they aren't read again
 _MOST = 1000
 
 Counted = Sequence[tuple[str, int, Mapping[str, int]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
-    counted: Counted
-    until: float
+    """What was counted last, if anything was, and until when it isn't done again. Who does it holds the lock."""
+
+    counted: Counted | None = None
+    until: float = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def rests(self) -> bool:
+        return time.monotonic() < self.until
+
+    def do(self, work: Callable[[], None]) -> None:
+        began_at = time.monotonic()
+        work()
+        now = time.monotonic()
+        self.until = now + _REST * (now - began_at)
 
 
 @dataclass(slots=True)
@@ -29,21 +42,40 @@ class Counting:
     """
 
     _kept: dict[uuid.UUID, _Kept] = field(default_factory=dict)
+    _done: dict[uuid.UUID, _Kept] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, session: Session, batch_id: uuid.UUID) -> Counted:
-        """Of each status how many lines have it, and what these have spent."""
+        """Of each status how many lines have it, and what these have spent. While one counts, others are told what was
+        counted before; the first time they wait for it."""
+        kept = self._of(self._kept, batch_id)
+        before = kept.counted
+        if before is not None and (kept.rests or not kept.lock.acquire(blocking=False)):
+            return before
+        if before is None:
+            kept.lock.acquire()
+        try:
+            if kept.counted is None or not kept.rests:
+                kept.do(lambda: self._count(kept, session, batch_id))
+            return kept.counted or []
+        finally:
+            kept.lock.release()
+
+    def seldom(self, batch_id: uuid.UUID, work: Callable[[], None]) -> None:
+        """Does this, the only thing of its kind, for the batch, unless it is being done, or was so short ago."""
+        done = self._of(self._done, batch_id)
+        if done.rests or not done.lock.acquire(blocking=False):
+            return
+        try:
+            done.do(work)
+        finally:
+            done.lock.release()
+
+    def _count(self, kept: _Kept, session: Session, batch_id: uuid.UUID) -> None:
+        kept.counted = table.counts(session, [batch_id]).get(batch_id, [])
+
+    def _of(self, among: dict[uuid.UUID, _Kept], batch_id: uuid.UUID) -> _Kept:
         with self._lock:
-            kept = self._kept.get(batch_id)
-            if kept is not None:
-                if time.monotonic() < kept.until:
-                    return kept.counted
-                self._kept[batch_id] = _Kept(kept.counted, kept.until + 1)  # others needn't count beside this one
-        began_at = time.monotonic()
-        counted = table.counts(session, [batch_id]).get(batch_id, [])
-        took_s = time.monotonic() - began_at
-        with self._lock:
-            if len(self._kept) >= _MOST:
-                self._kept.clear()
-            self._kept[batch_id] = _Kept(counted, time.monotonic() + _REST * took_s)
-        return counted
+            if len(among) >= _MOST and batch_id not in among:
+                among.clear()
+            return among.setdefault(batch_id, _Kept())

@@ -18,7 +18,7 @@ from tasks.files import files
 from tasks.files.stores import Stores
 from tasks.keys import Caller
 
-AT_ONCE = 50  # a line may have as much as a body
+AT_ONCE, AT_ONCE_BYTES = 50, 256 * 1024  # as they are kept: read, they may be many times as large
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,20 @@ class Result:
 
 
 def look(session: Session, caller: Caller, batch_id: uuid.UUID, counting: Counting) -> BatchView:
-    """The batch, once what has ended by now has its number: of one that has ended, all that will. Raises `NotFound`."""
+    """The batch, once what had ended short ago has its number: of one that has ended, all that will. Raises
+    `NotFound`."""
     batch = batches.get(session, caller, batch_id, counting)
-    table.number_ends(session, batch_id)
+    if batch.ended_at is not None:
+        table.number_ends(session, batch_id, waits=True)
+    else:
+        counting.seldom(batch_id, lambda: table.number_ends(session, batch_id, waits=False))
     return batch
 
 
 def page(session: Session, batch_id: uuid.UUID, after: int, limit: int) -> list[Result]:
-    """Results of a batch that the caller has looked at, after that number: at most `limit`, and a few at a time."""
-    found = table.page(session, batch_id, after, min(limit, AT_ONCE))
+    """Results of a batch that the caller has looked at, after that number: at most `limit`, and a few at a time:
+    there are more unless it is empty."""
+    found = table.page(session, batch_id, after, min(limit, AT_ONCE), AT_ONCE_BYTES)
     made = answers.vectors_of(session, [line for _, line in found])
     return [Result(number, answers.of(batch_id, line, made)) for number, line in found]
 

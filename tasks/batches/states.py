@@ -14,7 +14,9 @@ from db import batch_results
 from db import batches as table
 from db import twins as twins_table
 from db.batches import Batch
+from tasks.batches import batches
 from tasks.batches.batches import Counts, FileError
+from tasks.batches.counting import Counted
 from tasks.files.files import FileView
 from tasks.jobs import fence
 from tasks.jobs.lifecycle import Status
@@ -26,6 +28,11 @@ _ENDS_WITHIN = dt.timedelta(days=1)
 def ending(session: Session, job_id: uuid.UUID) -> str | None:
     """Why the batch is to end, if it is."""
     return table.of_job(session, job_id).ending
+
+
+def lines(session: Session, job_id: uuid.UUID) -> int:
+    """How many lines it has; 0 while that isn't known."""
+    return table.of_job(session, job_id).lines
 
 
 def ends_at(session: Session, job_id: uuid.UUID) -> dt.datetime:
@@ -102,16 +109,17 @@ def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     fence.guard(session, job_id, attempt)
     row = table.of_job(session, job_id)
     if row.ended_at is None:
-        counts, spent = _totals(session, row)
-        totals: dict[str, Any] = {"counts": asdict(counts), "spent": asdict(spent)}
+        told = table.counts(session, [job_id]).get(job_id, [])
+        counts, spent = _totals(session, row, told)
+        tally = asdict(batches.tallied(told))
+        totals: dict[str, Any] = {"counts": asdict(counts), "spent": asdict(spent), "tally": tally}
         table.note(session, job_id, totals=totals, ended_at=func.clock_timestamp())
         row = table.of_job(session, job_id)
     return row
 
 
-def _totals(session: Session, row: Batch) -> tuple[Counts, Spent]:
+def _totals(session: Session, row: Batch, told: Counted) -> tuple[Counts, Spent]:
     """Each line has either succeeded or an error of its own; what they spent, with that of their own children."""
-    told = table.counts(session, [row.job_id]).get(row.job_id, [])
     completed = sum(number for status, number, _ in told if status == Status.SUCCEEDED)
     spent = Counter[str](table.spent_below(session, row.job_id))
     for _, _, used in told:

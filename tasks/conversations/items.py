@@ -8,7 +8,7 @@ Every function takes a session, never commits, and opens the tenant's scope itse
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ class Page:
     more: bool
 
 
+def size(item: Item) -> int:
+    """How long it is as a text, in bytes."""
+    return len(json.dumps(item, ensure_ascii=False).encode())
+
+
 def named(item: Item) -> dict[str, Any]:
     """The item, with an id drawn for it where it has none."""
     return {
@@ -79,29 +84,34 @@ def add(session: Session, caller: Caller, conversation_id: uuid.UUID, items: tup
 def settle(session: Session, tenant_id: uuid.UUID, conversation_id: uuid.UUID, items: Sequence[Item]) -> None:
     """Puts in what a response was asked and answered, in the transaction that ends it. Idempotent.
 
-    The conversation takes it however full it is: the room was looked for when the response was asked for. Nothing where
-    it has been deleted meanwhile.
+    Of items with one id the first is put in, so that none of them can break the end. The conversation takes them
+    however full it is: the room was looked for when the response was asked for. Nothing where it has been deleted
+    meanwhile.
     """
     with scope(session, tenant_id):
         row = conversations.find(session, tenant_id, conversation_id, lock=True)
         if row is None:
             return
-        known = conversations.known(session, row, [item["id"] for item in items])
-        conversations.append(session, row, [item for item in _measured(items) if item.id not in known])
+        first: dict[str, Item] = {}
+        for item in items:
+            first.setdefault(item["id"], item)
+        known = conversations.known(session, row, first)
+        conversations.append(session, row, [item for item in _measured(first.values()) if item.id not in known])
 
 
-def context(
-    session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item] = ()
-) -> list[dict[str, Any]]:
-    """All its items, in order, for a response that will put these `coming` ones in beside its own.
+def context(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[dict[str, Any]]:
+    """All its items, in order. Raises `NotFound`."""
+    with scope(session, caller.tenant_id):
+        there(session, caller, conversation_id)
+        return conversations.items(session, caller.tenant_id, conversation_id)
 
-    Raises `NotFound`, and `ConversationFull` where they would find no room.
-    """
+
+def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> None:
+    """Raises `ConversationFull` where a response that was asked these items would find no room for them and its own;
+    `NotFound`."""
     with scope(session, caller.tenant_id):
         row = there(session, caller, conversation_id)
-        measured = list(_measured(coming))
-        _refuse_full(row, "conversation", len(measured) + 1, sum(item.bytes for item in measured))
-        return conversations.items(session, caller.tenant_id, conversation_id)
+        _refuse_full(row, "conversation", len(coming) + 1, sum(size(item) for item in coming))
 
 
 def page(
@@ -150,9 +160,9 @@ def delete(session: Session, caller: Caller, conversation_id: uuid.UUID, item_id
         return view(row)
 
 
-def _measured(items: Sequence[Item]) -> Iterator[NewItem]:
+def _measured(items: Iterable[Item]) -> Iterator[NewItem]:
     for item in items:
-        yield NewItem(item["id"], item, len(json.dumps(item, ensure_ascii=False).encode()))
+        yield NewItem(item["id"], item, size(item))
 
 
 def _fitting(sizes: Sequence[tuple[int, int]]) -> list[int]:

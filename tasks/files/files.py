@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.files import files, parts
 from db.scope import scope
+from db.vectorstores import attached
 from tasks import errors, ids
 from tasks.files import keeping
 from tasks.files.keeping import Part
@@ -20,6 +21,7 @@ from tasks.keys import Caller
 SENT = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MADE = ("assistants_output", "batch_output", "fine-tune-results")
 BATCH_KEPT_S = 30 * 86_400
+DOCUMENTS_AT_ONCE = 20  # of stores, with a file that goes: each takes all its chunks with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,19 @@ def content_of(stores: Stores, tenant_id: uuid.UUID, file_id: uuid.UUID) -> Cont
 
 
 def delete(stores: Stores, caller: Caller, file_id: uuid.UUID) -> None:
-    """Deletes the file. That is committed first; then its bytes are erased, at once or else soon. Raises `NotFound`."""
-    tenant_id = caller.tenant_id
+    """Deletes the file, after what was made of it in vector stores, in transactions that are short. Then its bytes are
+    erased, at once or else soon. Raises `NotFound`.
+
+    From the first transaction on nobody finds the file; what is left where that is the last goes as if it had expired.
+    """
+    tenant_id, more = caller.tenant_id, True
     with stores.transactions.begin() as session, scope(session, tenant_id):
         _there(files.find(session, tenant_id, file_id, lock=True))
+        files.end(session, tenant_id, [file_id])
+    while more:
+        with stores.transactions.begin() as session, scope(session, tenant_id):
+            more = attached.remove_some(session, tenant_id, [file_id], DOCUMENTS_AT_ONCE)
+    with stores.transactions.begin() as session, scope(session, tenant_id):
         left = parts.loosen(session, tenant_id, files=[file_id])
         files.remove(session, tenant_id, [file_id])
     keeping.erase_soon(stores, tenant_id, keeping.parts_of(left))

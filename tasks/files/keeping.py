@@ -69,11 +69,12 @@ def kept(
 def read(stores: Stores, tenant_id: uuid.UUID, whole: Sequence[Part], start: int, end: int) -> Iterator[bytes]:
     """The bytes of these parts, one after the other, from `start` on and before `end`, a piece at a time.
 
-    Raises `Unavailable` where some can't be had: then the file was deleted meanwhile, or the store has lost them.
+    Raises `Unavailable` where some can't be had now, `BytesGone` where the file was deleted meanwhile, or the store has
+    lost them.
     """
     if sum(part.bytes for part in whole) < end:
         log.warning("parts_missing", parts=[part.id.hex for part in whole])
-        raise errors.Unavailable("some of the file's bytes are gone")
+        raise errors.BytesGone("some of the file's bytes are gone")
     before = 0
     for part in whole:
         first, last = max(start - before, 0), min(end - before, part.bytes)
@@ -83,7 +84,7 @@ def read(stores: Stores, tenant_id: uuid.UUID, whole: Sequence[Part], start: int
             piece = stores.of(part.store).get(tenant_id, part.id, number, *wanted)
             if len(piece) != wanted[1] - wanted[0]:
                 log.warning("bytes_missing", part=part.id.hex, number=number)
-                raise errors.Unavailable("some of the file's bytes are gone")
+                raise errors.BytesGone("some of the file's bytes are gone")
             yield piece
         before += part.bytes
 

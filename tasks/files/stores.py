@@ -39,12 +39,12 @@ class Stores:
         return {postgres.NAME, self.current.name}
 
     def of(self, name: str) -> Store:
-        """The store that a part says it is in. Raises `Unavailable` where the settings don't name it."""
+        """The store that a part says it is in. Raises `BytesGone` where the settings don't name it."""
         if name == self.current.name:
             return self.current
         if name == postgres.NAME:
             return PostgresStore(self.transactions)
-        raise errors.Unavailable("the file is kept where this process isn't told to look")
+        raise errors.BytesGone("the file is kept where this process isn't told to look")
 
 
 def _name(bucket: FileSettings) -> str:

@@ -7,13 +7,15 @@ from sqlalchemy.orm import Session
 
 from db.files import files, parts, uploads
 from db.scope import scope
+from db.vectorstores import attached
 from tasks.files import keeping
+from tasks.files.files import DOCUMENTS_AT_ONCE
 from tasks.files.keeping import Part
 from tasks.files.stores import Stores
 
 FORGET_UPLOADS_S = 86_400.0  # an upload that has ended can be asked about for so long
 _AT_ONCE, _ERASED_AT_ONCE = 100, 20
-_FILES_AT_ONCE = 20  # each takes with it what was made of it in vector stores
+_FILES_AT_ONCE = 20
 
 
 def tidy(stores: Stores, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> bool:
@@ -41,12 +43,15 @@ def _end(session: Session, tenant_id: uuid.UUID) -> bool:
     late = uploads.late(session, tenant_id, _AT_ONCE)
     ended = uploads.ended(session, tenant_id, FORGET_UPLOADS_S, _AT_ONCE)
     old = files.expired(session, tenant_id, _FILES_AT_ONCE)
+    whole = len(old) == _FILES_AT_ONCE
+    if old and attached.remove_some(session, tenant_id, old, DOCUMENTS_AT_ONCE):
+        old, whole = [], True
     if late or ended or old:
         parts.loosen(session, tenant_id, files=old, uploads=[*late, *ended])
         uploads.end(session, tenant_id, late, "expired")
         uploads.remove(session, tenant_id, ended)
         files.remove(session, tenant_id, old)
-    return _AT_ONCE in (len(late), len(ended)) or len(old) == _FILES_AT_ONCE
+    return _AT_ONCE in (len(late), len(ended)) or whole
 
 
 def leave(stores: Stores, tenant_id: uuid.UUID) -> Iterator[tuple[str, int]]:

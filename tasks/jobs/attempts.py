@@ -31,7 +31,8 @@ class Claim:
     """What a worker needs to run a stage of a job: `attempt` is its licence to write.
 
     `stage_input` is what an earlier stage left for this one. `others_wait` says that jobs waited for room in the queue
-    when it was made, `told` that somebody beside the job's readers was to be told of its end then.
+    when it was made, `told` that somebody beside the job's readers was to be told of its end then. `after_loss` says
+    that the worker of an earlier attempt died or was silent, and may have streamed more than it kept.
     """
 
     job_id: uuid.UUID
@@ -48,6 +49,7 @@ class Claim:
     checkpoint: Transcript
     others_wait: bool = True
     told: bool = True
+    after_loss: bool = False
     waited_s: float | None = None  # how long it could have been claimed before; of a first attempt only
     begun_at_s: float = 0.0  # when the first attempt was claimed, as Unix time
 
@@ -99,6 +101,7 @@ def _claimed(row: Row) -> Claim:
         checkpoint=_checkpoint(row),
         others_wait=row["waits"],
         told=row["told"],
+        after_loss=bool(row["after_loss"]),
         waited_s=_waited_s(row),
         begun_at_s=row["started_at"].timestamp(),
     )

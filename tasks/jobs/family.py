@@ -38,6 +38,10 @@ class Child:
     label: str | None = None
 
 
+def is_child(session: Session, job_id: uuid.UUID) -> bool:
+    return families.is_child(session, job_id)
+
+
 def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequence[Child]) -> set[str]:
     """Writes down children of the job that this attempt runs. After the commit: a refill for the queues it returns.
 

@@ -19,6 +19,7 @@ from tasks.conversations.items import PREFIXES
 from tasks.jobs import jobs, lifecycle, view
 from tasks.jobs.view import JobView
 from tasks.keys import Caller
+from tasks.streams.events import Passages, ToolCall
 from tasks.streams.transcript import Transcript
 
 TYPE = "response"
@@ -32,7 +33,8 @@ _INPUT, _OUTPUT = 0, 0x80000  # where the places of both begin, in twenty bits
 class Found:
     """A response as it is stored: the job, what its client said of it, its own items, and those before them.
 
-    `so_far` is what it has streamed, where it has ended without a result.
+    `so_far` is what it has streamed, where it has ended without a result. What was before is empty unless it was asked
+    for: few want it, and it is long.
     """
 
     job: JobView
@@ -42,16 +44,16 @@ class Found:
     so_far: Transcript
 
 
-def get(session: Session, caller: Caller, job_id: uuid.UUID) -> Found:
+def get(session: Session, caller: Caller, job_id: uuid.UUID, *, with_before: bool = False) -> Found:
     """The tenant's response. Raises `NotFound`, also for one that isn't stored."""
     job, output = jobs.find(session, caller, job_id)
     if job.type != TYPE or job.store is False or job.parent_id is not None:
         raise errors.NotFound("no such response")
     broken_off = job.status in lifecycle.TERMINAL and (output is None or output.result is None)
     so_far = jobs.stored_transcript(output) if broken_off else Transcript()
-    asked = job.input
-    said = {**asked["said"], "instructions": asked.get("instructions")}
-    return Found(view.with_output(job, output), said, asked["items"], asked.get("before", ()), so_far)
+    asked = jobs_table.asked(session, job.id, ("said", "instructions", "items", *(("before",) if with_before else ())))
+    said = {**asked["said"], "instructions": asked["instructions"]}
+    return Found(view.with_output(job, output), said, asked["items"], asked.get("before") or (), so_far)
 
 
 def inputs(job_id: uuid.UUID, items: Sequence[Item]) -> list[dict[str, Any]]:
@@ -65,19 +67,33 @@ def inputs(job_id: uuid.UUID, items: Sequence[Item]) -> list[dict[str, Any]]:
 def outputs(job_id: uuid.UUID, result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a response came to: the search before it, if there was one, what was said, if anything was, then the
     functions that are to be called."""
-    said, status = result["message"], "incomplete" if result["finish_reason"] == "length" else "completed"
+    said = result["message"]
     calls = said.get("tool_calls", ())
+    status = "incomplete" if result["finish_reason"] == "length" and not calls else "completed"  # calls are whole
     made = [file_search(job_id, 0, result["question"])] if "passages" in result else []
     if said["content"] or not calls:
         made.append(message(job_id, len(made), said["content"], status, result.get("annotations", ())))
     return made + [function_call(job_id, len(made) + n, call) for n, call in enumerate(calls)]
 
 
+def broken_off(job_id: uuid.UUID, so_far: Transcript) -> list[dict[str, Any]]:
+    """What a response had come to that ended without a result: as `outputs`, its text as far as it was said."""
+    searched = so_far.question is not None and any(isinstance(entry.event, Passages) for entry in so_far.entries)
+    made = [file_search(job_id, 0, so_far.question or "")] if searched else []
+    calls = [event for event, _ in so_far.spoken if isinstance(event, ToolCall)]
+    if so_far.text:
+        made.append(message(job_id, len(made), so_far.text, "completed" if calls else "incomplete"))
+    for call in calls:
+        told = {"id": call.id, "name": call.name, "arguments": call.arguments}
+        made.append(function_call(job_id, len(made), told))
+    return made
+
+
 def settle(session: Session, job: Job, result: Mapping[str, Any] | None) -> None:
     """Puts what was asked and what came of it into the conversation of a response that has just ended, if it has one
     and came to something."""
     if job.conversation_id is not None and result is not None:
-        asked = jobs_table.asked(session, job.id)["items"]
+        asked = jobs_table.asked(session, job.id, ("items",))["items"]
         said = [*inputs(job.id, asked), *outputs(job.id, result)]
         conversations.settle(session, job.tenant_id, job.conversation_id, said)
 

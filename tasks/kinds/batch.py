@@ -32,6 +32,8 @@ class BatchRequest:
         kept: dict[str, Any] = {} if new.output_kept_s is None else {"output_kept_s": new.output_kept_s}
         if new.takes_over is not None:
             kept["takes_over"] = ids.show(new.takes_over, ids.BATCH)
+        if new.owns_input:
+            kept[batches.OWNS_INPUT] = True
         return Stored(given, {"completion_window": new.window, "window_s": new.window_s, **kept})
 
 
@@ -44,7 +46,8 @@ class BatchKind(Kind[BatchRequest]):
         assert isinstance(file_id, uuid.UUID)
         window = params["completion_window"], params["window_s"]
         earlier = ids.parse(params.get("takes_over", ""), ids.BATCH)
-        return BatchRequest(NewBatch(given["endpoint"], file_id, *window, params.get("output_kept_s"), earlier))
+        new = NewBatch(given["endpoint"], file_id, *window, params.get("output_kept_s"), earlier)
+        return BatchRequest(replace(new, owns_input=params.get(batches.OWNS_INPUT, False)))
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[BatchRequest]) -> Plan:
         """Writes the batch down too. Raises `InvalidField` for a file that can't be a batch's."""

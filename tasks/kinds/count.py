@@ -16,10 +16,11 @@ from tasks.models.catalog import Catalog
 
 class CountKind(ResponseKind):
     name = "count"
+    converses = False
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
         alone = replace(asked, request=replace(asked.request, search=None))  # what would be found isn't counted
-        return replace(super().plan(session, models, caller, alone), stage=stages.COUNT, conversation_id=None)
+        return replace(super().plan(session, models, caller, alone), stage=stages.COUNT)
 
     def result(self, answers: Sequence[Answer]) -> dict[str, Any]:
         raise NotImplementedError("its stage has no answer")

@@ -1,6 +1,6 @@
 """The items of a response, as it is stored, made into the turns of a conversation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks.kinds import compaction
@@ -43,15 +43,50 @@ def _output(output: Any) -> str:
     return output if isinstance(output, str) else "\n".join(_text(part) for part in output)
 
 
-def unanswered(items: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]:
-    """The first function's call without an output, and the first output without a call before it; by their ids."""
-    called: dict[str, bool] = {}
-    stray = None
+def read(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Those of them that a model reads, without what it doesn't read of a message: what that rests on."""
     for item in items:
+        if item["type"] == "message":
+            parts = [
+                {**part, "annotations": [], "logprobs": []} if "annotations" in part else part
+                for part in item["content"]
+            ]
+            yield {**item, "content": parts}
+        elif item["type"] in (_CALLED, _ANSWERED, compaction.TYPE):
+            yield item
+
+
+def starts(items: Sequence[Mapping[str, Any]], also: int) -> list[int]:
+    """The places from which on they make sense by themselves: the first, those of a user's messages, and `also`;
+    none between a function's call and its output."""
+    called: dict[str, int] = {}
+    needs = []  # the place that each item can't do without
+    for place, item in enumerate(items):
         if item["type"] == _CALLED:
-            called.setdefault(item["call_id"], False)
+            called[item["call_id"]] = place
+        needs.append(called.get(item["call_id"], place) if item["type"] == _ANSWERED else place)
+    found, needed = [], len(items)
+    for place in range(len(items) - 1, 0, -1):
+        needed = min(needed, needs[place])
+        if needed == place and (place == also or items[place].get("role") == "user"):
+            found.append(place)
+    return [0, *reversed(found)]
+
+
+def loose_end(items: Iterable[Mapping[str, Any]]) -> str | None:
+    """What is wrong with its functions' calls and their outputs, in a sentence; None where each has the other."""
+    known, unanswered = set[str](), dict[str, None]()
+    for item in items:
+        call_id = item.get("call_id", "")
+        if item["type"] == _CALLED:
+            if call_id in unanswered:
+                return f"Function call {call_id[:64]} is there a second time, before its tool output."
+            known.add(call_id)
+            unanswered[call_id] = None
         elif item["type"] == _ANSWERED:
-            if item["call_id"] not in called:
-                stray = stray or item["call_id"]
-            called[item["call_id"]] = True
-    return next((call_id for call_id, answered in called.items() if not answered), None), stray
+            if call_id not in known:
+                return f"No tool call found for function call output with call_id {call_id[:64]}."
+            unanswered.pop(call_id, None)
+    for call_id in unanswered:
+        return f"No tool output found for function call {call_id[:64]}."
+    return None

@@ -1,21 +1,23 @@
 """`response`: a conversation's next turn, of items in OpenAI's shape; it may go on from another response."""
 
+import itertools
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db.jobs import Job
 from tasks import errors, ids
 from tasks.conversations import items as conversations
 from tasks.documents import questions
 from tasks.documents.questions import Passage
 from tasks.jobs import responses, stages
 from tasks.jobs.requests import Plan, Stored, Submission
-from tasks.jobs.responses import Found, Item
+from tasks.jobs.responses import Item
 from tasks.keys import Caller
-from tasks.kinds import chat, generation, items
+from tasks.kinds import chat, generation, items, preceding
 from tasks.kinds.generation import Answer, Generation, Text, Turn
 from tasks.kinds.kind import Answering, Composed, Measure
 from tasks.models import choosing
@@ -23,9 +25,6 @@ from tasks.models.catalog import Catalog, Model
 from tasks.vectorstores import searching
 from tasks.vectorstores.searching import FileSearch
 
-MAX_ITEMS = 4000  # of a response with all that was said before it
-_REFERENCE = "item_reference"
-_MAX_REFERRED = 32  # responses whose items one request names
 _LEAST_ROOM = 256  # tokens that are kept free for an answer where old turns are dropped
 
 # What is stored of it beside how it is answered.
@@ -85,10 +84,23 @@ class Asked:
         """What stands before all turns."""
         return (Turn("system", (Text(self.instructions),)),) if self.instructions else ()
 
+    @property
+    def starts(self) -> list[int]:
+        """The places of all its items from which on the model may read: a user's, or what is asked now, if that says
+        something. No function's output is torn from its call."""
+        asked_now = len(self.before) if items.turns(self.items) else 0
+        return items.starts([*self.before, *self.items], asked_now)
+
+    def begun(self, start: int) -> "Asked":
+        """Without the items before that place."""
+        dropped = min(start, len(self.before))
+        return replace(self, before=self.before[dropped:], items=self.items[start - dropped :])
+
 
 class ResponseKind(Answering[Asked]):
     name = responses.TYPE
     serves = "chat"
+    converses = True  # what comes of it is put into its conversation
 
     def parse(self, stored: Stored) -> Asked:
         given = stored.input
@@ -109,7 +121,11 @@ class ResponseKind(Answering[Asked]):
         model = choosing.model_for(models, self.serves, asked.model)
         choosing.refuse_what_it_lacks(model, asked.request.answer.given())
         job_id = ids.new()
-        whole = _whole(session, caller, asked.request, job_id)
+        whole = _whole(session, caller, asked.request)
+        conversation = asked.request.conversation if self.converses else None
+        if conversation is not None:
+            coming = responses.inputs(job_id, whole.items)
+            conversations.refuse_full(session, caller, conversation, coming)
         _refuse_loose_ends(whole)
         request = _fitting(model, whole)
         if not request.question:
@@ -117,8 +133,20 @@ class ResponseKind(Answering[Asked]):
         stage, queue = stages.GENERATE, model.name
         if request.search is not None:
             stage, queue = stages.SEARCH_STORES, _embedder(session, models, caller, request, request.search)
-        planned, conversation = replace(asked, request=request), asked.request.conversation
+        planned = replace(asked, request=request)
         return Plan(planned, stage, queue, model.name, job_id=job_id, conversation_id=conversation)
+
+    def again(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked], old: Job) -> Plan:
+        """What the old one was asked, after what was before it then; it is put into the same conversation. Raises
+        `ConversationMissing`, `ConversationFull`, `InvalidField` where it can't be."""
+        plan = self.plan(session, models, caller, asked)
+        if old.conversation_id is None:
+            return plan
+        assert plan.job_id is not None
+        own = responses.inputs(plan.job_id, asked.request.items)
+        preceding.refuse_twice(own, preceding.conversed(session, caller, old.conversation_id))
+        conversations.refuse_full(session, caller, old.conversation_id, own)
+        return replace(plan, conversation_id=old.conversation_id)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:
         start = _start(request, context, measure) if request.truncates else 0
@@ -131,14 +159,15 @@ class ResponseKind(Answering[Asked]):
         [answer] = answers
         if answer.question is None:
             return chat.said(answer)
-        noted = searching.annotations(answer.text, answer.passages, answer.question)
+        # Text before a call was told whole, without any, before it was known how the answer ends.
+        noted = [] if answer.tool_calls else searching.annotations(answer.text, answer.passages, answer.question)
         found = {"question": answer.question, "passages": answer.passages, "annotations": noted}
         return {**chat.said(answer), **found}
 
 
 def _put(request: Asked, start: int, passages: Sequence[Passage] = ()) -> Generation:
-    """What the model is asked: the turns from this one on, the user's last with the passages."""
-    turns = list(request.turns[start:])
+    """What the model is asked: the items from that place on, the user's last with the passages."""
+    turns = list(request.begun(start).turns)
     if passages:
         last = max(place for place, turn in enumerate(turns) if turn.role == "user")
         turns[last] = replace(turns[last], parts=(Text(questions.prompt(turns[last].text, passages)),))
@@ -146,9 +175,9 @@ def _put(request: Asked, start: int, passages: Sequence[Passage] = ()) -> Genera
 
 
 def _start(request: Asked, context: int, measure: Measure) -> int:
-    """From which turn on all has room; only the oldest are dropped."""
+    """From which item on all has room; only the oldest are dropped."""
     room = min(request.answer.max_tokens or _LEAST_ROOM, _LEAST_ROOM, context // 4)
-    starts = [0, *(n for n, turn in enumerate(request.turns) if n and turn.role == "user")]
+    starts = request.starts
     return starts[_first(starts, lambda start: _measured(measure, _put(request, start)) <= context - room)]
 
 
@@ -172,104 +201,51 @@ def _embedder(session: Session, models: Catalog, caller: Caller, asked: Asked, s
     return targets[0].model
 
 
-def _whole(session: Session, caller: Caller, asked: Asked, job_id: uuid.UUID) -> Asked:
+def _whole(session: Session, caller: Caller, asked: Asked) -> Asked:
     """What is asked, with all that comes before it. Raises `PreviousResponseMissing`, `ConversationMissing`,
-    `ConversationFull`, `InvalidField`."""
-    before = asked.before
+    `InvalidField`."""
+    before: Sequence[Item] = asked.before
     if asked.previous is not None:
-        before = (*before, *_said_until(_previous(session, caller, asked.previous)))
+        before = [*before, *preceding.chain(session, caller, asked.previous)]
     elif asked.conversation is not None:
-        before = tuple(_conversed(session, caller, asked.conversation, responses.inputs(job_id, asked.items)))
-    own = tuple(_referred(session, caller, asked.items, before))
-    if len(before) + len(own) > MAX_ITEMS and not asked.truncates:
-        raise errors.InvalidField("input", f"with what was said before, there are more than {MAX_ITEMS} items")
-    return replace(asked, items=own, before=before[-MAX_ITEMS:])
-
-
-def _previous(session: Session, caller: Caller, job_id: uuid.UUID) -> Found:
-    shown = ids.show(job_id, ids.RESPONSE)
-    try:
-        found = responses.get(session, caller, job_id)
-    except errors.NotFound as error:
-        message = f"Previous response with id '{shown}' not found."
-        raise errors.PreviousResponseMissing("previous_response_id", message) from error
-    if not found.job.ended:
-        raise errors.InvalidField("previous_response_id", f"{shown} hasn't ended yet")
-    return found
-
-
-def _conversed(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> list[Item]:
-    try:
-        return list(conversations.context(session, caller, conversation_id, coming))
-    except errors.NotFound as error:
-        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
-        raise errors.ConversationMissing("conversation", message) from error
-
-
-def _said_until(found: Found) -> Iterator[Item]:
-    """All that was said until a response had ended, its own output last."""
-    yield from found.before
-    yield from responses.inputs(found.job.id, found.items)
-    if found.job.result is not None:
-        yield from responses.outputs(found.job.id, found.job.result)
-
-
-def _referred(session: Session, caller: Caller, given: Sequence[Item], before: Sequence[Item]) -> Iterator[Item]:
-    """The items, and in the place of a reference the item that it names. Raises `InvalidField`."""
-    known = {item["id"]: item for item in before if "id" in item}
-    looked_up: set[uuid.UUID] = set()
-    for number, item in enumerate(given):
-        if item["type"] != _REFERENCE:
-            yield item
-            continue
-        place = responses.place_of(item["id"])
-        if item["id"] not in known and place and place[0] not in looked_up and len(looked_up) < _MAX_REFERRED:
-            looked_up.add(place[0])
-            known |= {each["id"]: each for each in _items_of(session, caller, place[0])}
-        if item["id"] not in known:
-            raise errors.InvalidField(f"input.{number}.id", f"Item with id '{item['id'][:64]}' not found.")
-        yield known[item["id"]]
-
-
-def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
-    try:
-        found = responses.get(session, caller, job_id)
-    except errors.NotFound:
-        return []
-    made = responses.outputs(job_id, found.job.result) if found.job.result else []
-    return [*responses.inputs(job_id, found.items), *made]
+        before = preceding.conversed(session, caller, asked.conversation)
+    own = tuple(preceding.referred(session, caller, asked.items, before))
+    preceding.refuse_twice(own, before if asked.conversation is not None else ())
+    return replace(asked, items=own, before=tuple(items.read(before)))
 
 
 def _refuse_loose_ends(asked: Asked) -> None:
     """Raises `InvalidField` where a function's call and its output aren't both there."""
-    every = [*asked.before, *asked.items]
-    call, output = items.unanswered(every)
-    if call is not None:
-        raise errors.InvalidField("input", f"No tool output found for function call {call[:64]}.")
-    if output is not None:
-        message = f"No tool call found for function call output with call_id {output[:64]}."
-        raise errors.InvalidField("input", message)
+    found = items.loose_end([*asked.before, *asked.items])
+    if found is not None:
+        raise errors.InvalidField("input", found)
 
 
 def _fitting(model: Model, asked: Asked) -> Asked:
-    """What is asked; without the oldest of what was said before where that can't fit and may be dropped.
+    """What is asked; without the oldest of what was said before where that is too much and may be dropped.
 
-    Raises `PromptTooLong`.
+    Raises `PromptTooLong`, and `InvalidField` where too much was said before.
     """
-    if not asked.truncates:
-        choosing.refuse_what_cannot_fit(model, "input", *_words(asked))
-        return asked
-    choosing.refuse_what_cannot_fit(model, "input", *_words(replace(asked, before=())))
-    before = asked.before
-    starts = [*range(0, len(before), 16), len(before)]
-    start = starts[_first(starts, lambda place: _fits(model, replace(asked, before=before[place:])))]
-    return replace(asked, before=before[start:])
+    sizes = itertools.accumulate((conversations.size(item) for item in reversed(asked.before)), initial=0)
+    bytes_from = list(sizes)[::-1]  # of what was said before, from each place on
+
+    def refuse(start: int) -> None:
+        if len(asked.before) - start > preceding.MAX_ITEMS:
+            raise errors.InvalidField("input", f"more than {preceding.MAX_ITEMS} items were said before")
+        if bytes_from[start] > preceding.MAX_BYTES:
+            raise errors.InvalidField("input", f"what was said before has more than {preceding.MAX_BYTES} bytes")
+        choosing.refuse_what_cannot_fit(model, "input", *_words(asked.begun(start)))
+
+    starts = [start for start in asked.starts if start <= len(asked.before)] if asked.truncates else [0]
+    start = starts[_first(starts, lambda start: _passes(refuse, start))]
+    refuse(start)
+    return asked.begun(start)
 
 
-def _fits(model: Model, asked: Asked) -> bool:
+def _passes(refuse: Callable[[int], None], start: int) -> bool:
     try:
-        choosing.refuse_what_cannot_fit(model, "input", *_words(asked))
-    except errors.PromptTooLong:
+        refuse(start)
+    except errors.InvalidField:
         return False
     return True
 

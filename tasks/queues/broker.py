@@ -2,8 +2,9 @@
 
 import base64
 import json
+import re
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -12,6 +13,7 @@ from tasks.streams import stream
 
 RUN = "job.run"
 KEY_PREFIX = "forebay:"
+_OF_JOB = re.compile(rb'"id": ?"((?:job_)?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})"')
 _SENDING_THREADS = 4  # the refiller's, the sweep's, and room
 _BODY = b'[["%b"], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 _HEADERS: dict[str, Any] = {
@@ -101,6 +103,13 @@ def message(job_id: uuid.UUID, queue_name: str) -> str:
     shown = ids.show(job_id)
     body = base64.b64encode(_BODY % shown.encode()).decode()
     return _MESSAGE % {"id": shown, "queue": queue_name, "tag": uuid.uuid4(), "body": body}
+
+
+def waiting(client: redis.Redis, queue_name: str) -> set[uuid.UUID]:
+    """The jobs whose wake-ups wait in this Redis for a worker: hardly more than a window. Raises redis-py's errors."""
+    messages = cast(list[bytes], client.lrange(KEY_PREFIX + queue_name, 0, -1))
+    found = [_OF_JOB.search(message) for message in messages]
+    return {received(each[1].decode()) for each in found if each}
 
 
 def forget_bindings(client: redis.Redis) -> None:

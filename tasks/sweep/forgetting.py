@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import redis
 import structlog
 from sqlalchemy import Select, literal, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import idempotency, keys, rounds, tenants, workers
+from db.session import told
 from tasks import errors
 from tasks.files import tidying
 from tasks.jobs import erasing
@@ -119,9 +121,9 @@ def _each(drawn: Sequence[uuid.UUID], done: Callable[[uuid.UUID], bool], until: 
             break
         try:
             finished = done(tenant_id) and finished
-        except errors.ForebayError as error:
+        except (errors.ForebayError, SQLAlchemyError) as error:
             failed = True
-            log.warning("not_erased_yet", tenant_id=str(tenant_id), error=str(error))
+            log.warning("not_erased_yet", tenant_id=str(tenant_id), error=told(error))
     return finished or failed
 
 

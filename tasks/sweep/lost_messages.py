@@ -1,5 +1,6 @@
 """Chore: dispatched jobs whose message Redis lost are sent again."""
 
+import uuid
 from collections.abc import Sequence
 
 import redis
@@ -20,20 +21,14 @@ EN_ROUTE_S = 2.0
 
 
 def send_again(sweep: Sweep) -> FollowUp:
-    """Finds them where Redis holds fewer messages of a queue than were sent, or a free slot finds none.
+    """Finds them by what Redis holds of a queue: however long a job waits there for a slot, it isn't sent again.
 
     Jobs that are too late to start aren't sent, nor missed.
     """
     with sweep.begin() as session:
         strengths = workers.strengths(session, sweep.lease_s)
         served = {queue: wake_ups for queue, wake_ups in _sent(session).items() if queue in strengths}
-        sent = {queue: windows.dispatched(session, queue) for queue in served}
-    missing = [
-        wake_up
-        for queue, wake_ups in served.items()
-        if strengths[queue].free > 0 or _messages(sweep.queues, queue) < sent[queue]
-        for wake_up in wake_ups
-    ]
+    missing = [wake_up for queue, wake_ups in served.items() for wake_up in _missing(sweep.queues, queue, wake_ups)]
     if missing:
         with sweep.begin() as session:
             lifecycle.mark_sent(session, [wake_up.job_id for wake_up in missing])
@@ -53,11 +48,11 @@ def _sent(session: Session) -> dict[str, Sequence[WakeUp]]:
     return dict(by_queue)
 
 
-def _messages(client: redis.Redis, queue: str) -> int:
-    """How many messages of the queue wait in Redis; more than enough when it can't be asked."""
+def _missing(client: redis.Redis, queue: str, wake_ups: Sequence[WakeUp]) -> list[WakeUp]:
+    """Those whose message isn't in Redis; none when it can't be asked."""
     try:
-        keys = [broker.KEY_PREFIX + broker.lane(queue, lane) for lane in jobs.LANES]
-        return sum(int(client.llen(key)) for key in keys)
+        there = set[uuid.UUID]().union(*(broker.waiting(client, broker.lane(queue, lane)) for lane in jobs.LANES))
     except redis.RedisError as error:
         log.warning("redis_unreachable", error=str(error))
-        return 1_000_000
+        return []
+    return [wake_up for wake_up in wake_ups if wake_up.job_id not in there]

@@ -2,6 +2,7 @@
 conversations have of their words."""
 
 import time
+import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import Select
@@ -14,7 +15,8 @@ from tasks.sweep.chore import NOTHING, Chore, FollowUp, Sweep
 
 LOOK_EVERY_S = 60.0
 _NAME, _CONVERSATIONS = "retention", "conversations"
-_TENANTS_AT_ONCE, _CONVERSATIONS_AT_ONCE = 50, 50
+_TENANTS_AT_ONCE = 50
+_CONVERSATIONS_AT_ONCE = 5  # with up to 10,000 items each, which one statement deletes
 _ROUND_S = 0.3  # so long it removes in one round: the other chores, and the jobs that come meanwhile, have the rest
 
 
@@ -43,19 +45,32 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """Forgets conversations that nothing was put into for so long: once a minute some, of tenants that are drawn by
-    lot, since only its own tenant sees a conversation."""
+    """Forgets conversations that nothing was put into for so long: all of some tenants, once a minute, or as soon as
+    the next round where there was no time for all. The tenants are drawn by lot, since only a conversation's own tenant
+    sees it.
+    """
 
     kept_s: float
 
     def forget(self, sweep: Sweep) -> FollowUp:
         with sweep.begin() as session:
-            its_time = rounds.begin(session, _CONVERSATIONS, LOOK_EVERY_S)
-            drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
-        for tenant_id in drawn:
+            if session.scalar(self.wanted(sweep.lease_s)) is None:
+                return NOTHING
+            drawn = tenants.some(session, _TENANTS_AT_ONCE)
+        until = time.monotonic() + _ROUND_S
+        if all(self._forget_all_of(sweep, tenant_id, until) for tenant_id in drawn):
             with sweep.begin() as session:
-                conversations.forget(session, tenant_id, self.kept_s, _CONVERSATIONS_AT_ONCE)
+                rounds.note(session, _CONVERSATIONS)
         return NOTHING
+
+    def _forget_all_of(self, sweep: Sweep, tenant_id: uuid.UUID, until: float) -> bool:
+        """False where there was no time for all."""
+        while time.monotonic() < until:
+            with sweep.begin() as session:
+                count = conversations.forget(session, tenant_id, self.kept_s, _CONVERSATIONS_AT_ONCE)
+            if count < _CONVERSATIONS_AT_ONCE:
+                return True
+        return False
 
     def wanted(self, _: float) -> Select[int]:
         return rounds.due(_CONVERSATIONS, LOOK_EVERY_S)

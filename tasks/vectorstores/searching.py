@@ -70,10 +70,7 @@ def merged(found: Sequence[Passage], more: Sequence[Passage], most: int) -> list
 
 
 def annotations(text: str, passages: Sequence[Passage], question: str) -> list[Annotation]:
-    """Which files the answer's sentences rest on: `index` is where such a sentence ends in the text.
-
-    A function of these texts alone, so that whoever tells them tells them alike.
-    """
+    """Which files the answer's sentences rest on: `index` is where such a sentence ends in the text."""
     if not passages or not text:
         return []
     return list(_annotations(citing.cite(text, list(passages), question), passages))

@@ -110,10 +110,21 @@ def change(session: Session, caller: Caller, store_id: uuid.UUID, **values: Any)
     return get(session, caller, store_id)
 
 
-def delete(session: Session, caller: Caller, store_id: uuid.UUID) -> None:
-    """Deletes the store with all that was made of its files; the files stay. Raises `NotFound`."""
-    with scope(session, caller.tenant_id):
-        _there(table.find(session, caller.tenant_id, store_id))
+def delete(transactions: Transactions, caller: Caller, store_id: uuid.UUID) -> None:
+    """Deletes the store with all that was made of its files, in transactions that are short; the files stay. Raises
+    `NotFound`.
+
+    From the first on it has expired, so that nothing is attached meanwhile: where that is the last, it is left so.
+    """
+    with transactions.begin() as session, scope(session, caller.tenant_id):
+        _, expired = _there(table.find(session, caller.tenant_id, store_id, change=True))
+        if not expired:
+            table.expire(session, caller.tenant_id, store_id)
+    gone = True
+    while gone:
+        with transactions.begin() as session, scope(session, caller.tenant_id):
+            gone = table.empty(session, caller.tenant_id, store_id, _EMPTIED_AT_ONCE) > 0
+    with transactions.begin() as session, scope(session, caller.tenant_id):
         collections.remove(session, caller.tenant_id, collection_name(store_id))
 
 
@@ -147,8 +158,9 @@ def tidy(transactions: Transactions, tenant_id: uuid.UUID, in_time: Callable[[],
             store_id = table.lapsed(session, tenant_id)
             if store_id is None:
                 return True
-            if not table.empty(session, tenant_id, store_id, _EMPTIED_AT_ONCE):
-                table.change(session, tenant_id, store_id, emptied=True)
+            gone = table.empty(session, tenant_id, store_id, _EMPTIED_AT_ONCE)
+            if not gone and not table.emptied(session, tenant_id, store_id):
+                return True  # others hold what is left: it is looked at again the next time
     return False
 
 

@@ -1,14 +1,17 @@
 """The order in which a batch's lines came to their ends, whoever looks and whenever ends are committed."""
 
+import json
+import secrets
 import threading
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.orm import Session
 
-from db import batch_results
+from db import batch_results, twins
 from db.session import Sessions
 from tasks import ids
 from tasks.keys import Caller
@@ -48,8 +51,32 @@ def end(session: Session, batch_id: uuid.UUID, place: int) -> None:
 def look(sessions: Sessions, batch_id: uuid.UUID, after: int = 0) -> list[tuple[int, int]]:
     """The number and the place of each result after that one."""
     with sessions.begin() as session:
-        batch_results.number_ends(session, batch_id)
-        return [(number, line.place) for number, line in batch_results.page(session, batch_id, after, 100)]
+        batch_results.number_ends(session, batch_id, waits=True)
+        return [(number, line.place) for number, line in batch_results.page(session, batch_id, after, 100, 2**20)]
+
+
+@pytest.mark.parametrize(
+    ("heavy", "at_once"),
+    [
+        ("UPDATE job_outputs SET result = :large", 1),
+        ("UPDATE jobs SET params = jsonb_build_object('schema', :large ::jsonb) WHERE label IS NOT NULL", 1),
+        ('UPDATE jobs SET input = :large, params = \'{"line": {"echo": "x"}}\' WHERE label IS NOT NULL', 1),
+        ("UPDATE jobs SET input = :large WHERE label IS NOT NULL", 3),
+    ],
+)
+def test_a_page_has_so_many_bytes(sessions: Sessions, caller: Caller, heavy: str, at_once: int) -> None:
+    """Of whatever an answer is made of, which isn't loaded where it isn't. Page by page all come."""
+    batch_id, seen = batch(sessions, caller, *["succeeded"] * 3), list[int]()
+    with sessions.begin() as session:
+        session.execute(text(heavy), {"large": json.dumps(secrets.token_hex(20_000))})
+        batch_results.number_ends(session, batch_id, waits=True)
+    while len(seen) < 3:
+        with sessions.begin() as session:
+            page = batch_results.page(session, batch_id, len(seen), 100, 10_000)
+            assert len(page) == at_once
+            assert all("input" in inspect(line.job).unloaded for _, line in page)
+            seen += [number for number, _ in page]
+    assert seen == [1, 2, 3]
 
 
 def test_an_end_that_is_committed_late_comes_after_what_was_seen(sessions: Sessions, caller: Caller) -> None:
@@ -93,6 +120,47 @@ def test_who_looks_at_the_same_moment_sees_the_same(sessions: Sessions, caller: 
     assert [number for number, _ in told] == list(range(1, 41))
     assert all(each == told[: len(each)] for each in seen)
     assert any(0 < len(each) < 40 for each in seen)
+
+
+def waiters(sessions: Sessions) -> int:
+    """How many wait for a lock at this moment."""
+    with sessions.begin() as session:
+        return session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) or 0
+
+
+def test_who_comes_while_another_numbers_leaves_it_to_that(sessions: Sessions, caller: Caller) -> None:
+    """It is held up by nothing; unless it is to wait, and then it numbers nothing again."""
+    batch_id, sent = batch(sessions, caller, "succeeded", "queued"), list[str]()
+    engine = sessions.kw["bind"]
+    event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: sent.append(statement))
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as first:
+            batch_results.number_ends(first, batch_id, waits=True)
+            with sessions.begin() as second:
+                batch_results.number_ends(second, batch_id, waits=False)
+                assert batch_results.page(second, batch_id, 0, 100, 2**20) == []
+            third = pool.submit(look, sessions, batch_id)
+            waiting.until(lambda: waiters(sessions))
+        assert third.result() == [(1, 0)]
+    assert sum(statement.startswith("INSERT INTO batch_results") for statement in sent) == 1
+
+
+def test_what_is_left_of_a_batch_is_counted_by_what_is_unfinished(sessions: Sessions, caller: Caller) -> None:
+    """However many twins have their answers: none of those is read."""
+    batch_id = batch(sessions, caller, "succeeded", "queued")
+    twins_of = (
+        "INSERT INTO batch_twins (job_id, place, of_place, label)"
+        " SELECT :id, place, :of, '' FROM generate_series(CAST(:first AS integer), :last) AS place"
+    )
+    with sessions.begin() as session:
+        for of, first, last in ((0, 2, 20_000), (1, 20_001, 20_003)):
+            session.execute(text(twins_of), {"id": batch_id, "of": of, "first": first, "last": last})
+        session.execute(text("ANALYZE batch_twins"))
+        session.execute(text("ANALYZE jobs"))
+        assert twins.unfinished(session, batch_id) == 3
+        asked = str(twins.left(batch_id).compile(session.get_bind(), compile_kwargs={"literal_binds": True}))
+        plan = session.scalar(text(f"EXPLAIN (FORMAT JSON) {asked}"))
+    assert "batch_twins_of" in json.dumps(plan)
 
 
 @pytest.mark.parametrize("wanted", [range(4), range(2, 4)])

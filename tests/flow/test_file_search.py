@@ -70,7 +70,14 @@ def test_answer_is_written_from_what_was_found_and_cites_it(
 
 
 def test_results_are_told_to_those_who_ask_for_them(sdk: OpenAI, tool: dict[str, Any]) -> None:
-    assert ask(sdk, tool).output[0].results is None
+    """When they ask for the response, or look at it or its events."""
+    made = ask(sdk, tool)
+    assert made.output[0].results is None
+    include: Any = {"include": ["file_search_call.results"]}
+    assert sdk.responses.retrieve(made.id).output[0].results is None  # type: ignore[union-attr]
+    looked = sdk.responses.retrieve(made.id, **include)
+    assert looked.output[0].results[0].filename == "harbour.txt"  # type: ignore[union-attr, index]
+    assert list(sdk.responses.retrieve(made.id, stream=True, **include))[-1].response == looked  # type: ignore[union-attr]
 
 
 def test_events_of_a_search_come_before_the_answer(sdk: OpenAI, tool: dict[str, Any]) -> None:

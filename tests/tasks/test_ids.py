@@ -19,6 +19,15 @@ def test_children_are_sorted_by_place_and_their_own_beside_them() -> None:
     assert ids.derived(parent, 3) == ids.derived(parent, 3) != ids.derived(ids.new(), 3)
 
 
+def test_choices_of_a_line_stand_between_the_lines_before_and_after_it() -> None:
+    batch = ids.new()
+    before, line, after = (ids.of_line(batch, 1000.0, rank, rank) for rank in (4, 5, 6))
+    made = [ids.of_choice(line, place) for place in range(128)]
+    assert [before, *made, after] == sorted([before, *made, after])
+    assert line not in made
+    assert {each.version for each in made} == {7}
+
+
 def test_lines_are_sorted_by_time_then_batch_then_rank() -> None:
     """Whatever their places in the file: what stands between batches of one moment is never mixed."""
     batches = [ids.new(), ids.new()]

@@ -64,10 +64,16 @@ class Hall:
             return files.add(session, self.caller, part, Wish("lines.jsonl", purpose)).id
 
     def begin(
-        self, lines: Sequence[Any] | bytes, endpoint: str = CHAT, window_s: int = 86_400, kept_s: int | None = None
+        self,
+        lines: Sequence[Any] | bytes,
+        endpoint: str = CHAT,
+        window_s: int = 86_400,
+        kept_s: int | None = None,
+        known: int = 0,
     ) -> uuid.UUID:
+        """`known` is how many lines it has where the one who asks for it knows."""
         raw = lines if isinstance(lines, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        new = NewBatch(endpoint, self.send(raw), "24h", window_s, kept_s)
+        new = NewBatch(endpoint, self.send(raw), "24h", window_s, kept_s, lines=known)
         with self.sessions.begin() as session:
             asked: Submission[Any] = Submission("batch", None, BatchRequest(new), lane="batch")
             return tables.accept(session, self.caller, asked).id

@@ -13,6 +13,7 @@ from tasks.jobs.outcomes import Onward, Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.models.engine import Prompt
+from tasks.streams.events import Resumed
 from tests import tables
 from tests.support.waiting import until
 from tests.workers.dispatched import dispatched, run_to_its_end
@@ -79,7 +80,7 @@ def test_bug_in_a_run_fails_the_job_and_not_the_worker(sessions: Sessions, calle
 def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
     sessions: Sessions, caller: Caller, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JSON knows no NaN: the job fails, says so, and holds no slot for ever."""
+    """JSON knows no NaN: the job fails, says so, and holds no slot for ever. Who has read its words is told."""
     worker.patience = Patience(pause_s=0)
     outcome = Outcome(Status.SUCCEEDED, Spent(4, 4), {"text": float("nan")})
     monkeypatch.setitem(stages.STAGES, "generate", lambda *_: outcome)
@@ -87,9 +88,32 @@ def test_end_that_postgresql_refuses_becomes_one_that_it_takes(
     run.run(worker, job_id)
     with sessions() as session:
         record = jobs.get(session, caller, job_id)
+        [lost] = jobs.so_far(session, job_id).entries
     assert (record.status, record.error and record.error["code"]) == ("failed", "internal")
+    assert lost.event == Resumed(1, lost=True)
     assert tables.usage_rows(sessions, job_id) == [(4, 4)]
     assert worker.held() == []
+
+
+def test_attempt_that_fails_before_it_speaks_says_that_words_were_lost(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """Those of the worker before it, which nobody has any more: what is stored is told under other numbers."""
+
+    class Refusing(Echo):
+        def prompt(self, text: str) -> Prompt:
+            raise errors.EngineRefused("no")
+
+    job_id = dispatched(sessions, caller)
+    assert tables.claim(sessions, job_id, queue=worker.queue)
+    with sessions.begin() as session:
+        tables.lose(session, job_id, crashes=1)
+    worker.client.flushall()
+    worker.engine = Refusing("alpha", slots=1, context=64)
+    run.run(worker, job_id)
+    with sessions() as session:
+        [lost] = jobs.so_far(session, job_id).entries
+    assert lost.event == Resumed(2, lost=True)
 
 
 def test_end_that_cannot_be_written_by_a_slip_of_ours_fails_the_job(

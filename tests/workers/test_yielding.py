@@ -1,11 +1,13 @@
 """Batch generations hand their slots to interactive jobs that wait for one, and go on afterwards where they were."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from db import windows
 from db.session import Sessions
+from tasks import ids
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.queues import broker
@@ -41,7 +43,8 @@ def begun(sessions: Sessions, caller: Caller, worker: Worker) -> threading.Threa
 def waits(worker: Worker, number: int = 1) -> None:
     """So many interactive jobs' wake-ups are in Redis."""
     for _ in range(number):
-        worker.sweeper.queues.lpush(f"{broker.KEY_PREFIX}{worker.queue}.interactive", "a wake-up")
+        lane = broker.lane(worker.queue, "interactive")
+        worker.sweeper.queues.lpush(broker.KEY_PREFIX + lane, broker.message(ids.new(), lane))
 
 
 def ended(threads: list[threading.Thread], worker: Worker) -> None:
@@ -87,9 +90,32 @@ def test_nobody_yields_while_a_slot_is_free(sessions: Sessions, caller: Caller, 
 def test_who_was_stopped_often_runs_to_its_end(worker: Worker, full: list[threading.Thread]) -> None:
     """Each time its prompt is evaluated again: a storm of chats must not have that done for ever."""
     for attempt in worker.held():
-        object.__setattr__(attempt.claim, "attempt", 4)
+        for _ in range(3):
+            Yielding(worker)._note(attempt)
     waits(worker)
     assert Yielding(worker).look() == []
+    ended(full, worker)
+
+
+def test_whose_workers_were_lost_yields_as_any_other(worker: Worker, full: list[threading.Thread]) -> None:
+    """Attempts that ended in other ways aren't yields."""
+    for attempt in worker.held():
+        object.__setattr__(attempt.claim, "attempt", 9)
+    waits(worker)
+    assert len(Yielding(worker).look()) == 1
+    ended(full, worker)
+
+
+def test_of_several_full_workers_one_gives_a_slot_for_each_that_waits(
+    sessions: Sessions, caller: Caller, worker: Worker, full: list[threading.Thread]
+) -> None:
+    """The queue is theirs together: for one chat one line stops, not one of each worker's."""
+    other = replace(worker, id="w2", attempts=dict(worker.attempts), batch_runs=threading.Event())
+    waits(worker)
+    assert len(Yielding(other).look()) == 1
+    assert Yielding(worker).look() == []
+    waits(worker)
+    assert len(Yielding(worker).look()) == 1
     ended(full, worker)
 
 

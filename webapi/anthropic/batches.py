@@ -13,6 +13,7 @@ from dialects import sse
 from dialects.anthropic.render import batches as rendered
 from dialects.anthropic.render.batches import DeletedMessageBatch, MessageBatch, MessageBatchList
 from dialects.anthropic.requests import batches as requests
+from dialects.fields import IdempotencyHeader
 from dialects.named import MESSAGE_BATCH
 from dialects.openai.lines import MESSAGES
 from tasks import kinds
@@ -25,6 +26,7 @@ from tasks.kinds.batch import BatchRequest
 from webapi import auth, requestlog, service
 from webapi.anthropic import errors, receiving
 from webapi.api import Blueprint, reply
+from webapi.v1.jobs.accepting import wanted_once
 
 blueprint = Blueprint("message batches", __name__, description="Anthropic's batches: many messages, each a job.")
 errors.register(blueprint)
@@ -36,9 +38,10 @@ _LINE = {"type": "string", "description": 'A line a request: `{"custom_id", "res
 @blueprint.route("/v1/messages/batches", methods=["POST"])
 @blueprint.takes(receiving.LIMITS)
 @blueprint.doc(requestBody=requests.BODY)
+@blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.response(200, MessageBatch)
-@blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)
-def create() -> Response:
+@blueprint.answers(400, 401, 404, 409, 413, 414, 415, 500, 503)
+def create(once: dict[str, str]) -> Response:
     """Have many messages made
 
     Each request is checked as it comes, and nothing is accepted unless all are right. They wait in the batch lane, for
@@ -46,9 +49,12 @@ def create() -> Response:
     """
     serving, caller = service.current(), auth.caller()
     with receiving.received() as received:
-        new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines)
+        new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines, owns_input=True)
         asked = Submission(batches.KIND, None, BatchRequest(new), lane="batch")
-        job, _ = serving.desk.accept(caller, lambda session: kinds.plan(session, serving.catalog, caller, asked))
+        wanted = wanted_once(once, MESSAGES, received.digest)
+        job, _ = serving.desk.accept(
+            caller, lambda session: kinds.plan(session, serving.catalog, caller, asked), wanted
+        )
     requestlog.about_job(job.id)
     return _shown(job.id)
 
@@ -100,19 +106,19 @@ def delete(message_batch_id: str) -> Response:
     """Delete a batch of messages
 
     One that has ended, with all its requests and answers, and the files that were made of them. Cancel others first.
+    A file that was sent for it stays; as does one that another batch is of. Cut off, it is to be asked for again.
     """
     serving, caller = service.current(), auth.caller()
     with MESSAGE_BATCH.sought(message_batch_id) as id:
         with serving.sessions.begin() as session:
-            found = _found(session, id)
-        if found.ended_at is None:
-            raise Conflict("the batch hasn't ended: cancel it first")
-        serving.desk.erase(caller, id)
-    serving.rest()
-    for file_id in (found.input_file_id, found.output_file_id, found.error_file_id):
-        if file_id is not None:
+            if _found(session, id).ended_at is None:
+                raise Conflict("the batch hasn't ended: cancel it first")
+            file_ids = batches.own_files(session, caller, id)
+        serving.rest()
+        for file_id in file_ids:  # only the batch knows of them, so they go first
             with suppress(NotFound):
                 files.delete(serving.stores, caller, file_id)
+        serving.desk.erase(caller, id)
     answer: DeletedMessageBatch = {"id": message_batch_id, "type": "message_batch_deleted"}
     return reply(answer)
 
@@ -146,7 +152,7 @@ def _lines(batch: BatchView) -> Iterator[bytes]:
         for result in found:
             after = result.number
             yield rendered.line(result.line)
-        more = len(found) == results.AT_ONCE
+        more = bool(found)
     for _, written in results.unrun(serving.stores, caller, batch, after):
         yield rendered.unrun(written)
 

@@ -1,17 +1,21 @@
 """Bodies of many requests: each is checked as it comes, and kept as a line of a file of the tenant's."""
 
+import hashlib
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from flask import request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import UnsupportedMediaType
 
 from dialects.anthropic.requests import batches as requests
 from dialects.anthropic.requests.batches import Requests
 from tasks import kinds
+from tasks.batches import batches
 from tasks.batches.lines import MAX_LINES
-from tasks.errors import InvalidField
+from tasks.errors import ForebayError, InvalidField
 from tasks.files import files, keeping
 from tasks.files.files import FileView, Wish
 from tasks.files.keeping import Room
@@ -27,15 +31,16 @@ _NAME = "requests.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The file that was made, and how many lines it has."""
+    """The file that was made, how many lines it has, and a digest of them."""
 
     file: FileView
     lines: int
+    digest: str
 
 
 @contextmanager
 def received() -> Iterator[Received]:
-    """The file of the requests in the body; deleted again where the block fails.
+    """The file of the requests in the body; deleted again where no batch is of it after the block.
 
     Raises `Malformed` and `InvalidField` for the first request that can't be done, `LimitReached`, and werkzeug's
     errors for the body's type (415) and size (413).
@@ -43,21 +48,30 @@ def received() -> Iterator[Received]:
     if not body.is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
     serving, caller = service.current(), auth.caller()
-    taken = Requests()
+    taken, digest = Requests(), hashlib.sha256()
     with body.streamed(request) as incoming:
-        kept = keeping.kept(serving.stores, caller.tenant_id, _lines(incoming, taken), _room())
+        kept = keeping.kept(serving.stores, caller.tenant_id, _lines(incoming, taken, digest), _room())
         with kept as part, serving.sessions.begin() as session:
             file = files.add(session, caller, part, Wish(_NAME, "batch"))
     try:
-        yield Received(file, len(taken.names))
-    except BaseException:
-        files.delete(serving.stores, caller, file.id)
-        raise
+        yield Received(file, len(taken.names), digest.hexdigest())
+    finally:
+        with suppress(SQLAlchemyError, ForebayError):  # it expires then
+            _delete_unused(file.id)
 
 
-def _lines(incoming: Incoming, taken: Requests) -> Iterator[bytes]:
-    """The lines, piece by piece. What a piece holds is read while it is the tenant's turn to be worked for: while the
-    next is waited for, others are."""
+def _delete_unused(file_id: uuid.UUID) -> None:
+    """Also where the block failed a batch may have been made: its commit's answer was lost."""
+    serving, caller = service.current(), auth.caller()
+    with serving.sessions.begin() as session:
+        is_used = batches.has_any(session, caller, file_id)
+    if not is_used:
+        files.delete(serving.stores, caller, file_id)
+
+
+def _lines(incoming: Incoming, taken: Requests, digest: "hashlib._Hash") -> Iterator[bytes]:
+    """The lines, piece by piece, which go into the digest. What a piece holds is read while it is the tenant's turn to
+    be worked for: while the next is waited for, others are."""
     serving = service.current()
     while piece := incoming.read(_PIECE_BYTES):
         serving.work()
@@ -66,6 +80,7 @@ def _lines(incoming: Incoming, taken: Requests) -> Iterator[bytes]:
         finally:
             serving.rest()
         if lines:
+            digest.update(lines)
             yield lines
     taken.finish()
 

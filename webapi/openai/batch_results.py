@@ -163,7 +163,7 @@ class _Reading:
             with self.serving.sessions.begin() as session:
                 found = results.page(session, self._batch_id, self.after, results.AT_ONCE)
             yield from found
-            more = len(found) == results.AT_ONCE
+            more = bool(found)
 
     def _line(self, batch: BatchView, result: Result) -> bytes:
         self.after = result.number

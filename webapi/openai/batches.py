@@ -49,7 +49,7 @@ def create(given: dict[str, Any], headers: dict[str, Any]) -> Response:
     )
     requestlog.about_job(job.id)
     with serving.sessions.begin() as session:
-        return reply(rendered.batch(batches.get(session, caller, job.id)))
+        return reply(rendered.batch(batches.get(session, caller, job.id, serving.counting)))
 
 
 @blueprint.route("/v1/batches", methods=["GET"])
@@ -86,7 +86,7 @@ def cancel(batch_id: str) -> Response:
     with BATCH.sought(batch_id) as id:
         serving.desk.cancel_batch(caller, id)
         with serving.sessions.begin() as session:
-            found = batches.get(session, caller, id)
+            found = batches.get(session, caller, id, serving.counting)
         if found.ended_at is not None and found.status != "cancelled":
             raise Conflict(f"Cannot cancel a batch with status '{found.status}'.")
     return reply(rendered.batch(found))

@@ -56,7 +56,7 @@ def _before(previous: uuid.UUID | None) -> Sequence[responses.Item]:
         return ()
     try:
         with service.current().sessions.begin() as session:
-            found = responses.get(session, auth.caller(), previous)
+            found = responses.get(session, auth.caller(), previous, with_before=True)
     except domain.NotFound as error:
         message = f"Previous response with id '{RESPONSE.show(previous)}' not found."
         raise domain.PreviousResponseMissing("previous_response_id", message) from error

@@ -8,14 +8,15 @@ from flask import Response
 from marshmallow import fields, validate
 
 from dialects import sse
-from dialects.fields import IdempotencyHeader, Strict, within
+from dialects.fields import IdempotencyHeader, within
 from dialects.named import RESPONSE
 from dialects.openai.render import response_events
 from dialects.openai.render import response_shapes as shapes
 from dialects.openai.render import responses as rendered
+from dialects.openai.render.items import shown
 from dialects.openai.render.response_stream import Stream
+from dialects.openai.requests.included import IncludeQuery, included
 from dialects.openai.requests.responses import (
-    INCLUDABLE,
     InputTokensRequest,
     ResponseRequest,
     count,
@@ -49,15 +50,6 @@ def _events(said: str) -> Callable[[Any], Any]:
         200, event, content_type="text/event-stream", description=said
     )
     return decorate
-
-
-class IncludeQuery(Strict):
-    include = fields.List(
-        fields.String(validate=validate.OneOf(INCLUDABLE)),
-        data_key="include[]",
-        validate=validate.Length(max=32),
-        metadata={"description": "Read and not heeded: what there is, is told."},
-    )
 
 
 class RetrieveQuery(IncludeQuery):
@@ -135,9 +127,11 @@ def show(query: dict[str, Any], response_id: str) -> Response:
     """Look at a response, or read its events
 
     During the run and after it, at any process: events have the numbers that they were first told with. Where what a
-    reader has was lost and came out differently, it is told so by an `error` event.
+    reader has was lost and came out differently, it is told so by an `error` event. What `include` named when the
+    response was asked for is told too.
     """
     found, after = _found(response_id), query.get("starting_after")
+    found = replace(found, said={**found.said, "include": included(query).union(found.said.get("include", ()))})
     if query.get("stream"):
         return _streamed(calls.known(found.job), found.said, -1 if after is None else after)
     return reply(_rendered(found))
@@ -184,7 +178,7 @@ def input_items(query: dict[str, Any], response_id: str) -> Response:
     Its own items, not those of the response that it goes on from.
     """
     found = _found(response_id)
-    told = responses.inputs(found.job.id, found.items)
+    told = [shown(item, included(query)) for item in responses.inputs(found.job.id, found.items)]
     if query["order"] == "desc":
         told.reverse()
     if "after" in query:

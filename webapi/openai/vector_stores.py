@@ -106,8 +106,8 @@ def delete(vector_store_id: str) -> Response:
 
     Its files stay.
     """
-    with VECTOR_STORE.sought(vector_store_id) as id, service.current().sessions.begin() as session:
-        stores.delete(session, auth.caller(), id)
+    with VECTOR_STORE.sought(vector_store_id) as id:
+        stores.delete(service.current().sessions, auth.caller(), id)
     answer: DeletedVectorStore = {"id": vector_store_id, "object": "vector_store.deleted", "deleted": True}
     return reply(answer)
 

@@ -2,9 +2,12 @@
 
 import base64
 import hashlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused, Surroundings
@@ -37,7 +40,7 @@ def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome |
         publisher.flush()
     with slot.sessions.begin() as session:
         if states.ending(session, claim.job_id) is not None:
-            return Onward(stages.GATHER_LINES, catalog.CONTROL)
+            return Onward(stages.GATHER_LINES, catalog.CONTROL, _all_unwritten(session, claim.job_id))
     part, found = batch_lines.begun(slot, attempt), Found.from_json(claim.stage_input or {})
     with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
         is_over = _read(slot, attempt, part, found)
@@ -49,10 +52,16 @@ def check_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome |
     with slot.sessions.begin() as session:
         if found.errors:
             states.failed(session, claim.job_id, claim.attempt, found.errors)
-            return Onward(stages.GATHER_LINES, catalog.CONTROL)
+            return Onward(stages.GATHER_LINES, catalog.CONTROL, _all_unwritten(session, claim.job_id))
         model = found.models[0] if len(found.models) == 1 else None
         states.checked(session, claim.job_id, claim.attempt, found.lines, model)
     return Onward(stages.WRITE_LINES, catalog.CONTROL, found.for_writing())
+
+
+def _all_unwritten(session: Session, job_id: uuid.UUID) -> dict[str, Any] | None:
+    """What the last stage is to be told where the number of lines is known, so that each is told to have ended: that
+    all are to be read for it."""
+    return {} if states.lines(session, job_id) else None
 
 
 def _read(slot: Slot, attempt: Attempt, part: batch_lines.Slice, found: "Found") -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import structlog
 from sqlalchemy.orm import Session
 
 from tasks import errors
@@ -28,12 +29,20 @@ from workers.slot import Slot
 from workers.stages import ingesting
 from workers.stages.progress import Reporter
 
+log = structlog.get_logger(__name__)
+
 JOB_S = 600.0  # of children that read the files of one job,
 FILE_S = 2.0  # or this for each, where that is more: an archive may hold a thousand
 
+_NO_TIME = "reading_took_too_long"  # nothing is said of the file by that: it may be read another time
+_LOST, _AWAY = "file_lost", "file_store_away"
+AWAY_S = 300.0  # so long a job waits for a store of files that doesn't answer, over all its attempts
+_PAUSE_S = 2.0
+
 Found = TypeVar("Found")
 
-SPENT = "spent_s"  # what an attempt that gives its slot back hands the next
+# What an attempt that gives its slot back hands the next: fewer files are left then, which must not be less time.
+SPENT, LIMIT, AWAY = "spent_s", "limit_s", "away_s"
 
 
 def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
@@ -46,7 +55,9 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
     with slot.sessions.begin() as session:
         work = ingest.work(session, claim.tenant_id, claim.job_id)
     files = deque(document for document in work.waiting if document.is_file)
-    budget = Budget((claim.stage_input or {}).get(SPENT, 0.0), max(JOB_S, FILE_S * len(files)))
+    handed = claim.stage_input or {}
+    budget = Budget(handed.get(SPENT, 0.0), max(handed.get(LIMIT, JOB_S), FILE_S * len(files)))
+    away = Away(handed.get(AWAY, 0.0))
     done, total = work.total - sum(file.bytes for file in files), work.total
     reporter.report(done, total)
     attempt.check()
@@ -57,7 +68,7 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
             if file.kind in kinds.ARCHIVES:
                 inner = unpack_one(slot, attempt, file, budget).waiting
             else:
-                read_one(slot, attempt, file, budget)
+                away.borne(slot, attempt, file, partial(read_one, slot, attempt, file, budget))
             files.extendleft(reversed(inner))
             budget.limit_s = max(budget.limit_s, FILE_S * len(files))
             total += sum(one.bytes for one in inner) - (file.bytes if inner else 0)
@@ -65,10 +76,35 @@ def extract(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onw
             reporter.report(done, total)
             slot.check(attempt) if files else attempt.check()
     except errors.GaveWay:
-        return slot.back(attempt, {SPENT: budget.spent_s})
+        return slot.back(attempt, {SPENT: budget.spent_s, LIMIT: budget.limit_s, AWAY: away.waited_s})
     with slot.sessions.begin() as session:
         is_over = not ingest.work(session, claim.tenant_id, claim.job_id).waiting
     return ingesting.outcome(slot, attempt, (total, total)) if is_over else Onward(stages.EMBED_DOCUMENTS, claim.model)
+
+
+@dataclass(slots=True)
+class Away:
+    """How long a job has waited for stores of files that didn't answer, over all attempts that gave their slot back."""
+
+    waited_s: float
+
+    def borne(self, slot: Slot, attempt: Attempt, file: ingest.Pending, read: Callable[[], object]) -> None:
+        """Reads the file, again after a pause where it can't be had now; once that has lasted too long it fails alone.
+
+        Nobody's turn is taken by the waiting, and the slot is given back where it is wanted.
+        """
+        while True:
+            try:
+                read()
+            except errors.Unavailable as error:
+                if self.waited_s >= AWAY_S:
+                    return ingesting.give_up(slot, attempt, file.id, errors.DocumentFailed(_AWAY, str(error)))
+                log.warning("file_store_away", error=str(error))
+                slot.check(attempt)
+                time.sleep(_PAUSE_S)
+                self.waited_s += _PAUSE_S
+            else:
+                return None
 
 
 @dataclass(slots=True)
@@ -80,9 +116,9 @@ class Budget:
 
     @contextmanager
     def spending(self) -> Iterator[None]:
-        """Counts the time of the block. Raises `UnreadableDocument` when there is none left."""
+        """Counts the time of the block. Raises `DocumentFailed` when there is none left."""
         if self.spent_s >= self.limit_s:
-            raise errors.UnreadableDocument(f"reading the files of its job took more than {self.limit_s:g} s")
+            raise errors.DocumentFailed(_NO_TIME, f"reading the files of its job took more than {self.limit_s:g} s")
         began_at = time.monotonic()
         try:
             yield
@@ -173,14 +209,18 @@ def _raw(slot: Slot, attempt: Attempt, file: ingest.Pending) -> bytes | None:
 def _kept(slot: Slot, attempt: Attempt, file: ingest.Pending, file_id: uuid.UUID) -> bytes:
     """The bytes of a kept file, which are no more than was seen to when it was attached.
 
-    Raises `UnreadableDocument` where it is gone, and `Unavailable`.
+    Raises `UnreadableDocument` where it is gone, `DocumentFailed` where its bytes are, and `Unavailable` where they
+    can't be had now.
     """
     claim = attempt.claim
     try:
         content = kept_files.content_of(slot.stores, claim.tenant_id, file_id)
     except errors.NotFound as error:
         raise errors.UnreadableDocument("the file has expired, or was deleted") from error
-    raw = b"".join(content.read())
+    try:
+        raw = b"".join(content.read())
+    except errors.BytesGone as error:
+        raise errors.DocumentFailed(_LOST, str(error)) from error
     with slot.sessions.begin() as session:
         fence.guard(session, claim.job_id, claim.attempt)
         ingest.identified(session, claim.tenant_id, file.id, raw)

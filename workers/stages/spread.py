@@ -28,8 +28,10 @@ def spread(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
     assert isinstance(kind, Answering)
     asked = kind.parse(claim.asked)
     plan = Plan(Submission(claim.type, claim.model, asked), stages.GENERATE, claim.model, claim.model)
+    with slot.sessions() as session:  # a line's have their line's place in the order, not one before their batch
+        named = ids.of_choice if family.is_child(session, claim.job_id) else ids.derived
     children = [
-        Child(replace(plan, job_id=ids.derived(claim.job_id, place), asked=replace(plan.asked, request=single)), place)
+        Child(replace(plan, job_id=named(claim.job_id, place), asked=replace(plan.asked, request=single)), place)
         for place, single in enumerate(kind.singles(asked))
     ]
     for first in range(0, len(children), _LOT):

@@ -15,7 +15,6 @@ from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
 from tasks.streams.events import Delta, Event, Passages, Question, Resumed, Started, ToolCall
 from tasks.streams.transcript import Transcript
-from tasks.vectorstores import searching
 
 Told = dict[str, Any]
 
@@ -35,9 +34,10 @@ class Telling:
     items: list[Told] = field(default_factory=list)  # that are whole
     _begun: bool = False
     _text: list[str] | None = None  # of the message under way
+    _message_id: str = ""
     _logprobs: list[Told] = field(default_factory=list)
+    _textless: list[Told] = field(default_factory=list)  # logprobs of tokens whose text comes with a later one
     _question: str = ""
-    _passages: Sequence[Told] = ()
 
     def opening(self) -> list[Told]:
         """What is told before the first entry."""
@@ -60,7 +60,7 @@ class Telling:
             self._question = event.question
         elif isinstance(event, Passages):
             told += self._search(event.passages)
-        elif isinstance(event, Delta) and event.text:
+        elif isinstance(event, Delta):
             told += self._delta(event)
         elif isinstance(event, ToolCall):
             told += self._close("completed")
@@ -68,23 +68,30 @@ class Telling:
         return told
 
     def ended(self, job: JobView) -> list[Told]:
-        """The rest: what is under way is closed, and the response told as it ended."""
+        """The rest: what is under way is closed, and the response told as it ended.
+
+        What the answer rests on was found by its worker: the result has it, and a call or a broken off answer none.
+        """
         state = rendered.state(job)
         told: list[Told] = []
         said = self._text is not None or any(item["type"] != "file_search_call" for item in self.items)
         if job.status == Status.SUCCEEDED and not said:
             told += self._open()
-        told += self._close("completed" if state == "completed" else "incomplete")
+        noted = (job.result or {}).get("annotations", ())
+        told += self._close("completed" if state == "completed" else "incomplete", noted)
         output = None if job.result is not None else self.items
         response = rendered.response(job, self.said, output)
         return [*told, self._of(f"response.{state}", response=response)]
 
     def _delta(self, delta: Delta) -> Iterator[Told]:
+        self._textless += self._likely(delta.logprobs)
+        if not delta.text:
+            return
         if self._text is None:
             yield from self._open()
         assert self._text is not None
         self._text.append(delta.text)
-        likely = self._likely(delta.logprobs)
+        likely, self._textless = self._textless, []
         self._logprobs += likely
         yield self._in_part("response.output_text.delta", delta=delta.text, logprobs=likely)
 
@@ -94,18 +101,20 @@ class Telling:
     def _open(self) -> list[Told]:
         self._text, self._logprobs = [], []
         item = {**responses.message(self.job.id, self._place, "", "in_progress"), "content": []}
+        self._message_id = item["id"]
         part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         return [
             self._of("response.output_item.added", output_index=self._place, item=item),
             self._in_part("response.content_part.added", part=part),
         ]
 
-    def _close(self, status: str) -> list[Told]:
+    def _close(self, status: str, noted: Sequence[Told] = ()) -> list[Told]:
         """The message under way, if there is one, is whole."""
         if self._text is None:
             return []
         text = "".join(self._text)
-        noted = searching.annotations(text, self._passages, self._question)
+        self._logprobs += self._textless
+        self._textless = []
         item = responses.message(self.job.id, self._place, text, status, noted)
         part = item["content"][0]
         part["logprobs"] = self._logprobs
@@ -126,7 +135,6 @@ class Telling:
 
     def _search(self, passages: Sequence[Told]) -> list[Told]:
         """A search that was made before the answer: it is told at once, as it is over."""
-        self._passages = passages
         place, done = self._place, responses.file_search(self.job.id, self._place, self._question)
         if rendered.wants_results(self.said):
             done["results"] = rendered.results(passages)
@@ -163,8 +171,7 @@ class Telling:
 
     def _in_part(self, type: str, **members: Any) -> Told:
         """An event of the message under way, which has one part."""
-        item_id = responses.message(self.job.id, self._place, "", "")["id"]
-        return self._of(type, item_id=item_id, output_index=self._place, content_index=0, **members)
+        return self._of(type, item_id=self._message_id, output_index=self._place, content_index=0, **members)
 
     def _of(self, type: str, **members: Any) -> Told:
         told = {"type": type, "sequence_number": self.next, **members}

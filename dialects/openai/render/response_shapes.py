@@ -3,7 +3,14 @@
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from dialects.openai.answers import ServiceTier
-from dialects.openai.render.items import ConversationItem, OtherText, OutputLogprob, OutputTextPart, RefusalPart
+from dialects.openai.render.items import (
+    ConversationItem,
+    FileCitation,
+    OtherText,
+    OutputLogprob,
+    OutputTextPart,
+    RefusalPart,
+)
 from dialects.openai.requests.elsewhere_items import CHOICE, REASONING, TEXT, TOOLS
 
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -109,6 +116,10 @@ class ResponseEvent(TypedDict):
         "response.content_part.done",
         "response.output_text.delta",
         "response.output_text.done",
+        "response.output_text.annotation.added",
+        "response.file_search_call.in_progress",
+        "response.file_search_call.searching",
+        "response.file_search_call.completed",
         "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
         "response.completed",
@@ -126,6 +137,8 @@ class ResponseEvent(TypedDict):
     part: NotRequired[OutputTextPart | RefusalPart | OtherText]
     delta: NotRequired[str]
     text: NotRequired[str]
+    annotation: NotRequired[FileCitation]
+    annotation_index: NotRequired[int]
     logprobs: NotRequired[list[OutputLogprob]]
     name: NotRequired[str]
     arguments: NotRequired[str]

@@ -1,10 +1,9 @@
 """A response's events as they are sent: from the first, or after one that a reader has."""
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any
-
-import orjson
 
 from dialects import sse
 from dialects.openai.render import chat, response_events
@@ -30,10 +29,13 @@ class Stream:
     after: int = -1
     mimetype: str = "text/event-stream"
     _telling: Telling = field(init=False)
-    _known: list[int] = field(default_factory=list)  # the digests of all events that the reader has
+    _read: int = 0  # how many events there were
+    # Their digests: entries may come anew of a job that runs, and a reader may have them by the hundred thousand.
+    _known: "array[int] | None" = None
 
     def __post_init__(self, job: JobView, said: Mapping[str, Any]) -> None:
         self._telling = Telling(job, said)
+        self._known = None if job.ended else array("q")
 
     def opening(self) -> bytes:
         """What is told at once, before anything has happened."""
@@ -54,7 +56,7 @@ class Stream:
 
     def ended(self, job: JobView) -> bytes:
         told = self._sent(self._telling.ended(job))
-        if max(self.after + 1, len(self._known)) > self._telling.next:
+        if max(self.after + 1, self._read) > self._telling.next:
             raise StreamLost(_LOST)
         return told
 
@@ -62,8 +64,9 @@ class Stream:
         return sse.comment(chat.waits(wait))
 
     def failed(self, code: str, message: str) -> bytes:
-        number = max(self.after + 1, len(self._known))
-        return _frame(response_events.error(number, code, message))
+        number = max(self.after + 1, self._read)
+        told = response_events.error(number, code, message)
+        return _frame(told, sse.data(told))
 
     def _require_unlost(self) -> None:
         lost_from = self._telling.lost_from
@@ -75,14 +78,20 @@ class Stream:
 
     def _news(self, told: Told) -> bytes:
         """The event as it is sent, unless the reader has it."""
-        number, digest = told["sequence_number"], hash(orjson.dumps(told))
-        if number < len(self._known):
-            if self._known[number] != digest:
+        number = told["sequence_number"]
+        if self._known is None and number <= self.after:
+            self._read = number + 1
+            return b""
+        data = sse.data(told)
+        if number < self._read:
+            if self._known is None or self._known[number] != hash(data):
                 raise StreamLost(_LOST)
             return b""
-        self._known.append(digest)
-        return b"" if number <= self.after else _frame(told)
+        if self._known is not None:
+            self._known.append(hash(data))
+        self._read = number + 1
+        return b"" if number <= self.after else _frame(told, data)
 
 
-def _frame(told: Told) -> bytes:
-    return f"event: {told['type']}\ndata: ".encode() + sse.data(told) + b"\n\n"
+def _frame(told: Told, data: bytes) -> bytes:
+    return f"event: {told['type']}\ndata: ".encode() + data + b"\n\n"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dialects.openai.render import chat
+from dialects.openai.render.items import LOGPROBS, RESULTS
 from dialects.openai.render.response_shapes import Response, ResponseError, ResponseStatus, ResponseUsage
 from tasks import errors, ids
 from tasks.jobs import responses
@@ -12,7 +13,6 @@ from tasks.jobs.view import JobView
 from tasks.kinds.sampling import DEFAULTS
 from tasks.models.logprobs import Logprob
 
-_LOGPROBS, _RESULTS = "message.output_text.logprobs", "file_search_call.results"
 # Errors that are the request's own fault; all others are the server's, in the words that OpenAI has for them.
 _REQUESTS_FAULT = {
     errors.ContextLengthExceeded.code,
@@ -113,7 +113,7 @@ def outputs(job: JobView, said: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def wants_results(said: Mapping[str, Any]) -> bool:
-    return _RESULTS in said.get("include", ())
+    return RESULTS in said.get("include", ())
 
 
 def results(passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def results(passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def wants_logprobs(said: Mapping[str, Any]) -> bool:
-    return _LOGPROBS in said.get("include", ()) or bool(said.get("top_logprobs"))
+    return LOGPROBS in said.get("include", ())
 
 
 def logprobs(told: Any) -> list[dict[str, Any]]:

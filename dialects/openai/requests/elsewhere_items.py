@@ -30,7 +30,8 @@ def _one_of(*values: str) -> Described:
 
 
 def _or_null(schema: Described) -> Described:
-    return schema | {"type": [schema["type"], "null"]}
+    nullable = schema | {"type": [schema["type"], "null"]}
+    return nullable | {"enum": [*schema["enum"], None]} if "enum" in schema else nullable
 
 
 def _either(*schemas: Described) -> Described:

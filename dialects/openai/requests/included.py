@@ -18,7 +18,7 @@ def _field(description: str, **options: Any) -> fields.List[Any]:
 
 class IncludeQuery(Strict):
     include = _field("What is told beside; may be said again.")
-    included = _field("The same, as OpenAI's clients write it.", data_key="include[]")
+    included = _field("`include`, as OpenAI's clients write it.", data_key="include[]")
 
 
 def included(query: Mapping[str, Any]) -> set[str]:

@@ -10,6 +10,7 @@ from marshmallow import fields, validate
 from dialects.fields import STORABLE, Flag, Given, Labels, Real, Whole, within
 from dialects.named import CONVERSATION, RESPONSE
 from dialects.openai import items
+from dialects.openai.render.items import INCLUDABLE, LOGPROBS, RESULTS
 from dialects.openai.requests import elsewhere, file_search, response_tools
 from dialects.openai.requests.fields import sampling
 from dialects.openai.requests.response_tools import CHOICE, FORMAT, MAX_TOOLS, TOOL
@@ -20,18 +21,7 @@ from tasks.jobs.responses import TYPE
 from tasks.kinds.generation import Generation
 from tasks.kinds.response import Asked
 
-INCLUDABLE = (
-    "file_search_call.results",
-    "web_search_call.results",
-    "web_search_call.action.sources",
-    "message.input_image.image_url",
-    "computer_call_output.output.image_url",
-    "code_interpreter_call.outputs",
-    "reasoning.encrypted_content",
-    "message.output_text.logprobs",
-)
 COUNT = "count"
-LOGPROBS = "message.output_text.logprobs"
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 
 _UNHEEDED = {"description": elsewhere.UNHEEDED}
@@ -137,7 +127,9 @@ class ResponseRequest(Conversational):
         fields.String(validate=validate.OneOf(INCLUDABLE)),
         allow_none=True,
         validate=validate.Length(max=32),
-        metadata={"description": f"`{LOGPROBS}` tells how likely each token was; of the others there is nothing."},
+        metadata={
+            "description": f"`{LOGPROBS}`: how likely tokens were; `{RESULTS}`: what a search found. Others: nothing."
+        },
     )
     max_output_tokens = Whole(allow_none=True, validate=within(1, 1_000_000))
     max_tool_calls = Whole(
@@ -145,7 +137,11 @@ class ResponseRequest(Conversational):
     )
     temperature = Real(allow_none=True, validate=within(0, 2), metadata={"description": "0 takes the likeliest token."})
     top_p = Real(allow_none=True, validate=within(0, 1))
-    top_logprobs = Whole(allow_none=True, validate=within(0, 20), metadata={"description": "Beside each token."})
+    top_logprobs = Whole(
+        allow_none=True,
+        validate=within(0, 20),
+        metadata={"description": f"Beside each token, where `include` names `{LOGPROBS}`."},
+    )
     metadata = Labels(allow_none=True, metadata={"description": "Up to 16 pairs, kept with it."})
     service_tier = fields.String(
         allow_none=True,

@@ -40,8 +40,8 @@ class Made:
     def vector_store_file(self) -> Within:
         return Within("vs_real", "file-within")
 
-    def vector_store_batch(self) -> Within:
-        return Within("vs_real", "vsfb_real")
+    def vector_store_batch(self) -> tuple[Within, str]:
+        return Within("vs_real", "vsfb_real"), "file-in-batch"
 
 
 MADE = Made()

@@ -40,6 +40,11 @@ STORE = "/v1/vector_stores/vs_abc123"
         ),
         ("POST", f"{STORE}/file_batches", "/v1/vector_stores/vs_real/file_batches"),
         ("GET", f"{STORE}/file_batches/vsfb_abc123", "/v1/vector_stores/vs_real/file_batches/vsfb_real"),
+        (
+            "GET",
+            f"{STORE}/file_batches/vsfb_abc123/files?after=after",
+            "/v1/vector_stores/vs_real/file_batches/vsfb_real/files?after=file-in-batch",
+        ),
         ("GET", "/v1/models/gpt-4o-mini", "/v1/models/gpt-4o-mini"),
     ],
 )
@@ -77,3 +82,11 @@ def test_what_a_body_names_is_there(path: str, body: Any, told: Any) -> None:
     """And what is said of an upload is true; the rest is as it was."""
     real = ids.real(Asked("POST", path, body=json.dumps(body).encode()), MADE)
     assert json.loads(real.body) == told
+
+
+def test_a_batch_of_no_files_is_given_one() -> None:
+    """What names some is left as it is, and so is what is no batch."""
+    assert (given := ids.filled(Asked("POST", f"{STORE}/file_batches", body=b"{}"), MADE))
+    assert json.loads(given.body) == {"file_ids": ["file-real"]}
+    for path, body in ((f"{STORE}/file_batches", b'{"files": []}'), (f"{STORE}/file_batches/b/cancel", b"{}")):
+        assert ids.filled(Asked("POST", path, body=body), MADE) is None

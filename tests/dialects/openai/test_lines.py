@@ -16,6 +16,7 @@ from tasks.settings import OUR_FUNCTIONS
 from tests import tables
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+RESPONSES = "/v1/responses"
 AROUND = Surroundings(tables.MODELS, Toolbox(OUR_FUNCTIONS))
 BODY: dict[str, Any] = {"model": "alpha", "messages": [{"role": "user", "content": "word"}]}
 GOOD: dict[str, Any] = {"custom_id": "1", "method": "POST", "url": CHAT, "body": BODY}
@@ -84,6 +85,22 @@ def test_a_line_is_the_request_that_its_endpoint_reads() -> None:
 )
 def test_what_is_wrong_is_told_with_its_field(line: bytes, code: str, field: str | None) -> None:
     assert refused(line) == (code, field)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"background": True}, "background"),
+        ({"conversation": "conv_" + "0" * 32}, "conversation"),
+        ({"previous_response_id": "resp_" + "0" * 32}, "previous_response_id"),
+        ({"input": [{"role": "user", "content": "word"}, {"type": "item_reference", "id": "msg_1"}]}, "input.1.type"),
+    ],
+)
+def test_a_line_is_whole_in_itself(asked: dict[str, Any], field: str) -> None:
+    """Nothing that others say, or erase, changes it after the check."""
+    line = {"model": "alpha", "input": "word"}
+    assert refused(raw(url=RESPONSES, body=line | asked), RESPONSES) == ("unsupported_parameter", f"body.{field}")
+    lines.read(raw(url=RESPONSES, body=line | dict.fromkeys(asked, None) | {"input": "word"}), RESPONSES, AROUND)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,14 @@ def settle(sessions: Sessions, caller: Caller, conversation_id: uuid.UUID, *text
         items.settle(session, caller.tenant_id, conversation_id, said(*texts))
 
 
-def context(sessions: Sessions, caller: Caller, conversation_id: uuid.UUID, *coming: str) -> list[str]:
+def context(sessions: Sessions, caller: Caller, conversation_id: uuid.UUID) -> list[str]:
     with sessions.begin() as session:
-        return [item["id"][4:] for item in items.context(session, caller, conversation_id, said(*coming))]
+        return [item["id"][4:] for item in items.context(session, caller, conversation_id)]
+
+
+def refuse_full(sessions: Sessions, caller: Caller, conversation_id: uuid.UUID, *coming: str) -> None:
+    with sessions.begin() as session:
+        items.refuse_full(session, caller, conversation_id, said(*coming))
 
 
 def test_a_response_adds_what_was_said_once(sessions: Sessions, caller: Caller) -> None:
@@ -56,11 +61,12 @@ def test_what_a_response_says_has_room_in_a_full_conversation(
     monkeypatch.setattr(items, "MAX_ITEMS", 2)
     conversation_id = made(sessions, caller, "one")
     with pytest.raises(errors.ConversationFull):
-        context(sessions, caller, conversation_id, "two")  # and its answer would be the third
-    assert context(sessions, caller, conversation_id) == ["one"]
+        refuse_full(sessions, caller, conversation_id, "two")  # and its answer would be the third
+    refuse_full(sessions, caller, conversation_id)
     settle(sessions, caller, conversation_id, "two", "three")
     with pytest.raises(errors.ConversationFull):
-        context(sessions, caller, conversation_id)
+        refuse_full(sessions, caller, conversation_id)
+    assert context(sessions, caller, conversation_id) == ["one", "two", "three"]
 
 
 def test_nothing_is_added_to_a_conversation_that_is_gone(sessions: Sessions, caller: Caller) -> None:
@@ -70,3 +76,10 @@ def test_nothing_is_added_to_a_conversation_that_is_gone(sessions: Sessions, cal
     settle(sessions, caller, conversation_id, "two")
     with pytest.raises(errors.NotFound):
         context(sessions, caller, conversation_id)
+
+
+def test_of_items_with_one_id_the_first_is_put_in(sessions: Sessions, caller: Caller) -> None:
+    """None of them breaks the end of a job."""
+    conversation_id = made(sessions, caller, "one")
+    settle(sessions, caller, conversation_id, "two", "two", "one", "three")
+    assert context(sessions, caller, conversation_id) == ["one", "two", "three"]

@@ -2,12 +2,13 @@
 
 import datetime as dt
 import itertools
+import uuid
 from collections import Counter
 from dataclasses import dataclass, replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from db import turns
 from db.session import Sessions
@@ -15,6 +16,7 @@ from tasks import ids
 from tasks.batches import order
 from tasks.jobs import jobs
 from tasks.keys import Caller
+from tasks.queues import window
 from tests import tables
 
 TENANTS = ("ours", "theirs", "others")
@@ -98,3 +100,60 @@ def test_position_of_a_line_counts_the_lines_whose_windows_end_before(database: 
     with sessions() as session:
         job = session.get_one(turns.Job, ids.parse(late, ""))
         assert turns.ahead(session, job, 100) == 3
+
+
+def aged(sessions: Sessions, minutes: int, job_ids: list[str]) -> None:
+    with sessions.begin() as session:
+        given = {"minutes": minutes, "ids": [uuid.UUID(job_id) for job_id in job_ids]}
+        since = "created_at - make_interval(mins => :minutes)"
+        session.execute(text(f"UPDATE jobs SET created_at = {since} WHERE id = ANY(:ids)"), given)
+
+
+def first_once_a_minute(sessions: Sessions, caller: Caller) -> str | None:
+    with sessions() as session:
+        found = turns.oldest(session, "alpha", "batch", [caller.tenant_id]).get(caller.tenant_id)
+    return found.hex if found else None
+
+
+def test_plain_job_of_a_low_priority_goes_before_lines_that_have_waited_less(database: Engine) -> None:
+    """Whatever their ids say: those of an hour's window have a time of yesterday."""
+    sessions = tables.emptied(database)
+    caller = tables.tenant(sessions)
+    low = submit(sessions, caller, Waiting("ours", 0, None, 1))
+    high = submit(sessions, caller, Waiting("ours", 9, 1, 3))
+    aged(sessions, 3, high)
+    aged(sessions, 2, low)
+    assert first_once_a_minute(sessions, caller) == high[0]  # also once a minute, the one that has waited longest
+    aged(sessions, 2, low)
+    assert first_once_a_minute(sessions, caller) == low[0]
+
+
+def test_within_a_priority_the_end_of_the_window_decides_also_once_a_minute(database: Engine) -> None:
+    """While young lines are the first, those behind them aren't looked for; the first of another priority is."""
+    sessions = tables.emptied(database)
+    caller = tables.tenant(sessions)
+    plain = submit(sessions, caller, Waiting("ours", 5, None, 1))
+    aged(sessions, 9, plain)
+    young = submit(sessions, caller, Waiting("ours", 5, 1, 2))
+    assert first_once_a_minute(sessions, caller) is None
+    low = submit(sessions, caller, Waiting("ours", 0, 48, 1))
+    aged(sessions, 2, low)
+    assert first_once_a_minute(sessions, caller) == low[0]
+    aged(sessions, 3, young)
+    assert first_once_a_minute(sessions, caller) == young[0]
+
+
+def test_batch_line_behind_endless_interactive_work_is_promoted(database: Engine) -> None:
+    """By what it has waited, not by its id: a line of a short window that has just come isn't."""
+    sessions = tables.emptied(database)
+    caller = tables.tenant(sessions)
+    tables.worker(sessions, slots=2)
+    young = submit(sessions, caller, Waiting("ours", 5, 1, 1))
+    old = submit(sessions, caller, Waiting("ours", 5, 48, 1))
+    with sessions.begin() as session:
+        assert window.promote_starved(session, "alpha") is None
+    aged(sessions, 2, old)
+    with sessions.begin() as session:
+        promoted = window.promote_starved(session, "alpha")
+    assert promoted == window.WakeUp(uuid.UUID(old[0]), "alpha.interactive")
+    assert tables.column(sessions, uuid.UUID(young[0]), "status") == "queued"

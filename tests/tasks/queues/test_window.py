@@ -159,6 +159,25 @@ def test_quiet_queue_lends_its_last_slot_to_batch_work(sessions: Sessions, calle
     assert refill(sessions) == []
 
 
+def test_chat_with_several_answers_leaves_its_slot_free_too(sessions: Sessions, caller: Caller) -> None:
+    """It ends on the control worker, its children are what ran here; and however much ends elsewhere meanwhile."""
+    tables.worker(sessions, slots=2)
+    batch = [tables.submit(sessions, caller, lane="batch").id for _ in range(3)]
+    chat, child, *others = (tables.submit(sessions, caller).id for _ in range(302))
+    with sessions.begin() as session:
+        for job_id in (chat, child, *others):
+            tables.put(session, job_id, Status.SUCCEEDED)
+        session.execute(
+            text("UPDATE jobs SET finished_at = now(), queue = 'other' WHERE id = ANY(:ids)"), {"ids": others}
+        )
+        about = {"chat": chat, "child": child}
+        session.execute(text("UPDATE jobs SET finished_at = now() - interval '1 s' WHERE id IN (:chat, :child)"), about)
+        session.execute(text("UPDATE jobs SET queue = 'control' WHERE id = :chat"), about)
+        session.execute(text("UPDATE jobs SET parent_id = :chat, place = 0 WHERE id = :child"), about)
+    assert [wake_up.job_id for wake_up in refill(sessions)] == batch[:1]
+    assert refill(sessions) == []
+
+
 def test_control_queue_lends_nothing(sessions: Sessions, caller: Caller) -> None:
     """What reads files there can't be stopped for who comes next."""
     tables.worker(sessions, model="control", slots=2)

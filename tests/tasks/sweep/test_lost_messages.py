@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks.keys import Caller
+from tasks.queues import broker
 from tasks.streams import stream
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
@@ -48,17 +49,36 @@ def test_long_queue_behind_busy_slots_is_not_flooded(
     assert post.sent == []
 
 
-def test_free_slot_beside_a_dispatched_job_means_its_message_is_gone(
-    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+def test_message_that_was_taken_and_led_to_no_claim_is_sent_again(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post, client: redis.Redis
 ) -> None:
-    """Redis pops a message before anyone owns it: the sweep trusts the free slot, not the broker."""
+    """Redis pops a message before anyone owns it. Others that wait there, be they twice as many, don't hide that."""
     tables.worker(sessions, slots=2)
-    job_id = tables.submit(sessions, caller).id
+    taken, waits = (tables.submit(sessions, caller).id for _ in range(2))
     sweep(sweeper)
     post.sent.clear()
-    age(sessions, job_id)
+    client.rpop("forebay:alpha.interactive")
+    client.lpush("forebay:alpha.interactive", broker.message(waits, "alpha.interactive"))
+    for job_id in (taken, waits):
+        age(sessions, job_id)
     sweep(sweeper)
-    assert post.sent == [(str(job_id), "alpha.interactive")]
+    assert post.sent == [(str(taken), "alpha.interactive")]
+
+
+def test_batch_jobs_that_were_sent_ahead_are_not_sent_again_beside_a_slot_that_was_free(
+    sessions: Sessions, caller: Caller, sweeper: Sweeper, post: Post
+) -> None:
+    """A heartbeat between two short lines tells of a free slot until the next; their messages are there."""
+    tables.worker(sessions, slots=2)
+    ahead = [tables.submit(sessions, caller, lane="batch").id for _ in range(4)]
+    sweep(sweeper)
+    sweep(sweeper)  # the first refill keeps a slot free, the next one lends it
+    assert len(post.sent) == 4
+    post.sent.clear()
+    for job_id in ahead:
+        age(sessions, job_id)
+    sweep(sweeper)
+    assert post.sent == []
 
 
 def test_lost_message_of_a_job_that_is_being_cancelled_holds_up_no_round(

@@ -2,6 +2,7 @@
 
 import uuid
 
+import pytest
 import redis
 from sqlalchemy import text
 
@@ -15,6 +16,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
+from tasks.sweep import retention
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
 from tests.support.post import Post
@@ -99,6 +101,27 @@ def test_conversations_go_when_nothing_was_put_into_them_for_as_long(
         assert session.scalars(text("SELECT id FROM conversations")).all() == [young]
         assert session.scalars(text("SELECT conversation_id FROM conversation_items")).all() == [young]
         assert old != young
+
+
+def test_conversations_go_as_many_as_there_are(
+    upkeep: Sessions, client: redis.Redis, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one round, or in the next one where there was no time."""
+    for _ in range(60):
+        conversation(upkeep, caller, 101)
+    sweeper = made(upkeep, client, 100)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(retention, "_ROUND_S", 0.0)
+        sweep(sweeper)
+        assert conversations_left(upkeep) == 60
+        hurried.setattr(retention, "_ROUND_S", 60.0)
+        sweep(sweeper)
+    assert conversations_left(upkeep) == 0
+
+
+def conversations_left(sessions: Sessions) -> int:
+    with sessions.begin() as session:
+        return int(session.scalar(text("SELECT count(*) FROM conversations")) or 0)
 
 
 def conversation(sessions: Sessions, caller: Caller, ago_s: float) -> uuid.UUID:

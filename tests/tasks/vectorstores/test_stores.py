@@ -2,15 +2,25 @@
 
 import threading
 import uuid
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.session import Sessions
-from tasks import errors
+from tasks import errors, kinds
+from tasks.documents.attaching import Attached
+from tasks.files import files, keeping, tidying
+from tasks.files.keeping import Room
+from tasks.files.stores import Stores
+from tasks.jobs import jobs
+from tasks.jobs.requests import Submission
 from tasks.keys import Caller
+from tasks.kinds.ingest import Ingest
+from tasks.settings import IN_POSTGRES
 from tasks.vectorstores import stores
 from tests import tables
 
@@ -18,6 +28,34 @@ from tests import tables
 def made(sessions: Sessions, caller: Caller) -> uuid.UUID:
     with sessions.begin() as session:
         return stores.create(session, tables.MODELS, caller, stores.Wish("one"))
+
+
+def kept(sessions: Sessions, caller: Caller, raw: bytes = b"one two") -> uuid.UUID:
+    writing = keeping.kept(Stores(IN_POSTGRES, sessions), caller.tenant_id, [raw], Room("file", len(raw), 10**9))
+    with writing as part, sessions.begin() as session:
+        return files.add(session, caller, part, files.Wish("one.txt", "assistants")).id
+
+
+def attach(session: Session, caller: Caller, store_id: uuid.UUID, *file_ids: uuid.UUID) -> uuid.UUID:
+    """The job that is to read the files, which nobody runs."""
+    wanted = tuple(Attached(file_id) for file_id in file_ids)
+    asked = Submission("ingest", None, Ingest(stores.collection_name(store_id), files=wanted))
+    stores.require_alive(session, caller, store_id, keep=True)
+    return jobs.insert(session, caller, kinds.plan(session, tables.MODELS, caller, asked))[0].id
+
+
+def attaching(caller: Caller, store_id: uuid.UUID, *file_ids: uuid.UUID) -> Callable[[Session], object]:
+    return lambda session: attach(session, caller, store_id, *file_ids)
+
+
+def deleting(sessions: Sessions, caller: Caller, store_id: uuid.UUID) -> Callable[[Session], object]:
+    return lambda _: stores.delete(sessions, caller, store_id)
+
+
+def expire(sessions: Sessions, store_id: uuid.UUID) -> None:
+    with sessions.begin() as session:
+        late = "UPDATE vector_stores SET expires_at = now() - interval '1 second' WHERE id = :id"
+        session.execute(text(late), {"id": store_id})
 
 
 def at_once(sessions: Sessions, acts: list[Callable[[Session], object]]) -> list[str]:
@@ -54,8 +92,112 @@ def test_store_that_is_deleted_while_files_are_attached_is_there_or_gone(session
     """Who attaches has it, or is told that there is none; no deadlock ends either."""
     for _ in range(5):
         store_id = made(sessions, caller)
-        delete = partial(stores.delete, caller=caller, store_id=store_id)
-        attach = partial(stores.require_alive, caller=caller, store_id=store_id, keep=True)
-        deleted, *attached = at_once(sessions, [delete, *[attach] * 3])
+        file_id = kept(sessions, caller)
+
+        acts = [deleting(sessions, caller, store_id), *[attaching(caller, store_id, file_id)] * 3]
+        deleted, *attached = at_once(sessions, acts)
         assert deleted == ""
-        assert set(attached) <= {"", errors.NotFound.__name__}
+        assert set(attached) <= {"", errors.NotFound.__name__, errors.Conflict.__name__}
+
+
+def test_end_that_is_set_later_is_counted_from_then(sessions: Sessions, caller: Caller) -> None:
+    """However long the store wasn't used before: else it would be gone at once, for good."""
+    store_id = made(sessions, caller)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE vector_stores SET last_active_at = now() - interval '30 days'"))
+    with sessions.begin() as session:
+        assert stores.change(session, caller, store_id, expires_days=7).status == "completed"
+    with sessions.begin() as session:
+        assert stores.change(session, caller, store_id, name="alive").name == "alive"
+
+
+def test_store_is_empty_once_nothing_is_in_it(sessions: Sessions, caller: Caller) -> None:
+    """A document that somebody holds at that moment is deleted the next time."""
+    store_id, file_id = made(sessions, caller), kept(sessions, caller)
+    with sessions.begin() as session:
+        attach(session, caller, store_id, file_id)
+    expire(sessions, store_id)
+    with sessions.begin() as holds:
+        holds.execute(text("SELECT FROM documents FOR UPDATE"))
+        assert stores.tidy(sessions, caller.tenant_id, lambda: True)
+    with sessions.begin() as session:
+        assert stores.get(session, caller, store_id).counts.total == 1
+    assert stores.tidy(sessions, caller.tenant_id, lambda: True)
+    with sessions.begin() as session:
+        assert stores.get(session, caller, store_id).counts.total == 0
+
+
+def test_files_that_are_attached_expire_and_go_with_their_store_at_one_moment(
+    sessions: Sessions, caller: Caller
+) -> None:
+    """Nobody waits for the other for ever, and nothing of the files or of the store is left."""
+    bytes_of = Stores(IN_POSTGRES, sessions)
+    for _ in range(3):
+        store_id, other = made(sessions, caller), made(sessions, caller)
+        file_ids = [kept(sessions, caller) for _ in range(4)]
+        with sessions.begin() as session:
+            attach(session, caller, store_id, *file_ids)
+            attach(session, caller, other, *file_ids)
+            # In another order than they were made, in which nobody may lock them.
+            late = "UPDATE files SET expires_at = now() - make_interval(secs => 1 + random()) WHERE id = ANY(:ids)"
+            session.execute(text(late), {"ids": file_ids[:3]})
+        told = at_once(
+            sessions,
+            [
+                deleting(sessions, caller, store_id),
+                lambda _: tidying.tidy(bytes_of, caller.tenant_id, lambda: True),
+                lambda _: tidying.tidy(bytes_of, caller.tenant_id, lambda: True),
+                attaching(caller, other, file_ids[3]),
+                attaching(caller, other, file_ids[3]),
+                lambda _, last=file_ids[3]: files.delete(bytes_of, caller, last),  # type: ignore[misc]
+            ],
+        )
+        assert told[:3] + told[5:] == [""] * 4
+        assert set(told[3:5]) <= {"", errors.InvalidField.__name__}
+        assert tidying.tidy(bytes_of, caller.tenant_id, lambda: True)
+        with sessions() as session:
+            assert session.scalar(text("SELECT count(*) FROM documents")) == 0
+
+
+def test_documents_of_a_file_that_goes_are_deleted_some_at_a_time(
+    sessions: Sessions, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be in any number of stores: no transaction deletes what was made of it in all."""
+    monkeypatch.setattr(tidying, "DOCUMENTS_AT_ONCE", 1)
+    file_id, left = kept(sessions, caller), []
+    with sessions.begin() as session:
+        for _ in range(3):
+            attach(session, caller, stores.create(session, tables.MODELS, caller, stores.Wish()), file_id)
+        session.execute(text("UPDATE files SET expires_at = now() - interval '1 second'"))
+    for _ in range(3):
+        assert not tidying.tidy(Stores(IN_POSTGRES, sessions), caller.tenant_id, lambda: False)
+        with sessions() as session:
+            left.append(session.scalar(text("SELECT count(*) FROM documents")))
+    assert left == [2, 1, 0]
+    assert tidying.tidy(Stores(IN_POSTGRES, sessions), caller.tenant_id, lambda: True)
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM files")) == 0
+
+
+def test_store_that_is_deleted_is_emptied_first_some_at_a_time(
+    sessions: Sessions, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks meanwhile finds that it has expired."""
+    monkeypatch.setattr(stores, "_EMPTIED_AT_ONCE", 1)
+    store_id, seen = made(sessions, caller), []
+    with sessions.begin() as session:
+        attach(session, caller, store_id, *(kept(sessions, caller) for _ in range(2)))
+
+    class Watched(Sessions):
+        @contextmanager
+        def begin(self) -> Iterator[Session]:
+            with super().begin() as session:
+                yield session
+            with sessions.begin() as session, suppress(errors.NotFound):
+                found = stores.get(session, caller, store_id)
+                seen.append((found.status, found.counts.total))
+
+    stores.delete(Watched(sessions.kw["bind"]), caller, store_id)
+    assert seen == [("expired", 2), ("expired", 1), ("expired", 0), ("expired", 0)]
+    with sessions.begin() as session, pytest.raises(errors.NotFound):
+        stores.get(session, caller, store_id)

@@ -1,5 +1,6 @@
 """`/v1/messages/batches` as Anthropic's client asks it."""
 
+import json
 from typing import Any
 
 import anthropic
@@ -77,6 +78,58 @@ def test_batches_are_listed_both_ways_and_deleted(sdk: Anthropic, stack: Stack) 
     shown = httpx.get(as_openais, headers=stack.headers).json()
     assert shown["endpoint"] == "/v1/messages"
     assert made[1] not in httpx.get(f"{stack.url}/v1/messages/batches/{made[1]}x", headers=stack.headers).json()
+
+
+def test_pages_begin_at_any_batch(sdk: Anthropic) -> None:
+    """At one that was deleted, too; both sides can be named. What is no id is refused by its name."""
+    made = [sdk.messages.batches.create(requests=[one("r", "word")]).id for _ in range(3)]
+    ended(sdk, made[1])
+    sdk.messages.batches.delete(made[1])
+    for after in (made[1], made[2]):
+        assert sdk.messages.batches.list(after_id=after, limit=1).data[0].id == made[0]
+    assert sdk.messages.batches.list(after_id=made[2], before_id=made[0]).data == []
+    assert sdk.messages.batches.list(after_id=f"msgbatch_{'0' * 32}").data == []
+    assert sdk.messages.batches.list(before_id=f"msgbatch_{'f' * 32}").data == []
+    for side in ("after_id", "before_id"):
+        with pytest.raises(anthropic.BadRequestError) as refused:
+            sdk.messages.batches.list(**{side: "msgbatch_1"})  # type: ignore[arg-type]
+        assert side in str(refused.value)
+
+
+def test_a_file_that_was_sent_stays(sdk: Anthropic, stack: Stack) -> None:
+    """Though the batch of it, which OpenAI's route made, is deleted as one of messages."""
+    line = {"custom_id": "r", "method": "POST", "url": "/v1/messages", "body": one("r", "word")["params"]}
+    with httpx.Client(base_url=stack.url, headers=stack.headers) as http:
+        sent = {"file": ("lines.jsonl", json.dumps(line).encode())}
+        file_id = http.post("/v1/files", data={"purpose": "batch"}, files=sent).json()["id"]
+        asked = {"input_file_id": file_id, "endpoint": "/v1/messages", "completion_window": "24h"}
+        made = http.post("/v1/batches", json=asked).json()["id"]
+        ended(sdk, as_messages(made))
+        output = http.get(f"/v1/batches/{made}").json()["output_file_id"]
+        sdk.messages.batches.delete(as_messages(made))
+        assert http.get(f"/v1/files/{file_id}").status_code == 200
+        assert http.get(f"/v1/files/{output}").status_code == 404
+
+
+def test_a_file_goes_with_the_last_batch_of_it(sdk: Anthropic, stack: Stack) -> None:
+    """A retry is of the file of the batch that it asks again."""
+    made = sdk.messages.batches.create(requests=[one(f"r{n}", " ".join(["word"] * 300)) for n in range(3)])
+    sdk.messages.batches.cancel(made.id)
+    ended(sdk, made.id)
+    with httpx.Client(base_url=stack.url, headers=stack.headers) as http:
+        again = http.post(f"/v1/batches/batch_{made.id.removeprefix('msgbatch_')}/retry").json()
+        file_path = f"/v1/files/{again['input_file_id']}"
+        sdk.messages.batches.delete(made.id)
+        assert http.get(file_path).status_code == 200
+        done = ended(sdk, as_messages(again["id"]))
+        assert done.request_counts.succeeded == 3
+        sdk.messages.batches.delete(done.id)
+        assert http.get(file_path).status_code == 404
+
+
+def as_messages(batch_id: str) -> str:
+    """The id, which has OpenAI's prefix, with Anthropic's."""
+    return f"msgbatch_{batch_id.removeprefix('batch_')}"
 
 
 @pytest.mark.parametrize(

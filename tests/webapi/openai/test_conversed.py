@@ -14,6 +14,7 @@ from tasks.conversations import items as room
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Outcome
 from tasks.jobs.requests import Stored
+from tasks.kinds import preceding
 from tasks.kinds.response import ResponseKind
 from tasks.limits.spent import Spent
 from tests.webapi import byhand
@@ -36,7 +37,7 @@ def answer(sessions: Sessions, client: redis.Redis) -> Answer:
     return end
 
 
-def ask(api: Api, conversation: Any, text: str, **more: Any) -> str:
+def ask(api: Api, conversation: Any, text: Any, **more: Any) -> str:
     """A response that is made in the background, in the conversation."""
     response = api.post("/v1/responses", json={"conversation": conversation, "input": text, "background": True, **more})
     assert response.status_code == 200, response.text
@@ -115,3 +116,84 @@ def test_a_full_conversation_is_refused_before_anything_is_queued(api: Api, monk
     refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": "two", "background": True})
     assert error(refused) == (400, "conversation_full", "conversation")
     assert api.get("/v1/jobs").json["data"] == []
+
+
+def test_tokens_are_counted_in_a_full_conversation(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is put into it, and so no room is looked for."""
+    conversation_id = make(api, said("one"))
+    monkeypatch.setattr(room, "MAX_ITEMS", 1)
+    counted = {"conversation": conversation_id, "input": "two"}
+    response = api.post("/v1/responses/input_tokens", json=counted, headers={"Prefer": "respond-async"})
+    assert response.status_code == 202, response.text
+
+
+@pytest.mark.parametrize("in_conversation", [True, False])
+def test_what_is_referred_to_needs_room(
+    api: Api, answer: Answer, monkeypatch: pytest.MonkeyPatch, in_conversation: bool
+) -> None:
+    """Of the items that are named, not of their names; in no conversation too."""
+    first = ask(api, None, "x" * 600)
+    answer(first, "y" * 600)
+    monkeypatch.setattr(room if in_conversation else preceding, "MAX_BYTES", 1000)
+    items = [
+        api.get(f"/v1/responses/{first}/input_items").json["data"][0],
+        api.get(f"/v1/responses/{first}").json["output"][0],
+    ]
+    named = [{"type": "item_reference", "id": item["id"]} for item in items]
+    conversation_id = make(api) if in_conversation else None
+    ask(api, conversation_id, named[:1])
+    refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": named, "background": True})
+    code, param = ("conversation_full", "conversation") if in_conversation else ("invalid_value", "input.1.id")
+    assert error(refused) == (400, code, param)
+
+
+def test_an_id_names_one_item(api: Api, answer: Answer) -> None:
+    """Neither two that are asked, nor another one of the conversation; what is in there may be said again, and is
+    there once."""
+    conversation_id = make(api, said("one", id="a"))
+
+    def refused(*items: dict[str, Any], **more: Any) -> tuple[int, str, str | None]:
+        return error(api.post("/v1/responses", json={"input": [*items], "background": True, **more}))
+
+    here = {"conversation": conversation_id}
+    assert refused(said("two", id="b"), said("three", id="b"), **here) == (400, "invalid_value", "input.1.id")
+    assert refused(said("two", id="b"), said("three", id="b")) == (400, "invalid_value", "input.1.id")
+    assert refused(said("two"), said("three", id="a"), **here) == (400, "invalid_value", "input.1.id")
+    named = {"type": "item_reference", "id": "a"}
+    assert refused(named, named, **here) == (400, "invalid_value", "input.1.id")
+    response_id = ask(api, conversation_id, [said("one", id="a"), said("two", id="b")])
+    answer(response_id, "three")
+    assert api.get(f"/v1/responses/{response_id}").json["status"] == "completed"
+    assert texts(listed(api, conversation_id)) == ["one", "two", "three"]
+
+
+def test_a_retry_is_put_into_the_conversation_too(
+    api: Api, answer: Answer, sessions: Sessions, client: redis.Redis
+) -> None:
+    """What it was asked, after what was before it then; not where the conversation is gone."""
+    conversation_id = make(api, said("one"))
+    first = ask(api, conversation_id, "two").replace("resp_", "job_")
+    byhand.run(sessions, client, first).end(Outcome(Status.FAILED, Spent(2, 1), error=("engine_refused", "no")))
+    again = api.post(f"/v1/jobs/{first}/retry").json["id"].replace("job_", "resp_")
+    assert api.get(f"/v1/responses/{again}").json["conversation"] == {"id": conversation_id}
+    answer(again, "three")
+    assert texts(listed(api, conversation_id)) == ["one", "two", "three"]
+    api.ask("DELETE", f"/v1/conversations/{conversation_id}")
+    refused = api.post(f"/v1/jobs/{first}/retry")
+    assert (refused.status_code, refused.json["error"]["code"]) == (422, "conversation_not_found")
+
+
+def test_what_was_shown_of_a_cancelled_response_is_read_by_the_next(
+    api: Api, sessions: Sessions, client: redis.Redis
+) -> None:
+    """And can be referred to, by the id that was told."""
+    first = ask(api, None, "one")
+    byhand.run(sessions, client, first.replace("resp_", "job_")).say("a word")
+    [shown] = api.post(f"/v1/responses/{first}/cancel").json["output"]
+    named = {"type": "item_reference", "id": shown["id"]}
+    for response_id in (ask(api, None, "two", previous_response_id=first), ask(api, None, [named, said("two")])):
+        with sessions() as session:
+            job_id = ids.parse(response_id, ids.RESPONSE)
+            asked, how = session.execute(select(Job.input, Job.params).where(Job.id == job_id)).one()
+        read = [turn.text for turn in ResponseKind().parse(Stored(asked, how)).turns]
+        assert read[-2:] == [shown["content"][0]["text"], "two"]

@@ -91,9 +91,11 @@ def test_only_one_in_the_background_is_cancelled(sdk: OpenAI) -> None:
     made = sdk.responses.create(**STORY)
     with pytest.raises(BadRequestError):
         sdk.responses.cancel(made.id)
-    with pytest.raises(BadRequestError) as refused:
-        sdk.responses.retrieve(made.id, starting_after=1)
-    assert refused.value.param == "starting_after"
+
+
+def test_where_a_stream_would_begin_says_nothing_without_one(sdk: OpenAI) -> None:
+    made = sdk.responses.create(**STORY)
+    assert sdk.responses.retrieve(made.id, starting_after=1) == made
 
 
 def test_one_that_runs_is_erased(sdk: OpenAI, stack: Stack) -> None:
@@ -155,3 +157,20 @@ def test_how_likely_tokens_were(sdk: OpenAI) -> None:
     assert part.logprobs is not None
     assert "".join(each.token for each in part.logprobs).strip() == part.text.strip()
     assert {len(each.top_logprobs) for each in part.logprobs} == {2}
+
+
+def test_what_is_included_is_told_beside_and_changes_no_number(sdk: OpenAI) -> None:
+    """Said when a response is asked for, or when it is looked at: then only to whoever looks so."""
+    include: Any = {"include": ["message.output_text.logprobs"]}
+    plainly = list(sdk.responses.create(**STORY, stream=True, top_logprobs=1))
+    made = plainly[-1].response.id  # type: ignore[union-attr]
+    told = list(sdk.responses.retrieve(made, stream=True, **include))
+    assert numbers(told) == numbers(plainly)
+    deltas = [[e.logprobs for e in events if isinstance(e, ResponseTextDeltaEvent)] for events in (plainly, told)]
+    assert not any(deltas[0])
+    assert all(deltas[1])
+    parts: Any = [sdk.responses.retrieve(made, **more).output[0] for more in ({}, include)]
+    assert parts[0].content[0].logprobs == []
+    assert [one.token for one in parts[1].content[0].logprobs] == [one.token for each in deltas[1] for one in each]
+    asked_for = sdk.responses.create(**STORY, **include)
+    assert sdk.responses.retrieve(asked_for.id) == asked_for

@@ -174,3 +174,14 @@ def test_where_nothing_is_asked_the_model_opens_the_conversation(sdk: OpenAI) ->
     """As OpenAI's own tests ask, and its count of tokens too."""
     assert sdk.responses.create(extra_body={"max_output_tokens": 2}).status in ("completed", "incomplete")
     assert sdk.responses.input_tokens.count().input_tokens > 0
+
+
+def test_what_a_search_found_is_told_of_items_when_it_is_asked_for(sdk: OpenAI) -> None:
+    found = {"file_id": "file-1", "filename": "a.txt", "score": 0.5, "text": "high", "attributes": {}}
+    search = {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["tide"], "results": [found]}
+    made = asked(sdk, input=[search, {"role": "user", "content": "Hello."}])
+    plainly, told = (
+        sdk.responses.input_items.list(made.id, order="asc", include=include).data[0].to_dict()
+        for include in ([], ["file_search_call.results"])  # type: ignore[misc]
+    )
+    assert (plainly["results"], told["results"]) == (None, [found])

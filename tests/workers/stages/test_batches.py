@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db import batch_results, batches
+from db import batch_results
+from db import batches as table
 from db.session import Sessions
 from tasks import ids
-from tasks.batches import answers
+from tasks.batches import answers, batches
+from tasks.batches.batches import Tally
+from tasks.batches.counting import Counting
 from tasks.files import files
 from tasks.jobs import removing
 from tasks.keys import Caller
@@ -153,9 +156,13 @@ def test_lines_may_ask_different_models(hall: Hall) -> None:
 
 @pytest.mark.parametrize("steps", range(9))
 @pytest.mark.parametrize("how", ["cancel", "expire"])
-def test_a_batch_may_be_told_to_end_at_any_moment(hall: Hall, line_by_line: None, how: str, steps: int) -> None:
-    """Once its lines are known each is in one of the files; what had been answered by then is in the output file."""
-    batch_id = hall.begin(chats(3))
+@pytest.mark.parametrize("known", [0, 3])
+def test_a_batch_may_be_told_to_end_at_any_moment(
+    hall: Hall, line_by_line: None, how: str, steps: int, known: int
+) -> None:
+    """Once its number of lines is known each is in one of the files; what had been answered by then is in the output
+    file."""
+    batch_id = hall.begin(chats(3), known=known)
     for _ in range(steps):
         hall.step(catalog.CONTROL)
     hall.step("alpha")
@@ -176,6 +183,20 @@ def test_a_batch_may_be_told_to_end_at_any_moment(hall: Hall, line_by_line: None
     assert errors == [(None, code)] * (total - done)
     assert hall.column(batch_id, "status") == found.status
     assert hall.waiting() == []
+
+
+def test_how_lines_had_ended_is_told_as_it_was_at_the_end(hall: Hall) -> None:
+    """Those that failed, and those that were ended: nothing is counted again."""
+    batch_id = hall.begin([chat("0"), chat("1", "w " * 70), chat("2"), chat("3")])
+    hall.run(catalog.CONTROL)
+    hall.step("alpha")
+    hall.step("alpha")
+    hall.cancel(batch_id)
+    hall.run()
+    with hall.sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET status = 'failed' WHERE parent_id = :id"), {"id": batch_id})
+        found = batches.get(session, hall.caller, batch_id)
+        assert batches.tally(session, found, Counting()) == Tally(succeeded=1, failed=1, ended_with_it=2)
 
 
 def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None) -> None:
@@ -291,5 +312,5 @@ def test_large_answers_are_written_a_few_at_a_time(hall: Hall, monkeypatch: pyte
     hall.run()
     assert hall.told(batch_id) == ([str(n) for n in range(5)], [])
     with hall.sessions.begin() as session:
-        lot = batches.ended_lines(session, batch_id, succeeded=True, after=0, limit=200, most_bytes=1)
+        lot = table.ended_lines(session, batch_id, succeeded=True, after=0, limit=200, most_bytes=1)
     assert [line.place for line in lot] == [1]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from db import families
 from db.session import Sessions
@@ -49,6 +50,18 @@ def gathered(sessions: Sessions, control: Worker, job_id: uuid.UUID) -> None:
     """The parent's last stage, which its last child's end has queued."""
     assert tables.column(sessions, job_id, "status") == "queued"
     grow(sessions, control, job_id)
+
+
+def test_choices_of_a_batch_line_have_its_place_in_the_order(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker
+) -> None:
+    """Derived as others are, they would stand before all lines of their batch."""
+    job_id, batch_id = (asked(sessions, caller, choices=3) for _ in range(2))
+    with sessions.begin() as session:
+        about = {"batch": batch_id, "line": job_id}
+        session.execute(text("UPDATE jobs SET parent_id = :batch, place = 0 WHERE id = :line"), about)
+    run.run(make_worker(catalog.CONTROL), job_id)
+    assert children(sessions, job_id) == [ids.of_choice(job_id, place) for place in range(3)]
 
 
 def test_choices_are_children_and_the_parent_costs_nothing_itself(

@@ -251,6 +251,29 @@ def test_ingest_gives_its_slot_back_after_a_file_and_goes_on_with_the_next(
     assert claim.stage_input["spent_s"] > 0
 
 
+def test_files_that_are_left_have_the_seconds_of_all_the_files_of_their_job(
+    sessions: Sessions,
+    caller: Caller,
+    make_worker: MakeWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    gives_way: None,
+) -> None:
+    """What others took isn't taken from fewer seconds once the slot was given back."""
+    monkeypatch.setattr(extract, "JOB_S", 0.0)
+    monkeypatch.setattr(extract, "FILE_S", 100.0)
+    job_id = ingesting(sessions, caller, filed(b"<p>one", "html"), filed(b"<p>two", "html"))
+    worker = one_slot(make_worker(catalog.CONTROL))
+    run.run(worker, job_id)
+    spent = text("UPDATE jobs SET stage_input = jsonb_set(stage_input::jsonb, '{spent_s}', '150') WHERE id = :id")
+    with sessions.begin() as session:
+        session.execute(spent, {"id": job_id})
+    tables.dispatch(sessions, job_id)
+    run.run(worker, job_id)
+    with sessions() as session:
+        waiting = ingest.work(session, caller.tenant_id, job_id).waiting
+    assert [one.is_file for one in waiting] == [False, False]
+
+
 def test_ingest_that_waits_for_its_turn_gives_its_slot_back(
     sessions: Sessions, caller: Caller, make_worker: MakeWorker, gives_way: None
 ) -> None:
@@ -287,6 +310,7 @@ def test_files_beyond_the_seconds_of_their_job_fail_alone(
     one, two, three = record.result["documents"]
     assert [one["status"], two["status"], three["status"]] == ["ready", "failed", "ready"]
     assert "reading the files of its job took more than" in two["error"]["message"]
+    assert two["error"]["code"] == "reading_took_too_long"
 
 
 def one_slot(worker: Worker) -> Worker:

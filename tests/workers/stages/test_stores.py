@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from db.session import Sessions
-from tasks import ids, kinds
+from tasks import errors, ids, kinds
 from tasks.documents import library
 from tasks.documents.attaching import Attached
-from tasks.files import files, keeping
+from tasks.files import files, keeping, postgres
 from tasks.files.files import Wish
 from tasks.files.keeping import Room
 from tasks.files.stores import Stores
@@ -32,6 +32,7 @@ from tests.workers.conftest import MakeWorker
 from tests.workers.staged import look
 from workers import run
 from workers.engines.echo import Echo
+from workers.stages import extract
 from workers.worker import Worker
 
 LAMP, BOAT = "The red lamp is in the kitchen.", "The boat costs 42 coins."
@@ -131,6 +132,50 @@ def test_file_that_has_expired_before_its_turn_fails(
     assert (shown.status, shown.error and shown.error[0]) == ("failed", "invalid_file")
 
 
+def test_file_whose_bytes_are_lost_fails_alone(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
+    """By no fault of its own, and the others of its job are read."""
+    store_id, lost = made(sessions, caller), kept(sessions, caller, LAMP.encode())
+    whole = kept(sessions, caller, BOAT.encode(), "two.txt")
+    job_id = attach(sessions, caller, store_id, Attached(lost), Attached(whole))
+    with sessions.begin() as session:
+        session.execute(text("DELETE FROM file_parts WHERE file_id = :id"), {"id": lost})
+    read(sessions, make_worker, job_id, make_worker("embedder"))
+    with sessions.begin() as session:
+        first, second = (inside.get(session, caller, store_id, file_id) for file_id in (lost, whole))
+    assert (first.status, first.error and first.error[0]) == ("failed", "server_error")
+    assert second.status == "completed"
+
+
+@pytest.mark.parametrize(("refusals", "first_is"), [(2, "completed"), (4, "failed")])
+def test_store_of_files_that_does_not_answer_is_waited_for(
+    sessions: Sessions,
+    caller: Caller,
+    make_worker: MakeWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    refusals: int,
+    first_is: str,
+) -> None:
+    """Once that has lasted too long the file fails alone."""
+    monkeypatch.setattr(extract, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(extract, "AWAY_S", 0.03)
+    store_id, first = made(sessions, caller), kept(sessions, caller, LAMP.encode())
+    second = kept(sessions, caller, BOAT.encode(), "two.txt")
+    job_id = attach(sessions, caller, store_id, Attached(first), Attached(second))
+    asked = iter(range(1000))
+    get = postgres.PostgresStore.get
+
+    def refuse(*args: Any) -> bytes:
+        if next(asked) < refusals:
+            raise errors.Unavailable("the store of files can't be reached; try again")
+        return get(*args)
+
+    monkeypatch.setattr(postgres.PostgresStore, "get", refuse)
+    read(sessions, make_worker, job_id, make_worker("embedder"))
+    with sessions.begin() as session:
+        told = [inside.get(session, caller, store_id, file_id).status for file_id in (first, second)]
+    assert told == [first_is, "completed"]
+
+
 def test_each_file_is_cut_as_it_is_wanted(sessions: Sessions, caller: Caller, make_worker: MakeWorker) -> None:
     """No chunk is larger than its own file's size."""
     store_id, said = made(sessions, caller), " ".join(f"Number {number} is here." for number in range(40)).encode()
@@ -177,8 +222,7 @@ def test_store_that_is_deleted_meanwhile_has_nothing(
     """The response goes on without it."""
     search, embedder, _ = both
     job_id = asking(sessions, caller, search)
-    with sessions.begin() as session:
-        vector_stores.delete(session, caller, search.stores[1])
+    vector_stores.delete(sessions, caller, search.stores[1])
     run.run(embedder, job_id)
     tables.dispatch(sessions, job_id)
     run.run(make_worker("alpha", Echo("alpha", 2, 400)), job_id)

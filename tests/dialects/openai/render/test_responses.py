@@ -4,24 +4,40 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.openai.render import response_events, responses
+from dialects.openai.render.response_shapes import ResponseEvent
 from dialects.openai.render.response_stream import Stream
 from tasks.doors.answering import StreamLost
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 from tasks.models.logprobs import Logprob
-from tasks.streams.events import Delta, Event, Progress, Restarted, Resumed, Started, ToolCall
+from tasks.streams.events import (
+    Delta,
+    Event,
+    Passages,
+    Progress,
+    Question,
+    Restarted,
+    Resumed,
+    Started,
+    ToolCall,
+    decode,
+)
 from tasks.streams.transcript import Transcript
 from tests.webapi.openai.views import JOB, answered, failed, said
+from webapi.shapes import components
 
 STARTED = Started(1, "w", 7)
 BACKGROUND = {"background": True}
 CALL = ToolCall(0, "call_1", "look", '{"a":1}')
 LIKELY = (Logprob("Hi", -0.5, (Logprob("Ho", -1.0),)),)
+
+FOUND: dict[str, Any] = {"question": "Who?", "passages": []}
 
 Told = list[dict[str, Any]]
 
@@ -82,6 +98,73 @@ def test_a_call_is_told_whole_after_the_text_before_it() -> None:
     assert told[-1]["response"]["output"] == [told[7]["item"], told[-2]["item"]]
 
 
+PASSAGE = {"text": "It was Anna.", "external_id": "file-1", "filename": "a.txt", "score": 0.5, "metadata": {"n": 1}}
+# Entries as PostgreSQL has them. What readers have been told of these, they are told for ever.
+STORED = [
+    {"type": "started", "attempt": 1, "worker": "w", "prompt_tokens": 7},
+    {"type": "question", "question": "Who?"},
+    {"type": "passages", "passages": [PASSAGE]},
+    {"type": "progress", "done": 7, "total": 7},
+    {"type": "delta", "text": "It was"},
+    {"type": "resumed", "attempt": 2, "lost": True},
+    {"type": "delta", "text": " Anna."},
+    {"type": "tool_call", "item": 0, "id": "call_1", "name": "look", "arguments": "{}"},
+]
+CITED = {"type": "file_citation", "file_id": "file-1", "filename": "a.txt", "index": 12}
+
+
+def numbered(stored: list[Any], end: JobView) -> list[str]:
+    told = sent(Stream(JOB, BACKGROUND), [decode(each) for each in stored], end)
+    return [f"{each['sequence_number']} {each['type'].removeprefix('response.')}" for each in told]
+
+
+SEARCHED = [
+    "0 created", "1 queued", "2 in_progress", "3 output_item.added", "4 file_search_call.in_progress",
+    "5 file_search_call.searching", "6 file_search_call.completed", "7 output_item.done", "8 output_item.added",
+    "9 content_part.added", "10 output_text.delta", "11 output_text.delta",
+]  # fmt: skip
+CALLED = [
+    "12 output_text.done", "13 content_part.done", "14 output_item.done", "15 output_item.added",
+    "16 function_call_arguments.delta", "17 function_call_arguments.done", "18 output_item.done", "19 failed",
+]  # fmt: skip
+ANSWERED = [
+    "12 output_text.annotation.added", "13 output_text.done", "14 content_part.done", "15 output_item.done",
+    "16 completed",
+]  # fmt: skip
+BROKEN_OFF = ["12 output_text.done", "13 content_part.done", "14 output_item.done", "15 cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "end", "rest"),
+    [
+        (STORED, failed("internal"), CALLED),
+        (STORED[:-1], answered(said("It was Anna.") | FOUND | {"annotations": [CITED]}), ANSWERED),
+        (STORED[:-1], failed("", Status.CANCELLED), BROKEN_OFF),
+    ],
+)
+def test_events_of_stored_entries_keep_their_numbers(stored: list[Any], end: JobView, rest: list[str]) -> None:
+    """In every version."""
+    assert numbered(stored, end) == SEARCHED + rest
+
+
+def test_what_an_answer_rests_on_is_told_as_its_worker_found_it() -> None:
+    """The same in its item, when that is done, and in the response."""
+    end = answered(said("It was Anna.") | FOUND | {"annotations": [CITED]})
+    told = sent(Stream(JOB, {}), [decode(each) for each in STORED[:-1]], end)
+    assert told[-5]["annotation"] == CITED
+    assert told[-1]["response"]["output"][1] == told[-2]["item"]
+    assert told[-2]["item"]["content"][0]["annotations"] == [CITED]
+
+
+def test_text_before_a_call_is_whole() -> None:
+    """Also where there was no room for anything behind the call: in its event as in the response."""
+    result = said("Hm", "length", tool_calls=[{"id": "call_1", "name": "look", "arguments": "{}"}])
+    told = sent(Stream(JOB, {}), [STARTED, Delta("Hm"), ToolCall(0, "call_1", "look", "{}")], answered(result))
+    items = [each["item"] for each in told if each["type"] == "response.output_item.done"]
+    assert told[-1]["type"] == "response.incomplete"
+    assert told[-1]["response"]["output"] == items
+
+
 def test_an_answer_without_words_is_an_empty_message() -> None:
     told = sent(Stream(JOB, {}), [STARTED], answered(said("")))
     assert told[-1]["response"]["output"] == [told[-2]["item"]]
@@ -91,7 +174,7 @@ def test_an_answer_without_words_is_an_empty_message() -> None:
 def test_how_likely_tokens_were_is_told_where_that_is_asked() -> None:
     """In pieces, and whole."""
     told = sent(
-        Stream(JOB, {"top_logprobs": 1}),
+        Stream(JOB, {"include": ["message.output_text.logprobs"], "top_logprobs": 1}),
         [STARTED, Delta("Hi", logprobs=LIKELY)],
         answered({**said("Hi"), "logprobs": [each.plain() for each in LIKELY]}),
     )
@@ -99,8 +182,18 @@ def test_how_likely_tokens_were_is_told_where_that_is_asked() -> None:
     expected = [{"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": beside}]
     assert told[4]["logprobs"] == told[5]["logprobs"] == told[6]["part"]["logprobs"] == expected
     assert told[-1]["response"]["output"][0]["content"][0]["logprobs"] == expected
-    silent = sent(Stream(JOB, {}), [STARTED, Delta("Hi", logprobs=LIKELY)])
+    silent = sent(Stream(JOB, {"top_logprobs": 1}), [STARTED, Delta("Hi", logprobs=LIKELY)])
     assert silent[-1]["logprobs"] == []
+
+
+def test_tokens_without_text_of_their_own_are_told_with_the_next() -> None:
+    """Half a character, and one that never became whole: in the events as in the response."""
+    said_of = {"include": ["message.output_text.logprobs"]}
+    pieces = [Delta("", logprobs=LIKELY), Delta("Hi", logprobs=LIKELY), Delta("", logprobs=LIKELY)]
+    end = answered({**said("Hi"), "logprobs": [each.plain() for each in LIKELY] * 3})
+    told = sent(Stream(JOB, said_of), [STARTED, *pieces], end)
+    assert [len(each["logprobs"]) for each in told if "logprobs" in each] == [2, 3]
+    assert told[-1]["response"]["output"] == [told[-2]["item"]]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +228,7 @@ def test_what_was_said_is_told_again() -> None:
     assert told["tools"] == [{"description": None, "parameters": None, "strict": True, "type": "function", "name": "f"}]
 
 
+CITED_END = answered(said("Hi") | FOUND | {"annotations": [CITED]})
 EVENTS = st.lists(
     st.one_of(
         st.builds(Delta, st.text(max_size=3)),
@@ -142,10 +236,26 @@ EVENTS = st.lists(
         st.just(Progress(1, 2)),
         st.just(Resumed(2)),
         st.just(Started(2, "w")),
+        st.just(Question("Who?")),
+        st.just(Passages([PASSAGE])),
     ),
     max_size=20,
 )
-ENDS = st.sampled_from([answered(), answered(said("Hi", "length")), failed("internal"), failed("", Status.CANCELLED)])
+ENDS = st.sampled_from(
+    [answered(), CITED_END, answered(said("Hi", "length")), failed("internal"), failed("", Status.CANCELLED)]
+)
+
+
+PAGE = {"$ref": "#/components/schemas/ResponseEvent", "components": {"schemas": components([ResponseEvent])}}
+ON_THE_PAGE = jsonschema.Draft202012Validator(PAGE)
+
+
+@settings(max_examples=20)
+@given(EVENTS, ENDS, st.booleans())
+def test_every_event_is_one_that_the_page_knows(events: list[Event], end: JobView, background: bool) -> None:
+    """A client that is made from the page can read them all."""
+    for told in sent(Stream(JOB, {"background": background, "include": ["file_search_call.results"]}), events, end):
+        ON_THE_PAGE.validate(told)
 
 
 @given(EVENTS, ENDS, st.booleans(), st.data())
@@ -157,7 +267,8 @@ def test_whoever_goes_on_after_an_event_gets_exactly_the_rest(
     whole = sent(Stream(JOB, asked), events, end)
     assert [each["sequence_number"] for each in whole] == list(range(len(whole)))
     after = data.draw(st.integers(0, len(whole) - 1))
-    assert sent(Stream(JOB, asked, after), events, end) == whole[after + 1 :]
+    for found in (JOB, end):
+        assert sent(Stream(found, asked, after), events, end) == whole[after + 1 :]
     transcript = Transcript()
     for event in events:
         transcript.add(event)
