@@ -1,11 +1,13 @@
 """What a batch's requests were answered, written where it is wanted: as lines, as a folder of files, as a table."""
 
 import csv
+import errno
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -14,6 +16,8 @@ import click
 Line = Mapping[str, Any]
 
 _ODD = re.compile(r"[^\w.@+=, -]")
+_ERRORS = "errors"
+_NO_NAME = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
 
 class Sink(Protocol):
@@ -33,7 +37,7 @@ def sink(out: Path | None, *, goes_on: bool = False) -> Iterator[Sink]:
     suffix = out.suffix.lower()
     if suffix not in (".csv", ".jsonl"):
         out.mkdir(parents=True, exist_ok=True)
-        yield Folder(out)
+        yield Folder(out, goes_on)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a" if goes_on else "w", encoding="utf-8", newline="" if suffix == ".csv" else None) as opened:
@@ -69,21 +73,49 @@ class Table:
         self._opened.flush()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Folder:
-    """A file a result, called as its request is: with the answer, or below `errors` with what went wrong."""
+    """A file a result, called as its request is: with the answer, or below `errors` with what went wrong.
+
+    Where that name is another's, or no file can be called so, it gets one that no other request has, and that is said.
+    """
 
     path: Path
+    goes_on: bool = False
+    _written: set[Path] = field(default_factory=set)
 
     def take(self, line: Line) -> None:
-        wrong = error(line)
+        wrong, custom_id = error(line), line["custom_id"]
         text = answer(line) if wrong is None else wrong
-        target = (self.path if wrong is None else self.path / "errors") / _below(line["custom_id"])
+        text = text if text.endswith("\n") else f"{text}\n"
+        base, below = (self.path, _beside_errors(custom_id)) if wrong is None else (self._errors(), _below(custom_id))
+        target = base / below
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+            if not self._write(target, text):
+                target = base / _own_name(custom_id)
+                target.write_text(text, encoding="utf-8")
+                click.echo(f"{custom_id} is in {target}, as no more files can be called {below}", err=True)
         except OSError as failed:
             raise click.ClickException(f"{target} can't be written: {failed}") from failed
+
+    def _errors(self) -> Path:
+        folder = self.path / _ERRORS
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _write(self, target: Path, text: str) -> bool:
+        """Whether the file could be called so. Where this goes on, a file with another text is another request's."""
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target in self._written or (self.goes_on and target.exists() and target.read_bytes() != text.encode()):
+                return False
+            target.write_text(text, encoding="utf-8")
+        except OSError as failed:
+            if failed.errno in _NO_NAME:
+                return False
+            raise
+        self._written.add(target)
+        return True
 
 
 def answer(line: Line) -> str:
@@ -112,3 +144,14 @@ def _below(custom_id: str) -> Path:
     kept = [part if part.strip(". ") else "_" for part in parts if part]
     path = Path(*kept or ["_"])
     return path if path.suffix else path.with_suffix(".txt")
+
+
+def _beside_errors(custom_id: str) -> Path:
+    """The path of an answer, which isn't below the folder of errors."""
+    path = _below(custom_id)
+    return Path(f"_{path}") if path.parts[0] == _ERRORS else path
+
+
+def _own_name(custom_id: str) -> str:
+    """A name that no other request's file has."""
+    return f"{_below(custom_id).stem[:40]}-{hashlib.sha256(custom_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]}.txt"

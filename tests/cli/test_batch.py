@@ -207,6 +207,28 @@ def test_answers_are_written_below_their_folder_whatever_they_are_called(tmp_pat
     }
 
 
+def test_no_answer_is_written_over_another_or_stops_the_rest(tmp_path: Path) -> None:
+    """Whichever names are alike, are another's folder, too long for a file, or those of the errors' folder."""
+    names = ["a", "a.txt", "../x", "_/x", "a.txt/q", "b.txt/q", "b.txt", "ä" * 200, "errors/e", "errors", "last"]
+    with batch_answers.sink(tmp_path) as sink:
+        for name in names:
+            sink.take(result(name, {"choices": [{"text": f"to {name}"}]}))
+        sink.take(result("e", {"error": {"code": "c", "message": "m"}}, status=400))
+    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(texts) == sorted([*(f"to {name}\n" for name in names), "c: m\n"])
+    assert (tmp_path / "a.txt").read_text() == "to a\n"
+    assert [path.name for path in (tmp_path / "errors").iterdir()] == ["e.txt"]
+
+
+def test_answers_that_go_on_leave_those_of_the_folder(tmp_path: Path) -> None:
+    """The one that is brought again stays one file."""
+    said = [result(name, {"choices": [{"text": f"to {name}"}]}) for name in ("a", "a.txt")]
+    for line, goes_on in ((said[0], False), (said[1], True), (said[0], True), (said[1], True)):
+        with batch_answers.sink(tmp_path, goes_on=goes_on) as sink:
+            sink.take(line)
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["to a\n", "to a.txt\n"]
+
+
 @pytest.mark.parametrize("name", ["answers.csv", "answers.jsonl"])
 def test_results_that_go_on_come_after_those_that_were_brought(tmp_path: Path, name: str) -> None:
     """A table's names are above them once. Who begins anew has only what is new."""
