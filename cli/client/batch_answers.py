@@ -154,4 +154,5 @@ def _beside_errors(custom_id: str) -> Path:
 
 def _own_name(custom_id: str) -> str:
     """A name that no other request's file has."""
-    return f"{_below(custom_id).stem[:40]}-{hashlib.sha256(custom_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]}.txt"
+    digest = hashlib.sha256(custom_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{_below(custom_id).stem[:40]}-{digest[:12]}.txt"
