@@ -269,7 +269,7 @@ def test_what_tells_of_lines_goes_some_at_a_time(hall: Hall, monkeypatch: pytest
     batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(5)])
     hall.run()
     with hall.sessions.begin() as session:
-        batch_results.number_ends(session, batch_id)
+        batch_results.number_ends(session, batch_id, waits=True)
     left = []
     for _ in removing.family(hall.sessions, batch_id):
         with hall.sessions() as session:
