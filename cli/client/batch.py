@@ -61,7 +61,7 @@ def check(client: Client, requests: Path, endpoint: str) -> None:
     finally:
         client.delete_file(file["id"])
     for error in found["errors"]:
-        click.echo(f"line {error['line']}: {error['param'] or ''} {error['message']}")
+        click.echo(wrong(error))
     for line in told(found):
         click.echo(line)
     if not found["valid"]:
@@ -165,11 +165,9 @@ def _watched(client: Client, batch_id: str) -> None:
         sys.exit(130)
     counts = ended["request_counts"]
     for error in (ended["errors"] or {"data": []})["data"]:
-        where = f"line {error['line']}: " if error["line"] else ""
-        _say(f"{where}{error['param'] or ''} {error['message']}".replace("  ", " "))
-    _say(
-        f"{batch_id} {ended['status']}: {counts['completed']} of {counts['total']} answered, {counts['failed']} failed"
-    )
+        _say(wrong(error))
+    done = f": {counts['completed']} of {counts['total']} answered, {counts['failed']} failed"
+    _say(f"{batch_id} {ended['status']}{done if counts['total'] else ''}")
     if counts["failed"] or ended["status"] != "completed":
         if counts["failed"]:
             _say(f"`forebay batch retry-failed {batch_id}` asks those again")
@@ -204,13 +202,27 @@ def told(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"{model['model']}: {wording.count(model['lines'], 'request')}, about {model['prompt_tokens']} tokens of"
             f" prompts ({model['bytes_per_token']} bytes a token, {by}),"
-            f" at most {model['most_completion_tokens']} of answers"
+            f" {_answers(model)}"
         )
     if (largest := found["largest_line"]) is not None:
         lines.append(f"the largest is line {largest['line']}, {largest['custom_id']}: {largest['bytes']} bytes")
     if found["estimated_s"] is not None:
         lines.append(f"about {found['estimated_s']:.0f} s at the pace of late")
     return lines
+
+
+def wrong(error: dict[str, Any]) -> str:
+    """What is wrong with a file of requests, and where."""
+    where = f"line {error['line']}:" if error["line"] else ""
+    return " ".join(filter(None, (where, error["param"], error["message"])))
+
+
+def _answers(model: dict[str, Any]) -> str:
+    """How long the answers of a model may be, of a check."""
+    most, unbounded = f"at most {model['most_completion_tokens']} of answers", model["unbounded_lines"]
+    if unbounded == model["lines"]:
+        return "answers without a bound"
+    return f"{most}, and {wording.count(unbounded, 'answer')} without a bound" if unbounded else most
 
 
 def _say(sentence: str) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 
+from cli.client import folders
+
 CHATS = "/v1/chat/completions"
 
-_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _TEXTS = frozenset({".txt", ".md", ".prompt"})
 _MAX_ID = 512
 
@@ -89,14 +91,29 @@ def _write(made: Path, lines: Iterator[dict[str, Any]]) -> int:
 
 
 def _of_folder(folder: Path, asking: Asking) -> Iterator[dict[str, Any]]:
-    """A prompt a file, named after its path below the folder. Hidden files and other kinds are left out."""
+    """A prompt a file, named after its path below the folder. Hidden files, empty ones and other kinds are left out,
+    which is told."""
+    left_out = folders.Found()
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
-        if path.suffix.lower() not in _TEXTS or any(part.startswith(".") for part in below.parts):
+        if path.is_dir():
+            continue
+        if reason := _refused(below):
+            left_out.skipped[reason] += 1
             continue
         name, text = below.as_posix(), _read(path)
-        if text.strip():
+        if not text.strip():
+            left_out.skipped["empty"] += 1
+        else:
             yield asking.line(_id(name), filled(asking.template or "{text}", {"text": text, "name": name}))
+    folders.say_skipped(left_out)
+
+
+def _refused(below: Path) -> str | None:
+    """Why a file is no prompt, by its name; None where it is one."""
+    if any(part.startswith(".") for part in below.parts):
+        return "hidden"
+    return None if below.suffix.lower() in _TEXTS else "of another kind"
 
 
 def _of_table(table: Path, asking: Asking) -> Iterator[dict[str, Any]]:
@@ -106,16 +123,21 @@ def _of_table(table: Path, asking: Asking) -> Iterator[dict[str, Any]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as opened:
             for number, row in enumerate(csv.DictReader(opened, strict=True), 1):
-                given = {name: value or "" for name, value in row.items() if isinstance(name, str)}
-                yield asking.line(_id(given.get("custom_id") or f"row-{number}"), filled(asking.template, given))
+                if None in row or None in row.values():
+                    many = "more" if None in row else "fewer"
+                    raise click.UsageError(f"row {number} of {table} has {many} values than there are columns")
+                yield asking.line(_id(row.get("custom_id") or f"row-{number}"), filled(asking.template, row))
     except (UnicodeDecodeError, csv.Error) as error:
         raise click.UsageError(f"{table} can't be read: {error}") from error
 
 
 def filled(template: str, given: Mapping[str, str]) -> str:
-    """The template with what is given in its places. Raises `UsageError` for a place that nothing is given for."""
+    """The template with what is given in its places. Raises `UsageError` for a place that nothing is given for, and
+    for a brace that stands alone."""
 
     def put(place: re.Match[str]) -> str:
+        if place[0] in ("{", "}"):
+            raise click.UsageError(f"the template's {place[0]} stands alone: braces are written twice")
         if place[1] is None:
             return place[0][0]
         if place[1] not in given:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.client import batch_answers, batch_sources
+from cli.client import batch, batch_answers, batch_sources
 from cli.client import client as api
 from cli.client.batch_sources import Asking
 from cli.client.client import Client
@@ -83,6 +83,9 @@ def test_a_file_is_checked_before_it_is_sent_to_be_run(stack: Stack, tmp_path: P
     wrong.write_text('{"custom_id": "a"}\n')
     refused = forebay(stack, "check", wrong)
     assert (refused.exit_code, "line 1: method" in refused.stdout) == (1, True)
+    wrong.write_text("{\n")
+    assert forebay(stack, "check", wrong).stdout.startswith("line 1: the line isn't JSON")
+    wrong.write_text('{"custom_id": "a"}\n')
     with Client(stack.url, stack.key) as client:
         kept = len(client.batches(100))
     assert forebay(stack, "create", wrong, "--window", "never").exit_code == 1
@@ -91,6 +94,23 @@ def test_a_file_is_checked_before_it_is_sent_to_be_run(stack: Stack, tmp_path: P
     failed = forebay(stack, "create", wrong, "--watch")
     assert failed.exit_code == 1
     assert "line 1: method" in failed.stderr
+    assert failed.stderr.endswith(" failed\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "unbounded", "said"),
+    [
+        (2, 0, "at most 40 of answers"),
+        (3, 1, "at most 40 of answers, and 1 answer without a bound"),
+        (1, 1, "answers without a bound"),
+    ],
+)
+def test_a_check_says_which_answers_have_no_bound(lines: int, unbounded: int, said: str) -> None:
+    """They may cost whatever the model lets them."""
+    model = {"model": "m", "lines": lines, "prompt_tokens": 8, "bytes_per_token": 4.0, "bytes_per_token_measured": True}
+    model |= {"most_completion_tokens": 40 if lines > unbounded else 0, "unbounded_lines": unbounded}
+    found = {"lines": lines, "valid": True, "models": [model], "largest_line": None, "estimated_s": None}
+    assert batch.told(found)[1].endswith(f"(4.0 bytes a token, as measured), {said}")
 
 
 def test_what_was_cancelled_is_asked_again(stack: Stack, tmp_path: Path) -> None:
@@ -138,12 +158,14 @@ def test_an_api_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, monkeyp
         back.join()
 
 
-def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path) -> None:
-    """Hidden files, other kinds and empty ones are left out; a template has the file's text and name in it."""
+def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hidden files, other kinds and empty ones are left out, which is told; a template has a text and a name."""
     folder = prompts(tmp_path / "in", b="B", a__a="A", empty=" \n", **{".hidden": "x"})
     (folder / "picture.png").write_bytes(b"\xff")
     made = lines_of(folder, template="{{{name}}}: {text}", params={"temperature": 0}, max_tokens=7)
     assert [line["custom_id"] for line in made] == ["a/a.txt", "b.txt"]
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["left out, empty: 1", "left out, hidden: 1", "left out, of another kind: 1"]
     assert made[1]["body"] == {
         "model": "m",
         "messages": [{"role": "user", "content": "{b.txt}: B"}],
@@ -159,6 +181,10 @@ def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path) -> None:
         ("rows.csv", b"text\none\n", {"template": "{other}"}, "is none of text"),
         ("rows.csv", b"text\n\xff\n", {"template": "{text}"}, "can't be read"),
         ("rows.csv", b"text\n", {"template": "{text}"}, "has no prompts"),
+        ("rows.csv", b"a,b\n1,2\n3\n", {"template": "{a}"}, "row 2 of .* has fewer values"),
+        ("rows.csv", b"a,b\n1,2,3\n", {"template": "{a}"}, "row 1 of .* has more values"),
+        ("rows.csv", b"text\none\n", {"template": "{text} {x"}, "stands alone"),
+        ("rows.csv", b"text\none\n", {"template": "{text}}"}, "stands alone"),
         ("lines.jsonl", b"{}\n", {}, "has its requests already"),
     ],
 )
