@@ -77,10 +77,13 @@ def add(session: Session, batch: Batch, window_s: int) -> None:
 
 
 def find(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, *, lock: bool = False) -> tuple[Batch, Job] | None:
-    """The tenant's batch with its job; `lock` has others wait who would move either."""
+    """The tenant's batch with its job; `lock` has others wait who would move the job.
+
+    It locks the job alone: whoever writes to a batch has locked its job before.
+    """
     query = select(Batch, Job).join(Job, Job.id == Batch.job_id)
     query = query.where(Batch.job_id == job_id, Batch.tenant_id == tenant_id)
-    row = session.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
+    row = session.execute(query.with_for_update(of=Job, key_share=True) if lock else query).one_or_none()
     return (row[0], row[1]) if row else None
 
 

@@ -12,9 +12,9 @@ from psycopg.rows import dict_row
 from sqlalchemy import ClauseElement, Connection, Engine, SelectBase, create_engine, event, literal_column, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _INT_DIGITS = 19  # or 18 and a sign: they fit into 64 bits
 
@@ -92,7 +92,7 @@ def open_engine(
         json_deserializer=_read,
         hide_parameters=True,  # an error's text goes into logs, and parameters hold what tenants said
     )
-    event.listen(engine, "checkout", lambda connection, _, __: _refuse_closed(connection))
+    event.listen(engine, "checkout", lambda connection, record, _: _refuse_closed(connection, record))
     event.listen(engine, "do_connect", lambda _, __, ___, given: given.update(application_name=name()))
     if by_transaction:
         local = _setting(limits, local=True)
@@ -134,16 +134,24 @@ def _set_up(connection: psycopg.Connection, statement: str) -> None:
 _ENDED = getattr(polling, "POLLRDHUP", polling.POLLIN)
 
 
-def _refuse_closed(connection: psycopg.Connection) -> None:
-    """A look at the socket, which takes three microseconds: a server that went away has closed all that the pool has.
+_USED = "forebay_used"  # noted on a connection, for as long as it lives
 
-    Raises `InvalidatePoolError`, by which SQLAlchemy makes the connection anew, and the others when they are wanted.
+
+def _refuse_closed(connection: psycopg.Connection, record: ConnectionPoolEntry) -> None:
+    """A look at the socket, which takes three microseconds. The pool's other connections are looked at when they are
+    wanted: where only this one was closed, they are as good as before.
+
+    Raises `DisconnectionError`, by which SQLAlchemy makes the connection anew; psycopg's error where it had just been
+    made: then the server, or a pooler before it, is away.
     """
+    used_before, record.info[_USED] = record.info.get(_USED, False), True
     look = polling.poll()
     if not connection.closed:
         look.register(connection.fileno(), _ENDED)
     if connection.closed or look.poll(0):
-        raise InvalidatePoolError
+        if used_before:
+            raise DisconnectionError
+        raise psycopg.OperationalError("the server closed the connection as soon as it was made")
 
 
 def _begun(connection: Connection, statement: str) -> None:

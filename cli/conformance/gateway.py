@@ -20,8 +20,8 @@ _LIMIT_S = 120.0
 
 @dataclass(slots=True)
 class Passed:
-    """What went through: create calls that were answered well, responses that were erased with their jobs, and what was
-    left out of requests, by field."""
+    """What went through: create calls that were answered well, responses and stored completions that were erased with
+    their jobs, and what was left out of requests, by field."""
 
     created: int = 0
     erased: int = 0
@@ -117,7 +117,7 @@ class _Door(BaseHTTPRequestHandler):
             answer = upstream.getresponse()
             if asked.creates and answer.status < 300:
                 gateway.passed.note_created()
-            if asked.method == "DELETE" and asked.path.startswith(RESPONSES) and answer.status < 300:
+            if asked.method == "DELETE" and asked.path.startswith((CHAT, RESPONSES)) and answer.status < 300:
                 gateway.passed.note_erased()
             self._answer(answer)
         except (BrokenPipeError, ConnectionResetError):  # the test has heard enough

@@ -185,7 +185,13 @@ def tallied(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
 
 
 def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> None:
-    """Raises `Conflict` unless the batch, whose job has ended, has lines without an answer; `NotFound`."""
+    """Raises `Conflict` unless the batch, whose job has ended, has lines without an answer; `NotFound`.
+
+    One that ended without its files, as it shouldn't, may always be asked again: if only for these.
+    """
+    row, _ = _there(table.find(session, caller.tenant_id, batch_id))
+    if row.ended_at is None:
+        return
     batch = get(session, caller, batch_id)
     if not batch.counts.total:
         raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")

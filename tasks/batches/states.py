@@ -22,6 +22,8 @@ from tasks.jobs import fence
 from tasks.jobs.lifecycle import Status
 from tasks.limits.spent import Spent
 
+_ENDS_WITHIN = dt.timedelta(days=1)
+
 
 def ending(session: Session, job_id: uuid.UUID) -> str | None:
     """Why the batch is to end, if it is."""
@@ -36,6 +38,12 @@ def lines(session: Session, job_id: uuid.UUID) -> int:
 def ends_at(session: Session, job_id: uuid.UUID) -> dt.datetime:
     """When its window ends."""
     return table.of_job(session, job_id).expires_at
+
+
+def has_waited_enough(session: Session, job_id: uuid.UUID) -> bool:
+    """Whether the batch has been about to end for so long that it is to go wrong rather than to wait on."""
+    since = table.of_job(session, job_id).ending_at
+    return since is not None and dt.datetime.now(dt.UTC) - since > _ENDS_WITHIN
 
 
 def checked(session: Session, job_id: uuid.UUID, attempt: int, lines: int, model: str | None) -> None:

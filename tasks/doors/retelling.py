@@ -1,4 +1,4 @@
-"""The steps of a job for a reader who counts: all of its numbered entries, from the first on."""
+"""The steps of a job for a reader who numbers what it tells: it needs all entries, from the first on."""
 
 from collections.abc import Iterator
 

@@ -134,6 +134,7 @@ def delete(stores: Stores, caller: Caller, file_id: uuid.UUID) -> None:
         with stores.transactions.begin() as session, scope(session, tenant_id):
             more = attached.remove_some(session, tenant_id, [file_id], DOCUMENTS_AT_ONCE)
     with stores.transactions.begin() as session, scope(session, tenant_id):
+        files.end(session, tenant_id, [file_id])  # locked before its parts, as the chore does that takes it for expired
         left = parts.loosen(session, tenant_id, files=[file_id])
         files.remove(session, tenant_id, [file_id])
     keeping.erase_soon(stores, tenant_id, keeping.parts_of(left))

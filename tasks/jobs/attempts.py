@@ -146,7 +146,7 @@ def checkpoint(
 
 
 def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcript, onward: Onward) -> bool:
-    """Puts a running job into the queue of its next stage, or lets it wait for its children before.
+    """Puts a running job into the queue of its next stage, or lets it wait before: for its children, or for a while.
 
     False when the attempt may not write any more.
     The next stage may be the same one, of which a part is done: then the crashes still count, unless it waits for
@@ -157,6 +157,9 @@ def advance(session: Session, job_id: uuid.UUID, attempt: int, so_far: Transcrip
     values: dict[str, Any] = {"stage": onward.stage, "queue": onward.queue, "worker_id": None, "crashes": crashes}
     values |= {"stage_input": onward.stage_input, **fence.added(onward.spent)}
     target = Status.WAITING if onward.wait_for_children else Status.QUEUED
+    if onward.after_s:
+        target = Status.SCHEDULED
+        values["due_at"] = func.clock_timestamp() + dt.timedelta(seconds=onward.after_s)
     if not lifecycle.leave(session, target, "passed_on", *fence.running(job_id, attempt), **values):
         return False
     entries, token_ids = so_far.stored()

@@ -31,7 +31,7 @@ class Onward:
     """How an attempt ended that was not the job's last: the next stage, where, and what it is handed.
 
     `spent` is what the job is charged for this stage. With `wait_for_children` the next stage is queued when all
-    children of the job have ended.
+    children of the job have ended; else after so many seconds, if it is to wait.
     """
 
     stage: str
@@ -39,3 +39,4 @@ class Onward:
     stage_input: dict[str, Any] | None = None
     spent: Spent = NOTHING
     wait_for_children: bool = False
+    after_s: float = 0.0

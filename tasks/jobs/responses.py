@@ -33,8 +33,8 @@ _INPUT, _OUTPUT = 0, 0x80000  # where the places of both begin, in twenty bits
 class Found:
     """A response as it is stored: the job, what its client said of it, its own items, and those before them.
 
-    `so_far` is what it has streamed, where it has ended without a result. What was before is empty unless it was asked
-    for: few want it, and it is long.
+    `so_far` are the entries of one that ended without a result: all that there is of its answer. What was before is
+    empty unless it was asked for: few want it, and it is long.
     """
 
     job: JobView

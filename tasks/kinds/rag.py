@@ -19,6 +19,7 @@ from tasks.kinds.kind import Answering, Composed, Measure
 from tasks.kinds.sampling import Sampling
 from tasks.models import choosing
 from tasks.models.catalog import Catalog, Model
+from tasks.vectorstores import stores
 
 TOP_K = 5
 # Of sixty questions (`make quality`) those about something else altogether score 0.21 at most, and those that are
@@ -160,7 +161,8 @@ def _embedder(session: Session, models: Catalog, caller: Caller, collection: str
     """The model of the collection's vectors."""
     try:
         found = ranking.collection_of(session, caller, collection)
-    except errors.NotFound as error:
+        stores.searched(session, caller, collection)
+    except (errors.NotFound, errors.Conflict) as error:
         raise errors.InvalidField("input.collection", str(error)) from error
     embedder = models.get(found.model)
     if embedder is None:

@@ -126,6 +126,8 @@ class ResponseKind(Answering[Asked]):
         if conversation is not None:
             coming = responses.inputs(job_id, whole.items)
             conversations.refuse_full(session, caller, conversation, coming)
+        if asked.request.items and not items.turns([*whole.before, *whole.items]):
+            raise errors.InvalidField("input", "has no item that a model reads")
         _refuse_loose_ends(whole)
         request = _fitting(model, whole)
         if not request.question:

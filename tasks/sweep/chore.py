@@ -64,7 +64,7 @@ class Chore:
     `wanted` makes of the lease's seconds the query that finds a row when there is something to do. It runs every
     second, so it must cost little however many jobs there are.
 
-    What a chore `by_itself` does no other one gives it to do: a round has it only where it's wanted.
+    For a chore `by_itself` no other chore makes work: a round has it only where it is wanted itself.
     """
 
     act: Callable[[Sweep], FollowUp]

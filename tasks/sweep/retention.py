@@ -78,4 +78,4 @@ class Unused:
 
 def chores(kept_s: float) -> tuple[Chore, ...]:
     jobs, unused = Retention(kept_s), Unused(kept_s)
-    return Chore(jobs.forget, jobs.wanted), Chore(unused.forget, unused.wanted)
+    return Chore(jobs.forget, jobs.wanted, by_itself=True), Chore(unused.forget, unused.wanted, by_itself=True)

@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 Ends = dict[uuid.UUID, tuple[str, str | None, str | None]]  # of jobs: status, code, message
 
-_CALLED_OFF = (Status.CANCELLED, Status.EXPIRED)
-
 
 @dataclass(slots=True)
 class Counts:
@@ -63,7 +61,7 @@ def status_of(status: str, cancelled: bool, end: tuple[str, Any, Any] | None) ->
         return "cancelled" if cancelled else "failed"
     if end is None:
         return "in_progress"
-    return "cancelled" if end[0] in _CALLED_OFF else "failed"
+    return "cancelled" if end[0] == Status.CANCELLED else "failed"
 
 
 def ends_of(session: Session, caller: Caller, job_ids: Iterable[uuid.UUID]) -> Ends:
@@ -77,7 +75,7 @@ def ended_among(session: Session, caller: Caller, which: ColumnElement[bool]) ->
     with scope(session, caller.tenant_id):
         waited_for = attached.waited_for(session, caller.tenant_id, which)
     ends = ends_of(session, caller, waited_for)
-    cancelled = [job for job, end in ends.items() if end[0] in _CALLED_OFF]
+    cancelled = [job for job, end in ends.items() if end[0] == Status.CANCELLED]
     return Ended(cancelled, [job for job in ends if job not in cancelled])
 
 

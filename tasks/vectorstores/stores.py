@@ -148,6 +148,19 @@ def use(session: Session, caller: Caller, store_ids: Iterable[uuid.UUID]) -> Non
         table.used(session, caller.tenant_id, list(store_ids))
 
 
+def searched(session: Session, caller: Caller, collection: str) -> None:
+    """Notes that a collection is searched by its name, where it is a store's: that is a use like any. Raises `Conflict`
+    once the store has expired."""
+    store_id = ids.parse(collection, ids.VECTOR_STORE)
+    if store_id is None:
+        return
+    with scope(session, caller.tenant_id):
+        found = table.find(session, caller.tenant_id, store_id)
+    if found is not None:
+        _require_alive(found, store_id)
+        use(session, caller, [store_id])
+
+
 def tidy(transactions: Transactions, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> bool:
     """Deletes the documents of the tenant's stores that have expired. False when there was no time left for all.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
@@ -96,6 +96,47 @@ def test_connections_that_were_closed_while_nobody_used_them_are_made_anew(
         restart()
         ask()
         engine.dispose()
+
+
+def test_one_connection_that_was_closed_costs_no_other(postgres_url: str, sessions: Sessions) -> None:
+    engine = db_session.open_engine(postgres_url, pool_size=2)
+    ours = db_session.open_sessions(engine)
+
+    def backends() -> set[int]:
+        with ours() as one, ours() as two:
+            return {session.scalar(text("SELECT pg_backend_pid()")) or 0 for session in (one, two)}
+
+    before = backends()
+    ended = min(before)
+    with sessions() as session:
+        session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": ended})
+    after = backends()
+    assert before - after == {ended}
+    assert len(after) == 2
+    engine.dispose()
+
+
+def test_server_that_closes_what_it_has_just_accepted_is_away(postgres_url: str, sessions: Sessions) -> None:
+    """As a pooler does that has no server: nobody takes it for a mistake of ours."""
+    engine = db_session.open_engine(postgres_url, pool_size=1)
+    ours = db_session.open_sessions(engine)
+
+    def end(connection: psycopg.Connection, _: object) -> None:
+        with sessions() as session:
+            session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": connection.info.backend_pid})
+
+    with ours() as session:
+        session.execute(text("SELECT 1"))
+    event.listen(engine, "connect", end)
+    for closed in (True, False):
+        if closed:
+            [idle] = [one for one in engine.pool._pool.queue if one.dbapi_connection]  # type: ignore[attr-defined]
+            end(idle.dbapi_connection, None)
+        with pytest.raises(OperationalError), ours() as session:
+            session.execute(text("SELECT 1"))
+        with pytest.raises(OperationalError), ours() as session:
+            alone(session)("SELECT 1", {})
+    engine.dispose()
 
 
 def test_server_that_is_gone_is_told_of_at_once(tmp_path: Path) -> None:

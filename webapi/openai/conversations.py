@@ -77,7 +77,8 @@ def update(given: dict[str, Any], conversation_id: str) -> Response:
 def delete(conversation_id: str) -> Response:
     """Delete a conversation
 
-    Its items go with it. The responses that were made in it stay, as does one that is being made.
+    Its items go with it. The responses that were made in it stay, with what each had read, as does one that is being
+    made.
     """
     id = CONVERSATION.parse(conversation_id)
     with service.current().sessions.begin() as session:
@@ -139,7 +140,7 @@ def show_item(query: dict[str, Any], conversation_id: str, item_id: str) -> Resp
 def delete_item(conversation_id: str, item_id: str) -> Response:
     """Take an item out of a conversation
 
-    The answer is the conversation.
+    The answer is the conversation. Responses that were made in it while it was there keep it.
     """
     id = CONVERSATION.parse(conversation_id)
     with service.current().sessions.begin() as session:

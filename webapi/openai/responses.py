@@ -126,9 +126,9 @@ def _counted(job: JobView) -> shapes.InputTokens:
 def show(query: dict[str, Any], response_id: str) -> Response:
     """Look at a response, or read its events
 
-    During the run and after it, at any process: events have the numbers that they were first told with. Where what a
-    reader has was lost and came out differently, it is told so by an `error` event. What `include` named when the
-    response was asked for is told too.
+    During the run and after it, at any process: events have the numbers that they were first told with. An `error`
+    event says that events which the reader has were lost, and that others may have their numbers now. What
+    `include` named when the response was asked for is told too.
     """
     found, after = _found(response_id), query.get("starting_after")
     found = replace(found, said={**found.said, "include": included(query).union(found.said.get("include", ()))})
@@ -158,7 +158,8 @@ def cancel(response_id: str) -> Response:
 def delete(response_id: str) -> Response:
     """Erase a response
 
-    One that hasn't ended is cancelled first. The job that it is goes with it; what it cost stays in the ledger.
+    One that hasn't ended is cancelled first. The job that it is goes with it; what it cost stays in the ledger. So do
+    its words in its conversation, and in each response that went on from it.
     """
     found, serving = _found(response_id), service.current()
     if not found.job.ended:

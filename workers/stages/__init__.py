@@ -8,6 +8,7 @@ from workers.attempt import Attempt
 from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import (
+    batch_lines,
     check_lines,
     count,
     embed,
@@ -52,8 +53,8 @@ STAGES: Mapping[str, Stage] = {
     stages.SUMMARIZE: summarize.summarize,
     stages.SUMMARIZE_PART: summarize_part.summarize_part,
     stages.TALLY: tally.tally,
-    stages.CHECK_LINES: check_lines.check_lines,
+    stages.CHECK_LINES: batch_lines.bearing(check_lines.check_lines),
     stages.SURVEY_LINES: survey_lines.survey_lines,
-    stages.WRITE_LINES: write_lines.write_lines,
-    stages.GATHER_LINES: gather_lines.gather_lines,
+    stages.WRITE_LINES: batch_lines.bearing(write_lines.write_lines),
+    stages.GATHER_LINES: batch_lines.bearing(gather_lines.gather_lines),
 }

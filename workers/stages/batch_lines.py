@@ -6,21 +6,56 @@ worker's other threads wait for no more than one of them at a time: what a slice
 
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
-from dialects.openai.lines import Surroundings
-from tasks import errors, ids
-from tasks.batches import lines
+import structlog
+from sqlalchemy.orm import Session
+
+from dialects.openai import lines as dialect
+from dialects.openai.lines import Line, Surroundings
+from tasks import errors, ids, kinds
+from tasks.batches import lines, states
 from tasks.batches.lines import FileLine
 from tasks.files import files
 from tasks.jobs import fence
+from tasks.jobs.outcomes import Onward, Outcome
+from tasks.jobs.requests import Plan
 from tasks.keys import Caller
+from tasks.models import catalog
+from tasks.models.catalog import Catalog
 from workers.attempt import Attempt
+from workers.publisher import Publisher
 from workers.slot import Slot
 
+log = structlog.get_logger(__name__)
+
 SLICE_S = 1.0
+_STORE_AWAY_S = 15.0
+_ENDLESS = 2**40  # tokens
+
+Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
+
+
+def bearing(stage: Stage) -> Stage:
+    """The stage of a batch, which waits where a store can't be had: that is no failure of the batch's. Only one that
+    has been ending for a day has waited long enough: then it fails."""
+
+    @wraps(stage)
+    def borne(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:
+        claim = attempt.claim
+        try:
+            return stage(slot, attempt, publisher)
+        except errors.Unavailable as error:
+            with slot.sessions.begin() as session:
+                if states.has_waited_enough(session, claim.job_id):
+                    raise
+            log.warning("store_away", error=str(error))
+            return Onward(claim.stage, catalog.CONTROL, claim.stage_input, after_s=_STORE_AWAY_S)
+
+    return borne
 
 
 @dataclass(slots=True)
@@ -59,6 +94,10 @@ class Slice:
             raise
         self.over = True
 
+    def next(self) -> "Slice":
+        """The one after it."""
+        return Slice(self.slot, self.attempt, self.at, self.number)
+
     def progressed(self) -> None:
         """Notes that it came so far: whatever took workers with it before is behind the job now. Raises `Fenced`."""
         claim = self.attempt.claim
@@ -88,6 +127,19 @@ def input_file(attempt: Attempt) -> uuid.UUID:
     file_id = ids.parse(attempt.claim.asked.input["input_file_id"], ids.FILE)
     assert isinstance(file_id, uuid.UUID)
     return file_id
+
+
+def plan(session: Session, models: Catalog, owner: Caller, line: Line) -> Plan:
+    """The plan of a line's job. What is too long for its model is that line's error, as its worker will find, and no
+    fault of the file. Raises `LineRefused`."""
+    try:
+        try:
+            return kinds.plan(session, models, owner, line.asked)
+        except errors.PromptTooLong:
+            endless = {name: replace(model, context=_ENDLESS) for name, model in models.items()}
+            return kinds.plan(session, endless, owner, line.asked)
+    except errors.InvalidField as error:
+        raise dialect.refused(error) from error
 
 
 def surroundings(slot: Slot) -> Surroundings:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused, Surroundings
-from tasks import errors, kinds
+from tasks import errors
 from tasks.batches import grouping, lines, states, twins
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
@@ -168,11 +168,8 @@ class Checker:
         if line.raw is None:
             raise LineRefused("line_too_long", None, f"the line has more than {lines.MAX_LINE_BYTES} bytes")
         read = dialect.read(line.raw, self.endpoint, self.around)
-        try:
-            with self.slot.sessions.begin() as session:
-                plan = kinds.plan(session, self.around.models, batch_lines.caller(self.attempt), read.asked)
-        except errors.InvalidField as error:
-            raise dialect.refused(error) from error
+        with self.slot.sessions.begin() as session:
+            plan = batch_lines.plan(session, self.around.models, batch_lines.caller(self.attempt), read)
         return Checked(read, plan.model)
 
     def _note(self, line: Line) -> None:

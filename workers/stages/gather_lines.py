@@ -5,6 +5,7 @@ wasn't is erased.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from dialects.openai.render import fingerprint
 from dialects.openai.render import lines as rendered
 from dialects.openai.render.lines import Answered
 from tasks import errors, failpoints, ids
-from tasks.batches import answers, batches, lines, states
+from tasks.batches import answers, batches, states
 from tasks.batches.answers import LineAnswer
 from tasks.files import files, keeping
 from tasks.files.files import Wish
@@ -121,9 +122,12 @@ class _Files:
         failpoints.passed("batches.after_file")
 
     def _in_turn(self, lot: list[LineAnswer], render: Callable[[LineAnswer], bytes]) -> bytes:
-        claim = self.attempt.claim
-        with self.slot.line_turns.taken(claim.tenant_id, claim.job_id, self.attempt.check):
+        with self._turn():
             return b"".join(map(render, lot))
+
+    def _turn(self) -> AbstractContextManager[None]:
+        claim = self.attempt.claim
+        return self.slot.line_turns.taken(claim.tenant_id, claim.job_id, self.attempt.check)
 
     def _answered(self, line: LineAnswer) -> Answered:
         return rendered.answered(line, self._fingerprint(line.job.model))
@@ -134,30 +138,40 @@ class _Files:
         return self._made_by[model]
 
     def _unwritten(self) -> Iterator[bytes]:
-        """The lines that hadn't been made jobs when the batch was told to end, as far as the file is there still."""
+        """The lines that hadn't been made jobs when the batch was told to end, as far as the file is there still.
+
+        Raises `Unavailable` where it is there and can't be had now.
+        """
         claim = self.attempt.claim
         left = claim.stage_input
         if left is None or self.ending not in _ERRORS:
             return
         with self.slot.sessions.begin() as session:
             first = states.written(session, claim.job_id)
-        place, error = left.get("place", 0), _ERRORS[self.ending]
+        part, place = batch_lines.begun(self.slot, self.attempt), left.get("place", 0)
+        while True:
+            with self._turn():
+                told, place, is_gone = self._ended_with_it(part, place, first)
+            if told:
+                yield told
+            if part.over or is_gone:
+                return
+            part = part.next()
+
+    def _ended_with_it(self, part: batch_lines.Slice, place: int, first: int) -> tuple[bytes, int, bool]:
+        """Those of a slice from the place `first` on; which place comes after it, and whether the file is gone."""
+        error, told = _ERRORS[self.ending], list[bytes]()
         try:
-            content = files.content(self.slot.stores, batch_lines.caller(self.attempt), self._input)
-            for line in lines.of(content.read(left.get("at", 0))):
-                self.attempt.check()
+            for line in part.lines():
                 if line.raw is None or not line.raw.strip():
                     continue
                 if place >= first:
                     name = dialect.custom_id(line.raw, self.endpoint)
-                    yield rendered.unwritten(name, claim.job_id, place, *error)
+                    told.append(rendered.unwritten(name, self.attempt.claim.job_id, place, *error))
                 place += 1
-        except (errors.NotFound, errors.Unavailable):
-            return
-
-    @property
-    def _input(self) -> Any:
-        return BatchKind().parse(self.attempt.claim.asked).new.input_file_id
+        except errors.NotFound:
+            return b"".join(told), place, True
+        return b"".join(told), place, False
 
 
 # What the platform itself makes isn't refused for what the tenant keeps: the lines were run for it.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
-from tasks import errors, failpoints, kinds
+from tasks import errors, failpoints
 from tasks.batches import order, states
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
@@ -111,8 +111,5 @@ class _Writer:
         return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
 
     def _child(self, session: Session, line: Line, place: int) -> Child:
-        try:
-            plan = kinds.plan(session, self._around.models, batch_lines.caller(self._attempt), line.asked)
-        except errors.InvalidField as error:
-            raise dialect.refused(error) from error
+        plan = batch_lines.plan(session, self._around.models, batch_lines.caller(self._attempt), line)
         return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import structlog
 from numpy.typing import NDArray
 
 from dialects.anthropic.render import messages
@@ -17,8 +18,11 @@ from dialects.openai.render.completions import Echo
 from tasks import ids
 from tasks.batches import batches
 from tasks.batches.answers import ABOUT, LineAnswer
+from tasks.errors import ForebayError
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
+
+log = structlog.get_logger(__name__)
 
 # Lines that were ended with their batch, which say so themselves.
 _ENDED = (batches.CANCELLED, batches.EXPIRED, batches.FAILED)
@@ -87,8 +91,13 @@ def ended(endpoint: str, line: Answered) -> bytes:
 
 
 def succeeded(endpoint: str, line: Answered) -> bytes:
-    """The line of a request that was answered."""
-    return _line(line.custom_id, line.job.id, _response(line, 200, BODIES[endpoint](line)), None)
+    """The line of a request that was answered. An answer that can't be told is that line's error, and no other's."""
+    try:
+        return _line(line.custom_id, line.job.id, _response(line, 200, BODIES[endpoint](line)), None)
+    except Exception as error:
+        log.exception("answer_not_told", job_id=ids.show(line.job.id))
+        body = errors.of(ForebayError.code, f"the answer can't be told: {type(error).__name__}", 500)
+        return _line(line.custom_id, line.job.id, _response(line, 500, body), None)
 
 
 def failed(line: Answered) -> bytes:

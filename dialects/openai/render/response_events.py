@@ -23,8 +23,8 @@ Told = dict[str, Any]
 class Telling:
     """One reading of a response's entries, from the first on.
 
-    `next` is the number that the next event has. `lost_from` is the first number that a reader may have been told
-    otherwise, where entries were lost with Redis and their worker together.
+    `next` is the number that the next event has. Where entries were lost with Redis, `lost_from` is the number of the
+    first event after them: an earlier reader may have got another event under that number, or under a later one.
     """
 
     job: JobView
@@ -186,12 +186,6 @@ class Telling:
 def error(number: int, code: str, message: str) -> Told:
     """What is told last where a stream breaks off."""
     return {"type": "error", "sequence_number": number, "code": code, "message": message, "param": None}
-
-
-def whole(job: JobView, said: Mapping[str, Any], so_far: Transcript) -> list[Told]:
-    """All events of a response that has ended, where these are its entries."""
-    telling = Telling(job, said)
-    return [*telling.opening(), *_each(telling, so_far), *telling.ended(job)]
 
 
 def output(job: JobView, said: Mapping[str, Any], so_far: Transcript) -> list[Told] | None:

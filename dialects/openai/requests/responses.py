@@ -43,7 +43,6 @@ _SAID = (
     "parallel_tool_calls",
     "previous_response_id",
     "prompt_cache_key",
-    "prompt_cache_options",
     "prompt_cache_retention",
     "reasoning",
     "safety_identifier",
@@ -133,7 +132,7 @@ class ResponseRequest(Conversational):
     )
     max_output_tokens = Whole(allow_none=True, validate=within(1, 1_000_000))
     max_tool_calls = Whole(
-        allow_none=True, validate=within(1, 1_000_000), metadata={"description": "Of tools that are called here."}
+        allow_none=True, validate=within(1, 1_000_000), metadata={"description": "Told again, and not heeded."}
     )
     temperature = Real(allow_none=True, validate=within(0, 2), metadata={"description": "0 takes the likeliest token."})
     top_p = Real(allow_none=True, validate=within(0, 1))

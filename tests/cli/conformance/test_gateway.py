@@ -67,3 +67,18 @@ def test_streams_pass_through_and_count_as_jobs(stack: Stack) -> None:
         answer = httpx.post(f"{url}/v1/chat/completions", json={**ASKED, "stream": True})
     assert answer.text.endswith("data: [DONE]\n\n")
     assert platform.jobs() - before == door.passed.created == 1
+
+
+def test_what_is_erased_is_counted_as_a_job_that_was_there(stack: Stack) -> None:
+    """Of a stored completion that a test deletes, the job goes too."""
+    platform = Platform(stack.url, stack.key)
+    stored = httpx.post(
+        f"{stack.url}/v1/chat/completions",
+        json={**ASKED, "store": True},
+        headers={"Authorization": f"Bearer {stack.key}"},
+    ).json()["id"]
+    before = platform.jobs()
+    door = Gateway(stack.url, stack.key, False, MADE)
+    with gateway.served(door) as url:
+        assert httpx.delete(f"{url}/v1/chat/completions/{stored}").status_code == 200
+    assert platform.jobs() + door.passed.erased == before

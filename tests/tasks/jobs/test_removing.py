@@ -77,7 +77,11 @@ def everything_about(sessions: Sessions, caller: Caller) -> uuid.UUID:
     with sessions.begin() as session:
         session.add(JobVectors(job_id=job_id, dimensions=1, data=bytes(4)))
         idempotency.once(
-            session, caller, IdempotencyClaim(f"key {job_id}", b"x"), lambda: jobs.get(session, caller, job_id)
+            session,
+            caller,
+            IdempotencyClaim(f"key {job_id}", b"x"),
+            lambda: jobs.get(session, caller, job_id),
+            jobs.get,
         )
         for statement in (
             "INSERT INTO job_checkpoints (job_id, first, entries) VALUES (:job, 1, '[]')",
@@ -85,6 +89,7 @@ def everything_about(sessions: Sessions, caller: Caller) -> uuid.UUID:
             "INSERT INTO batches (job_id, tenant_id, endpoint, input_file_id, completion_window, expires_at)"
             " VALUES (:job, :tenant, 'e', :job, '24h', now())",
             "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
+            "INSERT INTO batch_twins (job_id, place, of_place, label) VALUES (:job, 1, 0, 'l')",
             "INSERT INTO webhook_deliveries (id, tenant_id, target_id, job_id, message_id, type, url, payload,"
             " give_up_at) VALUES (:job, :tenant, :tenant, :job, :job, 'job.succeeded', 'u', 'p', now())",
         ):

@@ -146,3 +146,12 @@ def test_items_have_ids_of_their_job() -> None:
     assert [responses.place_of(id) for id in ("msg_x", "msg_123", f"msg_{JOB.hex}zzzzz", f"msg_{JOB.hex}")] == [
         None
     ] * 4
+
+
+def test_items_of_which_no_model_reads_any_are_refused(sessions: Sessions, caller: Caller) -> None:
+    """Where nothing was given, a user said nothing: that is answered."""
+    thought = {"type": "reasoning", "summary": []}
+    with pytest.raises(errors.InvalidField, match="no item that a model reads"):
+        plan(sessions, caller, Asked((thought,)))
+    assert plan(sessions, caller, Asked(()))
+    assert plan(sessions, caller, Asked((thought, message("one"))))

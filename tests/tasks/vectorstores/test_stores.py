@@ -17,11 +17,13 @@ from tasks.files import files, keeping, tidying
 from tasks.files.keeping import Room
 from tasks.files.stores import Stores
 from tasks.jobs import jobs
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Submission
 from tasks.keys import Caller
 from tasks.kinds.ingest import Ingest
+from tasks.kinds.rag import Question
 from tasks.settings import IN_POSTGRES
-from tasks.vectorstores import stores
+from tasks.vectorstores import counting, stores
 from tests import tables
 
 
@@ -201,3 +203,37 @@ def test_store_that_is_deleted_is_emptied_first_some_at_a_time(
     assert seen == [("expired", 2), ("expired", 1), ("expired", 0), ("expired", 0)]
     with sessions.begin() as session, pytest.raises(errors.NotFound):
         stores.get(session, caller, store_id)
+
+
+def test_search_by_its_name_keeps_a_store_alive_until_it_has_expired(sessions: Sessions, caller: Caller) -> None:
+    """Once a minute is noted, and a question over it counts too. What isn't a store's is let be."""
+    store_id = made(sessions, caller)
+    name = stores.collection_name(store_id)
+    question = Submission("rag", "alpha", Question("one?", name))
+    seen = []
+    with sessions.begin() as session:
+        stores.change(session, caller, store_id, expires_days=1)
+    for act in (
+        lambda session: stores.searched(session, caller, name),
+        lambda session: kinds.plan(session, tables.MODELS, caller, question),
+    ):
+        with sessions.begin() as session:
+            session.execute(text("UPDATE vector_stores SET last_active_at = now() - interval '2 minutes'"))
+        for _ in range(2):
+            with sessions.begin() as session:
+                act(session)
+            with sessions() as session:
+                seen.append(session.scalar(text("SELECT last_active_at FROM vector_stores")))
+    assert seen[0] == seen[1] < seen[2] == seen[3]
+    expire(sessions, store_id)
+    with sessions.begin() as session:
+        with pytest.raises(errors.Conflict):
+            stores.searched(session, caller, name)
+        with pytest.raises(errors.InvalidField):
+            kinds.plan(session, tables.MODELS, caller, question)
+        stores.searched(session, caller, "facts")
+
+
+@pytest.mark.parametrize(("end", "told"), [(Status.CANCELLED, "cancelled"), (Status.EXPIRED, "failed")])
+def test_file_is_cancelled_only_where_somebody_cancelled_its_job(end: Status, told: str) -> None:
+    assert counting.status_of("pending", False, (end, None, None)) == told

@@ -1,5 +1,6 @@
 """OpenAI's own client of the platform that tests share, as any program would make it: a base URL and a key."""
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import redis
 from openai import OpenAI
 
 from cli.launcher import embedded
+from tasks.streams import stream
 from tests.support.platform import Stack
 
 CHAT = "demo-chat"
@@ -53,6 +56,16 @@ class Jobs:
         """The first row of a statement about the job, run on the platform's PostgreSQL."""
         with psycopg.connect(embedded.postgres_url(self.stack.data)) as connection:
             return connection.execute(statement.encode(), {"id": job_id.removeprefix("job_")}).fetchone()
+
+    def rows_of(self, job_id: str) -> list[int]:
+        """How many rows the job has in each table that keeps words of it, or tells of its attempts."""
+        tables = {"jobs": "id", "job_outputs": "job_id", "job_checkpoints": "job_id", "job_attempts": "job_id"}
+        counts = (f"(SELECT count(*) FROM {table} WHERE {column} = %(id)s::uuid)" for table, column in tables.items())
+        return list(self.row(job_id, f"SELECT {', '.join(counts)}"))
+
+    def has_stream(self, job_id: str) -> bool:
+        with redis.Redis.from_url(embedded.redis_url(self.stack.data)) as client:
+            return bool(client.exists(stream.key(uuid.UUID(job_id.removeprefix("job_")))))
 
     def _ask(self, path: str) -> dict[str, Any]:
         response = httpx.get(f"{self.stack.url}{path}", headers=self.stack.headers, timeout=30)

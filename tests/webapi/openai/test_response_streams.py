@@ -9,6 +9,7 @@ from openai.types.responses import ResponseStreamEvent, ResponseTextDeltaEvent
 from pydantic import BaseModel
 
 from tests.support.platform import Stack
+from tests.support.waiting import until
 from tests.webapi.openai.conftest import CHAT, SLOW, Jobs
 
 STORY: Any = {"model": CHAT, "input": "Tell me a story about Anna.", "max_output_tokens": 40, "temperature": 0}
@@ -98,12 +99,14 @@ def test_where_a_stream_would_begin_says_nothing_without_one(sdk: OpenAI) -> Non
     assert sdk.responses.retrieve(made.id, starting_after=1) == made
 
 
-def test_one_that_runs_is_erased(sdk: OpenAI, stack: Stack) -> None:
-    """It is ended first."""
+def test_one_that_runs_is_erased(sdk: OpenAI, stack: Stack, jobs: Jobs) -> None:
+    """It is ended first, and nothing of it is left."""
     made = sdk.responses.create(**LONG)
+    job_id = f"job_{made.id.removeprefix('resp_')}"
+    until(lambda: jobs.has_stream(job_id))
     sdk.responses.delete(made.id)
-    url = f"{stack.url}/v1/jobs/job_{made.id.removeprefix('resp_')}"
-    assert httpx.get(url, headers=stack.headers).status_code == 404
+    assert httpx.get(f"{stack.url}/v1/jobs/{job_id}", headers=stack.headers).status_code == 404
+    until(lambda: jobs.rows_of(job_id) == [0, 0, 0, 0] and not jobs.has_stream(job_id))
 
 
 def test_tools_are_called_and_answered(sdk: OpenAI) -> None:

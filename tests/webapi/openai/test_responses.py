@@ -1,5 +1,6 @@
 """`/v1/responses` as OpenAI's client asks it, answered by the demo model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -49,14 +50,21 @@ def test_what_is_not_stored_is_not_found(sdk: OpenAI) -> None:
     assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
 
 
+def tokens_of(sdk: OpenAI, turns: Sequence[str], **more: Any) -> int:
+    """How many tokens these are as messages of a user and, from the second on by turns, an assistant."""
+    said: Any = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(turns)]
+    return sdk.responses.input_tokens.count(model=SLOW, input=said, **more).input_tokens
+
+
 def test_a_response_goes_on_from_another(sdk: OpenAI) -> None:
     """The model reads what was asked and answered before; the older instructions it doesn't."""
     first = asked(sdk, model=SLOW, input="one", instructions="old", max_output_tokens=None)
     second = asked(sdk, model=SLOW, input="two", previous_response_id=first.id, max_output_tokens=None)
     third = asked(sdk, model=SLOW, input="three", previous_response_id=second.id, max_output_tokens=None)
     assert "one" in first.output_text
-    read = [made.usage.input_tokens for made in (first, second, third) if made.usage]
-    assert read == sorted(set(read))
+    assert third.usage is not None
+    turns = ["one", first.output_text, "two", second.output_text, "three"]
+    assert third.usage.input_tokens == tokens_of(sdk, turns) < tokens_of(sdk, turns, instructions="old")
     sdk.responses.delete(first.id)
     assert sdk.responses.retrieve(second.id).previous_response_id == first.id
 
@@ -94,11 +102,15 @@ def test_a_reference_names_another_responses_item(sdk: OpenAI) -> None:
     assert second.usage.input_tokens == whole.usage.input_tokens
 
 
-def test_it_is_erased(sdk: OpenAI) -> None:
+def test_it_is_erased(sdk: OpenAI, jobs: Jobs) -> None:
+    """With all that was asked and said."""
     made = asked(sdk)
+    job_id = f"job_{made.id.removeprefix('resp_')}"
+    assert (jobs.rows_of(job_id), jobs.has_stream(job_id)) == ([1, 1, 0, 1], True)
     sdk.responses.delete(made.id)
     with pytest.raises(NotFoundError):
         sdk.responses.retrieve(made.id)
+    assert (jobs.rows_of(job_id), jobs.has_stream(job_id)) == ([0, 0, 0, 0], False)
 
 
 def test_tokens_are_counted_exactly(sdk: OpenAI) -> None:
@@ -161,8 +173,10 @@ def test_a_response_goes_on_with_a_conversation(sdk: OpenAI) -> None:
     assert said[2]["id"] == first.output[0].id
     second = asked(sdk, input="two", **asked_of | {"conversation": {"id": conversation.id}})
     assert second.usage is not None
-    counted = sdk.responses.input_tokens.count(model=SLOW, conversation=conversation.id, input="three").input_tokens
-    assert counted > second.usage.input_tokens
+    whole: Any = [*({"role": item["role"], "content": item["content"][0]["text"]} for item in said)]  # type: ignore[index]
+    whole.append({"role": "user", "content": "two"})
+    read = sdk.responses.input_tokens.count(model=SLOW, input=whole).input_tokens
+    assert second.usage.input_tokens == read
     assert len(list(sdk.conversations.items.list(conversation.id))) == 5
     sdk.conversations.delete(conversation.id)
     with pytest.raises(NotFoundError) as refused:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from db import batch_results
 from db import batches as table
 from db.session import Sessions
 from tasks import ids
@@ -77,7 +78,8 @@ def test_a_slice_takes_back_the_crashes_before_it(hall: Hall, line_by_line: None
 def test_every_error_of_a_file_is_told_and_nothing_runs(hall: Hall, line_by_line: None) -> None:
     """Blank lines aside, whose numbers count."""
     lines = [
-        json.dumps(line).encode() for line in (chat("1"), chat("1"), chat("2", model="none"), chat("3", "x " * 9999))
+        json.dumps(line).encode()
+        for line in (chat("1"), chat("1"), chat("2", model="none"), chat("3", seed="none"), chat("4", "x " * 9999))
     ]
     batch_id = hall.begin(b"\n".join([lines[0], b" ", *lines[1:], b"no json"]))
     hall.run()
@@ -86,11 +88,27 @@ def test_every_error_of_a_file_is_told_and_nothing_runs(hall: Hall, line_by_line
     assert [(error["line"], error["code"]) for error in found.errors or ()] == [
         (3, "duplicate_custom_id"),
         (4, "model_not_found"),
-        (5, "context_length_exceeded"),
-        (6, "invalid_json_line"),
+        (5, "invalid_value"),
+        (7, "invalid_json_line"),
     ]
     assert (hall.column(batch_id, "status"), hall.column(batch_id, "error_code")) == ("failed", "duplicate_custom_id")
     assert (found.output_file_id, found.error_file_id, hall.files()) == (None, None, 0)
+
+
+def test_a_prompt_that_is_too_long_is_the_error_of_its_line(hall: Hall) -> None:
+    """However much too long it is, and whatever it asks for."""
+    lines = [chat("0"), chat("1", "x " * 9999), chat("2", "x " * 9999, n=2), chat("3", "x " * 65)]
+    texts = {"model": "embedder", "input": ["a", "x " * 9999]}
+    embedding = {"custom_id": "0", "method": "POST", "url": "/v1/embeddings", "body": texts}
+    batch_id, other = hall.begin(lines), hall.begin([embedding], "/v1/embeddings")
+    hall.run()
+    assert hall.told(batch_id) == (["0"], ["1", "2", "3"])
+    for id in (batch_id, other):
+        found = hall.look(id)
+        assert found.status == "completed"
+        for line in hall.lines(found.error_file_id):
+            assert line["response"]["status_code"] == 400
+            assert line["response"]["body"]["error"]["code"] == "context_length_exceeded"
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n", b" \n\n  "])
@@ -243,6 +261,21 @@ def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) ->
         assert session.scalar(text("SELECT count(*) FROM jobs")) == 0
         assert session.scalar(text("SELECT count(*) FROM batches")) == 0
     assert hall.files() == 1
+
+
+def test_what_tells_of_lines_goes_some_at_a_time(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twins and numbers of results, before their batch."""
+    monkeypatch.setattr(removing, "_ROWS_AT_ONCE", 2)
+    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(5)])
+    hall.run()
+    with hall.sessions.begin() as session:
+        batch_results.number_ends(session, batch_id, waits=True)
+    left = []
+    for _ in removing.family(hall.sessions, batch_id):
+        with hall.sessions() as session:
+            tables_of = ("batch_twins", "batch_results", "batches")
+            left.append([session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables_of])
+    assert left == [[4, 5, 1], [2, 3, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
 
 
 def test_embeddings_are_told_as_they_were_asked_for(hall: Hall) -> None:

@@ -17,6 +17,7 @@ from tasks.kinds.embed import Embedding
 from tasks.models import choosing
 from tasks.models.catalog import Model
 from tasks.queues import capacity
+from tasks.vectorstores import stores
 from webapi import auth, presence, service
 from webapi.v1.rerank import asking
 
@@ -43,6 +44,10 @@ def found(asked: Search) -> list[PassageObject]:
     caller, queries = auth.caller(), asked.queries
     with service.current().sessions.begin() as session:
         collection = ranking.collection_of(session, caller, asked.collection)
+        try:
+            stores.searched(session, caller, asked.collection)
+        except errors.Conflict as error:
+            raise errors.InvalidField("collection", str(error)) from error
     if collection.dimensions is None:
         return []
     vectors = _embedded(_model(collection, queries), queries)
