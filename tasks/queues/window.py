@@ -130,7 +130,8 @@ def _let_in(session: Session, queue: str, lane: str, room: int, long_room: int) 
     job_ids = _oldest_first(chosen, turns.oldest(session, queue, lane, looked_for))
     # Chosen without its row's lock, it may have been promoted and claimed since: what runs isn't taken back.
     waits = lifecycle.unlocked(Job.id.in_(job_ids), Job.status == Status.QUEUED)
-    moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.clock_timestamp())
+    # One moment for all of them: which goes first of what one refill sends, their ids say.
+    moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.statement_timestamp())
     turns.note(session, queue, lane, {job.tenant_id: job.tenant_id in looked_for for job in moved})
     still = {job.id for job in moved}
     return [WakeUp(job_id, broker.lane(queue, lane)) for job_id in job_ids if job_id in still]
@@ -178,7 +179,7 @@ def _next_starved(session: Session, queue: str) -> uuid.UUID | None:
     old = jobs.waited_for(session, next_ids, STARVED_S)
     first = next((job_id for job_id in next_ids if job_id in old), None)
     waits = lifecycle.unlocked(Job.id == first, Job.status == Status.QUEUED)
-    moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.clock_timestamp())
+    moved = lifecycle.move(session, Status.DISPATCHED, waits, dispatched_at=func.statement_timestamp())
     turns.note(session, queue, "batch", {job.tenant_id: False for job in moved})
     return moved[0].id if moved else None
 

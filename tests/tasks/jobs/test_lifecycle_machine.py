@@ -162,7 +162,7 @@ class Lives(RuleBasedStateMachine):
         asked = tables.submission(timing=timing)
         with self.sessions.begin() as session:
             make = lambda: tables.accept(session, self.caller, asked)  # noqa: E731
-            return idempotency.once(session, self.caller, once, make)
+            return idempotency.once(session, self.caller, once, make, jobs.get)
 
     def add(self, record: JobView, timed: str) -> None:
         until = self.now + SPAN_S

@@ -3,7 +3,8 @@
 import pytest
 from flask import Flask
 
-from webapi.openai import errors, headers
+from dialects.openai import errors
+from webapi.openai import headers
 
 PATIENCE_S = headers.PATIENCE_S
 
