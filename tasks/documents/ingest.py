@@ -334,29 +334,37 @@ def store(
         grown = documents.grow(session, *waiting, chunks=len(pieces), tokens=tokens, status=status)
         if grown is None:
             return False
+        vector_key = chunks.own_vector(home.second).key
         rows = [
             {
                 "document_id": document_id,
                 "number": number,
                 "tenant_id": tenant_id,
                 "collection_id": home.id,
-                "text": piece.text,
-                "tokens": piece.tokens,
-                "begins": piece.begins,
-                "ends": piece.ends,
-                "page": piece.page,
-                "path": list(piece.path),
-                "header": piece.header,
-                "digest": piece.digest,
-                "indexed": wording.spaced(piece.embedded),
-                "context": piece.context or None,
-                chunks.own_vector(home.second).key: vector,
+                vector_key: vector,
+                **_told(piece),
             }
             for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True), first)
         ]
         usual = _USUAL_PART * (grown.chunk_tokens or home.chunk_tokens or chunking.TOKENS)
         chunks.add(session, rows, config=wording.config(home.language), usual_tokens=usual)
     return True
+
+
+def _told(piece: Piece) -> dict[str, Any]:
+    """What a chunk's row has of its piece."""
+    return {
+        "text": piece.text,
+        "tokens": piece.tokens,
+        "begins": piece.begins,
+        "ends": piece.ends,
+        "page": piece.page,
+        "path": list(piece.path),
+        "header": piece.header,
+        "digest": piece.digest,
+        "indexed": wording.spaced(piece.embedded),
+        "context": piece.context or None,
+    }
 
 
 def _prevails(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> bool:

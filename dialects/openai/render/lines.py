@@ -94,7 +94,7 @@ def succeeded(endpoint: str, line: Answered) -> bytes:
     """The line of a request that was answered. An answer that can't be told is that line's error, and no other's."""
     try:
         return _line(line.custom_id, line.job.id, _response(line, 200, BODIES[endpoint](line)), None)
-    except Exception as error:
+    except Exception as error:  # the line's boundary: the others must come into their file whatever one of them has
         log.exception("answer_not_told", job_id=ids.show(line.job.id))
         body = errors.of(ForebayError.code, f"the answer can't be told: {type(error).__name__}", 500)
         return _line(line.custom_id, line.job.id, _response(line, 500, body), None)
