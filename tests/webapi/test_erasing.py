@@ -28,7 +28,7 @@ from tests.support.waiting import until
 from tests.tasks.sweep.sweeping import made, sweep
 from tests.webapi import byhand
 from tests.webapi.conftest import new_key
-from tests.webapi.test_isolation import Side, World
+from tests.webapi.sides import Side, World
 
 EVERYBODYS = {"workers", "rounds", "windows", "usage_mark", "epochs"}
 STAYS = {"ledger", "usage_days", "tenants"}
