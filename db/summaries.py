@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
+from db import once
 from db.jobs import Job, JobOutput
 from db.ledger import LedgerRow
 from db.session import Table
@@ -80,7 +81,7 @@ def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, l
     """Deletes the tenant's steps that nothing has used for so long, at most `limit`, the longest unused first."""
     old = (SummaryStep.tenant_id == tenant_id, SummaryStep.used_at < func.now() - unused)
     some = select(SummaryStep.digest).where(*old).order_by(SummaryStep.used_at).limit(limit)
-    statement = delete(SummaryStep).where(*old, SummaryStep.digest.in_(some))
+    statement = delete(SummaryStep).where(*old, once.among(SummaryStep.digest, some))
     session.execute(statement, execution_options={"synchronize_session": False})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, not_, null, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from db import once
 from db.jobs import Job, JobOutput
 from db.vectors import JobVectors
 from db.webhooks.deliveries import Delivery
@@ -42,6 +43,6 @@ def forget(session: Session, ttl_s: float, limit: int) -> int:
     chosen = due(ttl_s, limit).with_for_update(skip_locked=True).cte("chosen")
     emptied = update(Job).where(Job.id.in_(select(chosen.c.id))).values(_NOTHING).returning(Job.id)
     dropped = [delete(table).where(table.job_id.in_(select(chosen.c.id))).cte(table.__tablename__) for table in _KEPT]
-    theirs = Delivery.job_id == func.any(func.array(select(chosen.c.id).scalar_subquery()))
+    theirs = once.among(Delivery.job_id, select(chosen.c.id))
     told = update(Delivery).where(theirs, Delivery.status != "pending").values(payload="").cte("told")
     return len(session.execute(emptied.add_cte(*dropped, told), execution_options={"synchronize_session": False}).all())

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from db import once
 from db.session import Table
 
 _QUIET = {"synchronize_session": False}
@@ -181,7 +182,7 @@ def draw(
     if stores is not None:
         own.append(FilePart.store.in_(stores))
     some = select(FilePart.id).where(*own).order_by(FilePart.touched_at).limit(limit).with_for_update(skip_locked=True)
-    drawn = update(FilePart).where(FilePart.tenant_id == tenant_id, FilePart.id.in_(some.scalar_subquery()))
+    drawn = update(FilePart).where(FilePart.tenant_id == tenant_id, once.among(FilePart.id, some))
     return session.scalars(drawn.values(**_LEFT_OVER).returning(FilePart), execution_options=_QUIET).all()
 
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from db import once
 from db.documents.documents import Document
 from db.session import Table
 from db.vectorstores import pages
@@ -118,7 +119,7 @@ def used(session: Session, tenant_id: uuid.UUID, store_ids: Sequence[uuid.UUID])
     ends = now + func.make_interval(0, 0, 0, VectorStore.expires_days)
     drawn = select(VectorStore.id).where(*own, VectorStore.last_active_at < long_ago, alive)
     drawn = drawn.order_by(VectorStore.id).with_for_update(skip_locked=True)
-    changed = update(VectorStore).where(VectorStore.id.in_(drawn)).values(last_active_at=now, expires_at=ends)
+    changed = update(VectorStore).where(once.among(VectorStore.id, drawn)).values(last_active_at=now, expires_at=ends)
     session.execute(changed, execution_options=_AS_IT_IS)
 
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, defer, mapped_column
 
+from db import once
 from db.jobs import Job
 from db.session import Table, alone, as_sql
 from db.tenants import is_suspended
@@ -140,9 +141,13 @@ def claim(
     each row says whether the delivery should have been given up a day ago.
     """
     chosen = _chosen(per_target, per_tenant).limit(limit).subquery()
-    locked = select(Delivery.id).where(Delivery.id.in_(select(chosen.c.id)), _due()).with_for_update(skip_locked=True)
+    locked = (
+        select(Delivery.id)
+        .where(once.among(Delivery.id, select(chosen.c.id)), _due())
+        .with_for_update(skip_locked=True)
+    )
     values = {"attempts": Delivery.attempts + 1, "leased_until": func.now() + dt.timedelta(seconds=lease_s)}
-    statement = update(Delivery).where(Delivery.id.in_(locked)).values(**values).returning(Delivery.id)
+    statement = update(Delivery).where(once.among(Delivery.id, locked)).values(**values).returning(Delivery.id)
     taken = session.scalars(statement, execution_options={"synchronize_session": False}).all()
     overdue = Delivery.give_up_at < func.now() - dt.timedelta(days=1)
     query = select(Delivery, Endpoint, overdue).outerjoin(Endpoint, Endpoint.id == Delivery.endpoint_id)
@@ -234,7 +239,9 @@ def remove_deleted_endpoints(session: Session, limit: int) -> int:
     deleted = select(Endpoint.id).where(~SEEN)
     removed = _remove_some(session, Delivery.endpoint_id.in_(deleted), limit)
     bare = deleted.where(~exists().where(Delivery.endpoint_id == Endpoint.id)).with_for_update(skip_locked=True)
-    session.execute(delete(Endpoint).where(Endpoint.id.in_(bare)), execution_options={"synchronize_session": False})
+    session.execute(
+        delete(Endpoint).where(once.among(Endpoint.id, bare)), execution_options={"synchronize_session": False}
+    )
     return removed
 
 
@@ -245,7 +252,5 @@ def remove_ended(session: Session, kept: dt.timedelta, limit: int) -> int:
 
 def _remove_some(session: Session, which: ColumnElement[bool], limit: int) -> int:
     some = select(Delivery.id).where(which).limit(limit).with_for_update(skip_locked=True)
-    # As an array, which is made once: a query that is joined may be run again and again, and find more each time.
-    once = func.any(func.array(some.scalar_subquery()))
-    statement = delete(Delivery).where(Delivery.id == once).returning(Delivery.id)
+    statement = delete(Delivery).where(once.among(Delivery.id, some)).returning(Delivery.id)
     return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())

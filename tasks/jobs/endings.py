@@ -37,7 +37,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db import attempts, families, turns
+from db import attempts, families, once, turns
 from db import jobs as jobs_table
 from db.jobs import Job
 from db.session import Transactions, told
@@ -193,7 +193,7 @@ def expire(session: Session, limit: int) -> list[Closing]:
     fewer jobs end at once, since each is told to all of them.
     """
     late = turns.each_in_turn(jobs_table.EXPIRES, jobs_table.is_late(), Job.expires_at.asc(), limit)
-    found = select(Job.tenant_id, Job.id).where(Job.id.in_(late)).with_for_update(skip_locked=True)
+    found = select(Job.tenant_id, Job.id).where(once.among(Job.id, late)).with_for_update(skip_locked=True)
     by_tenant: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     for tenant_id, job_id in session.execute(found):
         by_tenant[tenant_id].append(job_id)
@@ -211,7 +211,7 @@ def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: in
         return errors.DeadlineExceeded.code, f"it had {job.deadline_s} s from its first start to its end"
 
     with scope.begin() as session:
-        found = jobs_table.unlocked(session, Job.id.in_(overdue))
+        found = jobs_table.unlocked(session, once.among(Job.id, overdue))
         doomed = [doom(session, job, Status.FAILED, error(job)) for job in found]
     return end_many_running(scope, client, doomed, ttl_s)
 
@@ -247,7 +247,7 @@ def end_unstarted(session: Session, parent_id: uuid.UUID, error: Error, limit: i
     ended = lifecycle.move_many(
         session,
         Status.CANCELLED,
-        Job.id.in_(some.limit(limit).with_for_update(skip_locked=True, key_share=True)),
+        once.among(Job.id, some.limit(limit).with_for_update(skip_locked=True, key_share=True)),
         attempt=Job.attempt + 1,
         finished_at=func.clock_timestamp(),
         error_code=code,

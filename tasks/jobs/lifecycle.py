@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from db import attempts
+from db import attempts, once
 from db.jobs import Job
 
 
@@ -110,7 +110,7 @@ def unlocked(*where: ColumnElement[bool]) -> ColumnElement[bool]:
 
     It is for moves of many jobs: one that is being cancelled must not keep the others waiting (docs/adr/0015).
     """
-    return Job.id.in_(select(Job.id).where(*where).with_for_update(skip_locked=True, key_share=True))
+    return once.among(Job.id, select(Job.id).where(*where).with_for_update(skip_locked=True, key_share=True))
 
 
 def mark_sent(session: Session, job_ids: list[uuid.UUID]) -> None:

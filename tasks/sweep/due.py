@@ -5,7 +5,7 @@ import uuid
 import structlog
 from sqlalchemy import Select, func
 
-from db import jobs, turns
+from db import jobs, once, turns
 from db.jobs import Job
 from tasks.jobs import lifecycle
 from tasks.jobs.lifecycle import Status
@@ -19,7 +19,7 @@ _QUEUED_AT_ONCE = 500
 def queue(sweep: Sweep) -> FollowUp:
     """Moves them in turns between tenants; those that are too late to start stay, for `late.expire`."""
     with sweep.begin() as session:
-        which = (Job.id.in_(_due(_QUEUED_AT_ONCE)), jobs.may_start())
+        which = (once.among(Job.id, _due(_QUEUED_AT_ONCE)), jobs.may_start())
         moved = lifecycle.move(session, Status.QUEUED, lifecycle.unlocked(*which))
     if moved:
         log.info("came_due", jobs=len(moved))
