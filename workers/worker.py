@@ -11,7 +11,7 @@ import redis
 from db.session import Sessions
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
-from tasks.jobs import attempts, endings, finishing
+from tasks.jobs import attempts, endings, family, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
@@ -110,7 +110,14 @@ class Worker:
 
     def _finish_untold(self, ends: Sequence[Finish]) -> Sequence[Closing | None]:
         with self.sessions.begin() as session:
-            return finishing.finish_untold(session, ends)
+            closings = finishing.finish_untold(session, ends)
+        self.go_on([closing for closing in closings if closing])
+        return closings
+
+    def go_on(self, closings: Sequence[Closing]) -> None:
+        """Has the parents go on whose last children these were. It follows the commit of their ends."""
+        for queue in family.go_on(self.sessions, (closing.view for closing in closings)):
+            self.refiller.ask(queue)
 
     def models(self) -> Catalog:
         """The models that there are now; read when that is first asked."""
@@ -125,7 +132,7 @@ class Worker:
                 return unstarted
         ttl_s = self.settings.shared.stream_ttl_s
         ended = endings.end_children(self.sessions, self.client, [job_id], endings.CHILDREN_AT_ONCE, ttl_s, error)
-        endings.announce(self.client, ended, ttl_s)
+        endings.announce(self.client, ended, ttl_s)  # their parent is who ends them
         return len(ended)
 
     def slot(self) -> Slot:
