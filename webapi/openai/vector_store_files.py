@@ -119,7 +119,7 @@ def content(vector_store_id: str, file_id: str) -> Response:
 
 
 @blueprint.route(f"{_STORE}/file_batches", methods=["POST"], parameters=_IN_STORE)
-@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=50 * requests.MAX_FILES))
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=50 * batches.MAX_FILES))
 @blueprint.arguments(requests.FileBatchRequest, example={"file_ids": [_EXAMPLE]})
 @blueprint.response(200, OpenAIFileBatch)
 @blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)

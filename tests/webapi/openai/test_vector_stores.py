@@ -12,6 +12,7 @@ from sqlalchemy import text
 from db.session import Sessions
 from tasks import ids
 from tasks.jobs.lifecycle import Status
+from tasks.sweep import retention
 from tests import tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
@@ -221,6 +222,36 @@ def test_cancelled_batch_stays_so_without_its_job(api: Api, sessions: Sessions) 
     assert api.ask("DELETE", f"/v1/jobs/job_{batch.removeprefix('vsfb_')}").status_code == 204
     assert api.get(f"{store}/file_batches/{batch}").status_code == 404
     assert [api.get(f"{store}/files/{id}").json["status"] for id in (first, second)] == ["completed", "cancelled"]
+
+
+@pytest.mark.parametrize("way", ["erased", "forgotten"])
+def test_file_stays_as_its_job_ended_once_that_is_gone(
+    api: Api, app: Flask, sessions: Sessions, client: redis.Redis, way: str
+) -> None:
+    """Cancelled or failed, for the same reason, and nothing of it is stored."""
+    store, told = made_store(api), {}
+    batches = {status: attached(api, store, "one.txt") for status in ("cancelled", "failed")}
+    api.post(f"/v1/jobs/job_{batches['cancelled'][0].removeprefix('vsfb_')}/cancel")
+    with sessions.begin() as session:
+        why = {"error_code": "deadline_exceeded", "error_message": "too long", "finished_at": "2020-01-01T00:00:00Z"}
+        tables.put(session, job_of(batches["failed"][0]), Status.FAILED, **why)
+        session.execute(text("UPDATE jobs SET finished_at = '2020-01-01T00:00:00Z' WHERE finished_at IS NOT NULL"))
+    for batch, [file_id] in batches.values():
+        told[file_id] = api.get(f"{store}/files/{file_id}").json
+        if way == "erased":
+            assert api.ask("DELETE", f"/v1/jobs/job_{batch.removeprefix('vsfb_')}").status_code == 204
+    if way == "forgotten":
+        sweeper = made(sessions, client, Post())
+        sweeper.chores = (*sweeper.chores, *retention.chores(60))
+        sweep(sweeper)
+    assert api.get("/v1/jobs").json["data"] == []
+    assert {status: told[file_id]["status"] for status, (_, [file_id]) in batches.items()} == {
+        "cancelled": "cancelled",
+        "failed": "failed",
+    }
+    assert {file_id: api.get(f"{store}/files/{file_id}").json for file_id in told} == told
+    counts = api.get(store).json["file_counts"]
+    assert (counts["cancelled"], counts["failed"], counts["in_progress"]) == (1, 1, 0)
 
 
 def test_file_that_is_ready_is_not_read_again(api: Api, sessions: Sessions) -> None:
