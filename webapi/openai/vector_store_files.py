@@ -44,13 +44,11 @@ _EXAMPLE = "file-0192f0c1d2e37f4f8a5b6c7d8e9f0a1b"
 def attach(given: dict[str, Any], vector_store_id: str) -> Response:
     """Attach a file to a vector store
 
-    It is read, cut and embedded by a job. One that is there already and cut so stays; any other is made anew.
+    It is read, cut and embedded by a job. One that is there already and to be cut so stays as it is, completed or in
+    progress, with the new attributes if any are given; any other is made anew.
     """
     with VECTOR_STORE.sought(vector_store_id) as id:
-        wanted = requests.attached(given)
-        attaching.accepted(lambda session: attaching.plan(session, id, [wanted]), given)
-        with service.current().sessions.begin() as session:
-            found = files.get(session, auth.caller(), id, wanted.file_id)
+        found = attaching.one(id, requests.attached(given), given)
     return reply(rendered.file(found))
 
 
