@@ -18,7 +18,8 @@ from tasks.batches import batches
 from tasks.batches.batches import Counts, FileError
 from tasks.batches.counting import Counted
 from tasks.files.files import FileView
-from tasks.jobs import fence
+from tasks.jobs import family, fence, settlement
+from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import Status
 from tasks.limits.spent import Spent
 
@@ -87,6 +88,16 @@ def twins(session: Session, job_id: uuid.UUID, attempt: int, found: Sequence[tup
     fence.guard(session, job_id, attempt)
     rows = [{"job_id": job_id, "place": place, "of_place": of, "label": label} for place, of, label in found]
     twins_table.add(session, rows)
+
+
+def refused(
+    session: Session, job_id: uuid.UUID, attempt: int, children: Sequence[tuple[Child, tuple[str, str]]]
+) -> None:
+    """Writes down lines that can't be answered, as jobs that have failed, each with its error's code and message.
+
+    Idempotent. Raises `Fenced`.
+    """
+    settlement.keep(session, family.adopt_failed(session, job_id, attempt, children))
 
 
 def take_over(

@@ -242,16 +242,6 @@ def test_a_file_that_is_deleted_while_it_is_read_fails_its_batch(hall: Hall, lin
     assert hall.told(checking) == ([], [])
 
 
-def test_a_model_that_goes_while_lines_are_made_jobs_fails_its_batch(hall: Hall, tmp_path: Path) -> None:
-    batch_id = hall.begin([chat("1"), chat("2", model="beta")])
-    hall.step(catalog.CONTROL)
-    models = tmp_path / "models.toml"
-    models.write_text(models.read_text().split("[beta]")[0])
-    hall.run()
-    found = hall.look(batch_id)
-    assert (found.status, [error["code"] for error in found.errors or ()]) == ("failed", ["model_not_found"])
-
-
 def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) -> None:
     """Its files stay: they are the client's."""
     batch_id = hall.begin(chats(3))
