@@ -18,10 +18,11 @@ from tasks.doors import retrying
 from tasks.jobs import jobs
 from tasks.jobs.requests import Submission
 from tasks.keys import Caller
+from tasks.kinds.batch_check import BatchCheck
 from tasks.kinds.response import Asked
 from tasks.models import catalog
 from tests import tables
-from tests.workers.batched import Hall, chat
+from tests.workers.batched import CHAT, Hall, chat
 from tests.workers.conftest import MakeWorker
 from workers.stages import batch_lines
 
@@ -199,6 +200,61 @@ def test_what_lines_take_from_elsewhere_is_bounded(
     hall.run()
     assert hall.told(batch_id) == (["0", "alone"], ["1", "2"])
     assert refusals(hall, batch_id) == dict.fromkeys("12", (400, "limit_reached", "previous_response_id"))
+
+
+def surveyed(hall: Hall, made: list[dict[str, Any]], endpoint: str = RESPONSES) -> dict[str, Any]:
+    """What a check of a file finds."""
+    file_id = hall.send(b"".join(json.dumps(one).encode() + b"\n" for one in made))
+    with hall.sessions.begin() as session:
+        asked: Submission[Any] = Submission("batch_check", None, BatchCheck(endpoint, file_id))
+        job_id = tables.accept(session, hall.caller, asked).id
+    hall.run()
+    with hall.sessions.begin() as session:
+        result = jobs.get(session, hall.caller, job_id).result
+    assert result is not None
+    return result
+
+
+def warned(result: dict[str, Any]) -> list[tuple[int, str, str]]:
+    return [(one["line"], one["code"], one["param"]) for one in result["survey"]["warnings"]]
+
+
+def test_a_check_warns_of_what_could_not_be_answered(hall: Hall, line_by_line: None) -> None:
+    """What goes on from something is as long as all of it."""
+    first = responded(hall, hall.caller, "one")
+    made = [
+        line("0", previous_response_id=shown(ids.new())),
+        line("1", previous_response_id=shown(first)),
+        line("2"),
+        line("3", "x " * 9999),
+    ]
+    found = surveyed(hall, made)
+    assert found["errors"] == []
+    assert warned(found) == [
+        (1, "previous_response_not_found", "body.previous_response_id"),
+        (4, "context_length_exceeded", "body.input"),
+    ]
+    [model] = found["survey"]["models"].values()
+    alone = surveyed(hall, [line("2")])["survey"]["models"]["alpha"]["bytes"]
+    assert model["lines"] == 4
+    assert surveyed(hall, [made[1]])["survey"]["models"]["alpha"]["bytes"] > 1.5 * alone
+
+
+def test_a_check_warns_of_lines_that_are_probably_too_long(hall: Hall) -> None:
+    """By the bytes of a token as is usual, or as measured on what a batch has answered; by what is put to the model at
+    once."""
+    made = [chat(str(n), "abc " * n) for n in (50, 100)]
+    assert warned(surveyed(hall, made, CHAT)) == [(2, "context_length_exceeded", "body")]
+    hall.begin([chat(str(n), "a b c " * 10) for n in range(20)])
+    hall.run()
+    found = surveyed(hall, made, CHAT)
+    rate = found["survey"]["models"]["alpha"]["rate"]
+    assert rate["is_measured"]
+    assert 1 < rate["bytes_per_token"] < 4
+    assert warned(found) == [(1, "context_length_exceeded", "body"), (2, "context_length_exceeded", "body")]
+    texts = {"model": "embedder", "input": ["ab " * 20] * 10}
+    embedding = {"custom_id": "0", "method": "POST", "url": "/v1/embeddings", "body": texts}
+    assert warned(surveyed(hall, [embedding], "/v1/embeddings")) == []
 
 
 def test_a_line_that_was_right_when_it_was_checked_may_be_wrong_now(
