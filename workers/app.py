@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -61,7 +62,8 @@ def run_job(job_id: str) -> None:
     """
     assert _current is not None
     assert _notices is not None
-    named, (ran, ended) = broker.received(job_id), receive(_current, job_id)
+    in_a_hurry = run_job.request.delivery_info["routing_key"].endswith(".interactive")
+    named, (ran, ended) = broker.received(job_id), receive(_current, job_id, in_a_hurry=in_a_hurry)
     succeeded = ended.status == Status.SUCCEEDED if ended else _notices.left(ran)
     if ran != named:
         _notices.exchanged(named, ran, succeeded=succeeded)
@@ -69,10 +71,15 @@ def run_job(job_id: str) -> None:
         raise Ignore
 
 
-def receive(worker: Worker, job_id: str) -> tuple[uuid.UUID, JobView | None]:
-    """`run.run_in_turn` for the job that the message names, and has the worker end where its engine can't be brought
-    back."""
-    ran, ended = run.run_in_turn(worker, broker.received(job_id))
+def receive(worker: Worker, job_id: str, *, in_a_hurry: bool = True) -> tuple[uuid.UUID, JobView | None]:
+    """Runs the job that the message names, and has the worker end where its engine can't be brought back.
+
+    Batch generations stand still for one that is `in_a_hurry`; in the turn of another, another line of its batch may
+    run. Which job ran, and the job as its run ended it; None where it didn't.
+    """
+    named = broker.received(job_id)
+    with worker.courtesy.awaiting(named) if in_a_hurry else nullcontext():
+        ran, ended = run.run_in_turn(worker, named, itself=in_a_hurry)
     if worker.unusable.is_set():
         transport.stop()
     return ran, ended

@@ -22,12 +22,14 @@ class Groups:
         self._run: list[bytes] = []
         self._kept: deque[bytes] = deque(maxlen=slots)  # the one that ended last is the last
 
-    def enter(self, job_id: uuid.UUID) -> uuid.UUID:
-        """Which job is to run in the turn that this one has: a line of its batch that begins as what a free slot has
-        evaluated, where there is one, or itself. To be followed by `leave`. Raises SQLAlchemy's errors.
+    def enter(self, job_id: uuid.UUID, *, itself: bool = False) -> uuid.UUID:
+        """Which job is to run in the turn that this one has: unless it is to be `itself`, a line of its batch that
+        begins as what a free slot has evaluated, where there is one. To be followed by `leave`.
+
+        Raises SQLAlchemy's errors.
         """
         with self._lock:
-            chosen = self._chosen(job_id)
+            chosen = job_id if itself else self._chosen(job_id)
             group = ids.group_of(chosen)
             if group in self._kept:
                 self._kept.remove(group)
