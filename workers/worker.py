@@ -16,7 +16,7 @@ from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
 from tasks.models.catalog import Catalog
-from tasks.models.engine import Embedder, Engine, Generator, Reranker
+from tasks.models.engine import Embedder, Engine, KeepsPrompts, Reranker
 from tasks.models.registry import Models
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.shapes.parent import Shaper
@@ -101,8 +101,7 @@ class Worker:
         self.stores = Stores(self.settings.shared.files, self.sessions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = self._made_batcher()
-        keeps = isinstance(self.engine, Generator) and self.engine.keeps_prompts and not self._batcher
-        self.groups = Groups(self.sessions, self.slots) if keeps else None
+        self.groups = Groups(self.sessions, self.engine) if isinstance(self.engine, KeepsPrompts) else None
 
     def _made_batcher(self) -> Batcher | None:
         pools = self.embeds or self.reranks
