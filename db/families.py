@@ -28,18 +28,18 @@ from db.jobs import Job, JobOutput
 from db.session import Send
 
 
-def add(session: Session, children: Sequence[Mapping[str, Any]]) -> None:
-    """Writes children down, given by their columns, which all of them have alike. Where a place of the parent's is
-    taken, its child stays.
+def add(session: Session, children: Sequence[Mapping[str, Any]]) -> list[uuid.UUID]:
+    """Writes children down, given by their columns, which all of them have alike; which of them. Where a place of the
+    parent's is taken, its child stays.
 
     One statement over all of them: of hundreds each by itself half as many are written in a second.
     """
     if not children:
-        return
+        return []
     named = {_COLUMNS[name]: name for name in children[0]}
     rows = [{column: child[name] for column, name in named.items()} for child in children]
     shown = json.dumps(rows, default=str, ensure_ascii=False)
-    session.execute(_add(tuple(named)), {"rows": shown})
+    return list(session.scalars(_add(tuple(named)), {"rows": shown}))
 
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in inspect(Job).column_attrs}
@@ -50,7 +50,7 @@ def _add(columns: tuple[str, ...]) -> TextClause:
     names = ", ".join(columns)
     return text(
         f"INSERT INTO jobs ({names}) SELECT {names} FROM json_populate_recordset(NULL::jobs, CAST(:rows AS json))"
-        " ON CONFLICT (parent_id, place) WHERE parent_id IS NOT NULL DO NOTHING"
+        " ON CONFLICT (parent_id, place) WHERE parent_id IS NOT NULL DO NOTHING RETURNING id"
     )
 
 

@@ -23,6 +23,7 @@ from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
 from workers.heart import Heart
 from workers.patience import Patience
@@ -75,6 +76,7 @@ class Worker:
     heart: Heart = field(default_factory=Heart)
     quarantine: Quarantine = field(default_factory=Quarantine)
     speaking: Speaking = field(default_factory=Speaking)
+    courtesy: Courtesy = field(default_factory=Courtesy)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
@@ -142,6 +144,7 @@ class Worker:
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
             speaking=self.speaking,
+            courtesy=self.courtesy,
             cutter=self.cutter,
             shaper=self.shaper,
             toolbox=self.toolbox,

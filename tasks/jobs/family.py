@@ -13,6 +13,7 @@ So the ends of children don't wait for each other, and several are written in on
 Whoever ends a parent ends the children in other transactions. Until they have ended, nobody can claim them.
 """
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,33 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
     They are the tenant's whose job it is, have its key, request, lane and priority, and are kept as long. A place that
     has its child keeps it: an attempt that begins again adopts nobody twice. Raises `Fenced`.
     """
+    parent = _fenced(session, parent_id, attempt)
+    families.add(session, [_columns(parent, child) | {"status": Status.QUEUED} for child in children])
+    return {child.plan.queue for child in children}
+
+
+def adopt_failed(
+    session: Session, parent_id: uuid.UUID, attempt: int, children: Sequence[tuple[Child, tuple[str, str]]]
+) -> list[uuid.UUID]:
+    """Writes down children that have failed before they could be begun, each with its error's code and message.
+
+    Otherwise as `adopt`. Which of them are new: in this transaction `settlement.keep` them. Raises `Fenced`.
+    """
+    parent, now = _fenced(session, parent_id, attempt), dt.datetime.now(dt.UTC)
+    ended = {"status": Status.FAILED, "finished_at": now}
+    rows = [
+        _columns(parent, child) | ended | {"error_code": code, "error_message": message}
+        for child, (code, message) in children
+    ]
+    return families.add(session, rows)
+
+
+def _fenced(session: Session, parent_id: uuid.UUID, attempt: int) -> Job:
     fence.guard(session, parent_id, attempt)
-    parent = session.get_one(Job, parent_id)
+    return session.get_one(Job, parent_id)
+
+
+def _columns(parent: Job, child: Child) -> dict[str, Any]:
     inherited = {
         "parent_id": parent.id,
         "tenant_id": parent.tenant_id,
@@ -67,16 +93,8 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
         "lane": parent.lane,
         "priority": parent.priority,
         "store": parent.store,
-        "status": Status.QUEUED,
     }
-    families.add(
-        session,
-        [
-            jobs.planned(child.plan) | inherited | {"place": child.place, "label": child.label, "stage_input": None}
-            for child in children
-        ],
-    )
-    return {child.plan.queue for child in children}
+    return jobs.planned(child.plan) | inherited | {"place": child.place, "label": child.label, "stage_input": None}
 
 
 @dataclass(frozen=True, slots=True)
