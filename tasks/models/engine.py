@@ -206,6 +206,7 @@ class Generator(Hosted, Protocol):
     call_format: CallFormat
     instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
     identity: str  # another for another file under the model's name
+    keeps_prompts: bool  # a slot evaluates of a prompt only what comes after the beginning that its last one had too
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text as it stands, with what the model puts around one."""

@@ -86,6 +86,7 @@ class LlamaCpp:
         self.instructed, self.identity = tokenizer.instructed, of_file(model)
         self.batch_tokens, self._key = batch, key
         self.prefixes, self.unknown = model.prefixes, tokenizer.unknown
+        self.keeps_prompts = True
         self._lock = threading.Lock()
         self._free = list(range(slots))
         self._kept: dict[int, tuple[str, tuple[int, ...]]] = {}  # whose prompt each slot has cached, and its ids
