@@ -11,19 +11,21 @@ import redis
 from db.session import Sessions
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
-from tasks.jobs import attempts, endings, finishing
+from tasks.jobs import attempts, endings, family, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
 from tasks.models.catalog import Catalog
-from tasks.models.engine import Embedder, Engine, Reranker
+from tasks.models.engine import Embedder, Engine, Generator, Reranker
 from tasks.models.registry import Models
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
+from workers.groups import Groups
 from workers.heart import Heart
 from workers.patience import Patience
 from workers.quarantine import Quarantine
@@ -75,6 +77,7 @@ class Worker:
     heart: Heart = field(default_factory=Heart)
     quarantine: Quarantine = field(default_factory=Quarantine)
     speaking: Speaking = field(default_factory=Speaking)
+    courtesy: Courtesy = field(default_factory=Courtesy)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
@@ -88,6 +91,7 @@ class Worker:
     finish_untold: Together[Finish, Closing] = field(init=False)
     toolbox: Toolbox = field(init=False)
     stores: Stores = field(init=False)
+    groups: Groups | None = field(init=False)  # where the engine's slots keep prompts
     _batcher: Batcher | None = field(init=False)
     _models: Models | None = None
 
@@ -97,6 +101,8 @@ class Worker:
         self.stores = Stores(self.settings.shared.files, self.sessions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = self._made_batcher()
+        keeps = isinstance(self.engine, Generator) and self.engine.keeps_prompts and not self._batcher
+        self.groups = Groups(self.sessions, self.slots) if keeps else None
 
     def _made_batcher(self) -> Batcher | None:
         pools = self.embeds or self.reranks
@@ -108,7 +114,14 @@ class Worker:
 
     def _finish_untold(self, ends: Sequence[Finish]) -> Sequence[Closing | None]:
         with self.sessions.begin() as session:
-            return finishing.finish_untold(session, ends)
+            closings = finishing.finish_untold(session, ends)
+        self.go_on([closing for closing in closings if closing])
+        return closings
+
+    def go_on(self, closings: Sequence[Closing]) -> None:
+        """Has the parents go on whose last children these were. It follows the commit of their ends."""
+        for queue in family.go_on(self.sessions, (closing.view for closing in closings)):
+            self.refiller.ask(queue)
 
     def models(self) -> Catalog:
         """The models that there are now; read when that is first asked."""
@@ -123,7 +136,7 @@ class Worker:
                 return unstarted
         ttl_s = self.settings.shared.stream_ttl_s
         ended = endings.end_children(self.sessions, self.client, [job_id], endings.CHILDREN_AT_ONCE, ttl_s, error)
-        endings.announce(self.client, ended, ttl_s)
+        endings.announce(self.client, ended, ttl_s)  # their parent is who ends them
         return len(ended)
 
     def slot(self) -> Slot:
@@ -135,6 +148,7 @@ class Worker:
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
             speaking=self.speaking,
+            courtesy=self.courtesy,
             cutter=self.cutter,
             shaper=self.shaper,
             toolbox=self.toolbox,

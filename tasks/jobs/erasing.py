@@ -46,7 +46,7 @@ def erase(stores: Stores, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int)
     ended: list[uuid.UUID] = []
     for status in erasing.UNFINISHED:
         while closings := endings.end_tenants(transactions, client, tenant_id, status, _ENDED_AT_ONCE, ttl_s):
-            endings.announce(client, closings, ttl_s)
+            endings.follow_up(transactions, client, closings, ttl_s)
             ended += [closing.view.id for closing in closings if closing.view.started_at]
             yield "jobs ended", len(closings)
     yield from _jobs(transactions, client, tenant_id)
