@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
 from tasks import errors, failpoints
-from tasks.batches import order, states
+from tasks.batches import order, states, twins
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
 from tasks.batches.order import Ranks
+from tasks.batches.states import Wanted
 from tasks.batches.twins import Twins
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
 from tasks.jobs.outcomes import Onward
+from tasks.jobs.requests import Plan
 from tasks.kinds.batch import BatchKind
 from tasks.models import catalog
 from workers.attempt import Attempt
@@ -85,31 +87,62 @@ class _Writer:
         """Raises `LineRefused`, `Fenced`."""
         claim = self._attempt.claim
         with self._slot.sessions.begin() as session:
-            placed = list(enumerate(self._lot, self.place))
-            known = self._taken_over(session) | self._twins.keys()
-            children = [self._child(session, line, place) for place, line in placed if place not in known]
+            lines = self._untwinned()
+            done = self._of_earlier(session, lines)
+            plans = {place: self._plan(session, line) for place, line in lines.items() if place not in done}
+            done |= self._of_equals(session, lines, plans)
+            children = [self._child(lines[place], place, plan) for place, plan in plans.items() if place not in done]
             queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
-            found = [(place, self._twins[place], line.custom_id) for place, line in placed if place in self._twins]
-            states.twins(session, claim.job_id, claim.attempt, found)
+            states.twins(session, claim.job_id, claim.attempt, self._twinned())
         failpoints.passed("batches.after_lot")
         for queue in queues:
             self._slot.wake(queue)
         self.place += len(self._lot)
         self._lot, self._bytes = [], 0
 
-    def _taken_over(self, session: Session) -> set[int]:
-        """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
+    def _untwinned(self) -> dict[int, Line]:
+        """The lines of the lot that no other of the batch answers, by their places."""
+        return {place: line for place, line in enumerate(self._lot, self.place) if place not in self._twins}
+
+    def _twinned(self) -> list[tuple[int, int, str]]:
+        """The others: the place of each, that of the line that answers it, and what it is called."""
+        placed = enumerate(self._lot, self.place)
+        return [(place, self._twins[place], line.custom_id) for place, line in placed if place in self._twins]
+
+    def _of_earlier(self, session: Session, lines: Mapping[int, Line]) -> set[int]:
+        """Places of lines that the batch of which this is a retry has answers to, which are this one's now.
+
+        Raises `Fenced`.
+        """
         claim = self._attempt.claim
         earlier = BatchKind().parse(claim.asked).new.takes_over
-        if earlier is None:
+        if earlier is None or not lines:
             return set()
-        places = set(range(self.place, self.place + len(self._lot))) - self._twins.keys()
-        wanted = {place: self._id(place) for place in places}
+        wanted = [Wanted(place, line.custom_id, self._id(place)) for place, line in lines.items()]
         return states.take_over(session, claim.job_id, claim.attempt, earlier, wanted)
+
+    def _of_equals(self, session: Session, lines: Mapping[int, Line], plans: Mapping[int, Plan]) -> set[int]:
+        """Places of planned lines that any batch of the tenant's has an answer to, which are this one's now.
+
+        Raises `Fenced`.
+        """
+        digests = {place: twins.digest(lines[place].asked, lines[place].about) for place in plans}
+        known = {place: digest for place, digest in digests.items() if digest is not None}
+        if not known:
+            return set()
+        claim, made_by, wanted = self._attempt.claim, self._slot.identities(session), list[Wanted]()
+        for place, digest in known.items():
+            model, identity = plans[place].model, made_by.get(plans[place].queue)
+            if identity is not None:
+                name = twins.known_as(digest, claim.tenant_id, model, identity)
+                wanted.append(Wanted(place, lines[place].custom_id, self._id(place), name))
+        return states.share(session, claim.job_id, claim.attempt, claim.tenant_id, wanted) if wanted else set()
 
     def _id(self, place: int) -> uuid.UUID:
         return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
 
-    def _child(self, session: Session, line: Line, place: int) -> Child:
-        plan = batch_lines.plan(session, self._around.models, batch_lines.caller(self._attempt), line)
+    def _plan(self, session: Session, line: Line) -> Plan:
+        return batch_lines.plan(session, self._around.models, batch_lines.caller(self._attempt), line)
+
+    def _child(self, line: Line, place: int, plan: Plan) -> Child:
         return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)
