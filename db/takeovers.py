@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
     DateTime,
@@ -92,7 +93,7 @@ def of_equals(session: Session, new_id: uuid.UUID, tenant_id: uuid.UUID, lines: 
 
 def answered(session: Session, tenant_id: uuid.UUID, digests: Collection[uuid.UUID]) -> int:
     """How many of these digests, one counted as often as it is there, a batch of the tenant's has an answer to."""
-    given = func.unnest(list(digests)).table_valued(column("digest", Uuid)).render_derived()
+    given = func.unnest(literal(list(digests), ARRAY(Uuid))).table_valued(column("digest", Uuid)).render_derived()
     there = _answered(tenant_id, given.c.digest).exists()
     return session.scalar(select(func.count()).select_from(given).where(there)) or 0
 

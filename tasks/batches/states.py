@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -104,6 +104,11 @@ def share(session: Session, job_id: uuid.UUID, attempt: int, tenant_id: uuid.UUI
     which places these are. Later batches find all of them here once they have succeeded. Raises `Fenced`."""
     fence.guard(session, job_id, attempt)
     return takeovers.of_equals(session, job_id, tenant_id, lines)
+
+
+def answered(session: Session, tenant_id: uuid.UUID, digests: Collection[uuid.UUID]) -> int:
+    """How many of these digests of lines `share` would find an answer to."""
+    return takeovers.answered(session, tenant_id, digests)
 
 
 def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, output: bool) -> None:

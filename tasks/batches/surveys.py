@@ -10,12 +10,13 @@ USUAL_BYTES_PER_TOKEN = 4.0
 @dataclass(slots=True)
 class Asked:
     """What is asked of one model: so many lines, whose words have so many bytes, and answers of at most so many tokens
-    where that is said; `unbounded` lines don't say it."""
+    where that is said; `unbounded` lines don't say it. The tenant's batches have answers to `answered` of them."""
 
     lines: int = 0
     bytes: int = 0
     most_completion_tokens: int = 0
     unbounded: int = 0
+    answered: int = 0
 
 
 @dataclass(slots=True)

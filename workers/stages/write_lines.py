@@ -132,8 +132,8 @@ class _Writer:
             return set()
         claim, made_by, wanted = self._attempt.claim, self._slot.identities(session), list[Wanted]()
         for place, digest in known.items():
-            model, identity = plans[place].model, made_by.get(plans[place].queue)
-            if identity is not None:
+            model = plans[place].model
+            if (identity := made_by.get(model)) is not None:
                 name = twins.known_as(digest, claim.tenant_id, model, identity)
                 wanted.append(Wanted(place, lines[place].custom_id, self._id(place), name))
         return states.share(session, claim.job_id, claim.attempt, claim.tenant_id, wanted) if wanted else set()
