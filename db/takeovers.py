@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -40,6 +40,7 @@ from db.model_changes import ModelChange
 from db.session import Table
 from db.vectors import JobVectors
 
+_NAMES = ("place", "label", "id", "digest")  # `Wanted`
 _QUIET = {"synchronize_session": False}
 _REGISTERING = dt.timedelta(seconds=10)  # a model's change is told by the clock before its commit: so long at most
 _OWN = ("id", "parent_id", "place", "label", "retry_of")  # of a line that is taken over; all else is as it was
@@ -85,10 +86,10 @@ def of_equals(session: Session, new_id: uuid.UUID, tenant_id: uuid.UUID, lines: 
     """
     wanted = _wanted()
     equal = _answered(tenant_id, wanted.c.digest).limit(1).lateral()
-    made = _copy(session, new_id, lines, select(wanted, equal.c.id.label("from_id")).join_from(wanted, equal, true()))
-    rows = [{"batch_id": new_id, "place": line.place, "digest": line.digest} for line in lines]
-    session.execute(insert(LineDigest).on_conflict_do_nothing(), rows)
-    return made
+    rows = select(literal(new_id, Uuid()), wanted.c.place, wanted.c.digest)
+    noted = insert(LineDigest).from_select(["batch_id", "place", "digest"], rows).on_conflict_do_nothing()
+    found = select(wanted, equal.c.id.label("from_id")).join_from(wanted, equal, true())
+    return _copy(session, new_id, lines, found, noted.cte("noted"))
 
 
 def answered(session: Session, tenant_id: uuid.UUID, digests: Collection[uuid.UUID]) -> int:
@@ -128,8 +129,9 @@ def _wanted() -> Any:
     return told.render_derived(with_types=True)
 
 
-def _copy(session: Session, new_id: uuid.UUID, lines: Sequence[Wanted], found: Select[Any]) -> set[int]:
-    """Writes down lines of the batch, `found` with what each is to be copied from; which places were free for them."""
+def _copy(session: Session, new_id: uuid.UUID, lines: Sequence[Wanted], found: Select[Any], *beside: CTE) -> set[int]:
+    """Writes down lines of the batch, `found` with what each is to be copied from, and `beside` it other rows; which
+    places were free for the lines."""
     source = found.cte("source")
     kept = [name for name in Job.__table__.columns.keys() if name not in _OWN]  # noqa: SIM118
     own = (source.c.id, literal(new_id, Uuid()), source.c.place, source.c.label, source.c.from_id)
@@ -137,8 +139,13 @@ def _copy(session: Session, new_id: uuid.UUID, lines: Sequence[Wanted], found: S
     made = insert(Job).from_select([*_OWN, *kept], rows).on_conflict_do_nothing()
     copied = made.returning(Job.id, Job.place, Job.retry_of).cte("copied")
     results = [_beside(copied, table).cte(table.__tablename__) for table in (JobOutput, JobVectors)]
-    shown = json.dumps([asdict(line) for line in lines], default=str)
-    return set(session.scalars(select(copied.c.place).add_cte(*results), {"lines": shown}, execution_options=_QUIET))
+    statement = select(copied.c.place).add_cte(*results, *beside)
+    return set(session.scalars(statement, {"lines": _shown(lines)}, execution_options=_QUIET))
+
+
+def _shown(lines: Sequence[Wanted]) -> str:
+    """As `_wanted` reads them."""
+    return json.dumps([{name: getattr(line, name) for name in _NAMES} for line in lines], default=str)
 
 
 def _beside(copied: CTE, table: type[JobOutput] | type[JobVectors]) -> Any:
