@@ -3,8 +3,19 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, UniqueConstraint, Uuid, func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    case,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
 from db import batches, twins
@@ -15,7 +26,10 @@ from db.twins import BatchTwin
 from db.vectors import JobVectors
 
 _QUIET = {"synchronize_session": False}
-_MEASURED = 200
+_MEASURED = 200  # jobs, or lines of so many batches:
+_LATEST = 3
+_SHORT = 64 * 1024  # bytes of what was asked: of more the strings aren't looked for
+_WORDED = ("chat", "generate", "response")  # types of jobs whose prompts are what was asked
 
 
 class BatchResult(Table):
@@ -91,10 +105,31 @@ def _last(session: Session, batch_id: uuid.UUID) -> int:
 
 def measured_words(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[int, int]:
     """How many bytes the words of the tenant's newest jobs of this model have, and how many tokens these were."""
-    words = func.octet_length(Job.input.cast(Text)).label("words")
-    ended = (Job.tenant_id == tenant_id, Job.status == "succeeded", Job.model == model, Job.parent_id.is_(None))
-    newest = select(words, Job.prompt_tokens).where(*ended, Job.type.in_(("chat", "generate")), Job.prompt_tokens > 0)
+    return _measured(session, Job.tenant_id == tenant_id, Job.model == model, Job.parent_id.is_(None))
+
+
+def measured_lines(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[int, int]:
+    """`measured_words` of lines of the tenant's newest batches for this model."""
+    newest = select(Batch.job_id).where(Batch.tenant_id == tenant_id, Batch.model == model)
+    found = session.scalars(newest.order_by(Batch.job_id.desc()).limit(_LATEST)).all()
+    return _measured(session, Job.parent_id.in_(found), Job.model == model)
+
+
+def _measured(session: Session, *which: ColumnElement[bool]) -> tuple[int, int]:
+    size = func.octet_length(Job.input.cast(Text))
+    words = case((size <= _SHORT, _words()), else_=size).label("words")
+    ended = (Job.status == "succeeded", Job.type.in_(_WORDED), Job.prompt_tokens > 0)
+    newest = select(words, Job.prompt_tokens).where(*which, *ended)
     rows = newest.order_by(Job.id.desc()).limit(_MEASURED).subquery()
-    kept = rows.c.words > len("{}")  # of the others what was asked is erased
-    size, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
-    return int(size or 0), int(tokens or 0)
+    kept = rows.c.words > 0  # of the others what was asked is erased
+    total, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
+    return int(total or 0), int(tokens or 0)
+
+
+def _words() -> ColumnElement[int]:
+    """How many bytes all strings of what was asked have: without what JSON puts around them, which is more than they
+    are where they are short."""
+    path = literal('strict $.** ? (@.type() == "string")', Text).cast(JSONPATH)
+    string = func.jsonb_path_query(Job.input.cast(JSONB), path).column_valued("string")
+    size = func.octet_length(string.cast(Text)) - len('""')
+    return select(func.coalesce(func.sum(size), 0)).correlate(Job).scalar_subquery()

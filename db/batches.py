@@ -170,7 +170,8 @@ def locked(session: Session, found: Select[uuid.UUID]) -> Sequence[uuid.UUID]:
 def counts(
     session: Session, job_ids: Collection[uuid.UUID]
 ) -> dict[uuid.UUID, list[tuple[str, int, Mapping[str, int]]]]:
-    """By batch: of each status how many lines have it, and what these have spent."""
+    """By batch: of each status how many lines have it, and what these have spent. What the children of lines that ask
+    for several answers have spent is told beside that, of no line and no status."""
     columns = (Job.parent_id, Job.status, func.count(), *_spent(Job))
     query = select(*columns).where(Job.parent_id.in_(job_ids)).group_by(Job.parent_id, Job.status)
     found: dict[uuid.UUID, list[tuple[str, int, Mapping[str, int]]]] = {}
@@ -179,17 +180,21 @@ def counts(
         found.setdefault(batch_id, []).append((status, int(number), _named(sums)))
     for batch_id, status, number in twins.counts(session, job_ids):  # they cost nothing of their own
         found.setdefault(batch_id, []).append((status, number, dict.fromkeys(_SPENT, 0)))
+    for batch_id, *sums in _spent_below(session, job_ids):
+        found.setdefault(batch_id, []).append(("", 0, _named(sums)))
     return found
 
 
-def spent_below(session: Session, job_id: uuid.UUID) -> dict[str, int]:
-    """What the children of a batch's lines have spent: of requests for several answers."""
-    line = aliased(Job)
-    query = select(*_spent(Job)).select_from(line).join(Job, Job.parent_id == line.id)
-    return _named(session.execute(query.where(line.parent_id == job_id)).one())
+def _spent_below(session: Session, job_ids: Collection[uuid.UUID]) -> Sequence[Any]:
+    """By batch: what the children of its lines have spent."""
+    line, child = aliased(Job), aliased(Job)
+    query = select(line.parent_id, *_spent(child)).select_from(line).join(child, child.parent_id == line.id)
+    which = (line.parent_id.in_(job_ids), line.stage.in_(_SEVERAL))
+    return session.execute(query.where(*which).group_by(line.parent_id)).all()
 
 
 _SPENT = ("prompt", "completion", "embedding", "cached")
+_SEVERAL = ("spread", "gather")  # the stages of a line that asks for several answers
 
 
 def _spent(job: Any) -> list[ColumnElement[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, bindparam, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, Row, and_, bindparam, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session, aliased
 
@@ -24,6 +24,7 @@ from db.vectors import JobVectors
 from db.webhooks.deliveries import Delivery
 
 _QUIET = {"synchronize_session": False}
+_LEFT_DOCUMENTS = and_(Job.type == "ingest", Job.finished_at.is_not(None), Job.status != "succeeded")
 # The columns that name a job in rows which go with it. The ledger names it too, and stays; a document outlives its job.
 _ABOUT = (
     JobAttempt.job_id,
@@ -67,11 +68,18 @@ def _ended(kept_s: float) -> tuple[ColumnElement[bool], ...]:
     return Job.parent_id.is_(None), Job.finished_at < func.now() - dt.timedelta(seconds=kept_s)
 
 
-def parents(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """Those of these jobs that have children."""
+def in_parts(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of these jobs that are removed one by one, each in several transactions: they have children, or have left
+    documents."""
     child = aliased(Job)
-    query = select(Job.id).where(Job.id.in_(job_ids), exists().where(child.parent_id == Job.id).correlate(Job))
-    return list(session.scalars(query))
+    has_children = exists().where(child.parent_id == Job.id).correlate(Job)
+    return list(session.scalars(select(Job.id).where(Job.id.in_(job_ids), or_(has_children, _LEFT_DOCUMENTS))))
+
+
+def leaving(session: Session, job_ids: Collection[uuid.UUID]) -> Sequence[Row[uuid.UUID, uuid.UUID, str, Any, Any]]:
+    """Id, tenant, status and error of those of these jobs that may have left documents."""
+    told = (Job.id, Job.tenant_id, Job.status, Job.error_code, Job.error_message)
+    return session.execute(select(*told).where(Job.id.in_(job_ids), _LEFT_DOCUMENTS)).all()
 
 
 def youngest(session: Session, job_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:

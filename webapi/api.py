@@ -24,6 +24,7 @@ P = ParamSpec("P")
 View = Callable[P, Any]
 
 
+_SENT = frozenset({"POST", "DELETE"})  # with these a client may send something
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _ERROR_HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
@@ -59,7 +60,29 @@ class Blueprint(flask_smorest.Blueprint):
         self._prepare_doc_cbks += [_describe_limits, _leave_out_unsaid]
         self.shapes: list[Any] = []  # the typed dictionaries that its routes answer with
         self.tells: errors.Told | None = None  # how its dialect tells errors, where it has another than ours
+        self.wrong = 422  # the status of a wrong field
         self.error: tuple[Any, str] = (Error, "application/json")  # the shape of those, and their content type
+
+    def route(self, rule: str, **options: Any) -> Any:
+        """A route that doesn't say what it `takes` takes nothing: where a client may send something, the fields of what
+        it does send are refused."""
+        register, sent = super().route(rule, **options), _SENT.intersection(options.get("methods", ()))
+
+        def decorate(view: View[P]) -> Any:
+            takes = "limits" in getattr(view, "_apidoc", {})
+            return register(self._bare(view) if sent and not takes else view)
+
+        return decorate
+
+    def _bare(self, view: View[P]) -> View[P]:
+        """Raises what `body.refuse_fields` does."""
+
+        @wraps(view)
+        def bare(*args: P.args, **kwargs: P.kwargs) -> Any:
+            body.refuse_fields(request)
+            return view(*args, **kwargs)
+
+        return self.answers(400, 413, 415, self.wrong)(bare)
 
     def arguments(self, schema: Any, **options: Any) -> Any:
         """Of a schema's class one is made for all requests: webargs would make one for each."""
@@ -79,8 +102,7 @@ class Blueprint(flask_smorest.Blueprint):
         return shapes.reference(schema)
 
     def takes(self, limits: Limits) -> Callable[[View[P]], View[P]]:
-        """Says how much the route's body may have; stands before what reads it. Of one that doesn't say, no
-        body is read."""
+        """Says how much the route's body may have; stands before what reads it. One that doesn't say takes nothing."""
 
         def decorate(view: View[P]) -> View[P]:
             @wraps(view)

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -59,17 +60,20 @@ def run_job(job_id: str) -> None:
     """
     assert _current is not None
     assert _notices is not None
-    ended = receive(_current, job_id)
+    in_a_hurry = run_job.request.delivery_info["routing_key"].endswith(".interactive")
+    ended = receive(_current, job_id, in_a_hurry=in_a_hurry)
     if not (ended.status == Status.SUCCEEDED if ended else _notices.left(broker.received(job_id))):
         raise Ignore
 
 
-def receive(worker: Worker, job_id: str) -> JobView | None:
+def receive(worker: Worker, job_id: str, *, in_a_hurry: bool = True) -> JobView | None:
     """Runs the job that the message names, and has the worker end where its engine can't be brought back.
 
-    The job as its run ended it; None where it didn't.
+    Batch generations stand still for one that is `in_a_hurry`. The job as its run ended it; None where it didn't.
     """
-    ended = run.run(worker, broker.received(job_id))
+    named = broker.received(job_id)
+    with worker.courtesy.awaiting(named) if in_a_hurry else nullcontext():
+        ended = run.run(worker, named)
     if worker.unusable.is_set():
         transport.stop()
     return ended

@@ -254,8 +254,6 @@ def finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> JobView | None
         abandon(worker, attempt)
         return None
     telemetry.emit(ended.view.ended_fact())
-    if ended.wakes:
-        worker.refiller.ask(ended.wakes)
     return ended.view
 
 
@@ -272,11 +270,17 @@ def _finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> Closing:
     failpoints.passed("worker.before_terminal_commit")
     if not claim.told and (closing := worker.finish_untold(end)):
         return closing
+    closing = _finish_alone(worker, end)
+    worker.go_on([closing])
+    return closing
+
+
+def _finish_alone(worker: Worker, end: Finish) -> Closing:
     with worker.sessions.begin() as session:
         try:
             return finishing.finish(session, end)
         except errors.Fenced:
-            if found := finishing.end_of(session, claim.job_id, claim.attempt):
+            if found := finishing.end_of(session, end.job_id, end.attempt):
                 return found
             raise
 

@@ -20,6 +20,7 @@ from tasks.queues import places
 from tasks.shapes.parent import Shaper
 from workers.attempt import Attempt
 from workers.batcher import Batcher
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
 from workers.quarantine import Quarantine
 from workers.speaking import Speaking
@@ -44,6 +45,7 @@ class Slot:
     stall_s: float
     quarantine: Quarantine
     speaking: Speaking
+    courtesy: Courtesy
     cutter: Cutter
     shaper: Shaper
     toolbox: Toolbox

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db.session import Sessions
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
-from tasks.jobs import attempts, endings, finishing
+from tasks.jobs import attempts, endings, family, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
@@ -25,6 +25,7 @@ from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
 from workers.heart import Heart
 from workers.patience import Patience
@@ -79,6 +80,7 @@ class Worker:
     heart: Heart = field(default_factory=Heart)
     quarantine: Quarantine = field(default_factory=Quarantine)
     speaking: Speaking = field(default_factory=Speaking)
+    courtesy: Courtesy = field(default_factory=Courtesy)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
@@ -112,7 +114,14 @@ class Worker:
 
     def _finish_untold(self, ends: Sequence[Finish]) -> Sequence[Closing | None]:
         with self.sessions.begin() as session:
-            return finishing.finish_untold(session, ends)
+            closings = finishing.finish_untold(session, ends)
+        self.go_on([closing for closing in closings if closing])
+        return closings
+
+    def go_on(self, closings: Sequence[Closing]) -> None:
+        """Has the parents go on whose last children these were. It follows the commit of their ends."""
+        for queue in family.go_on(self.sessions, (closing.view for closing in closings)):
+            self.refiller.ask(queue)
 
     def models(self) -> Catalog:
         """The models that there are now; read when that is first asked."""
@@ -130,7 +139,7 @@ class Worker:
                 return unstarted
         ttl_s = self.settings.shared.stream_ttl_s
         ended = endings.end_children(self.sessions, self.client, [job_id], endings.CHILDREN_AT_ONCE, ttl_s, error)
-        endings.announce(self.client, ended, ttl_s)
+        endings.announce(self.client, ended, ttl_s)  # their parent is who ends them
         return len(ended)
 
     def slot(self) -> Slot:
@@ -142,6 +151,7 @@ class Worker:
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
             speaking=self.speaking,
+            courtesy=self.courtesy,
             cutter=self.cutter,
             shaper=self.shaper,
             toolbox=self.toolbox,

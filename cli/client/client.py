@@ -13,9 +13,9 @@ from typing import Any, Self, TypeVar
 import click
 import httpx
 
-from cli.launcher import credentials, datafolder
+from cli.launcher import credentials, datafolder, given, lineup, ports
 
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_URL = f"http://{lineup.HOST}:{ports.API}"
 ENDS = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 _SILENCE_S = 30.0  # a stream has a heartbeat every 10 s
@@ -302,18 +302,24 @@ def parse(lines: Iterable[str]) -> Iterator[Event]:
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options that say which API to ask, and calls it with a `client` for it."""
 
-    @click.option("--url", envvar="FOREBAY_URL", default=DEFAULT_URL, show_default=True, help="Of the API.")
+    @click.option("--url", envvar="FOREBAY_URL", help=f"Of the API.  [default: the data folder's, else {DEFAULT_URL}]")
     @click.option("--key", envvar="FOREBAY_KEY", help="An API key; else the one of the data folder.")
     @datafolder.option("The data folder of the `forebay up` that runs here.")
     @wraps(command)
-    def wrapper(url: str, key: str | None, data: Path, **given: Any) -> Any:
-        with Client(url, key or local_key(data)) as client:
+    def wrapper(url: str | None, key: str | None, data: Path, **given: Any) -> Any:
+        with Client(url or local_url(data), key or local_key(data)) as client:
             try:
                 return command(client=client, **given)
             except Unreachable as error:
                 raise Unreachable(f"{error.message} (--url or FOREBAY_URL names another API)") from error
 
     return wrapper
+
+
+def local_url(data: Path) -> str:
+    """Where the API of the folder's `forebay up` is, or was last; the usual address where there was none."""
+    noted = given.read(datafolder.DataFolder(data).given)
+    return DEFAULT_URL if noted is None else f"http://{lineup.HOST}:{noted.port}"
 
 
 def local_key(data: Path) -> str:

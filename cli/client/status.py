@@ -1,21 +1,25 @@
 """`forebay status`: what runs, and what doesn't."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 import httpx
 
 from cli.client import columns
-from cli.client.client import DEFAULT_URL, Unreachable
+from cli.client.client import DEFAULT_URL, Unreachable, local_url
+from cli.launcher import datafolder
 
 _LIMIT_S = 5.0
 
 
 @click.command()
-@click.option("--url", envvar="FOREBAY_URL", default=DEFAULT_URL, show_default=True, help="Of the API.")
-def status(url: str) -> None:
+@click.option("--url", envvar="FOREBAY_URL", help=f"Of the API.  [default: the data folder's, else {DEFAULT_URL}]")
+@datafolder.option("The data folder of the `forebay up` that runs here.")
+def status(url: str | None, data: Path) -> None:
     """Say which parts are there and how many workers each model has; status 1 unless jobs are accepted."""
+    url = url or local_url(data)
     try:
         answer = httpx.get(f"{url}/readyz", timeout=_LIMIT_S)
     except (httpx.TransportError, httpx.InvalidURL) as error:

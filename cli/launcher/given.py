@@ -1,4 +1,4 @@
-"""What an `up` was given by its environment, noted in its data folder: a backup is made from another shell."""
+"""What an `up` was given by its environment, and its ports, noted in its data folder for who asks in another shell."""
 
 import hashlib
 import hmac
@@ -9,22 +9,27 @@ from pathlib import Path
 
 import click
 
+from cli.launcher import ports
+
 SECRETS = ("FOREBAY_KEY_PEPPER", "FOREBAY_WEBHOOK_KEY")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """`catalog` is the path of what is served from. `marks` are of the secrets that the environment set, by the names
-    of their settings: by a mark a secret is known again, and can't be had from it.
+    of their settings: by a mark a secret is known again, and can't be had from it. `flower_port` is 0 without Flower.
     """
 
     catalog: str
     marks: Mapping[str, str]
+    port: int = ports.API
+    flower_port: int = ports.FLOWER
 
 
-def write(path: Path, env: Mapping[str, str], salt: str) -> None:
-    """Notes what the environment of an `up` says. Replaces the file whole or not at all."""
-    given = Given(env["FOREBAY_CATALOG"], {name: _mark(env[name], salt) for name in SECRETS if name in env})
+def write(path: Path, env: Mapping[str, str], salt: str, port: int, flower_port: int) -> None:
+    """Notes what the environment of an `up` says, and its ports. Replaces the file whole or not at all."""
+    marks = {name: _mark(env[name], salt) for name in SECRETS if name in env}
+    given = Given(env["FOREBAY_CATALOG"], marks, port, flower_port)
     new = path.with_suffix(".new")
     new.write_text(json.dumps(asdict(given)))
     new.replace(path)

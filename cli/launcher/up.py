@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import Any
 
 import click
 
-from cli.launcher import credentials, datafolder, embedded, given, leftovers, lineup, modelfiles, processes
+from cli.launcher import credentials, datafolder, embedded, given, leftovers, lineup, modelfiles, ports, processes
 from cli.launcher.heartbeats import SILENT_S, Heartbeats, Listener
 from tasks import errors
 from tasks.models import catalog, cores
@@ -103,7 +102,7 @@ class Launch:
 
     def _make_secrets(self) -> None:
         known = credentials.open_or_make(self.folder.secrets)
-        given.write(self.folder.given, self.env, known.pepper)
+        given.write(self.folder.given, self.env, known.pepper, self.port, self.flower_port)
         # Several machines on one database share a pepper, or they couldn't check each other's keys.
         self.env.setdefault("FOREBAY_KEY_PEPPER", known.pepper)
         self.env.setdefault("FOREBAY_WEBHOOK_KEY", known.webhook_key)
@@ -206,16 +205,6 @@ def say(sentence: str) -> None:
         click.echo(f"forebay: {sentence}", err=True)
 
 
-def refuse_taken(port: int, option: str) -> None:
-    """Raises `ClickException` when something listens on the port already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((lineup.HOST, port))
-        except OSError as error:
-            raise click.ClickException(f"{option} {port}: {error.strerror}") from error
-
-
 def _tell_missed(models: catalog.Catalog) -> None:
     """Says which models are left out whose types no other serves."""
     served = {type for model in models.values() if not model.missing for type in model.types}
@@ -259,9 +248,11 @@ def stop_on_signals() -> threading.Event:
 
 @click.command()
 @datafolder.option("Where everything is kept.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the API.")
+@click.option("--port", type=ports.OfApi, help=f"Of the API.  [default: {ports.API}, or the next that is free]")
 @click.option(
-    "--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Of Flower; 0 for no Flower."
+    "--flower-port",
+    type=ports.OfFlower,
+    help=f"Of Flower; 0 for no Flower.  [default: {ports.FLOWER}, or the next that is free]",
 )
 @click.option("--models", metavar="NAME,NAME", help="Only these of the catalogue; beside --model also `none`.")
 @click.option(
@@ -273,22 +264,20 @@ def stop_on_signals() -> threading.Event:
     metavar="FILE",
     help="Serve this GGUF file too, under its own name, and by default. May be said again.",
 )
-def up(data: Path, port: int, flower_port: int, models: str | None, files: tuple[Path, ...]) -> None:
+def up(data: Path, port: int | None, flower_port: int | None, models: str | None, files: tuple[Path, ...]) -> None:
     """Start everything here and keep it running until Ctrl-C.
 
     Prints `ready url=… key=…` when jobs can be answered. PostgreSQL and Redis are started too,
     unless FOREBAY_DATABASE_URL and FOREBAY_REDIS_URL name others.
     """
-    if port == flower_port:
+    if port is not None and port == flower_port:
         raise click.UsageError("--port and --flower-port are the same")
     path = Path(os.environ.get("FOREBAY_CATALOG", datafolder.DataFolder(data).served_by_default)).absolute()
     chosen = [] if files and models == "none" else choose(path, models)
     with datafolder.claim(data) as folder:
         for name in leftovers.end(folder.record):
             say(f"ended {name}, left over from a launcher that was killed")
-        refuse_taken(port, "--port")
-        if flower_port:
-            refuse_taken(flower_port, "--flower-port")
+        port, flower_port = ports.choose(port, flower_port, say)
         if files:
             path, chosen = folder.catalog, serve_files(folder.catalog, files, chosen)
         else:

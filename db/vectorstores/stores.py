@@ -63,10 +63,10 @@ class VectorStore(Table):
         Index("vector_stores_listed", "tenant_id", "id"),  # `page`
         Index(
             "vector_stores_expiring",
-            "tenant_id",
             "expires_at",
+            "tenant_id",
             postgresql_where=and_(expires_at.is_not(None), not_(emptied)),
-        ),  # `lapsed`
+        ),  # `lapsed`, `due`
     )
 
 
@@ -127,6 +127,11 @@ def lapsed(session: Session, tenant_id: uuid.UUID) -> uuid.UUID | None:
     """A store that has expired and isn't empty yet, as far as is known; none that another transaction holds."""
     query = select(VectorStore.id).where(VectorStore.tenant_id == tenant_id, not_(VectorStore.emptied), _expired())
     return session.scalar(query.order_by(VectorStore.expires_at).limit(1).with_for_update(skip_locked=True))
+
+
+def due() -> Select[uuid.UUID]:
+    """The tenants that have stores for `lapsed`: in the scope of who sees all tenants' rows."""
+    return select(VectorStore.tenant_id).where(not_(VectorStore.emptied), _expired())
 
 
 def emptied(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID) -> bool:

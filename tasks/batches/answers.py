@@ -20,6 +20,7 @@ from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
 
 ABOUT = "line"  # under this name a line's job has what its answer is rendered by beyond it
+REFUSED = "refused"  # of one that couldn't be asked, in there: the field that was at fault, or None
 _AT_ONCE, _AT_ONCE_BYTES = 200, 1024 * 1024  # of results, which may be a tenth of what they are when they are read
 
 

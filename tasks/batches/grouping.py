@@ -17,13 +17,14 @@ NO_KEY = bytes(KEY_BYTES)
 _OPENING = ("system", "developer")
 
 
-def key(asked: Mapping[str, Any]) -> bytes:
+def key(asked: Mapping[str, Any], after: str = "") -> bytes:
     """The key of what a line asks for, given as it is stored (`Stored.input`): hashes of what is put to the model, up
-    to each of some lengths and up to the end of its system prompt, shortest first.
+    to each of some lengths and up to the end of its system prompt, shortest first. `after` names what it goes on from.
 
     `NO_KEY` for what isn't put to a model that writes, and for a short prompt that nothing opens.
     """
     opening, rest = _told(asked)
+    opening += after
     most = _LENGTHS[-1]
     told = (opening + rest)[:most]
     ends = sorted({*(length for length in _LENGTHS if length <= len(told)), min(len(opening), most)} - {0})

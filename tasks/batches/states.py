@@ -2,7 +2,6 @@
 
 import datetime as dt
 import uuid
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,8 +18,8 @@ from tasks.batches import batches
 from tasks.batches.batches import Counts, FileError
 from tasks.batches.counting import Counted
 from tasks.files.files import FileView
-from tasks.jobs import fence
-from tasks.jobs.lifecycle import Status
+from tasks.jobs import family, fence, settlement
+from tasks.jobs.family import Child
 from tasks.limits.spent import Spent
 
 _ENDS_WITHIN = dt.timedelta(days=1)
@@ -90,6 +89,16 @@ def twins(session: Session, job_id: uuid.UUID, attempt: int, found: Sequence[tup
     twins_table.add(session, rows)
 
 
+def refused(
+    session: Session, job_id: uuid.UUID, attempt: int, children: Sequence[tuple[Child, tuple[str, str]]]
+) -> None:
+    """Writes down lines that can't be answered, as jobs that have failed, each with its error's code and message.
+
+    Idempotent. Raises `Fenced`.
+    """
+    settlement.keep(session, family.adopt_failed(session, job_id, attempt, children))
+
+
 def take_over(
     session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, lines: Sequence[Wanted]
 ) -> set[int]:
@@ -123,7 +132,7 @@ def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     row = table.of_job(session, job_id)
     if row.ended_at is None:
         told = table.counts(session, [job_id]).get(job_id, [])
-        counts, spent = _totals(session, row, told)
+        counts, spent = _totals(row, told)
         tally = asdict(batches.tallied(told))
         totals: dict[str, Any] = {"counts": asdict(counts), "spent": asdict(spent), "tally": tally}
         table.note(session, job_id, totals=totals, ended_at=func.clock_timestamp())
@@ -131,10 +140,7 @@ def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     return row
 
 
-def _totals(session: Session, row: Batch, told: Counted) -> tuple[Counts, Spent]:
-    """Each line has either succeeded or an error of its own; what they spent, with that of their own children."""
-    completed = sum(number for status, number, _ in told if status == Status.SUCCEEDED)
-    spent = Counter[str](table.spent_below(session, row.job_id))
-    for _, _, used in told:
-        spent.update(used)
-    return Counts(row.lines, completed, row.lines - completed), Spent(**spent)
+def _totals(row: Batch, told: Counted) -> tuple[Counts, Spent]:
+    """Each line has either succeeded or an error of its own."""
+    counts, spent = batches.totals(row.lines, told)
+    return Counts(row.lines, counts.completed, row.lines - counts.completed), spent

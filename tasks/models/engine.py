@@ -66,6 +66,7 @@ class Request:
     spent on them: the two differ where a part of the answer had to be tokenised again. What is drawn after them is
     drawn by a seed made of `params.seed` and `number`.
     `scope` keeps tenants apart: what an engine caches for one scope never serves another.
+    A `patient` one is to be a `Pausable`, where the engine can do it and the same is said in the end.
     """
 
     prompt: Prompt
@@ -73,6 +74,7 @@ class Request:
     emitted: tuple[int, ...] = ()
     number: int = 0
     scope: str = ""
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,20 @@ class Handle(Protocol):
 
     def close(self) -> None:
         """Gives the slot back. Idempotent; also after an error."""
+
+
+@runtime_checkable
+class Pausable(Handle, Protocol):
+    """A generation that can stand still. One that can't is no such thing, whatever engine it is of."""
+
+    def pause(self) -> None:
+        """Nothing more is evaluated, soon, until `resume`; what is read meanwhile is nothing. From any thread.
+
+        Best effort: where what was read can't be gone on from, it runs on. Idempotent.
+        """
+
+    def resume(self) -> None:
+        """It goes on from what was read. From any thread. Idempotent."""
 
 
 class Engine(Protocol):

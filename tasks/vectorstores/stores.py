@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from db.documents import collections
-from db.scope import scope
+from db.scope import over_walls, scope
 from db.session import Transactions
 from db.vectorstores import attached, pages
 from db.vectorstores import stores as table
@@ -159,6 +159,11 @@ def searched(session: Session, caller: Caller, collection: str) -> None:
     if found is not None:
         _require_alive(found, store_id)
         use(session, caller, [store_id])
+
+
+def due(session: Session, limit: int) -> list[uuid.UUID]:
+    """Tenants that have stores for `tidy`, at most so many, drawn by lot."""
+    return over_walls(session, table.due(), limit)
 
 
 def tidy(transactions: Transactions, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> bool:

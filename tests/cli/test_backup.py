@@ -299,7 +299,7 @@ def test_secret_that_only_up_was_given_is_asked_for(
     """And isn't written down where `up` runs. A backup with another in its place would be good for nothing."""
     known = credentials.read(data.secrets)
     env = {"FOREBAY_CATALOG": str(data.catalog), setting: known.pepper}
-    given.write(data.given, env, known.pepper)
+    given.write(data.given, env, known.pepper, 8000, 0)
     try:
         assert "set it here as for `up`" in refused(forebay("backup", tmp_path / "one", data.root))
         assert not (tmp_path / "one").exists()
@@ -320,7 +320,7 @@ def test_backup_is_of_what_up_was_given_and_not_of_what_this_shell_has(
     for name in given.SECRETS:
         without_settings.setenv(name, "of this shell")
     without_settings.setenv("FOREBAY_CATALOG", str(lineup.CATALOG))
-    given.write(data.given, {"FOREBAY_CATALOG": str(data.catalog)}, known.pepper)
+    given.write(data.given, {"FOREBAY_CATALOG": str(data.catalog)}, known.pepper, 8000, 0)
     try:
         assert forebay("backup", tmp_path / "backup", data.root, "--without-models").exit_code == 0
     finally:

@@ -9,6 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from dialects import plainjson
 from tasks.errors import Malformed
+from tests.webapi import page
 from tests.webapi.conftest import Api
 
 MALFORMED = [
@@ -161,6 +162,21 @@ def test_field_that_a_route_does_not_take_is_refused_by_its_name(api: Api, metho
     assert refused(data=b"x=1") == (400, "malformed_body", None)
     assert refused(data=b"x" * 100_000)[0] == 413
     assert api.get(path.removesuffix(f"/{what}")).json["status"] != "cancelled"
+
+
+def test_no_route_takes_a_field_in_silence(app: Flask, api: Api) -> None:
+    """Whatever is asked for by POST or DELETE, in each dialect, and before anything is looked for."""
+    asked = 0
+    for operation in page.served(app):
+        takes = any(place.startswith(("json ", "form ")) for place in operation.places) or operation.example is not None
+        if operation.method not in ("POST", "DELETE") or takes:
+            continue
+        answer = api.ask(operation.method, operation.url(*["odd"] * operation.path.count("{")), json={"unheard_of": 1})
+        said = (str(operation), answer.status_code, answer.text[:200])
+        assert answer.status_code in operation.statuses & {400, 422}, said
+        assert "unheard_of" in answer.text, said
+        asked += 1
+    assert asked > 25
 
 
 @pytest.mark.parametrize("options", [{}, {"data": b""}, {"json": {}}])

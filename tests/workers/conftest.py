@@ -26,6 +26,7 @@ from tests import tables
 from tests.support import workers
 from tests.support.post import Post
 from workers.attempt import Attempt
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
 from workers.engines.echo import Echo
 from workers.publisher import Publisher
@@ -128,6 +129,7 @@ class Bench:
             stall_s=stall_s,
             quarantine=quarantine or Quarantine(),
             speaking=speaking or Speaking(),
+            courtesy=Courtesy(),
             cutter=cast(Cutter, None),
             shaper=self.shaper,
             toolbox=self.toolbox,

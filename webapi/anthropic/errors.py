@@ -15,7 +15,7 @@ def register(blueprint: Blueprint) -> None:
     """Has all that goes wrong in these routes told so, and every answer named by `request-id` too."""
     blueprint.register_error_handler(Failed, _failed)
     blueprint.after_request(_named)
-    blueprint.tells = _told
+    blueprint.tells, blueprint.wrong = _told, 400
     blueprint.error = AnthropicError, "application/json"
 
 

@@ -25,7 +25,7 @@ _PARAMS = {
 def register(blueprint: Blueprint) -> None:
     """Has all that goes wrong in these routes told so."""
     blueprint.register_error_handler(Failed, _failed)
-    blueprint.tells = _told
+    blueprint.tells, blueprint.wrong = _told, 400
     blueprint.error = OllamaError, "application/json"
 
 

@@ -17,7 +17,7 @@ def register(blueprint: Blueprint) -> None:
     """Has all that goes wrong in these routes told so, and all that goes well marked as OpenAI marks it."""
     blueprint.register_error_handler(dialect.Failed, _failed)
     blueprint.after_request(_marked)
-    blueprint.tells = _told
+    blueprint.tells, blueprint.wrong = _told, 400
 
 
 def _told(status: int, code: str, message: str, param: str | None, details: dict[str, Any] | None) -> Response:

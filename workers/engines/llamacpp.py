@@ -14,7 +14,8 @@ import json
 import secrets
 import threading
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tasks.models.engine import Handle, Pair, Request
 from workers.engines import gguf, hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
+from workers.engines.pausing import Pausing
 from workers.engines.tokenizer import Tokenizer
 from workers.engines.tokenizer import identity as of_file
 
@@ -94,19 +96,32 @@ class LlamaCpp:
         self.reread, self.detokenize = tokenizer.reread, tokenizer.detokenize
 
     def generate(self, request: Request) -> Handle:
-        ids = [*request.prompt.ids, *request.emitted]
         vocabulary.require_known(request.params.logit_bias, self.tokenizer.size)
         slot, cached = self._take_slot(request.scope, request.prompt.ids, keeps=not request.emitted)
-        params = request.params
+        # A prompt evaluated in part has other batches, and their rounding shows where an answer is drawn: by a seed
+        # that the client gave, it would be another answer.
+        same = request.params.greedy or not request.params.seeded
+        give_back = functools.partial(self._give_back, slot)
+        if not (request.patient and same and request.params.grammar is None):
+            return self._completion(request, slot, cached and same, give_back)
+
+        def begin(told: Sequence[int], again: bool) -> Completion:
+            emitted, number = (*request.emitted, *told), request.number + len(told)
+            rest = replace(request, emitted=emitted, number=number)
+            return self._completion(rest, slot, cached or again, lambda: None)
+
+        return Pausing(begin, request.params.max_tokens - request.number, give_back)
+
+    def _completion(self, request: Request, slot: int, cached: bool, give_back: Callable[[], None]) -> Completion:
+        params, ids = request.params, [*request.prompt.ids, *request.emitted]
         body = {
             "prompt": ids,
             "id_slot": slot,
-            # A prompt evaluated in part has other batches, and their rounding shows where an answer is drawn: by a seed
-            # that the client gave, it would be another answer.
-            "cache_prompt": cached and (params.greedy or not params.seeded),
+            "cache_prompt": cached,
             "stream": True,
             "return_tokens": True,
-            "return_progress": len(ids) > self.batch_tokens,  # of a prompt evaluated in one go there is nothing to tell
+            # Of a prompt evaluated in one go there is nothing to tell, but what was cached where it is broken off.
+            "return_progress": len(ids) > self.batch_tokens or request.patient,
             "n_predict": params.max_tokens - request.number,
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -117,7 +132,6 @@ class LlamaCpp:
             "seed": sampling.seed(params.seed, request.number),
             **self._asked(request),
         }
-        give_back = functools.partial(self._give_back, slot)
         return Completion(self._address(), self._key, body, give_back, self.tokenizer.piece, params.logprobs)
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:

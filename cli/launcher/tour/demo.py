@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from cli.client.client import DEFAULT_URL, Client, Job
-from cli.launcher import datafolder
+from cli.launcher import datafolder, ports
 from cli.launcher.tour import answers, documents, killing
 from cli.launcher.tour.launched import Launched, launched
 from cli.launcher.tour.page import Page
@@ -26,10 +26,12 @@ COMMANDS = {
 
 @click.command()
 @datafolder.option("Where everything is kept.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of the API.")
-@click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Of Flower.")
+@click.option("--port", type=ports.OfApi, help=f"Of the API.  [default: {ports.API}, or the next that is free]")
+@click.option(
+    "--flower-port", type=ports.OfApi, help=f"Of Flower.  [default: {ports.FLOWER}, or the next that is free]"
+)
 @click.option("--exit", "leave", is_flag=True, envvar="DEMO_EXIT", help="Stop everything after the tour.")
-def demo(data: Path, port: int, flower_port: int, leave: bool) -> None:
+def demo(data: Path, port: int | None, flower_port: int | None, leave: bool) -> None:
     """Start everything, give a tour of a minute, and keep running until Ctrl-C.
 
     Status 1 when a job fails, or when what was started stops by itself.

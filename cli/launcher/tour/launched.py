@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.launcher import credentials, lineup
+from cli.launcher import credentials, given, lineup
 from cli.launcher.datafolder import DataFolder
 
 
@@ -33,14 +33,20 @@ class Launched:
 
 @contextmanager
 def launched(
-    data: Path, port: int, flower_port: int, say: Callable[[str], None], env: Mapping[str, str] | None = None
+    data: Path,
+    port: int | None,
+    flower_port: int | None,
+    say: Callable[[str], None],
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Launched]:
     """`forebay up` for as long as the block runs; stops it however that ends. Exits with its status if it can't.
 
+    It chooses a port where none is given.
     What it says meanwhile goes to `say`, from a thread of its own. `env` is told it beside our own environment.
     """
     argv = [sys.executable, "-m", "cli", "up", "--data", str(data.absolute())]
-    ports = ["--port", str(port), "--flower-port", str(flower_port)]
+    asked = {"--port": port, "--flower-port": flower_port}
+    ports = [f"{option}={each}" for option, each in asked.items() if each is not None]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A session of its own: Ctrl-C reaches only us, and we stop it in order.
     with subprocess.Popen(
@@ -56,9 +62,11 @@ def launched(
         listener = threading.Thread(target=_pass_on, args=(process.stderr, say), daemon=True)
         listener.start()
         try:
-            told = _ready(process)
-            flower_url = f"http://{lineup.HOST}:{flower_port}"
-            yield Launched(told["url"], told["key"], flower_url, DataFolder(data), process)
+            told, folder = _ready(process), DataFolder(data)
+            noted = given.read(folder.given)
+            assert noted is not None
+            flower_url = f"http://{lineup.HOST}:{noted.flower_port}"
+            yield Launched(told["url"], told["key"], flower_url, folder, process)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()

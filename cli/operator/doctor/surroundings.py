@@ -10,9 +10,7 @@ import click
 import psutil
 
 from cli.client.client import DEFAULT_URL
-from cli.launcher import credentials, datafolder, embedded, leftovers, lineup
-
-_API_PORT, _FLOWER_PORT = "8000", "5555"
+from cli.launcher import credentials, datafolder, embedded, given, leftovers, lineup, ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,10 @@ def find(data: Path) -> Surroundings:
         os.environ.update(_environment(pid))
     for name, value in _by_itself(folder).items():
         os.environ.setdefault(name, value)
-    flower_port = _option(launcher, "--flower-port", _FLOWER_PORT)
-    return Surroundings(
-        folder.root,
-        f"http://{lineup.HOST}:{_option(launcher, '--port', _API_PORT)}",
-        None if flower_port == "0" else f"http://{lineup.HOST}:{flower_port}",
-    )
+    noted = given.read(folder.given)
+    port, flower_port = (noted.port, noted.flower_port) if noted else (ports.API, ports.FLOWER)
+    flower = f"http://{lineup.HOST}:{flower_port}" if flower_port else None
+    return Surroundings(folder.root, f"http://{lineup.HOST}:{port}", flower)
 
 
 def refuse_two() -> None:
@@ -58,7 +54,7 @@ def _flower() -> str:
     """Where Flower is, by the variables that it reads itself."""
     own = {name: os.environ.get(f"FLOWER_{name}", "") for name in ("ADDRESS", "PORT", "URL_PREFIX")}
     host = lineup.HOST if own["ADDRESS"] in ("", "0.0.0.0") else own["ADDRESS"]  # noqa: S104 it listens there
-    return f"http://{host}:{own['PORT'] or _FLOWER_PORT}/{own['URL_PREFIX'].strip('/')}".rstrip("/")
+    return f"http://{host}:{own['PORT'] or ports.FLOWER}/{own['URL_PREFIX'].strip('/')}".rstrip("/")
 
 
 def _named(variable: str) -> bool:
@@ -79,18 +75,6 @@ def _environment(pid: int | None) -> dict[str, str]:
     with suppress(psutil.Error):
         return {k: v for k, v in psutil.Process(pid).environ().items() if k.startswith(("FOREBAY_", "FLOWER_"))}
     return {}
-
-
-def _option(pid: int | None, name: str, otherwise: str) -> str:
-    """What a process was given as this option, `--port 9000` or `--port=9000`."""
-    with suppress(psutil.Error):
-        argv = psutil.Process(pid).cmdline()
-        for part, following in zip(argv, [*argv[1:], otherwise], strict=True):
-            if part == name:
-                return following
-            if part.startswith(f"{name}="):
-                return part.removeprefix(f"{name}=")
-    return otherwise
 
 
 def _by_itself(folder: datafolder.DataFolder) -> dict[str, str]:

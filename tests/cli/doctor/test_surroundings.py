@@ -11,7 +11,7 @@ from unittest import mock
 import click
 import pytest
 
-from cli.launcher import datafolder, leftovers
+from cli.launcher import datafolder, given, leftovers
 from cli.operator.doctor import surroundings
 
 # A launcher that starts one process, says which, and waits until it is told to end.
@@ -36,7 +36,8 @@ def nothing_named() -> Iterator[None]:
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
     """The data folder of a launcher of which one process runs, which isn't the API."""
-    argv = [sys.executable, "-c", _LAUNCHER, "--port", "9123", "--flower-port=0"]
+    given.write(datafolder.DataFolder(tmp_path).given, {"FOREBAY_CATALOG": "a.toml"}, "salt", 9123, 9124)
+    argv = [sys.executable, "-c", _LAUNCHER]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as launcher:
         assert launcher.stdout is not None
         pid = int(launcher.stdout.readline())
@@ -46,9 +47,14 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 def test_installation_is_found_while_its_api_is_down(data: Path) -> None:
     found = surroundings.find(data)
-    assert (found.api, found.flower) == ("http://127.0.0.1:9123", None)
+    assert (found.api, found.flower) == ("http://127.0.0.1:9123", "http://127.0.0.1:9124")
     assert os.environ["FOREBAY_LEASE_S"] == "7"
     assert {"FOREBAY_DATABASE_URL", "FOREBAY_REDIS_URL", "FOREBAY_CATALOG"} <= os.environ.keys()
+
+
+def test_an_up_without_flower_has_none(data: Path) -> None:
+    given.write(datafolder.DataFolder(data).given, {"FOREBAY_CATALOG": "a.toml"}, "salt", 9123, 0)
+    assert surroundings.find(data).flower is None
 
 
 def test_folder_of_nothing_that_runs_is_refused(tmp_path: Path) -> None:

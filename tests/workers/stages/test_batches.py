@@ -199,6 +199,25 @@ def test_how_lines_had_ended_is_told_as_it_was_at_the_end(hall: Hall) -> None:
         assert batches.tally(session, found, Counting()) == Tally(succeeded=1, failed=1, ended_with_it=2)
 
 
+def test_twins_are_counted_with_the_lines_that_answer_them(hall: Hall) -> None:
+    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(3)] + [chat("3")])
+    hall.run()
+    with hall.sessions.begin() as session:
+        found = batches.get(session, hall.caller, batch_id)
+        assert batches.tally(session, found, Counting()) == Tally(succeeded=4)
+
+
+def test_what_several_answers_use_is_told_as_each_ends(hall: Hall) -> None:
+    """Of the line itself nothing is charged; at its end it is what its answers used."""
+    batch_id = hall.begin([chat("0", "one two", n=3)])
+    hall.run(catalog.CONTROL)
+    used = []
+    while hall.step():
+        used.append(hall.look(batch_id).spent.completion)
+    assert used == sorted(used)
+    assert 0 < used[0] < used[2] == hall.look(batch_id).spent.completion
+
+
 def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None) -> None:
     batch_id = hall.begin(chats(4))
     hall.run(catalog.CONTROL)
@@ -240,16 +259,6 @@ def test_a_file_that_is_deleted_while_it_is_read_fails_its_batch(hall: Hall, lin
         assert [error["code"] for error in found.errors or ()] == ["input_file_gone"]
     assert hall.told(writing)[0] == ["0"]
     assert hall.told(checking) == ([], [])
-
-
-def test_a_model_that_goes_while_lines_are_made_jobs_fails_its_batch(hall: Hall, tmp_path: Path) -> None:
-    batch_id = hall.begin([chat("1"), chat("2", model="beta")])
-    hall.step(catalog.CONTROL)
-    models = tmp_path / "models.toml"
-    models.write_text(models.read_text().split("[beta]")[0])
-    hall.run()
-    found = hall.look(batch_id)
-    assert (found.status, [error["code"] for error in found.errors or ()]) == ("failed", ["model_not_found"])
 
 
 def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) -> None:

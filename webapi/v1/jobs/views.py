@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from flask import Response, request
+from flask import Response
 from sqlalchemy.orm import Session
 from werkzeug.http import parse_list_header
 
@@ -19,7 +19,7 @@ from tasks.jobs import attempts, jobs
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.jobs.view import JobObject, JobView
 from tasks.queues import places
-from webapi import auth, body, presence, service
+from webapi import auth, presence, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
 from webapi.v1.jobs import answers, requests
@@ -55,14 +55,13 @@ def _plan(session: Session, given: dict[str, Any]) -> Plan:
 @blueprint.route("/v1/jobs/<job_id>/retry", methods=["POST"], parameters=[JOB.in_path])
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.response(202, JobObject, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
-@blueprint.answers(400, 401, 404, 409, 413, 414, 415, 422, 500, 503)
+@blueprint.answers(401, 404, 409, 414, 422, 500, 503)
 def retry(headers: dict[str, str], job_id: str) -> Response:
     """Ask again for what a job that has ended was asked for
 
     A new job with the old one's input, params, lane, priority, metadata, webhook and `deadline_s`, which names it
     in `retry_of`. An ingest takes over the documents that the old one left waiting; 409 when there are none.
     """
-    body.refuse_fields(request)
     models, caller, old = service.current().catalog, auth.caller(), JOB.parse(job_id)
     wanted = wanted_once(headers, "retry", job_id)
     return accept(wanted, lambda session: retrying.plan(session, models, caller, old))
@@ -98,26 +97,24 @@ def show(query: dict[str, Any], headers: dict[str, str], job_id: str) -> Respons
 
 @blueprint.route("/v1/jobs/<job_id>/cancel", methods=["POST"], parameters=[JOB.in_path])
 @blueprint.response(200, JobObject)
-@blueprint.answers(400, 401, 404, 413, 415, 422, 500, 503)
+@blueprint.answers(401, 404, 500, 503)
 def cancel(job_id: str) -> Response:
     """End a job
 
     A job that has ended stays as it is: asking again changes nothing.
     """
-    body.refuse_fields(request)
     return reply(service.current().desk.cancel(auth.caller(), JOB.parse(job_id)).as_json())
 
 
 @blueprint.route("/v1/jobs/<job_id>", methods=["DELETE"], parameters=[JOB.in_path])
 @blueprint.response(204, description="It is gone, with what went in and what came out.")
-@blueprint.answers(400, 401, 404, 409, 413, 415, 422, 500, 503)
+@blueprint.answers(401, 404, 409, 500, 503)
 def delete(job_id: str) -> Response:
     """Erase a job that has ended
 
     With its children, its stream, and the webhooks about it that haven't been sent. What it cost stays in the ledger.
     409 for a job that hasn't ended, which is to be cancelled first, and for a part of another, which goes with that.
     """
-    body.refuse_fields(request)
     service.current().desk.erase(auth.caller(), JOB.parse(job_id))
     return Response(status=204)
 

@@ -18,7 +18,7 @@ from tasks.kinds.summary import Summary
 from tasks.summaries import estimates, results
 from tasks.summaries.manner import Manner
 from tasks.summaries.results import Result
-from webapi import auth, body, service
+from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
 from webapi.v1.documents import answers as documents
@@ -124,13 +124,12 @@ def browse(query: dict[str, Any], summary_id: str) -> tuple[list[Result], bool]:
 @blueprint.route("/v1/summaries/<summary_id>/retry", methods=["POST"], parameters=[SUMMARY.in_path])
 @blueprint.arguments(IdempotencyHeader, location="headers")
 @blueprint.response(202, JobObject, headers=_LOCATION | REPLAYED, description="Accepted: it will not be lost.")
-@blueprint.answers(400, 401, 404, 409, 413, 414, 415, 422, 500, 503)
+@blueprint.answers(401, 404, 409, 414, 422, 500, 503)
 def retry(headers: dict[str, str], summary_id: str) -> Response:
     """Ask again for a summary that has ended
 
     A new one of the same documents: the steps that were taken cost nothing, so that only what failed is done again.
     """
-    body.refuse_fields(request)
     models, caller = service.current().catalog, auth.caller()
     wanted = wanted_once(headers, "summaries.retry", summary_id)
     with SUMMARY.sought(summary_id) as sought:
