@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import event, inspect, text
 from sqlalchemy.orm import Session
 
-from db import batch_results, twins
+from db import batch_results, takeovers, twins
 from db.session import Sessions
+from db.takeovers import Wanted
 from tasks import ids
 from tasks.keys import Caller
 from tests.support import waiting
@@ -196,9 +197,10 @@ def test_answers_are_taken_over_once(sessions: Sessions, caller: Caller, wanted:
     """With what they came to, under the new lines' ids; whatever didn't succeed is left."""
     old = batch(sessions, caller, "succeeded", "failed", "succeeded", "cancelled")
     new, under = batch(sessions, caller), {place: ids.new() for place in wanted}
+    lines = [Wanted(place, f"new{place}", id) for place, id in under.items()]
     for _ in range(2):
         with sessions.begin() as session:
-            taken = batch_results.take_over(session, old, new, under)
+            taken = takeovers.of_batch(session, new, old, lines)
         assert taken == {0, 2} & set(wanted)
     with sessions() as session:
         rows = session.execute(
@@ -209,6 +211,7 @@ def test_answers_are_taken_over_once(sessions: Sessions, caller: Caller, wanted:
             {"new": new},
         ).all()
     assert [tuple(row) for row in rows] == [
-        (place, under[place], ids.derived(old, place), f"r{place}", 7, {"text": str(place)}) for place in sorted(taken)
+        (place, under[place], ids.derived(old, place), f"new{place}", 7, {"text": str(place)})
+        for place in sorted(taken)
     ]
     assert len(look(sessions, new)) == len(taken)

@@ -293,18 +293,18 @@ def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) ->
 
 
 def test_what_tells_of_lines_goes_some_at_a_time(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twins and numbers of results, before their batch."""
+    """Twins, digests and numbers of results, before their batch."""
     monkeypatch.setattr(removing, "_ROWS_AT_ONCE", 2)
-    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(5)])
+    batch_id = hall.begin([chat(str(n), word, temperature=0) for n, word in enumerate(["same"] * 4 + ["a", "b"])])
     hall.run()
     with hall.sessions.begin() as session:
         batch_results.number_ends(session, batch_id, waits=True)
     left = []
     for _ in removing.family(hall.sessions, batch_id):
         with hall.sessions() as session:
-            tables_of = ("batch_twins", "batch_results", "batches")
+            tables_of = ("batch_twins", "line_digests", "batch_results", "batches")
             left.append([session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables_of])
-    assert left == [[4, 5, 1], [2, 3, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert left == [[3, 3, 6, 1], [1, 1, 4, 1], [0, 0, 2, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
 
 
 def test_embeddings_are_told_as_they_were_asked_for(hall: Hall) -> None:
