@@ -187,9 +187,9 @@ def test_who_looks_where_nothing_is_new_waits_for_nobody(sessions: Sessions, upk
 def test_a_line_of_its_own_isnt_taken_over(sessions: Sessions, caller: Caller) -> None:
     """One that an attempt before made a job, which runs: only what has the earlier answer is told."""
     old, new = batch(sessions, caller, "failed", "succeeded"), batch(sessions, caller, "queued")
+    lines = [Wanted(place, f"new{place}", ids.derived(new, place)) for place in range(2)]
     with sessions.begin() as session:
-        under = {0: ids.derived(new, 0), 1: ids.derived(new, 1)}
-        assert batch_results.take_over(session, old, new, under) == {1}
+        assert takeovers.of_batch(session, new, old, lines) == {1}
 
 
 @pytest.mark.parametrize("wanted", [range(4), range(2, 4)])
