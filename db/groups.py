@@ -1,7 +1,7 @@
 """Lines of a batch that begin alike: a range of ids each (`tasks.ids.group_of`)."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,6 +58,13 @@ def _in_window() -> Select[Any]:
 def _first(status: str) -> Select[Any]:
     which = (Job.queue == bindparam("queue"), Job.status == status, _within(), jobs.may_start())
     return select(Job.id).where(*which).order_by(Job.id).limit(1)
+
+
+def locked(session: Session, job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """How these jobs stand, which nobody else changes until the transaction ends. It waits for whoever changes one just
+    now, as a refill does, for milliseconds."""
+    rows = select(Job.id, Job.status).where(Job.id.in_(job_ids)).order_by(Job.id).with_for_update(key_share=True)
+    return {row.id: row.status for row in session.execute(rows)}
 
 
 def running(session: Session, where: Where, within: Range) -> Sequence[uuid.UUID]:

@@ -56,9 +56,10 @@ def _take_turn(session: Session, line: uuid.UUID, other: uuid.UUID) -> bool:
     isn't worth a wait for the disk.
     """
     session.execute(text("SELECT set_config('synchronous_commit', 'off', true)"))
-    waits = lifecycle.unlocked(Job.id == other, Job.status == Status.QUEUED)
-    moved = lifecycle.move_many(session, Status.DISPATCHED, waits, dispatched_at=func.statement_timestamp())
-    if not moved and groups.dispatched(session, other) is None:
+    found = groups.locked(session, (line, other))
+    if found.get(line) != Status.DISPATCHED or found.get(other) not in (Status.QUEUED, Status.DISPATCHED):
         return False
-    back = lifecycle.unlocked(Job.id == line, Job.status == Status.DISPATCHED)
-    return bool(lifecycle.move_many(session, Status.QUEUED, back))
+    lifecycle.move_many(session, Status.QUEUED, Job.id == line)
+    if found[other] == Status.QUEUED:
+        lifecycle.move_many(session, Status.DISPATCHED, Job.id == other, dispatched_at=func.statement_timestamp())
+    return True

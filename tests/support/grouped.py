@@ -11,6 +11,7 @@ from tasks import ids
 from tasks.batches import order
 from tasks.jobs import attempts, family, stages
 from tasks.jobs.family import Child
+from tasks.jobs.lifecycle import Status
 from tasks.jobs.outcomes import Onward
 from tasks.keys import Caller
 from tasks.models import catalog
@@ -62,6 +63,10 @@ class Grouped:
         self.dispatch(*names)
         for name in names:
             assert tables.claim(self.sessions, self.lines[name], worker_id="another")
+
+    def end(self, name: str) -> None:
+        with self.sessions.begin() as session:
+            tables.put(session, self.lines[name], Status.SUCCEEDED)
 
     def column(self, name: str) -> dict[str, Any]:
         """By line."""

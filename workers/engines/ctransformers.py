@@ -61,7 +61,7 @@ class CTransformers:
     def __init__(self, model: Model, slots: int, host: Host, key: str) -> None:
         self.name, self.slots, self.context, self.host = model.name, slots, model.context, host
         self.capabilities, self._key = model.capabilities, key
-        self.call_format, self.keeps_prompts = CallFormat(**host.ready["call_format"]), False
+        self.call_format = CallFormat(**host.ready["call_format"])
         self.instructed, self.identity = bool(host.ready["instructed"]), tokenizer.identity(model)
 
     def prompt(self, text: str) -> Prompt:

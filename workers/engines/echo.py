@@ -63,7 +63,6 @@ class Echo:
     call_format: CallFormat = OUR_CALLS
     instructed: bool = True
     identity: str = ""
-    keeps_prompts: bool = False
 
     def prompt(self, text: str) -> Prompt:
         return Prompt(text, tuple(range(len(_WORD.findall(text)))))

@@ -10,7 +10,7 @@ from db import batch_results
 from db import batches as table
 from db.session import Sessions
 from tasks import ids
-from tasks.batches import answers, batches
+from tasks.batches import answers, batches, results
 from tasks.batches.batches import Tally
 from tasks.batches.counting import Counting
 from tasks.files import files
@@ -192,7 +192,7 @@ def test_how_lines_had_ended_is_told_as_it_was_at_the_end(hall: Hall) -> None:
     hall.step("alpha")
     hall.step("alpha")
     hall.cancel(batch_id)
-    hall.run()
+    hall.run(catalog.CONTROL)  # which ends the others before a worker has them
     with hall.sessions.begin() as session:
         session.execute(text("UPDATE jobs SET status = 'failed' WHERE parent_id = :id"), {"id": batch_id})
         found = batches.get(session, hall.caller, batch_id)
@@ -227,6 +227,26 @@ def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None)
         hall.step(catalog.CONTROL)
     assert hall.told(batch_id) == (["0"], ["1", "2", "3"])
     assert (hall.look(batch_id).status, hall.files()) == ("cancelled", 2)
+
+
+def test_lines_that_never_ran_are_results_after_all_others(hall: Hall, line_by_line: None) -> None:
+    """Whoever has read up to a number gets exactly the rest, as the error file has it."""
+    batch_id = hall.begin(chats(5))
+    for _ in range(9):
+        hall.step(catalog.CONTROL)
+    assert sum(hall.statuses(batch_id).values()) == 3
+    hall.step("alpha")
+    hall.cancel(batch_id)
+    hall.run(catalog.CONTROL)
+    found = hall.look(batch_id)
+    with hall.sessions.begin() as session:
+        results.look(session, hall.caller, batch_id, Counting())
+        assert [result.number for result in results.page(session, batch_id, 0, 100)] == [1, 2, 3]
+    assert list(results.unrun(hall.stores, hall.caller, found, 2)) == []
+    for after in (3, 4, 5):
+        rest = list(results.unrun(hall.stores, hall.caller, found, after))
+        assert [number for number, _ in rest] == list(range(after + 1, 6))
+        assert [json.loads(line)["custom_id"] for _, line in rest] == ["3", "4"][after - 3 :]
 
 
 def test_a_batch_that_ends_takes_no_other_reason(hall: Hall) -> None:
@@ -273,18 +293,18 @@ def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) ->
 
 
 def test_what_tells_of_lines_goes_some_at_a_time(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twins and numbers of results, before their batch."""
+    """Twins, digests and numbers of results, before their batch."""
     monkeypatch.setattr(removing, "_ROWS_AT_ONCE", 2)
-    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(5)])
+    batch_id = hall.begin([chat(str(n), word, temperature=0) for n, word in enumerate(["same"] * 4 + ["a", "b"])])
     hall.run()
     with hall.sessions.begin() as session:
         batch_results.number_ends(session, batch_id, waits=True)
     left = []
     for _ in removing.family(hall.sessions, batch_id):
         with hall.sessions() as session:
-            tables_of = ("batch_twins", "batch_results", "batches")
+            tables_of = ("batch_twins", "line_digests", "batch_results", "batches")
             left.append([session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables_of])
-    assert left == [[4, 5, 1], [2, 3, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert left == [[3, 3, 6, 1], [1, 1, 4, 1], [0, 0, 2, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
 
 
 def test_embeddings_are_told_as_they_were_asked_for(hall: Hall) -> None:
