@@ -95,6 +95,18 @@ def test_changes_at_one_moment_come_one_after_the_other(sessions: Sessions, call
         assert at_once(sessions, [change] * 4) == [""] * 4
 
 
+def test_store_is_changed_while_files_are_attached(sessions: Sessions, caller: Caller) -> None:
+    """Who attaches holds up nobody who changes it, only who ends it."""
+    store_id, file_id = made(sessions, caller), kept(sessions, caller)
+    with sessions.begin() as attaching:
+        attach(attaching, caller, store_id, file_id)
+        with sessions.begin() as session:
+            session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            assert stores.change(session, caller, store_id, name="two").name == "two"
+        with sessions.begin() as session:
+            assert session.execute(text("SELECT FROM vector_stores FOR UPDATE SKIP LOCKED")).all() == []
+
+
 def test_store_that_is_deleted_while_files_are_attached_is_there_or_gone(sessions: Sessions, caller: Caller) -> None:
     """Who attaches has it, or is told that there is none; no deadlock ends either."""
     for _ in range(5):
