@@ -1,11 +1,21 @@
-"""The order in which a batch's lines came to their ends, and lines that a batch takes over from an earlier one."""
+"""The order in which a batch's lines came to their ends."""
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, UniqueConstraint, Uuid, column, func, literal, select, values
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    case,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
 from db import batches, twins
@@ -16,7 +26,10 @@ from db.twins import BatchTwin
 from db.vectors import JobVectors
 
 _QUIET = {"synchronize_session": False}
-_MEASURED = 200
+_MEASURED = 200  # jobs, or lines of so many batches:
+_LATEST = 3
+_SHORT = 64 * 1024  # bytes of what was asked: of more the strings aren't looked for
+_WORDED = ("chat", "generate", "response")  # types of jobs whose prompts are what was asked
 
 
 class BatchResult(Table):
@@ -90,41 +103,33 @@ def _last(session: Session, batch_id: uuid.UUID) -> int:
     return session.scalar(select(func.max(BatchResult.number)).where(BatchResult.batch_id == batch_id)) or 0
 
 
-def take_over(session: Session, old_id: uuid.UUID, new_id: uuid.UUID, ids: Mapping[int, uuid.UUID]) -> set[int]:
-    """Gives a batch, under these ids, the lines in these places of another that have succeeded: jobs that have ended as
-    those did, with their results. In which places there were some. A place that has its line keeps it.
-
-    What they cost is in the ledger once, under the lines that were run.
-    """
-    if not ids:
-        return set()
-    wanted = values(column("place", Integer), column("id", Uuid), name="wanted").data(list(ids.items()))
-    kept = [name for name in Job.__table__.columns.keys() if name not in ("id", "parent_id", "retry_of")]  # noqa: SIM118
-    columns = [Job.__table__.columns[name] for name in kept]
-    own = (Job.parent_id == old_id, Job.status == "succeeded")
-    taken = select(wanted.c.id, literal(new_id, Uuid()), Job.id, *columns).join_from(
-        Job, wanted, wanted.c.place == Job.place
-    )
-    made = insert(Job).from_select(["id", "parent_id", "retry_of", *kept], taken.where(*own))
-    session.execute(made.on_conflict_do_nothing(), execution_options=_QUIET)
-    for table in (JobOutput, JobVectors):
-        names = [name for name in table.__table__.columns.keys() if name != "job_id"]  # noqa: SIM118
-        rows = select(wanted.c.id, *(table.__table__.columns[name] for name in names))
-        rows = rows.join_from(Job, wanted, wanted.c.place == Job.place).join(table, table.job_id == Job.id)
-        session.execute(
-            insert(table).from_select(["job_id", *names], rows.where(*own)).on_conflict_do_nothing(),
-            execution_options=_QUIET,
-        )
-    there = select(Job.place).where(Job.parent_id == new_id, Job.id.in_(ids.values()), Job.retry_of.is_not(None))
-    return {place for place in session.scalars(there) if place is not None}
-
-
 def measured_words(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[int, int]:
     """How many bytes the words of the tenant's newest jobs of this model have, and how many tokens these were."""
-    words = func.octet_length(Job.input.cast(Text)).label("words")
-    ended = (Job.tenant_id == tenant_id, Job.status == "succeeded", Job.model == model, Job.parent_id.is_(None))
-    newest = select(words, Job.prompt_tokens).where(*ended, Job.type.in_(("chat", "generate")), Job.prompt_tokens > 0)
+    return _measured(session, Job.tenant_id == tenant_id, Job.model == model, Job.parent_id.is_(None))
+
+
+def measured_lines(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[int, int]:
+    """`measured_words` of lines of the tenant's newest batches for this model."""
+    newest = select(Batch.job_id).where(Batch.tenant_id == tenant_id, Batch.model == model)
+    found = session.scalars(newest.order_by(Batch.job_id.desc()).limit(_LATEST)).all()
+    return _measured(session, Job.parent_id.in_(found), Job.model == model)
+
+
+def _measured(session: Session, *which: ColumnElement[bool]) -> tuple[int, int]:
+    size = func.octet_length(Job.input.cast(Text))
+    words = case((size <= _SHORT, _words()), else_=size).label("words")
+    ended = (Job.status == "succeeded", Job.type.in_(_WORDED), Job.prompt_tokens > 0)
+    newest = select(words, Job.prompt_tokens).where(*which, *ended)
     rows = newest.order_by(Job.id.desc()).limit(_MEASURED).subquery()
-    kept = rows.c.words > len("{}")  # of the others what was asked is erased
-    size, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
-    return int(size or 0), int(tokens or 0)
+    kept = rows.c.words > 0  # of the others what was asked is erased
+    total, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
+    return int(total or 0), int(tokens or 0)
+
+
+def _words() -> ColumnElement[int]:
+    """How many bytes all strings of what was asked have: without what JSON puts around them, which is more than they
+    are where they are short."""
+    path = literal('strict $.** ? (@.type() == "string")', Text).cast(JSONPATH)
+    string = func.jsonb_path_query(Job.input.cast(JSONB), path).column_valued("string")
+    size = func.octet_length(string.cast(Text)) - len('""')
+    return select(func.coalesce(func.sum(size), 0)).correlate(Job).scalar_subquery()

@@ -25,20 +25,21 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from db.jobs import Job, JobOutput
+from db.session import Send
 
 
-def add(session: Session, children: Sequence[Mapping[str, Any]]) -> None:
-    """Writes children down, given by their columns, which all of them have alike. Where a place of the parent's is
-    taken, its child stays.
+def add(session: Session, children: Sequence[Mapping[str, Any]]) -> list[uuid.UUID]:
+    """Writes children down, given by their columns, which all of them have alike; which of them. Where a place of the
+    parent's is taken, its child stays.
 
     One statement over all of them: of hundreds each by itself half as many are written in a second.
     """
     if not children:
-        return
+        return []
     named = {_COLUMNS[name]: name for name in children[0]}
     rows = [{column: child[name] for column, name in named.items()} for child in children]
     shown = json.dumps(rows, default=str, ensure_ascii=False)
-    session.execute(_add(tuple(named)), {"rows": shown})
+    return list(session.scalars(_add(tuple(named)), {"rows": shown}))
 
 
 _COLUMNS = {attribute.key: attribute.columns[0].name for attribute in inspect(Job).column_attrs}
@@ -49,12 +50,12 @@ def _add(columns: tuple[str, ...]) -> TextClause:
     names = ", ".join(columns)
     return text(
         f"INSERT INTO jobs ({names}) SELECT {names} FROM json_populate_recordset(NULL::jobs, CAST(:rows AS json))"
-        " ON CONFLICT (parent_id, place) WHERE parent_id IS NOT NULL DO NOTHING"
+        " ON CONFLICT (parent_id, place) WHERE parent_id IS NOT NULL DO NOTHING RETURNING id"
     )
 
 
 def lock(session: Session, parent_ids: Collection[uuid.UUID]) -> None:
-    """Locks these parents: to move one, or to end a child of one, others wait for the end of this transaction."""
+    """Locks these parents: to move one, others wait for the end of this transaction."""
     parents = select(Job.id).where(Job.id.in_(parent_ids)).order_by(Job.id)
     session.execute(parents.with_for_update(key_share=True))
 
@@ -64,6 +65,18 @@ def no_child_left() -> ColumnElement[bool]:
     """The condition that all children of a job have ended."""
     child = aliased(Job)
     return not_(exists().where(child.parent_id == Job.id, child.finished_at.is_(None)).correlate(Job))
+
+
+def without_unfinished(send: Send, parent_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of these jobs that have no unfinished child: one probe of `jobs_children` each, however many there are."""
+    return [row["id"] for row in send(_WITHOUT_UNFINISHED, {"ids": list(parent_ids)})]
+
+
+# In the order of the index, which is so never left for a scan of the table, with its many children that have ended.
+_WITHOUT_UNFINISHED = """
+SELECT parent.id FROM unnest(%(ids)s::uuid[]) AS parent(id) WHERE parent.id IS DISTINCT FROM (
+    SELECT parent_id FROM jobs WHERE parent_id >= parent.id AND finished_at IS NULL ORDER BY parent_id LIMIT 1
+)"""
 
 
 def ready(session: Session, limit: int) -> Sequence[uuid.UUID]:

@@ -109,10 +109,11 @@ def _one_of(column: str, number: int) -> str:
     return f"{column} IN (SELECT id FROM jobs WHERE id IN ({ids}) FOR UPDATE SKIP LOCKED)"
 
 
-# Whether a job's end is told to anybody: to a webhook, to its parent, or to its conversation, which gets what was said.
-_TOLD = """(webhook IS NOT NULL OR parent_id IS NOT NULL OR conversation_id IS NOT NULL OR EXISTS (
+# Whether a job's end is told to anybody in its transaction: to its conversation, which gets what was said, or to a
+# webhook, which hears of no child.
+_TOLD = """(conversation_id IS NOT NULL OR parent_id IS NULL AND (webhook IS NOT NULL OR EXISTS (
     SELECT FROM webhook_endpoints AS w WHERE w.tenant_id = jobs.tenant_id AND NOT w.disabled
-))"""
+)))"""
 
 
 def finish(send: Send, ends: Sequence[Values], *, untold: bool) -> Sequence[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, bindparam, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, Row, and_, bindparam, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session, aliased
 
@@ -18,11 +18,13 @@ from db.families import no_child_left
 from db.idempotency import IdempotencyKey
 from db.jobs import Job, JobOutput
 from db.summaries import SummaryResult
+from db.takeovers import LineDigest
 from db.twins import BatchTwin
 from db.vectors import JobVectors
 from db.webhooks.deliveries import Delivery
 
 _QUIET = {"synchronize_session": False}
+_LEFT_DOCUMENTS = and_(Job.type == "ingest", Job.finished_at.is_not(None), Job.status != "succeeded")
 # The columns that name a job in rows which go with it. The ledger names it too, and stays; a document outlives its job.
 _ABOUT = (
     JobAttempt.job_id,
@@ -66,11 +68,18 @@ def _ended(kept_s: float) -> tuple[ColumnElement[bool], ...]:
     return Job.parent_id.is_(None), Job.finished_at < func.now() - dt.timedelta(seconds=kept_s)
 
 
-def parents(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """Those of these jobs that have children."""
+def in_parts(session: Session, job_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of these jobs that are removed one by one, each in several transactions: they have children, or have left
+    documents."""
     child = aliased(Job)
-    query = select(Job.id).where(Job.id.in_(job_ids), exists().where(child.parent_id == Job.id).correlate(Job))
-    return list(session.scalars(query))
+    has_children = exists().where(child.parent_id == Job.id).correlate(Job)
+    return list(session.scalars(select(Job.id).where(Job.id.in_(job_ids), or_(has_children, _LEFT_DOCUMENTS))))
+
+
+def leaving(session: Session, job_ids: Collection[uuid.UUID]) -> Sequence[Row[uuid.UUID, uuid.UUID, str, Any, Any]]:
+    """Id, tenant, status and error of those of these jobs that may have left documents."""
+    told = (Job.id, Job.tenant_id, Job.status, Job.error_code, Job.error_message)
+    return session.execute(select(*told).where(Job.id.in_(job_ids), _LEFT_DOCUMENTS)).all()
 
 
 def youngest(session: Session, job_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
@@ -95,14 +104,18 @@ def thin(session: Session, job_ids: Collection[uuid.UUID], limit: int) -> bool:
     A batch may have 50,000 of them, which would all go with it at once.
     """
     gone = 0
-    for table, batch, row in ((BatchResult, BatchResult.batch_id, BatchResult.number), _TWINS):
+    for table, batch, row in _OF_LINES:
         some = select(batch, row).where(batch.in_(job_ids)).limit(limit)
         result = session.execute(delete(table).where(tuple_(batch, row).in_(some)), execution_options=_QUIET)
         gone += cast(CursorResult[Any], result).rowcount
     return gone > 0
 
 
-_TWINS = (BatchTwin, BatchTwin.job_id, BatchTwin.place)
+_OF_LINES = (
+    (BatchResult, BatchResult.batch_id, BatchResult.number),
+    (BatchTwin, BatchTwin.job_id, BatchTwin.place),
+    (LineDigest, LineDigest.batch_id, LineDigest.place),
+)
 
 
 def remove(session: Session, job_ids: Collection[uuid.UUID], *, waits: bool = False) -> list[uuid.UUID]:

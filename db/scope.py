@@ -9,12 +9,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy import ARRAY, Text, bindparam, column, func, select, true
+from sqlalchemy import ARRAY, Select, Text, bindparam, column, func, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import statements
 from db.statements import Statement
+from db.walls import SEARCH_ROLE
 
 ROLE = "forebay_tenant"
 TENANT = "app.tenant"
@@ -37,6 +38,18 @@ def scope(session: Session, tenant_id: uuid.UUID, settings: Mapping[str, str] | 
         _set(session, _NOBODY)
         raise
     _set(session, _NOBODY)
+
+
+def over_walls(session: Session, found: Select[uuid.UUID], limit: int) -> list[uuid.UUID]:
+    """Tenants among those that the query finds, at most so many, drawn by lot: the query, and nothing else, runs as the
+    role that sees where rows of all tenants are, and not what they say."""
+    named = found.subquery()
+    drawn = select(named.c[0]).group_by(named.c[0]).order_by(func.random()).limit(limit)
+    session.flush()
+    _set(session, {"role": SEARCH_ROLE})
+    tenants = list(session.scalars(drawn))
+    _set(session, _NOBODY)
+    return tenants
 
 
 def enter_scope(session: Session, tenant_id: uuid.UUID, settings: Mapping[str, str] | None = None) -> None:

@@ -32,7 +32,11 @@ SEEN = {
     "chunks": {"document_id", "number", "tenant_id", "collection_id", "terms", "words"},
     "collections": {"id", "tenant_id", "dimensions", "counted", "second"},
     "documents": {"id", "tenant_id", "collection_id", "status", "chunks"},
+    "file_parts": {"tenant_id", "store", "whole", "left_over", "touched_at"},
+    "files": {"tenant_id", "expires_at"},
     "reembeddings": {"collection_id", "dimensions", "filled", "switched"},
+    "uploads": {"tenant_id", "status", "expires_at"},
+    "vector_stores": {"tenant_id", "emptied", "expires_at"},
     "word_counts": {"tenant_id", "collection_id", "term", "chunks"},
 }
 # True for those that run as the second role, whoever calls them.

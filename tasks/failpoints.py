@@ -21,7 +21,11 @@ The places, in the order in which a job passes them:
     worker.after_done_before_ack                 the stream says so, the message isn't acknowledged
     sweeper.between_update_and_ring              the sweep's round is committed, its wake-ups not sent
 
-And those that a file passes:
+And the one that a parent passes:
+
+    families.before_move_on                      its last child has ended, and it waits still
+
+Those that a file passes:
 
     files.after_piece                            a piece of it is kept; each is a passage
     files.before_erasing                         it is deleted, the bytes of a part of it aren't erased
@@ -67,7 +71,7 @@ OF_JOBS = (
     "sweeper.between_update_and_ring",
 )
 OF_BATCHES = ("batches.after_lot", "batches.after_file_before_commit", "batches.after_file", "batches.after_end")
-NAMES = (*OF_JOBS, *OF_BATCHES, "files.after_piece", "files.before_erasing")
+NAMES = (*OF_JOBS, *OF_BATCHES, "families.before_move_on", "files.after_piece", "files.before_erasing")
 PAUSE_S = 0.5
 
 

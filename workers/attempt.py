@@ -7,8 +7,11 @@ from typing import Protocol
 
 from tasks import errors
 from tasks.jobs.attempts import Claim
+from tasks.models.engine import Pausable
 from tasks.streams.events import Resumed, Started
 from tasks.streams.transcript import Transcript
+
+_MOST_PAUSED_S = 10.0  # all pauses together: then it runs on beside whatever comes
 
 
 class Stop(enum.Enum):
@@ -44,6 +47,8 @@ class Attempt:
         self.lost = False  # readers may have had entries that nobody has kept
         self._lock = threading.Lock()
         self._held: Held | None = None
+        self._paused_at: float | None = None
+        self._paused_s = 0.0  # before the pause under way
         self.stopped: Stop | None = None
 
     def evaluated(self) -> None:
@@ -76,12 +81,38 @@ class Attempt:
             self._held = held
             if self.stopped:
                 held.cancel()
+            elif self._paused_at is not None and isinstance(held, Pausable):
+                held.pause()
 
     def release(self) -> None:
         with self._lock:
             held, self._held = self._held, None
         if held:
             held.close()
+
+    def pause(self) -> None:
+        """What it holds stands still, where that can, until `resume`; for `_MOST_PAUSED_S` in all. Idempotent."""
+        with self._lock:
+            if self._paused_at is None and self._paused_s < _MOST_PAUSED_S:
+                self._paused_at = time.monotonic()
+                if isinstance(self._held, Pausable):
+                    self._held.pause()
+
+    def resume(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            if self._paused_at is not None:
+                self._paused_s += time.monotonic() - self._paused_at
+                self._paused_at = None
+                if isinstance(self._held, Pausable):
+                    self._held.resume()
+
+    def paused(self) -> bool:
+        """Whether it stands still. Whoever asks has it go on where it has done so for long enough."""
+        since = self._paused_at
+        if since is not None and self._paused_s + time.monotonic() - since >= _MOST_PAUSED_S:
+            self.resume()
+        return self._paused_at is not None
 
     def stop(self, why: Stop) -> None:
         """Ends the run soon. The first reason stays, except that an ended job overrides the others. Idempotent."""

@@ -3,27 +3,31 @@
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import redis
+from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
-from tasks.jobs import attempts, endings, finishing
+from tasks.jobs import attempts, endings, family, finishing
 from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
 from tasks.models.catalog import Catalog
-from tasks.models.engine import Embedder, Engine, Reranker
+from tasks.models.engine import Embedder, Engine, KeepsPrompts, Reranker
 from tasks.models.registry import Models
+from tasks.queues import capacity
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
 from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
+from workers.groups import Groups
 from workers.heart import Heart
 from workers.patience import Patience
 from workers.quarantine import Quarantine
@@ -49,7 +53,8 @@ _SHAPING = 2  # schemas read at a time: a slow one of one job has others wait no
 class Worker:
     """One process: the queue it serves, its engine, what runs in its slots, and its lease.
 
-    The queue is named like its model; the control worker serves `catalog.CONTROL` and has no engine.
+    The queue is named like its model; the control worker serves `catalog.CONTROL` and has no engine. `identity` is what
+    its answers are made by (`loading.identity`).
     """
 
     id: str
@@ -64,6 +69,7 @@ class Worker:
     sweeper: Sweeper
     embeds: bool = False
     reranks: bool = False
+    identity: str | None = None
     attempts: dict[uuid.UUID, Attempt] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     draining: threading.Event = field(default_factory=threading.Event)
@@ -75,6 +81,7 @@ class Worker:
     heart: Heart = field(default_factory=Heart)
     quarantine: Quarantine = field(default_factory=Quarantine)
     speaking: Speaking = field(default_factory=Speaking)
+    courtesy: Courtesy = field(default_factory=Courtesy)
     unheld: set[tuple[uuid.UUID, int]] = field(default_factory=set)  # what the last heartbeat found missing here
     job_s: float | None = None
     turns: Turns = field(default_factory=lambda: Turns(PARTS_AT_ONCE))
@@ -88,6 +95,7 @@ class Worker:
     finish_untold: Together[Finish, Closing] = field(init=False)
     toolbox: Toolbox = field(init=False)
     stores: Stores = field(init=False)
+    groups: Groups | None = field(init=False)  # where the engine's slots keep prompts
     _batcher: Batcher | None = field(init=False)
     _models: Models | None = None
 
@@ -97,6 +105,7 @@ class Worker:
         self.stores = Stores(self.settings.shared.files, self.sessions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = self._made_batcher()
+        self.groups = Groups(self.sessions, self.engine) if isinstance(self.engine, KeepsPrompts) else None
 
     def _made_batcher(self) -> Batcher | None:
         pools = self.embeds or self.reranks
@@ -108,7 +117,14 @@ class Worker:
 
     def _finish_untold(self, ends: Sequence[Finish]) -> Sequence[Closing | None]:
         with self.sessions.begin() as session:
-            return finishing.finish_untold(session, ends)
+            closings = finishing.finish_untold(session, ends)
+        self.go_on([closing for closing in closings if closing])
+        return closings
+
+    def go_on(self, closings: Sequence[Closing]) -> None:
+        """Has the parents go on whose last children these were. It follows the commit of their ends."""
+        for queue in family.go_on(self.sessions, (closing.view for closing in closings)):
+            self.refiller.ask(queue)
 
     def models(self) -> Catalog:
         """The models that there are now; read when that is first asked."""
@@ -117,13 +133,16 @@ class Worker:
                 self._models = Models(self.settings.shared.catalog)
         return self._models.current()
 
+    def _identities(self, session: Session) -> Mapping[str, str]:
+        return capacity.identities(session, self.settings.shared.lease_s)
+
     def _end_lines(self, job_id: uuid.UUID, error: endings.Error) -> int:
         with self.sessions.begin() as session:
             if unstarted := endings.end_unstarted(session, job_id, error, LINES_ENDED_AT_ONCE):
                 return unstarted
         ttl_s = self.settings.shared.stream_ttl_s
         ended = endings.end_children(self.sessions, self.client, [job_id], endings.CHILDREN_AT_ONCE, ttl_s, error)
-        endings.announce(self.client, ended, ttl_s)
+        endings.announce(self.client, ended, ttl_s)  # their parent is who ends them
         return len(ended)
 
     def slot(self) -> Slot:
@@ -135,6 +154,7 @@ class Worker:
             stall_s=self.settings.stall_s,
             quarantine=self.quarantine,
             speaking=self.speaking,
+            courtesy=self.courtesy,
             cutter=self.cutter,
             shaper=self.shaper,
             toolbox=self.toolbox,
@@ -143,6 +163,7 @@ class Worker:
             line_turns=self.line_turns,
             stores=self.stores,
             models=self.models,
+            identities=self._identities,
             end_lines=self._end_lines,
             full=lambda: len(self.held()) >= self.slots,
             wake=self.refiller.ask,

@@ -107,7 +107,7 @@ def end_all(sessions: Sessions, client: redis.Redis, model: str, waiting: int, t
         if not closings:
             break
         count += len(closings)
-        endings.announce(client, closings, ttl_s)
+        endings.follow_up(sessions, client, closings, ttl_s)  # the sweep refills
     return count
 
 

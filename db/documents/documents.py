@@ -118,6 +118,13 @@ class Document(Table):
         ),
         Index("documents_of_filename", "collection_id", "filename", postgresql_where=filename.is_not(None)),
         Index("documents_of_file", "file_id", "collection_id", unique=True, postgresql_where=file_id.is_not(None)),
+        Index(  # `attached.counted`, from the index alone
+            "documents_of_files",
+            "collection_id",
+            "status",
+            postgresql_where=file_id.is_not(None),
+            postgresql_include=["tenant_id", "job_id", "error_code", "bytes"],
+        ),
         Index("documents_of_archive", "collection_id", "archive", postgresql_where=archive.is_not(None)),
         Index(
             "documents_in_part",

@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Select,
     Text,
     UniqueConstraint,
     delete,
@@ -35,8 +36,8 @@ class File(Table):
         UniqueConstraint("id", "tenant_id"),  # what the references of its parts are to
         Index("files_listed", "tenant_id", "id"),  # `page`
         Index(
-            "files_expiring", "tenant_id", "expires_at", postgresql_where=text("expires_at IS NOT NULL")
-        ),  # `expired`
+            "files_expiring", "expires_at", "tenant_id", postgresql_where=text("expires_at IS NOT NULL")
+        ),  # `expired`, `due`
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -86,6 +87,11 @@ def expired(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid
     """Files of the tenant that have expired, the longest ago first; none that another transaction holds."""
     query = select(File.id).where(File.tenant_id == tenant_id, File.expires_at <= func.now())
     return session.scalars(query.order_by(File.expires_at).limit(limit).with_for_update(skip_locked=True)).all()
+
+
+def due() -> Select[uuid.UUID]:
+    """The tenants that have files for `expired`: in the scope of who sees all tenants' rows."""
+    return select(File.tenant_id).where(File.expires_at <= func.now())
 
 
 def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:

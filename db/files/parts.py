@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Select,
     Text,
     UniqueConstraint,
     delete,
@@ -52,8 +53,8 @@ class FilePart(Table):
         ForeignKeyConstraint(["upload_id", "tenant_id"], ["uploads.id", "uploads.tenant_id"]),
         Index("file_parts_of_tenant", "tenant_id", postgresql_include=["bytes"]),  # `kept_bytes`
         Index(
-            "file_parts_unsettled", "tenant_id", "touched_at", postgresql_where=text("left_over OR NOT whole")
-        ),  # `draw`
+            "file_parts_unsettled", "touched_at", "tenant_id", postgresql_where=text("left_over OR NOT whole")
+        ),  # `draw`, `due`
         Index("file_parts_of_file", "file_id", "place", postgresql_where=text("file_id IS NOT NULL")),  # `of_file`
         Index("file_parts_of_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),  # `of_upload`
     )
@@ -177,13 +178,17 @@ def draw(
     """Parts of the tenant's that are to be erased, and never become whole from here on: what is left over, and what is
     being written, but not while their writers have said within `silent_s` that they live; in these stores only, where
     any are given."""
-    silent = FilePart.touched_at < func.now() - dt.timedelta(seconds=silent_s)
-    own = [FilePart.tenant_id == tenant_id, _UNSETTLED, or_(FilePart.whole, silent)]
+    own = [FilePart.tenant_id == tenant_id, *_erasable(silent_s)]
     if stores is not None:
         own.append(FilePart.store.in_(stores))
     some = select(FilePart.id).where(*own).order_by(FilePart.touched_at).limit(limit).with_for_update(skip_locked=True)
     drawn = update(FilePart).where(FilePart.tenant_id == tenant_id, once.among(FilePart.id, some))
     return session.scalars(drawn.values(**_LEFT_OVER).returning(FilePart), execution_options=_QUIET).all()
+
+
+def due(silent_s: float, stores: Collection[str]) -> Select[uuid.UUID]:
+    """The tenants that have parts for `draw`: in the scope of who sees all tenants' rows."""
+    return select(FilePart.tenant_id).where(*_erasable(silent_s), FilePart.store.in_(stores))
 
 
 def forget(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> None:
@@ -211,6 +216,10 @@ def erase_pieces(session: Session, tenant_id: uuid.UUID, part_id: uuid.UUID) -> 
     some = select(*key).where(FilePiece.tenant_id == tenant_id, FilePiece.part_id == part_id).limit(_PIECES_AT_ONCE)
     gone = delete(FilePiece).where(FilePiece.tenant_id == tenant_id, tuple_(*key).in_(some)).returning(FilePiece.number)
     return len(session.execute(gone, execution_options=_QUIET).all()) == _PIECES_AT_ONCE
+
+
+def _erasable(silent_s: float) -> tuple[ColumnElement[bool], ...]:
+    return _UNSETTLED, or_(FilePart.whole, FilePart.touched_at < func.now() - dt.timedelta(seconds=silent_s))
 
 
 def _being_written(tenant_id: uuid.UUID, part_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:

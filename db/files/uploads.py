@@ -6,16 +6,21 @@ from collections.abc import Sequence
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Index,
     Integer,
+    Select,
     Text,
     UniqueConstraint,
     case,
     delete,
     func,
+    literal_column,
     select,
+    text,
+    union,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -34,7 +39,8 @@ class Upload(Table):
     __tablename__ = "uploads"
     __table_args__ = (
         UniqueConstraint("id", "tenant_id"),
-        Index("uploads_expiring", "tenant_id", "expires_at"),  # `late`, `ended`
+        Index("uploads_expiring", "expires_at", "tenant_id", postgresql_where=text("status = 'pending'")),  # `late`
+        Index("uploads_ended", "expires_at", "tenant_id", postgresql_where=text("status <> 'pending'")),  # `ended`
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -71,8 +77,7 @@ def find(
 
 def late(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
     """Pending uploads of the tenant that have expired, locked; none that another transaction holds."""
-    own = (Upload.tenant_id == tenant_id, Upload.expires_at <= func.now(), Upload.status == "pending")
-    query = select(Upload.id).where(*own).order_by(Upload.expires_at).limit(limit)
+    query = select(Upload.id).where(Upload.tenant_id == tenant_id, *_late()).order_by(Upload.expires_at).limit(limit)
     return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
@@ -84,10 +89,16 @@ def end(session: Session, tenant_id: uuid.UUID, upload_ids: Sequence[uuid.UUID],
 def ended(session: Session, tenant_id: uuid.UUID, age_s: float, limit: int) -> Sequence[uuid.UUID]:
     """Uploads of the tenant that have ended, and would have expired so long ago, locked; none that another transaction
     holds."""
-    old = Upload.expires_at < func.now() - dt.timedelta(seconds=age_s)
-    own = (Upload.tenant_id == tenant_id, old, Upload.status != "pending")
-    query = select(Upload.id).where(*own).order_by(Upload.expires_at).limit(limit)
+    query = (
+        select(Upload.id).where(Upload.tenant_id == tenant_id, *_ended(age_s)).order_by(Upload.expires_at).limit(limit)
+    )
     return session.scalars(query.with_for_update(skip_locked=True)).all()
+
+
+def due(age_s: float) -> Select[uuid.UUID]:
+    """The tenants that have uploads for `late` or `ended`: in the scope of who sees all tenants' rows."""
+    over = (select(Upload.tenant_id).where(*which) for which in (_late(), _ended(age_s)))
+    return select(union(*over).subquery().c.tenant_id)
 
 
 def some(session: Session, tenant_id: uuid.UUID, limit: int) -> Sequence[uuid.UUID]:
@@ -101,3 +112,15 @@ def remove(session: Session, tenant_id: uuid.UUID, upload_ids: Sequence[uuid.UUI
     """Deletes the rows of these uploads, from which their parts must have been taken. Idempotent."""
     own = delete(Upload).where(Upload.tenant_id == tenant_id, Upload.id.in_(upload_ids))
     session.execute(own, execution_options=_QUIET)
+
+
+def _late() -> tuple[ColumnElement[bool], ...]:
+    return Upload.status == literal_column("'pending'"), Upload.expires_at <= func.now()
+
+
+def _ended(age_s: float) -> tuple[ColumnElement[bool], ...]:
+    """The status is written as in the index: of a parameter PostgreSQL can't know that it is the same."""
+    return (
+        Upload.status != literal_column("'pending'"),
+        Upload.expires_at < func.now() - dt.timedelta(seconds=age_s),
+    )

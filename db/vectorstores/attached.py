@@ -11,13 +11,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, case, delete, false, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
+from db.documents.chunks import Chunk
 from db.documents.documents import Document, DocumentText
+from db.documents.reembedding import Reembedded
 from db.files.files import File
 from db.vectorstores import pages
 from db.vectorstores.pages import Page
 
 CANCELLED = "cancelled"  # the error of a document whose job was cancelled
 STATUSES = ("in_progress", "completed", "failed", "cancelled")
+_AS_IT_IS = {"synchronize_session": False}
 
 Counted = Row[uuid.UUID | None, str, bool, uuid.UUID | None, int, int]
 
@@ -73,7 +76,7 @@ def remove(session: Session, tenant_id: uuid.UUID, document_ids: Collection[uuid
     """Deletes these documents with their chunks."""
     _lock(session, tenant_id, Document.id.in_(document_ids))
     gone = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(document_ids))
-    session.execute(gone, execution_options={"synchronize_session": False})
+    session.execute(gone, execution_options=_AS_IT_IS)
 
 
 def remove_some(session: Session, tenant_id: uuid.UUID, file_ids: Collection[uuid.UUID], at_once: int) -> bool:
@@ -87,13 +90,21 @@ def remove_some(session: Session, tenant_id: uuid.UUID, file_ids: Collection[uui
     return len(some) == at_once
 
 
-def call_off(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, why: str) -> Sequence[uuid.UUID]:
-    """Marks those that wait for the job and have no chunks yet as cancelled; the others that wait for it."""
-    waiting = and_(Document.job_id == job_id, Document.status == "pending")
-    _lock(session, tenant_id, waiting)
-    values = {"status": "failed", "error_code": CANCELLED, "error_message": why}
-    _update(session, tenant_id, and_(waiting, Document.chunks.is_(None)), values)
-    return session.scalars(select(Document.id).where(Document.tenant_id == tenant_id, waiting)).all()
+def give_up(session: Session, tenant_id: uuid.UUID, job_id: uuid.UUID, code: str, why: str, limit: int) -> bool:
+    """Marks files' documents that wait for the job as failed, at most `limit`, and drops what is stored of them;
+    whether there were any."""
+    waiting = (Document.tenant_id == tenant_id, Document.job_id == job_id, Document.status == "pending")
+    query = select(Document.id).where(*waiting, Document.file_id.is_not(None)).order_by(Document.id)
+    some = session.scalars(query.limit(limit).with_for_update()).all()
+    if some:
+        for table in (Chunk, Reembedded):
+            gone = delete(table).where(table.tenant_id == tenant_id, table.document_id.in_(some))
+            session.execute(gone, execution_options=_AS_IT_IS)
+        texts = update(DocumentText).where(DocumentText.tenant_id == tenant_id, DocumentText.document_id.in_(some))
+        session.execute(texts.values(text=None, marks=None), execution_options=_AS_IT_IS)
+        values = {"status": "failed", "chunks": None, "tokens": None, "error_code": code, "error_message": why}
+        _update(session, tenant_id, Document.id.in_(some), values)
+    return bool(some)
 
 
 def waited_for(session: Session, tenant_id: uuid.UUID, which: ColumnElement[bool]) -> Sequence[uuid.UUID]:
@@ -159,4 +170,4 @@ def _lock(session: Session, tenant_id: uuid.UUID, which: ColumnElement[bool]) ->
 
 def _update(session: Session, tenant_id: uuid.UUID, which: ColumnElement[bool], values: Mapping[str, Any]) -> int:
     changed = update(Document).where(Document.tenant_id == tenant_id, which).values(**values).returning(Document.id)
-    return len(session.scalars(changed, execution_options={"synchronize_session": False}).all())
+    return len(session.scalars(changed, execution_options=_AS_IT_IS).all())

@@ -63,10 +63,10 @@ class VectorStore(Table):
         Index("vector_stores_listed", "tenant_id", "id"),  # `page`
         Index(
             "vector_stores_expiring",
-            "tenant_id",
             "expires_at",
+            "tenant_id",
             postgresql_where=and_(expires_at.is_not(None), not_(emptied)),
-        ),  # `lapsed`
+        ),  # `lapsed`, `due`
     )
 
 
@@ -89,6 +89,13 @@ def find(
     if keep or change:
         query = query.with_for_update(read=not change, of=VectorStore)
     return session.execute(query, execution_options={"populate_existing": True}).one_or_none()
+
+
+def expired(session: Session, tenant_id: uuid.UUID, store_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bool]:
+    """Whether each of these stores that is there has expired."""
+    query = select(VectorStore.id, func.coalesce(_expired(), false()))
+    rows = session.execute(query.where(VectorStore.tenant_id == tenant_id, VectorStore.id.in_(store_ids)))
+    return {row[0]: row[1] for row in rows}
 
 
 def page(session: Session, tenant_id: uuid.UUID, wanted: Page) -> Sequence[Found]:
@@ -127,6 +134,11 @@ def lapsed(session: Session, tenant_id: uuid.UUID) -> uuid.UUID | None:
     """A store that has expired and isn't empty yet, as far as is known; none that another transaction holds."""
     query = select(VectorStore.id).where(VectorStore.tenant_id == tenant_id, not_(VectorStore.emptied), _expired())
     return session.scalar(query.order_by(VectorStore.expires_at).limit(1).with_for_update(skip_locked=True))
+
+
+def due() -> Select[uuid.UUID]:
+    """The tenants that have stores for `lapsed`: in the scope of who sees all tenants' rows."""
+    return select(VectorStore.tenant_id).where(not_(VectorStore.emptied), _expired())
 
 
 def emptied(session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID) -> bool:

@@ -47,6 +47,10 @@ class AnthropicMessage(TypedDict):
     usage: AnthropicUsage
 
 
+class AnthropicTokens(TypedDict):
+    input_tokens: Annotated[int, "That the model would read, exactly."]
+
+
 class AnthropicErrorDetail(TypedDict):
     type: Annotated[str, "The kind of error, by the status."]
     message: Annotated[str, "Says it to people; begins with the path of the field, where it is one."]

@@ -13,11 +13,14 @@ from dialects.openai import errors as told
 from dialects.openai.requests import chat, completions, embeddings, moderations, responses
 from dialects.wishes import Wishes
 from tasks import errors
-from tasks.batches.answers import ABOUT
+from tasks.batches.answers import ABOUT, REFUSED
 from tasks.functions.toolbox import Toolbox
 from tasks.jobs.requests import Plan, Request, Stored, Submission
 from tasks.kinds import toolset
 from tasks.kinds.embed import Embedding
+from tasks.kinds.preceding import REFERENCE
+from tasks.kinds.response import Asked
+from tasks.models import catalog
 from tasks.models.catalog import Catalog
 
 MESSAGES = "/v1/messages"  # Anthropic's
@@ -38,12 +41,15 @@ class Surroundings:
 @dataclass(frozen=True, slots=True)
 class Line:
     """A request, its shape checked; `about` is what its answer is rendered by beyond its job, and `inputs` how many
-    texts it has."""
+    texts it has. `goes_on_from` is what it needs beyond the line: the field that says so, and what that names;
+    `missing` says that there can be nothing of that name."""
 
     custom_id: str
     asked: Submission[Any]
     about: Mapping[str, Any]
     inputs: int
+    goes_on_from: tuple[str, str] | None
+    missing: errors.InvalidField | None = None
 
     def noted(self, plan: Plan) -> Plan:
         """The plan of its job, which keeps that too."""
@@ -53,7 +59,7 @@ class Line:
 
 
 class LineRefused(errors.InvalidField):
-    """The line can't be accepted; the code says why, in OpenAI's words where it has one."""
+    """The line is wrong; the code says why, in OpenAI's words where it has one."""
 
     def __init__(self, code: str, field: str | None, message: str) -> None:
         super().__init__(field, message)
@@ -65,9 +71,10 @@ Read = Callable[[dict[str, Any], Surroundings], tuple[Submission[Any], Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How its bodies are read: by which schema, with how many values at most, and what is made of them: the job, and
-    what its answer is rendered by beyond it."""
+    """How its bodies are read: by which schema, with how many values at most, and what is made of them: a job of this
+    type, and what its answer is rendered by beyond it."""
 
+    type: str
     schema: ma.Schema
     values: int
     read: Read
@@ -99,29 +106,21 @@ def _moderation(given: dict[str, Any], around: Surroundings) -> tuple[Submission
 
 
 def _response(given: dict[str, Any], around: Surroundings) -> tuple[Submission[Any], Mapping[str, Any]]:
-    """What the client said is kept once: nobody asks for a line's response by itself.
-
-    Raises `Unsupported` for what the line doesn't have itself: it may be gone, or another, when the line's job is made,
-    and fifty thousand short lines could each copy megabytes.
-    """
+    """What the client said is kept once: nobody asks for a line's response by itself."""
     del around
-    for name in ("background", "conversation", "previous_response_id"):
-        if given.get(name):
-            raise errors.Unsupported(name, "a line of a batch can't have that")
+    if given.get("background"):
+        raise errors.Unsupported("background", "a line is answered in its batch's files, and can't be polled by itself")
     asked = responses.submission(given, _WISHES)
-    for number, item in enumerate(asked.request.items):
-        if item["type"] == "item_reference":
-            raise errors.Unsupported(f"input.{number}.type", "a line of a batch can't refer to an item elsewhere")
     return replace(asked, request=replace(asked.request, said={})), asked.request.told
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
-    "/v1/chat/completions": Endpoint(chat.ChatCompletionRequest(), 50_000, _chat),
-    "/v1/completions": Endpoint(completions.CompletionRequest(), 50_000, _completion),
-    "/v1/embeddings": Endpoint(embeddings.EmbeddingRequest(), 400_000, _embedding),
-    MESSAGES: Endpoint(messages.AnthropicMessageRequest(), 50_000, _message),
-    "/v1/responses": Endpoint(responses.ResponseRequest(), 50_000, _response),
-    "/v1/moderations": Endpoint(moderations.ModerationRequest(), 50_000, _moderation),
+    "/v1/chat/completions": Endpoint("chat", chat.ChatCompletionRequest(), 50_000, _chat),
+    "/v1/completions": Endpoint("generate", completions.CompletionRequest(), 50_000, _completion),
+    "/v1/embeddings": Endpoint("embed", embeddings.EmbeddingRequest(), 400_000, _embedding),
+    MESSAGES: Endpoint("chat", messages.AnthropicMessageRequest(), 50_000, _message),
+    "/v1/responses": Endpoint("response", responses.ResponseRequest(), 50_000, _response),
+    "/v1/moderations": Endpoint("moderate", moderations.ModerationRequest(), 50_000, _moderation),
 }
 
 
@@ -138,12 +137,28 @@ def read(raw: bytes, endpoint: str, around: Surroundings) -> Line:
     except errors.Malformed as error:
         message = str(error).replace("the body", "the line", 1).replace(" at line 1, column", " at column", 1)
         raise LineRefused("invalid_json_line", error.field, message) from error
-    name = _frame(given, endpoint)
+    name, body, missing = _frame(given, endpoint), given["body"], None
     try:
-        asked, about = own.read(load(own.schema, given["body"]), around)
+        try:
+            asked, about = own.read(load(own.schema, body), around)
+        except (errors.PreviousResponseMissing, errors.ConversationMissing) as error:
+            body, missing = {name: body[name] for name in body if name != error.field}, error
+            asked, about = own.read(load(own.schema, body), around)
     except errors.InvalidField as error:
         raise refused(error) from error
-    return Line(name, asked, about, len(asked.request.texts) if isinstance(asked.request, Embedding) else 1)
+    inputs = len(asked.request.texts) if isinstance(asked.request, Embedding) else 1
+    return Line(name, asked, about, inputs, _goes_on_from(asked.request), missing)
+
+
+def _goes_on_from(request: Request) -> tuple[str, str] | None:
+    if not isinstance(request, Asked):
+        return None
+    if request.previous is not None:
+        return "previous_response_id", str(request.previous)
+    if request.conversation is not None:
+        return "conversation", str(request.conversation)
+    referred = [str(item["id"]) for item in request.items if item["type"] == REFERENCE]
+    return ("input", " ".join(referred)) if referred else None
 
 
 def refused(error: errors.InvalidField) -> LineRefused:
@@ -151,6 +166,18 @@ def refused(error: errors.InvalidField) -> LineRefused:
     _, body = told.told(422, error.code, str(error), error.field)
     param = body["error"]["param"]
     return LineRefused(error.code, f"body.{param}" if param else "body", str(error))
+
+
+def unanswerable(raw: bytes, endpoint: str, error: errors.InvalidField) -> Submission[Any]:
+    """What is kept of a line that was found to be right and can't be answered: a job that asks nothing, and tells this
+    error's field."""
+    given = plainjson.parse(raw, ENDPOINTS[endpoint].values)
+    model, field = given["body"].get("model"), error.field
+    if isinstance(error, LineRefused) and field is not None:
+        field = field.removeprefix("body").removeprefix(".")
+    about = {REFUSED: field or None}
+    named = model if isinstance(model, str) else catalog.CONTROL
+    return Submission(ENDPOINTS[endpoint].type, named, _Noted(_Nothing(), about))
 
 
 def _frame(given: Mapping[str, Any], endpoint: str) -> str:
@@ -173,6 +200,14 @@ def _frame(given: Mapping[str, Any], endpoint: str) -> str:
     if given["body"].get("stream"):
         raise LineRefused("streaming_unsupported", "body.stream", "a line of a batch isn't streamed")
     return named
+
+
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """What is stored of a request that can't be asked: its file has it."""
+
+    def to_json(self) -> Stored:
+        return Stored({}, {})
 
 
 @dataclass(frozen=True, slots=True)

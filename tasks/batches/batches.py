@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from tasks.files import files
 from tasks.jobs import lifecycle, naming
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
-from tasks.limits.spent import NOTHING, Spent
+from tasks.limits.spent import Spent
 
 KIND = "batch"
 OWNS_INPUT = "owns_input"  # under this name its job's params say so
@@ -28,7 +29,7 @@ BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
 ]
 # The codes of lines that didn't come to an end by themselves.
-CANCELLED, EXPIRED, FAILED = "batch_cancelled", "batch_expired", "batch_failed"
+CANCELLED, EXPIRED, FAILED, FULL = "batch_cancelled", "batch_expired", "batch_failed", "output_file_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +179,9 @@ def tally(session: Session, batch: BatchView, counting: Counting) -> Tally:
 
 def tallied(told: Iterable[tuple[str, int, Mapping[str, int]]]) -> Tally:
     """What these counts of lines by their statuses come to."""
-    by_status = {status: number for status, number, _ in told}
-    ended = {status: by_status.get(status, 0) for status in lifecycle.TERMINAL}
+    ended = Counter[str]()
+    for status, number, _ in told:
+        ended[status] += number
     failed = ended[Status.FAILED] + ended[Status.EXPIRED]
     return Tally(ended[Status.SUCCEEDED], failed, ended[Status.CANCELLED])
 
@@ -195,7 +197,8 @@ def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> N
     batch = get(session, caller, batch_id)
     if not batch.counts.total:
         raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")
-    if batch.counts.completed == batch.counts.total:
+    answered = batch.tally.succeeded if batch.tally else batch.counts.completed  # in the output file or not
+    if answered == batch.counts.total:
         raise errors.Conflict("all its requests were answered: there is nothing to ask again")
 
 
@@ -267,13 +270,16 @@ def _shown(session: Session, found: Sequence[tuple[Batch, Job]], counting: Count
 def _totals(row: Batch, told: Iterable[tuple[str, int, Mapping[str, int]]]) -> tuple[Counts, Spent]:
     if row.totals is not None:
         return Counts(**row.totals["counts"]), Spent(**row.totals["spent"])
-    completed = failed = 0
-    spent = NOTHING
-    for status, number, used in told:
-        completed += number if status == Status.SUCCEEDED else 0
-        failed += number if status in lifecycle.TERMINAL and status != Status.SUCCEEDED else 0
-        spent = Spent(*(getattr(spent, name) + used[name] for name in ("prompt", "completion", "embedding", "cached")))
-    return Counts(row.lines, completed, failed), spent
+    return totals(row.lines, told)
+
+
+def totals(lines: int, told: Iterable[tuple[str, int, Mapping[str, int]]]) -> tuple[Counts, Spent]:
+    """What these counts of so many lines by their statuses come to, and what all have spent."""
+    spent, counted = Counter[str](), list(told)
+    for _, _, used in counted:
+        spent.update(used)
+    tally = tallied(counted)
+    return Counts(lines, tally.succeeded, tally.failed + tally.ended_with_it), Spent(**spent)
 
 
 def _view(row: Batch, job: Job, counts: Counts, spent: Spent) -> BatchView:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 MAX_LINE_BYTES = 4 * 1024 * 1024  # as much as the body of a request may have
 MAX_LINES = 50_000
 MAX_LINES_OF_FILE = 2 * MAX_LINES  # with those that are blank
+MAX_COPIED_BYTES = 200 * 1024 * 1024  # of what was said before lines, and is copied into each: as a file may have
 _MARK = b"\xef\xbb\xbf"  # with which some programs begin a file of UTF-8
 
 

@@ -2,24 +2,24 @@
 
 import datetime as dt
 import uuid
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from db import batch_results
 from db import batches as table
+from db import takeovers
 from db import twins as twins_table
 from db.batches import Batch
+from db.takeovers import Wanted as Wanted
 from tasks.batches import batches
 from tasks.batches.batches import Counts, FileError
 from tasks.batches.counting import Counted
 from tasks.files.files import FileView
-from tasks.jobs import fence
-from tasks.jobs.lifecycle import Status
+from tasks.jobs import family, fence, settlement
+from tasks.jobs.family import Child
 from tasks.limits.spent import Spent
 
 _ENDS_WITHIN = dt.timedelta(days=1)
@@ -89,13 +89,35 @@ def twins(session: Session, job_id: uuid.UUID, attempt: int, found: Sequence[tup
     twins_table.add(session, rows)
 
 
+def refused(
+    session: Session, job_id: uuid.UUID, attempt: int, children: Sequence[tuple[Child, tuple[str, str]]]
+) -> None:
+    """Writes down lines that can't be answered, as jobs that have failed, each with its error's code and message.
+
+    Idempotent. Raises `Fenced`.
+    """
+    settlement.keep(session, family.adopt_failed(session, job_id, attempt, children))
+
+
 def take_over(
-    session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, ids: Mapping[int, uuid.UUID]
+    session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, lines: Sequence[Wanted]
 ) -> set[int]:
-    """Makes those lines in these places that an earlier batch has answers to this batch's own, under these ids; which
-    places these are. Idempotent. Raises `Fenced`."""
+    """Makes those of these lines that an earlier batch has answers to this batch's own; which places these are.
+    Idempotent. Raises `Fenced`."""
     fence.guard(session, job_id, attempt)
-    return batch_results.take_over(session, earlier, job_id, ids)
+    return takeovers.of_batch(session, job_id, earlier, lines)
+
+
+def share(session: Session, job_id: uuid.UUID, attempt: int, tenant_id: uuid.UUID, lines: Sequence[Wanted]) -> set[int]:
+    """Makes those of these lines, each with a digest, that any batch of the tenant's has answers to this batch's own;
+    which places these are. Later batches find all of them here once they have succeeded. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    return takeovers.of_equals(session, job_id, tenant_id, lines)
+
+
+def answered(session: Session, tenant_id: uuid.UUID, digests: Collection[uuid.UUID]) -> int:
+    """How many of these digests of lines `share` would find an answer to."""
+    return takeovers.answered(session, tenant_id, digests)
 
 
 def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, output: bool) -> None:
@@ -104,13 +126,19 @@ def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, o
     table.note(session, job_id, **{"output_file_id" if output else "error_file_id": file.id})
 
 
+def full(session: Session, job_id: uuid.UUID, attempt: int, place: int) -> None:
+    """Notes that lines from this place on have no room in the output file. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    table.note(session, job_id, full_from=place)
+
+
 def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     """Notes that all is written, and what it came to. Idempotent: the first word stays. Raises `Fenced`."""
     fence.guard(session, job_id, attempt)
     row = table.of_job(session, job_id)
     if row.ended_at is None:
         told = table.counts(session, [job_id]).get(job_id, [])
-        counts, spent = _totals(session, row, told)
+        counts, spent = _totals(row, told, table.left_out(session, job_id))
         tally = asdict(batches.tallied(told))
         totals: dict[str, Any] = {"counts": asdict(counts), "spent": asdict(spent), "tally": tally}
         table.note(session, job_id, totals=totals, ended_at=func.clock_timestamp())
@@ -118,10 +146,8 @@ def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     return row
 
 
-def _totals(session: Session, row: Batch, told: Counted) -> tuple[Counts, Spent]:
-    """Each line has either succeeded or an error of its own; what they spent, with that of their own children."""
-    completed = sum(number for status, number, _ in told if status == Status.SUCCEEDED)
-    spent = Counter[str](table.spent_below(session, row.job_id))
-    for _, _, used in told:
-        spent.update(used)
-    return Counts(row.lines, completed, row.lines - completed), Spent(**spent)
+def _totals(row: Batch, told: Counted, left_out: int) -> tuple[Counts, Spent]:
+    """Each line has an answer in the output file or an error."""
+    counts, spent = batches.totals(row.lines, told)
+    completed = counts.completed - left_out
+    return Counts(row.lines, completed, row.lines - completed), spent

@@ -2,7 +2,7 @@
 commit, and open the tenant's scope."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ def attach(
             for row in attached.of_files(session, tenant_id, collection_id, [one.file_id for one in wanted])
         }
         fitted = [one.within(context) for one in wanted]
-        kept = {one.file_id: there[one.file_id] for one in fitted if _stays(there.get(one.file_id), one)}
+        kept = {one.file_id: there[one.file_id] for one in fitted if _stays(there.get(one.file_id), one, ("ready",))}
         gone = [row.id for file_id, row in there.items() if file_id not in kept]
         attached.remove(session, tenant_id, gone)
         for one in fitted:
@@ -84,9 +84,20 @@ def attach(
     return tuple(made[one.file_id] if one.file_id in made else kept[one.file_id].id for one in fitted)
 
 
-def _stays(there: Document | None, wanted: Attached) -> bool:
-    """Whether the document is what would be made again: a file's bytes never change."""
-    if there is None or there.status != "ready":
+def standing(
+    session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, wanted: Attached, context: int
+) -> Document | None:
+    """The document of this file that is there, cut so, ready or waiting. Until the transaction ends nobody deletes or
+    attaches the file."""
+    with scope(session, tenant_id):
+        attached.hold_files(session, tenant_id, [wanted.file_id])
+        there = next(iter(attached.of_files(session, tenant_id, collection_id, [wanted.file_id])), None)
+    return there if _stays(there, wanted.within(context), ("ready", "pending")) else None
+
+
+def _stays(there: Document | None, wanted: Attached, among: Collection[str]) -> bool:
+    """Whether the document is what would be made again, and of one of these statuses: a file's bytes never change."""
+    if there is None or there.status not in among:
         return False
     return (there.chunk_tokens, there.chunk_overlap) == (wanted.chunk_tokens, wanted.chunk_overlap)
 

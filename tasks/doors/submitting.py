@@ -93,8 +93,7 @@ class Desk:
             return found
         job, closings = endings.cancel(self.sessions, self.client, caller, job_id, self.ttl_s)
         if closings:
-            endings.announce(self.client, closings, self.ttl_s)
-            for queue in {job.queue, *(closing.wakes for closing in closings if closing.wakes)}:
+            for queue in {job.queue, *endings.follow_up(self.sessions, self.client, closings, self.ttl_s)}:
                 self.waker.deliver(queue, None)
         return job
 

@@ -3,10 +3,11 @@
 import uuid
 from collections.abc import Callable, Collection, Iterator
 
+from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from db.files import files, parts, uploads
-from db.scope import scope
+from db.scope import over_walls, scope
 from db.vectorstores import attached
 from tasks.files import keeping
 from tasks.files.files import DOCUMENTS_AT_ONCE
@@ -16,6 +17,12 @@ from tasks.files.stores import Stores
 FORGET_UPLOADS_S = 86_400.0  # an upload that has ended can be asked about for so long
 _AT_ONCE, _ERASED_AT_ONCE = 100, 20
 _FILES_AT_ONCE = 20
+
+
+def due(session: Session, stores: Stores, limit: int) -> list[uuid.UUID]:
+    """Tenants that have something for `tidy`, at most so many, drawn by lot."""
+    over = union(files.due(), uploads.due(FORGET_UPLOADS_S), parts.due(keeping.SILENT_S, stores.names))
+    return over_walls(session, select(over.subquery().c.tenant_id), limit)
 
 
 def tidy(stores: Stores, tenant_id: uuid.UUID, in_time: Callable[[], bool]) -> bool:

@@ -43,7 +43,7 @@ from db.jobs import Job
 from db.session import Transactions, told
 from db.webhooks import endpoints
 from tasks import errors, ids, telemetry
-from tasks.jobs import fence, jobs, lifecycle, responses, settlement, view
+from tasks.jobs import family, fence, jobs, lifecycle, responses, settlement, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.settlement import Closing, End
 from tasks.jobs.view import JobView
@@ -85,7 +85,7 @@ class Doomed:
 def cancel(
     scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID, ttl_s: int
 ) -> tuple[JobView, list[Closing]]:
-    """Ends the tenant's job unless it has ended: the job as it is then, and what to `announce`, then refill its queue.
+    """Ends the tenant's job unless it has ended: the job as it is then, and what to `follow_up`, then refill its queue.
 
     Idempotent. Raises `NotFound`.
     """
@@ -119,7 +119,7 @@ def doom(
 def end_running(scope: Transactions, client: redis.Redis | None, doomed: Doomed, ttl_s: int) -> Closing | None:
     """The other steps. None when the job has ended meanwhile, another attempt begun, or it isn't `still` as it was.
 
-    Then: `announce`.
+    Then: `follow_up`.
 
     Redis isn't asked where there is no `client`. Raises SQLAlchemy's errors.
     """
@@ -167,9 +167,8 @@ def end_many_running(scope: Transactions, client: redis.Redis, doomed: Sequence[
 
 
 def end_waiting(session: Session, status: Status, error: Error | None, *which: ColumnElement[bool]) -> list[Closing]:
-    """Ends the jobs that match and have never started, however many, in a few statements. After the commit: `announce`.
-
-    Nothing was streamed or spent, so Redis isn't asked.
+    """Ends the jobs that match and have never started, however many, in a few statements, without Redis: nothing was
+    streamed or spent. After the commit: `follow_up`.
     """
     code, message = error or (None, None)
     ended = lifecycle.move(
@@ -187,7 +186,7 @@ def end_waiting(session: Session, status: Status, error: Error | None, *which: C
 
 
 def expire(session: Session, limit: int) -> list[Closing]:
-    """Ends jobs that haven't started in time, at most `limit`, in turns between tenants. After the commit: `announce`.
+    """Ends jobs that haven't started in time, at most `limit`, in turns between tenants. After the commit: `follow_up`.
 
     Where one tenant's jobs can't have a lock in time, the others' end all the same. Of a tenant with many webhooks
     fewer jobs end at once, since each is told to all of them.
@@ -201,10 +200,7 @@ def expire(session: Session, limit: int) -> list[Closing]:
 
 
 def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: int) -> list[Closing]:
-    """Fails jobs that have been running for longer than they may, at most `limit`, in turns between tenants.
-
-    Then: `announce`.
-    """
+    """Fails jobs that run for longer than they may, at most `limit`, in turns between tenants. Then: `follow_up`."""
     overdue = turns.each_in_turn(jobs_table.HAS_DEADLINE, jobs_table.is_overdue(), Job.started_at.asc(), limit)
 
     def error(job: Job) -> Error:
@@ -217,7 +213,7 @@ def stop_overdue(scope: Transactions, client: redis.Redis, limit: int, ttl_s: in
 
 
 def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: int, ttl_s: int) -> list[Closing]:
-    """Fails jobs that wait for a model that isn't served any more, at most `limit`. Then: `announce`.
+    """Fails jobs that wait for a model that isn't served any more, at most `limit`. Then: `follow_up`.
 
     Those that run, and those that another transaction holds right now, are left alone; of a tenant with many webhooks
     fewer end at once.
@@ -229,7 +225,7 @@ def end_unserved(scope: Transactions, client: redis.Redis, model: str, limit: in
 def end_tenants(
     scope: Transactions, client: redis.Redis, tenant_id: uuid.UUID, status: str, limit: int, ttl_s: int
 ) -> list[Closing]:
-    """Cancels jobs of the tenant, at most `limit`, that are in this status, children too. Then: `announce`.
+    """Cancels jobs of the tenant, at most `limit`, that are in this status, children too. Then: `follow_up`.
 
     Those that another transaction holds right now are left alone.
     """
@@ -267,7 +263,7 @@ def end_children(
     error: Error | None = None,
 ) -> list[Closing]:
     """Cancels children, at most `limit`, that haven't ended though these parents have, or are about to, for which
-    `error` is given. Then: `announce`.
+    `error` is given. Then: `follow_up`.
 
     The sweep ends the others, and their own children, should they be parents themselves.
     """
@@ -311,6 +307,12 @@ def _end_own_children(scope: Transactions, client: redis.Redis, parent_id: uuid.
     except SQLAlchemyError as error:
         log.warning("children_not_ended", job_id=ids.show(parent_id), error=told(error))
     return closings
+
+
+def follow_up(scope: Transactions, client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> set[str]:
+    """What follows the commit of ends: they are announced, parents go on. Idempotent. Returned: queues to refill."""
+    announce(client, closings, ttl_s)
+    return family.go_on(scope, (closing.view for closing in closings))
 
 
 def announce(client: redis.Redis, closings: Sequence[Closing], ttl_s: int) -> bool:

@@ -46,7 +46,7 @@ def erase(stores: Stores, client: redis.Redis, tenant_id: uuid.UUID, ttl_s: int)
     ended: list[uuid.UUID] = []
     for status in erasing.UNFINISHED:
         while closings := endings.end_tenants(transactions, client, tenant_id, status, _ENDED_AT_ONCE, ttl_s):
-            endings.announce(client, closings, ttl_s)
+            endings.follow_up(transactions, client, closings, ttl_s)
             ended += [closing.view.id for closing in closings if closing.view.started_at]
             yield "jobs ended", len(closings)
     yield from _jobs(transactions, client, tenant_id)
@@ -93,13 +93,13 @@ def _jobs(transactions: Transactions, client: redis.Redis, tenant_id: uuid.UUID)
     while True:
         with transactions.begin() as session:
             found = erasing.resting(session, tenant_id, _REMOVED_AT_ONCE)
-            parents = removing.parents(session, found)
-            removed = removing.remove(session, set(found).difference(parents))
+            slow = removing.in_parts(session, found)
+            removed = removing.remove(session, set(found).difference(slow))
         whole.forget_streams(client, removed)
         if removed:
             yield "jobs", len(removed)
-        for parent_id in parents:
-            for part in whole.family(transactions, parent_id):
+        for job_id in slow:
+            for part in whole.family(transactions, job_id):
                 whole.forget_streams(client, part)
                 removed += part
                 yield "jobs", len(part)

@@ -1,29 +1,39 @@
 """Parents and children: a job made of other jobs, which goes on when the last of them has ended.
 
 A parent's stage adopts children and ends with `Onward(wait_for_children=True)`: the job waits, held by no worker.
-Two things must not happen: that nobody moves it on, and that two do. Whoever ends a child, and the stage that begins
-to wait, locks the parent's row first, and looks for unfinished children afterwards, in a statement of its own. So of
-two that end the last two children at once, the later one sees that the other has ended. Moving a parent on takes it
-out of `waiting`, which can be done once. Should it be missed all the same, the sweep looks again.
+Two things must not happen: that nobody moves it on, and that two do.
 
-Who ends a child locks its parent, but never the other way round: whoever ends a parent ends the children in other
-transactions. Until they have ended, nobody can claim them.
+Whoever ends a child looks for unfinished ones once that is committed (`go_on`). So of two that end the last two
+children at once, the later one sees that the other has ended. Where there is none it locks the parent's row, looks
+again, and moves it on: which takes it out of `waiting`, and so is done once. The stage that begins to wait looks while
+it holds that lock: a child whose end it doesn't see is committed later, and who ended that waits for the lock. Whoever
+dies between an end and the look leaves the parent to the sweep.
+
+So the ends of children don't wait for each other, and several are written in one statement, as those of plain jobs.
+Whoever ends a parent ends the children in other transactions. Until they have ended, nobody can claim them.
 """
 
+import datetime as dt
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import families
 from db.jobs import Job
+from db.session import Transactions, alone, told
+from tasks import failpoints
 from tasks.jobs import fence, jobs, lifecycle, view
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.requests import Plan
 from tasks.jobs.view import JobView
 from tasks.limits.spent import Spent
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +58,33 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
     They are the tenant's whose job it is, have its key, request, lane and priority, and are kept as long. A place that
     has its child keeps it: an attempt that begins again adopts nobody twice. Raises `Fenced`.
     """
+    parent = _fenced(session, parent_id, attempt)
+    families.add(session, [_columns(parent, child) | {"status": Status.QUEUED} for child in children])
+    return {child.plan.queue for child in children}
+
+
+def adopt_failed(
+    session: Session, parent_id: uuid.UUID, attempt: int, children: Sequence[tuple[Child, tuple[str, str]]]
+) -> list[uuid.UUID]:
+    """Writes down children that have failed before they could be begun, each with its error's code and message.
+
+    Otherwise as `adopt`. Which of them are new: in this transaction `settlement.keep` them. Raises `Fenced`.
+    """
+    parent, now = _fenced(session, parent_id, attempt), dt.datetime.now(dt.UTC)
+    ended = {"status": Status.FAILED, "finished_at": now}
+    rows = [
+        _columns(parent, child) | ended | {"error_code": code, "error_message": message}
+        for child, (code, message) in children
+    ]
+    return families.add(session, rows)
+
+
+def _fenced(session: Session, parent_id: uuid.UUID, attempt: int) -> Job:
     fence.guard(session, parent_id, attempt)
-    parent = session.get_one(Job, parent_id)
+    return session.get_one(Job, parent_id)
+
+
+def _columns(parent: Job, child: Child) -> dict[str, Any]:
     inherited = {
         "parent_id": parent.id,
         "tenant_id": parent.tenant_id,
@@ -58,16 +93,8 @@ def adopt(session: Session, parent_id: uuid.UUID, attempt: int, children: Sequen
         "lane": parent.lane,
         "priority": parent.priority,
         "store": parent.store,
-        "status": Status.QUEUED,
     }
-    families.add(
-        session,
-        [
-            jobs.planned(child.plan) | inherited | {"place": child.place, "label": child.label, "stage_input": None}
-            for child in children
-        ],
-    )
-    return {child.plan.queue for child in children}
+    return jobs.planned(child.plan) | inherited | {"place": child.place, "label": child.label, "stage_input": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +139,25 @@ def move_on(session: Session, parent_ids: Collection[uuid.UUID]) -> dict[uuid.UU
     families.lock(session, parent_ids)
     waits = (Job.id.in_(parent_ids), Job.status == Status.WAITING, families.no_child_left())
     return {parent.id: parent.queue for parent in lifecycle.move(session, Status.QUEUED, *waits)}
+
+
+def go_on(scope: Transactions, ended: Iterable[JobView]) -> set[str]:
+    """Moves on the parents of these jobs that have no unfinished child any more; where that fails, the sweep does.
+
+    It follows the commit of the jobs' ends. Idempotent. Then: a refill for the queues that it returns.
+    """
+    parent_ids = {job.parent_id for job in ended if job.parent_id is not None}
+    if not parent_ids:
+        return set()
+    try:
+        with scope.begin() as session:
+            left = families.without_unfinished(alone(session), parent_ids)
+            if left:
+                failpoints.passed("families.before_move_on")
+            return set(move_on(session, left).values())
+    except SQLAlchemyError as error:
+        log.warning("parents_not_moved_on", error=told(error))
+        return set()
 
 
 def resume(session: Session, limit: int) -> set[str]:

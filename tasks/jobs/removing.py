@@ -5,9 +5,12 @@ from collections.abc import Callable, Collection, Iterator
 
 import redis
 import structlog
+from sqlalchemy.orm import Session
 
 from db import removing
+from db.scope import scope as tenants_scope
 from db.session import Transactions
+from db.vectorstores import attached
 from tasks import errors, ids
 from tasks.keys import Caller
 from tasks.streams import stream
@@ -17,6 +20,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 200  # of jobs that nobody waits for: so few that each transaction is over in some hundredths of a second
 
 _ROWS_AT_ONCE = 2000  # of those beside a batch
+_FILES_AT_ONCE = 200  # few of which have chunks yet
 
 
 def erase(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid.UUID) -> None:
@@ -42,7 +46,7 @@ def erase(scope: Transactions, client: redis.Redis, caller: Caller, job_id: uuid
 
 def family(scope: Transactions, job_id: uuid.UUID, *, waits: bool = False) -> Iterator[list[uuid.UUID]]:
     """Removes an ended job and what descends from it, children before their parents; which jobs, lot by lot, none in
-    one that only made a batch smaller.
+    one that only made a batch smaller, or told files of their job's end.
 
     It ends before the job is gone where something of it hasn't ended; or is held by another transaction, unless this
     `waits` for that.
@@ -51,9 +55,9 @@ def family(scope: Transactions, job_id: uuid.UUID, *, waits: bool = False) -> It
     while job_id not in removed:
         with scope.begin() as session:
             found = removing.youngest(session, job_id, _AT_ONCE)
-            thinned = removing.thin(session, found, _ROWS_AT_ONCE)
-            removed = [] if thinned else removing.remove(session, found, waits=waits)
-        if not removed and not thinned:
+            smaller = removing.thin(session, found, _ROWS_AT_ONCE) or _tell_files(session, found)
+            removed = [] if smaller else removing.remove(session, found, waits=waits)
+        if not removed and not smaller:
             return
         yield removed
 
@@ -66,16 +70,29 @@ def forget_due(scope: Transactions, kept_s: float, in_time: Callable[[], bool]) 
     while in_time():
         with scope.begin() as session:
             found = removing.due(session, kept_s, _AT_ONCE)
-            parents = removing.parents(session, found)
-            count = len(removing.remove(session, set(found).difference(parents)))
-        for parent_id in parents:
-            for removed in family(scope, parent_id):
+            slow = removing.in_parts(session, found)
+            count = len(removing.remove(session, set(found).difference(slow)))
+        for job_id in slow:
+            for removed in family(scope, job_id):
                 count += len(removed)
                 if not in_time():
                     return False
         if not count:
             return True
     return False
+
+
+def _tell_files(session: Session, job_ids: Collection[uuid.UUID]) -> bool:
+    """Notes how these jobs ended on files in vector stores that wait for them still; whether there were any."""
+    told = False
+    for job_id, tenant_id, status, code, message in removing.leaving(session, job_ids):
+        with tenants_scope(session, tenant_id):
+            what = (
+                status if status == attached.CANCELLED else code or status,
+                message or f"its job has ended: {status}",
+            )
+            told |= attached.give_up(session, tenant_id, job_id, *what, limit=_FILES_AT_ONCE)
+    return told
 
 
 def forget_streams(client: redis.Redis, job_ids: Collection[uuid.UUID]) -> None:

@@ -44,14 +44,19 @@ class Found:
     so_far: Transcript
 
 
-def get(session: Session, caller: Caller, job_id: uuid.UUID, *, with_before: bool = False) -> Found:
-    """The tenant's response. Raises `NotFound`, also for one that isn't stored."""
+def get(
+    session: Session, caller: Caller, job_id: uuid.UUID, *, with_before: bool = False, of_batches: bool = False
+) -> Found:
+    """The tenant's response; with `of_batches` also one that is a batch's line. Raises `NotFound`, also for one that
+    isn't stored."""
     job, output = jobs.find(session, caller, job_id)
-    if job.type != TYPE or job.store is False or job.parent_id is not None:
+    if job.type != TYPE or job.store is False or (job.parent_id is not None and not of_batches):
         raise errors.NotFound("no such response")
     broken_off = job.status in lifecycle.TERMINAL and (output is None or output.result is None)
     so_far = jobs.stored_transcript(output) if broken_off else Transcript()
     asked = jobs_table.asked(session, job.id, ("said", "instructions", "items", *(("before",) if with_before else ())))
+    if asked["items"] is None:  # a line that couldn't be asked
+        raise errors.NotFound("no such response")
     said = {**asked["said"], "instructions": asked["instructions"]}
     return Found(view.with_output(job, output), said, asked["items"], asked.get("before") or (), so_far)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import jobs as jobs_table
 from db import ledger
 from db.jobs import Job
-from tasks.jobs import family, naming, prediction, responses, view
+from tasks.jobs import naming, prediction, responses, view
 from tasks.jobs.view import JobView
 from tasks.streams.transcript import Transcript
 from tasks.webhooks import deliveries, messages
@@ -33,15 +33,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A job ended in this transaction. After the commit pass it to `endings.announce`.
+    """A job ended in this transaction. After the commit pass it to `endings.follow_up`.
 
-    `entries` is how many its stream has before the one that tells the end. `wakes` is the queue of the parent that goes
-    on now, since this was its last child: it wants a refill.
+    `entries` is how many its stream has before the one that tells the end.
     """
 
     view: JobView
     entries: int
-    wakes: str | None = None
 
 
 def conclude(session: Session, ends: Sequence[End]) -> list[Closing]:
@@ -58,17 +56,16 @@ def keep(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
 
 
 def tell(session: Session, ends: Sequence[End]) -> list[Closing]:
-    """What belongs to the end of jobs beside writing it down: webhooks are told, conversations and parents go on."""
+    """What belongs to the end of jobs beside writing it down: webhooks are told, conversations go on.
+
+    Their parents go on after the commit (`family.go_on`).
+    """
     shown = [view.of(end.job, end.result) for end in ends]
     _tell(session, list(zip(ends, shown, strict=True)))
     session.flush()
     for end in ends:
         responses.settle(session, end.job, end.result)
-    moved = family.move_on(session, {end.job.parent_id for end in ends if end.job.parent_id is not None})
-    wakes = [moved.get(end.job.parent_id) if end.job.parent_id else None for end in ends]
-    return [
-        Closing(view, len(end.streamed.entries), woken) for end, view, woken in zip(ends, shown, wakes, strict=True)
-    ]
+    return [Closing(view, len(end.streamed.entries)) for end, view in zip(ends, shown, strict=True)]
 
 
 def _keep_outputs(session: Session, ends: Sequence[End]) -> None:

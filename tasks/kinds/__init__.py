@@ -10,7 +10,7 @@ from tasks.kinds.batch import BatchKind
 from tasks.kinds.batch_check import BatchCheckKind
 from tasks.kinds.chat import ChatKind
 from tasks.kinds.compact import CompactKind
-from tasks.kinds.count import CountKind
+from tasks.kinds.count import CountChatKind, CountKind
 from tasks.kinds.embed import EmbedKind
 from tasks.kinds.generate import GenerateKind
 from tasks.kinds.ingest import IngestKind
@@ -37,6 +37,7 @@ _ALL: tuple[Kind[Any], ...] = (
     BatchCheckKind(),
     ResponseKind(),
     CountKind(),
+    CountChatKind(),
     CompactKind(),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}

@@ -14,7 +14,7 @@ from tasks.kinds import items
 
 # Of what is before a response's own items, and of what those refer to.
 MAX_ITEMS, MAX_BYTES = conversations.MAX_ITEMS, conversations.MAX_BYTES
-_REFERENCE = "item_reference"
+REFERENCE = "item_reference"
 _MAX_REFERRED = 32  # responses whose items one request names
 
 
@@ -23,7 +23,7 @@ def chain(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
     `InvalidField` for one that runs."""
     shown = ids.show(job_id, ids.RESPONSE)
     try:
-        found = responses.get(session, caller, job_id, with_before=True)
+        found = responses.get(session, caller, job_id, with_before=True, of_batches=True)
     except errors.NotFound as error:
         message = f"Previous response with id '{shown}' not found."
         raise errors.PreviousResponseMissing("previous_response_id", message) from error
@@ -44,12 +44,12 @@ def conversed(session: Session, caller: Caller, conversation_id: uuid.UUID) -> l
 def referred(session: Session, caller: Caller, given: Sequence[Item], before: Sequence[Item]) -> Iterator[Item]:
     """The items, and in the place of a reference the item that it names. Raises `InvalidField`, also where those that
     are named are too long together."""
-    named = {item["id"] for item in given if item["type"] == _REFERENCE}
+    named = {item["id"] for item in given if item["type"] == REFERENCE}
     known = {item["id"]: item for item in before if item.get("id") in named}
     looked_up: set[uuid.UUID] = set()
     left = MAX_BYTES
     for number, item in enumerate(given):
-        if item["type"] != _REFERENCE:
+        if item["type"] != REFERENCE:
             yield item
             continue
         place = responses.place_of(item["id"])
@@ -84,7 +84,7 @@ def refuse_twice(own: Sequence[Item], conversed: Sequence[Item]) -> None:
 
 def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
     try:
-        return list(_own(responses.get(session, caller, job_id)))
+        return list(_own(responses.get(session, caller, job_id, of_batches=True)))
     except errors.NotFound:
         return []
 

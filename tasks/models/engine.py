@@ -5,6 +5,7 @@ of its own is `Hosted`, as all are today. An engine has the methods of the ports
 in its `capabilities`.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -66,6 +67,8 @@ class Request:
     spent on them: the two differ where a part of the answer had to be tokenised again. What is drawn after them is
     drawn by a seed made of `params.seed` and `number`.
     `scope` keeps tenants apart: what an engine caches for one scope never serves another.
+    A `patient` one is to be a `Pausable`, where the engine can do it and the same is said in the end.
+    `job_id` is whose generation it is, where it is a job's.
     """
 
     prompt: Prompt
@@ -73,6 +76,8 @@ class Request:
     emitted: tuple[int, ...] = ()
     number: int = 0
     scope: str = ""
+    patient: bool = False
+    job_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,20 @@ class Handle(Protocol):
         """Gives the slot back. Idempotent; also after an error."""
 
 
+@runtime_checkable
+class Pausable(Handle, Protocol):
+    """A generation that can stand still. One that can't is no such thing, whatever engine it is of."""
+
+    def pause(self) -> None:
+        """Nothing more is evaluated, soon, until `resume`; what is read meanwhile is nothing. From any thread.
+
+        Best effort: where what was read can't be gone on from, it runs on. Idempotent.
+        """
+
+    def resume(self) -> None:
+        """It goes on from what was read. From any thread. Idempotent."""
+
+
 class Engine(Protocol):
     """A loaded model. Safe to use from `slots` threads at once."""
 
@@ -140,6 +159,7 @@ class Engine(Protocol):
     slots: int
     context: int
     capabilities: frozenset[Capability]
+    identity: str  # another for another file under the model's name
 
     def close(self) -> None:
         """Frees the model. Idempotent."""
@@ -189,7 +209,6 @@ class Generator(Hosted, Protocol):
 
     call_format: CallFormat
     instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
-    identity: str  # another for another file under the model's name
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text as it stands, with what the model puts around one."""
@@ -230,6 +249,18 @@ class Generator(Hosted, Protocol):
 
     def generate(self, request: Request) -> Handle:
         """Begins a generation. Raises `EngineGone` when the host was dead already."""
+
+
+@runtime_checkable
+class KeepsPrompts(Protocol):
+    """One whose slots evaluate of a prompt only what comes after the beginning that their last one had too.
+
+    A prompt gets the free slot that has most of its beginning; one of which none has any, the slot that has been free
+    for longest.
+    """
+
+    def kept(self) -> Sequence[tuple[uuid.UUID, bool]]:
+        """The jobs whose prompts slots have, and whether each slot is free: those first, the one freed last first."""
 
 
 @runtime_checkable

@@ -3,11 +3,13 @@
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import redis
 import structlog
 from sqlalchemy import Select, literal, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from db import idempotency, keys, rounds, tenants, workers
 from db.session import told
@@ -109,12 +111,12 @@ def suspended_tenants(sweep: Sweep) -> FollowUp:
     return NOTHING
 
 
-def _each(drawn: Sequence[uuid.UUID], done: Callable[[uuid.UUID], bool], until: float) -> bool:
-    """Does it for each tenant while there is time; whether that will do for a minute.
+def _each(drawn: Sequence[uuid.UUID], done: Callable[[uuid.UUID], bool], until: float, *, are_all: bool = True) -> bool:
+    """Does it for each tenant while there is time; whether that will do for a minute: not unless they `are_all`.
 
     It will too where something can't be done now: no store that hangs is asked in each round.
     """
-    finished, failed = True, False
+    finished, failed = are_all, False
     for tenant_id in drawn:
         if time.monotonic() > until:
             finished = False
@@ -163,17 +165,10 @@ def time_for_files(_: float) -> Select[int]:
 
 
 def files(sweep: Sweep) -> FollowUp:
-    """Files and uploads that have expired, and bytes of which nothing is left, of some tenants as steps are, in each
-    round until those that were drawn last had nothing more."""
-    with sweep.begin() as session:
-        if session.scalar(time_for_files(sweep.lease_s)) is None:
-            return NOTHING  # PostgreSQL didn't say which chores are wanted
-        drawn = tenants.some(session, _TENANTS_AT_ONCE)
-    until = time.monotonic() + _FILES_S
-    if _each(drawn, lambda tenant_id: tidying.tidy(sweep.stores, tenant_id, lambda: time.monotonic() < until), until):
-        with sweep.begin() as session:
-            rounds.note(session, _FILES)
-    return NOTHING
+    """Files and uploads that have expired, and bytes of which nothing is left: once a minute of the tenants that have
+    any, and in each round until there are none."""
+    due = partial(tidying.due, stores=sweep.stores, limit=_TENANTS_AT_ONCE)
+    return _tidied(sweep, time_for_files, _FILES, due, partial(tidying.tidy, sweep.stores), _FILES_S)
 
 
 def time_for_stores(_: float) -> Select[int]:
@@ -181,13 +176,30 @@ def time_for_stores(_: float) -> Select[int]:
 
 
 def vector_stores(sweep: Sweep) -> FollowUp:
-    """What is in vector stores that have expired, of some tenants as files are."""
+    """What is in vector stores that have expired, as files are."""
+    due = partial(stores.due, limit=_TENANTS_AT_ONCE)
+    return _tidied(sweep, time_for_stores, _STORES, due, partial(stores.tidy, sweep), _STORES_S)
+
+
+def _tidied(
+    sweep: Sweep,
+    its_time: Callable[[float], Select[int]],
+    name: str,
+    due: Callable[[Session], list[uuid.UUID]],
+    tidy: Callable[[uuid.UUID, Callable[[], bool]], bool],
+    for_s: float,
+) -> FollowUp:
+    """Tidies up for some tenants for so long; nothing where it isn't time, or no tenant has anything that is due."""
     with sweep.begin() as session:
-        if session.scalar(time_for_stores(sweep.lease_s)) is None:
+        if session.scalar(its_time(sweep.lease_s)) is None:
             return NOTHING  # PostgreSQL didn't say which chores are wanted
-        drawn = tenants.some(session, _TENANTS_AT_ONCE)
-    until = time.monotonic() + _STORES_S
-    if _each(drawn, lambda tenant_id: stores.tidy(sweep, tenant_id, lambda: time.monotonic() < until), until):
+        drawn = due(session)
+    until = time.monotonic() + for_s
+
+    def tidied(tenant_id: uuid.UUID) -> bool:
+        return tidy(tenant_id, lambda: time.monotonic() < until)
+
+    if _each(drawn, tidied, until, are_all=len(drawn) < _TENANTS_AT_ONCE):
         with sweep.begin() as session:
-            rounds.note(session, _STORES)
+            rounds.note(session, name)
     return NOTHING

@@ -170,7 +170,9 @@ class Sweeper:
         self.dispatcher.send(wake_ups)
         for queue in dict.fromkeys(queue for each in done for queue in each.queues):
             self.dispatcher.refill(queue)
-        endings.announce(self.client, [closing for each in done for closing in each.ends], self.ttl_s)
+        ended = [closing for each in done for closing in each.ends]
+        for queue in endings.follow_up(self.sessions, self.client, ended, self.ttl_s):
+            self.dispatcher.refill(queue)
 
 
 @cache

@@ -11,12 +11,13 @@ from db.jobs import Job
 from db.scope import scope
 from db.vectorstores import attached, pages
 from tasks import errors
-from tasks.documents import ingest
 from tasks.jobs import jobs
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tasks.vectorstores import files, stores
 from tasks.vectorstores.counting import Counts
+
+MAX_FILES = 2000  # of a batch
 
 BatchStatus = Literal["in_progress", "completed", "cancelled", "failed"]
 
@@ -57,13 +58,10 @@ def cancelled(session: Session, caller: Caller, job_id: uuid.UUID) -> None:
 
     Idempotent; does nothing where it has ended in another way. Raises `NotFound`.
     """
-    if jobs.find(session, caller, job_id)[0].status != Status.CANCELLED:
-        return
-    why = "the batch that attached it was cancelled"
-    with scope(session, caller.tenant_id):
-        begun = attached.call_off(session, caller.tenant_id, job_id, why)
-    for document_id in begun:
-        ingest.failed(session, caller.tenant_id, document_id, attached.CANCELLED, why)
+    if jobs.find(session, caller, job_id)[0].status == Status.CANCELLED:
+        with scope(session, caller.tenant_id):
+            why = "the batch that attached it was cancelled"
+            attached.give_up(session, caller.tenant_id, job_id, attached.CANCELLED, why, MAX_FILES)
 
 
 def _status(job: str, counts: Counts) -> BatchStatus:

@@ -21,8 +21,10 @@ from db.vectorstores.attached import STATUSES as STATUSES
 from db.vectorstores.pages import Page
 from tasks import errors
 from tasks.documents import attaching, chunking, homes, library
+from tasks.documents.attaching import Attached
 from tasks.documents.library import Text
 from tasks.keys import Caller
+from tasks.models.catalog import Catalog
 from tasks.vectorstores import counting, stores
 
 _INVALID = frozenset({errors.UnreadableDocument.code, errors.DocumentTooLarge.code, errors.ContextLengthExceeded.code})
@@ -46,6 +48,24 @@ class StoredFile:
 def get(session: Session, caller: Caller, store_id: uuid.UUID, file_id: uuid.UUID) -> StoredFile:
     """Raises `NotFound`."""
     return _told(session, caller, store_id, [_find(session, caller, store_id, file_id)])[0]
+
+
+def standing(
+    session: Session, models: Catalog, caller: Caller, store_id: uuid.UUID, wanted: Attached
+) -> StoredFile | None:
+    """The file where it is in the store, to be cut as is wanted, completed or in progress, and so needn't be attached:
+    with the wanted attributes, if any. Until the transaction ends it is neither attached nor taken out.
+
+    Raises `NotFound`, `Conflict` once the store has expired, `ModelUnknown`.
+    """
+    stores.require_alive(session, caller, store_id, keep=True)
+    home, embedder = homes.there(session, models, caller.tenant_id, stores.collection_name(store_id))
+    row = attaching.standing(session, caller.tenant_id, home, wanted, embedder.context)
+    found = get(session, caller, store_id, wanted.file_id) if row else None
+    if found is None or found.status not in ("completed", "in_progress"):
+        return None  # it waits for a job that has ended
+    stores.use(session, caller, [store_id])
+    return found if wanted.attributes is None else label(session, caller, store_id, wanted.file_id, wanted.attributes)
 
 
 def page(

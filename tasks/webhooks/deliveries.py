@@ -127,17 +127,21 @@ def note(session: Session, tenant_id: uuid.UUID, type: str, notices: Iterable[No
 
 
 def test(session: Session, caller: Caller, endpoint_id: uuid.UUID) -> DeliveryView:
-    """Sends the endpoint a message that says nothing; it fails where the endpoint is disabled.
+    """Sends the endpoint a message that says nothing, in the form of its events. It fails where that is disabled.
 
     Raises `NotFound`, `LimitReached`.
     """
-    if endpoints.find(session, caller.tenant_id, endpoint_id, for_update=True) is None:
+    found = endpoints.find(session, caller.tenant_id, endpoint_id, for_update=True)
+    if found is None:
         raise errors.NotFound(f"no webhook {ids.show(endpoint_id, ids.WEBHOOK)}")
     if deliveries.waiting(session, endpoint_id, TEST, MAX_TESTS) == MAX_TESTS:
         raise errors.LimitReached("webhook_id", f"{MAX_TESTS} test messages wait to be sent there already")
-    data = {"webhook": ids.show(endpoint_id, ids.WEBHOOK)}
-    payload = messages.compact(messages.message(TEST, dt.datetime.now(dt.UTC), data))
-    made = _new(caller.tenant_id, ids.new(), TEST, payload, endpoint_id=endpoint_id)
+    message_id, now, shown = ids.new(), dt.datetime.now(dt.UTC), ids.show(endpoint_id, ids.WEBHOOK)
+    if set(found.events).isdisjoint(messages.JOB_EVENTS):
+        told = messages.event(TEST, message_id, now, shown)
+    else:
+        told = messages.message(TEST, now, {"webhook": shown})
+    made = _new(caller.tenant_id, message_id, TEST, messages.compact(told), endpoint_id=endpoint_id)
     deliveries.add(session, [made], _GIVE_UP_AFTER)
     return _shown(session.get_one(Delivery, made["id"]))
 

@@ -25,7 +25,7 @@ def message(type: str, happened_at: dt.datetime | None, data: dict[str, Any]) ->
 
 
 def event(type: str, message_id: uuid.UUID, happened_at: dt.datetime | None, object_id: str) -> dict[str, Any]:
-    """A whole message in OpenAI's form: that this happened to a batch or a response, which is to be asked for."""
+    """A whole message in OpenAI's form: that this happened to a thing of this id, which is to be asked for."""
     return {
         "id": ids.show(message_id, ids.EVENT),
         "object": "event",

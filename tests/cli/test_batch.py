@@ -110,8 +110,18 @@ def test_a_check_says_which_answers_have_no_bound(lines: int, unbounded: int, sa
     """They may cost whatever the model lets them."""
     model = {"model": "m", "lines": lines, "prompt_tokens": 8, "bytes_per_token": 4.0, "bytes_per_token_measured": True}
     model |= {"most_completion_tokens": 40 if lines > unbounded else 0, "unbounded_lines": unbounded}
-    found = {"lines": lines, "valid": True, "models": [model], "largest_line": None, "estimated_s": None}
-    assert batch.told(found)[1].endswith(f"(4.0 bytes a token, as measured), {said}")
+    model |= {"answered_lines": 0}
+    assert batch.told(checked(lines, model))[1].endswith(f"(4.0 bytes a token, as measured), {said}")
+
+
+def checked(lines: int, *models: dict[str, Any]) -> dict[str, Any]:
+    found = {"lines": lines, "valid": True, "models": models, "warnings": []}
+    return found | {"largest_line": None, "estimated_s": None}
+
+
+def test_a_check_warns_of_lines_by_their_numbers() -> None:
+    warning = {"code": "context_length_exceeded", "message": "about 70 tokens", "line": 3, "param": "body"}
+    assert batch.told(checked(3) | {"warnings": [warning]})[-1] == "warning: line 3: body about 70 tokens"
 
 
 def test_what_was_cancelled_is_asked_again(stack: Stack, tmp_path: Path) -> None:

@@ -101,16 +101,18 @@ def test_twins_are_counted_with_their_own_batch(sessions: Sessions, caller: Call
 
 
 def test_what_lines_children_spent_is_their_batchs(sessions: Sessions, caller: Caller) -> None:
-    """Not what the lines themselves have, which is counted with them."""
+    """Beside what the lines themselves have: of those that ask for several answers."""
     batch_id = batch(sessions, caller)
     [line] = tables.children(sessions, batch_id)
     child = batch(sessions, caller)
     with sessions.begin() as session:
-        tables.put(session, line, Status.WAITING, prompt_tokens=100)
+        tables.put(session, line, Status.WAITING, stage="gather", prompt_tokens=100)
         tables.put(session, child, Status.SUCCEEDED, parent_id=line, place=0, prompt_tokens=3, completion_tokens=5)
     with sessions.begin() as session:
-        spent = table.spent_below(session, batch_id)
-        assert (spent["prompt"], spent["completion"]) == (3, 5)
+        told = {
+            status: (number, spent["prompt"]) for status, number, spent in table.counts(session, [batch_id])[batch_id]
+        }
+    assert told == {Status.WAITING: (1, 100), "": (0, 3)}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_token_is_measured_on_jobs_that_were_kept(http: httpx.Client) -> None:
 
 
 def test_everything_that_is_wrong_is_told_by_its_line(http: httpx.Client) -> None:
-    """What is right is counted all the same, and so is a request that its model has no room for: its worker says so."""
+    """What is right is counted all the same, and so is a request that its model has no room for, of which is warned."""
     lines = [
         chat("a", "x"),
         chat("a", "x"),
@@ -83,6 +83,8 @@ def test_everything_that_is_wrong_is_told_by_its_line(http: httpx.Client) -> Non
     assert [line for line, _ in told] == [2, 3, 4]
     assert found["lines"] == 6
     assert found["models"][0]["lines"] == 3
+    [warning] = found["warnings"]
+    assert (warning["line"], warning["code"]) == (5, "context_length_exceeded")
 
 
 def test_another_tenants_file_is_none(http: httpx.Client, stack: Stack) -> None:

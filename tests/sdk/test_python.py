@@ -190,9 +190,13 @@ def test_an_event_is_verified_and_read(sdk: OpenAI) -> None:
     with receiver.listening() as ours:
         body = {"url": ours.url, "events": ["response.completed", "batch.completed"]}
         hook: Any = sdk.post("/webhooks", cast_to=object, body=body)
+        sdk.post(f"/webhooks/{hook['id']}/test", cast_to=object)
+        [trial] = ours.until(1)
+        tried: Any = sdk.webhooks.unwrap(trial.body, trial.headers, secret=hook["secret"])
+        assert (tried.type, tried.data.id) == ("webhook.test", hook["id"])
         response = sdk.responses.create(model=SLOW, input="one two", background=True)
         batch = batch_of(sdk, ["one"])
-        came = ours.until(2)
+        came = ours.until(3)[1:]
         events = [sdk.webhooks.unwrap(message.body, message.headers, secret=hook["secret"]) for message in came]
         assert {(event.type, event.data.id) for event in events} == {  # type: ignore[union-attr]
             ("response.completed", response.id),

@@ -121,7 +121,9 @@ PASSAGE = {
 
 def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:
     """Says `one two`, from a passage where it is asked a question; or gives as many directions as there are texts,
-    and all documents the same score."""
+    all documents the same score, and any conversation seven tokens."""
+    if job.stage == stages.COUNT:
+        return [], Outcome(Status.SUCCEEDED, result={"input_tokens": 7})
     if job.type == "embed":
         rows = np.eye(4, dtype=np.float32)[: len(job.input["texts"])]
         return [], Outcome(Status.SUCCEEDED, Spent(embedding=3), {"count": len(rows)}, vectors=rows)

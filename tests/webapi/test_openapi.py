@@ -87,6 +87,7 @@ CALLS = {
             "embeddings",
             "moderations",
             "messages",
+            "messages/count_tokens",
             "rag/chat",
         )
     ],
@@ -307,6 +308,9 @@ def spoken(api: Api) -> dict[str, Any]:
         "PredictionPage": api.get("/v1/predictions").json,
         "Problem": api.get("/v1/predictions/x").json,
         "AnthropicMessage": api.post("/v1/messages", json=messages | {"max_tokens": 2}).json,
+        "AnthropicTokens": api.post(
+            "/v1/messages/count_tokens", json={name: messages[name] for name in ("model", "messages")}
+        ).json,
         "MessageBatch": api.post("/v1/messages/batches", json=MANY).json,
         "MessageBatchCounts": api.post("/v1/messages/batches", json=MANY).json["request_counts"],
         "DeletedMessageBatch": deleted(api),

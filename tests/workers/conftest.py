@@ -26,6 +26,7 @@ from tests import tables
 from tests.support import workers
 from tests.support.post import Post
 from workers.attempt import Attempt
+from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
 from workers.engines.echo import Echo
 from workers.publisher import Publisher
@@ -128,6 +129,7 @@ class Bench:
             stall_s=stall_s,
             quarantine=quarantine or Quarantine(),
             speaking=speaking or Speaking(),
+            courtesy=Courtesy(),
             cutter=cast(Cutter, None),
             shaper=self.shaper,
             toolbox=self.toolbox,
@@ -135,6 +137,7 @@ class Bench:
             plain_turns=Turns(1),
             line_turns=Turns(1),
             models=dict,
+            identities=lambda session: {},
             end_lines=lambda job_id, error: 0,
             full=lambda: False,
             wake=lambda queue: None,
@@ -164,9 +167,11 @@ def make_worker(
         engine: Engine | None = None,
         lease_s: float = tables.LEASE_S,
         models: Path = Path("none"),
+        identity: str | None = None,
     ) -> Worker:
         shared = workers.settings(postgres_url, redis_url, models, lease_s)
-        made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
+        own = f"w{len(made) + 1}"
+        made.append(workers.made(own, model, sessions, upkeep, client, shared, Post(), engine, identity))
         return made[-1]
 
     yield make

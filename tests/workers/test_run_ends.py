@@ -146,6 +146,22 @@ def test_end_of_the_last_child_has_its_parents_queue_looked_at(
     refilling.join()
 
 
+def test_end_of_the_last_child_whose_commit_had_no_answer_moves_the_parent_on(
+    sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """It is found when it is asked for again, and is followed by what follows an end."""
+    parent_id = tables.parent(sessions, caller, children=1, goes_on_in="beta")
+    [child_id] = tables.children(sessions, parent_id)
+    tables.dispatch(sessions, child_id)
+    claim, outcome = tables.claim(sessions, child_id), Outcome(Status.SUCCEEDED, Spent(1), {"text": ""})
+    assert claim is not None
+    with sessions() as session:
+        tables.finish(session, child_id, 1, claim.checkpoint, outcome, told=False)
+    assert tables.column(sessions, parent_id, "status") == "waiting"
+    assert run.finish(worker, Attempt(claim), outcome) is not None
+    assert tables.column(sessions, parent_id, "status") == "queued"
+
+
 def test_error_whose_words_postgresql_cannot_hold_is_told_without_them(
     sessions: Sessions, caller: Caller, worker: Worker
 ) -> None:

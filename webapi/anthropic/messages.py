@@ -4,17 +4,20 @@ from typing import Any
 
 from flask import Response
 
-from dialects.anthropic.answers import AnthropicMessage
+from dialects.anthropic.answers import AnthropicMessage, AnthropicTokens
 from dialects.anthropic.render import messages
-from dialects.anthropic.requests.messages import AnthropicMessageRequest, submission
+from dialects.anthropic.requests.messages import AnthropicCountRequest, AnthropicMessageRequest, count, submission
 from dialects.openai.errors import Failed
 from dialects.wishes import Wishes
 from tasks import kinds
 from tasks.jobs.lifecycle import Status
+from tasks.jobs.requests import Submission
+from tasks.jobs.view import JobView
 from webapi import auth, calls, service, shaping
 from webapi.anthropic import errors
 from webapi.api import Blueprint, reply
 from webapi.body import Limits
+from webapi.calls import Call
 from webapi.openai import headers
 
 blueprint = Blueprint("messages", __name__, description="Anthropic's messages, each a job.")
@@ -36,14 +39,42 @@ def create(given: dict[str, Any]) -> Response:
 
     As Anthropic's clients ask it, with the key as `x-api-key` or `Authorization: Bearer`.
     """
-    patience_s = headers.patience_s()
-    asked = submission(given, Wishes(patience_s, else_job=False))
+    asked = submission(given, _wishes())
     shaping.refuse_bad_schemas(asked.request, "output_config.format.schema", "tools", "input_schema")
-    models, caller = service.current().catalog, auth.caller()
-    call = calls.begin(lambda session: kinds.plan(session, models, caller, asked), given)
+    call = _begun(asked, given)
     if given.get("stream"):
         return calls.streamed(call, messages.Events(call.job))
-    job = calls.ended(call, patience_s)
+    return reply(messages.message(_succeeded(call)))
+
+
+@blueprint.route("/v1/messages/count_tokens", methods=["POST"])
+@blueprint.takes(LIMITS)
+@blueprint.arguments(AnthropicCountRequest, example={name: _EXAMPLE[name] for name in ("model", "messages")})
+@blueprint.response(200, AnthropicTokens)
+@blueprint.answers(400, 401, 404, 408, 409, 413, 415, 500, 503)
+def count_tokens(given: dict[str, Any]) -> Response:
+    """Count the tokens that a conversation's model would read
+
+    Exactly, as its worker does it: a job that costs no tokens.
+    """
+    job = _succeeded(_begun(count(given, _wishes()), given))
+    assert job.result is not None
+    answer: AnthropicTokens = {"input_tokens": job.result["input_tokens"]}
+    return reply(answer)
+
+
+def _wishes() -> Wishes:
+    return Wishes(headers.patience_s(), else_job=False)
+
+
+def _begun(asked: Submission[Any], given: dict[str, Any]) -> Call:
+    models, caller = service.current().catalog, auth.caller()
+    return calls.begin(lambda session: kinds.plan(session, models, caller, asked), given)
+
+
+def _succeeded(call: Call) -> JobView:
+    """The job, once it has ended. Raises `Failed` where it came to nothing, `NotInTime`."""
+    job = calls.ended(call, headers.patience_s())
     if job.status != Status.SUCCEEDED:
         raise Failed(job)
-    return reply(messages.message(job))
+    return job

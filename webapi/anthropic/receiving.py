@@ -12,13 +12,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from dialects.anthropic.requests import batches as requests
 from dialects.anthropic.requests.batches import Requests
-from tasks import kinds
 from tasks.batches import batches
 from tasks.batches.lines import MAX_LINES
 from tasks.errors import ForebayError, InvalidField
 from tasks.files import files, keeping
 from tasks.files.files import FileView, Wish
 from tasks.files.keeping import Room
+from tasks.models import choosing
 from webapi import auth, body, service
 from webapi.body import Incoming, Limits
 
@@ -42,7 +42,7 @@ class Received:
 def received() -> Iterator[Received]:
     """The file of the requests in the body; deleted again where no batch is of it after the block.
 
-    Raises `Malformed` and `InvalidField` for the first request that can't be done, `LimitReached`, and werkzeug's
+    Raises `Malformed` and `InvalidField` for the first request that is wrong, `LimitReached`, and werkzeug's
     errors for the body's type (415) and size (413).
     """
     if not body.is_json(request):
@@ -86,15 +86,13 @@ def _lines(incoming: Incoming, taken: Requests, digest: "hashlib._Hash") -> Iter
 
 
 def _read(taken: Requests, piece: bytes) -> Iterator[bytes]:
-    serving, caller = service.current(), auth.caller()
-    models = serving.catalog
-    with serving.sessions.begin() as session:
-        for asked, line in taken.feed(piece):
-            try:
-                kinds.plan(session, models, caller, asked)
-            except InvalidField as error:
-                raise requests.within_request(error, len(taken.names) - 1) from error
-            yield line
+    models = service.current().catalog
+    for asked, line in taken.feed(piece):
+        try:
+            choosing.model_for(models, asked.type, asked.model)
+        except InvalidField as error:
+            raise requests.within_request(error, len(taken.names) - 1) from error
+        yield line
 
 
 def _room() -> Room:

@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,16 +15,42 @@ from tasks.doors.submitting import Make
 from tasks.jobs.requests import Plan, Submission
 from tasks.jobs.view import JobView
 from tasks.kinds.ingest import Ingest
-from tasks.vectorstores import stores
+from tasks.vectorstores import files, stores
+from tasks.vectorstores.files import StoredFile
 from webapi import auth, requestlog, service
 
 
-def plan(session: Session, store_id: uuid.UUID, files: Sequence[Attached]) -> Plan:
+class _Stands(errors.ForebayError):
+    """The file was attached at this moment."""
+
+
+def one(store_id: uuid.UUID, wanted: Attached, given: Mapping[str, Any]) -> StoredFile:
+    """The file in the store: it is attached by a job, unless it is there already and cut so. Raises like `plan`."""
+    serving, caller = service.current(), auth.caller()
+    standing = partial(files.standing, models=serving.catalog, caller=caller, store_id=store_id, wanted=wanted)
+
+    def make(session: Session) -> Plan:
+        if standing(session):
+            raise _Stands
+        return plan(session, store_id, [wanted])
+
+    while True:
+        with serving.sessions.begin() as session:
+            found = standing(session)
+        if found is not None:
+            return found
+        with suppress(_Stands):
+            accepted(make, given)
+            with serving.sessions.begin() as session:
+                return files.get(session, caller, store_id, wanted.file_id)
+
+
+def plan(session: Session, store_id: uuid.UUID, wanted: Sequence[Attached]) -> Plan:
     """The job that reads these files into the store. Raises `NotFound`, `Conflict`, `InvalidField`, `ModelUnknown`."""
     caller = auth.caller()
     stores.require_alive(session, caller, store_id, keep=True)
     stores.use(session, caller, [store_id])
-    asked = Submission("ingest", None, Ingest(stores.collection_name(store_id), files=tuple(files)))
+    asked = Submission("ingest", None, Ingest(stores.collection_name(store_id), files=tuple(wanted)))
     return kinds.plan(session, service.current().catalog, caller, asked)
 
 

@@ -47,5 +47,5 @@ def check(given: dict[str, Any]) -> Response:
         raise Failed(job)
     survey = Survey.from_json(job.result["survey"])
     with serving.sessions.begin() as session:
-        models = estimates.of(session, caller.tenant_id, survey, serving.settings.shared.lease_s)
+        models = estimates.of(session, survey, serving.settings.shared.lease_s)
     return reply(rendered.check(job.result, models))

@@ -11,6 +11,7 @@ from dialects.openai.render import files as rendered
 from dialects.openai.render.files import DeletedFile, OpenAIFile, OpenAIFileList
 from tasks.doors import idempotency
 from tasks.files import files, keeping
+from tasks.files.keeping import Part
 from webapi import auth, service
 from webapi.api import Blueprint, reply
 from webapi.openai import errors, receiving, sending
@@ -34,7 +35,7 @@ def create(headers: dict[str, str]) -> Response:
     """Send a file
 
     Its bytes are kept as they come; once this is answered they are on the disk. 409 where a tenant keeps as many bytes
-    as it may.
+    as it may, unless its key is of a file that is there.
     """
     serving, caller, digest = service.current(), auth.caller(), hashlib.sha256()
     heard = digest.update if "key" in headers else None
@@ -43,11 +44,12 @@ def create(headers: dict[str, str]) -> Response:
         with serving.sessions.begin() as session:
             wish = requests.wish(filename, given)
             made, replayed = idempotency.once(
-                session, caller, wanted, lambda: files.add(session, caller, part, wish), files.get
+                session, caller, wanted, lambda: files.add(session, caller, receiving.there(part), wish), files.get
             )
     response = reply(rendered.file(made))
     if replayed:
-        keeping.forsake(serving.stores, caller.tenant_id, part)
+        if isinstance(part, Part):
+            keeping.forsake(serving.stores, caller.tenant_id, part)
         response.headers["Idempotency-Replayed"] = "true"
     return response
 

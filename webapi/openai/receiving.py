@@ -1,6 +1,7 @@
 """Forms that bring a file: what is said of it is read, and its bytes go to where they are kept as they come."""
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.sansio.multipart import File
 
-from tasks.errors import InvalidField
+from tasks.errors import InvalidField, LimitReached
 from tasks.files import keeping
 from tasks.files.keeping import Part, Room
 from webapi import auth, body, multipart, service
@@ -19,8 +20,8 @@ _FORM_BYTES = 64 * 1024  # for what stands around the file
 
 LIMITS = Limits(lambda own: own.max_file_bytes + _FORM_BYTES, values=0)
 
-# What is said of a file, what it is called, and its bytes.
-Received = tuple[dict[str, Any], str, Part]
+# What is said of a file, what it is called, and its bytes: or why they were heard and not kept.
+Received = tuple[dict[str, Any], str, Part | LimitReached]
 
 
 class Understood(Protocol):
@@ -44,7 +45,8 @@ def received(
 ) -> Iterator[Received]:
     """The file in the form's `field`, its bytes kept; the block is to make something of them, or they are erased again.
 
-    Each piece of the bytes is told to whoever has `heard` them as they came.
+    Each piece of the bytes is told to whoever has `heard` them as they came: also where there is no room to keep them,
+    since they may be known.
 
     What is `understood` of the form's `texts` that come before the file is known before its first byte is kept. Raises
     `Malformed`, `InvalidField`, `LimitReached`, and werkzeug's errors for the body's type (415) and size (413).
@@ -52,7 +54,7 @@ def received(
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("the body must be multipart/form-data")
     said: dict[str, str] = {}
-    file: tuple[str, Part] | None = None
+    file: tuple[str, Part | LimitReached] | None = None
     with ExitStack() as stack:
         stream = stack.enter_context(body.streamed(request))
         boundary = request.mimetype_params.get("boundary", "")
@@ -66,11 +68,24 @@ def received(
             understood(said, partial=True)
             come = _overheard(pieces, heard) if heard else pieces
             kept = keeping.kept(service.current().stores, auth.caller().tenant_id, come, _room(field), upload_id)
-            file = name, stack.enter_context(kept)
+            try:
+                file = name, stack.enter_context(kept)
+            except LimitReached as refused:
+                if heard is None:
+                    raise
+                deque(come, maxlen=0)
+                file = name, refused
         given = understood(said, partial=False)
         if file is None:
             raise InvalidField(field, "Missing data for required field.")
         yield given, *file
+
+
+def there(part: Part | LimitReached) -> Part:
+    """The bytes. Raises `LimitReached` where they weren't kept."""
+    if isinstance(part, LimitReached):
+        raise part
+    return part
 
 
 def _overheard(pieces: Iterable[bytes], heard: Callable[[bytes], None]) -> Iterator[bytes]:

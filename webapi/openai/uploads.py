@@ -60,7 +60,7 @@ def add_part(upload_id: str) -> Response:
         with serving.sessions.begin() as session:
             uploads.require_pending(session, caller, id)
         with receiving.received("data", upload_id=id) as (_, _, part), serving.sessions.begin() as session:
-            made = uploads.add_part(session, caller, id, part)
+            made = uploads.add_part(session, caller, id, receiving.there(part))
     return reply(rendered.part(made))
 
 

@@ -44,13 +44,11 @@ _EXAMPLE = "file-0192f0c1d2e37f4f8a5b6c7d8e9f0a1b"
 def attach(given: dict[str, Any], vector_store_id: str) -> Response:
     """Attach a file to a vector store
 
-    It is read, cut and embedded by a job. One that is there already and cut so stays; any other is made anew.
+    It is read, cut and embedded by a job. One that is there already and to be cut so stays as it is, completed or in
+    progress, with the new attributes if any are given; any other is made anew.
     """
     with VECTOR_STORE.sought(vector_store_id) as id:
-        wanted = requests.attached(given)
-        attaching.accepted(lambda session: attaching.plan(session, id, [wanted]), given)
-        with service.current().sessions.begin() as session:
-            found = files.get(session, auth.caller(), id, wanted.file_id)
+        found = attaching.one(id, requests.attached(given), given)
     return reply(rendered.file(found))
 
 
@@ -119,7 +117,7 @@ def content(vector_store_id: str, file_id: str) -> Response:
 
 
 @blueprint.route(f"{_STORE}/file_batches", methods=["POST"], parameters=_IN_STORE)
-@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=50 * requests.MAX_FILES))
+@blueprint.takes(Limits(lambda own: own.max_body_bytes, values=50 * batches.MAX_FILES))
 @blueprint.arguments(requests.FileBatchRequest, example={"file_ids": [_EXAMPLE]})
 @blueprint.response(200, OpenAIFileBatch)
 @blueprint.answers(400, 401, 404, 409, 413, 415, 500, 503)

@@ -36,6 +36,7 @@ class Completion:
         self._piece, self._logprobs = piece, logprobs
         self._release: Callable[[], None] | None = release
         self._cancelled = False
+        self.cached = 0  # of the prompt's tokens, where the server has told its progress
         self._raw, self._text = bytearray(), bytearray()
         self._headers_read = False
         self._wakes_at = 1
@@ -136,6 +137,7 @@ class Completion:
         if "error" in event:
             raise _refusal(int(event["error"].get("code", 500)), orjson.dumps(event))
         if "prompt_progress" in event:
+            self.cached = event["prompt_progress"]["cache"]
             yield Progress(event["prompt_progress"]["processed"], event["prompt_progress"]["total"])
         elif event["stop"]:
             if event["content"]:

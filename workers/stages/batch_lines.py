@@ -7,7 +7,7 @@ worker's other threads wait for no more than one of them at a time: what a slice
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -16,15 +16,15 @@ from sqlalchemy.orm import Session
 
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, Surroundings
-from tasks import errors, ids, kinds
+from tasks import errors, ids, kinds, strictjson
 from tasks.batches import lines, states
 from tasks.batches.lines import FileLine
 from tasks.files import files
 from tasks.jobs import fence
 from tasks.jobs.outcomes import Onward, Outcome
-from tasks.jobs.requests import Plan
+from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
-from tasks.models import catalog
+from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog
 from workers.attempt import Attempt
 from workers.publisher import Publisher
@@ -34,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 SLICE_S = 1.0
 _STORE_AWAY_S = 15.0
-_ENDLESS = 2**40  # tokens
 
 Stage = Callable[[Slot, Attempt, Publisher], Outcome | Onward]
 
@@ -60,14 +59,14 @@ def bearing(stage: Stage) -> Stage:
 
 @dataclass(slots=True)
 class Slice:
-    """A part of a batch's file, from byte `at` on, after `number` lines: as much as is read in `SLICE_S`."""
+    """A part of a batch's file, from byte `at` on, after `number` lines: as much as is read in `SLICE_S`, from when its
+    first line is asked for: until then its turn was waited for."""
 
     slot: Slot
     attempt: Attempt
     at: int
     number: int
     over: bool = False
-    _until: float = field(default_factory=lambda: time.monotonic() + SLICE_S)
 
     @property
     def where(self) -> dict[str, Any]:
@@ -79,6 +78,7 @@ class Slice:
 
         Raises `NotFound` where the file is gone, `Unavailable` where it can't be had now, and `Cancelled`.
         """
+        until = time.monotonic() + SLICE_S
         owner, file_id = caller(self.attempt), input_file(self.attempt)
         content = files.content(self.slot.stores, owner, file_id)
         try:
@@ -86,7 +86,7 @@ class Slice:
                 self.attempt.check()
                 yield line
                 self.at, self.number = line.next_at, line.number
-                if time.monotonic() > self._until:
+                if time.monotonic() > until:
                     return
         except errors.Unavailable:
             with self.slot.sessions.begin() as session:
@@ -129,17 +129,42 @@ def input_file(attempt: Attempt) -> uuid.UUID:
     return file_id
 
 
-def plan(session: Session, models: Catalog, owner: Caller, line: Line) -> Plan:
-    """The plan of a line's job. What is too long for its model is that line's error, as its worker will find, and no
-    fault of the file. Raises `LineRefused`."""
+def model(models: Catalog, line: Line) -> str:
+    """The model that a line asks. Raises `LineRefused`."""
+    serves = kinds.KINDS[line.asked.type].serves
+    assert serves is not None
     try:
-        try:
-            return kinds.plan(session, models, owner, line.asked)
-        except errors.PromptTooLong:
-            endless = {name: replace(model, context=_ENDLESS) for name, model in models.items()}
-            return kinds.plan(session, endless, owner, line.asked)
-    except errors.InvalidField as error:
+        return choosing.model_for(models, serves, line.asked.model).name
+    except errors.ModelUnknown as error:
         raise dialect.refused(error) from error
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans the jobs of a batch's lines, in the order of the file. `copied` is how many bytes those so far have from
+    elsewhere, of what they go on from."""
+
+    models: Catalog
+    owner: Caller
+    copied: int = 0
+
+    def plan(self, session: Session, line: Line) -> Plan:
+        """Raises `InvalidField` for what can't be answered, whose field is the request's: the lines beside it can."""
+        if line.missing is not None:
+            raise line.missing
+        if line.goes_on_from is None:
+            return kinds.plan(session, self.models, self.owner, line.asked)
+        field, _ = line.goes_on_from
+        if self.copied >= lines.MAX_COPIED_BYTES:
+            message = f"the lines before it have all of the {lines.MAX_COPIED_BYTES} bytes that a batch may go on from"
+            raise errors.LimitReached(field, message)
+        plan = kinds.plan(session, self.models, self.owner, line.asked)
+        self.copied += max(0, _size(plan.asked) - _size(line.asked))
+        return plan
+
+
+def _size(asked: Submission[Any]) -> int:
+    return len(strictjson.dumps(asked.request.to_json().input))
 
 
 def surroundings(slot: Slot) -> Surroundings:

@@ -100,7 +100,7 @@ class Found:
         """In which order the lines are to run, and which of them needn't."""
         size = grouping.KEY_BYTES
         keys = [bytes(self.keys[at : at + size]) for at in range(0, len(self.keys), size)]
-        return {"ranks": Ranks.of(grouping.ranks(keys)).packed, "twins": self.firsts.twins.packed}
+        return {"order": Ranks.of(grouping.ranks(keys)).packed, "twins": self.firsts.twins.packed}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -168,9 +168,7 @@ class Checker:
         if line.raw is None:
             raise LineRefused("line_too_long", None, f"the line has more than {lines.MAX_LINE_BYTES} bytes")
         read = dialect.read(line.raw, self.endpoint, self.around)
-        with self.slot.sessions.begin() as session:
-            plan = batch_lines.plan(session, self.around.models, batch_lines.caller(self.attempt), read)
-        return Checked(read, plan.model)
+        return Checked(read, batch_lines.model(self.around.models, read))
 
     def _note(self, line: Line) -> None:
         """Raises `LineRefused` for what isn't wrong with the line by itself."""
@@ -179,7 +177,8 @@ class Checker:
         if name in found.names:
             raise LineRefused("duplicate_custom_id", "custom_id", f"another line is called {line.custom_id[:64]!r}")
         found.names.add(name)
-        found.keys += grouping.key(line.asked.request.to_json().input)
+        _, after = line.goes_on_from or ("", "")
+        found.keys += grouping.key(line.asked.request.to_json().input, after)
         found.firsts.note(found.lines - 1, twins.digest(line.asked, line.about))
         if line.asked.model is not None and line.asked.model not in found.models and len(found.models) < 2:
             found.models.append(line.asked.model)

@@ -68,7 +68,7 @@ class Generation:
         self._claim, self._quarantine = attempt.claim, slot.quarantine
         self._telling = Telling(attempt, publisher, slot.speaking, self._trust)
         self.asked = generation.NOTHING  # what is put to the model, once it has been
-        self._opened = False
+        self._opened = self._heard = False
         self._run = Run()
         self._news_tokens = 0
         self._tries = 0  # at an answer that fits
@@ -84,6 +84,10 @@ class Generation:
         Raises a `JobError` when the job is at fault, `Cancelled` when the attempt is stopped, `Fenced` when it is
         shut out, `EngineUnusable` when the engine can't be brought back.
         """
+        with self._slot.courtesy.generating(self._attempt):
+            return self._to_the_end()
+
+    def _to_the_end(self) -> Ending:
         while True:
             self._quarantine.enter(self._run, self._attempt.check)
             incarnation = self._engine.incarnation
@@ -143,8 +147,9 @@ class Generation:
             return self._ending("stop")
         if so_far.tokens >= params.max_tokens:
             return self._ending("length")
-        scope = self._claim.tenant_id.hex
-        handle = self._engine.generate(Request(prompt, params, self._said(allowed, so_far), so_far.tokens, scope))
+        claim, said = self._claim, self._said(allowed, so_far)
+        scope, patient = claim.tenant_id.hex, claim.lane == "batch"
+        handle = self._engine.generate(Request(prompt, params, said, so_far.tokens, scope, patient, claim.job_id))
         opening = Opening(trims=(composed.plain or composed.generation.turns is not None) and not so_far.said)
         hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls), bool(so_far.text), begun)
         try:
@@ -273,6 +278,9 @@ class Generation:
     def _hear(self, delta: Delta | None, hearing: Hearing) -> None:
         failpoints.passed("worker.mid_generation")
         self._attempt.evaluated()
+        if not self._heard:
+            self._heard = True
+            self._slot.courtesy.has_begun_to_answer(self._claim.job_id)
         for heard in hearing.feed(delta) if delta is not None else ():
             self._telling.say(heard)
 
@@ -290,7 +298,7 @@ class Generation:
         due_s = self._telling.due_in_s  # until then nothing would be sent
         steps = handle.read(due_s, gather=True) if due_s > 0 else handle.read(0 if self._telling.waits else _POLL_S)
         now = time.monotonic()
-        if steps:
+        if steps or self._attempt.paused():
             self._heard_at = now
         elif now - self._heard_at > self._slot.stall_s:
             log.error("engine_stalled", silent_s=round(now - self._heard_at, 1))

@@ -10,7 +10,7 @@ from dialects.anthropic.render import messages
 from dialects.named import MESSAGE_BATCH
 from tasks import times
 from tasks.batches import batches
-from tasks.batches.answers import LineAnswer
+from tasks.batches.answers import ABOUT, REFUSED, LineAnswer
 from tasks.batches.batches import BatchView, Tally
 from tasks.jobs.lifecycle import Status
 from tasks.times import Moment
@@ -108,6 +108,9 @@ def _result(answer: LineAnswer) -> Mapping[str, Any]:
     job = answer.job
     if job.status == Status.SUCCEEDED:
         return {"type": "succeeded", "message": messages.message(job)}
+    about = answer.params.get(ABOUT, {})
+    if job.error and REFUSED in about:
+        return _errored(errors.told(422, job.error["code"], job.error["message"], about[REFUSED])[1])
     return _ended_with_it(job.error or {}) or _errored(errors.failed(job))
 
 

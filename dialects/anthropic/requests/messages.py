@@ -1,6 +1,7 @@
 """`POST /v1/messages`, read; and each request of a batch, which is its body."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
@@ -14,6 +15,7 @@ from tasks import errors
 from tasks.jobs.requests import Submission
 from tasks.kinds.generation import Generation, Shape, Tool
 
+COUNT = "count_chat"
 MAX_MESSAGES = 1000
 MAX_TOOLS = 128
 ROLES = ("user", "assistant", "system")
@@ -78,15 +80,31 @@ class AnthropicMetadata(Given):
     user_id = fields.String(allow_none=True, validate=validate.Length(max=512), metadata=STORABLE)
 
 
-class AnthropicMessageRequest(Given):
-    """A conversation to be answered."""
+class AnthropicConversation(Given):
+    """What is put to the model."""
 
     model = fields.String(required=True, metadata={"description": "One of `GET /v1/models`."})
+    messages = Some(AnthropicRequestMessage, MAX_MESSAGES, required=True)
+    system = fields.Raw(allow_none=True, metadata=_CONTENT | {"description": "What goes before: a text, or blocks."})
+    tools = fields.List(fields.Nested(AnthropicTool), allow_none=True, validate=validate.Length(max=MAX_TOOLS))
+    tool_choice = fields.Nested(AnthropicToolChoice, allow_none=True)
+    output_config = fields.Nested(AnthropicOutputConfig, allow_none=True)
+    thinking = fields.Raw(allow_none=True, metadata={"description": "Refused unless its type is `disabled`."})
+    cache_control = fields.Raw(
+        allow_none=True, metadata={"description": "Read and not heeded: prefixes are kept anyway."}
+    )
+
+
+class AnthropicCountRequest(AnthropicConversation):
+    """A conversation of which only the length is wanted."""
+
+
+class AnthropicMessageRequest(AnthropicConversation):
+    """A conversation to be answered."""
+
     max_tokens = Whole(
         required=True, validate=within(1, 1_000_000), metadata={"description": "At most so many tokens of answer."}
     )
-    messages = Some(AnthropicRequestMessage, MAX_MESSAGES, required=True)
-    system = fields.Raw(allow_none=True, metadata=_CONTENT | {"description": "What goes before: a text, or blocks."})
     stop_sequences = Stop(
         allow_none=True, metadata={"description": "The answer ends before any of these: up to eight."}
     )
@@ -94,23 +112,21 @@ class AnthropicMessageRequest(Given):
     top_p = Real(allow_none=True, validate=within(0, 1))
     top_k = Whole(allow_none=True, validate=within(0, 1000), metadata={"description": "0 turns it off."})
     stream = Flag(allow_none=True, metadata={"description": "Server-sent events instead of one answer."})
-    tools = fields.List(fields.Nested(AnthropicTool), allow_none=True, validate=validate.Length(max=MAX_TOOLS))
-    tool_choice = fields.Nested(AnthropicToolChoice, allow_none=True)
-    output_config = fields.Nested(AnthropicOutputConfig, allow_none=True)
     metadata = fields.Nested(
         AnthropicMetadata, allow_none=True, metadata={"description": "`user_id` is kept with the job."}
     )
     service_tier = fields.String(
         allow_none=True, validate=validate.OneOf(("auto", "standard_only")), metadata=_UNHEEDED
     )
-    thinking = fields.Raw(allow_none=True, metadata={"description": "Refused unless its type is `disabled`."})
-    cache_control = fields.Raw(
-        allow_none=True, metadata={"description": "Read and not heeded: prefixes are kept anyway."}
-    )
     container = fields.Raw(allow_none=True, metadata={"description": "Refused: no code is run here."})
     inference_geo = fields.String(allow_none=True, metadata={"description": "Refused: there is one place."})
     speed = fields.String(allow_none=True, metadata={"description": "Only `standard`."})
     diagnostics = fields.Raw(allow_none=True, metadata=_UNHEEDED)
+
+
+def count(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generation]:
+    """The job that counts. Raises like `submission`."""
+    return replace(submission(given, wishes), type=COUNT)
 
 
 def submission(given: Mapping[str, Any], wishes: Wishes) -> Submission[Generation]:
@@ -133,7 +149,7 @@ def _generation(given: Mapping[str, Any]) -> Generation:
     choice = given.get("tool_choice", {})
     return Generation(
         turns=blocks.turns(given.get("system"), given["messages"]),
-        max_tokens=given["max_tokens"],
+        max_tokens=given.get("max_tokens"),
         tools=tools,
         tool_choice=_choice(choice, tools),
         shape=_shape(given.get("output_config", {})),

@@ -22,18 +22,23 @@ class BatchCheckModel(TypedDict):
     bytes: Annotated[int, "Of what is put to it."]
     bytes_per_token: float
     bytes_per_token_measured: Annotated[
-        bool, "On your newest jobs of this model that were kept; else it is what is usual."
+        bool, "On your newest jobs of this model that were kept, or on batches' lines; else it is what is usual."
     ]
     prompt_tokens: Annotated[int, "About so many: the bytes by the bytes of a token."]
     most_completion_tokens: Annotated[int, "Of all answers whose requests say how long they may be."]
     unbounded_lines: Annotated[int, "Requests that don't say it."]
+    answered_lines: Annotated[int, "Requests that your batches have answers to already: they wouldn't be run."]
     estimated_s: Annotated[float | None, "By how long jobs of this model took of late; null where none did."]
 
 
 class BatchCheck(TypedDict):
     object: Literal["batch.check"]
-    valid: Annotated[bool, "Whether it could be a batch's file as it is: no line is wrong, or too long for its model."]
+    valid: Annotated[bool, "Whether it could be a batch's file as it is: no line is wrong."]
     errors: Annotated[list[OpenAIBatchError], "The first hundred."]
+    warnings: Annotated[
+        list[OpenAIBatchError],
+        "Of lines that couldn't be answered now, or that are probably too long for their models: the first hundred.",
+    ]
     lines: int
     models: Annotated[list[BatchCheckModel], "Of the lines that are right."]
     largest_line: BatchCheckLine | None
@@ -51,6 +56,7 @@ def check(result: Mapping[str, Any], models: Sequence[Estimate]) -> BatchCheck:
         "object": "batch.check",
         "valid": not result["errors"],
         "errors": result["errors"],
+        "warnings": result["survey"].get("warnings", []),
         "lines": result["lines"],
         "models": told,
         "largest_line": line,

@@ -17,7 +17,7 @@ from dialects.openai.render import chat, completions, embeddings, moderations, r
 from dialects.openai.render.completions import Echo
 from tasks import ids
 from tasks.batches import batches
-from tasks.batches.answers import ABOUT, LineAnswer
+from tasks.batches.answers import ABOUT, REFUSED, LineAnswer
 from tasks.errors import ForebayError
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
@@ -105,9 +105,17 @@ def failed(line: Answered) -> bytes:
     error = line.job.error
     if error is not None and error["code"] in _ENDED:
         return _line(line.custom_id, line.job.id, None, dict(error))
+    if error is not None and REFUSED in line.about:
+        status, refusal = errors.told(422, error["code"], error["message"], line.about[REFUSED])
+        return _line(line.custom_id, line.job.id, _response(line, status, refusal), None)
     told = errors.Failed(line.job)
     body = errors.of(told.code, str(told), told.status)
     return _line(line.custom_id, line.job.id, _response(line, told.status, body), None)
+
+
+def left_out(line: Answered, code: str, message: str) -> bytes:
+    """The line of a request whose answer had no room in the output file."""
+    return _line(line.custom_id, line.job.id, None, {"code": code, "message": message})
 
 
 def unwritten(custom_id: str, batch_id: uuid.UUID, place: int, code: str, message: str) -> bytes:

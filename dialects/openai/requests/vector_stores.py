@@ -11,10 +11,11 @@ from dialects.fields import STORABLE, Flag, Given, Labels, Real, Some, Strict, W
 from dialects.named import FILE, VECTOR_STORE
 from tasks import errors
 from tasks.documents.attaching import Attached
+from tasks.vectorstores.batches import MAX_FILES
 from tasks.vectorstores.files import STATUSES
 from tasks.vectorstores.stores import Page, Wish
 
-MAX_FILES, MAX_FIRST_FILES = 2000, 500  # of a batch, and of a new store
+MAX_FIRST_FILES = 500  # of a new store
 MAX_RESULTS, RESULTS = 50, 10
 _LEAST_TOKENS, _MOST_TOKENS = 100, 4096
 _LONGEST_NAME, _LONGEST_DESCRIPTION = 256, 512
@@ -181,7 +182,8 @@ class VectorStoreSearch(Given):
     filters = filter_field()
     ranking_options = fields.Nested(RankingOptions, allow_none=True)
     rewrite_query = Flag(
-        allow_none=True, metadata={"description": "Read and not heeded: `search_query` says what was looked for."}
+        allow_none=True,
+        metadata={"description": "Whether a model that chats puts it in other words: `search_query` says in which."},
     )
 
 

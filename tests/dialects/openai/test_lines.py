@@ -87,20 +87,26 @@ def test_what_is_wrong_is_told_with_its_field(line: bytes, code: str, field: str
     assert refused(line) == (code, field)
 
 
-@pytest.mark.parametrize(
-    ("asked", "field"),
-    [
-        ({"background": True}, "background"),
-        ({"conversation": "conv_" + "0" * 32}, "conversation"),
-        ({"previous_response_id": "resp_" + "0" * 32}, "previous_response_id"),
-        ({"input": [{"role": "user", "content": "word"}, {"type": "item_reference", "id": "msg_1"}]}, "input.1.type"),
-    ],
-)
-def test_a_line_is_whole_in_itself(asked: dict[str, Any], field: str) -> None:
-    """Nothing that others say, or erase, changes it after the check."""
+def test_what_a_line_goes_on_from_is_known_without_looking() -> None:
+    """Whether it is there is seen when its job is made."""
+    digits = "0192f0c1d2e37f4f8a5b6c7d8e9f0a1b"
+    named = "0192f0c1-d2e3-7f4f-8a5b-6c7d8e9f0a1b"
+    refers = {"input": [{"role": "user", "content": "word"}, {"type": "item_reference", "id": "msg_1"}]}
+    for asked, found in (
+        ({"input": "word"}, None),
+        ({"conversation": f"conv_{digits}"}, ("conversation", named)),
+        ({"previous_response_id": f"resp_{digits}"}, ("previous_response_id", named)),
+        (refers, ("input", "msg_1")),
+    ):
+        line = raw(url=RESPONSES, body={"model": "alpha", "input": "word"} | asked)
+        assert lines.read(line, RESPONSES, AROUND).goes_on_from == found
+
+
+def test_a_line_can_not_be_in_the_background() -> None:
     line = {"model": "alpha", "input": "word"}
-    assert refused(raw(url=RESPONSES, body=line | asked), RESPONSES) == ("unsupported_parameter", f"body.{field}")
-    lines.read(raw(url=RESPONSES, body=line | dict.fromkeys(asked, None) | {"input": "word"}), RESPONSES, AROUND)
+    asked = raw(url=RESPONSES, body=line | {"background": True})
+    assert refused(asked, RESPONSES) == ("unsupported_parameter", "body.background")
+    lines.read(raw(url=RESPONSES, body=line | {"background": False}), RESPONSES, AROUND)
 
 
 @pytest.mark.parametrize(

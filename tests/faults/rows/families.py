@@ -5,7 +5,7 @@ import uuid
 
 from db import session as db_session
 from db import tenants
-from tasks import ids
+from tasks import failpoints, ids
 from tasks.jobs import jobs
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
@@ -16,6 +16,7 @@ from tests.faults.ground import Ground
 from tests.faults.rig import ECHO, Rig
 
 _WORKER = "family-one"
+_BETWEEN = "families.before_move_on"
 _LINES = 12
 _WORDS = 40  # of a line: 0.8 s in one of four slots
 
@@ -23,18 +24,27 @@ _WORDS = 40  # of a line: 0.8 s in one of four slots
 def worker_among_the_children(ground: Ground) -> Tally:
     """FAMILY: the parent goes on once and ends once, every line has one child, every child one end, each is paid once.
 
-    Killed at random: while the children are being made, or when so many of them have ended.
+    Killed at random: while the children are being made, or when so many of them have ended. The last time it dies once
+    all have, before the parent goes on.
     """
     tally, rig = Tally(), ground.rig
     rig.heal({})  # a worker that doesn't know the kind would fail it
-    rig.worker(_WORKER, ECHO, serve="tests.faults.family")
-    for _ in range(ground.size(8, 2)):
+    rounds = ground.size(8, 3)
+    for round in range(rounds):
+        between = round == rounds - 1
+        if between:
+            rig.kill(_WORKER)
+        if round == 0 or between:
+            env = {failpoints.VARIABLE: f"{_BETWEEN}:1"} if between else {}
+            rig.worker(_WORKER, ECHO, serve="tests.faults.family", **env)
         tally.injections += 1
         lines = tuple(" ".join(f"line{place}word{n}" for n in range(_WORDS)) for place in range(_LINES))
         parent_id, ended = _asked(rig, lines), ground.random.randint(0, _LINES - 2)
+        if between:
+            rig.until(lambda: not rig.alive(_WORKER))
         rig.until(lambda id=parent_id, least=ended: _children(rig, id) and _children(rig, id, ended=True) >= least)
         killed_at = rig.kill(_WORKER)
-        tally.fired += _status(rig, parent_id) in ("running", "waiting")
+        tally.fired += _BETWEEN in rig.log(_WORKER) if between else _status(rig, parent_id) in ("running", "waiting")
         rig.again(_WORKER)
         rig.until(lambda id=parent_id: _status(rig, id) in ("succeeded", "failed"))
         tally.recoveries_s.append(time.monotonic() - killed_at)

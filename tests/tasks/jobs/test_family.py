@@ -4,7 +4,6 @@ import datetime as dt
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +11,11 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from db import families
-from db.session import Sessions
-from tasks import errors
+from db.session import Sessions, alone
+from tasks import errors, ids
 from tasks.jobs import attempts, endings, family, jobs, stages
 from tasks.jobs.family import Child
 from tasks.jobs.lifecycle import Status
@@ -62,10 +62,16 @@ def start(sessions: Sessions, *job_ids: uuid.UUID) -> None:
         assert tables.claim(sessions, job_id)
 
 
-def finish(sessions: Sessions, job_id: uuid.UUID, status: Status = Status.SUCCEEDED) -> Closing:
-    error = ("engine_refused", "no") if status == Status.FAILED else None
+def finish(sessions: Sessions, job_id: uuid.UUID, status: Status = Status.SUCCEEDED) -> set[str]:
+    """Ends a job as its worker does, and what follows: the queues that want a refill."""
     with sessions.begin() as session:
-        return tables.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
+        closing = ended(session, job_id, status)
+    return family.go_on(sessions, [closing.view])
+
+
+def ended(session: Session, job_id: uuid.UUID, status: Status = Status.SUCCEEDED) -> Closing:
+    error = ("engine_refused", "no") if status == Status.FAILED else None
+    return tables.finish(session, job_id, 1, Transcript(), Outcome(status, Spent(1, 1), error=error))
 
 
 def somebody_waits_for_a_lock(sessions: Sessions) -> bool:
@@ -103,7 +109,8 @@ def test_child_is_its_parents_tenants_and_nobody_lists_it(
     assert shown.lane == "interactive"
     assert [tables.column(sessions, child_id, name) for name in ("place", "label")] == [0, "line-0"]
     start(sessions, child_id)
-    assert finish(sessions, child_id).view.status == "succeeded"
+    finish(sessions, child_id)
+    assert statuses(sessions, child_id) == ["succeeded"]
     assert hooks.listed(sessions, caller) == []
 
 
@@ -122,9 +129,9 @@ def test_last_childs_end_moves_the_parent_on(sessions: Sessions, parent_id: uuid
     first, last = adopt(sessions, parent_id, 0, 1)
     start(sessions, first, last)
     assert wait(sessions, parent_id) == "waiting"
-    assert finish(sessions, first).wakes is None
+    assert finish(sessions, first) == set()
     assert statuses(sessions, parent_id) == ["waiting"]
-    assert finish(sessions, last, Status.FAILED).wakes == "beta"
+    assert finish(sessions, last, Status.FAILED) == {"beta"}
     assert statuses(sessions, parent_id) == ["queued"]
     tables.dispatch(sessions, parent_id)
     assert tables.claim(sessions, parent_id, queue="beta")
@@ -141,23 +148,74 @@ def test_parent_whose_children_have_ended_does_not_wait(
     assert wait(sessions, parent_id) == "queued"
 
 
-@pytest.mark.parametrize("other", ["child", "parent"])
-def test_two_at_once_see_each_other(sessions: Sessions, parent_id: uuid.UUID, other: str) -> None:
-    """A child ends while another does, or while its parent begins to wait: the later of both moves the parent on."""
+@pytest.mark.parametrize("other", ["finish", "cancel"])
+def test_of_two_children_that_end_at_once_the_later_moves_the_parent_on(
+    sessions: Sessions, caller: Caller, client: redis.Redis, parent_id: uuid.UUID, other: str
+) -> None:
+    """None waits for the other: the first finds the second unfinished, whose end isn't committed; the second looks once
+    it is."""
     first, last = adopt(sessions, parent_id, 0, 1)
     start(sessions, first, last)
-    if other == "child":
-        wait(sessions, parent_id)
-    else:
-        finish(sessions, last)
-    act: Callable[[], Any] = lambda: finish(sessions, last) if other == "child" else wait(sessions, parent_id)  # noqa: E731
-    beside = threading.Thread(target=act)
+    wait(sessions, parent_id)
     with sessions.begin() as session:
-        tables.finish(session, first, 1, Transcript(), Outcome(Status.SUCCEEDED))
-        beside.start()
-        until(lambda: somebody_waits_for_a_lock(sessions))
-    beside.join()
+        later = ended(session, last)
+        if other == "finish":
+            assert finish(sessions, first) == set()
+        else:
+            _, closings = endings.cancel(sessions, client, caller, first, 60)
+            assert endings.follow_up(sessions, client, closings, 60) == set()
+        assert statuses(sessions, first, parent_id) == ["succeeded" if other == "finish" else "cancelled", "waiting"]
+    assert family.go_on(sessions, [later.view]) == {"beta"}
     assert statuses(sessions, parent_id) == ["queued"]
+
+
+@pytest.mark.parametrize("first", ["child", "parent"])
+def test_child_that_ends_while_its_parent_begins_to_wait_moves_it_on(
+    sessions: Sessions, parent_id: uuid.UUID, first: str
+) -> None:
+    """Whichever is committed first: a look that finds the parent about to wait waits for it."""
+    [child_id] = adopt(sessions, parent_id, 0)
+    start(sessions, child_id)
+    with sessions.begin() as session:
+        if first == "parent":
+            closing = ended(session, child_id)
+            assert wait(sessions, parent_id) == "waiting"
+        else:
+            onward = Onward(stages.GENERATE, "beta", wait_for_children=True)
+            assert attempts.advance(session, parent_id, 1, Transcript(), onward)
+            beside = threading.Thread(target=finish, args=(sessions, child_id))
+            beside.start()
+            until(lambda: somebody_waits_for_a_lock(sessions))
+    if first == "parent":
+        assert family.go_on(sessions, [closing.view]) == {"beta"}
+    else:
+        beside.join()
+    assert statuses(sessions, parent_id) == ["queued"]
+
+
+def test_children_end_whoever_holds_their_parent(sessions: Sessions, caller: Caller) -> None:
+    """Its stage, which writes more of them down, or who cancels it: only the last one's look waits."""
+    parent_id = tables.parent(sessions, caller, children=3, goes_on_in="beta")
+    children = tables.children(sessions, parent_id)
+    start(sessions, *children)
+    with sessions.begin() as session:
+        families.lock(session, [parent_id])
+        assert [finish(sessions, child_id) for child_id in children[:2]] == [set(), set()]
+    assert finish(sessions, children[2]) == {"beta"}
+
+
+def test_parents_are_found_by_their_unfinished_children_alone(sessions: Sessions, caller: Caller) -> None:
+    """Those of other parents, before and after them, don't count; nor do those that have ended."""
+    made = [tables.parent(sessions, caller, children=1, goes_on_in="beta") for _ in range(3)]
+    first, middle, last = sorted(made)
+    [over] = tables.children(sessions, middle)
+    start(sessions, over)
+    with sessions.begin() as session:
+        ended(session, over)
+    nobody = ids.new()  # later than all
+    with sessions() as session:
+        assert set(families.without_unfinished(alone(session), [first, middle, last, nobody])) == {middle, nobody}
+        assert families.without_unfinished(alone(session), []) == []
 
 
 def test_waiting_parent_that_is_cancelled_takes_its_children_with_it(
@@ -231,6 +289,23 @@ def test_parent_that_was_missed_is_moved_on_by_the_sweep(
     assert post.sent == [(str(parent_id), "beta.interactive")]
 
 
+def test_child_that_the_sweep_ends_moves_its_parent_on_in_that_round(
+    sessions: Sessions, client: redis.Redis, parent_id: uuid.UUID
+) -> None:
+    """And the parent's queue is refilled."""
+    for model in ("alpha", "beta"):
+        tables.worker(sessions, f"of {model}", model=model)
+    [child_id] = adopt(sessions, parent_id, 0)
+    start(sessions, child_id)
+    wait(sessions, parent_id)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET deadline_s = 0 WHERE id = :id"), {"id": child_id})
+    post = Post(client)
+    sweep(made(sessions, client, post))
+    assert statuses(sessions, child_id) == ["failed"]
+    assert post.sent == [(str(parent_id), "beta.interactive")]
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=5), order=st.randoms(), waits_at=st.integers(0, 5))
 def test_parent_goes_on_exactly_once(
@@ -255,9 +330,9 @@ def test_parent_goes_on_exactly_once(
                     woken["advance"] += jobs.find(session, caller, parent_id)[0].status == "queued"
             elif act.startswith("cancelled"):
                 _, closings = endings.cancel(sessions, client, caller, job_id, 60)
-                woken["child"] += sum(closing.wakes is not None for closing in closings)
+                woken["child"] += len(endings.follow_up(sessions, client, closings, 60))
             else:
-                woken["child"] += finish(sessions, job_id, Status(act)).wakes is not None
+                woken["child"] += len(finish(sessions, job_id, Status(act)))
 
     threads = [threading.Thread(target=run, args=(acts[half::2],)) for half in (0, 1)]
     for thread in threads:

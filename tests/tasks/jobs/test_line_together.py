@@ -125,10 +125,16 @@ def test_end_that_is_to_be_told_is_not_written_by_itself(
     assert tables.column(sessions, claim.job_id, "status") == ("running" if told else "succeeded")
 
 
-def test_end_of_a_child_is_not_written_by_itself(sessions: Sessions, caller: Caller) -> None:
-    """Its parent waits for it."""
-    parent_id = tables.parent(sessions, caller, children=1, goes_on_in="beta")
-    [child] = tables.children(sessions, parent_id)
-    tables.dispatch(sessions, child)
-    assert claimed(sessions, child) != [None]
-    assert ended(sessions, [end(child)]) == [None]
+def test_ends_of_children_are_written_together_whoever_is_told_of_their_parents(
+    sessions: Sessions, caller: Caller
+) -> None:
+    """Webhooks hear of no child. The parent is left waiting: it goes on after the commit."""
+    hooks.endpoint(sessions, caller)
+    parent_id = tables.parent(sessions, caller, children=2, goes_on_in="beta")
+    children = tables.children(sessions, parent_id)
+    tables.dispatch(sessions, *children)
+    found = claimed(sessions, *children)
+    assert [claim and claim.told for claim in found] == [False, False]
+    closings = ended(sessions, [end(child) for child in children])
+    assert [closing and closing.view.parent_id for closing in closings] == [parent_id] * 2
+    assert tables.column(sessions, parent_id, "status") == "waiting"

@@ -33,7 +33,7 @@ from tests import shelves, tables
 DOCUMENTS = (ids.new(), ids.new())
 BOOKS = ids.new()
 
-OF_ANSWERS = ("moderate", "summary", "count")  # whose results are made of what the model answers
+OF_ANSWERS = ("moderate", "summary", "count", "count_chat")  # whose results are made of what the model answers
 
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "one"}]}
 
@@ -75,6 +75,11 @@ STORED: dict[str, tuple[dict[str, Any], dict[str, Any], Request]] = {
         BatchCheck("/v1/responses", BOOKS),
     ),
     "count": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
+    "count_chat": (
+        {"messages": [{"role": "user", "content": "one"}]},
+        {},
+        Generation(turns=(Turn("user", (Text("one"),)),)),
+    ),
     "compact": ({"items": [ITEM], "said": {}}, {}, Asked((ITEM,))),
     "reembed": ({"collection": "books", "collection_id": str(BOOKS)}, {}, Reembedding("books", BOOKS)),
     "moderate": ({"texts": ["one", "two"]}, {}, Moderation(("one", "two"))),

@@ -11,7 +11,7 @@ from db import summaries
 from db.scope import scope
 from db.session import Sessions
 from tasks.documents import ingest
-from tasks.files import files, keeping
+from tasks.files import files, keeping, tidying
 from tasks.files.files import Wish
 from tasks.files.keeping import Room
 from tasks.files.stores import Stores
@@ -20,6 +20,7 @@ from tasks.keys import Caller
 from tasks.kinds.summary import Summary
 from tasks.settings import FileSettings
 from tasks.sweep import forgetting
+from tasks.vectorstores import stores as vectorstores
 from tests import shelves, tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made, sweep
@@ -123,3 +124,37 @@ def test_tenant_whose_bytes_cannot_be_reached_holds_up_nobody(
         assert session.scalars(text(left)).all() == ["unreachable"]
         begun = "SELECT name FROM rounds WHERE name IN ('files', 'suspended_tenants') ORDER BY name"
         assert session.scalars(text(begun)).all() == ["files", "suspended_tenants"]
+
+
+def test_what_has_expired_is_found_among_any_number_of_tenants(
+    sessions: Sessions, client: redis.Redis, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first round, though only their tenants see it. Nobody is looked at who has nothing that is due."""
+    for budget in ("_FILES_S", "_STORES_S"):
+        monkeypatch.setattr(forgetting, budget, 60.0)  # enough for one round, however slow the machine is
+    kept_in, wish = Stores(FileSettings(), sessions), Wish("x", "batch")
+    with sessions.begin() as session:
+        session.execute(
+            text("INSERT INTO tenants (id, name) SELECT gen_random_uuid(), 'of ' || n FROM generate_series(1, 400) n")
+        )
+        for name in ("kept", "late"):
+            vectorstores.create(session, tables.MODELS, caller, vectorstores.Wish(name, expires_days=1))
+    for owner in (caller, tables.tenant(sessions, "theirs")):
+        with keeping.kept(kept_in, owner.tenant_id, [b"x"], Room("file", 1, 9)) as part, sessions.begin() as session:
+            files.add(session, owner, part, wish)
+
+    def due() -> list[list[uuid.UUID]]:
+        with sessions.begin() as session:
+            return [tidying.due(session, kept_in, 50), vectorstores.due(session, 50)]
+
+    assert due() == [[], []]
+    with sessions.begin() as session:
+        late = "UPDATE {} SET expires_at = now() - interval '1 second' WHERE {}"
+        session.execute(text(late.format("files", "tenant_id = :tenant")), {"tenant": caller.tenant_id})
+        session.execute(text(late.format("vector_stores", "name = 'late'")))
+    assert due() == [[caller.tenant_id]] * 2
+    sweep(made(sessions, client, Post(client)))
+    assert due() == [[], []]
+    with sessions() as session:
+        assert session.scalar(text("SELECT count(*) FROM files")) == 1
+        assert session.scalars(text("SELECT name FROM vector_stores WHERE emptied")).all() == ["late"]

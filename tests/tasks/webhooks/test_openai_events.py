@@ -22,7 +22,7 @@ from tasks.jobs.outcomes import Outcome
 from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.streams.transcript import Transcript
-from tasks.webhooks import messages
+from tasks.webhooks import deliveries, messages
 from tests import hooks, tables
 from tests.support.post import Post
 from tests.tasks.sweep.sweeping import made
@@ -163,3 +163,21 @@ def test_who_waits_for_an_answer_is_told_by_it(sessions: Sessions, caller: Calle
     hooks.endpoint(sessions, caller, events=messages.EVENTS)
     hooks.end(sessions, caller, **asked)
     assert [delivery.type for delivery in hooks.listed(sessions, caller)] == ["job.succeeded"]
+
+
+@pytest.mark.parametrize(("events", "is_openais"), [(messages.BATCH_EVENTS, True), (messages.EVENTS, False)])
+def test_a_trial_has_the_form_of_what_its_receiver_hears(
+    sessions: Sessions, caller: Caller, events: tuple[str, ...], is_openais: bool
+) -> None:
+    """OpenAI's where it hears of nothing else."""
+    hook = hooks.endpoint(sessions, caller, events=events)
+    with sessions.begin() as session:
+        tried = deliveries.test(session, caller, hook.id)
+    [parcel] = hooks.take(sessions)
+    told, shown = json.loads(parcel.payload), ids.show(hook.id, ids.WEBHOOK)
+    assert told["type"] == "webhook.test"
+    if is_openais:
+        assert (told["id"], told["object"]) == (ids.show(tried.message_id, ids.EVENT), "event")
+        assert (told["data"], told["created_at"]) == ({"id": shown}, int(tried.created_at.timestamp()))
+    else:
+        assert told["data"] == {"webhook": shown}

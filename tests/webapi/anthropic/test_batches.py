@@ -45,6 +45,20 @@ def test_many_messages_are_made(sdk: Anthropic) -> None:
         assert result.message.usage.service_tier == "batch"
 
 
+def test_what_can_not_be_answered_is_that_requests_error(sdk: Anthropic) -> None:
+    """The others are answered; of equal ones each is counted."""
+    requests = [one("a", "word", temperature=0), one("b", "word", temperature=0), one("long", "word " * 100_000)]
+    made = sdk.messages.batches.create(requests=requests)
+    counts = ended(sdk, made.id).request_counts
+    assert (counts.succeeded, counts.errored, counts.canceled) == (2, 1, 0)
+    results = {line.custom_id: line.result for line in sdk.messages.batches.results(made.id)}
+    assert (results["a"].type, results["b"].type) == ("succeeded", "succeeded")
+    failed = results["long"]
+    assert failed.type == "errored"
+    assert failed.error.error.type == "invalid_request_error"
+    assert failed.error.error.message.startswith("messages: ")
+
+
 def test_a_cancelled_batch_keeps_what_was_answered(sdk: Anthropic) -> None:
     """Every other request is told to be cancelled."""
     made = sdk.messages.batches.create(requests=[one(f"r{n}", " ".join(["word"] * 300)) for n in range(60)])
@@ -140,7 +154,6 @@ def as_messages(batch_id: str) -> str:
         ([one("a b", "x")], "requests.0.custom_id"),
         ([one("a", "x"), one("b", "x", max_tokens=0)], "requests.1.params.max_tokens"),
         ([one("a", "x", stream=True)], "requests.0.params.stream"),
-        ([one("a", "word " * 100_000)], "requests.0.params.messages"),
         ([one("a", "x") | {"more": 1}], "requests.0.more"),
         ([one("a", "x", model="nothing")], "requests.0.params.model"),
     ],

@@ -65,6 +65,28 @@ def test_a_tool_is_called_with_what_fits_its_schema(sdk: Anthropic) -> None:
     assert asked(sdk, tools=[WEATHER], messages=going_on).content
 
 
+def test_tokens_are_counted_as_the_model_reads_them(sdk: Anthropic) -> None:
+    """System, tools and all turns; no more and no fewer than an answer is charged for."""
+    talk: Any = {
+        "model": CHAT,
+        "system": [{"type": "text", "text": "Be brief."}],
+        "messages": [
+            {"role": "user", "content": "Who was Anna?"},
+            {"role": "assistant", "content": [{"type": "text", "text": "A sailor."}]},
+            {"role": "user", "content": "And then?"},
+        ],
+        "tools": [WEATHER],
+    }
+    counted = sdk.messages.count_tokens(**talk)
+    usage = asked(sdk, **talk).usage
+    assert counted.input_tokens == usage.input_tokens + usage.cache_read_input_tokens
+    assert sdk.messages.count_tokens(**talk | {"tools": []}).input_tokens < counted.input_tokens
+    with pytest.raises(anthropic.NotFoundError):
+        sdk.messages.count_tokens(**talk | {"model": "nothing"})
+    with pytest.raises(anthropic.BadRequestError, match="messages"):
+        sdk.messages.count_tokens(model=CHAT, messages=[])
+
+
 def test_errors_are_the_clients_own(sdk: Anthropic, stack: Stack) -> None:
     """By their statuses, with the envelope and the request's id that it reads."""
     with pytest.raises(anthropic.BadRequestError) as refused:

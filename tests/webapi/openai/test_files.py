@@ -290,6 +290,23 @@ def test_file_is_made_once_for_its_key(api: Api, theirs: Api, sessions: Sessions
     assert (count(sessions, "files"), count(sessions, "file_parts")) == (2, 2)
 
 
+def test_file_is_known_by_its_key_where_there_is_no_room_for_it_twice(
+    api: Api, app: Flask, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered is answered again; other bytes are refused as before, and so are its own once it is gone."""
+    first = again(api, b"x" * 6_000)
+    _have(app, monkeypatch, max_kept_file_bytes=10_000)
+    repeated = again(api, b"x" * 6_000)
+    assert (repeated.status_code, repeated.json) == (200, first.json)
+    assert repeated.headers["Idempotency-Replayed"] == "true"
+    assert again(api, b"y" * 6_000).json["error"]["code"] == "idempotency_mismatch"
+    assert (count(sessions, "files"), count(sessions, "file_parts")) == (1, 1)
+    api.ask("DELETE", f"/v1/files/{first.json['id']}")
+    _have(app, monkeypatch, max_kept_file_bytes=5_000)
+    gone = again(api, b"x" * 6_000)
+    assert (gone.status_code, gone.json["error"]["code"]) == (409, "limit_reached")
+
+
 def test_key_of_another_file_is_refused(api: Api, sessions: Sessions) -> None:
     """Other bytes, or the same for another purpose; and one of a job stands for no file."""
     again(api)

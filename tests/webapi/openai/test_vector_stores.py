@@ -1,6 +1,7 @@
 """Vector stores over HTTP: what is refused, what another tenant has, what is told while jobs wait and when they end."""
 
 import io
+import threading
 import uuid
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import ids
+from tasks.jobs import removing
 from tasks.jobs.lifecycle import Status
 from tests import tables
 from tests.support.post import Post
@@ -223,20 +225,90 @@ def test_cancelled_batch_stays_so_without_its_job(api: Api, sessions: Sessions) 
     assert [api.get(f"{store}/files/{id}").json["status"] for id in (first, second)] == ["completed", "cancelled"]
 
 
-def test_file_that_is_ready_is_not_read_again(api: Api, sessions: Sessions) -> None:
-    """Attached again it counts as the newer batch's; to be cut otherwise it is made anew."""
+@pytest.mark.parametrize("way", ["erased", "forgotten"])
+def test_file_stays_as_its_job_ended_once_that_is_gone(api: Api, sessions: Sessions, way: str) -> None:
+    """Cancelled or failed, for the same reason, and nothing of it is stored."""
+    store, told = made_store(api), {}
+    batches = {status: attached(api, store, "one.txt") for status in ("cancelled", "failed")}
+    api.post(f"/v1/jobs/job_{batches['cancelled'][0].removeprefix('vsfb_')}/cancel")
+    with sessions.begin() as session:
+        why = {"error_code": "deadline_exceeded", "error_message": "too long", "finished_at": "2020-01-01T00:00:00Z"}
+        tables.put(session, job_of(batches["failed"][0]), Status.FAILED, **why)
+        session.execute(text("UPDATE jobs SET finished_at = '2020-01-01T00:00:00Z' WHERE finished_at IS NOT NULL"))
+    for batch, [file_id] in batches.values():
+        told[file_id] = api.get(f"{store}/files/{file_id}").json
+        if way == "erased":
+            assert api.ask("DELETE", f"/v1/jobs/job_{batch.removeprefix('vsfb_')}").status_code == 204
+    if way == "forgotten":
+        assert removing.forget_due(sessions, 60, lambda: True)
+    assert api.get("/v1/jobs").json["data"] == []
+    assert {status: told[file_id]["status"] for status, (_, [file_id]) in batches.items()} == {
+        "cancelled": "cancelled",
+        "failed": "failed",
+    }
+    assert {file_id: api.get(f"{store}/files/{file_id}").json for file_id in told} == told
+    counts = api.get(store).json["file_counts"]
+    assert (counts["cancelled"], counts["failed"], counts["in_progress"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("status", ["ready", "pending"])
+def test_file_that_is_there_is_not_read_again(api: Api, sessions: Sessions, status: str) -> None:
+    """Completed or in progress, no job is made for it; to be cut otherwise it is made anew."""
     store = made_store(api)
     first, [file_id] = attached(api, store, "one.txt")
     with sessions.begin() as session:
-        session.execute(text("UPDATE documents SET status = 'ready'"))
+        session.execute(text("UPDATE documents SET status = :status"), {"status": status})
+    before = api.get(f"{store}/files/{file_id}").json
+    assert api.post(f"{store}/files", json={"file_id": file_id}).json == before
     again = api.post(f"{store}/files", json={"file_id": file_id, "attributes": {"a": 1}}).json
-    assert (again["status"], again["attributes"]) == ("completed", {"a": 1})
-    assert api.get(f"{store}/file_batches/{first}").json["file_counts"]["total"] == 0
+    assert again == before | {"attributes": {"a": 1}}
+    assert (len(api.get("/v1/jobs").json["data"]), ids_of(sessions)) == (1, {job_of(first)})
     other = {"file_id": file_id, "chunking_strategy": {"type": "static", "static": STATIC}}
     anew = api.post(f"{store}/files", json=other).json
     assert (anew["status"], anew["attributes"]) == ("in_progress", {"a": 1})
     assert anew["chunking_strategy"]["static"]["max_chunk_size_tokens"] == 64  # all that the model reads
     assert api.get(store).json["file_counts"]["total"] == 1
+    assert api.post(f"{store}/files", json=other).json == anew
+    assert len(api.get("/v1/jobs").json["data"]) == 2
+
+
+def ids_of(sessions: Sessions) -> set[uuid.UUID]:
+    """The jobs that documents wait for, or were made by."""
+    with sessions() as session:
+        return set(session.scalars(text("SELECT job_id FROM documents")))
+
+
+def test_file_whose_job_has_ended_without_it_is_read_again(api: Api, sessions: Sessions) -> None:
+    store = made_store(api)
+    batch, [file_id] = attached(api, store, "one.txt")
+    api.post(f"/v1/jobs/job_{batch.removeprefix('vsfb_')}/cancel")
+    assert api.post(f"{store}/files", json={"file_id": file_id}).json["status"] == "in_progress"
+    assert ids_of(sessions).isdisjoint({job_of(batch)})
+
+
+def test_file_that_is_attached_by_many_at_one_moment_is_attached_once(api: Api, sessions: Sessions) -> None:
+    store, file_id = made_store(api), kept(api)
+    answers: list[Any] = []
+
+    def attach() -> None:
+        answers.append(api.post(f"{store}/files", json={"file_id": file_id}).json)
+
+    threads = [threading.Thread(target=attach) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [api.get(f"{store}/files/{file_id}").json] * 6
+    assert len(api.get("/v1/jobs").json["data"]) == 1
+
+
+def test_file_that_is_ready_counts_as_the_newer_batchs(api: Api, sessions: Sessions) -> None:
+    store = made_store(api)
+    first, [file_id] = attached(api, store, "one.txt")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE documents SET status = 'ready'"))
+    assert api.post(f"{store}/file_batches", json={"file_ids": [file_id]}).json["status"] == "completed"
+    assert api.get(f"{store}/file_batches/{first}").json["file_counts"]["total"] == 0
 
 
 def test_too_large_a_file_has_failed_at_once(api: Api, sessions: Sessions) -> None:

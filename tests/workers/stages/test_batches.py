@@ -197,11 +197,30 @@ def test_how_lines_had_ended_is_told_as_it_was_at_the_end(hall: Hall) -> None:
     hall.step("alpha")
     hall.step("alpha")
     hall.cancel(batch_id)
-    hall.run()
+    hall.run(catalog.CONTROL)  # which ends the others before a worker has them
     with hall.sessions.begin() as session:
         session.execute(text("UPDATE jobs SET status = 'failed' WHERE parent_id = :id"), {"id": batch_id})
         found = batches.get(session, hall.caller, batch_id)
         assert batches.tally(session, found, Counting()) == Tally(succeeded=1, failed=1, ended_with_it=2)
+
+
+def test_twins_are_counted_with_the_lines_that_answer_them(hall: Hall) -> None:
+    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(3)] + [chat("3")])
+    hall.run()
+    with hall.sessions.begin() as session:
+        found = batches.get(session, hall.caller, batch_id)
+        assert batches.tally(session, found, Counting()) == Tally(succeeded=4)
+
+
+def test_what_several_answers_use_is_told_as_each_ends(hall: Hall) -> None:
+    """Of the line itself nothing is charged; at its end it is what its answers used."""
+    batch_id = hall.begin([chat("0", "one two", n=3)])
+    hall.run(catalog.CONTROL)
+    used = []
+    while hall.step():
+        used.append(hall.look(batch_id).spent.completion)
+    assert used == sorted(used)
+    assert 0 < used[0] < used[2] == hall.look(batch_id).spent.completion
 
 
 def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None) -> None:
@@ -283,16 +302,6 @@ def test_a_file_that_is_deleted_while_it_is_read_fails_its_batch(hall: Hall, lin
     assert hall.told(checking) == ([], [])
 
 
-def test_a_model_that_goes_while_lines_are_made_jobs_fails_its_batch(hall: Hall, tmp_path: Path) -> None:
-    batch_id = hall.begin([chat("1"), chat("2", model="beta")])
-    hall.step(catalog.CONTROL)
-    models = tmp_path / "models.toml"
-    models.write_text(models.read_text().split("[beta]")[0])
-    hall.run()
-    found = hall.look(batch_id)
-    assert (found.status, [error["code"] for error in found.errors or ()]) == ("failed", ["model_not_found"])
-
-
 def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) -> None:
     """Its files stay: they are the client's."""
     batch_id = hall.begin(chats(3))
@@ -305,18 +314,18 @@ def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) ->
 
 
 def test_what_tells_of_lines_goes_some_at_a_time(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twins and numbers of results, before their batch."""
+    """Twins, digests and numbers of results, before their batch."""
     monkeypatch.setattr(removing, "_ROWS_AT_ONCE", 2)
-    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(5)])
+    batch_id = hall.begin([chat(str(n), word, temperature=0) for n, word in enumerate(["same"] * 4 + ["a", "b"])])
     hall.run()
     with hall.sessions.begin() as session:
         batch_results.number_ends(session, batch_id, waits=True)
     left = []
     for _ in removing.family(hall.sessions, batch_id):
         with hall.sessions() as session:
-            tables_of = ("batch_twins", "batch_results", "batches")
+            tables_of = ("batch_twins", "line_digests", "batch_results", "batches")
             left.append([session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables_of])
-    assert left == [[4, 5, 1], [2, 3, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert left == [[3, 3, 6, 1], [1, 1, 4, 1], [0, 0, 2, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
 
 
 def test_embeddings_are_told_as_they_were_asked_for(hall: Hall) -> None:
