@@ -14,7 +14,7 @@ from tasks.batches import answers, batches, results
 from tasks.batches.batches import Tally
 from tasks.batches.counting import Counting
 from tasks.files import files
-from tasks.jobs import removing
+from tasks.jobs import removing, stages
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests import tables
@@ -73,6 +73,11 @@ def test_a_slice_takes_back_the_crashes_before_it(hall: Hall, line_by_line: None
     assert hall.column(batch_id, "crashes") == 2
     hall.step(catalog.CONTROL)
     assert hall.column(batch_id, "crashes") == 0
+    while hall.column(batch_id, "stage") != stages.WRITE_LINES:
+        hall.step(catalog.CONTROL)
+    hall.lose()
+    hall.step(catalog.CONTROL)
+    assert (hall.column(batch_id, "stage"), hall.column(batch_id, "crashes")) == (stages.WRITE_LINES, 0)
 
 
 def test_every_error_of_a_file_is_told_and_nothing_runs(hall: Hall, line_by_line: None) -> None:
@@ -129,7 +134,7 @@ def test_a_file_has_so_many_lines_at_most(hall: Hall, monkeypatch: pytest.Monkey
     """And so many texts to be embedded, in all its lines together."""
     monkeypatch.setattr("tasks.batches.lines.MAX_LINES", 2)
     monkeypatch.setattr("dialects.openai.lines.MAX_INPUTS", 5)
-    most, more = hall.begin(chats(2)), hall.begin(chats(3))
+    most, more = hall.begin(chats(2)), hall.begin(chats(6))
     texts = [
         {
             "custom_id": str(n),
@@ -227,6 +232,22 @@ def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None)
         hall.step(catalog.CONTROL)
     assert hall.told(batch_id) == (["0"], ["1", "2", "3"])
     assert (hall.look(batch_id).status, hall.files()) == ("cancelled", 2)
+
+
+def test_files_that_were_made_are_not_made_again(hall: Hall) -> None:
+    """By the attempt after one that died when both were there, and the batch hadn't ended yet."""
+    batch_id = hall.begin([chat("0"), chat("1", "w " * 70)])
+    hall.run(catalog.CONTROL)
+    hall.run("alpha")
+    hall.lose()
+    before = hall.look(batch_id)
+    with hall.sessions.begin() as session:
+        table.note(session, batch_id, ended_at=None, totals=None)
+    hall.run(catalog.CONTROL)
+    found = hall.look(batch_id)
+    assert found.ended_at is not None
+    assert (found.output_file_id, found.error_file_id) == (before.output_file_id, before.error_file_id)
+    assert hall.files() == 2
 
 
 def test_lines_that_never_ran_are_results_after_all_others(hall: Hall, line_by_line: None) -> None:
