@@ -158,11 +158,11 @@ def body(number: int, groups: int, rules: int, window: str) -> dict[str, Any]:
     return {"messages": turns, "max_completion_tokens": LINE_TOKENS, "temperature": 0}
 
 
-def catalog(subject: Subject) -> str:
+def catalog(subject: Subject, slots: int = SLOTS) -> str:
     """The subject's own table of its catalogue, with so many slots."""
     found = re.search(rf"^\[{subject.name}\].*?(?=^\[|\Z)", subject.shipped(), re.MULTILINE | re.DOTALL)
     assert found is not None
-    return re.sub(r"^slots = .*$", f"slots = {SLOTS}", found[0], flags=re.MULTILINE)
+    return re.sub(r"^slots = .*$", f"slots = {slots}", found[0], flags=re.MULTILINE)
 
 
 async def asked(chats: Chats, ask: Callable[[str], Awaitable[float]], seen: Seen) -> None:

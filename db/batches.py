@@ -21,8 +21,10 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    not_,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, undefer
@@ -39,7 +41,8 @@ class Batch(Table):
     known, and from then on none of its lines begins. `ended_at` is set when its files are written.
 
     `lines` is how many it has, once they are all found to be right; `model` is theirs, where they have one.
-    `output_kept_s` is for how many seconds its files are wanted. `totals` are its counts and what it used, at its end.
+    `output_kept_s` is for how many seconds its files are wanted. `full_from` is the place of the first line that had no
+    room in the output file. `totals` are its counts and what it used, at its end.
     """
 
     __tablename__ = "batches"
@@ -66,6 +69,7 @@ class Batch(Table):
     ended_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))
     output_file_id: Mapped[uuid.UUID | None]
     error_file_id: Mapped[uuid.UUID | None]
+    full_from: Mapped[int | None] = mapped_column(Integer)
     totals: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
@@ -205,6 +209,15 @@ def _named(sums: Sequence[Any]) -> dict[str, int]:
     return {name: int(one) for name, one in zip(_SPENT, sums, strict=True)}
 
 
+def left_out(session: Session, job_id: uuid.UUID) -> int:
+    """How many lines that succeeded had no room in the batch's output file."""
+    full_from = select(Batch.full_from).where(Batch.job_id == job_id).scalar_subquery()
+    own = select(func.count()).where(Job.parent_id == job_id, Job.status == "succeeded", Job.place >= full_from)
+    theirs = select(func.count()).select_from(BatchTwin).join(Job, twins.JOB_OF)
+    theirs = theirs.where(BatchTwin.job_id == job_id, Job.status == "succeeded", BatchTwin.place >= full_from)
+    return session.scalar(select(own.scalar_subquery() + theirs.scalar_subquery())) or 0
+
+
 def written(session: Session, job_id: uuid.UUID) -> int:
     """How many lines have been made jobs, or twins of such: all before this place."""
     last = select(func.max(Job.place)).where(Job.parent_id == job_id).scalar_subquery()
@@ -225,26 +238,40 @@ class EndedLine:
 
 
 def ended_lines(
-    session: Session, job_id: uuid.UUID, *, succeeded: bool, after: int, limit: int, most_bytes: int
+    session: Session,
+    job_id: uuid.UUID,
+    *,
+    succeeded: bool,
+    after: int,
+    limit: int,
+    most_bytes: int,
+    full_from: int | None = None,
 ) -> Sequence[EndedLine]:
     """Lines of the batch that have ended, with their results and how they were asked for: those that succeeded, or the
-    others; in their order, from the one after this place on. As many as have so many bytes
-    (`size_of_line`), and one more."""
+    others, to which all belong from the place `full_from` on; in their order, from the one after this place on. As many
+    as have so many bytes (`size_of_line`), and one more."""
     size: Any = size_of_line()
-    how = Job.status == "succeeded" if succeeded else and_(Job.finished_at.is_not(None), Job.status != "succeeded")
+    over = Job.finished_at.is_not(None)
     own = (Job, Job.place, Job.label, literal(False), Job.parent_id == job_id)
     theirs = (BatchTwin, BatchTwin.place, BatchTwin.label, literal(True), BatchTwin.job_id == job_id)
     measured, whole = list[tuple[int, int]](), list[EndedLine]()
     for table, place, _, _, which in (own, theirs):
         sizes = _outputs(select(place, size), table).outerjoin(JobVectors, JobVectors.job_id == Job.id)
-        rows = session.execute(sizes.where(which, how, place > after).order_by(place).limit(limit))
+        how = _answered(place, full_from) if succeeded else not_(_answered(place, full_from))
+        rows = session.execute(sizes.where(which, over, how, place > after).order_by(place).limit(limit))
         measured += [(at, int(size)) for at, size in rows]
     last = last_of_lot(sorted(measured)[:limit], most_bytes)
     for table, place, label, is_twin, which in (own, theirs):
         query = _outputs(select(place, label, Job, JobOutput.result, is_twin), table)
-        query = query.where(which, how, place > after, place <= last).options(undefer(Job.params))
+        how = _answered(place, full_from) if succeeded else not_(_answered(place, full_from))
+        query = query.where(which, over, how, place > after, place <= last).options(undefer(Job.params))
         whole += [EndedLine(*row) for row in session.execute(query, execution_options={"populate_existing": True})]
     return sorted(whole, key=lambda line: line.place)
+
+
+def _answered(place: Any, full_from: int | None) -> ColumnElement[bool]:
+    """The condition that a line's answer is in the output file."""
+    return and_(Job.status == "succeeded", true() if full_from is None else place < full_from)
 
 
 def size_of_line() -> ColumnElement[int]:

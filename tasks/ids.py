@@ -23,6 +23,9 @@ MESSAGE_BATCH = "msgbatch_"
 LINE = "batch_req_"
 RESPONSE = "resp_"
 
+Rank = tuple[int, int]  # of a batch's line: its group's number, and its own number in the group
+_OF_BATCH, _OF_GROUP, _RANKED = 9, 11, 13  # so many bytes of a line's id say of which batch, group and rank it is
+
 
 def new() -> uuid.UUID:
     """A UUIDv7 (RFC 9562): ids sort by the time they were made."""
@@ -51,21 +54,38 @@ def within(whole: uuid.UUID, place: int) -> uuid.UUID:
     return uuid.UUID(bytes=whole.bytes[:12] + place.to_bytes(2) + _drawn(whole, place)[:2])
 
 
-def of_line(batch: uuid.UUID, turn_at_s: float, rank: int, line: int) -> uuid.UUID:
+def of_line(batch: uuid.UUID, turn_at_s: float, rank: Rank, line: int) -> uuid.UUID:
     """The id of a batch's line: equal for all who ask.
 
-    Lines sort by `turn_at_s`, a Unix time, then by their batch, then by the rank, which is below 2^24.
+    Lines sort by `turn_at_s`, a Unix time, then by their batch, then by the rank: the number of the line's group, and
+    the line's number in it, both below 2^16.
     """
     kin, turn_ms = hashlib.sha256(batch.bytes).digest(), max(0, round(turn_at_s * 1000))
     variant = bytes((0x70 | kin[0] & 0xF, kin[1], 0x80 | kin[2] & 0x3F))
-    return uuid.UUID(bytes=turn_ms.to_bytes(6) + variant + rank.to_bytes(3) + _drawn(batch, line)[:4])
+    ranked = b"".join(number.to_bytes(2) for number in rank)
+    return uuid.UUID(bytes=turn_ms.to_bytes(6) + variant + ranked + _drawn(batch, line)[:3])
 
 
 def of_choice(line: uuid.UUID, place: int) -> uuid.UUID:
     """The id of a line's child in that place, below 2^16: equal for all who ask, and in the order where the line is."""
-    drawn = _drawn(line, place)
-    differs = drawn[1] & 0xFE | ~line.bytes[15] & 1  # from the line's own last bit: so the two ids are never equal
-    return uuid.UUID(bytes=line.bytes[:12] + place.to_bytes(2) + bytes((drawn[0], differs)))
+    differs = _drawn(line, place)[0] & 0xFE | ~line.bytes[15] & 1  # from the line's own last bit: the ids never meet
+    return uuid.UUID(bytes=line.bytes[:_RANKED] + place.to_bytes(2) + bytes((differs,)))
+
+
+def batch_of(line: uuid.UUID) -> bytes:
+    """How the ids of all lines of the line's batch begin, and those of no other job."""
+    return line.bytes[:_OF_BATCH]
+
+
+def group_of(line: uuid.UUID) -> bytes:
+    """How the ids of all lines of the line's group begin, and those of no other job. Of later groups it is greater."""
+    return line.bytes[:_OF_GROUP]
+
+
+def between(begin: bytes) -> tuple[uuid.UUID, uuid.UUID]:
+    """The least and the greatest of the ids that begin so."""
+    rest = 16 - len(begin)
+    return uuid.UUID(bytes=begin + bytes(rest)), uuid.UUID(bytes=begin + b"\xff" * rest)
 
 
 def _drawn(parent: uuid.UUID, place: int) -> bytes:

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -56,27 +57,32 @@ app = messenger.make()
 def run_job(job_id: str) -> None:
     """The message's end: a wake-up that carries a job id and nothing else.
 
-    Raises `Ignore` where the job hasn't succeeded: Celery says nothing then, and Flower was told how it went.
+    Raises `Ignore` where the job hasn't succeeded, or another ran in its turn: Celery says nothing then, and Flower was
+    told how it went.
     """
     assert _current is not None
     assert _notices is not None
     in_a_hurry = run_job.request.delivery_info["routing_key"].endswith(".interactive")
-    ended = receive(_current, job_id, in_a_hurry=in_a_hurry)
-    if not (ended.status == Status.SUCCEEDED if ended else _notices.left(broker.received(job_id))):
+    named, (ran, ended) = broker.received(job_id), receive(_current, job_id, in_a_hurry=in_a_hurry)
+    succeeded = ended.status == Status.SUCCEEDED if ended else _notices.left(ran)
+    if ran != named:
+        _notices.exchanged(named, ran, succeeded=succeeded)
+    if ran != named or not succeeded:
         raise Ignore
 
 
-def receive(worker: Worker, job_id: str, *, in_a_hurry: bool = True) -> JobView | None:
+def receive(worker: Worker, job_id: str, *, in_a_hurry: bool = True) -> tuple[uuid.UUID, JobView | None]:
     """Runs the job that the message names, and has the worker end where its engine can't be brought back.
 
-    Batch generations stand still for one that is `in_a_hurry`. The job as its run ended it; None where it didn't.
+    Batch generations stand still for one that is `in_a_hurry`; in the turn of another, another line of its batch may
+    run. Which job ran, and the job as its run ended it; None where it didn't.
     """
     named = broker.received(job_id)
     with worker.courtesy.awaiting(named) if in_a_hurry else nullcontext():
-        ended = run.run(worker, named)
+        ran, ended = run.run_in_turn(worker, named, itself=in_a_hurry)
     if worker.unusable.is_set():
         transport.stop()
-    return ended
+    return ran, ended
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -20,7 +20,12 @@ from tasks.telemetry import Fact, JobEnded
 log = structlog.get_logger(__name__)
 
 _TASKS = "task"  # the group of events that Flower has workers send
-_EVENTS = {Status.FAILED: "task-failed", Status.CANCELLED: "task-revoked", Status.EXPIRED: "task-revoked"}
+_EVENTS = {
+    Status.SUCCEEDED: "task-succeeded",
+    Status.FAILED: "task-failed",
+    Status.CANCELLED: "task-revoked",
+    Status.EXPIRED: "task-revoked",
+}
 _GOES_ON = "task-retried"
 _LOOKS, _PAUSE_S = 5, 1.0
 
@@ -45,7 +50,7 @@ class Notices:
 
     def ended(self, fact: Fact) -> None:
         """The adapter for facts: tells of each job that ended without success, whoever ended it."""
-        if isinstance(fact, JobEnded) and fact.status in _EVENTS:
+        if isinstance(fact, JobEnded) and fact.status != Status.SUCCEEDED:
             self._send(fact.job_id, Status(fact.status), fact.error_code)
 
     def left(self, job_id: uuid.UUID, looks: int = _LOOKS) -> bool:
@@ -63,6 +68,15 @@ class Notices:
         elif status is not Status.SUCCEEDED:
             self._send(job_id, status, error_code)
         return status is Status.SUCCEEDED
+
+    def exchanged(self, named: uuid.UUID, ran: uuid.UUID, *, succeeded: bool) -> None:
+        """Tells of a task whose job is to come later, and of the job that ran in its turn, unknown to Celery.
+
+        What didn't succeed is told of by `ended` and `left`.
+        """
+        self.left(named)
+        if succeeded:
+            self._send(ran, Status.SUCCEEDED, None)
 
     def _status(self, job_id: uuid.UUID) -> tuple[Status, str | None] | None:
         try:

@@ -40,6 +40,27 @@ _TAKE_OVERS = 3
 T = TypeVar("T")
 
 
+def run_in_turn(worker: Worker, named: uuid.UUID, *, itself: bool = False) -> tuple[uuid.UUID, JobView | None]:
+    """Runs the job that a message names, or unless it is to be `itself` another line of its batch (`Groups`).
+
+    Which one that was, and the job as its run ended it; None where it didn't.
+    """
+    if worker.groups is None or worker.draining.is_set() or worker.cut_off:
+        return named, run(worker, named)
+    try:
+        job_id = worker.groups.enter(named, itself=itself)
+    except SQLAlchemyError as error:
+        log.warning("claim_failed", error=told(error), job_id=ids.show(named))
+        return named, None
+    try:
+        if job_id != named:
+            log.info("exchanged", job_id=ids.show(job_id), named=ids.show(named))
+            worker.refiller.ask(worker.queue)
+        return job_id, run(worker, job_id)
+    finally:
+        worker.groups.leave(job_id)
+
+
 def run(worker: Worker, job_id: uuid.UUID) -> JobView | None:
     """Runs the job if it is to be had. Safe to call any number of times for the same job, also at once.
 

@@ -17,7 +17,7 @@ from tasks.jobs.attempts import Claim
 from tasks.jobs.finishing import Finish
 from tasks.jobs.settlement import Closing
 from tasks.models.catalog import Catalog
-from tasks.models.engine import Embedder, Engine, Reranker
+from tasks.models.engine import Embedder, Engine, KeepsPrompts, Reranker
 from tasks.models.registry import Models
 from tasks.queues import capacity
 from tasks.queues.dispatch import Dispatcher, Refiller
@@ -27,6 +27,7 @@ from workers.attempt import Attempt, Stop
 from workers.batcher import Batcher
 from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
+from workers.groups import Groups
 from workers.heart import Heart
 from workers.patience import Patience
 from workers.quarantine import Quarantine
@@ -94,6 +95,7 @@ class Worker:
     finish_untold: Together[Finish, Closing] = field(init=False)
     toolbox: Toolbox = field(init=False)
     stores: Stores = field(init=False)
+    groups: Groups | None = field(init=False)  # where the engine's slots keep prompts
     _batcher: Batcher | None = field(init=False)
     _models: Models | None = None
 
@@ -103,6 +105,7 @@ class Worker:
         self.stores = Stores(self.settings.shared.files, self.sessions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = self._made_batcher()
+        self.groups = Groups(self.sessions, self.engine) if isinstance(self.engine, KeepsPrompts) else None
 
     def _made_batcher(self) -> Batcher | None:
         pools = self.embeds or self.reranks

@@ -113,18 +113,46 @@ class Home(NamedTuple):
     indexed: int | None
 
 
-def home(session: Session, tenant_id: uuid.UUID, name: str) -> Home | None:
-    """The tenant's collection of this name."""
-    found = statements.rows(session, _home(), {"tenant_id": tenant_id, "name": name})
-    return Home._make(found[0]) if found else None
+def homes(session: Session, tenant_id: uuid.UUID, names: Sequence[str]) -> list[Home]:
+    """Those of the tenant's collections of these names that are there, in this order."""
+    found = statements.rows(session, _homes(), {"tenant_id": tenant_id, "names": list(names)})
+    there = {home.name: home for home in map(Home._make, found)}
+    return [there[name] for name in names if name in there]
 
 
-def size(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, only: Any = None) -> int:
-    """How many chunks the collection has to be found; with `only`, in documents for which this condition holds."""
-    where = [Document.tenant_id == tenant_id, Document.collection_id == collection_id, Document.status == "ready"]
-    if only is not None:
-        where.append(only)
-    return session.scalar(select(func.coalesce(func.sum(Document.chunks), 0)).where(*where)) or 0
+def size(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> int:
+    """How many chunks the collection has to be found."""
+    return sizes(session, tenant_id, [collection_id]).get(collection_id, 0)
+
+
+def sizes(
+    session: Session, tenant_id: uuid.UUID, collection_ids: Sequence[uuid.UUID], only: Any = None
+) -> dict[uuid.UUID, int]:
+    """How many chunks these collections have to be found, where they have any; with `only`, in documents for which this
+    condition holds."""
+    query = select(Document.collection_id, func.sum(Document.chunks)).where(*_ready(tenant_id, collection_ids))
+    query = query if only is None else query.where(only)
+    rows = session.execute(query.group_by(Document.collection_id)).all() if collection_ids else []
+    return {home: int(chunks or 0) for home, chunks in rows if home is not None}
+
+
+def documents(
+    session: Session, tenant_id: uuid.UUID, collection_ids: Sequence[uuid.UUID], only: Any
+) -> dict[uuid.UUID, list[uuid.UUID]]:
+    """The ready documents of these collections for which the condition holds."""
+    found: dict[uuid.UUID, list[uuid.UUID]] = {home: [] for home in collection_ids}
+    query = select(Document.collection_id, Document.id).where(*_ready(tenant_id, collection_ids), only)
+    for home, document_id in session.execute(query) if collection_ids else ():
+        if home is not None:
+            found[home].append(document_id)
+    return found
+
+
+def _ready(tenant_id: uuid.UUID, collection_ids: Sequence[uuid.UUID]) -> tuple[Any, ...]:
+    mine = (Document.tenant_id == tenant_id, Document.status == "ready")
+    # One is compared as such: of a list PostgreSQL knows less.
+    [one] = collection_ids if len(collection_ids) == 1 else [None]
+    return *mine, Document.collection_id.in_(collection_ids) if one is None else Document.collection_id == one
 
 
 def settings(depth: int) -> dict[str, str]:
@@ -144,10 +172,16 @@ def ranked(
     if able:
         for row in _found(session, reach, vector, asked, able, depth):
             rows[able[row[0]]].append(row)
-    return [[_hit(row) for row in sorted(rows[way], key=_ORDERS[way])] for way in ways]
+    return [[hit_of(row) for row in in_order(way, rows[way])] for way in ways]
 
 
-def _hit(row: Any) -> Hit:
+def in_order(way: Way, rows: Sequence[Any]) -> list[Any]:
+    """The rows that one way found, the best first."""
+    return sorted(rows, key=_ORDERS[way])
+
+
+def hit_of(row: Any) -> Hit:
+    """Of a row with its way, the chunk's document and number, the distance of its vector, and its points by words."""
     _, document_id, number, distance, points = row
     # A vector of zeros has no direction, and its distance is no number.
     return Hit((document_id, number), 0.0 if math.isnan(distance) else 1.0 - distance, points)
@@ -259,7 +293,7 @@ def _ids_of(among: Select[uuid.UUID] | bool) -> Any:
 
 
 @functools.cache
-def _home() -> Statement:
+def _homes() -> Statement:
     part = (Document.collection_id == Collection.id, Document.status == "pending", Document.chunks.is_not(None))
     hidden = func.array(select(Document.id).where(Document.tenant_id == _TENANT, *part).scalar_subquery())
     made = func.to_regclass(index.spelled(Collection.id, Collection.dimensions, Collection.second))
@@ -268,5 +302,5 @@ def _home() -> Statement:
     size = size.where(valid.c.indexrelid == own.c.oid, valid.c.indisvalid)
     told = (getattr(Collection, field) for field in Home._fields[:-2])
     query = select(*told, type_coerce(hidden, ARRAY(Uuid)), size.scalar_subquery())
-    where = (Collection.tenant_id == _TENANT, Collection.name == bindparam("name", type_=Text()))
+    where = (Collection.tenant_id == _TENANT, Collection.name == any_(bindparam("names", type_=ARRAY(Text))))
     return statements.made(query.where(*where))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Float,
     ForeignKeyConstraint,
+    Text,
     Uuid,
     bindparam,
     cast,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -86,23 +88,34 @@ class Asked:
 NOTHING = Asked({})
 
 
-def asked(
-    session: Session, collection_id: uuid.UUID, query: str, *, config: str, chunks: int, enough: int = _ENOUGH
-) -> Asked:
-    """The question's words, at most 64, and which of them choose the chunks to look at.
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """A collection, PostgreSQL's configuration for text search in it, and how many chunks it has."""
 
-    `config` is PostgreSQL's configuration for text search, `chunks` how many the collection has.
-    """
-    rows = statements.rows(session, _counted(), {"collection_id": collection_id, "config": config, "query": query})
-    return chosen({row[0]: row[1] for row in rows}, chunks, enough)
+    collection_id: uuid.UUID
+    config: str
+    chunks: int
+
+
+def asked(session: Session, of: Sequence[Worded], query: str, *, enough: int = _ENOUGH) -> list[Asked]:
+    """The question's words, at most 64, as each of these collections has them, and which of them choose the chunks to
+    look at."""
+    given = {"collections": [one.collection_id for one in of], "configs": [one.config for one in of], "query": query}
+    counts: list[dict[int, int]] = [{} for _ in of]
+    for place, term, chunks in statements.rows(session, _counted(), given):
+        counts[place - 1][term] = chunks
+    return [chosen(counted, one.chunks, enough) for counted, one in zip(counts, of, strict=True)]
 
 
 @functools.cache
 def _counted() -> Statement:
-    lexemes = func.tsvector_to_array(func.to_tsvector(cast(bindparam("config"), REGCONFIG), bindparam("query")))
-    counted = func.count_words(bindparam("collection_id", type_=Uuid()), lexemes)
-    rows = counted.table_valued(column("term"), column("chunks"))
-    return statements.made(select(rows.c.term, rows.c.chunks))
+    given = func.unnest(bindparam("collections", type_=ARRAY(Uuid)), bindparam("configs", type_=ARRAY(Text)))
+    each = given.table_valued(column("collection_id", Uuid), column("config", Text), with_ordinality="place")
+    each = each.render_derived(name="each")
+    lexemes = func.tsvector_to_array(func.to_tsvector(cast(each.c.config, REGCONFIG), bindparam("query")))
+    rows = func.count_words(each.c.collection_id, lexemes).table_valued(column("term"), column("chunks"))
+    counted = rows.lateral("counted")
+    return statements.made(select(each.c.place, counted.c.term, counted.c.chunks).join_from(each, counted, true()))
 
 
 def chosen(counts: Mapping[int, int], chunks: int, enough: int) -> Asked:

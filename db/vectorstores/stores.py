@@ -91,6 +91,13 @@ def find(
     return session.execute(query, execution_options={"populate_existing": True}).one_or_none()
 
 
+def expired(session: Session, tenant_id: uuid.UUID, store_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bool]:
+    """Whether each of these stores that is there has expired."""
+    query = select(VectorStore.id, func.coalesce(_expired(), false()))
+    rows = session.execute(query.where(VectorStore.tenant_id == tenant_id, VectorStore.id.in_(store_ids)))
+    return {row[0]: row[1] for row in rows}
+
+
 def page(session: Session, tenant_id: uuid.UUID, wanted: Page) -> Sequence[Found]:
     """The tenant's stores in the order in which they were made."""
     query = _found().where(VectorStore.tenant_id == tenant_id)

@@ -41,13 +41,15 @@ class Surroundings:
 @dataclass(frozen=True, slots=True)
 class Line:
     """A request, its shape checked; `about` is what its answer is rendered by beyond its job, and `inputs` how many
-    texts it has. `goes_on_from` is what it needs beyond the line: the field that says so, and what that names."""
+    texts it has. `goes_on_from` is what it needs beyond the line: the field that says so, and what that names;
+    `missing` says that there can be nothing of that name."""
 
     custom_id: str
     asked: Submission[Any]
     about: Mapping[str, Any]
     inputs: int
     goes_on_from: tuple[str, str] | None
+    missing: errors.InvalidField | None = None
 
     def noted(self, plan: Plan) -> Plan:
         """The plan of its job, which keeps that too."""
@@ -135,13 +137,17 @@ def read(raw: bytes, endpoint: str, around: Surroundings) -> Line:
     except errors.Malformed as error:
         message = str(error).replace("the body", "the line", 1).replace(" at line 1, column", " at column", 1)
         raise LineRefused("invalid_json_line", error.field, message) from error
-    name = _frame(given, endpoint)
+    name, body, missing = _frame(given, endpoint), given["body"], None
     try:
-        asked, about = own.read(load(own.schema, given["body"]), around)
+        try:
+            asked, about = own.read(load(own.schema, body), around)
+        except (errors.PreviousResponseMissing, errors.ConversationMissing) as error:
+            body, missing = {name: body[name] for name in body if name != error.field}, error
+            asked, about = own.read(load(own.schema, body), around)
     except errors.InvalidField as error:
         raise refused(error) from error
     inputs = len(asked.request.texts) if isinstance(asked.request, Embedding) else 1
-    return Line(name, asked, about, inputs, _goes_on_from(asked.request))
+    return Line(name, asked, about, inputs, _goes_on_from(asked.request), missing)
 
 
 def _goes_on_from(request: Request) -> tuple[str, str] | None:

@@ -40,18 +40,23 @@ class LineAnswer:
     vectors: NDArray[np.float32] | None
 
 
-def lots(scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, after: int = -1) -> Iterator[list[LineAnswer]]:
-    """Lines of the batch that have ended, from the one after this place on, lot by lot: those that succeeded, or the
-    others."""
-    while lot := _some(scope, job_id, succeeded, after):
+def lots(
+    scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, full_from: int | None = None
+) -> Iterator[list[LineAnswer]]:
+    """Lines of the batch that have ended, lot by lot: those that succeeded, or the others, to which all belong from the
+    place `full_from` on."""
+    after = -1
+    while lot := _some(scope, job_id, succeeded, full_from, after):
         yield lot
         after = lot[-1].place
 
 
-def _some(scope: Transactions, job_id: uuid.UUID, succeeded: bool, after: int) -> list[LineAnswer]:
+def _some(
+    scope: Transactions, job_id: uuid.UUID, succeeded: bool, full_from: int | None, after: int
+) -> list[LineAnswer]:
     with scope.begin() as session:
         most = {"limit": _AT_ONCE, "most_bytes": _AT_ONCE_BYTES}
-        found = table.ended_lines(session, job_id, succeeded=succeeded, after=after, **most)
+        found = table.ended_lines(session, job_id, succeeded=succeeded, full_from=full_from, after=after, **most)
         made = vectors_of(session, found)
         return [of(job_id, line, made) for line in found]
 

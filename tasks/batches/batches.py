@@ -29,7 +29,7 @@ BatchStatus = Literal[
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
 ]
 # The codes of lines that didn't come to an end by themselves.
-CANCELLED, EXPIRED, FAILED = "batch_cancelled", "batch_expired", "batch_failed"
+CANCELLED, EXPIRED, FAILED, FULL = "batch_cancelled", "batch_expired", "batch_failed", "output_file_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,8 @@ def require_failures(session: Session, caller: Caller, batch_id: uuid.UUID) -> N
     batch = get(session, caller, batch_id)
     if not batch.counts.total:
         raise errors.Conflict("none of its requests was run: its file was refused, or it ended before that was read")
-    if batch.counts.completed == batch.counts.total:
+    answered = batch.tally.succeeded if batch.tally else batch.counts.completed  # in the output file or not
+    if answered == batch.counts.total:
         raise errors.Conflict("all its requests were answered: there is nothing to ask again")
 
 

@@ -4,16 +4,19 @@ Each line has a key of a fixed size, so that those of 50,000 are a megabyte, wha
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks import strictjson
+from tasks.ids import Rank
 
 _LENGTHS = (256, 1024, 4096, 16_384)  # characters; below that nothing is won
 _LEVELS = len(_LENGTHS) + 1  # and one for what opens the conversation
 _DIGEST = 4  # bytes: lines whose hashes are equal by chance stand together in vain
+_NOTHING = bytes(_DIGEST)
 KEY_BYTES = _LEVELS * _DIGEST
-NO_KEY = bytes(KEY_BYTES)
+NO_KEY = _NOTHING * _LEVELS
 _OPENING = ("system", "developer")
 
 
@@ -38,16 +41,27 @@ def key(asked: Mapping[str, Any], after: str = "") -> bytes:
     return bytes(hashes + hashes[-_DIGEST:] * (_LEVELS - len(hashes) // _DIGEST))
 
 
-def ranks(keys: Sequence[bytes]) -> list[int]:
+def ranks(keys: Sequence[bytes]) -> list[Rank]:
     """The place in the order of running of each line, given the lines' keys in the order of the file.
 
-    Lines that begin alike stand together, those that are alike for longer closer still. Groups are in the order of
+    A group has the lines that begin alike with each other for as long as any of them does with another line; those that
+    do with none are one group too. Groups that begin alike with each other are neighbours. They are in the order of
     their first lines, and so are the lines of a group.
     """
-    placed = [0] * len(keys)
-    for rank, line in enumerate(_together(range(len(keys)), keys, 0)):
-        placed[line] = rank
+    shared = Counter(digest for key in keys for digest in set(_digests(key)))
+    groups: dict[bytes, list[int]] = {}
+    for line in _together(range(len(keys)), keys, 0):
+        alike = (digest for digest in reversed(_digests(keys[line])) if shared[digest] > 1)
+        groups.setdefault(next(alike, _NOTHING), []).append(line)
+    placed = [(0, 0)] * len(keys)
+    for group, lines in enumerate(groups.values()):
+        for number, line in enumerate(sorted(lines)):
+            placed[line] = (group, number)
     return placed
+
+
+def _digests(key: bytes) -> list[bytes]:
+    return [key[at : at + _DIGEST] for at in range(0, KEY_BYTES, _DIGEST)]
 
 
 def _together(lines: Sequence[int], keys: Sequence[bytes], level: int) -> Iterator[int]:

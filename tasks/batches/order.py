@@ -7,34 +7,40 @@ by the ends of their windows, and a plain job of the batch lane has the turn of 
 
 import base64
 import datetime as dt
+import struct
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks import ids
+from tasks.ids import Rank
 
 USUAL_WINDOW = dt.timedelta(hours=24)
+_PACKED = struct.Struct(">HH")
 
 
-def line_id(batch: uuid.UUID, ends_at: dt.datetime, rank: int, line: int) -> uuid.UUID:
+def line_id(batch: uuid.UUID, ends_at: dt.datetime, rank: Rank, line: int) -> uuid.UUID:
     """The id of a line of the batch whose window ends then: equal for all who ask. `rank` is `grouping.ranks`'."""
     return ids.of_line(batch, (ends_at - USUAL_WINDOW).timestamp(), rank, line)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The rank of each line of a batch, by its place in the file. `packed` is how a stage hands them to the next: three
-    bytes a line in base64, or nothing where each line's rank is its place.
+    """The rank of each line of a batch, by its place in the file. `packed` is how a stage hands them to the next: four
+    bytes a line in base64, or nothing where all lines are one group, in the order of the file.
     """
 
     packed: str = ""
 
     @classmethod
-    def of(cls, ranks: Sequence[int]) -> "Ranks":
-        if ranks == list(range(len(ranks))):
+    def of(cls, ranks: Sequence[Rank]) -> "Ranks":
+        if all(rank == (0, place) for place, rank in enumerate(ranks)):
             return cls()
-        return cls(base64.b64encode(b"".join(rank.to_bytes(3) for rank in ranks)).decode())
+        return cls(base64.b64encode(b"".join(_PACKED.pack(*rank) for rank in ranks)).decode())
 
-    def of_line(self, place: int) -> int:
-        at = 4 * place  # three bytes are four characters
-        return int.from_bytes(base64.b64decode(self.packed[at : at + 4])) if self.packed else place
+    def of_line(self, place: int) -> Rank:
+        if not self.packed:
+            return 0, place
+        first = _PACKED.size * place
+        at, skipped = first // 3 * 4, first % 3  # three bytes are four characters
+        return _PACKED.unpack_from(base64.b64decode(self.packed[at : at + 8]), skipped)

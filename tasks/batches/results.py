@@ -56,9 +56,10 @@ def unrun(stores: Stores, caller: Caller, batch: BatchView, after: int) -> Itera
     with stores.transactions.begin() as session:
         told = batches_table.counts(session, [batch.id]).get(batch.id, [])
         made = batches_table.written(session, batch.id)
+        left_out = batches_table.left_out(session, batch.id)
     if made >= batch.counts.total or after < made:
         return
-    failed = sum(number for status, number, _ in told if status != "succeeded")
+    failed = left_out + sum(number for status, number, _ in told if status != "succeeded")
     try:
         content = files.content(stores, caller, batch.error_file_id)
         for number, line in enumerate(islice(lines.of(content.read()), failed + after - made, None), after + 1):

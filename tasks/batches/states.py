@@ -126,13 +126,19 @@ def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, o
     table.note(session, job_id, **{"output_file_id" if output else "error_file_id": file.id})
 
 
+def full(session: Session, job_id: uuid.UUID, attempt: int, place: int) -> None:
+    """Notes that lines from this place on have no room in the output file. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    table.note(session, job_id, full_from=place)
+
+
 def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     """Notes that all is written, and what it came to. Idempotent: the first word stays. Raises `Fenced`."""
     fence.guard(session, job_id, attempt)
     row = table.of_job(session, job_id)
     if row.ended_at is None:
         told = table.counts(session, [job_id]).get(job_id, [])
-        counts, spent = _totals(row, told)
+        counts, spent = _totals(row, told, table.left_out(session, job_id))
         tally = asdict(batches.tallied(told))
         totals: dict[str, Any] = {"counts": asdict(counts), "spent": asdict(spent), "tally": tally}
         table.note(session, job_id, totals=totals, ended_at=func.clock_timestamp())
@@ -140,7 +146,8 @@ def ended(session: Session, job_id: uuid.UUID, attempt: int) -> Batch:
     return row
 
 
-def _totals(row: Batch, told: Counted) -> tuple[Counts, Spent]:
-    """Each line has either succeeded or an error of its own."""
+def _totals(row: Batch, told: Counted, left_out: int) -> tuple[Counts, Spent]:
+    """Each line has an answer in the output file or an error."""
     counts, spent = batches.totals(row.lines, told)
-    return Counts(row.lines, counts.completed, row.lines - counts.completed), spent
+    completed = counts.completed - left_out
+    return Counts(row.lines, completed, row.lines - completed), spent

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from db.documents import chunks, collections, rankings, words
+from db.documents import across as across_table
+from db.documents import chunks, rankings, words
 from db.documents.documents import Document
 from db.documents.rankings import Hit, Home, Reach, Way
+from db.documents.words import Asked, Worded
 from db.scope import enter_scope, scope
 from tasks import errors
 from tasks.documents import filters, passages, reading, wording
@@ -48,11 +50,17 @@ def collection_of(session: Session, caller: Caller, name: str) -> SearchTarget:
 
 def home_of(session: Session, tenant_id: uuid.UUID, name: str) -> SearchTarget:
     """`collection_of` where only the tenant is known."""
-    with scope(session, tenant_id):
-        found = collections.find(session, tenant_id, name)
-    if found is None:
+    found = homes_of(session, tenant_id, [name])
+    if not found:
         raise no_collection(name)
-    return SearchTarget(found.name, found.model, found.dimensions)
+    return found[0]
+
+
+def homes_of(session: Session, tenant_id: uuid.UUID, names: Sequence[str]) -> list[SearchTarget]:
+    """Those of the collections that are there, in this order."""
+    with scope(session, tenant_id):
+        there = rankings.homes(session, tenant_id, names)
+    return [SearchTarget(home.name, home.model, home.dimensions) for home in there]
 
 
 def search(
@@ -82,20 +90,66 @@ def search(
     queries, vectors = [query] if isinstance(query, str) else query, np.atleast_2d(vector)
     depth = max(_DEPTH, 2 * top_k)
     enter_scope(session, tenant_id, rankings.settings(depth))
-    home = rankings.home(session, tenant_id, collection)
-    if home is None:
+    homes = rankings.homes(session, tenant_id, [collection])
+    if not homes:
         raise no_collection(collection)
-    _check(home, model, vectors.shape[1])
-    if home.dimensions is None:
+    _check(homes[0], model, vectors.shape[1])
+    if homes[0].dimensions is None:
         return []
-    looker = _looker(session, tenant_id, home, filter)
-    weight = reading.leaning(WORDS_WEIGHT, home.unread) if words_weight is None else words_weight
-    lists = [looker.look(*asked, depth, weight) for asked in zip(queries, vectors, strict=True)]
+    [looker] = _lookers(session, tenant_id, homes, filter, words_weight)
+    lists = []
+    for one, near in zip(queries, vectors, strict=True):
+        [asked] = words.asked(session, [looker.worded], wording.spaced(one))
+        lists.append(looker.look(asked, near, depth))
     scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
     found = _different(session, tenant_id, scored, top_k)
     if neighbours:
         found = passages.joined(found, chunks.told(session, tenant_id, passages.beside(found, neighbours)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """What several collections have, and those whose vectors are other models', by name and model."""
+
+    found: list[Passage]
+    left: list[tuple[str, str]]
+
+
+def across(
+    session: Session,
+    tenant_id: uuid.UUID,
+    names: Sequence[str],
+    query: str,
+    vector: NDArray[np.float32],
+    *,
+    model: str,
+    top_k: int,
+    threshold: float | None = None,
+    filter: Filter | None = None,
+    words_weight: float | None = None,
+) -> Across:
+    """`search` in several collections at once, those that are there and whose vectors are this model's: in as many
+    statements as in one, and another for each that is large."""
+    depth = max(_DEPTH, 2 * top_k)
+    enter_scope(session, tenant_id, rankings.settings(depth))
+    there = rankings.homes(session, tenant_id, names)
+    mine = [home for home in there if home.model == model and home.dimensions is not None]
+    for home in mine:
+        _check(home, model, len(vector))
+    lookers = _lookers(session, tenant_id, mine, filter, words_weight)
+    asked = words.asked(session, [looker.worded for looker in lookers], wording.spaced(query)) if lookers else []
+    both = list(zip(lookers, asked, strict=True))
+    small = [(looker, words_of) for looker, words_of in both if looker.is_small]
+    asks = [across_table.Ask(looker.reach, words_of, looker.few) for looker, words_of in small]
+    lists = [
+        fuse(hits, words_of.best, looker.words_weight)
+        for (looker, words_of), hits in zip(small, across_table.ranked(session, asks, vector, depth), strict=True)
+    ]
+    lists += [looker.look(words_of, vector, depth) for looker, words_of in both if not looker.is_small]
+    scored = [one for one in best(lists) if threshold is None or one.score >= threshold]
+    left = [(home.name, home.model) for home in there if home.model != model]
+    return Across(_different(session, tenant_id, scored, top_k), left)
 
 
 def fuse(rankings: Iterable[Sequence[Hit]], best: float, words_weight: float = WORDS_WEIGHT) -> list[Scored]:
@@ -153,39 +207,62 @@ def _check(home: Home, model: str, dimensions: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Looker:
-    """How to look into a collection: of `chunks` chunks `few` says that few are within reach, `indexed` that an index
-    has them all."""
+    """How to look into a collection: `few` says that few of its chunks are within reach, `indexed` that an index has
+    them all. `words_weight` is the words' part of the score."""
 
     session: Session
     reach: Reach
-    config: str
-    chunks: int
+    worded: Worded
+    words_weight: float
     few: bool
     indexed: bool
 
-    def look(self, query: str, vector: NDArray[np.float32], depth: int, words_weight: float) -> list[Scored]:
+    @property
+    def is_small(self) -> bool:
+        """Whether each chunk within reach is looked at, of documents that are known."""
+        return not isinstance(self.reach.among, Select) and (self.few or not self.indexed)
+
+    def look(self, asked: Asked, vector: NDArray[np.float32], depth: int) -> list[Scored]:
         """What one query finds."""
-        asked = words.asked(
-            self.session, self.reach.collection_id, wording.spaced(query), config=self.config, chunks=self.chunks
-        )
         what = (self.session, self.reach, vector, asked)
         by_vectors: Way = "index" if self.indexed and not self.few else "vectors"
         by_words: Way = "all words" if self.few else "words"
         near, worded = rankings.ranked(*what, (by_vectors, by_words), depth=depth)
         if by_vectors == "index" and len(near) < depth:  # it gave up
             [near] = rankings.ranked(*what, ("vectors",), depth=depth)
-        return fuse((near, worded), asked.best, words_weight)
+        return fuse((near, worded), asked.best, self.words_weight)
 
 
-def _looker(session: Session, tenant_id: uuid.UUID, home: Home, filter: Filter | None) -> _Looker:
-    total = rankings.size(session, tenant_id, home.id) if home.indexed is None else home.indexed
-    config, has_index = wording.config(home.language), home.indexed is not None
+def _lookers(
+    session: Session, tenant_id: uuid.UUID, homes: Sequence[Home], filter: Filter | None, words_weight: float | None
+) -> list[_Looker]:
+    """How to look into each of these: a few statements for all."""
+    unknown = [home.id for home in homes if home.indexed is None]
+    totals = rankings.sizes(session, tenant_id, unknown)
+    reaches = _reaches(session, tenant_id, homes, filter)
+    made = []
+    for home in homes:
+        reach, few = reaches[home.id]
+        total = totals.get(home.id, 0) if home.indexed is None else home.indexed
+        weight = reading.leaning(WORDS_WEIGHT, home.unread) if words_weight is None else words_weight
+        worded = Worded(home.id, wording.config(home.language), total)
+        made.append(_Looker(session, reach, worded, weight, few=few, indexed=home.indexed is not None))
+    return made
+
+
+def _reaches(
+    session: Session, tenant_id: uuid.UUID, homes: Sequence[Home], filter: Filter | None
+) -> dict[uuid.UUID, tuple[Reach, bool]]:
+    """What is searched of each, and whether that is few."""
     if filter is None:
-        reach = Reach(tenant_id, home.id, home.hidden, second=home.second)
-        return _Looker(session, reach, config, total, few=False, indexed=has_index)
+        return {home.id: (Reach(tenant_id, home.id, home.hidden, second=home.second), False) for home in homes}
     holds = filters.condition(filter)
-    own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)
-    among = select(Document.id).where(*own)
-    few = rankings.size(session, tenant_id, home.id, holds) <= FEW_CHUNKS
-    reach = Reach(tenant_id, home.id, (), session.scalars(among).all() if few else among, home.second)
-    return _Looker(session, reach, config, total, few=few, indexed=has_index)
+    sizes = rankings.sizes(session, tenant_id, [home.id for home in homes], holds)
+    few = {home.id for home in homes if sizes.get(home.id, 0) <= FEW_CHUNKS}
+    listed = rankings.documents(session, tenant_id, list(few), holds)
+    made = {}
+    for home in homes:
+        own = (Document.tenant_id == tenant_id, Document.collection_id == home.id, Document.status == "ready", holds)
+        among = listed[home.id] if home.id in few else select(Document.id).where(*own)
+        made[home.id] = Reach(tenant_id, home.id, (), among, home.second), home.id in few
+    return made

@@ -30,11 +30,12 @@ _ENDS_WAITING = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 # From each state, where it may go. `dispatched → succeeded` is a worker that was cut off past its lease and is back
 # before anyone claimed its job: its attempt is still the newest, so its work counts; `→ scheduled`, its failure.
+# `dispatched → queued` is a batch's line in whose turn another one of the batch runs.
 # `running → cancelled` and `→ expired` are also a batch's own ends, once its files are written.
 MOVES: dict[Status, frozenset[Status]] = {
     Status.SCHEDULED: frozenset({Status.QUEUED}) | _ENDS_WAITING,
     Status.QUEUED: frozenset({Status.DISPATCHED}) | _ENDS_WAITING,
-    Status.DISPATCHED: frozenset({Status.RUNNING, Status.SCHEDULED, Status.SUCCEEDED}) | _ENDS_WAITING,
+    Status.DISPATCHED: frozenset({Status.RUNNING, Status.QUEUED, Status.SCHEDULED, Status.SUCCEEDED}) | _ENDS_WAITING,
     Status.RUNNING: frozenset(
         {
             Status.DISPATCHED,

@@ -5,6 +5,7 @@ of its own is `Hosted`, as all are today. An engine has the methods of the ports
 in its `capabilities`.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -67,6 +68,7 @@ class Request:
     drawn by a seed made of `params.seed` and `number`.
     `scope` keeps tenants apart: what an engine caches for one scope never serves another.
     A `patient` one is to be a `Pausable`, where the engine can do it and the same is said in the end.
+    `job_id` is whose generation it is, where it is a job's.
     """
 
     prompt: Prompt
@@ -75,6 +77,7 @@ class Request:
     number: int = 0
     scope: str = ""
     patient: bool = False
+    job_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,18 @@ class Generator(Hosted, Protocol):
 
     def generate(self, request: Request) -> Handle:
         """Begins a generation. Raises `EngineGone` when the host was dead already."""
+
+
+@runtime_checkable
+class KeepsPrompts(Protocol):
+    """One whose slots evaluate of a prompt only what comes after the beginning that their last one had too.
+
+    A prompt gets the free slot that has most of its beginning; one of which none has any, the slot that has been free
+    for longest.
+    """
+
+    def kept(self) -> Sequence[tuple[uuid.UUID, bool]]:
+        """The jobs whose prompts slots have, and whether each slot is free: those first, the one freed last first."""
 
 
 @runtime_checkable

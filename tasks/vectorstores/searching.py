@@ -49,15 +49,14 @@ def targets(session: Session, caller: Caller, search: FileSearch, path: str) -> 
 
     Raises `InvalidField` that names, under `path`, the first store that the tenant doesn't have or that has expired.
     """
-    found = []
+    refused = stores.refused(session, caller, search.stores)
     for place, store_id in enumerate(search.stores):
-        try:
-            stores.require_alive(session, caller, store_id)
-        except (errors.NotFound, errors.Conflict) as error:
-            told = str(error) if isinstance(error, errors.Conflict) else "no such vector store"
-            raise errors.InvalidField(f"{path}.{place}", told) from error
-        found.append(ranking.collection_of(session, caller, stores.collection_name(store_id)))
+        if store_id in refused:
+            raise errors.InvalidField(f"{path}.{place}", refused[store_id])
     stores.use(session, caller, search.stores)
+    found = ranking.homes_of(session, caller.tenant_id, [stores.collection_name(id) for id in search.stores])
+    if len(found) < len(search.stores):
+        raise errors.InvalidField(path, "one of the vector stores was deleted at this moment")
     return found
 
 

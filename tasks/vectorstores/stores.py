@@ -142,6 +142,15 @@ def require_alive(session: Session, caller: Caller, store_id: uuid.UUID, *, keep
         _require_alive(table.find(session, caller.tenant_id, store_id, keep=keep), store_id)
 
 
+def refused(session: Session, caller: Caller, store_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Why those of the stores can't be searched that aren't there, or have expired."""
+    wanted = list(store_ids)
+    with scope(session, caller.tenant_id):
+        expired = table.expired(session, caller.tenant_id, wanted)
+    gone = dict.fromkeys((id for id in wanted if id not in expired), "no such vector store")
+    return gone | {id: str(_ended(id)) for id, is_over in expired.items() if is_over}
+
+
 def use(session: Session, caller: Caller, store_ids: Iterable[uuid.UUID]) -> None:
     """Notes that these stores are used now, by which they live on."""
     with scope(session, caller.tenant_id):
@@ -215,4 +224,8 @@ def _there(found: table.Found | None) -> table.Found:
 def _require_alive(found: table.Found | None, store_id: uuid.UUID) -> None:
     _, expired = _there(found)
     if expired:
-        raise errors.Conflict(f"{ids.show(store_id, ids.VECTOR_STORE)} has expired: make another of its files")
+        raise _ended(store_id)
+
+
+def _ended(store_id: uuid.UUID) -> errors.Conflict:
+    return errors.Conflict(f"{ids.show(store_id, ids.VECTOR_STORE)} has expired: make another of its files")

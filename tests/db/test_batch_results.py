@@ -164,6 +164,34 @@ def test_what_is_left_of_a_batch_is_counted_by_what_is_unfinished(sessions: Sess
     assert "batch_twins_of" in json.dumps(plan)
 
 
+def test_results_come_in_the_order_of_the_ends(sessions: Sessions, caller: Caller) -> None:
+    """Also where several have ended since somebody looked."""
+    batch_id = batch(sessions, caller, "queued", "queued", "queued")
+    for place in (2, 0, 1):
+        with sessions.begin() as session:
+            end(session, batch_id, place)
+    assert look(sessions, batch_id) == [(1, 2), (2, 0), (3, 1)]
+
+
+def test_who_looks_where_nothing_is_new_waits_for_nobody(sessions: Sessions, upkeep: Sessions, caller: Caller) -> None:
+    """Twins whose line hasn't ended are nothing new."""
+    batch_id = batch(sessions, caller, "succeeded", "queued")
+    with sessions.begin() as session:
+        twins.add(session, [{"job_id": batch_id, "place": 2, "of_place": 1, "label": "r2"}])
+    assert look(sessions, batch_id) == [(1, 0)]
+    with sessions.begin() as holder:
+        holder.execute(text("SELECT FROM batches WHERE job_id = :id FOR UPDATE"), {"id": batch_id})
+        assert look(upkeep, batch_id) == [(1, 0)]
+
+
+def test_a_line_of_its_own_isnt_taken_over(sessions: Sessions, caller: Caller) -> None:
+    """One that an attempt before made a job, which runs: only what has the earlier answer is told."""
+    old, new = batch(sessions, caller, "failed", "succeeded"), batch(sessions, caller, "queued")
+    with sessions.begin() as session:
+        under = {0: ids.derived(new, 0), 1: ids.derived(new, 1)}
+        assert batch_results.take_over(session, old, new, under) == {1}
+
+
 @pytest.mark.parametrize("wanted", [range(4), range(2, 4)])
 def test_answers_are_taken_over_once(sessions: Sessions, caller: Caller, wanted: Sequence[int]) -> None:
     """With what they came to, under the new lines' ids; whatever didn't succeed is left."""

@@ -1,5 +1,7 @@
 """Settings: read once, all mistakes told together."""
 
+from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_network
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tasks import errors, ids, settings
 from tasks.queues import broker
 from tasks.settings import WebhookPolicy, WebhookSettings
+from webapi import settings as api_settings
 from workers import settings as worker_settings
 
 
@@ -18,6 +21,33 @@ def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.SettingsError) as refused:
         settings.read()
     assert all(name in str(refused.value) for name in ("DATABASE_URL", "REDIS_URL", "LEASE_S"))
+
+
+_OF_ALL = ["LEASE_S", "STREAM_TTL_S", "FILES", "DATABASE_POOLING", "FUNCTIONS", "FUNCTION_S", "WEATHER_URL"]
+_OF_WORKERS = ["THREADS", "HEARTBEAT_S", "SWEEP_S", "GRACE_S", "STALL_S", "RETENTION_DAYS"]
+_OF_WEBHOOKS = ["WEBHOOK_KEY", "WEBHOOK_HTTP", "WEBHOOK_NETWORKS"]
+_OF_THE_API = ["KEY_PEPPER", "MAX_BODY_BYTES", "MAX_UPLOAD_BYTES", "API_STREAMS", "CORS_ORIGINS"]
+
+
+@pytest.mark.parametrize(
+    ("read", "own"),
+    [
+        (worker_settings.read, [*_OF_ALL, *_OF_WORKERS]),
+        (partial(worker_settings.read, control=True), [*_OF_ALL, *_OF_WORKERS, *_OF_WEBHOOKS]),
+        (api_settings.read, [*_OF_ALL, *_OF_WEBHOOKS, *_OF_THE_API]),
+    ],
+)
+def test_no_wrong_setting_hides_another(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[], object], own: list[str]
+) -> None:
+    """Whatever is made of those that are right."""
+    monkeypatch.setenv("FOREBAY_DATABASE_URL", "postgresql://x/y")
+    monkeypatch.setenv("FOREBAY_REDIS_URL", "redis://h")
+    for name in own:
+        monkeypatch.setenv(f"FOREBAY_{name}", "a b/!")
+    with pytest.raises(errors.SettingsError) as refused:
+        read()
+    assert [name for name in own if f"'FOREBAY_{name}'" not in str(refused.value)] == []
 
 
 def test_broker_is_redis_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:

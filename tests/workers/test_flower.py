@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis
 from celery import Celery
 
 from cli.launcher import lineup
@@ -24,6 +26,16 @@ import sys
 from flower import command
 command.apply_options("flower", sys.argv[1:])
 print(command.options.port, command.options.read_only, command.options.max_tasks)
+"""
+
+# A worker that nothing is sent to: it says which queues it has.
+WORKER = """
+import sys
+from celery import Celery
+from tasks.queues import broker
+app = Celery(set_as_current=False)
+app.conf.update(broker.configuration(sys.argv[1], timeout_s=5))
+app.worker_main(["worker", "-P", "solo", "-Q", "alpha.interactive,alpha.batch", "-n", "alpha@here"])
 """
 
 
@@ -100,3 +112,23 @@ def test_flower_forgets_all_but_the_newest_tasks(flower: httpx.Client, events: A
     kept = flower.get("/api/tasks").json()
     assert set(kept) == set(ran[-REMEMBERED:])
     assert {(task["state"], task["result"]) for task in kept.values()} == {("FAILURE", "poison")}
+
+
+def test_queues_of_workers_that_came_after_flower_are_told(
+    flower: httpx.Client, redis_url: str, client: redis.Redis, tmp_path: Path
+) -> None:
+    """With how many messages each has. Flower asks workers when it starts, and else only who looks at them."""
+    argv = [sys.executable, "-c", WORKER, redis_url]
+    with (
+        (tmp_path / "log").open("wb") as out,
+        subprocess.Popen(argv, cwd=lineup.ROOT, stdout=out, stderr=out) as worker,
+    ):
+        try:
+            until(lambda: "alpha.batch" in flower.get("/api/queues/length").text, look_s=0.2)
+        finally:
+            worker.kill()
+    client.lpush(broker.KEY_PREFIX + "alpha.batch", "for nobody")
+    assert {"name": "alpha.batch", "messages": 1} in flower.get("/api/queues/length").json()["active_queues"]
+    page = flower.get("/broker").text
+    assert "alpha.interactive" in page
+    assert "others wait in PostgreSQL" in page

@@ -84,6 +84,18 @@ def test_job_that_succeeded_elsewhere_is_left_to_celery(
     assert heard.sent == []
 
 
+def test_job_that_ran_in_the_turn_of_another_is_told_of_and_so_is_the_other(
+    heard: Heard, told: Notices, sessions: Sessions, caller: Caller
+) -> None:
+    """Celery knows the task by the job that its message named. What failed is told of by whoever ended it."""
+    named, ran = tables.submit(sessions, caller).id, uuid.uuid4()
+    retried = ("task-retried", ids.show(named), "queued")
+    told.exchanged(named, ran, succeeded=True)
+    assert heard.sent == [retried, ("task-succeeded", ids.show(ran), "succeeded")]
+    told.exchanged(named, ran, succeeded=False)
+    assert heard.sent[2:] == [retried]
+
+
 def test_job_whose_end_is_still_being_written_is_looked_at_again(
     heard: Heard, told: Notices, sessions: Sessions, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,9 @@ import json
 import secrets
 import threading
 import urllib.parse
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ def load(model: Model, slots: int, threads: int) -> "LlamaCpp":
     return engine
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The prompt that a slot has cached: whose it is, its token ids, and the job that asked it."""
+
+    scope: str
+    ids: tuple[int, ...]
+    job_id: uuid.UUID | None = None
+
+
 class LlamaCpp:
     """A model in its engine host. Everything but `close` may be called from any thread."""
 
@@ -88,7 +98,7 @@ class LlamaCpp:
         self.prefixes, self.unknown = model.prefixes, tokenizer.unknown
         self._lock = threading.Lock()
         self._free = list(range(slots))
-        self._kept: dict[int, tuple[str, tuple[int, ...]]] = {}  # whose prompt each slot has cached, and its ids
+        self._kept: dict[int, _Kept] = {}
         self.tokenizer = tokenizer
         self._around: int | None = None
         self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
@@ -97,7 +107,7 @@ class LlamaCpp:
 
     def generate(self, request: Request) -> Handle:
         vocabulary.require_known(request.params.logit_bias, self.tokenizer.size)
-        slot, cached = self._take_slot(request.scope, request.prompt.ids, keeps=not request.emitted)
+        slot, cached = self._take_slot(_Kept(request.scope, request.prompt.ids, request.job_id), not request.emitted)
         # A prompt evaluated in part has other batches, and their rounding shows where an answer is drawn: by a seed
         # that the client gave, it would be another answer.
         same = request.params.greedy or not request.params.seeded
@@ -195,7 +205,14 @@ class LlamaCpp:
             asked["grammar"] = params.grammar
         return asked
 
-    def _take_slot(self, scope: str, ids: tuple[int, ...], *, keeps: bool = True) -> tuple[int, bool]:
+    def kept(self) -> Sequence[tuple[uuid.UUID, bool]]:
+        with self._lock:
+            free = [(slot, True) for slot in reversed(self._free)]
+            taken = [(slot, False) for slot in self._kept if slot not in self._free]
+            found = [(self._kept[slot].job_id, is_free) for slot, is_free in free + taken if slot in self._kept]
+        return [(job_id, is_free) for job_id, is_free in found if job_id is not None]
+
+    def _take_slot(self, asked: "_Kept", keeps: bool = True) -> tuple[int, bool]:
         """A free slot for a prompt of the tenant's, and whether the prompt that it has cached is the tenant's.
 
         It is the one that has the longest beginning of this prompt cached for the tenant. Where none has any, it is one
@@ -206,17 +223,16 @@ class LlamaCpp:
         with self._lock:
             if not self._free:
                 raise errors.EngineError(f"all {self.slots} slots are taken")
-            own = {
-                slot: self._kept[slot][1] for slot in self._free if slot in self._kept and self._kept[slot][0] == scope
-            }
-            shared = {slot: _shared(kept, ids) for slot, kept in own.items()}
+            had = {slot: self._kept[slot] for slot in self._free if slot in self._kept}
+            own = {slot: kept.ids for slot, kept in had.items() if kept.scope == asked.scope}
+            shared = {slot: _shared(kept, asked.ids) for slot, kept in own.items()}
             best = [slot for slot in shared if shared[slot] == max(shared.values()) >= _SHARED_TOKENS]
             unused = [slot for slot in self._free if slot not in self._kept]
             slot = (best or unused or [*own] or self._free)[0]
             self._free.remove(slot)
             self._kept.pop(slot, None)
             if keeps:
-                self._kept[slot] = (scope, ids)
+                self._kept[slot] = asked
             return slot, slot in own and keeps
 
     def _give_back(self, slot: int) -> None:

@@ -7,7 +7,7 @@ worker's other threads wait for no more than one of them at a time: what a slice
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -59,14 +59,14 @@ def bearing(stage: Stage) -> Stage:
 
 @dataclass(slots=True)
 class Slice:
-    """A part of a batch's file, from byte `at` on, after `number` lines: as much as is read in `SLICE_S`."""
+    """A part of a batch's file, from byte `at` on, after `number` lines: as much as is read in `SLICE_S`, from when its
+    first line is asked for: until then its turn was waited for."""
 
     slot: Slot
     attempt: Attempt
     at: int
     number: int
     over: bool = False
-    _until: float = field(default_factory=lambda: time.monotonic() + SLICE_S)
 
     @property
     def where(self) -> dict[str, Any]:
@@ -78,6 +78,7 @@ class Slice:
 
         Raises `NotFound` where the file is gone, `Unavailable` where it can't be had now, and `Cancelled`.
         """
+        until = time.monotonic() + SLICE_S
         owner, file_id = caller(self.attempt), input_file(self.attempt)
         content = files.content(self.slot.stores, owner, file_id)
         try:
@@ -85,7 +86,7 @@ class Slice:
                 self.attempt.check()
                 yield line
                 self.at, self.number = line.next_at, line.number
-                if time.monotonic() > self._until:
+                if time.monotonic() > until:
                     return
         except errors.Unavailable:
             with self.slot.sessions.begin() as session:
@@ -149,6 +150,8 @@ class Planner:
 
     def plan(self, session: Session, line: Line) -> Plan:
         """Raises `InvalidField` for what can't be answered, whose field is the request's: the lines beside it can."""
+        if line.missing is not None:
+            raise line.missing
         if line.goes_on_from is None:
             return kinds.plan(session, self.models, self.owner, line.asked)
         field, _ = line.goes_on_from

@@ -100,7 +100,7 @@ class Found:
         """In which order the lines are to run, and which of them needn't."""
         size = grouping.KEY_BYTES
         keys = [bytes(self.keys[at : at + size]) for at in range(0, len(self.keys), size)]
-        return {"ranks": Ranks.of(grouping.ranks(keys)).packed, "twins": self.firsts.twins.packed}
+        return {"order": Ranks.of(grouping.ranks(keys)).packed, "twins": self.firsts.twins.packed}
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -4,9 +4,11 @@ Cut off anywhere, it goes on: a file is the batch's in the transaction that make
 wasn't is erased.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from dialects.openai import lines as dialect
@@ -29,6 +31,8 @@ from workers.publisher import Publisher
 from workers.slot import Slot
 from workers.stages import batch_lines
 
+MAX_OUTPUT_BYTES = 2 * 1024**3
+
 
 def gather_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome | Onward:  # noqa: ARG001 nothing to tell
     """Ends what is left of a batch that is to end early; then writes its files, and ends it.
@@ -47,6 +51,7 @@ def gather_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
     if batch.ended_at is not None:  # by an attempt that died before its job's end
         return _outcome(batch)
     files_of = _Files(slot, attempt, batch.ending or "", batch_lines.endpoint(attempt))
+    files_of.full_from = batch.full_from
     if batch.output_file_id is None:
         files_of.write(files_of.answered(), output=True)
     if batch.error_file_id is None:
@@ -70,6 +75,8 @@ _ERRORS = {
     "expired": (batches.EXPIRED, "the batch's window ended before this request had been answered"),
     "failed": (batches.FAILED, "the batch failed before this request had been answered"),
 }
+# What is said of lines that have an answer.
+_FULL = (batches.FULL, "the output file is full: this answer is among the batch's results, /v1/batches/{id}/results")
 
 
 def _outcome(batch: Any) -> Outcome:
@@ -92,18 +99,41 @@ class _Files:
     attempt: Attempt
     ending: str
     endpoint: str
+    full_from: int | None = None
     _made_by: dict[str, str | None] = field(default_factory=dict)
 
     def answered(self) -> Iterator[bytes]:
-        """The lines of requests that were answered, lot by lot."""
+        """The lines of requests that were answered, lot by lot, up to the first that has no room."""
+        room = MAX_OUTPUT_BYTES
         for lot in answers.lots(self.slot.sessions, self.attempt.claim.job_id, succeeded=True):
-            yield self._in_turn(lot, lambda line: rendered.succeeded(self.endpoint, self._answered(line)))
+            told = self._in_turn(lot, lambda line: rendered.succeeded(self.endpoint, self._answered(line)))
+            ends = list(accumulate(map(len, told)))
+            if ends[-1] > room:
+                fitting = bisect_right(ends, room)
+                self._note_full(lot[fitting].place)
+                if fitting:
+                    yield b"".join(told[:fitting])
+                return
+            room -= ends[-1]
+            yield b"".join(told)
 
     def refused(self) -> Iterator[bytes]:
         """The lines of the others; at last of those that never became jobs."""
-        for lot in answers.lots(self.slot.sessions, self.attempt.claim.job_id, succeeded=False):
-            yield self._in_turn(lot, lambda line: rendered.failed(self._answered(line)))
+        sessions, job_id = self.slot.sessions, self.attempt.claim.job_id
+        for lot in answers.lots(sessions, job_id, succeeded=False, full_from=self.full_from):
+            yield b"".join(self._in_turn(lot, self._refused))
         yield from self._unwritten()
+
+    def _refused(self, line: LineAnswer) -> bytes:
+        if line.job.status == Status.SUCCEEDED:
+            return rendered.left_out(self._answered(line), *_FULL)
+        return rendered.failed(self._answered(line))
+
+    def _note_full(self, place: int) -> None:
+        claim = self.attempt.claim
+        with self.slot.sessions.begin() as session:
+            states.full(session, claim.job_id, claim.attempt, place)
+        self.full_from = place
 
     def write(self, lots: Iterator[bytes], *, output: bool) -> None:
         """Makes a file of what there is; none of nothing."""
@@ -121,9 +151,9 @@ class _Files:
                 states.kept(session, claim.job_id, claim.attempt, file, output=output)
         failpoints.passed("batches.after_file")
 
-    def _in_turn(self, lot: list[LineAnswer], render: Callable[[LineAnswer], bytes]) -> bytes:
+    def _in_turn(self, lot: list[LineAnswer], render: Callable[[LineAnswer], bytes]) -> list[bytes]:
         with self._turn():
-            return b"".join(map(render, lot))
+            return [render(line) for line in lot]
 
     def _turn(self) -> AbstractContextManager[None]:
         claim = self.attempt.claim

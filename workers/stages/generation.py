@@ -147,10 +147,9 @@ class Generation:
             return self._ending("stop")
         if so_far.tokens >= params.max_tokens:
             return self._ending("length")
-        scope, patient = self._claim.tenant_id.hex, self._claim.lane == "batch"
-        handle = self._engine.generate(
-            Request(prompt, params, self._said(allowed, so_far), so_far.tokens, scope, patient)
-        )
+        claim, said = self._claim, self._said(allowed, so_far)
+        scope, patient = claim.tenant_id.hex, claim.lane == "batch"
+        handle = self._engine.generate(Request(prompt, params, said, so_far.tokens, scope, patient, claim.job_id))
         opening = Opening(trims=(composed.plain or composed.generation.turns is not None) and not so_far.said)
         hearing = Hearing(allowed, partial(self._check_call, allowed), len(so_far.calls), bool(so_far.text), begun)
         try:

@@ -1,13 +1,13 @@
 """The first stage of a response that is to search vector stores: the passages that it is written from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import errors
 from tasks.documents import filters, ranking
-from tasks.documents.ranking import SearchTarget
+from tasks.documents.ranking import Across
 from tasks.jobs import stages
 from tasks.jobs.outcomes import Onward
 from tasks.kinds import KINDS, rag
@@ -36,21 +36,14 @@ def search_stores(slot: Slot, attempt: Attempt, publisher: Publisher) -> Onward:
     so_far = claim.stage_input or {}
     question, read = _read(slot, attempt, asked.question)
     vector = slot.batcher.embed([read], attempt.check, tenant_id=claim.tenant_id, urgent=True)[0]
-    found: list[Any] = so_far.get("passages", [])
-    left: list[SearchTarget] = []
-    for target in _targets(
-        slot, attempt, so_far.get("left", [stores.collection_name(id) for id in asked.search.stores])
-    ):
-        if target.model != slot.queue:
-            left.append(target)
-        elif target.dimensions is not None:
-            found = searching.merged(
-                found, _found(slot, attempt, asked.search, target, question, vector), asked.search.most
-            )
+    names = so_far.get("left", [stores.collection_name(id) for id in asked.search.stores])
+    has = _across(slot, attempt, asked.search, names, question, vector)
+    more: list[Any] = [one.as_json() for one in has.found]
+    found = searching.merged(so_far.get("passages", []), more, asked.search.most)
     spent = Spent(embedding=len(read))
     handed = {"passages": found, "question": asked.question}
-    if left:
-        return Onward(claim.stage, left[0].model, handed | {"left": [target.name for target in left]}, spent)
+    if has.left:
+        return Onward(claim.stage, has.left[0][1], handed | {"left": [name for name, _ in has.left]}, spent)
     return Onward(stages.GENERATE, claim.model, handed, spent)
 
 
@@ -63,35 +56,19 @@ def _read(slot: Slot, attempt: Attempt, question: str) -> tuple[str, Tokens]:
         question = question[-int(_SHORTER * len(question)) :]
 
 
-def _targets(slot: Slot, attempt: Attempt, names: list[str]) -> list[SearchTarget]:
-    """Those of the collections that are there."""
-    found = []
+def _across(
+    slot: Slot, attempt: Attempt, search: FileSearch, names: Sequence[str], question: str, vector: NDArray[np.float32]
+) -> Across:
     with slot.sessions.begin() as session:
-        for name in names:
-            try:
-                found.append(ranking.home_of(session, attempt.claim.tenant_id, name))
-            except errors.NotFound:
-                continue
-    return found
-
-
-def _found(
-    slot: Slot, attempt: Attempt, search: FileSearch, target: SearchTarget, question: str, vector: NDArray[np.float32]
-) -> list[Any]:
-    try:
-        with slot.sessions.begin() as session:
-            passages = ranking.search(
-                session,
-                attempt.claim.tenant_id,
-                target.name,
-                question,
-                vector,
-                model=slot.queue,
-                top_k=search.most,
-                threshold=rag.THRESHOLD if search.threshold is None else search.threshold,
-                filter=filters.parse(search.filter, fields=()) if search.filter else None,
-                words_weight=search.words_weight,
-            )
-    except errors.NotFound:
-        return []
-    return [passage.as_json() for passage in passages]
+        return ranking.across(
+            session,
+            attempt.claim.tenant_id,
+            names,
+            question,
+            vector,
+            model=slot.queue,
+            top_k=search.most,
+            threshold=rag.THRESHOLD if search.threshold is None else search.threshold,
+            filter=filters.parse(search.filter, fields=()) if search.filter else None,
+            words_weight=search.words_weight,
+        )

@@ -79,7 +79,7 @@ class _Writer:
         self, slot: Slot, attempt: Attempt, endpoint: str, ends_at: dt.datetime, handed: Mapping[str, Any]
     ) -> None:
         self._slot, self._attempt, self._endpoint = slot, attempt, endpoint
-        self._ends_at, self._ranks = ends_at, Ranks(handed.get("ranks", ""))
+        self._ends_at, self._ranks = ends_at, Ranks(handed.get("order", ""))
         self._twins = Twins.unpacked(handed.get("twins", "")).of
         self.place: int = handed.get("place", 0)
         self._around = batch_lines.surroundings(slot)

@@ -113,6 +113,11 @@ def failed(line: Answered) -> bytes:
     return _line(line.custom_id, line.job.id, _response(line, told.status, body), None)
 
 
+def left_out(line: Answered, code: str, message: str) -> bytes:
+    """The line of a request whose answer had no room in the output file."""
+    return _line(line.custom_id, line.job.id, None, {"code": code, "message": message})
+
+
 def unwritten(custom_id: str, batch_id: uuid.UUID, place: int, code: str, message: str) -> bytes:
     """The line of a request that was never made a job, since its batch ended before."""
     return _line(custom_id, ids.derived(batch_id, place), None, {"code": code, "message": message})

@@ -182,7 +182,8 @@ class VectorStoreSearch(Given):
     filters = filter_field()
     ranking_options = fields.Nested(RankingOptions, allow_none=True)
     rewrite_query = Flag(
-        allow_none=True, metadata={"description": "Read and not heeded: `search_query` says what was looked for."}
+        allow_none=True,
+        metadata={"description": "Whether a model that chats puts it in other words: `search_query` says in which."},
     )
 
 

@@ -72,8 +72,7 @@ def test_collection_says_how_many_chunks_its_index_has(sessions: Sessions, calle
     """Which spares counting them; the documents that are stored in part are told of, to be left out."""
     home = large(sessions, caller)
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        found = rankings.home(session, caller.tenant_id, "books")
-        assert found is not None
+        [found] = rankings.homes(session, caller.tenant_id, ["books"])
         assert (found.id, found.hidden, found.indexed) == (home, [], None)
         assert rankings.size(session, caller.tenant_id, home) == 200
     tending.tend(engine, sessions, least=LEAST)
@@ -81,8 +80,7 @@ def test_collection_says_how_many_chunks_its_index_has(sessions: Sessions, calle
         part = shelves.document(session, caller.tenant_id, home, chunks=1)
         shelves.document(session, caller.tenant_id, home)
         with scope(session, caller.tenant_id):
-            found = rankings.home(session, caller.tenant_id, "books")
-            assert found is not None
+            [found] = rankings.homes(session, caller.tenant_id, ["books"])
             assert (found.id, found.hidden, found.indexed) == (home, [part], 200)
 
 
@@ -123,8 +121,7 @@ def test_index_that_was_cut_off_is_made_anew(sessions: Sessions, caller: Caller,
         mark = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(:name)")
         connection.execute(mark, {"name": name})
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        found = rankings.home(session, caller.tenant_id, "books")
-        assert found is not None
+        [found] = rankings.homes(session, caller.tenant_id, ["books"])
         assert found.indexed is None
     tending.tend(engine, sessions, least=LEAST)
     assert valid(engine, name)

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from db.documents import documents, rankings, words
 from db.documents.documents import Document
 from db.documents.rankings import Hit, Reach, Way
+from db.documents.words import Worded
 from db.scope import scope
 from db.session import Sessions
 from tasks.keys import Caller
@@ -35,7 +36,7 @@ def worded(
 ) -> list[Hit]:
     """What the question's words find in a collection of so many chunks; `whole` has every chunk looked at."""
     with sessions.begin() as session, scope(session, caller.tenant_id):
-        asked = words.asked(session, home, query, config=config, chunks=chunks, enough=enough)
+        [asked] = words.asked(session, [Worded(home, config, chunks)], query, enough=enough)
         what = (session, Reach(caller.tenant_id, home), ONE, asked)
         [hits] = rankings.ranked(*what, ("all words" if whole else "words",), depth=10)
         return hits
@@ -168,7 +169,7 @@ def test_reach_narrows_every_ranking(sessions: Sessions, caller: Caller, whole: 
     for found, reach in reaches.items():
         assert reach is not None
         with sessions.begin() as session, scope(session, caller.tenant_id):
-            asked = words.asked(session, home, "fox", config="english", chunks=3)
+            [asked] = words.asked(session, [Worded(home, "english", 3)], "fox")
             by_words: Way = "all words" if whole else "words"
             both = rankings.ranked(session, reach, ONE, asked, (by_words, "vectors"), depth=5)
         for hits in both:
@@ -184,7 +185,7 @@ def test_index_of_words_is_used_within_the_scope(sessions: Sessions, caller: Cal
         session.execute(text("SET LOCAL enable_seqscan = off"))
         with scope(session, caller.tenant_id):
             seen = [session.scalar(scans)]
-            asked = words.asked(session, home, "fox", config="english", chunks=1)
+            [asked] = words.asked(session, [Worded(home, "english", 1)], "fox")
             seen.append(session.scalar(scans))
             [hits] = rankings.ranked(session, Reach(caller.tenant_id, home), ONE, asked, ("words",), depth=5)
             assert len(hits) == 1

@@ -26,15 +26,16 @@ def lines_among_kills(ground: Ground) -> Tally:
     """BATCH: every line of a batch is in one of its files, once, with its answer, is one job, and is paid once.
 
     API, worker, control worker, Redis and PostgreSQL are killed in turn, seconds apart, from the first look at the file
-    to the last byte of what is written. A second batch is cancelled at half, among the same kills.
+    to the last byte of what is written. A second batch is cancelled at half, among the same kills, unless it is over by
+    the first look.
     """
     tally, rig = Tally(), ground.rig
     rig.heal({_WORKER: FAST})
     number = int(os.environ.get(LINES, ground.size(10_000, 400)))
     victims = _victims(ground)
-    for cancelled in (False, True):
+    for at_half in (False, True):
         batch_id = _begun(rig, number)
-        over_at = _among_kills(ground, tally, victims, batch_id, number // 2 if cancelled else None)
+        over_at, cancelled = _among_kills(ground, tally, victims, batch_id, number // 2 if at_half else None)
         rig.heal({_WORKER: FAST})
         rig.until(lambda id=batch_id: _status(rig, id) in _OVER, _LIMIT_S)
         tally.recoveries_s.append(time.monotonic() - over_at)
@@ -42,21 +43,33 @@ def lines_among_kills(ground: Ground) -> Tally:
     return ground.check(ground.party(), tally)
 
 
-def _among_kills(ground: Ground, tally: Tally, victims: list[str], batch_id: str, cancel_at: int | None) -> float:
-    """Kills and starts again until the batch has ended; the moment of the last kill."""
-    rig, at = ground.rig, time.monotonic()
+def _among_kills(
+    ground: Ground, tally: Tally, victims: list[str], batch_id: str, cancel_at: int | None
+) -> tuple[float, bool]:
+    """Kills and starts again until the batch has ended; the moment of the last kill, and whether it was cancelled."""
+    rig, at, cancelled = ground.rig, time.monotonic(), False
     deadline = at + _LIMIT_S
-    while (status := _status(rig, batch_id)) not in _OVER and time.monotonic() < deadline:
-        if cancel_at is not None and status == "in_progress" and _answered(rig, batch_id) >= cancel_at:
-            _surely(rig, lambda http: http.post(f"/v1/batches/{batch_id}/cancel"))
-            cancel_at = None
+    while _status(rig, batch_id) not in _OVER and time.monotonic() < deadline:
         name = victims[tally.injections % len(victims)]
         tally.injections += 1
         at = rig.kill(name, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
         tally.fired += 1
         rig.start_server(name) if name in rig.servers else rig.again(name)
-        time.sleep(ground.random.uniform(*_BETWEEN_S))
-    return at
+        next_at = time.monotonic() + ground.random.uniform(*_BETWEEN_S)
+        while time.monotonic() < next_at:
+            if cancel_at is not None and not cancelled:
+                cancelled = _cancelled(rig, batch_id, cancel_at)
+            time.sleep(0.05)
+    return at, cancelled
+
+
+def _cancelled(rig: Rig, batch_id: str, least: int) -> bool:
+    """Cancels the batch once so many of its lines are answered; whether it did."""
+    found = _look(rig, batch_id)
+    if found["status"] != "in_progress" or found["request_counts"]["completed"] < least:
+        return False
+    told = _surely(rig, lambda http: http.post(f"/v1/batches/{batch_id}/cancel"))
+    return told["status"] in ("cancelling", "cancelled")
 
 
 def _victims(ground: Ground) -> list[str]:
@@ -100,10 +113,6 @@ def _look(rig: Rig, batch_id: str) -> dict[str, Any]:
 
 def _status(rig: Rig, batch_id: str) -> str:
     return str(_look(rig, batch_id)["status"])
-
-
-def _answered(rig: Rig, batch_id: str) -> int:
-    return int(_look(rig, batch_id)["request_counts"]["completed"])
 
 
 def _check(rig: Rig, tally: Tally, batch_id: str, number: int, *, cancelled: bool) -> None:

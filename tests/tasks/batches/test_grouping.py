@@ -30,6 +30,25 @@ def test_lines_of_one_system_prompt_run_one_after_another() -> None:
     assert order(*lines) == [0, 3, 6, 1, 4, 7, 2, 5, 8]
 
 
+def groups(*asked: Request) -> list[int]:
+    return [group for group, _ in grouping.ranks([grouping.key(each.to_json().input) for each in asked])]
+
+
+def test_a_group_has_what_begins_alike_for_longest() -> None:
+    """Of the lines of one system prompt those that go on alike are a group of their own, and the rest together one."""
+    report = "The tide was low. " * 100
+    others = [chat(f"{n} is another question. " * 90, system=RULES) for n in range(3)]
+    alike = [chat(f"{report}{n}?", system=RULES) for n in range(2)]
+    assert groups(others[0], alike[0], others[1], alike[1], others[2]) == [0, 1, 0, 1, 0]
+
+
+def test_lines_that_begin_like_no_other_are_one_group() -> None:
+    """Short ones and long ones: no slot is better for one of them than another."""
+    lines = [chat(f"{n}. {RULES}") for n in range(3)] + [chat("Hi."), chat("Ho.")]
+    assert groups(lines[0], lines[3], lines[1], lines[4], lines[2]) == [0] * 5
+    assert groups(*lines, *(chat(f"{n}?", system=RULES) for n in range(2))) == [0] * 5 + [1] * 2
+
+
 def test_short_system_prompts_are_told_apart() -> None:
     lines = [chat("How deep is it?", system=f"You are {name}.") for name in ("Ann", "Bo", "Ann", "Bo")]
     assert order(*lines) == [0, 2, 1, 3]
@@ -58,7 +77,7 @@ def test_tools_come_before_the_system_prompt() -> None:
 def test_responses_are_grouped_by_their_instructions() -> None:
     said = [{"type": "message", "role": "user", "content": "How deep is it?"}]
     keys = [grouping.key({"items": said, "instructions": f"{n % 2} {RULES}"}) for n in range(4)]
-    assert grouping.ranks(keys) == [0, 2, 1, 3]
+    assert grouping.ranks(keys) == [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
 def test_other_kinds_of_lines_stay_in_the_order_of_the_file() -> None:
@@ -83,10 +102,11 @@ def test_equal_beginnings_are_never_torn_apart(lines: list[tuple[int, int]]) -> 
     """At each length, the lines whose beginnings of that length are equal are a run without a gap."""
     asked = [chat(f"{second}" + "." * 300, system=f"{first}" + "." * 960) for first, second in lines]
     placed = grouping.ranks([grouping.key(each.to_json().input) for each in asked])
-    assert sorted(placed) == list(range(len(lines)))
+    running = {rank: place for place, rank in enumerate(sorted(placed))}
+    assert len(running) == len(lines)
     for length in (1, 2):
         groups: dict[tuple[int, ...], list[int]] = {}
         for line, rank in enumerate(placed):
-            groups.setdefault(lines[line][:length], []).append(rank)
+            groups.setdefault(lines[line][:length], []).append(running[rank])
         for members in groups.values():
             assert sorted(members) == list(range(min(members), min(members) + len(members)))

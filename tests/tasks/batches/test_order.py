@@ -11,7 +11,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 
 def of(window: dt.timedelta, made_at: dt.datetime = NOW, rank: int = 0) -> uuid.UUID:
-    return order.line_id(ids.new(), made_at + window, rank, rank)
+    return order.line_id(ids.new(), made_at + window, (0, rank), rank)
 
 
 def test_the_batch_whose_window_ends_first_goes_first() -> None:
@@ -29,15 +29,15 @@ def test_a_plain_job_has_the_turn_of_a_batch_of_a_day() -> None:
 
 
 def test_lines_of_a_batch_go_by_their_ranks() -> None:
-    batch = ids.new()
-    made = [order.line_id(batch, NOW, rank, 50_000 - rank) for rank in (0, 1, 300, 49_999)]
+    batch, ranks = ids.new(), [(0, 0), (0, 300), (1, 0), (49_999, 0)]
+    made = [order.line_id(batch, NOW, rank, 50_000 - place) for place, rank in enumerate(ranks)]
     assert made == sorted(made)
 
 
 def test_ranks_are_handed_on_as_they_are() -> None:
-    """Those of a batch that nothing is grouped in are nothing."""
-    ranks = [2, 0, 300, 49_999, 1]
+    """Those of a batch that is one group, in the order of its file, are nothing."""
+    ranks = [(2, 0), (0, 0), (49_999, 300), (300, 49_999), (1, 1), (0, 1), (7, 8)]
     kept = Ranks(Ranks.of(ranks).packed)
-    assert [kept.of_line(place) for place in range(5)] == ranks
-    assert Ranks.of([0, 1, 2]).packed == ""
-    assert Ranks().of_line(7) == 7
+    assert [kept.of_line(place) for place in range(len(ranks))] == ranks
+    assert Ranks.of([(0, 0), (0, 1), (0, 2)]).packed == ""
+    assert Ranks().of_line(7) == (0, 7)

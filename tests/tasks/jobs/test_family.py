@@ -289,6 +289,23 @@ def test_parent_that_was_missed_is_moved_on_by_the_sweep(
     assert post.sent == [(str(parent_id), "beta.interactive")]
 
 
+def test_child_that_the_sweep_ends_moves_its_parent_on_in_that_round(
+    sessions: Sessions, client: redis.Redis, parent_id: uuid.UUID
+) -> None:
+    """And the parent's queue is refilled."""
+    for model in ("alpha", "beta"):
+        tables.worker(sessions, f"of {model}", model=model)
+    [child_id] = adopt(sessions, parent_id, 0)
+    start(sessions, child_id)
+    wait(sessions, parent_id)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET deadline_s = 0 WHERE id = :id"), {"id": child_id})
+    post = Post(client)
+    sweep(made(sessions, client, post))
+    assert statuses(sessions, child_id) == ["failed"]
+    assert post.sent == [(str(parent_id), "beta.interactive")]
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=5), order=st.randoms(), waits_at=st.integers(0, 5))
 def test_parent_goes_on_exactly_once(

@@ -22,6 +22,7 @@ LEGAL = {
     ("queued", "cancelled"),
     ("queued", "expired"),
     ("dispatched", "running"),
+    ("dispatched", "queued"),
     ("dispatched", "scheduled"),
     ("dispatched", "succeeded"),
     ("dispatched", "failed"),

@@ -54,7 +54,7 @@ def submit(sessions: Sessions, caller: Caller, asked: Waiting) -> list[str]:
         for line in range(asked.lines if asked.window_h is not None else 1):
             wanted = tables.plan(session, caller, tables.submission(lane="batch", priority=asked.priority))
             if asked.window_h is not None:
-                wanted = replace(wanted, job_id=order.line_id(batch, asked.due_at, line, line))
+                wanted = replace(wanted, job_id=order.line_id(batch, asked.due_at, (line // 2, line % 2), line))
             made.append(jobs.insert(session, caller, wanted)[0].id.hex)
     return made
 

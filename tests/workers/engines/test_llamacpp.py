@@ -2,6 +2,7 @@
 
 import sys
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.support.platform import is_gone
 from tests.support.waiting import until
 from tests.workers.runs import MODEL, QUESTION, ROOT, STORY, deltas, drain, params, text
 from workers.engines import loading
-from workers.engines.llamacpp import LlamaCpp
+from workers.engines.llamacpp import LlamaCpp, _Kept
 
 RULES = "You are the clerk of a harbour. Say how deep it is, and when the tide turns. " * 4
 
@@ -32,8 +33,8 @@ def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> 
     """A tenant gets its own slot's cache back; another gets a slot without one, though it asks the very same."""
     story = engine.prompt(RULES)
     drain(engine.generate(Request(story, params(max_tokens=1), scope="a")))
-    own, own_cached = engine._take_slot("a", story.ids)
-    other, other_cached = engine._take_slot("b", story.ids)
+    own, own_cached = engine._take_slot(_Kept("a", story.ids))
+    other, other_cached = engine._take_slot(_Kept("b", story.ids))
     engine._give_back(own)
     engine._give_back(other)
     assert own_cached
@@ -57,6 +58,22 @@ def test_prompt_goes_to_the_slot_that_has_its_beginning(engine: LlamaCpp) -> Non
     assert max(first) < least <= min(again)
 
 
+def test_engine_tells_whose_prompts_its_slots_have() -> None:
+    """The free ones first, and of those the one that was freed last. A slot is taken while its job generates."""
+    alone = loading.load(MODEL, slots=3, threads=1)
+    assert isinstance(alone, LlamaCpp)
+    jobs = [uuid.uuid4() for _ in range(3)]
+    handles = [alone.generate(Request(alone.prompt(f"{n}"), params(), scope="a", job_id=jobs[n])) for n in range(3)]
+    assert alone.kept() == [(job_id, False) for job_id in jobs]
+    for n in (1, 0):
+        drain(handles[n])
+    assert alone.kept() == [(jobs[0], True), (jobs[1], True), (jobs[2], False)]
+    drain(handles[2])
+    drain(alone.generate(Request(alone.prompt("no job's"), params(), scope="a")))
+    assert alone.kept() == [(jobs[2], True), (jobs[0], True)]
+    alone.close()
+
+
 def test_tenant_that_asks_something_else_leaves_what_it_has_cached() -> None:
     """It takes a slot that has nothing, while there is one."""
     alone = loading.load(MODEL, slots=2, threads=1)
@@ -78,7 +95,7 @@ def test_slot_in_which_an_answer_was_taken_up_keeps_nothing(engine: LlamaCpp) ->
     whole = deltas(drain(engine.generate(Request(story, params(max_tokens=20), scope="c"))))
     emitted = tuple(token for delta in whole[:9] for token in delta.token_ids)
     drain(engine.generate(Request(story, params(max_tokens=20), emitted, len(emitted), scope="c")))
-    assert "c" not in {scope for scope, _ in engine._kept.values()}
+    assert "c" not in {kept.scope for kept in engine._kept.values()}
 
 
 def test_host_listens_to_nobody_without_its_key(engine: LlamaCpp) -> None:

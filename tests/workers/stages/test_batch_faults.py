@@ -4,7 +4,10 @@ import datetime as dt
 import threading
 import uuid
 from collections.abc import Container
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -88,6 +91,23 @@ def test_no_line_is_lost_while_the_store_is_away(hall: Hall, store: Flawed, line
     found = hall.look(batch_id)
     assert (found.status, found.counts.failed) == ("cancelled", 4)
     assert hall.told(batch_id) == ([], ["0", "1", "2", "3"])
+
+
+def test_a_slices_time_begins_when_its_turn_has_come(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long others had theirs before: else a line would be read in each turn."""
+    now = [0.0]
+    monkeypatch.setattr(batch_lines, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    turns = hall.workers[catalog.CONTROL].line_turns
+    taken = turns.taken
+
+    def late(*whose: Any) -> AbstractContextManager[None]:
+        now[0] += 10 * batch_lines.SLICE_S
+        return taken(*whose)
+
+    monkeypatch.setattr(turns, "taken", late)
+    batch_id = hall.begin(chats(3))
+    hall.step(catalog.CONTROL)
+    assert hall.look(batch_id).status == "in_progress"
 
 
 def test_a_store_that_is_away_for_long_fails_no_batch(hall: Hall, store: Flawed) -> None:

@@ -130,6 +130,7 @@ def test_what_can_not_be_answered_is_the_error_of_its_line(hall: Hall, sessions:
         line("good"),
         line("theirs", previous_response_id=shown(theirs)),
         line("nowhere", conversation="conv_" + uuid.UUID(int=7).hex),
+        line("elsewhere", previous_response_id="resp_68f0"),
         line("item", [{"type": "item_reference", "id": f"msg_{theirs.hex}00000"}]),
         line("loose", [output]),
         line("store", tools=[{"type": "file_search", "vector_store_ids": ["vs_" + uuid.UUID(int=7).hex]}]),
@@ -140,11 +141,12 @@ def test_what_can_not_be_answered_is_the_error_of_its_line(hall: Hall, sessions:
     hall.run()
     found = hall.look(batch_id)
     assert (found.status, found.errors) == ("completed", None)
-    assert (found.counts.total, found.counts.completed, found.counts.failed) == (8, 2, 6)
+    assert (found.counts.total, found.counts.completed, found.counts.failed) == (9, 2, 7)
     assert hall.told(batch_id)[0] == ["good", "last"]
     assert refusals(hall, batch_id) == {
         "theirs": (400, "previous_response_not_found", "previous_response_id"),
         "nowhere": (404, "conversation_not_found", "conversation"),
+        "elsewhere": (400, "previous_response_not_found", "previous_response_id"),
         "item": (400, "invalid_value", "input.0.id"),
         "loose": (400, "invalid_value", "input"),
         "store": (400, "invalid_value", "tools.0.vector_store_ids.0"),
@@ -152,7 +154,7 @@ def test_what_can_not_be_answered_is_the_error_of_its_line(hall: Hall, sessions:
     }
     with sessions() as session:
         rows = session.execute(text("SELECT count(*), count(DISTINCT job_id) FROM ledger WHERE parent_id IS NOT NULL"))
-        assert tuple(rows.one()) == (8, 8)
+        assert tuple(rows.one()) == (9, 9)
 
 
 def test_a_model_that_goes_while_lines_are_made_jobs_fails_those_that_ask_it(hall: Hall, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from db import batch_results
 from db import batches as table
 from db.session import Sessions
 from tasks import ids
-from tasks.batches import answers, batches
+from tasks.batches import answers, batches, results
 from tasks.batches.batches import Tally
 from tasks.batches.counting import Counting
 from tasks.files import files
@@ -227,6 +227,26 @@ def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None)
         hall.step(catalog.CONTROL)
     assert hall.told(batch_id) == (["0"], ["1", "2", "3"])
     assert (hall.look(batch_id).status, hall.files()) == ("cancelled", 2)
+
+
+def test_lines_that_never_ran_are_results_after_all_others(hall: Hall, line_by_line: None) -> None:
+    """Whoever has read up to a number gets exactly the rest, as the error file has it."""
+    batch_id = hall.begin(chats(5))
+    for _ in range(9):
+        hall.step(catalog.CONTROL)
+    assert sum(hall.statuses(batch_id).values()) == 3
+    hall.step("alpha")
+    hall.cancel(batch_id)
+    hall.run(catalog.CONTROL)
+    found = hall.look(batch_id)
+    with hall.sessions.begin() as session:
+        results.look(session, hall.caller, batch_id, Counting())
+        assert [result.number for result in results.page(session, batch_id, 0, 100)] == [1, 2, 3]
+    assert list(results.unrun(hall.stores, hall.caller, found, 2)) == []
+    for after in (3, 4, 5):
+        rest = list(results.unrun(hall.stores, hall.caller, found, after))
+        assert [number for number, _ in rest] == list(range(after + 1, 6))
+        assert [json.loads(line)["custom_id"] for _, line in rest] == ["3", "4"][after - 3 :]
 
 
 def test_a_batch_that_ends_takes_no_other_reason(hall: Hall) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.session import Sessions
 from tasks import errors, ids, kinds
@@ -253,3 +253,31 @@ def test_passages_that_leave_no_room_are_not_read(
     assert result is not None
     assert result["passages"] == []
     assert result["message"]["content"]
+
+
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_many_stores_are_searched_in_as_many_statements_as_two(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, narrowed: bool
+) -> None:
+    """Both when it is accepted and when it is searched; and all of them are."""
+    embedder = make_worker("embedder")
+    texts = [f"The red lamp number {number} is in the kitchen." for number in range(6)]
+    found = [filled(sessions, caller, make_worker, each, embedder) for each in texts]
+    only = {"type": "ne", "key": "k", "value": 1} if narrowed else None
+    sent: list[list[str]] = []
+
+    def note(*told: Any) -> None:
+        sent[-1].append(told[2])
+
+    event.listen(sessions.kw["bind"], "before_cursor_execute", note)
+    for count in (2, 6):
+        sent.append([])
+        job_id = asking(sessions, caller, FileSearch(tuple(found[:count]), threshold=0.0, filter=only))
+        accepted = len(sent[-1])
+        run.run(embedder, job_id)
+        sent[-1].insert(0, str(accepted))
+        passages = tables.column(sessions, job_id, "stage_input")["passages"]
+        assert {one["text"] for one in passages} == set(texts[:count])
+    event.remove(sessions.kw["bind"], "before_cursor_execute", note)
+    assert sent[0][0] == sent[1][0]
+    assert len(sent[0]) == len(sent[1])
