@@ -1,7 +1,6 @@
-"""The order in which a batch's lines came to their ends, and lines that a batch takes over from an earlier one."""
+"""The order in which a batch's lines came to their ends."""
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -12,11 +11,9 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     case,
-    column,
     func,
     literal,
     select,
-    values,
 )
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
@@ -104,35 +101,6 @@ def _has_new(session: Session, batch_id: uuid.UUID) -> bool:
 
 def _last(session: Session, batch_id: uuid.UUID) -> int:
     return session.scalar(select(func.max(BatchResult.number)).where(BatchResult.batch_id == batch_id)) or 0
-
-
-def take_over(session: Session, old_id: uuid.UUID, new_id: uuid.UUID, ids: Mapping[int, uuid.UUID]) -> set[int]:
-    """Gives a batch, under these ids, the lines in these places of another that have succeeded: jobs that have ended as
-    those did, with their results. In which places there were some. A place that has its line keeps it.
-
-    What they cost is in the ledger once, under the lines that were run.
-    """
-    if not ids:
-        return set()
-    wanted = values(column("place", Integer), column("id", Uuid), name="wanted").data(list(ids.items()))
-    kept = [name for name in Job.__table__.columns.keys() if name not in ("id", "parent_id", "retry_of")]  # noqa: SIM118
-    columns = [Job.__table__.columns[name] for name in kept]
-    own = (Job.parent_id == old_id, Job.status == "succeeded")
-    taken = select(wanted.c.id, literal(new_id, Uuid()), Job.id, *columns).join_from(
-        Job, wanted, wanted.c.place == Job.place
-    )
-    made = insert(Job).from_select(["id", "parent_id", "retry_of", *kept], taken.where(*own))
-    session.execute(made.on_conflict_do_nothing(), execution_options=_QUIET)
-    for table in (JobOutput, JobVectors):
-        names = [name for name in table.__table__.columns.keys() if name != "job_id"]  # noqa: SIM118
-        rows = select(wanted.c.id, *(table.__table__.columns[name] for name in names))
-        rows = rows.join_from(Job, wanted, wanted.c.place == Job.place).join(table, table.job_id == Job.id)
-        session.execute(
-            insert(table).from_select(["job_id", *names], rows.where(*own)).on_conflict_do_nothing(),
-            execution_options=_QUIET,
-        )
-    there = select(Job.place).where(Job.parent_id == new_id, Job.id.in_(ids.values()), Job.retry_of.is_not(None))
-    return {place for place in session.scalars(there) if place is not None}
 
 
 def measured_words(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[int, int]:

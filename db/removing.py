@@ -18,6 +18,7 @@ from db.families import no_child_left
 from db.idempotency import IdempotencyKey
 from db.jobs import Job, JobOutput
 from db.summaries import SummaryResult
+from db.takeovers import LineDigest
 from db.twins import BatchTwin
 from db.vectors import JobVectors
 from db.webhooks.deliveries import Delivery
@@ -103,14 +104,18 @@ def thin(session: Session, job_ids: Collection[uuid.UUID], limit: int) -> bool:
     A batch may have 50,000 of them, which would all go with it at once.
     """
     gone = 0
-    for table, batch, row in ((BatchResult, BatchResult.batch_id, BatchResult.number), _TWINS):
+    for table, batch, row in _OF_LINES:
         some = select(batch, row).where(batch.in_(job_ids)).limit(limit)
         result = session.execute(delete(table).where(tuple_(batch, row).in_(some)), execution_options=_QUIET)
         gone += cast(CursorResult[Any], result).rowcount
     return gone > 0
 
 
-_TWINS = (BatchTwin, BatchTwin.job_id, BatchTwin.place)
+_OF_LINES = (
+    (BatchResult, BatchResult.batch_id, BatchResult.number),
+    (BatchTwin, BatchTwin.job_id, BatchTwin.place),
+    (LineDigest, LineDigest.batch_id, LineDigest.place),
+)
 
 
 def remove(session: Session, job_ids: Collection[uuid.UUID], *, waits: bool = False) -> list[uuid.UUID]:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, DateTime, Float, Integer, Text, and_, dele
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from db import model_changes
 from db.session import Table, alone
 
 _BEAT = """
@@ -21,7 +22,8 @@ FROM beaten LEFT JOIN jobs ON jobs.worker_id = beaten.id AND jobs.status = 'runn
 
 
 class Worker(Table):
-    """A worker's row; `queue` is None where it takes jobs from none."""
+    """A worker's row; `queue` is None where it takes jobs from none. `identity` is what its answers are made by: it is
+    another where the model of that name was replaced, and None where there is none."""
 
     __tablename__ = "workers"
 
@@ -31,6 +33,7 @@ class Worker(Table):
     free: Mapped[int] = mapped_column(Integer)
     job_s: Mapped[float | None] = mapped_column(Float)
     beat_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    identity: Mapped[str | None] = mapped_column(Text)
 
 
 def beats(lease_s: float) -> ColumnElement[bool]:
@@ -42,11 +45,21 @@ def beats(lease_s: float) -> ColumnElement[bool]:
     return and_(Worker.beat_at > func.now() - lease, Worker.beat_at < func.now() + lease)
 
 
-def register(session: Session, *, worker_id: str, queue: str | None, slots: int) -> None:
-    """Enters the worker, or enters it anew."""
-    values = {"queue": queue, "slots": slots, "free": slots, "beat_at": func.now()}
+def register(session: Session, *, worker_id: str, queue: str | None, slots: int, identity: str | None = None) -> None:
+    """Enters the worker, or enters it anew; and that its model was replaced, where it was."""
+    values = {"queue": queue, "slots": slots, "free": slots, "beat_at": func.now(), "identity": identity}
     statement = insert(Worker).values(id=worker_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+    if queue is not None and identity is not None:
+        model_changes.note(session, queue, identity)
+
+
+def identities(session: Session, lease_s: float) -> dict[str, str]:
+    """By queue what its answers are made by, where all its living workers say the same."""
+    one = (func.count() == func.count(Worker.identity), func.count(Worker.identity.distinct()) == 1)
+    told = select(Worker.queue, func.max(Worker.identity)).where(Worker.queue.is_not(None), beats(lease_s))
+    rows = session.execute(told.group_by(Worker.queue).having(and_(*one)))
+    return {str(queue): str(identity) for queue, identity in rows}
 
 
 def beat(session: Session, *, worker_id: str, slots: int, free: int, job_s: float | None) -> bool:

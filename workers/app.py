@@ -157,6 +157,7 @@ def compose(lanes: list[str], slots: int) -> Worker:
         engine=engine,
         embeds=entry is not None and entry.embeds,
         reranks=entry is not None and entry.reranks,
+        identity=loading.identity(entry, engine) if entry and engine else None,
         settings=found,
         heart=heart,
         sessions=sessions,

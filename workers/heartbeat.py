@@ -57,7 +57,9 @@ def renew(worker: Worker, running: int) -> Runs | None:
         with worker.upkeep.begin() as session:
             known = capacity.beat_and_look(session, **values)
             if known is None:
-                capacity.register(session, worker_id=worker.id, queue=worker.queue, slots=slots)
+                capacity.register(
+                    session, worker_id=worker.id, queue=worker.queue, slots=slots, identity=worker.identity
+                )
             return known or set()
     except OperationalError as error:
         if error.connection_invalidated:

@@ -2,9 +2,11 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks import errors
@@ -33,8 +35,8 @@ class Slot:
 
     The control worker has no `engine`, and only a worker whose model embeds or reranks has a `batcher`. `full` says
     whether every slot of the worker is taken; `wake` has a queue's window refilled soon, after a commit that put jobs
-    there. `stores` have the bytes of kept files. `end_lines` ends some children of a job that haven't ended, with this
-    error; how many.
+    there. `identities` tells what the answers of each queue are made by now, where that is known. `stores` have the
+    bytes of kept files. `end_lines` ends some children of a job that haven't ended, with this error; how many.
     """
 
     queue: str
@@ -52,6 +54,7 @@ class Slot:
     line_turns: Turns
     stores: Stores
     models: Callable[[], Catalog]
+    identities: Callable[[Session], Mapping[str, str]]
     end_lines: Callable[[uuid.UUID, endings.Error], int]
     full: Callable[[], bool]
     wake: Callable[[str], None]

@@ -3,10 +3,11 @@
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import redis
+from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks.files.stores import Stores
@@ -18,6 +19,7 @@ from tasks.jobs.settlement import Closing
 from tasks.models.catalog import Catalog
 from tasks.models.engine import Embedder, Engine, KeepsPrompts, Reranker
 from tasks.models.registry import Models
+from tasks.queues import capacity
 from tasks.queues.dispatch import Dispatcher, Refiller
 from tasks.shapes.parent import Shaper
 from tasks.sweep.sweeper import Sweeper
@@ -51,7 +53,8 @@ _SHAPING = 2  # schemas read at a time: a slow one of one job has others wait no
 class Worker:
     """One process: the queue it serves, its engine, what runs in its slots, and its lease.
 
-    The queue is named like its model; the control worker serves `catalog.CONTROL` and has no engine.
+    The queue is named like its model; the control worker serves `catalog.CONTROL` and has no engine. `identity` is what
+    its answers are made by (`loading.identity`).
     """
 
     id: str
@@ -66,6 +69,7 @@ class Worker:
     sweeper: Sweeper
     embeds: bool = False
     reranks: bool = False
+    identity: str | None = None
     attempts: dict[uuid.UUID, Attempt] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     draining: threading.Event = field(default_factory=threading.Event)
@@ -129,6 +133,9 @@ class Worker:
                 self._models = Models(self.settings.shared.catalog)
         return self._models.current()
 
+    def _identities(self, session: Session) -> Mapping[str, str]:
+        return capacity.identities(session, self.settings.shared.lease_s)
+
     def _end_lines(self, job_id: uuid.UUID, error: endings.Error) -> int:
         with self.sessions.begin() as session:
             if unstarted := endings.end_unstarted(session, job_id, error, LINES_ENDED_AT_ONCE):
@@ -156,6 +163,7 @@ class Worker:
             line_turns=self.line_turns,
             stores=self.stores,
             models=self.models,
+            identities=self._identities,
             end_lines=self._end_lines,
             full=lambda: len(self.held()) >= self.slots,
             wake=self.refiller.ask,

@@ -212,6 +212,8 @@ def told(found: dict[str, Any]) -> list[str]:
     if (largest := found["largest_line"]) is not None:
         lines.append(f"the largest is line {largest['line']}, {largest['custom_id']}: {largest['bytes']} bytes")
     lines += [f"warning: {wrong(warning)}" for warning in found["warnings"]]
+    if answered := sum(model["answered_lines"] for model in found["models"]):
+        lines.append(f"{wording.count(answered, 'request')} answered already, by earlier batches")
     if found["estimated_s"] is not None:
         lines.append(f"about {found['estimated_s']:.0f} s at the pace of late")
     return lines

@@ -6,7 +6,7 @@ Each function is called within `scope.scope` of the tenant it names.
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     Boolean,
@@ -78,16 +78,16 @@ def add(session: Session, store: VectorStore) -> None:
 
 
 def find(
-    session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, *, keep: bool = False, change: bool = False
+    session: Session, tenant_id: uuid.UUID, store_id: uuid.UUID, to: Literal["keep", "change", "end"] | None = None
 ) -> Found | None:
-    """The tenant's store; `keep` holds off its deletion and its end until the transaction ends, and so does `change`,
-    for who will change it himself.
+    """The tenant's store; to `keep` it holds off who comes to `end` it until the transaction ends, and to `change` it
+    both him and others who change it.
 
     Who keeps it has kept its collection before: so does who deletes them both.
     """
     query = _found().where(VectorStore.tenant_id == tenant_id, VectorStore.id == store_id)
-    if keep or change:
-        query = query.with_for_update(read=not change, of=VectorStore)
+    if to is not None:
+        query = query.with_for_update(read=to == "keep", key_share=to != "end", of=VectorStore)
     return session.execute(query, execution_options={"populate_existing": True}).one_or_none()
 
 
@@ -125,7 +125,7 @@ def used(session: Session, tenant_id: uuid.UUID, store_ids: Sequence[uuid.UUID])
     alive = func.coalesce(VectorStore.expires_at > now, text("true"))
     ends = now + func.make_interval(0, 0, 0, VectorStore.expires_days)
     drawn = select(VectorStore.id).where(*own, VectorStore.last_active_at < long_ago, alive)
-    drawn = drawn.order_by(VectorStore.id).with_for_update(skip_locked=True)
+    drawn = drawn.order_by(VectorStore.id).with_for_update(skip_locked=True, key_share=True)
     changed = update(VectorStore).where(once.among(VectorStore.id, drawn)).values(last_active_at=now, expires_at=ends)
     session.execute(changed, execution_options=_AS_IT_IS)
 

@@ -29,6 +29,7 @@ class Estimate:
     prompt_tokens: int
     most_completion_tokens: int
     unbounded_lines: int
+    answered_lines: int
     estimated_s: float | None
 
     def plain(self) -> dict[str, Any]:
@@ -68,5 +69,8 @@ def _of_model(session: Session, survey: Survey, model: str, lease_s: float) -> E
         prompt_tokens=asked.rate.tokens(asked.bytes),
         most_completion_tokens=asked.most_completion_tokens,
         unbounded_lines=asked.unbounded,
-        estimated_s=round(asked.lines * (strength.job_s or 0) / strength.slots, 1) if known else None,
+        answered_lines=asked.answered,
+        estimated_s=round((asked.lines - asked.answered) * (strength.job_s or 0) / strength.slots, 1)
+        if known
+        else None,
     )

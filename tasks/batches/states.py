@@ -2,17 +2,18 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from db import batch_results
 from db import batches as table
+from db import takeovers
 from db import twins as twins_table
 from db.batches import Batch
+from db.takeovers import Wanted as Wanted
 from tasks.batches import batches
 from tasks.batches.batches import Counts, FileError
 from tasks.batches.counting import Counted
@@ -99,12 +100,24 @@ def refused(
 
 
 def take_over(
-    session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, ids: Mapping[int, uuid.UUID]
+    session: Session, job_id: uuid.UUID, attempt: int, earlier: uuid.UUID, lines: Sequence[Wanted]
 ) -> set[int]:
-    """Makes those lines in these places that an earlier batch has answers to this batch's own, under these ids; which
-    places these are. Idempotent. Raises `Fenced`."""
+    """Makes those of these lines that an earlier batch has answers to this batch's own; which places these are.
+    Idempotent. Raises `Fenced`."""
     fence.guard(session, job_id, attempt)
-    return batch_results.take_over(session, earlier, job_id, ids)
+    return takeovers.of_batch(session, job_id, earlier, lines)
+
+
+def share(session: Session, job_id: uuid.UUID, attempt: int, tenant_id: uuid.UUID, lines: Sequence[Wanted]) -> set[int]:
+    """Makes those of these lines, each with a digest, that any batch of the tenant's has answers to this batch's own;
+    which places these are. Later batches find all of them here once they have succeeded. Raises `Fenced`."""
+    fence.guard(session, job_id, attempt)
+    return takeovers.of_equals(session, job_id, tenant_id, lines)
+
+
+def answered(session: Session, tenant_id: uuid.UUID, digests: Collection[uuid.UUID]) -> int:
+    """How many of these digests of lines `share` would find an answer to."""
+    return takeovers.answered(session, tenant_id, digests)
 
 
 def kept(session: Session, job_id: uuid.UUID, attempt: int, file: FileView, *, output: bool) -> None:

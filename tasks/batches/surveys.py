@@ -35,13 +35,15 @@ def words(asked: Any) -> int:
 @dataclass(slots=True)
 class Asked:
     """What is asked of one model: so many lines, whose words have so many bytes, and answers of at most so many tokens
-    where that is said; `unbounded` lines don't say it. `rate` is the model's."""
+    where that is said; `unbounded` lines don't say it. To `answered` of them the tenant's batches have answers.
+    `rate` is the model's."""
 
     rate: Rate = field(default_factory=Rate)
     lines: int = 0
     bytes: int = 0
     most_completion_tokens: int = 0
     unbounded: int = 0
+    answered: int = 0
 
 
 @dataclass(slots=True)

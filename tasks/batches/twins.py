@@ -1,12 +1,14 @@
-"""Equal lines of a batch run once: which are equal, and may have one answer.
+"""Equal lines of a tenant run once: which are equal, and may have one answer.
 
 Two lines are equal where all that is written down of them is, but for what they are called. They may have one answer
 where the same would be said again: nothing is drawn, or what is drawn is drawn by a seed that the line gives; vectors
-and moderations always. The first of them has a job; the others, its twins, are answered by that, whatever comes of it.
+and moderations always. The first of them in a batch has a job; the others, its twins, are answered by that, whatever
+comes of it. Later batches take its answer over, as long as they would be answered by the same model.
 """
 
 import base64
 import hashlib
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from tasks import strictjson
 from tasks.jobs.requests import Stored, Submission
 
+_RULES = 1  # of what is put to a model for a line, and kept of its answer: raise it where they change
 _DIGEST = 16
 _PLACE = 3
 _ALWAYS = ("embed", "moderate")
@@ -29,6 +32,13 @@ def digest(asked: Submission[Any], about: Mapping[str, Any]) -> bytes | None:
     labels = sorted(asked.metadata.items())
     whole = [asked.type, asked.model, stored.input, stored.params, dict(about), labels, asked.store]
     return hashlib.blake2b(strictjson.dumps(whole).encode(), digest_size=_DIGEST).digest()
+
+
+def known_as(digest: bytes, tenant_id: uuid.UUID, model: str, identity: str) -> uuid.UUID:
+    """What the line of this `digest` has in common with equal lines of all batches of the tenant, for as long as the
+    model's answers are made by the same (`Worker.identity`): never with another tenant's."""
+    whole = b"\0".join((bytes((_RULES,)), tenant_id.bytes, model.encode(), identity.encode(), digest))
+    return uuid.UUID(bytes=hashlib.blake2b(whole, digest_size=_DIGEST).digest())
 
 
 def _says_it_again(type: str, stored: Stored) -> bool:

@@ -205,13 +205,14 @@ def extracted(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, fo
     Idempotent; does nothing when the document is gone.
     """
     with scope(session, tenant_id):
-        documents.set_text(session, tenant_id, document_id, found.text, found.marks.to_json())
         about = {
             "charset": found.charset,
             "warnings": list(found.warnings),
             "title": func.coalesce(documents.Document.title, found.title),
         }
+        # The document before its text, as who deletes both.
         documents.set_status(session, tenant_id, document_id, **about)
+        documents.set_text(session, tenant_id, document_id, found.text, found.marks.to_json())
 
 
 def readied(session: Session, tenant_id: uuid.UUID, document_ids: Sequence[uuid.UUID]) -> None:
@@ -274,9 +275,9 @@ def resume(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID, piece
         number, digest = last
         if number + 1 < len(pieces) and pieces[number].digest == digest:
             return number + 1
+        documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)  # before its chunks, as above
         chunks.clear(session, tenant_id, document_id)
         reembedding.forget(session, tenant_id, document_id)
-        documents.set_status(session, tenant_id, document_id, chunks=None, tokens=None)
     return 0
 
 

@@ -159,6 +159,7 @@ class Engine(Protocol):
     slots: int
     context: int
     capabilities: frozenset[Capability]
+    identity: str  # another for another file under the model's name
 
     def close(self) -> None:
         """Frees the model. Idempotent."""
@@ -208,7 +209,6 @@ class Generator(Hosted, Protocol):
 
     call_format: CallFormat
     instructed: bool  # its file has a chat template of its own: it was trained to do what it is told
-    identity: str  # another for another file under the model's name
 
     def tokenize(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The token ids of each text as it stands, with what the model puts around one."""

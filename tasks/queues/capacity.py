@@ -5,6 +5,17 @@ The rows are `db.workers`' and `db.jobs`'; the API and the workers reach them he
 
 from db.jobs import unserved
 from db.probing import write
-from db.workers import Strength, beat, beat_and_look, register, remove, strength, strengths
+from db.workers import Strength, beat, beat_and_look, identities, register, remove, strength, strengths
 
-__all__ = ["Strength", "beat", "beat_and_look", "register", "remove", "strength", "strengths", "unserved", "write"]
+__all__ = [
+    "Strength",
+    "beat",
+    "beat_and_look",
+    "identities",
+    "register",
+    "remove",
+    "strength",
+    "strengths",
+    "unserved",
+    "write",
+]

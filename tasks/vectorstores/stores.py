@@ -102,7 +102,7 @@ def page(session: Session, caller: Caller, wanted: Page) -> tuple[list[StoreView
 def change(session: Session, caller: Caller, store_id: uuid.UUID, **values: Any) -> StoreView:
     """Changes its `name`, `metadata` or `expires_days`. Raises `NotFound`, and `Conflict` once it has expired."""
     with scope(session, caller.tenant_id):
-        _require_alive(table.find(session, caller.tenant_id, store_id, change=True), store_id)
+        _require_alive(table.find(session, caller.tenant_id, store_id, "change"), store_id)
         if "metadata" in values:
             values["labels"] = values.pop("metadata")
         if values:
@@ -117,7 +117,7 @@ def delete(transactions: Transactions, caller: Caller, store_id: uuid.UUID) -> N
     From the first on it has expired, so that nothing is attached meanwhile: where that is the last, it is left so.
     """
     with transactions.begin() as session, scope(session, caller.tenant_id):
-        _, expired = _there(table.find(session, caller.tenant_id, store_id, change=True))
+        _, expired = _there(table.find(session, caller.tenant_id, store_id, "end"))
         if not expired:
             table.expire(session, caller.tenant_id, store_id)
     gone = True
@@ -139,7 +139,7 @@ def require_alive(session: Session, caller: Caller, store_id: uuid.UUID, *, keep
     with scope(session, caller.tenant_id):
         if keep:
             collections.find(session, caller.tenant_id, collection_name(store_id), keep=True)
-        _require_alive(table.find(session, caller.tenant_id, store_id, keep=keep), store_id)
+        _require_alive(table.find(session, caller.tenant_id, store_id, "keep" if keep else None), store_id)
 
 
 def refused(session: Session, caller: Caller, store_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:

@@ -110,6 +110,7 @@ def test_a_check_says_which_answers_have_no_bound(lines: int, unbounded: int, sa
     """They may cost whatever the model lets them."""
     model = {"model": "m", "lines": lines, "prompt_tokens": 8, "bytes_per_token": 4.0, "bytes_per_token_measured": True}
     model |= {"most_completion_tokens": 40 if lines > unbounded else 0, "unbounded_lines": unbounded}
+    model |= {"answered_lines": 0}
     assert batch.told(checked(lines, model))[1].endswith(f"(4.0 bytes a token, as measured), {said}")
 
 

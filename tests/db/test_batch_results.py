@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import event, inspect, text
 from sqlalchemy.orm import Session
 
-from db import batch_results, twins
+from db import batch_results, takeovers, twins
 from db.session import Sessions
+from db.takeovers import Wanted
 from tasks import ids
 from tasks.keys import Caller
 from tests.support import waiting
@@ -186,9 +187,9 @@ def test_who_looks_where_nothing_is_new_waits_for_nobody(sessions: Sessions, upk
 def test_a_line_of_its_own_isnt_taken_over(sessions: Sessions, caller: Caller) -> None:
     """One that an attempt before made a job, which runs: only what has the earlier answer is told."""
     old, new = batch(sessions, caller, "failed", "succeeded"), batch(sessions, caller, "queued")
+    lines = [Wanted(place, f"new{place}", ids.derived(new, place)) for place in range(2)]
     with sessions.begin() as session:
-        under = {0: ids.derived(new, 0), 1: ids.derived(new, 1)}
-        assert batch_results.take_over(session, old, new, under) == {1}
+        assert takeovers.of_batch(session, new, old, lines) == {1}
 
 
 @pytest.mark.parametrize("wanted", [range(4), range(2, 4)])
@@ -196,9 +197,10 @@ def test_answers_are_taken_over_once(sessions: Sessions, caller: Caller, wanted:
     """With what they came to, under the new lines' ids; whatever didn't succeed is left."""
     old = batch(sessions, caller, "succeeded", "failed", "succeeded", "cancelled")
     new, under = batch(sessions, caller), {place: ids.new() for place in wanted}
+    lines = [Wanted(place, f"new{place}", id) for place, id in under.items()]
     for _ in range(2):
         with sessions.begin() as session:
-            taken = batch_results.take_over(session, old, new, under)
+            taken = takeovers.of_batch(session, new, old, lines)
         assert taken == {0, 2} & set(wanted)
     with sessions() as session:
         rows = session.execute(
@@ -209,6 +211,7 @@ def test_answers_are_taken_over_once(sessions: Sessions, caller: Caller, wanted:
             {"new": new},
         ).all()
     assert [tuple(row) for row in rows] == [
-        (place, under[place], ids.derived(old, place), f"r{place}", 7, {"text": str(place)}) for place in sorted(taken)
+        (place, under[place], ids.derived(old, place), f"new{place}", 7, {"text": str(place)})
+        for place in sorted(taken)
     ]
     assert len(look(sessions, new)) == len(taken)

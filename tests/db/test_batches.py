@@ -1,5 +1,6 @@
 """What is asked of batches' rows: which are late or stuck, how many of their lines are written, how these ended."""
 
+import datetime as dt
 import uuid
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from sqlalchemy import Select, text
 from db import batches as table
 from db.session import Sessions
 from tasks.batches import batches
+from tasks.batches.counting import Counting
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tests import tables
@@ -120,3 +122,47 @@ def test_what_lines_children_spent_is_their_batchs(sessions: Sessions, caller: C
 def test_a_lot_has_one_line_more_than_it_has_room_for(measured: list[tuple[int, int]], last: int) -> None:
     """None more where they have just so many bytes."""
     assert table.last_of_lot(measured, 100) == last
+
+
+def test_what_runs_or_has_ended_is_not_queued_by_who_cancels_it(sessions: Sessions, caller: Caller) -> None:
+    """One that runs finds out by itself; of one whose job was ended from outside nothing is said any more."""
+    runs, over = batch(sessions, caller), batch(sessions, caller)
+    with sessions.begin() as session:
+        tables.put(session, runs, Status.RUNNING)
+        tables.put(session, over, Status.FAILED, finished_at=dt.datetime.now(dt.UTC))
+    with sessions.begin() as session:
+        assert [batches.cancel(session, caller, id) for id in (runs, over)] == [None, None]
+        assert [table.of_job(session, id).ending for id in (runs, over)] == ["cancelled", None]
+    assert tables.column(sessions, runs, "status") == Status.RUNNING
+
+
+def test_pages_of_an_endpoint_follow_each_other_both_ways(sessions: Sessions, caller: Caller) -> None:
+    """The newest first, whichever end the reader comes from."""
+    made = [batch(sessions, caller) for _ in range(5)][::-1]
+    with sessions.begin() as session:
+        session.execute(text("UPDATE batches SET endpoint = '/v1/embeddings' WHERE job_id = :id"), {"id": made[2]})
+    made.pop(2)
+
+    def page(**where: uuid.UUID) -> tuple[list[uuid.UUID], bool]:
+        with sessions.begin() as session:
+            found = batches.page_for(session, caller, "/v1/chat/completions", limit=2, counting=Counting(), **where)
+        return [view.id for view in found[0]], found[1]
+
+    assert page() == (made[:2], True)
+    assert page(after=made[1]) == (made[2:], False)
+    assert page(before=made[3]) == (made[1:3], True)
+    assert page(before=made[2]) == (made[:2], False)
+
+
+def test_a_file_goes_with_the_one_batch_that_it_was_made_for(sessions: Sessions, caller: Caller) -> None:
+    """Not one that the client sent, nor one that another batch is of too."""
+    sent, own, shared = (batch(sessions, caller) for _ in range(3))
+    with sessions.begin() as session:
+        for id in (own, shared):
+            session.execute(text("UPDATE jobs SET params = '{\"owns_input\": true}' WHERE id = :id"), {"id": id})
+        batch_of = "UPDATE batches SET input_file_id = :file WHERE job_id = :id"
+        session.execute(text(batch_of), {"file": shared, "id": sent})
+    with sessions.begin() as session:
+        assert [batches.own_files(session, caller, id) for id in (sent, own, shared)] == [[], [own], []]
+        session.execute(text(batch_of), {"file": sent, "id": sent})
+        assert [batches.own_files(session, caller, id) for id in (sent, shared)] == [[], [shared]]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tests.flow.test_batches import await_answers, begun, chat, ended, lines_of
+from tests.flow.test_batches import CHAT, await_answers, begun, chat, ended, lines_of
 from tests.support import waiting
 from tests.support.platform import Stack
 
@@ -130,3 +130,26 @@ def test_a_batch_whose_file_was_refused_has_nothing_to_ask_again(sdk: OpenAI, ht
     sdk.files.delete(batch.input_file_id)
     gone = retried(http, batch.id)
     assert (gone.status_code, "its file is gone" in gone.text) == (409, True)
+
+
+def test_what_an_earlier_batch_has_answered_is_not_run_again(sdk: OpenAI, http: httpx.Client) -> None:
+    """Each line is told as it was, under its new name; a check says so before; it is charged once."""
+    lines = [chat(f"line {n}", f"known {n}", temperature=0) for n in range(5)]
+    first = ended(sdk, begun(sdk, lines))
+    file = sdk.files.create(file=("a.jsonl", "\n".join(map(json.dumps, lines)).encode()), purpose="batch")
+    [told] = http.post("/v1/batches/check", json={"input_file_id": file.id, "endpoint": CHAT}).json()["models"]
+    assert (told["lines"], told["answered_lines"]) == (5, 5)
+    spent = http.get("/v1/usage").json()["total"]["jobs"]
+    renamed = [
+        line | {"custom_id": f"new {line['custom_id']}"} for line in [*lines, chat("more", "more", temperature=0)]
+    ]
+    second = ended(sdk, begun(sdk, renamed))
+    assert http.get("/v1/usage").json()["total"]["jobs"] - spent == 2  # a line, and the batch itself
+    assert second.request_counts is not None
+    assert second.request_counts.model_dump() == {"total": 6, "completed": 6, "failed": 0}
+    before, after = lines_of(sdk, first.output_file_id), lines_of(sdk, second.output_file_id)
+    for name, line in before.items():
+        body = after[f"new {name}"]["response"]["body"]
+        assert body["choices"] == line["response"]["body"]["choices"]
+        assert body["usage"] == line["response"]["body"]["usage"]
+    assert len(results(http, second.id)) == 6

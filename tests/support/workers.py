@@ -27,6 +27,7 @@ def made(
     shared: Settings,
     post: Any,
     engine: Engine | None,
+    identity: str | None = None,
 ) -> Worker:
     """A worker that has beaten once; `post` is what its wake-ups are sent by. Close it."""
     dispatcher = Dispatcher(post, sessions, shared.lease_s)
@@ -36,6 +37,7 @@ def made(
         slots=2,
         embeds=model in ("embedder", "other", "third"),
         reranks=model == "reranker",
+        identity=identity,
         engine=None if model == catalog.CONTROL else engine or Echo(model, slots=2, context=64),
         settings=WorkerSettings(shared, threads=1, heartbeat_s=0.05, sweep_s=1, grace_s=0.1, stall_s=60),
         sessions=sessions,

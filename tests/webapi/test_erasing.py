@@ -30,7 +30,7 @@ from tests.webapi import byhand
 from tests.webapi.conftest import new_key
 from tests.webapi.sides import Side, World
 
-EVERYBODYS = {"workers", "rounds", "windows", "usage_mark", "epochs"}
+EVERYBODYS = {"workers", "model_changes", "rounds", "windows", "usage_mark", "epochs"}
 STAYS = {"ledger", "usage_days", "tenants"}
 
 # What no request makes without a worker.
@@ -40,6 +40,7 @@ BY_HAND = (
     "INSERT INTO summary_results (summary_id, number, job_id) VALUES (:job, 1, :job)",
     "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
     "INSERT INTO batch_twins SELECT job_id, 1, 0, 'words' FROM batches WHERE tenant_id = :tenant",
+    "INSERT INTO line_digests SELECT job_id, 0, job_id, now() FROM batches WHERE tenant_id = :tenant",
     "INSERT INTO turns (queue, lane, tenant_id, taken) VALUES ('alpha', 'batch', :tenant, 1)",
     "INSERT INTO summary_steps (tenant_id, digest, text) VALUES (:tenant, 'd', 'words')",
     "INSERT INTO word_counts (collection_id, term, tenant_id, chunks) VALUES (:collection, 1, :tenant, 1)",

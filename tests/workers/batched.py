@@ -21,6 +21,7 @@ from tasks.jobs.requests import Submission
 from tasks.keys import Caller
 from tasks.kinds.batch import BatchRequest
 from tasks.models import catalog
+from tasks.queues import capacity
 from tests import tables
 from tests.support import catalogs
 from workers import run
@@ -50,13 +51,20 @@ class Hall:
     """A control worker and those of models, and what is asked of them."""
 
     def __init__(self, sessions: Sessions, caller: Caller, make_worker: Any, folder: Path) -> None:
-        models = folder / "models.toml"
-        models.write_text(CATALOG)
-        self.sessions, self.caller = sessions, caller
-        self.workers: dict[str, Worker] = {
-            name: make_worker(name, models=models) for name in (catalog.CONTROL, "alpha", "beta", "embedder")
-        }
+        self.models = folder / "models.toml"
+        self.models.write_text(CATALOG)
+        self.sessions, self.caller, self._make_worker = sessions, caller, make_worker
+        self.workers: dict[str, Worker] = {catalog.CONTROL: make_worker(catalog.CONTROL, models=self.models)}
+        for name in ("alpha", "beta", "embedder"):
+            self.serve(name, "as it was")
         self.stores = self.workers[catalog.CONTROL].stores
+
+    def serve(self, name: str, identity: str | None) -> None:
+        """From now on the model's answers are made by this: a new worker takes the place of the one before."""
+        if name in self.workers:
+            with self.sessions.begin() as session:
+                capacity.remove(session, self.workers[name].id)
+        self.workers[name] = self._make_worker(name, models=self.models, identity=identity)
 
     def send(self, raw: bytes, purpose: str = "batch") -> uuid.UUID:
         room = Room("file", len(raw), 2**40)

@@ -137,6 +137,7 @@ class Bench:
             plain_turns=Turns(1),
             line_turns=Turns(1),
             models=dict,
+            identities=lambda session: {},
             end_lines=lambda job_id, error: 0,
             full=lambda: False,
             wake=lambda queue: None,
@@ -166,9 +167,11 @@ def make_worker(
         engine: Engine | None = None,
         lease_s: float = tables.LEASE_S,
         models: Path = Path("none"),
+        identity: str | None = None,
     ) -> Worker:
         shared = workers.settings(postgres_url, redis_url, models, lease_s)
-        made.append(workers.made(f"w{len(made) + 1}", model, sessions, upkeep, client, shared, Post(), engine))
+        own = f"w{len(made) + 1}"
+        made.append(workers.made(own, model, sessions, upkeep, client, shared, Post(), engine, identity))
         return made[-1]
 
     yield make

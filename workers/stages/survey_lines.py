@@ -1,11 +1,13 @@
 """A file of requests read as a batch reads it, slice by slice, and told what it comes to; nothing of it is run."""
 
+import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from dialects.openai import lines as dialect
 from tasks import errors
-from tasks.batches import estimates, surveys
+from tasks.batches import estimates, states, surveys, twins
 from tasks.batches.batches import FileError
 from tasks.batches.lines import FileLine
 from tasks.batches.surveys import Asked, Survey
@@ -35,6 +37,7 @@ def survey_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
     surveyor = Surveyor(Survey.from_json(kept.get("survey", {})), checker, kept.get("copied", 0))
     with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
         is_over = surveyor.read(part)
+    surveyor.count_answered(slot, claim.tenant_id)
     if not is_over:
         part.progressed()
         surveyed = {"survey": surveyor.survey.to_json(), "copied": surveyor.planner.copied}
@@ -51,6 +54,7 @@ class Surveyor:
     def __init__(self, survey: Survey, checker: Checker, copied: int) -> None:
         self.survey, self._checker = survey, checker
         self.planner = Planner(checker.around.models, batch_lines.caller(checker.attempt), copied)
+        self._repeatable = defaultdict[str, list[bytes]](list)  # digests of lines by their models
 
     def read(self, part: batch_lines.Slice) -> bool:
         """Reads the slice; whether that was the last of the file that is to be read."""
@@ -65,6 +69,17 @@ class Surveyor:
             return True
         return part.over
 
+    def count_answered(self, slot: Slot, tenant_id: uuid.UUID) -> None:
+        """Adds how many of the lines that were read the tenant's batches have answers to already."""
+        if not self._repeatable:
+            return
+        with slot.sessions.begin() as session:
+            made_by = slot.identities(session)
+            for model, digests in self._repeatable.items():
+                if (identity := made_by.get(model)) is not None:
+                    known = [twins.known_as(digest, tenant_id, model, identity) for digest in digests]
+                    self.survey.models[model].answered += states.answered(session, tenant_id, known)
+
     def _look(self, line: FileLine) -> None:
         read = self._checker.check(line)
         if read is None or line.raw is None:
@@ -78,6 +93,8 @@ class Surveyor:
             self.survey.warn(FileError(refused.code, str(refused)[:500], line.number, refused.field))
         most = stored.params.get("max_tokens")
         choices = stored.params.get("choices", 1)
+        if (digest := twins.digest(read.line.asked, read.line.about)) is not None:
+            self._repeatable[read.model].append(digest)
         size = surveys.words(stored.input)
         self.survey.asked(read.model, size * choices, None if most is None else most * choices)
 

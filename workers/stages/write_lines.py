@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from dialects.openai import lines as dialect
 from dialects.openai.lines import Line, LineRefused
 from tasks import errors, failpoints
-from tasks.batches import order, states
+from tasks.batches import order, states, twins
 from tasks.batches.lines import FileLine
 from tasks.batches.order import Ranks
+from tasks.batches.states import Wanted
 from tasks.batches.twins import Twins
 from tasks.jobs import family, stages
 from tasks.jobs.family import Child
@@ -67,6 +68,10 @@ class _Entry:
     line: Line | LineRefused
 
 
+_Planned = tuple[Line, Plan]
+_Refused = tuple[Child, tuple[str, str]]  # with its error's code and message
+
+
 class _Writer:
     """Makes jobs of lines, of which `place` are before the next; none of twins. They run in the order of their ids."""
 
@@ -105,12 +110,19 @@ class _Writer:
     def write(self) -> None:
         """Raises `Fenced`."""
         claim = self._attempt.claim
+        placed = list(enumerate(self._lot, self.place))
         with self._slot.sessions.begin() as session:
-            placed = list(enumerate(self._lot, self.place))
-            twins = [(place, entry) for place, entry in placed if place in self._twins]
-            known = self._taken_over(session) | self._twins.keys()
-            queues = self._adopt(session, [(place, entry) for place, entry in placed if place not in known])
-            found = [(place, self._twins[place], self._name(entry)) for place, entry in twins]
+            own = {place: entry for place, entry in placed if place not in self._twins}
+            done = self._of_earlier(session, own)
+            planned, refused = self._planned(
+                session, {place: entry for place, entry in own.items() if place not in done}
+            )
+            done = self._of_equals(session, planned)
+            children = [self._child(place, *planned[place]) for place in planned if place not in done]
+            if refused:
+                states.refused(session, claim.job_id, claim.attempt, refused)
+            queues = family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+            found = [(place, self._twins[place], self._name(entry)) for place, entry in placed if place not in own]
             states.twins(session, claim.job_id, claim.attempt, found)
         failpoints.passed("batches.after_lot")
         for queue in queues:
@@ -118,28 +130,43 @@ class _Writer:
         self.place += len(self._lot)
         self._lot, self._bytes = [], 0
 
-    def _adopt(self, session: Session, placed: Sequence[tuple[int, _Entry]]) -> set[str]:
-        """Writes these lines down: those that can be answered, and the others with why not. Raises `Fenced`."""
-        claim = self._attempt.claim
-        children, refused = list[Child](), list[tuple[Child, tuple[str, str]]]()
-        for place, entry in placed:
-            try:
-                children.append(self._child(session, entry.line, place))
-            except errors.InvalidField as error:
-                refused.append((self._unanswerable(entry, place, error), (error.code, str(error)[:500])))
-        if refused:
-            states.refused(session, claim.job_id, claim.attempt, refused)
-        return family.adopt(session, claim.job_id, claim.attempt, children) if children else set()
+    def _of_earlier(self, session: Session, entries: Mapping[int, _Entry]) -> set[int]:
+        """Places of lines that the batch of which this is a retry has answers to, which are this one's now.
 
-    def _taken_over(self, session: Session) -> set[int]:
-        """Places of the lot whose lines an earlier batch has answers to, which are this one's now. Raises `Fenced`."""
+        Raises `Fenced`.
+        """
         claim = self._attempt.claim
         earlier = BatchKind().parse(claim.asked).new.takes_over
-        if earlier is None:
+        if earlier is None or not entries:
             return set()
-        places = set(range(self.place, self.place + len(self._lot))) - self._twins.keys()
-        wanted = {place: self._id(place) for place in places}
+        wanted = [Wanted(place, self._name(entry), self._id(place)) for place, entry in entries.items()]
         return states.take_over(session, claim.job_id, claim.attempt, earlier, wanted)
+
+    def _planned(self, session: Session, entries: Mapping[int, _Entry]) -> tuple[dict[int, _Planned], list[_Refused]]:
+        """Lines by their places, each with its plan; and those that can't be answered, with why not."""
+        planned, refused = dict[int, _Planned](), list[_Refused]()
+        for place, entry in entries.items():
+            try:
+                if isinstance(entry.line, LineRefused):
+                    raise entry.line
+                planned[place] = entry.line, self._planner.plan(session, entry.line)
+            except errors.InvalidField as error:
+                refused.append((self._unanswerable(entry, place, error), (error.code, str(error)[:500])))
+        return planned, refused
+
+    def _of_equals(self, session: Session, planned: Mapping[int, _Planned]) -> set[int]:
+        """Places of lines that any batch of the tenant's has answers to, which are this one's now. Raises `Fenced`."""
+        digests = {place: twins.digest(line.asked, line.about) for place, (line, _) in planned.items()}
+        known = {place: digest for place, digest in digests.items() if digest is not None}
+        if not known:
+            return set()
+        claim, made_by, wanted = self._attempt.claim, self._slot.identities(session), list[Wanted]()
+        for place, digest in known.items():
+            line, plan = planned[place]
+            if (identity := made_by.get(plan.model)) is not None:
+                name = twins.known_as(digest, claim.tenant_id, plan.model, identity)
+                wanted.append(Wanted(place, line.custom_id, self._id(place), name))
+        return states.share(session, claim.job_id, claim.attempt, claim.tenant_id, wanted) if wanted else set()
 
     def _id(self, place: int) -> uuid.UUID:
         return order.line_id(self._attempt.claim.job_id, self._ends_at, self._ranks.of_line(place), place)
@@ -147,11 +174,7 @@ class _Writer:
     def _name(self, entry: _Entry) -> str:
         return entry.line.custom_id if isinstance(entry.line, Line) else dialect.custom_id(entry.raw, self._endpoint)
 
-    def _child(self, session: Session, line: Line | LineRefused, place: int) -> Child:
-        """Raises `InvalidField`."""
-        if isinstance(line, LineRefused):
-            raise line
-        plan = self._planner.plan(session, line)
+    def _child(self, place: int, line: Line, plan: Plan) -> Child:
         return Child(line.noted(replace(plan, job_id=self._id(place))), place, line.custom_id)
 
     def _unanswerable(self, entry: _Entry, place: int, error: errors.InvalidField) -> Child:

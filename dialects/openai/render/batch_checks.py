@@ -27,6 +27,7 @@ class BatchCheckModel(TypedDict):
     prompt_tokens: Annotated[int, "About so many: the bytes by the bytes of a token."]
     most_completion_tokens: Annotated[int, "Of all answers whose requests say how long they may be."]
     unbounded_lines: Annotated[int, "Requests that don't say it."]
+    answered_lines: Annotated[int, "Requests that your batches have answers to already: they wouldn't be run."]
     estimated_s: Annotated[float | None, "By how long jobs of this model took of late; null where none did."]
 
 

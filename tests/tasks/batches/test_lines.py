@@ -32,6 +32,7 @@ def test_the_mark_before_the_first_line_is_skipped() -> None:
     whole = MARK + b"{}\n" + MARK + b"{}\n"
     for cut in range(1, len(whole)):
         assert list(lines.of([whole[:cut], whole[cut:]])) == [FileLine(1, 6, b"{}"), FileLine(2, 12, MARK + b"{}")]
+    assert list(lines.of([whole[6:]], 6, 1)) == [FileLine(2, 12, MARK + b"{}")]
 
 
 def test_a_line_of_200_mb_is_told_and_never_held() -> None:

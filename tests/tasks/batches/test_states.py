@@ -14,6 +14,7 @@ from db.session import Sessions
 from tasks import errors, ids
 from tasks.batches import states
 from tasks.batches.batches import FileError
+from tasks.batches.states import Wanted
 from tasks.files.files import FileView
 from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
@@ -25,6 +26,7 @@ VALUES (:id, :tenant, '/v1/chat/completions', :id, '24h', now(), 3)
 """
 _ROWS = """
 SELECT (SELECT row_to_json(b)::text FROM batches AS b WHERE job_id = :id), (SELECT count(*) FROM batch_twins),
+    (SELECT count(*) FROM line_digests),
     (SELECT count(*) FROM jobs)
 """
 FILE = FileView(ids.new(), 1, "lines.jsonl", "batch_output", dt.datetime.now(dt.UTC), None)
@@ -36,7 +38,14 @@ def an_earlier_line(session: Session, batch_id: uuid.UUID, attempt: int) -> None
     """A line of another batch that has its answer, for this one to take over."""
     earlier = session.scalar(text("SELECT id FROM jobs WHERE id <> :id AND parent_id IS NULL"), {"id": batch_id})
     assert earlier is not None
-    states.take_over(session, batch_id, attempt, earlier, {0: ids.new()})
+    states.take_over(session, batch_id, attempt, earlier, [Wanted(0, "first", ids.new())])
+
+
+def an_equal_line(session: Session, batch_id: uuid.UUID, attempt: int) -> None:
+    """A line that is noted for later batches."""
+    tenant_id = session.scalar(text("SELECT tenant_id FROM batches WHERE job_id = :id"), {"id": batch_id})
+    assert tenant_id is not None
+    states.share(session, batch_id, attempt, tenant_id, [Wanted(0, "first", ids.new(), ids.new())])
 
 
 NOTES: dict[str, Note] = {
@@ -45,6 +54,7 @@ NOTES: dict[str, Note] = {
     "finalizing": states.finalizing,
     "twins": lambda session, id, attempt: states.twins(session, id, attempt, [(1, 0, "second")]),
     "take_over": an_earlier_line,
+    "share": an_equal_line,
     "kept": lambda session, id, attempt: states.kept(session, id, attempt, FILE, output=True),
     "ended": states.ended,
 }

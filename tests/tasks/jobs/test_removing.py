@@ -90,6 +90,7 @@ def everything_about(sessions: Sessions, caller: Caller) -> uuid.UUID:
             " VALUES (:job, :tenant, 'e', :job, '24h', now())",
             "INSERT INTO batch_results (batch_id, number, place) VALUES (:job, 1, 0)",
             "INSERT INTO batch_twins (job_id, place, of_place, label) VALUES (:job, 1, 0, 'l')",
+            "INSERT INTO line_digests (batch_id, place, digest) VALUES (:job, 0, :job)",
             "INSERT INTO webhook_deliveries (id, tenant_id, target_id, job_id, message_id, type, url, payload,"
             " give_up_at) VALUES (:job, :tenant, :tenant, :job, :job, 'job.succeeded', 'u', 'p', now())",
         ):

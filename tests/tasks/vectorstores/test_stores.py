@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,7 +13,10 @@ from sqlalchemy.orm import Session
 
 from db.session import Sessions
 from tasks import errors, kinds
+from tasks.documents import ingest
 from tasks.documents.attaching import Attached
+from tasks.documents.chunking import Piece
+from tasks.documents.marks import Extracted
 from tasks.files import files, keeping, tidying
 from tasks.files.keeping import Room
 from tasks.files.stores import Stores
@@ -25,6 +29,7 @@ from tasks.kinds.rag import Question
 from tasks.settings import IN_POSTGRES
 from tasks.vectorstores import counting, stores
 from tests import tables
+from tests.support import waiting
 
 
 def made(sessions: Sessions, caller: Caller) -> uuid.UUID:
@@ -88,6 +93,18 @@ def test_changes_at_one_moment_come_one_after_the_other(sessions: Sessions, call
 
     for _ in range(5):
         assert at_once(sessions, [change] * 4) == [""] * 4
+
+
+def test_store_is_changed_while_files_are_attached(sessions: Sessions, caller: Caller) -> None:
+    """Who attaches holds up nobody who changes it, only who ends it."""
+    store_id, file_id = made(sessions, caller), kept(sessions, caller)
+    with sessions.begin() as attaching:
+        attach(attaching, caller, store_id, file_id)
+        with sessions.begin() as session:
+            session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            assert stores.change(session, caller, store_id, name="two").name == "two"
+        with sessions.begin() as session:
+            assert session.execute(text("SELECT FROM vector_stores FOR UPDATE SKIP LOCKED")).all() == []
 
 
 def test_store_that_is_deleted_while_files_are_attached_is_there_or_gone(sessions: Sessions, caller: Caller) -> None:
@@ -232,6 +249,39 @@ def test_search_by_its_name_keeps_a_store_alive_until_it_has_expired(sessions: S
         with pytest.raises(errors.InvalidField):
             kinds.plan(session, tables.MODELS, caller, question)
         stores.searched(session, caller, "facts")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_file_that_is_taken_out_while_it_is_read_holds_up_nobody(sessions: Sessions, caller: Caller, cut: bool) -> None:
+    """Neither who takes it out nor who reads it is told of a deadlock: both come to the document's row first."""
+    store_id, file_id = made(sessions, caller), kept(sessions, caller)
+    with sessions.begin() as session:
+        attach(session, caller, store_id, file_id)
+        [document_id] = session.scalars(text("SELECT id FROM documents"))
+    tenant_id, found = caller.tenant_id, Extracted("one two")
+    pieces = [Piece("one", 1, 0, 3), Piece("two", 1, 4, 7)]
+    if cut:  # otherwise than it is cut now
+        with sessions.begin() as session:
+            ingest.extracted(session, tenant_id, document_id, found)
+            ingest.fix_dimensions(session, tenant_id, document_id, 2, model="embedder")
+            vectors = np.eye(2, dtype=np.float32)
+            ingest.store(session, tenant_id, document_id, pieces, vectors, model="embedder", last=False)
+
+    def read(session: Session) -> object:
+        if cut:
+            return ingest.resume(session, tenant_id, document_id, pieces[:1])
+        return ingest.extracted(session, tenant_id, document_id, found)
+
+    told: list[list[str]] = []
+    with sessions.begin() as session:
+        session.execute(text("SELECT FROM documents FOR UPDATE"))
+        reading = threading.Thread(target=lambda: told.append(at_once(sessions, [read])))
+        reading.start()
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        waiting.until(lambda: session.scalar(waits))
+        session.execute(text("DELETE FROM documents"))
+    reading.join()
+    assert told == [[""]]
 
 
 @pytest.mark.parametrize(("end", "told"), [(Status.CANCELLED, "cancelled"), (Status.EXPIRED, "failed")])

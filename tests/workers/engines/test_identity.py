@@ -4,11 +4,13 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.models.catalog import Model
-from workers.engines import tokenizer
+from workers.engines import loading, tokenizer
+from workers.engines.echo import Echo
 
 LARGE = 64 << 20
 
@@ -49,3 +51,21 @@ def test_another_template_is_another_model(file: Path, tmp_path: Path) -> None:
     before = tokenizer.identity(told)
     template.write_text("Now: {{ messages }}")
     assert len({before, tokenizer.identity(told), tokenizer.identity(model(file))}) == 3
+
+
+def test_answers_are_made_by_all_that_the_catalogue_says_of_a_model() -> None:
+    """But for what it is called, and how many slots it has."""
+    known = Model("small", "echo", 512, 1, ("embed",))
+    changes: list[dict[str, Any]] = [
+        {"context": 256},
+        {"passage_prefix": "text: "},
+        {"query_prefix": "text: "},
+        {"options": {"token_s": 1.0}},
+        {"engine": "llamacpp"},
+    ]
+    engine = Echo("small", slots=1, context=512)
+    others = [loading.identity(replace(known, **change), engine) for change in changes]
+    others.append(loading.identity(known, replace(engine, identity="another file")))
+    mine = loading.identity(known, engine)
+    assert len({mine, *others}) == 7
+    assert loading.identity(replace(known, name="large", slots=2), engine) == mine

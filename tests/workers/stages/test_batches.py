@@ -10,11 +10,11 @@ from db import batch_results
 from db import batches as table
 from db.session import Sessions
 from tasks import ids
-from tasks.batches import answers, batches
+from tasks.batches import answers, batches, results
 from tasks.batches.batches import Tally
 from tasks.batches.counting import Counting
 from tasks.files import files
-from tasks.jobs import removing
+from tasks.jobs import removing, stages
 from tasks.keys import Caller
 from tasks.models import catalog
 from tests import tables
@@ -73,6 +73,11 @@ def test_a_slice_takes_back_the_crashes_before_it(hall: Hall, line_by_line: None
     assert hall.column(batch_id, "crashes") == 2
     hall.step(catalog.CONTROL)
     assert hall.column(batch_id, "crashes") == 0
+    while hall.column(batch_id, "stage") != stages.WRITE_LINES:
+        hall.step(catalog.CONTROL)
+    hall.lose()
+    hall.step(catalog.CONTROL)
+    assert (hall.column(batch_id, "stage"), hall.column(batch_id, "crashes")) == (stages.WRITE_LINES, 0)
 
 
 def test_every_error_of_a_file_is_told_and_nothing_runs(hall: Hall, line_by_line: None) -> None:
@@ -129,7 +134,7 @@ def test_a_file_has_so_many_lines_at_most(hall: Hall, monkeypatch: pytest.Monkey
     """And so many texts to be embedded, in all its lines together."""
     monkeypatch.setattr("tasks.batches.lines.MAX_LINES", 2)
     monkeypatch.setattr("dialects.openai.lines.MAX_INPUTS", 5)
-    most, more = hall.begin(chats(2)), hall.begin(chats(3))
+    most, more = hall.begin(chats(2)), hall.begin(chats(6))
     texts = [
         {
             "custom_id": str(n),
@@ -192,7 +197,7 @@ def test_how_lines_had_ended_is_told_as_it_was_at_the_end(hall: Hall) -> None:
     hall.step("alpha")
     hall.step("alpha")
     hall.cancel(batch_id)
-    hall.run()
+    hall.run(catalog.CONTROL)  # which ends the others before a worker has them
     with hall.sessions.begin() as session:
         session.execute(text("UPDATE jobs SET status = 'failed' WHERE parent_id = :id"), {"id": batch_id})
         found = batches.get(session, hall.caller, batch_id)
@@ -227,6 +232,42 @@ def test_a_batch_that_is_to_end_may_die_anywhere(hall: Hall, line_by_line: None)
         hall.step(catalog.CONTROL)
     assert hall.told(batch_id) == (["0"], ["1", "2", "3"])
     assert (hall.look(batch_id).status, hall.files()) == ("cancelled", 2)
+
+
+def test_files_that_were_made_are_not_made_again(hall: Hall) -> None:
+    """By the attempt after one that died when both were there, and the batch hadn't ended yet."""
+    batch_id = hall.begin([chat("0"), chat("1", "w " * 70)])
+    hall.run(catalog.CONTROL)
+    hall.run("alpha")
+    hall.lose()
+    before = hall.look(batch_id)
+    with hall.sessions.begin() as session:
+        table.note(session, batch_id, ended_at=None, totals=None)
+    hall.run(catalog.CONTROL)
+    found = hall.look(batch_id)
+    assert found.ended_at is not None
+    assert (found.output_file_id, found.error_file_id) == (before.output_file_id, before.error_file_id)
+    assert hall.files() == 2
+
+
+def test_lines_that_never_ran_are_results_after_all_others(hall: Hall, line_by_line: None) -> None:
+    """Whoever has read up to a number gets exactly the rest, as the error file has it."""
+    batch_id = hall.begin(chats(5))
+    for _ in range(9):
+        hall.step(catalog.CONTROL)
+    assert sum(hall.statuses(batch_id).values()) == 3
+    hall.step("alpha")
+    hall.cancel(batch_id)
+    hall.run(catalog.CONTROL)
+    found = hall.look(batch_id)
+    with hall.sessions.begin() as session:
+        results.look(session, hall.caller, batch_id, Counting())
+        assert [result.number for result in results.page(session, batch_id, 0, 100)] == [1, 2, 3]
+    assert list(results.unrun(hall.stores, hall.caller, found, 2)) == []
+    for after in (3, 4, 5):
+        rest = list(results.unrun(hall.stores, hall.caller, found, after))
+        assert [number for number, _ in rest] == list(range(after + 1, 6))
+        assert [json.loads(line)["custom_id"] for _, line in rest] == ["3", "4"][after - 3 :]
 
 
 def test_a_batch_that_ends_takes_no_other_reason(hall: Hall) -> None:
@@ -273,18 +314,18 @@ def test_children_are_erased_with_their_batch(hall: Hall, sessions: Sessions) ->
 
 
 def test_what_tells_of_lines_goes_some_at_a_time(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twins and numbers of results, before their batch."""
+    """Twins, digests and numbers of results, before their batch."""
     monkeypatch.setattr(removing, "_ROWS_AT_ONCE", 2)
-    batch_id = hall.begin([chat(str(n), "same", temperature=0) for n in range(5)])
+    batch_id = hall.begin([chat(str(n), word, temperature=0) for n, word in enumerate(["same"] * 4 + ["a", "b"])])
     hall.run()
     with hall.sessions.begin() as session:
         batch_results.number_ends(session, batch_id, waits=True)
     left = []
     for _ in removing.family(hall.sessions, batch_id):
         with hall.sessions() as session:
-            tables_of = ("batch_twins", "batch_results", "batches")
+            tables_of = ("batch_twins", "line_digests", "batch_results", "batches")
             left.append([session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables_of])
-    assert left == [[4, 5, 1], [2, 3, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert left == [[3, 3, 6, 1], [1, 1, 4, 1], [0, 0, 2, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
 
 
 def test_embeddings_are_told_as_they_were_asked_for(hall: Hall) -> None:

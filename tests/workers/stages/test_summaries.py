@@ -279,7 +279,8 @@ def test_summary_of_documents_that_were_all_cancelled_has_failed(house: House, c
     with house.sessions() as session:
         child = session.scalar(text("SELECT id FROM jobs WHERE parent_id = :id"), {"id": summary_id})
     assert child is not None
-    endings.cancel(house.sessions, client, house.caller, child, ttl_s=60)
+    _, closings = endings.cancel(house.sessions, client, house.caller, child, ttl_s=60)
+    endings.follow_up(house.sessions, client, closings, ttl_s=60)
     house.run()
     ended = house.look(summary_id)
     assert (ended.status, ended.error and ended.error["code"]) == ("failed", "nothing_summarised")
