@@ -106,6 +106,9 @@ def _serve_wheel(told: dict[str, Any]) -> tuple[Any, str]:
     params.api_keys = [told["key"]]
     params.cors_origins = ""  # no page in a browser has any business here
     params.cache_ram_mib = 0
+    # Of a model with a sliding window all is kept, as of other models: else the server finds little again of a prompt
+    # that is shorter than the window, or of what is older (docs/adr/0030).
+    params.swa_full = True
     params.fit_params = False  # it would load the model a first time to see what fits
     params.warmup = False
     params.ui = False
@@ -154,7 +157,7 @@ def _serve_binary(told: dict[str, Any]) -> tuple["subprocess.Popen[str]", str]:
     counts = {"-c": told["slots"] * told["context"], "-np": told["slots"], "-b": told["batch"], "-ub": told["batch"]}
     counts |= {"-t": told["threads"], "-tb": told["threads"], "--threads-http": told["slots"] + 4, "--cache-ram": 0}
     flags = [text for flag, count in counts.items() for text in (flag, str(count))]
-    switches = ["--no-kv-unified", "--no-warmup", "--no-ui", "--no-jinja", "--chat-template", _TEMPLATE]
+    switches = ["--no-kv-unified", "--swa-full", "--no-warmup", "--no-ui", "--no-jinja", "--chat-template", _TEMPLATE]
     switches += (
         ["--embeddings"] * told["embedding"] + ["--reranking"] * told["ranking"] + ["--no-repack"] * told["mapped"]
     )
