@@ -303,9 +303,12 @@ def test_what_comes_anew_goes_on_or_breaks_off(before: list[Event], anew: list[E
         assert read(told) == alone
 
 
-def test_more_than_there_is_was_never_told() -> None:
-    """A number beyond the end is of a history that is gone."""
-    stream = Stream(JOB, {}, after=40)
-    stream.opening()
-    with pytest.raises(StreamLost):
-        stream.ended(replace(answered(), status=Status.SUCCEEDED))
+@pytest.mark.parametrize("job", [JOB, answered()])
+def test_more_than_there_is_was_never_told(job: JobView) -> None:
+    """A number beyond the end is of a history that is gone, if only by one; who has the last event gets no more."""
+    events, end = [STARTED, Delta("a")], replace(answered(), status=Status.SUCCEEDED)
+    last = len(sent(Stream(job, {}), events, end)) - 1
+    assert sent(Stream(job, {}, last), events, end) == []
+    for beyond in (last + 1, last + 40):
+        with pytest.raises(StreamLost):
+            sent(Stream(job, {}, beyond), events, end)
