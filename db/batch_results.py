@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, insert
-from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column, undefer
 
 from db import batches, twins
 from db.batches import Batch, EndedLine, written
@@ -112,15 +112,19 @@ def measured_lines(session: Session, tenant_id: uuid.UUID, model: str) -> tuple[
     """`measured_words` of lines of the tenant's newest batches for this model."""
     newest = select(Batch.job_id).where(Batch.tenant_id == tenant_id, Batch.model == model)
     found = session.scalars(newest.order_by(Batch.job_id.desc()).limit(_LATEST)).all()
-    return _measured(session, Job.parent_id.in_(found), Job.model == model)
+    measured = [_measured(session, Job.parent_id == id, Job.model == model, by=Job.place) for id in found]
+    return sum(size for size, _ in measured), sum(tokens for _, tokens in measured)
 
 
-def _measured(session: Session, *which: ColumnElement[bool]) -> tuple[int, int]:
+def _measured(
+    session: Session, *which: ColumnElement[bool], by: ColumnElement[Any] | InstrumentedAttribute[Any] = Job.id
+) -> tuple[int, int]:
+    """Of the last such jobs by this column, which an index has them sorted by."""
     size = func.octet_length(Job.input.cast(Text))
     words = case((size <= _SHORT, _words()), else_=size).label("words")
     ended = (Job.status == "succeeded", Job.type.in_(_WORDED), Job.prompt_tokens > 0)
     newest = select(words, Job.prompt_tokens).where(*which, *ended)
-    rows = newest.order_by(Job.id.desc()).limit(_MEASURED).subquery()
+    rows = newest.order_by(by.desc()).limit(_MEASURED).subquery()
     kept = rows.c.words > 0  # of the others what was asked is erased
     total, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
     return int(total or 0), int(tokens or 0)

@@ -56,7 +56,13 @@ def _in_window() -> Select[Any]:
 
 
 def _first(status: str) -> Select[Any]:
-    which = (Job.queue == bindparam("queue"), Job.status == status, _within(), jobs.may_start())
+    which = (
+        Job.queue == bindparam("queue"),
+        Job.status == status,
+        _within(),
+        jobs.may_start(),
+        Job.crashes < Job.chances - 1,
+    )
     return select(Job.id).where(*which).order_by(Job.id).limit(1)
 
 

@@ -6,7 +6,7 @@ for. They keep their slots, and go on from where they are.
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from workers.attempt import Attempt
@@ -17,7 +17,7 @@ class Courtesy:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._awaited: set[uuid.UUID] = set()
+        self._awaited: dict[object, uuid.UUID] = {}  # by message, of which a job may have two
         self._batch: set[Attempt] = set()
 
     @contextmanager
@@ -26,14 +26,15 @@ class Courtesy:
 
         Not the job itself, where it is of the batch lane and was let ahead of interactive work.
         """
+        message = object()
         with self._lock:
-            self._awaited.add(job_id)
+            self._awaited[message] = job_id
             for attempt in self._batch:
                 self._pause(attempt)
         try:
             yield
         finally:
-            self.has_begun_to_answer(job_id)
+            self._await_no_more([message])
 
     @contextmanager
     def generating(self, attempt: Attempt) -> Iterator[None]:
@@ -54,12 +55,16 @@ class Courtesy:
 
     def has_begun_to_answer(self, job_id: uuid.UUID) -> None:
         """Nobody stands still for it any more. Idempotent."""
+        self._await_no_more([message for message, other in self._awaited.copy().items() if other == job_id])
+
+    def _await_no_more(self, messages: Sequence[object]) -> None:
         with self._lock:
-            self._awaited.discard(job_id)
+            for message in messages:
+                self._awaited.pop(message, None)
             if not self._awaited:
                 for attempt in self._batch:
                     attempt.resume()
 
     def _pause(self, attempt: Attempt) -> None:
-        if attempt.claim.job_id not in self._awaited:
+        if attempt.claim.job_id not in self._awaited.values():
             attempt.pause()

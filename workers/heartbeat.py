@@ -56,7 +56,7 @@ def renew(worker: Worker, running: int) -> Runs | None:
     try:
         with worker.upkeep.begin() as session:
             known = capacity.beat_and_look(session, **values)
-            if known is None:
+            if known is None or worker.silent:  # what was noted meanwhile of its model may not be its own
                 capacity.register(
                     session, worker_id=worker.id, queue=worker.queue, slots=slots, identity=worker.identity
                 )

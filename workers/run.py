@@ -289,10 +289,9 @@ def _finish(worker: Worker, attempt: Attempt, outcome: Outcome) -> Closing:
     claim = attempt.claim
     end = Finish(claim.job_id, claim.attempt, attempt.transcript, outcome, attempt.first_token_s)
     failpoints.passed("worker.before_terminal_commit")
-    if not claim.told and (closing := worker.finish_untold(end)):
-        return closing
-    closing = _finish_alone(worker, end)
-    worker.go_on([closing])
+    closing = None if claim.told else worker.finish_untold(end)
+    closing = closing or _finish_alone(worker, end)
+    worker.go_on(closing)
     return closing
 
 

@@ -105,7 +105,8 @@ class Worker:
         self.stores = Stores(self.settings.shared.files, self.sessions)
         self.claim, self.finish_untold = Together(self._claim), Together(self._finish_untold)
         self._batcher = self._made_batcher()
-        self.groups = Groups(self.sessions, self.engine) if isinstance(self.engine, KeepsPrompts) else None
+        writes = not (self.embeds or self.reranks)
+        self.groups = Groups(self.sessions, self.engine) if writes and isinstance(self.engine, KeepsPrompts) else None
 
     def _made_batcher(self) -> Batcher | None:
         pools = self.embeds or self.reranks
@@ -117,13 +118,14 @@ class Worker:
 
     def _finish_untold(self, ends: Sequence[Finish]) -> Sequence[Closing | None]:
         with self.sessions.begin() as session:
-            closings = finishing.finish_untold(session, ends)
-        self.go_on([closing for closing in closings if closing])
-        return closings
+            return finishing.finish_untold(session, ends)
 
-    def go_on(self, closings: Sequence[Closing]) -> None:
-        """Has the parents go on whose last children these were. It follows the commit of their ends."""
-        for queue in family.go_on(self.sessions, (closing.view for closing in closings)):
+    def go_on(self, closing: Closing) -> None:
+        """Has the parent go on whose last child this was. It follows the commit of its end.
+
+        Those whose ends were written in the same statement don't wait for it: a parent may be locked for a while.
+        """
+        for queue in family.go_on(self.sessions, [closing.view]):
             self.refiller.ask(queue)
 
     def models(self) -> Catalog:

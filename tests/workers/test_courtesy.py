@@ -88,6 +88,15 @@ def test_nobody_stands_still_but_batch_generations(bench: Bench) -> None:
             assert not its.stands_still()
 
 
+def test_second_message_of_a_job_ends_nobodys_wait(bench: Bench) -> None:
+    """It isn't to be had, and the first one waits on."""
+    courtesy, (line, held) = Courtesy(), holding(bench)
+    with courtesy.generating(line), courtesy.awaiting(OTHER):
+        with courtesy.awaiting(OTHER):
+            pass
+        assert held.stands_still()
+
+
 def test_it_stands_still_for_so_long_and_no_longer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads it finds that its time is over; and it never stands still again."""
     courtesy, (line, held) = Courtesy(), holding(bench)

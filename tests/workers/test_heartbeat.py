@@ -50,3 +50,22 @@ def test_worker_that_was_silent_has_no_crash_counted_against_its_jobs(
     worker.beat_at -= 2 * worker.settings.shared.lease_s
     heartbeat.beat(worker)
     assert tables.column(sessions, job_id, "crashes") == 0
+
+
+def test_worker_that_was_silent_says_anew_by_what_it_answers(sessions: Sessions, worker: Worker) -> None:
+    """Its model was replaced meanwhile, as others say: what was noted as theirs it may answer yet."""
+    worker.identity = "old"
+    heartbeat.beat(worker)
+    with sessions.begin() as session:
+        workers.register(session, worker_id="other", queue=worker.queue, slots=1, identity="new")
+    heartbeat.beat(worker)
+    assert changes(sessions) == ["new"]
+    worker.beat_at -= 2 * worker.settings.shared.lease_s
+    heartbeat.beat(worker)
+    assert changes(sessions) == ["new", "old"]
+
+
+def changes(sessions: Sessions) -> list[str]:
+    """What models were replaced by, but for those that were there first."""
+    with sessions() as session:
+        return list(session.scalars(text("SELECT identity FROM model_changes ORDER BY since OFFSET 1")))

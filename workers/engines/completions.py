@@ -36,7 +36,7 @@ class Completion:
         self._piece, self._logprobs = piece, logprobs
         self._release: Callable[[], None] | None = release
         self._cancelled = False
-        self.cached = 0  # of the prompt's tokens, where the server has told its progress
+        self.cached: int | None = None  # of the prompt's tokens, once the server has told its progress
         self._raw, self._text = bytearray(), bytearray()
         self._headers_read = False
         self._wakes_at = 1

@@ -124,6 +124,11 @@ class Header:
         return self.text("tokenizer.chat_template")
 
     @property
+    def recurrent(self) -> bool:
+        """Whether what it has evaluated is a state from which no token can be taken back, in some of its layers."""
+        return any(part in key for key in self.values for part in (".ssm.", ".wkv.", ".shortconv."))
+
+    @property
     def parameters(self) -> int:
         return sum(tensor.weights for tensor in self.tensors)
 

@@ -29,7 +29,7 @@ from tasks.models.engine import Handle, Pair, Request
 from workers.engines import gguf, hosting, sampling, tokenizer, vocabulary
 from workers.engines.completions import Completion
 from workers.engines.hosting import Host
-from workers.engines.pausing import Pausing
+from workers.engines.pausing import Pausing, Told
 from workers.engines.tokenizer import Tokenizer
 from workers.engines.tokenizer import identity as of_file
 
@@ -101,6 +101,7 @@ class LlamaCpp:
         self._kept: dict[int, _Kept] = {}
         self.tokenizer = tokenizer
         self._around: int | None = None
+        self._can_go_back = model.file is not None and not gguf.read(model.file).recurrent
         self.prompt, self.chat, self.tokenize = tokenizer.prompt, tokenizer.chat, tokenizer.tokenize
         self.prompt_of, self.infill = tokenizer.prompt_of, tokenizer.infill
         self.reread, self.detokenize = tokenizer.reread, tokenizer.detokenize
@@ -112,15 +113,18 @@ class LlamaCpp:
         # that the client gave, it would be another answer.
         same = request.params.greedy or not request.params.seeded
         give_back = functools.partial(self._give_back, slot)
-        if not (request.patient and same and request.params.grammar is None):
+        if not (request.patient and same and self._can_go_back and request.params.grammar is None):
             return self._completion(request, slot, cached and same, give_back)
+        first = self.host.pid
 
-        def begin(told: Sequence[int], again: bool) -> Completion:
-            emitted, number = (*request.emitted, *told), request.number + len(told)
+        def begin(told: Told) -> Completion:
+            if self.host.pid != first:  # who was in the one that died says so, before going on in another
+                raise errors.EngineGone("the engine host is another")
+            emitted, number = (*request.emitted, *told.ids), request.number + told.tokens
             rest = replace(request, emitted=emitted, number=number)
-            return self._completion(rest, slot, cached or again, lambda: None)
+            return self._completion(rest, slot, cached or told.own, lambda: None)
 
-        return Pausing(begin, request.params.max_tokens - request.number, give_back)
+        return Pausing(begin, self.reread, request.params.max_tokens - request.number, give_back)
 
     def _completion(self, request: Request, slot: int, cached: bool, give_back: Callable[[], None]) -> Completion:
         params, ids = request.params, [*request.prompt.ids, *request.emitted]

@@ -2,42 +2,51 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from tasks import errors
 from tasks.models.engine import Delta, Finish, Progress, Step
 from workers.engines.completions import Completion
 
 
-class Pausing:
-    """One generation, broken off to stand still and begun again from the tokens that were read: a `Pausable`.
+@dataclass(slots=True)
+class Told:
+    """What was read of an answer: the token ids of its text, and how many tokens were spent on them. `own` says that
+    the slot has evaluated something of this generation, and so has nothing of another."""
 
-    `begin` begins it after these tokens of its answer, the first time or `again`; there are `room` of them at most. The
-    engine's slot stays its own meanwhile, with all that it has evaluated, and is given back once, by `give_back`.
+    ids: list[int] = field(default_factory=list)
+    tokens: int = 0
+    own: bool = False
+
+
+class Pausing:
+    """One generation, broken off to stand still and begun again from what was read: a `Pausable`.
+
+    It is begun by the first `read`, by `begin`, and gives at most `room` tokens. `reread` makes ids of a text of which
+    the server told none. The engine's slot stays its own meanwhile, with all that it has evaluated, and is given back
+    once, by `give_back`.
     """
 
     def __init__(
-        self, begin: Callable[[Sequence[int], bool], Completion], room: int, give_back: Callable[[], None]
+        self,
+        begin: Callable[[Told], Completion],
+        reread: Callable[[str], Sequence[int]],
+        room: int,
+        give_back: Callable[[], None],
     ) -> None:
-        self._begin, self._room = begin, room
+        self._begin, self._reread, self._room = begin, reread, room
         self._give_back: Callable[[], None] | None = give_back
         self._lock = threading.Lock()
         self._may_go_on = threading.Event()
         self._may_go_on.set()
         self._cancelled = False
-        self._ids: list[int] = []
-        self._knows_ids = True
+        self._told = Told()
         self._cached: int | None = None  # of the prompt, where it was broken off: what is cached later is its own
         self._completion: Completion | None = None
-        try:
-            self._completion = begin((), False)
-        except errors.ForebayError:
-            self.close()
-            raise
 
     def read(self, timeout_s: float, *, gather: bool = False) -> Sequence[Step]:
-        """As `Handle`'s; nothing comes while it stands still."""
-        if self._completion is None and not self._begun_again(timeout_s):
+        """As `Handle`'s; nothing comes while it stands still. Raises `EngineGone` too."""
+        if self._completion is None and not self._begun(timeout_s):
             return []
         if self._completion is None:
             return [Finish("length", 0, self._cached or 0)]  # its end was all that was not read
@@ -51,7 +60,7 @@ class Pausing:
 
     def pause(self) -> None:
         with self._lock:
-            if self._knows_ids and not self._cancelled:
+            if not self._cancelled:
                 self._may_go_on.clear()
                 if self._completion is not None:
                     self._completion.cancel()
@@ -73,17 +82,21 @@ class Pausing:
                 self._completion.close()
             give_back()
 
-    def _begun_again(self, timeout_s: float) -> bool:
-        """Whether it goes on; waits for that so long at most. Raises `Cancelled`, `EngineGone`."""
+    def _begun(self, timeout_s: float) -> bool:
+        """Whether it goes on; waits for that so long at most. Nobody who pauses it waits for a host that hangs.
+
+        Raises `Cancelled`, `EngineGone`.
+        """
         if not self._may_go_on.wait(timeout_s):
             return False
-        with self._lock:
-            if self._cancelled:
-                raise errors.Cancelled("cancelled")
-            if not self._may_go_on.is_set():
-                return False
-            if len(self._ids) < self._room:
-                self._completion = self._begin(self._ids, True)
+        if self._cancelled:
+            raise errors.Cancelled("cancelled")
+        if self._told.tokens < self._room:
+            completion = self._begin(self._told)
+            with self._lock:
+                self._completion = completion
+                if self._cancelled or not self._may_go_on.is_set():
+                    completion.cancel()
         return True
 
     def _break_off(self) -> None:
@@ -95,10 +108,11 @@ class Pausing:
 
     def _noted(self, step: Step) -> Sequence[Step]:
         """The step as its reader is to have it: of the answer's own tokens, evaluated again, nobody is told."""
+        told, self._told.own = self._told, True
         if isinstance(step, Delta):
-            self._knows_ids &= len(step.token_ids) == step.tokens
-            self._ids += step.token_ids
-        elif isinstance(step, Progress) and self._ids:
+            told.ids += step.token_ids if len(step.token_ids) == step.tokens else self._reread(step.text)
+            told.tokens += step.tokens
+        elif isinstance(step, Progress) and told.tokens:
             return ()
         elif isinstance(step, Finish) and self._cached is not None:
             step = replace(step, cached=self._cached)

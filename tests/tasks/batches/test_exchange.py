@@ -5,6 +5,7 @@ import pytest
 from db.session import Sessions
 from tasks import ids
 from tasks.batches.exchange import exchange
+from tasks.jobs.lifecycle import Status
 from tasks.keys import Caller
 from tests import tables
 from tests.support.grouped import Grouped
@@ -88,3 +89,11 @@ def test_lines_of_other_batches_and_plain_jobs_are_never_exchanged(
     tables.dispatch(sessions, plain)
     with sessions.begin() as session:
         assert exchange(session, plain, [ids.group_of(other.lines["B0"])], []) == plain
+
+
+def test_line_at_its_last_chance_is_not_chosen(batch: Grouped, sessions: Sessions) -> None:
+    """Of such lines a worker runs one at a time: the turn would be lost, again and again."""
+    with sessions.begin() as session:
+        tables.put(session, batch.lines["B0"], Status.QUEUED, crashes=2)
+    batch.dispatch("A0", "A1")
+    assert in_turn_of(batch, "A1", kept="B") == "B1"

@@ -243,9 +243,10 @@ class Lives(RuleBasedStateMachine):
         try:
             with self.sessions.begin() as session:  # by itself where it may be, as workers do
                 outcome = Outcome(status, Spent(1, 1), error=error)
-                tables.finish(session, job_id, attempt, Transcript(), outcome, told=False)
+                ended = tables.finish(session, job_id, attempt, Transcript(), outcome, told=False)
         except errors.Fenced:
             return False
+        family.go_on(self.sessions, [ended.view])
         return True
 
     def cancel(self, job_id: uuid.UUID) -> None:
@@ -253,6 +254,7 @@ class Lives(RuleBasedStateMachine):
         _, closings = endings.cancel(self.sessions, self.client, self.caller, job_id, 60)
         assert (closings == []) == (job.status in TERMINAL)
         if closings:
+            endings.follow_up(self.sessions, self.client, closings, 60)
             job.end(Status.CANCELLED)
             self.families_go_on()
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -9,7 +10,9 @@ from tasks import errors
 from tasks.models.engine import Delta, Finish, Handle, Pausable, Progress, Request, Step
 from tests.workers.runs import MODEL, QUESTION, params, text
 from workers.engines import loading
+from workers.engines.completions import Completion
 from workers.engines.llamacpp import LlamaCpp
+from workers.engines.pausing import Pausing, Told
 
 RULES = "You are the clerk of a harbour. Say how deep it is, and when the tide turns. " * 6
 
@@ -129,3 +132,70 @@ def test_what_is_drawn_by_a_clients_seed_does_not_stand_still(engine: LlamaCpp) 
     assert not isinstance(handle, Pausable)
     read_until(handle, Finish)
     handle.close()
+
+
+class Characters:
+    """A completion that says characters of several tokens, whose ids the server doesn't tell; it may be broken off."""
+
+    def __init__(self, text: str) -> None:
+        self._left, self._cancelled, self.cached = list(text), False, None
+
+    def read(self, timeout_s: float, *, gather: bool = False) -> list[Step]:
+        if self._left and not (self._cancelled and len(self._left) % 2 == 0):  # one had come before it was broken off
+            return [Delta(self._left.pop(0), 3, ())]
+        if self._cancelled:
+            raise errors.Cancelled("cancelled")
+        return [Finish("stop", 1)]
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def close(self) -> None:
+        self._left = []
+
+
+def test_character_without_ids_is_told_once() -> None:
+    """What had come when it was to stand still is told too, and what is said next follows it."""
+    text_of = "語学学校"
+    given: list[tuple[int, ...]] = []
+
+    def begin(told: Told) -> Completion:
+        given.append(tuple(told.ids))
+        return cast(Completion, Characters(text_of[len(told.ids) :]))
+
+    handle = Pausing(begin, lambda piece: [ord(letter) for letter in piece], 100, lambda: None)
+    steps = list(handle.read(0))
+    handle.pause()
+    while more := handle.read(0):
+        steps += more
+    handle.resume()
+    while not isinstance(steps[-1], Finish):
+        steps += handle.read(0)
+    assert text(steps) == text_of
+    assert given == [(), tuple(map(ord, text_of[:2]))]
+    assert tokens(steps) == 3 * len(text_of) + 1
+
+
+def test_what_stands_still_while_its_host_dies_goes_back_to_who_knows_of_it(engine: LlamaCpp) -> None:
+    """It doesn't go on in another host by itself: it may be what the first one died of."""
+    handle = begun(engine)
+    read_until(handle, Delta)
+    stand_still(handle)
+    lost = engine.incarnation
+    engine.restart(lost)
+    with pytest.raises(errors.EngineGone):
+        rest(handle)
+    handle.close()
+
+
+def test_nothing_is_begun_that_stands_still_from_the_start(engine: LlamaCpp) -> None:
+    """So it costs whom it waits for nothing, and its cached tokens are told all the same."""
+    first = begun(engine, RULES + "Second.")
+    read_until(first, Finish)
+    first.close()
+    handle = begun(engine, RULES + "Second. Say it.")
+    assert isinstance(handle, Pausable)
+    handle.pause()
+    assert not handle.read(0.2)
+    assert handle._completion is None  # type: ignore[attr-defined]
+    assert [step.cached > 32 for step in rest(handle) if isinstance(step, Finish)] == [True]
