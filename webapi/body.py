@@ -37,6 +37,7 @@ class Limits:
 
 
 _NOTHING = Limits(lambda _: _MEMORY_BYTES, values=1000)
+_EMPTY = (b"", b"null", b"[]")  # what clients in .NET and PHP make of no parameters
 
 
 def imposed() -> Limits:
@@ -56,13 +57,13 @@ def read(request: Request) -> dict[str, Any]:
 
 def refuse_fields(request: Request) -> None:
     """For a route that takes nothing: raises `InvalidField` for the first field of what was sent all the same, and like
-    `read`. Nothing is an empty body, or an empty object."""
+    `read`. Nothing is an empty body or an empty object, and what some clients send for it: see `_EMPTY`."""
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return
     _NOTHING.impose()
     with spooled(request) as spool:
         raw = spool.read()
-    for name in plainjson.parse(raw, _NOTHING.values) if raw else ():
+    for name in plainjson.parse(raw, _NOTHING.values) if raw.strip() not in _EMPTY else ():
         raise InvalidField(plainjson.shown(name), "Unknown field.")
 
 

@@ -277,13 +277,13 @@ def up(data: Path, port: int | None, flower_port: int | None, models: str | None
     with datafolder.claim(data) as folder:
         for name in leftovers.end(folder.record):
             say(f"ended {name}, left over from a launcher that was killed")
-        port, flower_port = ports.choose(port, flower_port, say)
-        if files:
-            path, chosen = folder.catalog, serve_files(folder.catalog, files, chosen)
-        else:
-            folder.catalog.unlink(missing_ok=True)
-        env = {**os.environ, "FOREBAY_CATALOG": str(path), "PYTHONUNBUFFERED": "1"}
-        keep_up(Launch(folder, port, flower_port, chosen, env, stop_on_signals()))
+        with ports.chosen(port, flower_port, say) as (port, flower_port):
+            if files:
+                path, chosen = folder.catalog, serve_files(folder.catalog, files, chosen)
+            else:
+                folder.catalog.unlink(missing_ok=True)
+            env = {**os.environ, "FOREBAY_CATALOG": str(path), "PYTHONUNBUFFERED": "1"}
+            keep_up(Launch(folder, port, flower_port, chosen, env, stop_on_signals()))
 
 
 def keep_up(launch: Launch) -> None:

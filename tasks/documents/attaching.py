@@ -87,10 +87,11 @@ def attach(
 def standing(
     session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, wanted: Attached, context: int
 ) -> Document | None:
-    """The document of this file that is there, cut so, ready or waiting. Until the transaction ends nobody deletes or
-    attaches the file."""
+    """The document of this file that is there, cut so, ready or waiting; None of a file that has expired. Until the
+    transaction ends nobody deletes or attaches the file."""
     with scope(session, tenant_id):
-        attached.hold_files(session, tenant_id, [wanted.file_id])
+        if not attached.hold_files(session, tenant_id, [wanted.file_id]):
+            return None
         there = next(iter(attached.of_files(session, tenant_id, collection_id, [wanted.file_id])), None)
     return there if _stays(there, wanted.within(context), ("ready", "pending")) else None
 

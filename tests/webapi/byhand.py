@@ -140,11 +140,14 @@ def in_two_words(job: Job) -> tuple[Sequence[Event], Outcome]:
 
 
 @contextmanager
-def working(sessions: Sessions, client: redis.Redis, answer: Answer) -> Iterator[list[Job]]:
-    """Takes jobs as they come, each run so, for as long as the block lasts; gives the list of those that were run."""
+def working(sessions: Sessions, client: redis.Redis, answer: Answer, *, only: str | None = None) -> Iterator[list[Job]]:
+    """Takes jobs as they come, or those of one type, each run so, for as long as the block lasts; gives the list of
+    those that were run."""
     gone, done = threading.Event(), list[Job]()
     whole = undefer(Job.input), undefer(Job.params), undefer(Job.webhook)
     waits = select(Job).where(Job.finished_at.is_(None)).order_by(Job.id).options(*whole)
+    if only is not None:
+        waits = waits.where(Job.type == only)
 
     def work() -> None:
         while not gone.wait(0.005):

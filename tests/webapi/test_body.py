@@ -179,8 +179,8 @@ def test_no_route_takes_a_field_in_silence(app: Flask, api: Api) -> None:
     assert asked > 25
 
 
-@pytest.mark.parametrize("options", [{}, {"data": b""}, {"json": {}}])
-def test_no_body_and_an_empty_object_are_nothing(api: Api, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{}, *({"data": raw} for raw in (b"", b"null", b"[]\n")), {"json": {}}])
+def test_no_body_and_what_clients_send_for_none_are_nothing(api: Api, options: dict[str, Any]) -> None:
     job_id = api.submit()["id"]
     for method, what, status in (("POST", "/cancel", 200), ("POST", "/retry", 202), ("DELETE", "", 204)):
         assert api.ask(method, f"/v1/jobs/{job_id}{what}", **options).status_code == status

@@ -21,7 +21,7 @@ from tasks.batches import batches, results
 from tasks.batches.batches import BatchView, NewBatch
 from tasks.errors import Conflict, NotFound
 from tasks.files import files
-from tasks.jobs.requests import Submission
+from tasks.jobs.requests import Plan, Submission
 from tasks.kinds.batch import BatchRequest
 from webapi import auth, requestlog, service
 from webapi.anthropic import errors, receiving
@@ -45,16 +45,18 @@ def create(once: dict[str, str]) -> Response:
     """Have many messages made
 
     Each request is checked as it comes, and nothing is accepted unless all are right. They wait in the batch lane, for
-    a day at most.
+    a day at most. 409 where a tenant keeps as many bytes as it may, unless its key is of a batch that is there.
     """
     serving, caller = service.current(), auth.caller()
-    with receiving.received() as received:
-        new = NewBatch(MESSAGES, received.file.id, _WINDOW, _WINDOW_S, lines=received.lines, owns_input=True)
-        asked = Submission(batches.KIND, None, BatchRequest(new), lane="batch")
-        wanted = wanted_once(once, MESSAGES, received.digest)
-        job, _ = serving.desk.accept(
-            caller, lambda session: kinds.plan(session, serving.catalog, caller, asked), wanted
-        )
+    with receiving.received(may_be_known="key" in once) as received:
+
+        def make(session: Session) -> Plan:
+            file_id = received.file_id()
+            new = NewBatch(MESSAGES, file_id, _WINDOW, _WINDOW_S, lines=received.lines, owns_input=True)
+            asked = Submission(batches.KIND, None, BatchRequest(new), lane="batch")
+            return kinds.plan(session, serving.catalog, caller, asked)
+
+        job, _ = serving.desk.accept(caller, make, wanted_once(once, MESSAGES, received.digest))
     requestlog.about_job(job.id)
     return _shown(job.id)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dialects.anthropic.requests import batches as requests
 from dialects.anthropic.requests.batches import Requests
 from tasks.batches import batches
 from tasks.batches.lines import MAX_LINES
-from tasks.errors import ForebayError, InvalidField
+from tasks.errors import ForebayError, InvalidField, LimitReached
 from tasks.files import files, keeping
 from tasks.files.files import FileView, Wish
 from tasks.files.keeping import Room
@@ -31,33 +32,53 @@ _NAME = "requests.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The file that was made, how many lines it has, and a digest of them."""
+    """The file that was made, or why there was no room for it; how many lines came, and a digest of them."""
 
-    file: FileView
+    file: FileView | LimitReached
     lines: int
     digest: str
 
+    def file_id(self) -> uuid.UUID:
+        """Raises `LimitReached` where there was no room for the file."""
+        if isinstance(self.file, LimitReached):
+            raise self.file
+        return self.file.id
+
 
 @contextmanager
-def received() -> Iterator[Received]:
-    """The file of the requests in the body; deleted again where no batch is of it after the block.
+def received(*, may_be_known: bool) -> Iterator[Received]:
+    """The file of the requests in the body; deleted again where no batch is of it after the block. Of a body that may
+    be known by its key the requests are read also where there is no room for their file.
 
-    Raises `Malformed` and `InvalidField` for the first request that is wrong, `LimitReached`, and werkzeug's
-    errors for the body's type (415) and size (413).
+    Raises `Malformed` and `InvalidField` for the first request that is wrong, `LimitReached` for a body that can't be
+    known, and werkzeug's errors for its type (415) and size (413).
     """
     if not body.is_json(request):
         raise UnsupportedMediaType("the body must be application/json in UTF-8")
-    serving, caller = service.current(), auth.caller()
     taken, digest = Requests(), hashlib.sha256()
     with body.streamed(request) as incoming:
-        kept = keeping.kept(serving.stores, caller.tenant_id, _lines(incoming, taken, digest), _room())
-        with kept as part, serving.sessions.begin() as session:
-            file = files.add(session, caller, part, Wish(_NAME, "batch"))
+        lines = _lines(incoming, taken, digest)
+        try:
+            file: FileView | LimitReached = _kept(lines)
+        except LimitReached as refused:
+            if not may_be_known:
+                raise
+            deque(lines, maxlen=0)
+            file = refused
     try:
         yield Received(file, len(taken.names), digest.hexdigest())
     finally:
-        with suppress(SQLAlchemyError, ForebayError):  # it expires then
-            _delete_unused(file.id)
+        if isinstance(file, FileView):
+            with suppress(SQLAlchemyError, ForebayError):  # it expires then
+                _delete_unused(file.id)
+
+
+def _kept(lines: Iterator[bytes]) -> FileView:
+    """The file of the lines. Raises `LimitReached` before any of them is read."""
+    serving, caller = service.current(), auth.caller()
+    kept = keeping.kept(serving.stores, caller.tenant_id, lines, _room())
+    with kept as part, serving.sessions.begin() as session:
+        return files.add(session, caller, part, Wish(_NAME, "batch"))
 
 
 def _delete_unused(file_id: uuid.UUID) -> None:

@@ -129,7 +129,10 @@ def search(given: dict[str, Any], vector_store_id: str) -> Response:
         with service.current().sessions.begin() as session:
             stores.require_alive(session, caller, id)
             stores.use(session, caller, [id])
-        queries = rewriting.rewritten(given["query"]) if given.get("rewrite_query") else given["query"]
+        reranker, queries = _reranker(requests.ranker(options)), given["query"]
+        # After all that is refused: a rewriting is charged.
+        if given.get("rewrite_query") and searching.can_find(stores.collection_name(id), queries):
+            queries = rewriting.rewritten(queries)
         found = searching.found(
             Search(
                 collection=stores.collection_name(id),
@@ -138,7 +141,7 @@ def search(given: dict[str, Any], vector_store_id: str) -> Response:
                 threshold=options.get("score_threshold"),
                 filter=filters.parse(given["filters"], fields=()) if "filters" in given else None,
                 words_weight=requests.words_weight(options),
-                reranker=_reranker(requests.ranker(options)),
+                reranker=reranker,
             )
         )
     return reply(rendered.results(queries, found))

@@ -90,6 +90,7 @@ class AnthropicConversation(Given):
     tool_choice = fields.Nested(AnthropicToolChoice, allow_none=True)
     output_config = fields.Nested(AnthropicOutputConfig, allow_none=True)
     thinking = fields.Raw(allow_none=True, metadata={"description": "Refused unless its type is `disabled`."})
+    speed = fields.String(allow_none=True, metadata={"description": "Only `standard`."})
     cache_control = fields.Raw(
         allow_none=True, metadata={"description": "Read and not heeded: prefixes are kept anyway."}
     )
@@ -120,7 +121,6 @@ class AnthropicMessageRequest(AnthropicConversation):
     )
     container = fields.Raw(allow_none=True, metadata={"description": "Refused: no code is run here."})
     inference_geo = fields.String(allow_none=True, metadata={"description": "Refused: there is one place."})
-    speed = fields.String(allow_none=True, metadata={"description": "Only `standard`."})
     diagnostics = fields.Raw(allow_none=True, metadata=_UNHEEDED)
 
 

@@ -1,9 +1,11 @@
 """Files of requests that came in one body: each is a batch's, or gone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -36,6 +38,22 @@ def test_one_key_is_one_batch(api: Api) -> None:
     assert api.post(URL, json=asked("other"), headers=once).status_code == 400
     assert len(inputs(api)) == 1
     assert files(api) == inputs(api)
+
+
+def test_a_batch_is_known_by_its_key_where_there_is_no_room_for_its_file_twice(
+    api: Api, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered is answered again, and nothing is kept; other requests are refused, and take no key."""
+    serving, roomy = app.extensions["forebay"], app.extensions["forebay"].settings
+    first = api.post(URL, json=asked(), headers={"Idempotency-Key": "one"})
+    monkeypatch.setattr(serving, "settings", replace(roomy, max_kept_file_bytes=1_000))
+    again = api.post(URL, json=asked(), headers={"Idempotency-Key": "one"})
+    assert (again.status_code, again.json["id"]) == (200, first.json["id"])
+    for headers, status in (({"Idempotency-Key": "one"}, 400), ({"Idempotency-Key": "two"}, 409), ({}, 409)):
+        assert api.post(URL, json=asked("other"), headers=headers).status_code == status
+    assert (len(inputs(api)), files(api)) == (1, inputs(api))
+    monkeypatch.setattr(serving, "settings", roomy)
+    assert api.post(URL, json=asked("other"), headers={"Idempotency-Key": "two"}).status_code == 200
 
 
 @pytest.fixture

@@ -286,6 +286,18 @@ def test_file_whose_job_has_ended_without_it_is_read_again(api: Api, sessions: S
     assert ids_of(sessions).isdisjoint({job_of(batch)})
 
 
+def test_file_that_has_expired_is_not_attached_again(api: Api, sessions: Sessions) -> None:
+    """Though its document is there until the sweep takes both away."""
+    store = made_store(api)
+    _, [file_id] = attached(api, store, "one.txt")
+    with sessions.begin() as session:
+        session.execute(text("UPDATE documents SET status = 'ready'"))
+        session.execute(text("UPDATE files SET expires_at = now()"))
+    refused = api.post(f"{store}/files", json={"file_id": file_id, "attributes": {"a": 1}})
+    assert (refused.status_code, refused.json["error"]["param"]) == (400, "file_id")
+    assert api.get(f"{store}/files/{file_id}").json["attributes"] == {}
+
+
 def test_file_that_is_attached_by_many_at_one_moment_is_attached_once(api: Api, sessions: Sessions) -> None:
     store, file_id = made_store(api), kept(api)
     answers: list[Any] = []

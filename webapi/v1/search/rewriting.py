@@ -21,7 +21,7 @@ WAIT_S = 5.0  # for all queries of a request together
 
 def rewritten(queries: Sequence[str]) -> list[str]:
     """What is to be looked for: each query as the model has it, or as it is where nobody serves a model that chats, it
-    takes longer than `WAIT_S`, or what the model makes of it can't be that query."""
+    takes longer than `WAIT_S`, what the model makes of it can't be that query, or the client has left."""
     model, until = _served(), time.monotonic() + WAIT_S
     if model is None:
         return list(queries)
@@ -43,7 +43,7 @@ def _served() -> Model | None:
 
 
 def _rewritten(model: Model, query: str, wait_s: float) -> str:
-    if wait_s <= 0:
+    if wait_s <= 0 or presence.has_left():
         return query
     caller = auth.caller()
     turns = (Turn("user", (Text(questions.template("search_query").format(question=query)),)),)

@@ -42,12 +42,7 @@ def found(asked: Search) -> list[PassageObject]:
     """The passages, the best first. Raises `NotFound`, `ModelUnknown`, `PromptTooLong`, `InvalidField`, and
     `Unavailable` where it takes too long or nobody is there to embed the question."""
     caller, queries = auth.caller(), asked.queries
-    with service.current().sessions.begin() as session:
-        collection = ranking.collection_of(session, caller, asked.collection)
-        try:
-            stores.searched(session, caller, asked.collection)
-        except errors.Conflict as error:
-            raise errors.InvalidField("collection", str(error)) from error
+    collection = _target(asked.collection)
     if collection.dimensions is None:
         return []
     vectors = _embedded(_model(collection, queries), queries)
@@ -74,6 +69,26 @@ def found(asked: Search) -> list[PassageObject]:
     if asked.reranker and results:
         return asking.reordered(results, "\n".join(queries), asked.reranker, asked.top_k, WAIT_S)
     return results
+
+
+def can_find(collection: str, queries: Sequence[str]) -> bool:
+    """Whether anything is there to be found. Raises what `found` does before it has the queries embedded."""
+    target = _target(collection)
+    if target.dimensions is None:
+        return False
+    _model(target, queries)
+    return True
+
+
+def _target(name: str) -> SearchTarget:
+    """The collection, which is searched now. Raises `NotFound`, and `InvalidField` of a store that has expired."""
+    with service.current().sessions.begin() as session:
+        target = ranking.collection_of(session, auth.caller(), name)
+        try:
+            stores.searched(session, auth.caller(), name)
+        except errors.Conflict as error:
+            raise errors.InvalidField("collection", str(error)) from error
+    return target
 
 
 def _model(collection: SearchTarget, queries: Sequence[str]) -> Model:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dialects.anthropic.requests import messages
-from dialects.anthropic.requests.messages import AnthropicMessageRequest
+from dialects.anthropic.requests.messages import AnthropicCountRequest, AnthropicMessageRequest
 from dialects.fields import load
 from dialects.wishes import Wishes
 from tasks.errors import InvalidField
@@ -97,6 +97,15 @@ def test_an_answer_may_have_to_fit_a_schema() -> None:
     schema = {"type": "object"}
     assert read(output_config={"format": {"type": "json_schema", "schema": schema}}).shape == Shape(schema)
     assert read(thinking={"type": "disabled"}, speed="standard", service_tier="auto").shape is None
+
+
+def test_a_conversation_is_counted_with_what_it_is_answered_with() -> None:
+    """A speed that asks for nothing is taken; another is refused."""
+    talk = {"model": "m", "messages": ASKED["messages"], "thinking": {"type": "disabled"}}
+    wishes = Wishes(0, else_job=False)
+    assert messages.count(load(AnthropicCountRequest(), talk | {"speed": "standard"}), wishes).type == messages.COUNT
+    with pytest.raises(InvalidField, match="no model here"):
+        messages.count(load(AnthropicCountRequest(), talk | {"speed": "fast"}), wishes)
 
 
 @pytest.mark.parametrize(
