@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
@@ -34,11 +35,15 @@ def chain(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
 
 def conversed(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[Item]:
     """What is in the conversation. Raises `ConversationMissing`."""
-    try:
+    with _found(conversation_id):
         return list(conversations.context(session, caller, conversation_id))
-    except errors.NotFound as error:
-        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
-        raise errors.ConversationMissing("conversation", message) from error
+
+
+def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> None:
+    """Raises `ConversationFull` where a response that was asked these items would find no room for them and its own;
+    `ConversationMissing`, also for one that was there when it was read."""
+    with _found(conversation_id):
+        conversations.refuse_full(session, caller, conversation_id, coming)
 
 
 def referred(session: Session, caller: Caller, given: Sequence[Item], before: Sequence[Item]) -> Iterator[Item]:
@@ -80,6 +85,16 @@ def refuse_twice(own: Sequence[Item], conversed: Sequence[Item]) -> None:
         if item_id in there and items.turns([there[item_id]]) != items.turns([item]):
             message = f"{item_id[:64]} is the id of another item of the conversation"
             raise errors.InvalidField(f"input.{number}.id", message)
+
+
+@contextmanager
+def _found(conversation_id: uuid.UUID) -> Iterator[None]:
+    """Has a conversation that isn't there be an error of the request's."""
+    try:
+        yield
+    except errors.NotFound as error:
+        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
+        raise errors.ConversationMissing("conversation", message) from error
 
 
 def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:

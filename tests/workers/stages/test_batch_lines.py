@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.session import Sessions
 from dialects.openai import lines as dialect
@@ -155,6 +155,27 @@ def test_what_can_not_be_answered_is_the_error_of_its_line(hall: Hall, sessions:
     with sessions() as session:
         rows = session.execute(text("SELECT count(*), count(DISTINCT job_id) FROM ledger WHERE parent_id IS NOT NULL"))
         assert tuple(rows.one()) == (9, 9)
+
+
+def test_a_conversation_that_is_deleted_while_its_line_is_planned_is_the_lines_error(
+    hall: Hall, sessions: Sessions
+) -> None:
+    """Not the file's, which is there: the others run."""
+    talk = conversation(hall, {"id": "msg_a", **item("two")})
+    batch_id = hall.begin([line("1", conversation=ids.show(talk, ids.CONVERSATION)), line("2")], RESPONSES)
+    waiting = [talk]
+
+    def delete(*told: Any) -> None:
+        if "FROM conversation_items" in told[2] and waiting:
+            with sessions.begin() as session:
+                conversations.delete(session, hall.caller, waiting.pop())
+
+    event.listen(sessions.kw["bind"], "after_cursor_execute", delete)
+    hall.run()
+    event.remove(sessions.kw["bind"], "after_cursor_execute", delete)
+    assert hall.look(batch_id).status == "completed"
+    assert hall.told(batch_id) == (["2"], ["1"])
+    assert refusals(hall, batch_id) == {"1": (404, "conversation_not_found", "conversation")}
 
 
 def test_a_model_that_goes_while_lines_are_made_jobs_fails_those_that_ask_it(hall: Hall, tmp_path: Path) -> None:
