@@ -34,12 +34,13 @@ def chain(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
 
 
 def conversed(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[Item]:
-    """What is in the conversation. Raises `ConversationMissing`."""
+    """What is in the conversation. Raises `ConversationMissing`, and `ConversationFull` for one that is too long to be
+    read."""
     with _found(conversation_id):
         return list(conversations.context(session, caller, conversation_id))
 
 
-def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item]) -> None:
+def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item] = ()) -> None:
     """Raises `ConversationFull` where a response that was asked these items would find no room for them and its own;
     `ConversationMissing`, also for one that was there when it was read."""
     with _found(conversation_id):
