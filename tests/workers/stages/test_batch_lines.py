@@ -225,6 +225,25 @@ def test_what_lines_take_from_elsewhere_is_bounded(
     assert refusals(hall, batch_id) == dict.fromkeys("12", (400, "limit_reached", "previous_response_id"))
 
 
+@pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS", 5), ("MAX_BYTES", 400)])
+def test_what_lines_put_into_one_conversation_is_bounded(
+    hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """All of a batch together, in whichever slice: it is as empty as it was when each is planned. Lines in another, and
+    in none, run all the same. A check warns of it."""
+    full, other = (ids.show(conversation(hall), ids.CONVERSATION) for _ in range(2))
+    monkeypatch.setattr(items, bound, most)
+    made = [line(str(n), "word " * 12, conversation=full) for n in range(4)]
+    made += [line("other", conversation=other), line("alone")]
+    assert warned(surveyed(hall, made)) == [(n, "conversation_full", "body.conversation") for n in (3, 4)]
+    batch_id = hall.begin(made, RESPONSES)
+    while hall.step(catalog.CONTROL):
+        pass
+    hall.run()
+    assert hall.told(batch_id) == (["0", "1", "other", "alone"], ["2", "3"])
+    assert refusals(hall, batch_id) == dict.fromkeys("23", (400, "conversation_full", "conversation"))
+
+
 def surveyed(hall: Hall, made: list[dict[str, Any]], endpoint: str = RESPONSES) -> dict[str, Any]:
     """What a check of a file finds."""
     file_id = hall.send(b"".join(json.dumps(one).encode() + b"\n" for one in made))
