@@ -26,6 +26,7 @@ from tasks.jobs import fence
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
+from tasks.kinds import preceding
 from tasks.kinds.response import Asked
 from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog
@@ -145,8 +146,8 @@ def model(models: Catalog, line: Line) -> str:
 @dataclass(slots=True)
 class Planner:
     """Plans the jobs of a batch's lines, in the order of the file. `copied` is how many bytes those so far have from
-    elsewhere, of what they go on from; `put_in` how many items they put into each conversation, and of how many
-    bytes."""
+    elsewhere, of what they go on from, and how many were read for those that can't be answered; `put_in` is how many
+    items they put into each conversation, and of how many bytes."""
 
     models: Catalog
     owner: Caller
@@ -176,7 +177,12 @@ class Planner:
             raise errors.LimitReached(where, message)
         if where == "conversation":
             self._refuse_full(name, line.asked.request.items)
-        plan = kinds.plan(session, self.models, self.owner, line.asked)
+        read_before = preceding.read_bytes(session)
+        try:
+            plan = kinds.plan(session, self.models, self.owner, line.asked)
+        except errors.InvalidField:
+            self.copied += preceding.read_bytes(session) - read_before
+            raise
         self.copied += max(0, _size(plan.asked) - _size(line.asked))
         if where == "conversation" and isinstance(plan.asked.request, Asked):
             self.put_in[name] = self._with(name, plan.asked.request.items)

@@ -225,6 +225,33 @@ def test_what_lines_take_from_elsewhere_is_bounded(
     assert refusals(hall, batch_id) == dict.fromkeys("12", (400, "limit_reached", "previous_response_id"))
 
 
+def test_what_is_read_for_lines_that_can_not_be_answered_is_bounded(
+    hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused after that was read: from a response, also from one that runs, in a conversation, of an item.
+    Those that found nothing took nothing."""
+    first, output = responded(hall, hall.caller, "word " * 20), {"type": "function_call_output", "output": "1"}
+    talk = ids.show(conversation(hall, {"id": "msg_a", **item("word " * 20)}), ids.CONVERSATION)
+    loose, named = output | {"call_id": "call_1"}, {"type": "item_reference", "id": f"msg_{first.hex}00001"}
+    monkeypatch.setattr(lines, "MAX_COPIED_BYTES", 100)
+    gone = [line(f"gone {n}", previous_response_id=shown(ids.new())) for n in range(3)]
+    with hall.sessions.begin() as session:
+        runs = tables.accept(session, hall.caller, Submission("response", "alpha", Asked((item("word " * 20),)))).id
+    for refused in (
+        line("refused", previous_response_id=shown(runs)),
+        line("refused", [loose], previous_response_id=shown(first)),
+        line("refused", [loose], conversation=talk),
+        line("refused", [named]),
+    ):
+        beyond = line("beyond", previous_response_id=shown(first))
+        batch_id = hall.begin([*gone, refused, beyond, line("alone")], RESPONSES)
+        hall.run(catalog.CONTROL)
+        hall.run()
+        assert hall.told(batch_id)[0] == ["alone"]
+        codes = {name: code for name, (_, code, _) in refusals(hall, batch_id).items()}
+        assert (codes["refused"], codes["beyond"]) == ("invalid_value", "limit_reached")
+
+
 @pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS", 5), ("MAX_BYTES", 400)])
 def test_what_lines_put_into_one_conversation_is_bounded(
     hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
@@ -237,8 +264,7 @@ def test_what_lines_put_into_one_conversation_is_bounded(
     made += [line("other", conversation=other), line("alone")]
     assert warned(surveyed(hall, made)) == [(n, "conversation_full", "body.conversation") for n in (3, 4)]
     batch_id = hall.begin(made, RESPONSES)
-    while hall.step(catalog.CONTROL):
-        pass
+    hall.run(catalog.CONTROL)
     hall.run()
     assert hall.told(batch_id) == (["0", "1", "other", "alone"], ["2", "3"])
     assert refusals(hall, batch_id) == dict.fromkeys("23", (400, "conversation_full", "conversation"))
