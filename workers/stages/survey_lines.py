@@ -106,6 +106,7 @@ class Surveyor:
                 rate = estimates.rate(session, self.planner.owner.tenant_id, model.name)
                 self.survey.models[model.name] = Asked(rate)
             stored = self.planner.plan(session, read.line).asked.request.to_json()
+            session.rollback()  # a plan notes that it uses a vector store, and this one is never followed
         rate = self.survey.models[model.name].rate
         if (tokens := rate.tokens(_longest(stored.input))) > model.context:
             message = f"about {tokens} tokens, at {rate.bytes_per_token} bytes each: {model.name} has {model.context}"

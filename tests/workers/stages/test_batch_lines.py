@@ -21,6 +21,7 @@ from tasks.keys import Caller
 from tasks.kinds.batch_check import BatchCheck
 from tasks.kinds.response import Asked
 from tasks.models import catalog
+from tasks.vectorstores import stores as vector_stores
 from tests import tables
 from tests.workers.batched import CHAT, Hall, chat
 from tests.workers.conftest import MakeWorker
@@ -306,6 +307,25 @@ def test_a_check_warns_of_what_could_not_be_answered(hall: Hall, line_by_line: N
     alone = surveyed(hall, [line("2")])["survey"]["models"]["alpha"]["bytes"]
     assert model["lines"] == 4
     assert surveyed(hall, [made[1]])["survey"]["models"]["alpha"]["bytes"] > 1.5 * alone
+
+
+def test_a_check_uses_no_vector_store(hall: Hall) -> None:
+    """As nothing is searched; a batch of the same lines does."""
+    with hall.sessions.begin() as session:
+        store_id = vector_stores.create(session, tables.MODELS, hall.caller, vector_stores.Wish(expires_days=1))
+        session.execute(text("UPDATE vector_stores SET last_active_at = now() - interval '2 minutes'"))
+    search = {"type": "file_search", "vector_store_ids": [ids.show(store_id, ids.VECTOR_STORE)]}
+
+    def used() -> Any:
+        with hall.sessions() as session:
+            return session.execute(text("SELECT last_active_at, expires_at FROM vector_stores")).one()
+
+    before = used()
+    assert warned(surveyed(hall, [line("1", tools=[search])])) == []
+    assert used() == before
+    hall.begin([line("1", tools=[search])], RESPONSES)
+    hall.run()
+    assert used() > before
 
 
 def test_a_check_warns_of_lines_that_are_probably_too_long(hall: Hall) -> None:
