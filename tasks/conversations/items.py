@@ -23,6 +23,7 @@ from tasks.keys import Caller
 
 MAX_ITEMS, MAX_BYTES = 10_000, 4 * 1024 * 1024
 _PAGE_BYTES = 4 * 1024 * 1024
+_MOST_READ = 4  # times as much as a conversation may have is read at once: what runs ends into a full one too
 
 # How the ids of items begin, by their types.
 PREFIXES = {
@@ -100,9 +101,10 @@ def settle(session: Session, tenant_id: uuid.UUID, conversation_id: uuid.UUID, i
 
 
 def context(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[dict[str, Any]]:
-    """All its items, in order. Raises `NotFound`."""
+    """All its items, in order. Raises `NotFound`, and `ConversationFull` for one too long to be read at once."""
     with scope(session, caller.tenant_id):
-        there(session, caller, conversation_id)
+        row = there(session, caller, conversation_id)
+        _refuse_full(row, "conversation", 0, 0, times=_MOST_READ)
         return conversations.items(session, caller.tenant_id, conversation_id)
 
 
@@ -176,10 +178,10 @@ def _fitting(sizes: Sequence[tuple[int, int]]) -> list[int]:
     return places
 
 
-def _refuse_full(row: Conversation, field: str, items: int, size: int) -> None:
-    if row.items + items > MAX_ITEMS:
+def _refuse_full(row: Conversation, field: str, items: int, size: int, times: int = 1) -> None:
+    if row.items + items > times * MAX_ITEMS:
         raise errors.ConversationFull(field, f"a conversation has at most {MAX_ITEMS} items, and this one {row.items}")
-    if row.bytes + size > MAX_BYTES:
+    if row.bytes + size > times * MAX_BYTES:
         raise errors.ConversationFull(field, f"a conversation has at most {MAX_BYTES} bytes, and this one {row.bytes}")
 
 

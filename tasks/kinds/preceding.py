@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,13 @@ MAX_ITEMS, MAX_BYTES = conversations.MAX_ITEMS, conversations.MAX_BYTES
 REFERENCE = "item_reference"
 _MAX_REFERRED = 32  # responses whose items one request names
 
+_READ = "bytes that responses go on from"  # under which a session notes how many it has read
+
+
+def read_bytes(session: Session) -> int:
+    """How much has been read in this session of what responses go on from, whatever became of them."""
+    return int(session.info.get(_READ, 0))
+
 
 def chain(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
     """All that was said until that response had ended, its own output last. Raises `PreviousResponseMissing`, and
@@ -27,18 +35,24 @@ def chain(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
     except errors.NotFound as error:
         message = f"Previous response with id '{shown}' not found."
         raise errors.PreviousResponseMissing("previous_response_id", message) from error
+    whole = _read(session, [*found.before, *_own(found)])
     if not found.job.ended:
         raise errors.InvalidField("previous_response_id", f"{shown} hasn't ended yet")
-    return [*found.before, *_own(found)]
+    return whole
 
 
 def conversed(session: Session, caller: Caller, conversation_id: uuid.UUID) -> list[Item]:
-    """What is in the conversation. Raises `ConversationMissing`."""
-    try:
-        return list(conversations.context(session, caller, conversation_id))
-    except errors.NotFound as error:
-        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
-        raise errors.ConversationMissing("conversation", message) from error
+    """What is in the conversation. Raises `ConversationMissing`, and `ConversationFull` for one that is too long to be
+    read."""
+    with _found(conversation_id):
+        return _read(session, [*conversations.context(session, caller, conversation_id)])
+
+
+def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, coming: Sequence[Item] = ()) -> None:
+    """Raises `ConversationFull` where a response that was asked these items would find no room for them and its own;
+    `ConversationMissing`, also for one that was there when it was read."""
+    with _found(conversation_id):
+        conversations.refuse_full(session, caller, conversation_id, coming)
 
 
 def referred(session: Session, caller: Caller, given: Sequence[Item], before: Sequence[Item]) -> Iterator[Item]:
@@ -82,11 +96,27 @@ def refuse_twice(own: Sequence[Item], conversed: Sequence[Item]) -> None:
             raise errors.InvalidField(f"input.{number}.id", message)
 
 
+@contextmanager
+def _found(conversation_id: uuid.UUID) -> Iterator[None]:
+    """Has a conversation that isn't there be an error of the request's."""
+    try:
+        yield
+    except errors.NotFound as error:
+        message = f"Conversation with id '{ids.show(conversation_id, ids.CONVERSATION)}' not found."
+        raise errors.ConversationMissing("conversation", message) from error
+
+
 def _items_of(session: Session, caller: Caller, job_id: uuid.UUID) -> list[Item]:
     try:
-        return list(_own(responses.get(session, caller, job_id, of_batches=True)))
+        return _read(session, list(_own(responses.get(session, caller, job_id, of_batches=True))))
     except errors.NotFound:
         return []
+
+
+def _read(session: Session, found: list[Item]) -> list[Item]:
+    """What was found, once `read_bytes` has it."""
+    session.info[_READ] = read_bytes(session) + sum(map(conversations.size, found))
+    return found
 
 
 def _own(found: Found) -> Iterator[Item]:

@@ -116,16 +116,18 @@ class ResponseKind(Answering[Asked]):
         )
 
     def plan(self, session: Session, models: Catalog, caller: Caller, asked: Submission[Asked]) -> Plan:
-        """Raises like every kind; `PreviousResponseMissing`, and `InvalidField` for items that aren't there, or calls
-        without their outputs."""
+        """Raises like every kind; `PreviousResponseMissing`, `ConversationMissing`, `ConversationFull`, and
+        `InvalidField` for items that aren't there, or calls without their outputs."""
         model = choosing.model_for(models, self.serves, asked.model)
         choosing.refuse_what_it_lacks(model, asked.request.answer.given())
         job_id = ids.new()
-        whole = _whole(session, caller, asked.request)
         conversation = asked.request.conversation if self.converses else None
         if conversation is not None:
+            preceding.refuse_full(session, caller, conversation)  # before all that is in a full one is read
+        whole = _whole(session, caller, asked.request)
+        if conversation is not None:
             coming = responses.inputs(job_id, whole.items)
-            conversations.refuse_full(session, caller, conversation, coming)
+            preceding.refuse_full(session, caller, conversation, coming)
         if asked.request.items and not items.turns([*whole.before, *whole.items]):
             raise errors.InvalidField("input", "has no item that a model reads")
         _refuse_loose_ends(whole)
@@ -146,8 +148,8 @@ class ResponseKind(Answering[Asked]):
             return plan
         assert plan.job_id is not None
         own = responses.inputs(plan.job_id, asked.request.items)
+        preceding.refuse_full(session, caller, old.conversation_id, own)
         preceding.refuse_twice(own, preceding.conversed(session, caller, old.conversation_id))
-        conversations.refuse_full(session, caller, old.conversation_id, own)
         return replace(plan, conversation_id=old.conversation_id)
 
     def compose(self, request: Asked, stage_input: Mapping[str, Any], context: int, measure: Measure) -> Composed:

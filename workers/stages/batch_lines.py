@@ -6,8 +6,8 @@ worker's other threads wait for no more than one of them at a time: what a slice
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -19,11 +19,15 @@ from dialects.openai.lines import Line, Surroundings
 from tasks import errors, ids, kinds, strictjson
 from tasks.batches import lines, states
 from tasks.batches.lines import FileLine
+from tasks.conversations import items as conversations
+from tasks.conversations.items import Item
 from tasks.files import files
 from tasks.jobs import fence
 from tasks.jobs.outcomes import Onward, Outcome
 from tasks.jobs.requests import Plan, Submission
 from tasks.keys import Caller
+from tasks.kinds import preceding
+from tasks.kinds.response import Asked
 from tasks.models import catalog, choosing
 from tasks.models.catalog import Catalog
 from workers.attempt import Attempt
@@ -142,11 +146,24 @@ def model(models: Catalog, line: Line) -> str:
 @dataclass(slots=True)
 class Planner:
     """Plans the jobs of a batch's lines, in the order of the file. `copied` is how many bytes those so far have from
-    elsewhere, of what they go on from."""
+    elsewhere, of what they go on from, and how many were read for those that can't be answered; `put_in` is how many
+    items they put into each conversation, and of how many bytes."""
 
     models: Catalog
     owner: Caller
     copied: int = 0
+    put_in: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def after(cls, models: Catalog, owner: Caller, handed: Mapping[str, Any]) -> "Planner":
+        """The one that goes on from the `where` of the slice before."""
+        put_in = {name: (items, size) for name, (items, size) in handed.get("put_in", {}).items()}
+        return cls(models, owner, handed.get("copied", 0), put_in)
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """What the next slice's goes on from."""
+        return {"copied": self.copied, "put_in": self.put_in}
 
     def plan(self, session: Session, line: Line) -> Plan:
         """Raises `InvalidField` for what can't be answered, whose field is the request's: the lines beside it can."""
@@ -154,13 +171,35 @@ class Planner:
             raise line.missing
         if line.goes_on_from is None:
             return kinds.plan(session, self.models, self.owner, line.asked)
-        field, _ = line.goes_on_from
+        where, name = line.goes_on_from
         if self.copied >= lines.MAX_COPIED_BYTES:
             message = f"the lines before it have all of the {lines.MAX_COPIED_BYTES} bytes that a batch may go on from"
-            raise errors.LimitReached(field, message)
-        plan = kinds.plan(session, self.models, self.owner, line.asked)
+            raise errors.LimitReached(where, message)
+        if where == "conversation":
+            self._refuse_full(name, line.asked.request.items)
+        read_before = preceding.read_bytes(session)
+        try:
+            plan = kinds.plan(session, self.models, self.owner, line.asked)
+        except errors.InvalidField:
+            self.copied += preceding.read_bytes(session) - read_before
+            raise
         self.copied += max(0, _size(plan.asked) - _size(line.asked))
+        if where == "conversation" and isinstance(plan.asked.request, Asked):
+            self.put_in[name] = self._with(name, plan.asked.request.items)
         return plan
+
+    def _refuse_full(self, name: str, coming: Sequence[Item]) -> None:
+        """Raises `ConversationFull` where the lines before have put into it what one may have: it is nearly empty while
+        they are planned, and each is put in once it has been answered."""
+        items, size = self._with(name, coming)
+        if items > conversations.MAX_ITEMS or size > conversations.MAX_BYTES:
+            bounds = f"{conversations.MAX_ITEMS} items, of {conversations.MAX_BYTES} bytes"
+            raise errors.ConversationFull("conversation", f"a batch puts at most {bounds} into one conversation")
+
+    def _with(self, name: str, coming: Sequence[Item]) -> tuple[int, int]:
+        """What has been put into the conversation after these items, and the one that answers them."""
+        items, size = self.put_in.get(name, (0, 0))
+        return items + len(coming) + 1, size + sum(map(conversations.size, coming))
 
 
 def _size(asked: Submission[Any]) -> int:

@@ -34,13 +34,13 @@ def survey_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
     kept = claim.stage_input or {}
     part, found = batch_lines.begun(slot, attempt), Found.from_json(kept)
     checker = Checker(slot, attempt, batch_lines.endpoint(attempt), batch_lines.surroundings(slot), found)
-    surveyor = Surveyor(Survey.from_json(kept.get("survey", {})), checker, kept.get("copied", 0))
+    surveyor = Surveyor(Survey.from_json(kept.get("survey", {})), checker, kept)
     with slot.line_turns.taken(claim.tenant_id, claim.job_id, attempt.check):
         is_over = surveyor.read(part)
     surveyor.count_answered(slot, claim.tenant_id)
     if not is_over:
         part.progressed()
-        surveyed = {"survey": surveyor.survey.to_json(), "copied": surveyor.planner.copied}
+        surveyed = {"survey": surveyor.survey.to_json(), **surveyor.planner.where}
         return Onward(stages.SURVEY_LINES, catalog.CONTROL, part.where | found.to_json() | surveyed)
     if not found.errors and not found.lines:
         found.errors.append(FileError("empty_file", "the file has no lines"))
@@ -49,11 +49,11 @@ def survey_lines(slot: Slot, attempt: Attempt, publisher: Publisher) -> Outcome 
 
 
 class Surveyor:
-    """Checks lines, and adds up those that are right. `copied` is as a `Planner`'s."""
+    """Checks lines, and adds up those that are right. `handed` has where the `Planner` of the slice before stood."""
 
-    def __init__(self, survey: Survey, checker: Checker, copied: int) -> None:
+    def __init__(self, survey: Survey, checker: Checker, handed: Mapping[str, Any]) -> None:
         self.survey, self._checker = survey, checker
-        self.planner = Planner(checker.around.models, batch_lines.caller(checker.attempt), copied)
+        self.planner = Planner.after(checker.around.models, batch_lines.caller(checker.attempt), handed)
         self._repeatable = defaultdict[str, list[bytes]](list)  # digests of lines by their models
 
     def read(self, part: batch_lines.Slice) -> bool:
@@ -106,6 +106,7 @@ class Surveyor:
                 rate = estimates.rate(session, self.planner.owner.tenant_id, model.name)
                 self.survey.models[model.name] = Asked(rate)
             stored = self.planner.plan(session, read.line).asked.request.to_json()
+            session.rollback()  # a plan notes that it uses a vector store, and this one is never followed
         rate = self.survey.models[model.name].rate
         if (tokens := rate.tokens(_longest(stored.input))) > model.context:
             message = f"about {tokens} tokens, at {rate.bytes_per_token} bytes each: {model.name} has {model.context}"

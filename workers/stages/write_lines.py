@@ -83,14 +83,14 @@ class _Writer:
         self._twins = Twins.unpacked(handed.get("twins", "")).of
         self.place: int = handed.get("place", 0)
         self._around = batch_lines.surroundings(slot)
-        self._planner = Planner(self._around.models, batch_lines.caller(attempt), handed.get("copied", 0))
+        self._planner = Planner.after(self._around.models, batch_lines.caller(attempt), handed)
         self._lot: list[_Entry] = []
         self._bytes = 0
 
     @property
     def where(self) -> dict[str, Any]:
         """Where the next slice's goes on."""
-        return {"place": self.place, "copied": self._planner.copied}
+        return {"place": self.place, **self._planner.where}
 
     def add(self, line: FileLine) -> None:
         """Raises `Fenced`."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from db.jobs import Job
 from db.session import Sessions
@@ -110,21 +110,35 @@ def test_a_response_that_is_erased_leaves_what_was_said(api: Api, answer: Answer
     assert texts(listed(api, conversation_id)) == ["one", "two"]
 
 
-def test_a_full_conversation_is_refused_before_anything_is_queued(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_conversation_is_refused_before_it_is_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And before anything is queued: however much has ended into it, it costs one row."""
     monkeypatch.setattr(room, "MAX_ITEMS", 2)
-    conversation_id = make(api, said("one"))
-    refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": "two", "background": True})
+    conversation_id = make(api, said("one"), said("two"))
+    sent = list[str]()
+
+    def note(*told: Any) -> None:
+        sent.append(told[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    refused = api.post("/v1/responses", json={"conversation": conversation_id, "input": "three", "background": True})
+    event.remove(Engine, "before_cursor_execute", note)
     assert error(refused) == (400, "conversation_full", "conversation")
+    assert any("FROM conversations" in each for each in sent)
+    assert not any("conversation_items" in each for each in sent)
     assert api.get("/v1/jobs").json["data"] == []
 
 
 def test_tokens_are_counted_in_a_full_conversation(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is put into it, and so no room is looked for."""
-    conversation_id = make(api, said("one"))
-    monkeypatch.setattr(room, "MAX_ITEMS", 1)
+    """Nothing is put into it, and so no room is looked for; one with many times as much isn't read."""
+    conversation_id = make(api, *(said(str(n)) for n in range(5)))
     counted = {"conversation": conversation_id, "input": "two"}
-    response = api.post("/v1/responses/input_tokens", json=counted, headers={"Prefer": "respond-async"})
-    assert response.status_code == 202, response.text
+
+    def count(most: int) -> Any:
+        monkeypatch.setattr(room, "MAX_ITEMS", most)
+        return api.post("/v1/responses/input_tokens", json=counted, headers={"Prefer": "respond-async"})
+
+    assert count(2).status_code == 202
+    assert error(count(1)) == (400, "conversation_full", "conversation")
 
 
 @pytest.mark.parametrize("in_conversation", [True, False])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.session import Sessions
 from dialects.openai import lines as dialect
@@ -21,6 +21,7 @@ from tasks.keys import Caller
 from tasks.kinds.batch_check import BatchCheck
 from tasks.kinds.response import Asked
 from tasks.models import catalog
+from tasks.vectorstores import stores as vector_stores
 from tests import tables
 from tests.workers.batched import CHAT, Hall, chat
 from tests.workers.conftest import MakeWorker
@@ -157,6 +158,27 @@ def test_what_can_not_be_answered_is_the_error_of_its_line(hall: Hall, sessions:
         assert tuple(rows.one()) == (9, 9)
 
 
+def test_a_conversation_that_is_deleted_while_its_line_is_planned_is_the_lines_error(
+    hall: Hall, sessions: Sessions
+) -> None:
+    """Not the file's, which is there: the others run."""
+    talk = conversation(hall, {"id": "msg_a", **item("two")})
+    batch_id = hall.begin([line("1", conversation=ids.show(talk, ids.CONVERSATION)), line("2")], RESPONSES)
+    waiting = [talk]
+
+    def delete(*told: Any) -> None:
+        if "FROM conversation_items" in told[2] and waiting:
+            with sessions.begin() as session:
+                conversations.delete(session, hall.caller, waiting.pop())
+
+    event.listen(sessions.kw["bind"], "after_cursor_execute", delete)
+    hall.run()
+    event.remove(sessions.kw["bind"], "after_cursor_execute", delete)
+    assert hall.look(batch_id).status == "completed"
+    assert hall.told(batch_id) == (["2"], ["1"])
+    assert refusals(hall, batch_id) == {"1": (404, "conversation_not_found", "conversation")}
+
+
 def test_a_model_that_goes_while_lines_are_made_jobs_fails_those_that_ask_it(hall: Hall, tmp_path: Path) -> None:
     """Once it is back they are asked again, and nothing else is."""
     made = [chat("1"), chat("2", "same", model="beta", temperature=0), chat("3", "same", model="beta", temperature=0)]
@@ -204,6 +226,51 @@ def test_what_lines_take_from_elsewhere_is_bounded(
     assert refusals(hall, batch_id) == dict.fromkeys("12", (400, "limit_reached", "previous_response_id"))
 
 
+def test_what_is_read_for_lines_that_can_not_be_answered_is_bounded(
+    hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused after that was read: from a response, also from one that runs, in a conversation, of an item.
+    Those that found nothing took nothing."""
+    first, output = responded(hall, hall.caller, "word " * 20), {"type": "function_call_output", "output": "1"}
+    talk = ids.show(conversation(hall, {"id": "msg_a", **item("word " * 20)}), ids.CONVERSATION)
+    loose, named = output | {"call_id": "call_1"}, {"type": "item_reference", "id": f"msg_{first.hex}00001"}
+    monkeypatch.setattr(lines, "MAX_COPIED_BYTES", 100)
+    gone = [line(f"gone {n}", previous_response_id=shown(ids.new())) for n in range(3)]
+    with hall.sessions.begin() as session:
+        runs = tables.accept(session, hall.caller, Submission("response", "alpha", Asked((item("word " * 20),)))).id
+    for refused in (
+        line("refused", previous_response_id=shown(runs)),
+        line("refused", [loose], previous_response_id=shown(first)),
+        line("refused", [loose], conversation=talk),
+        line("refused", [named]),
+    ):
+        beyond = line("beyond", previous_response_id=shown(first))
+        batch_id = hall.begin([*gone, refused, beyond, line("alone")], RESPONSES)
+        hall.run(catalog.CONTROL)
+        hall.run()
+        assert hall.told(batch_id)[0] == ["alone"]
+        codes = {name: code for name, (_, code, _) in refusals(hall, batch_id).items()}
+        assert (codes["refused"], codes["beyond"]) == ("invalid_value", "limit_reached")
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS", 5), ("MAX_BYTES", 400)])
+def test_what_lines_put_into_one_conversation_is_bounded(
+    hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """All of a batch together, in whichever slice: it is as empty as it was when each is planned. Lines in another, and
+    in none, run all the same. A check warns of it."""
+    full, other = (ids.show(conversation(hall), ids.CONVERSATION) for _ in range(2))
+    monkeypatch.setattr(items, bound, most)
+    made = [line(str(n), "word " * 12, conversation=full) for n in range(4)]
+    made += [line("other", conversation=other), line("alone")]
+    assert warned(surveyed(hall, made)) == [(n, "conversation_full", "body.conversation") for n in (3, 4)]
+    batch_id = hall.begin(made, RESPONSES)
+    hall.run(catalog.CONTROL)
+    hall.run()
+    assert hall.told(batch_id) == (["0", "1", "other", "alone"], ["2", "3"])
+    assert refusals(hall, batch_id) == dict.fromkeys("23", (400, "conversation_full", "conversation"))
+
+
 def surveyed(hall: Hall, made: list[dict[str, Any]], endpoint: str = RESPONSES) -> dict[str, Any]:
     """What a check of a file finds."""
     file_id = hall.send(b"".join(json.dumps(one).encode() + b"\n" for one in made))
@@ -240,6 +307,25 @@ def test_a_check_warns_of_what_could_not_be_answered(hall: Hall, line_by_line: N
     alone = surveyed(hall, [line("2")])["survey"]["models"]["alpha"]["bytes"]
     assert model["lines"] == 4
     assert surveyed(hall, [made[1]])["survey"]["models"]["alpha"]["bytes"] > 1.5 * alone
+
+
+def test_a_check_uses_no_vector_store(hall: Hall) -> None:
+    """As nothing is searched; a batch of the same lines does."""
+    with hall.sessions.begin() as session:
+        store_id = vector_stores.create(session, tables.MODELS, hall.caller, vector_stores.Wish(expires_days=1))
+        session.execute(text("UPDATE vector_stores SET last_active_at = now() - interval '2 minutes'"))
+    search = {"type": "file_search", "vector_store_ids": [ids.show(store_id, ids.VECTOR_STORE)]}
+
+    def used() -> Any:
+        with hall.sessions() as session:
+            return session.execute(text("SELECT last_active_at, expires_at FROM vector_stores")).one()
+
+    before = used()
+    assert warned(surveyed(hall, [line("1", tools=[search])])) == []
+    assert used() == before
+    hall.begin([line("1", tools=[search])], RESPONSES)
+    hall.run()
+    assert used() > before
 
 
 def test_a_check_warns_of_lines_that_are_probably_too_long(hall: Hall) -> None:
