@@ -22,7 +22,7 @@ from celery.exceptions import Ignore
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import session as db_session
-from db.session import told
+from db.session import Sessions, told
 from tasks import errors, failpoints, logs, stopping, telemetry
 from tasks.jobs.lifecycle import Status
 from tasks.jobs.view import JobView
@@ -164,17 +164,21 @@ def compose(lanes: list[str], slots: int) -> Worker:
         client=client,
         upkeep=upkeep,
         dispatcher=dispatcher,
-        sweeper=Sweeper(
-            dispatcher,
-            upkeep,
-            client,
-            _queues(found, client),
-            found.shared.lease_s,
-            found.shared.stream_ttl_s,
-            every_s=_EARLY * found.sweep_s,
-            kept_s=found.kept_s,
-            files=found.shared.files,
-        ),
+        sweeper=_sweeper(found, dispatcher, upkeep, client),
+    )
+
+
+def _sweeper(found: WorkerSettings, dispatcher: Dispatcher, upkeep: Sessions, client: redis.Redis) -> Sweeper:
+    return Sweeper(
+        dispatcher,
+        upkeep,
+        client,
+        _queues(found, client),
+        found.shared.lease_s,
+        found.shared.stream_ttl_s,
+        every_s=_EARLY * found.sweep_s,
+        kept_s=found.kept_s,
+        files=found.shared.files,
     )
 
 
