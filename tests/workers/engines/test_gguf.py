@@ -74,6 +74,15 @@ def test_cache_is_two_numbers_a_layer_a_token() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "recurrent"),
+    [("mamba.ssm.conv_kernel", True), ("rwkv6.wkv.head_size", True), ("llama.attention.head_count", False)],
+)
+def test_models_of_which_no_token_can_be_taken_back_are_known(key: str, recurrent: bool) -> None:
+    """As llama.cpp names what they have, in its table of keys."""
+    assert gguf.Header(3, {key: 4}, {}, (), 0).recurrent is recurrent
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"", "not a GGUF"),
