@@ -126,6 +126,7 @@ def test_files_that_were_put_back_are_noticed(tmp_path: Path, client: redis.Redi
     subprocess.run(["cp", "-a", files, snapshot], check=True)
     with platform.running(tmp_path, platform.forgetful_postgres) as url, databases.pool(url) as engine:
         with engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = on"))  # else its log is written out a while later
             connection.execute(text("CREATE TABLE more AS SELECT generate_series(1, 100000)"))
         epochs.settle(db_session.open_sessions(engine), [client])
     client.set(OURS, "x")
