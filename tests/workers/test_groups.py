@@ -157,6 +157,12 @@ def test_worker_whose_engine_keeps_prompts_runs_another_line_in_the_turn_of_the_
     assert run.run_in_turn(other, batch.lines["A2"])[0] == batch.lines["A2"]
 
 
+def test_worker_that_embeds_chooses_no_lines(make_worker: MakeWorker) -> None:
+    """Its engine may keep prompts for those that write: embedding, it keeps none."""
+    assert make_worker("alpha", Keeping()).groups is not None
+    assert make_worker("embedder", Keeping()).groups is None
+
+
 def asked(name: str) -> dict[str, object]:
     """Answers are of different lengths, so that slots become free in no order."""
     prompt = RULES.format(NAMES[name[0]]) * 4 + f"Say {name[1]}."
