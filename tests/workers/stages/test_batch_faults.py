@@ -19,6 +19,7 @@ from tasks.batches import batches, states
 from tasks.files.store import Store
 from tasks.jobs import attempts, fence
 from tasks.keys import Caller
+from tasks.kinds.batch import CHANCES
 from tasks.models import catalog
 from tests import tables
 from tests.workers.batched import Hall, chats
@@ -144,7 +145,7 @@ def test_a_batch_that_can_not_be_ended_fails_in_the_end_and_may_be_asked_again(h
     ago = dt.timedelta(days=1, seconds=1)
     with hall.sessions.begin() as session:
         session.execute(text("UPDATE batches SET ending_at = ending_at - :ago"), {"ago": ago})
-    for _ in range(10):
+    for _ in range(CHANCES):
         wait(hall)
         hall.run()
     found = hall.look(batch_id)
