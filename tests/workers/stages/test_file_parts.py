@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from db.session import Sessions
 from tasks import errors, failpoints
-from tasks.files import files, keeping, tidying, uploads
+from tasks.files import drafts, files, keeping, tidying, uploads
 from tasks.keys import Caller
 from tasks.kinds.batch import CHANCES
 from tasks.models import catalog
@@ -230,7 +230,7 @@ def test_a_draft_is_no_upload_of_a_clients(hall: Hall, monkeypatch: pytest.Monke
 
 def test_a_file_of_one_part_is_never_a_draft(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather_lines, "PART_S", 60.0)
-    monkeypatch.delattr(gather_lines.drafts, "add")
+    monkeypatch.delattr(drafts, "add")
     batch_id = ending(hall)
     hall.run(catalog.CONTROL)
     assert hall.told(batch_id) == (["0", "2"], ["1", "3", "4", "5", "6"])
