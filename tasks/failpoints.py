@@ -33,8 +33,9 @@ Those that a file passes:
 And a batch:
 
     batches.after_lot                            some of its lines are jobs; each lot is a passage
-    batches.after_file_before_commit             the bytes of a file of its are kept, and nobody's; each is a passage
-    batches.after_file                           the file is the batch's; each is a passage
+    batches.after_part_before_commit             bytes of a file of its are kept, and nobody's; each is a passage
+    batches.after_part                           they are its draft's, or its file's; each is a passage
+    batches.after_file                           the file is the batch's, if it has lines; each is a passage
     batches.after_end                            all is written, its job hasn't ended
 """
 
@@ -70,7 +71,13 @@ OF_JOBS = (
     "worker.after_done_before_ack",
     "sweeper.between_update_and_ring",
 )
-OF_BATCHES = ("batches.after_lot", "batches.after_file_before_commit", "batches.after_file", "batches.after_end")
+OF_BATCHES = (
+    "batches.after_lot",
+    "batches.after_part_before_commit",
+    "batches.after_part",
+    "batches.after_file",
+    "batches.after_end",
+)
 NAMES = (*OF_JOBS, *OF_BATCHES, "families.before_move_on", "files.after_piece", "files.before_erasing")
 PAUSE_S = 0.5
 

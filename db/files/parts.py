@@ -111,12 +111,11 @@ def finish(
     part_id: uuid.UUID,
     *,
     size: int,
-    file_id: uuid.UUID | None = None,
+    **belongs: uuid.UUID | int,
 ) -> FilePart | None:
-    """The part, which is whole now, in its file if it is in one. None where it is left over, or gone."""
-    place = None if file_id is None else 0
-    done = update(FilePart).where(*_being_written(tenant_id, part_id))
-    done = done.values(whole=True, bytes=size, file_id=file_id, place=place)
+    """The part, which is whole now; where given, in this file or upload (`file_id`, `upload_id`), at this `place`. None
+    where it is left over, or gone."""
+    done = update(FilePart).where(*_being_written(tenant_id, part_id)).values(whole=True, bytes=size, **belongs)
     return session.scalar(done.returning(FilePart))
 
 
@@ -136,9 +135,9 @@ def of_file(session: Session, tenant_id: uuid.UUID, file_id: uuid.UUID) -> Seque
 
 
 def of_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID) -> Sequence[FilePart]:
-    """The upload's parts that are whole."""
+    """The upload's parts that are whole, in their order where they have one."""
     own = (FilePart.tenant_id == tenant_id, FilePart.upload_id == upload_id, FilePart.whole.is_(True))
-    return session.scalars(select(FilePart).where(*own)).all()
+    return session.scalars(select(FilePart).where(*own).order_by(FilePart.place)).all()
 
 
 def count_of_upload(session: Session, tenant_id: uuid.UUID, upload_id: uuid.UUID) -> int:

@@ -41,11 +41,10 @@ class LineAnswer:
 
 
 def lots(
-    scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, full_from: int | None = None
+    scope: Transactions, job_id: uuid.UUID, *, succeeded: bool, full_from: int | None = None, after: int = -1
 ) -> Iterator[list[LineAnswer]]:
-    """Lines of the batch that have ended, lot by lot: those that succeeded, or the others, to which all belong from the
-    place `full_from` on."""
-    after = -1
+    """Lines of the batch that have ended, lot by lot, from the one after this place on: those that succeeded, or the
+    others, to which all belong from the place `full_from` on."""
     while lot := _some(scope, job_id, succeeded, full_from, after):
         yield lot
         after = lot[-1].place

@@ -50,7 +50,7 @@ def add(session: Session, caller: Caller, part: Part, wish: Wish) -> FileView:
     """Makes a file of a part that `keeping.kept` has written. Raises `Unavailable` where that took too long."""
     with scope(session, caller.tenant_id):
         made = insert(session, caller, wish, part.bytes)
-        row = parts.finish(session, caller.tenant_id, part.id, size=part.bytes, file_id=made.id)
+        row = parts.finish(session, caller.tenant_id, part.id, size=part.bytes, file_id=made.id, place=0)
     if row is None:
         raise errors.Unavailable("it took too long; try again")
     return made

@@ -169,9 +169,9 @@ def _made_of(session: Session, caller: Caller, upload: UploadView, part_ids: Seq
 
 
 def _find(session: Session, caller: Caller, upload_id: uuid.UUID, *, lock: bool = False) -> UploadView:
-    """Within the tenant's scope. Raises `NotFound`."""
+    """Within the tenant's scope. Raises `NotFound`, also for a draft (`drafts`): that is no client's."""
     found = uploads.find(session, caller.tenant_id, upload_id, lock=lock)
-    if found is None:
+    if found is None or found[0].purpose in files.MADE:
         raise errors.NotFound("no such upload")
     row, status = found
     made = file_rows.find(session, caller.tenant_id, row.file_id) if row.file_id else None

@@ -40,6 +40,20 @@ def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
         raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 
+def progressed(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> None:
+    """`guard`, and notes that the attempt came so far: whatever took workers with it before is behind the job now.
+
+    `values` are written into the job's row too. Raises `Fenced`.
+    """
+    guard(session, job_id, attempt)
+    touch(session, job_id, attempt, crashes=0, **values)
+
+
+def handed(session: Session, job_id: uuid.UUID) -> dict[str, Any] | None:
+    """What the job's stage is to go on from: an attempt that has come further notes more than it was handed."""
+    return session.scalar(select(Job.stage_input).where(Job.id == job_id))
+
+
 def added(spent: Spent) -> dict[str, ColumnElement[int]]:
     """The values with which a job's row has spent so much more: it keeps one running sum."""
     return {

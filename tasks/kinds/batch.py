@@ -17,7 +17,7 @@ from tasks.kinds.kind import Kind
 from tasks.models import catalog
 from tasks.models.catalog import Catalog
 
-CHANCES = 30  # each stage goes on where the one before it died; only files of answers begin anew, and they take a while
+CHANCES = 10  # each stage goes on where the one before it died: only who dies again and again in one place is at fault
 
 
 @dataclass(frozen=True, slots=True)

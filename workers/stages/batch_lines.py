@@ -55,8 +55,9 @@ def bearing(stage: Stage) -> Stage:
             with slot.sessions.begin() as session:
                 if states.has_waited_enough(session, claim.job_id):
                     raise
+                handed = fence.handed(session, claim.job_id)
             log.warning("store_away", error=str(error))
-            return Onward(claim.stage, catalog.CONTROL, claim.stage_input, after_s=_STORE_AWAY_S)
+            return Onward(claim.stage, catalog.CONTROL, handed, after_s=_STORE_AWAY_S)
 
     return borne
 
@@ -103,11 +104,10 @@ class Slice:
         return Slice(self.slot, self.attempt, self.at, self.number)
 
     def progressed(self) -> None:
-        """Notes that it came so far: whatever took workers with it before is behind the job now. Raises `Fenced`."""
+        """Notes that it came so far. Raises `Fenced`."""
         claim = self.attempt.claim
         with self.slot.sessions.begin() as session:
-            fence.guard(session, claim.job_id, claim.attempt)
-            fence.touch(session, claim.job_id, claim.attempt, crashes=0)
+            fence.progressed(session, claim.job_id, claim.attempt)
 
 
 def begun(slot: Slot, attempt: Attempt) -> Slice:
