@@ -41,12 +41,12 @@ def guard(session: Session, job_id: uuid.UUID, attempt: int) -> None:
 
 
 def progressed(session: Session, job_id: uuid.UUID, attempt: int, **values: Any) -> None:
-    """`guard`, and notes that the attempt came so far: whatever took workers with it before is behind the job now.
+    """Notes that the attempt came so far: whatever took workers with it before is behind the job now.
 
     `values` are written into the job's row too. Raises `Fenced`.
     """
-    guard(session, job_id, attempt)
-    touch(session, job_id, attempt, crashes=0, **values)
+    if not touch(session, job_id, attempt, crashes=0, **values):
+        raise errors.Fenced(f"attempt {attempt} of {ids.show(job_id)} is over")
 
 
 def handed(session: Session, job_id: uuid.UUID) -> dict[str, Any] | None:
