@@ -183,7 +183,7 @@ class Planner:
             self.copied += preceding.read_bytes(session) - read_before
             raise
         self.copied += max(0, _size(plan.asked) - _size(line.asked))
-        if held is not None:
+        if held is not None and isinstance(plan.asked.request, Asked):
             self.put_in[name] = _with(held, plan.asked.request.items)
         return plan
 
