@@ -77,12 +77,13 @@ def keep_step(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) 
     return session.scalars(statement.returning(SummaryStep.text)).one()
 
 
-def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, limit: int) -> None:
-    """Deletes the tenant's steps that nothing has used for so long, at most `limit`, the longest unused first."""
+def forget_steps(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, limit: int) -> int:
+    """Deletes the tenant's steps that nothing has used for so long, at most `limit`, the longest unused first; how
+    many."""
     old = (SummaryStep.tenant_id == tenant_id, SummaryStep.used_at < func.now() - unused)
     some = select(SummaryStep.digest).where(*old).order_by(SummaryStep.used_at).limit(limit)
-    statement = delete(SummaryStep).where(*old, once.among(SummaryStep.digest, some))
-    session.execute(statement, execution_options={"synchronize_session": False})
+    statement = delete(SummaryStep).where(*old, once.among(SummaryStep.digest, some)).returning(SummaryStep.digest)
+    return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())
 
 
 def unfinished(session: Session, job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:

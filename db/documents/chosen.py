@@ -69,13 +69,13 @@ def loose_jobs(session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, lim
 
 def forget_loose(
     session: Session, tenant_id: uuid.UUID, unused: dt.timedelta, job_ids: Collection[uuid.UUID], limit: int
-) -> None:
+) -> int:
     """Deletes documents without a collection that came so long ago and were last named by these jobs, or by none; at
-    most so many, the oldest first."""
+    most so many, the oldest first; how many."""
     named = or_(Document.job_id.is_(None), Document.job_id.in_(job_ids))
     some = select(Document.id).where(*_loose(tenant_id, unused), named).order_by(Document.id).limit(limit)
-    statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(some))
-    session.execute(statement, execution_options={"synchronize_session": False})
+    statement = delete(Document).where(Document.tenant_id == tenant_id, Document.id.in_(some)).returning(Document.id)
+    return len(session.scalars(statement, execution_options={"synchronize_session": False}).all())
 
 
 def _loose(tenant_id: uuid.UUID, unused: dt.timedelta) -> tuple[ColumnElement[bool], ...]:

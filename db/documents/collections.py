@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     REAL,
     Boolean,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Integer,
@@ -57,16 +58,12 @@ class Collection(Table):
 
 def find(session: Session, tenant_id: uuid.UUID, name: str, *, keep: bool = False) -> Collection | None:
     """The tenant's collection of this name; `keep` holds off its deletion until the transaction ends."""
-    query = select(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
-    if keep:
-        query = query.with_for_update(read=True, key_share=True)
-    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+    return _one(session, keep, Collection.tenant_id == tenant_id, Collection.name == name)
 
 
-def get(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
-    """The tenant's collection with this id."""
-    query = select(Collection).where(Collection.tenant_id == tenant_id, Collection.id == collection_id)
-    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+def get(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, *, keep: bool = False) -> Collection | None:
+    """The tenant's collection with this id; `keep` as in `find`."""
+    return _one(session, keep, Collection.tenant_id == tenant_id, Collection.id == collection_id)
 
 
 def add(session: Session, **values: Any) -> None:
@@ -96,3 +93,10 @@ def remove(session: Session, tenant_id: uuid.UUID, name: str) -> bool:
     """Deletes the collection with all that is in it. False when there is none."""
     statement = delete(Collection).where(Collection.tenant_id == tenant_id, Collection.name == name)
     return session.scalar(statement.returning(Collection.id)) is not None
+
+
+def _one(session: Session, keep: bool, *which: ColumnElement[bool]) -> Collection | None:
+    query = select(Collection).where(*which)
+    if keep:
+        query = query.with_for_update(read=True, key_share=True)
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()

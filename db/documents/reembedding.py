@@ -150,10 +150,8 @@ def keep(
 
     Nobody deletes the documents or changes their chunks before the transaction ends.
     """
-    document_ids = sorted({one.document_id for one in waiting})
-    query = select(Document.id).where(Document.tenant_id == tenant_id, Document.id.in_(document_ids))
-    held = session.scalars(query.order_by(Document.id).with_for_update(read=True)).all()
-    if len(held) < len(document_ids):
+    document_ids = {one.document_id for one in waiting}
+    if _hold(session, tenant_id, document_ids) < len(document_ids):
         return False
     where = (
         Chunk.tenant_id == tenant_id,
@@ -195,26 +193,27 @@ def switch(session: Session, tenant_id: uuid.UUID, home: Collection, model: str,
 
 
 def clear(session: Session, tenant_id: uuid.UUID, home: Collection, *, most: int) -> bool:
-    """Drops at most so many of the vectors that the collection had before it switched; False when there is none."""
+    """Drops at most so many of the vectors that the collection had before it switched; False when there is none.
+
+    Nobody deletes the documents before the transaction ends.
+    """
     own = (Reembedded.tenant_id == tenant_id, Reembedded.collection_id == home.id)
     query = select(Reembedded.document_id, Reembedded.chunks).where(*own).order_by(Reembedded.document_id).limit(most)
-    left, ended = most, []
-    rows = session.execute(query).all()
-    for document_id, count in rows:
-        start = max(0, count - left)
+    left, starts = most, dict[uuid.UUID, int]()
+    for document_id, count in session.execute(query):
+        if left <= 0:
+            break
+        starts[document_id] = max(0, count - left)
+        left -= count
+    _hold(session, tenant_id, starts)
+    for document_id, start in starts.items():
         of = (Chunk.tenant_id == tenant_id, Chunk.document_id == document_id, Chunk.number >= start)
-        statement = update(Chunk).where(*of).values({_next(home): None})
-        session.execute(statement, execution_options=_QUIET)
+        session.execute(update(Chunk).where(*of).values({_next(home): None}), execution_options=_QUIET)
         if start:
             rest = update(Reembedded).where(*own, Reembedded.document_id == document_id).values(chunks=start)
             session.execute(rest, execution_options=_QUIET)
-            break
-        ended.append(document_id)
-        left -= count
-        if left <= 0:
-            break
-    _forget(session, tenant_id, ended)
-    return bool(rows)
+    _forget(session, tenant_id, [document_id for document_id, start in starts.items() if not start])
+    return bool(starts)
 
 
 def end(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> None:
@@ -240,6 +239,15 @@ def count_unread(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUI
 def forget(session: Session, tenant_id: uuid.UUID, document_id: uuid.UUID) -> None:
     """The document's chunks are cut anew: none of them has a second vector."""
     _forget(session, tenant_id, [document_id])
+
+
+def _hold(session: Session, tenant_id: uuid.UUID, document_ids: Several[uuid.UUID]) -> int:
+    """Keeps the documents as they are until the transaction ends; how many of them there are.
+
+    Before their chunks, and by their ids, as whoever deletes them does: else the two might wait for each other.
+    """
+    query = select(Document.id).where(Document.tenant_id == tenant_id, Document.id.in_(document_ids))
+    return len(session.scalars(query.order_by(Document.id).with_for_update(read=True)).all())
 
 
 def _forget(session: Session, tenant_id: uuid.UUID, document_ids: Several[uuid.UUID]) -> None:

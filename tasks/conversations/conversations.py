@@ -62,7 +62,7 @@ def delete(session: Session, caller: Caller, conversation_id: uuid.UUID) -> None
         raise _unknown(conversation_id)
 
 
-def forget(session: Session, tenant_id: uuid.UUID, kept_s: float, most: int) -> int:
+def forget(session: Session, tenant_id: uuid.UUID, most: int, *, kept_s: float) -> int:
     """Deletes those that haven't been used for so long, at most so many; how many."""
     with scope(session, tenant_id):
         return conversations.forget(session, tenant_id, dt.timedelta(seconds=kept_s), most)

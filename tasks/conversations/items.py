@@ -116,6 +116,13 @@ def refuse_full(session: Session, caller: Caller, conversation_id: uuid.UUID, co
         _refuse_full(row, "conversation", len(coming) + 1, sum(size(item) for item in coming))
 
 
+def held(session: Session, caller: Caller, conversation_id: uuid.UUID) -> tuple[int, int]:
+    """How many items are in it, and of how many bytes; none where it isn't there."""
+    with scope(session, caller.tenant_id):
+        row = conversations.find(session, caller.tenant_id, conversation_id)
+    return (row.items, row.bytes) if row else (0, 0)
+
+
 def page(
     session: Session,
     caller: Caller,

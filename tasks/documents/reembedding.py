@@ -113,7 +113,7 @@ def store(
     Raises `CollectionGone`, and `DimensionsDiffer` from those it has of the model already.
     """
     with scope(session, tenant_id):
-        home = collections.get(session, tenant_id, collection_id)
+        home = collections.get(session, tenant_id, collection_id, keep=True)
         under_way = reembedding.find(session, tenant_id, collection_id)
         if home is None or under_way is None:
             raise errors.CollectionGone("the collection was deleted")
@@ -165,7 +165,7 @@ def switch(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID) -> 
 def clear(session: Session, tenant_id: uuid.UUID, collection_id: uuid.UUID, *, most: int) -> bool:
     """Drops at most so many of the old vectors of a collection that has switched. False once there are none."""
     with scope(session, tenant_id):
-        home = collections.get(session, tenant_id, collection_id)
+        home = collections.get(session, tenant_id, collection_id, keep=True)
         if home is not None and reembedding.clear(session, tenant_id, home, most=most):
             return True
         reembedding.end(session, tenant_id, collection_id)

@@ -76,13 +76,14 @@ def name_again(session: Session, caller: Caller, document_ids: Sequence[uuid.UUI
         chosen.name_job(session, caller.tenant_id, document_ids, job_id)
 
 
-def forget(session: Session, tenant_id: uuid.UUID, most: int) -> None:
-    """Deletes the tenant's documents without a collection that no summary has named for long, at most so many."""
+def forget(session: Session, tenant_id: uuid.UUID, most: int) -> int:
+    """Deletes the tenant's documents without a collection that no summary has named for long, at most so many; how
+    many."""
     with scope(session, tenant_id):
         named_by = chosen.loose_jobs(session, tenant_id, UNUSED, most)
     of_late = summaries.of_late(session, named_by, UNUSED)
     with scope(session, tenant_id):
-        chosen.forget_loose(session, tenant_id, UNUSED, [id for id in named_by if id not in of_late], most)
+        return chosen.forget_loose(session, tenant_id, UNUSED, [id for id in named_by if id not in of_late], most)
 
 
 def _not_ready(number: int, document_id: uuid.UUID, status: str) -> errors.InvalidField:

@@ -37,9 +37,9 @@ def keep(session: Session, tenant_id: uuid.UUID, digest: bytes, text: str) -> st
         return summaries.keep_step(session, tenant_id, digest, text)
 
 
-def forget(session: Session, tenant_id: uuid.UUID, most: int, kept_s: float | None = None) -> None:
-    """Drops those of the tenant's steps that nothing has used for long, at most so many; sooner where jobs are kept
-    for less. A use is noted once a day, so for a day they stay at least."""
+def forget(session: Session, tenant_id: uuid.UUID, most: int, *, kept_s: float | None = None) -> int:
+    """Drops those of the tenant's steps that nothing has used for long, at most so many; how many. Sooner where jobs
+    are kept for less. A use is noted once a day, so for a day they stay at least."""
     unused = UNUSED if kept_s is None else min(UNUSED, max(dt.timedelta(days=1), dt.timedelta(seconds=kept_s)))
     with scope(session, tenant_id):
-        summaries.forget_steps(session, tenant_id, unused, most)
+        return summaries.forget_steps(session, tenant_id, unused, most)

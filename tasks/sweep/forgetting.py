@@ -39,6 +39,7 @@ _ERASING_S = 0.3  # so long it erases in one round: the other chores have the re
 _STEPS, _DOCUMENTS, _FILES, _STORES = "summary_steps", "loose_documents", "files", "vector_stores"
 _STORES_S = 0.3  # so long documents of expired stores are deleted in one round
 _FILES_S = 0.5  # so long bytes are erased in one round, and no longer than the last of them takes
+_UNUSED_S = 0.3  # so long rows of each sort that nobody uses any more are deleted in one round
 _TENANTS_AT_ONCE, _STEPS_AT_ONCE, _DOCUMENTS_AT_ONCE = 50, 500, 100
 
 
@@ -135,14 +136,7 @@ def time_for_steps(_: float) -> Select[int]:
 
 
 def unused_steps(sweep: Sweep) -> FollowUp:
-    """Once a minute, of some tenants, drawn by lot: in time each is looked at, and a look costs the same."""
-    with sweep.begin() as session:
-        its_time = rounds.begin(session, _STEPS, STEPS_EVERY_S)
-        drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
-    for tenant_id in drawn:
-        with sweep.begin() as session:
-            steps.forget(session, tenant_id, _STEPS_AT_ONCE, sweep.kept_s)
-    return NOTHING
+    return all_of_some(sweep, time_for_steps, _STEPS, partial(steps.forget, kept_s=sweep.kept_s), _STEPS_AT_ONCE)
 
 
 def time_for_documents(_: float) -> Select[int]:
@@ -150,14 +144,8 @@ def time_for_documents(_: float) -> Select[int]:
 
 
 def loose_documents(sweep: Sweep) -> FollowUp:
-    """Those that were brought for summaries which ended long ago, of some tenants as steps are."""
-    with sweep.begin() as session:
-        its_time = rounds.begin(session, _DOCUMENTS, DOCUMENTS_EVERY_S)
-        drawn = tenants.some(session, _TENANTS_AT_ONCE) if its_time else []
-    for tenant_id in drawn:
-        with sweep.begin() as session:
-            choice.forget(session, tenant_id, _DOCUMENTS_AT_ONCE)
-    return NOTHING
+    """Those that were brought for summaries which ended long ago."""
+    return all_of_some(sweep, time_for_documents, _DOCUMENTS, choice.forget, _DOCUMENTS_AT_ONCE)
 
 
 def time_for_files(_: float) -> Select[int]:
@@ -179,6 +167,34 @@ def vector_stores(sweep: Sweep) -> FollowUp:
     """What is in vector stores that have expired, as files are."""
     due = partial(stores.due, limit=_TENANTS_AT_ONCE)
     return _tidied(sweep, time_for_stores, _STORES, due, partial(stores.tidy, sweep), _STORES_S)
+
+
+def all_of_some(
+    sweep: Sweep,
+    its_time: Callable[[float], Select[int]],
+    name: str,
+    forget: Callable[[Session, uuid.UUID, int], int],
+    at_once: int,
+) -> FollowUp:
+    """Has all go that some tenants don't use any more, so many rows `at_once`: once a minute, or in the next round
+    where there was no time for all. The tenants are drawn by lot, since only they see what is theirs."""
+    with sweep.begin() as session:
+        if session.scalar(its_time(sweep.lease_s)) is None:
+            return NOTHING  # PostgreSQL didn't say which chores are wanted
+        drawn = tenants.some(session, _TENANTS_AT_ONCE)
+    until = time.monotonic() + _UNUSED_S
+
+    def forgotten(tenant_id: uuid.UUID) -> bool:
+        while time.monotonic() < until:
+            with sweep.begin() as session:
+                if forget(session, tenant_id, at_once) < at_once:
+                    return True
+        return False
+
+    if _each(drawn, forgotten, until):
+        with sweep.begin() as session:
+            rounds.note(session, name)
+    return NOTHING
 
 
 def _tidied(

@@ -2,20 +2,20 @@
 conversations have of their words."""
 
 import time
-import uuid
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Select
 
 from db import removing as removing_table
-from db import rounds, tenants
+from db import rounds
 from tasks.conversations import conversations
 from tasks.jobs import removing
+from tasks.sweep import forgetting
 from tasks.sweep.chore import NOTHING, Chore, FollowUp, Sweep
 
 LOOK_EVERY_S = 60.0
 _NAME, _CONVERSATIONS = "retention", "conversations"
-_TENANTS_AT_ONCE = 50
 _CONVERSATIONS_AT_ONCE = 5  # with up to 10,000 items each, which one statement deletes
 _ROUND_S = 0.3  # so long it removes in one round: the other chores, and the jobs that come meanwhile, have the rest
 
@@ -45,32 +45,13 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """Forgets conversations that nothing was put into for so long: all of some tenants, once a minute, or as soon as
-    the next round where there was no time for all. The tenants are drawn by lot, since only a conversation's own tenant
-    sees it.
-    """
+    """Forgets conversations that nothing was put into for so long, of some tenants at a time."""
 
     kept_s: float
 
     def forget(self, sweep: Sweep) -> FollowUp:
-        with sweep.begin() as session:
-            if session.scalar(self.wanted(sweep.lease_s)) is None:
-                return NOTHING
-            drawn = tenants.some(session, _TENANTS_AT_ONCE)
-        until = time.monotonic() + _ROUND_S
-        if all(self._forget_all_of(sweep, tenant_id, until) for tenant_id in drawn):
-            with sweep.begin() as session:
-                rounds.note(session, _CONVERSATIONS)
-        return NOTHING
-
-    def _forget_all_of(self, sweep: Sweep, tenant_id: uuid.UUID, until: float) -> bool:
-        """False where there was no time for all."""
-        while time.monotonic() < until:
-            with sweep.begin() as session:
-                count = conversations.forget(session, tenant_id, self.kept_s, _CONVERSATIONS_AT_ONCE)
-            if count < _CONVERSATIONS_AT_ONCE:
-                return True
-        return False
+        forget = partial(conversations.forget, kept_s=self.kept_s)
+        return forgetting.all_of_some(sweep, self.wanted, _CONVERSATIONS, forget, _CONVERSATIONS_AT_ONCE)
 
     def wanted(self, _: float) -> Select[int]:
         return rounds.due(_CONVERSATIONS, LOOK_EVERY_S)

@@ -16,6 +16,7 @@ from db.session import Sessions
 from db.takeovers import Wanted
 from tasks import ids
 from tasks.keys import Caller
+from tests import tables
 from tests.support import waiting
 
 _LINE = """
@@ -147,21 +148,39 @@ def test_who_comes_while_another_numbers_leaves_it_to_that(sessions: Sessions, c
 
 
 def test_what_is_left_of_a_batch_is_counted_by_what_is_unfinished(sessions: Sessions, caller: Caller) -> None:
-    """However many twins have their answers: none of those is read."""
+    """However many twins have their answers: none of those is read.
+
+    They are twins of many lines: where a line had thousands, PostgreSQL would be right to read them all.
+    """
     batch_id = batch(sessions, caller, "succeeded", "queued")
     twins_of = (
         "INSERT INTO batch_twins (job_id, place, of_place, label)"
-        " SELECT :id, place, :of, '' FROM generate_series(CAST(:first AS integer), :last) AS place"
+        " SELECT :id, place, mod(place, 2000), '' FROM generate_series(2, 20001) AS place"
     )
     with sessions.begin() as session:
-        for of, first, last in ((0, 2, 20_000), (1, 20_001, 20_003)):
-            session.execute(text(twins_of), {"id": batch_id, "of": of, "first": first, "last": last})
+        session.execute(text(twins_of), {"id": batch_id})
         session.execute(text("ANALYZE batch_twins"))
         session.execute(text("ANALYZE jobs"))
-        assert twins.unfinished(session, batch_id) == 3
+        assert twins.unfinished(session, batch_id) == 10
         asked = str(twins.left(batch_id).compile(session.get_bind(), compile_kwargs={"literal_binds": True}))
         plan = session.scalar(text(f"EXPLAIN (FORMAT JSON) {asked}"))
     assert "batch_twins_of" in json.dumps(plan)
+
+
+def test_tokens_are_measured_on_lines_of_the_newest_batches(sessions: Sessions, caller: Caller) -> None:
+    """Three of the tenant's own for the model, of which lines that were answered, and whose words are there still."""
+    other, asked = tables.tenant(sessions, "other"), "UPDATE jobs SET input = :input WHERE parent_id = :id"
+    made = [batch(sessions, caller, "succeeded", "succeeded", "failed") for _ in range(5)]
+    made += [batch(sessions, other, "succeeded")]
+    with sessions.begin() as session:
+        for place, batch_id in enumerate(made):
+            session.execute(text("UPDATE batches SET model = 'm' WHERE job_id = :id"), {"id": batch_id})
+            session.execute(text(asked), {"id": batch_id, "input": json.dumps({"prompt": "x" * 10**place})})
+        for table, key in (("batches", "job_id"), ("jobs", "parent_id")):
+            session.execute(text(f"UPDATE {table} SET model = 'n' WHERE {key} = :id"), {"id": made[4]})
+        session.execute(text(asked + " AND place = 0"), {"id": made[3], "input": "{}"})
+        assert batch_results.measured_lines(session, caller.tenant_id, "m") == (10 + 10 + 100 + 100 + 1000, 5 * 7)
+        assert batch_results.measured_lines(session, caller.tenant_id, "n") == (2 * 10_000, 2 * 7)
 
 
 def test_results_come_in_the_order_of_the_ends(sessions: Sessions, caller: Caller) -> None:

@@ -25,10 +25,13 @@ from tasks.streams.transcript import Entry, Transcript
 from tests import tables
 from tests.support import workers
 from tests.support.post import Post
+from tests.workers.runs import MODEL
 from workers.attempt import Attempt
 from workers.courtesy import Courtesy
 from workers.cutting.parent import Cutter
+from workers.engines import loading
 from workers.engines.echo import Echo
+from workers.engines.llamacpp import LlamaCpp
 from workers.publisher import Publisher
 from workers.quarantine import Quarantine
 from workers.slot import Slot
@@ -192,3 +195,12 @@ def bench() -> Bench:
 @pytest.fixture
 def echo() -> Echo:
     return Echo("echo", slots=2, context=64)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LlamaCpp]:
+    """The demo model, in a host of its own; as one module's tests leave it, another never finds it."""
+    loaded = loading.load(MODEL, slots=4, threads=1)
+    assert isinstance(loaded, LlamaCpp)
+    yield loaded
+    loaded.close()

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,11 +15,10 @@ from tests.support import entries
 from tests.support.waiting import until
 from tests.workers.conftest import Bench, MakeWorker
 from tests.workers.dispatched import dispatched
-from tests.workers.runs import MODEL, STORY
+from tests.workers.runs import STORY
 from workers import app, attempt, run
 from workers.attempt import Attempt
 from workers.courtesy import Courtesy
-from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp
 from workers.worker import Worker
 
@@ -107,14 +106,6 @@ def test_it_stands_still_for_so_long_and_no_longer(bench: Bench, monkeypatch: py
         assert not held.stands_still()
         with courtesy.awaiting(uuid.UUID(int=8)):
             assert not held.stands_still()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[LlamaCpp]:
-    loaded = loading.load(MODEL, slots=2, threads=1)
-    assert isinstance(loaded, LlamaCpp)
-    yield loaded
-    loaded.close()
 
 
 def test_line_of_a_real_model_says_the_same_though_it_stood_still(

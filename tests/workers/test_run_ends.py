@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from db import session as db_session
 from db.session import Sessions
 from tasks import errors
 from tasks.jobs import jobs
@@ -21,6 +23,7 @@ from workers import run, stages
 from workers.attempt import Attempt
 from workers.engines.echo import Echo
 from workers.patience import Patience
+from workers.together import Together
 from workers.worker import Worker
 
 
@@ -144,6 +147,34 @@ def test_end_of_the_last_child_has_its_parents_queue_looked_at(
     worker.gone.set()
     worker.refiller.wake()
     refilling.join()
+
+
+def test_end_is_held_up_by_no_other_jobs_parent(
+    sessions: Sessions, caller: Caller, worker: Worker, postgres_url: str
+) -> None:
+    """Also where both ends are written in one statement: who waits for a locked parent is only its own child's run."""
+    parent_id = tables.parent(sessions, caller, children=1, goes_on_in="beta")
+    [child_id], chat_id = tables.children(sessions, parent_id), dispatched(sessions, caller)
+    tables.dispatch(sessions, child_id)
+    engine = db_session.open_engine(postgres_url, pool_size=4, statement_timeout_s=600, pool_timeout_s=60)
+    worker.sessions = db_session.open_sessions(engine)
+    worker.finish_untold = together = Together(worker._finish_untold, patience_s=600)
+    together._asking = 1  # as if another statement were under way
+    child, chat = (threading.Thread(target=run.run, args=(worker, id)) for id in (child_id, chat_id))
+    with sessions.begin() as session:
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        session.execute(text("SELECT FROM jobs WHERE id = :id FOR UPDATE"), {"id": parent_id})
+        for thread in (child, chat):
+            thread.start()
+        until(lambda: len(together._waiting) == 2)
+        with together._changed:
+            together._asking = 0
+            together._changed.notify_all()
+        until(lambda: not chat.is_alive())
+        assert child.is_alive()
+    child.join()
+    assert tables.column(sessions, parent_id, "status") == "queued"
+    engine.dispose()
 
 
 def test_end_of_the_last_child_whose_commit_had_no_answer_moves_the_parent_on(

@@ -147,7 +147,7 @@ def model(models: Catalog, line: Line) -> str:
 class Planner:
     """Plans the jobs of a batch's lines, in the order of the file. `copied` is how many bytes those so far have from
     elsewhere, of what they go on from, and how many were read for those that can't be answered; `put_in` is how many
-    items they put into each conversation, and of how many bytes."""
+    items each conversation will have once they are put in, and of how many bytes."""
 
     models: Catalog
     owner: Caller
@@ -175,8 +175,7 @@ class Planner:
         if self.copied >= lines.MAX_COPIED_BYTES:
             message = f"the lines before it have all of the {lines.MAX_COPIED_BYTES} bytes that a batch may go on from"
             raise errors.LimitReached(where, message)
-        if where == "conversation":
-            self._refuse_full(name, line.asked.request.items)
+        held = self._held(session, name, line.asked.request) if where == "conversation" else None
         read_before = preceding.read_bytes(session)
         try:
             plan = kinds.plan(session, self.models, self.owner, line.asked)
@@ -184,22 +183,27 @@ class Planner:
             self.copied += preceding.read_bytes(session) - read_before
             raise
         self.copied += max(0, _size(plan.asked) - _size(line.asked))
-        if where == "conversation" and isinstance(plan.asked.request, Asked):
-            self.put_in[name] = self._with(name, plan.asked.request.items)
+        if held is not None and isinstance(plan.asked.request, Asked):
+            self.put_in[name] = _with(held, plan.asked.request.items)
         return plan
 
-    def _refuse_full(self, name: str, coming: Sequence[Item]) -> None:
-        """Raises `ConversationFull` where the lines before have put into it what one may have: it is nearly empty while
-        they are planned, and each is put in once it has been answered."""
-        items, size = self._with(name, coming)
-        if items > conversations.MAX_ITEMS or size > conversations.MAX_BYTES:
-            bounds = f"{conversations.MAX_ITEMS} items, of {conversations.MAX_BYTES} bytes"
-            raise errors.ConversationFull("conversation", f"a batch puts at most {bounds} into one conversation")
+    def _held(self, session: Session, name: str, asked: Asked) -> tuple[int, int]:
+        """`put_in` of the conversation that a line goes on in, which is as it was while lines before it are planned:
+        each is put in once it has been answered. Raises `ConversationFull` where there is no room for the line."""
+        assert asked.conversation is not None
+        held = self.put_in.get(name) or conversations.held(session, self.owner, asked.conversation)
+        _with(held, asked.items)
+        return held
 
-    def _with(self, name: str, coming: Sequence[Item]) -> tuple[int, int]:
-        """What has been put into the conversation after these items, and the one that answers them."""
-        items, size = self.put_in.get(name, (0, 0))
-        return items + len(coming) + 1, size + sum(map(conversations.size, coming))
+
+def _with(held: tuple[int, int], coming: Sequence[Item]) -> tuple[int, int]:
+    """What a conversation has after these items, and the one that answers them. Raises `ConversationFull`."""
+    items, size = held[0] + len(coming) + 1, held[1] + sum(map(conversations.size, coming))
+    if items > conversations.MAX_ITEMS or size > conversations.MAX_BYTES:
+        bounds = f"{conversations.MAX_ITEMS} items, of {conversations.MAX_BYTES} bytes"
+        message = f"a conversation has at most {bounds}, and the lines before put in what there was room for"
+        raise errors.ConversationFull("conversation", message)
+    return items, size
 
 
 def _size(asked: Submission[Any]) -> int:

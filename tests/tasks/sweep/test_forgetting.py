@@ -27,10 +27,18 @@ from tests.tasks.sweep.sweeping import made, sweep
 from tests.workers.staged import written
 
 
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one round, however slow the machine is."""
+    monkeypatch.setattr(forgetting, "_UNUSED_S", 60.0)
+    for at_once in ("_STEPS_AT_ONCE", "_DOCUMENTS_AT_ONCE"):
+        monkeypatch.setattr(forgetting, at_once, 1)
+
+
 def test_steps_that_nothing_uses_are_forgotten_for_every_tenant(
-    sessions: Sessions, client: redis.Redis, caller: Caller
+    sessions: Sessions, client: redis.Redis, caller: Caller, one_by_one: None
 ) -> None:
-    """After thirty days, whether the tenant comes again or not; those in use stay."""
+    """After thirty days, whether the tenant comes again or not, as many as there are; those in use stay."""
     owners = [caller, tables.tenant(sessions, "theirs")]
     for owner in owners:
         with sessions.begin() as session, scope(session, owner.tenant_id):
@@ -48,7 +56,7 @@ def test_steps_that_nothing_uses_are_forgotten_for_every_tenant(
 
 
 def test_documents_brought_for_summaries_go_a_week_after_the_last_one_ended(
-    sessions: Sessions, client: redis.Redis, caller: Caller
+    sessions: Sessions, client: redis.Redis, caller: Caller, one_by_one: None
 ) -> None:
     """Also those that none has named; what is named again meanwhile, by one that runs, stays, as do collections."""
     with sessions.begin() as session:

@@ -16,7 +16,7 @@ from tasks.keys import Caller
 from tasks.limits.spent import Spent
 from tasks.queues.dispatch import Dispatcher
 from tasks.streams.transcript import Transcript
-from tasks.sweep import retention
+from tasks.sweep import forgetting
 from tasks.sweep.sweeper import Sweeper
 from tests import tables
 from tests.support.post import Post
@@ -94,7 +94,7 @@ def test_conversations_go_when_nothing_was_put_into_them_for_as_long(
     upkeep: Sessions, client: redis.Redis, caller: Caller
 ) -> None:
     """With what was said in them; without a retention they stay."""
-    old, young = (conversation(upkeep, caller, ago_s) for ago_s in (101, 99))
+    old, young = (conversation(upkeep, caller, ago_s) for ago_s in (101, 10))
     sweep(made(upkeep, client, None))
     sweep(made(upkeep, client, 100))
     with upkeep.begin() as session:
@@ -111,10 +111,10 @@ def test_conversations_go_as_many_as_there_are(
         conversation(upkeep, caller, 101)
     sweeper = made(upkeep, client, 100)
     with monkeypatch.context() as hurried:
-        hurried.setattr(retention, "_ROUND_S", 0.0)
+        hurried.setattr(forgetting, "_UNUSED_S", 0.0)
         sweep(sweeper)
         assert conversations_left(upkeep) == 60
-        hurried.setattr(retention, "_ROUND_S", 60.0)
+        hurried.setattr(forgetting, "_UNUSED_S", 60.0)
         sweep(sweeper)
     assert conversations_left(upkeep) == 0
 

@@ -199,6 +199,7 @@ def test_end_that_has_to_wait_keeps_no_other_from_its_own(sessions: Sessions, ca
     held, stuck, free = (to_be_ended(sessions, who) for who in (caller, other, caller))
     orphan = running(sessions, caller, "gone")
     with sessions.begin() as session:
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # the round may take long
         session.execute(text("SELECT 1 FROM webhook_endpoints WHERE id = :id FOR UPDATE"), {"id": webhook.id})
         session.execute(text("SELECT 1 FROM jobs WHERE id = ANY(:ids) FOR UPDATE"), {"ids": held})
         sweep(sweeper)

@@ -3,7 +3,6 @@
 import sys
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,14 +18,6 @@ from workers.engines import loading
 from workers.engines.llamacpp import LlamaCpp, _Kept
 
 RULES = "You are the clerk of a harbour. Say how deep it is, and when the tide turns. " * 4
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[LlamaCpp]:
-    loaded = loading.load(MODEL, slots=4, threads=1)
-    assert isinstance(loaded, LlamaCpp)
-    yield loaded
-    loaded.close()
 
 
 def test_cached_prompt_serves_only_the_tenant_that_left_it(engine: LlamaCpp) -> None:

@@ -1,28 +1,18 @@
 """Generations of llama-server that stand still for another, and go on."""
 
 import threading
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from tasks import errors
 from tasks.models.engine import Delta, Finish, Handle, Pausable, Progress, Request, Step
-from tests.workers.runs import MODEL, QUESTION, params, text
-from workers.engines import loading
+from tests.workers.runs import QUESTION, params, text
 from workers.engines.completions import Completion
 from workers.engines.llamacpp import LlamaCpp
 from workers.engines.pausing import Pausing, Told
 
 RULES = "You are the clerk of a harbour. Say how deep it is, and when the tide turns. " * 6
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[LlamaCpp]:
-    loaded = loading.load(MODEL, slots=2, threads=1)
-    assert isinstance(loaded, LlamaCpp)
-    yield loaded
-    loaded.close()
 
 
 def begun(engine: LlamaCpp, prompt: str = RULES, **changes: object) -> Handle:
@@ -80,15 +70,17 @@ def tokens(steps: list[Step]) -> int:
 
 
 def test_it_keeps_its_slot_with_what_it_had_evaluated(engine: LlamaCpp) -> None:
-    """Another generation meanwhile takes the other slot; what is told as cached is what was before the first pause."""
+    """Other generations meanwhile take the other slots; what is told as cached is what was before the first pause."""
     handle = begun(engine, RULES + "First.")
     read_until(handle, Delta, 3)
     stand_still(handle)
-    other = begun(engine, RULES + "First.", max_tokens=2)
-    read_until(other, Finish)
-    with pytest.raises(errors.EngineError, match="all 2 slots are taken"):
+    others = [begun(engine, RULES + "First.", max_tokens=2) for _ in range(engine.slots - 1)]
+    for other in others:
+        read_until(other, Finish)
+    with pytest.raises(errors.EngineError, match="slots are taken"):
         begun(engine)
-    other.close()
+    for other in others:
+        other.close()
     again = [step for step in rest(handle) if isinstance(step, Finish | Progress)]
     assert [type(step) for step in again] == [Finish]  # of the prompt nothing was told a second time
     handle = begun(engine, RULES + "First.")

@@ -79,14 +79,6 @@ def test_text_of_more_tokens_than_the_context_is_refused_before_all_of_it_is_rea
     assert asked == [tokenizer._PIECE] * 2
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[LlamaCpp]:
-    loaded = loading.load(MODEL, slots=2, threads=1)
-    assert isinstance(loaded, LlamaCpp)
-    yield loaded
-    loaded.close()
-
-
 def test_tokenizer_that_was_idle_reads_the_next_text(engine: LlamaCpp) -> None:
     """However long: its own server closes connections that nothing comes by."""
     before = engine.tokenizer.host.pid

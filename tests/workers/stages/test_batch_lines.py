@@ -253,22 +253,26 @@ def test_what_is_read_for_lines_that_can_not_be_answered_is_bounded(
         assert (codes["refused"], codes["beyond"]) == ("invalid_value", "limit_reached")
 
 
-@pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS", 5), ("MAX_BYTES", 400)])
+@pytest.mark.parametrize(("bound", "most"), [("MAX_ITEMS", 6), ("MAX_BYTES", 620)])
+@pytest.mark.parametrize("there", [0, 1, 2])
 def test_what_lines_put_into_one_conversation_is_bounded(
-    hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+    hall: Hall, line_by_line: None, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, there: int
 ) -> None:
-    """All of a batch together, in whichever slice: it is as empty as it was when each is planned. Lines in another, and
-    in none, run all the same. A check warns of it."""
-    full, other = (ids.show(conversation(hall), ids.CONVERSATION) for _ in range(2))
+    """All of a batch together, in whichever slice, beside what is there: that is all there is when each is planned.
+    Lines in another, and in none, run all the same. A check warns of it."""
+    had = [{"id": f"msg_{n}", **item("word " * 12)} for n in range(there)]
+    full, other = (ids.show(conversation(hall, *said), ids.CONVERSATION) for said in (had, []))
     monkeypatch.setattr(items, bound, most)
-    made = [line(str(n), "word " * 12, conversation=full) for n in range(4)]
+    made = [line(str(n), "word " * 12, conversation=full) for n in range(5)]
     made += [line("other", conversation=other), line("alone")]
-    assert warned(surveyed(hall, made)) == [(n, "conversation_full", "body.conversation") for n in (3, 4)]
+    room = (most - there) // 2 if bound == "MAX_ITEMS" else 4 - there
+    refused = "01234"[room:]
+    assert warned(surveyed(hall, made)) == [(int(n) + 1, "conversation_full", "body.conversation") for n in refused]
     batch_id = hall.begin(made, RESPONSES)
     hall.run(catalog.CONTROL)
     hall.run()
-    assert hall.told(batch_id) == (["0", "1", "other", "alone"], ["2", "3"])
-    assert refusals(hall, batch_id) == dict.fromkeys("23", (400, "conversation_full", "conversation"))
+    assert hall.told(batch_id) == ([*"01234"[:room], "other", "alone"], [*refused])
+    assert refusals(hall, batch_id) == dict.fromkeys(refused, (400, "conversation_full", "conversation"))
 
 
 def surveyed(hall: Hall, made: list[dict[str, Any]], endpoint: str = RESPONSES) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,40 @@ def test_what_a_cancelled_job_left_is_cleared_by_its_retry(
     assert left(sessions) == [0, 0]
     with pytest.raises(errors.InvalidField, match="already"):
         ask(sessions, caller)
+
+
+@pytest.mark.parametrize("locked", ["documents", "collections"])
+@pytest.mark.parametrize("clears", [False, True])
+def test_documents_that_are_deleted_meanwhile_are_waited_for(
+    sessions: Sessions, caller: Caller, make_worker: MakeWorker, facts: None, clears: bool, locked: str
+) -> None:
+    """In whichever order they go: who stores vectors or drops them holds no chunk that is deleted after another."""
+    if clears:
+        switched(sessions, caller, make_worker)
+    else:
+        ask(sessions, caller)
+    with sessions.begin() as session, scope(session, caller.tenant_id):
+        home = collections.find(session, caller.tenant_id, "facts")
+        assert home is not None
+        lot = reembedding.lot(session, caller.tenant_id, home.id, after=None, most=100)
+        reembedding.set_dimensions(session, caller.tenant_id, home.id, len(lot))
+
+    def act() -> bool:
+        with sessions.begin() as session:
+            if clears:
+                return tasks_reembedding.clear(session, caller.tenant_id, home.id, most=100)
+            return tasks_reembedding.store(session, caller.tenant_id, home.id, lot, np.eye(len(lot), dtype=np.float32))
+
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as session:
+            session.execute(text(f"SELECT FROM {locked} ORDER BY id FOR UPDATE"))
+            document_ids = session.scalars(text("SELECT id FROM documents ORDER BY id DESC")).all()
+            session.execute(text("DELETE FROM documents WHERE id = :id"), {"id": document_ids[0]})
+            acting = pool.submit(act)
+            until(lambda: session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+            for id in document_ids[1:]:
+                session.execute(text("DELETE FROM documents WHERE id = :id"), {"id": id})
+        assert acting.result() in (clears, False)
 
 
 def test_document_that_fails_counts_no_more(
