@@ -121,11 +121,12 @@ def _measured(
 ) -> tuple[int, int]:
     """Of the last such jobs by this column, which an index has them sorted by."""
     size = func.octet_length(Job.input.cast(Text))
-    words = case((size <= _SHORT, _words()), else_=size).label("words")
+    truncated = Job.input["truncates"].as_boolean()  # whose prompt may have been a part of it
+    words = case((truncated, 0), (size <= _SHORT, _words()), else_=size).label("words")
     ended = (Job.status == "succeeded", Job.type.in_(_WORDED), Job.prompt_tokens > 0)
     newest = select(words, Job.prompt_tokens).where(*which, *ended)
     rows = newest.order_by(by.desc()).limit(_MEASURED).subquery()
-    kept = rows.c.words > 0  # of the others what was asked is erased
+    kept = rows.c.words > 0  # of others what was asked is erased, or was not all read
     total, tokens = session.execute(select(func.sum(rows.c.words), func.sum(rows.c.prompt_tokens)).where(kept)).one()
     return int(total or 0), int(tokens or 0)
 

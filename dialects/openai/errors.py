@@ -51,9 +51,11 @@ def of(code: str, message: str, status: int = 500) -> dict[str, Any]:
 def told(
     status: int, code: str, message: str, param: str | None, details: dict[str, Any] | None = None
 ) -> tuple[int, Error]:
-    """An error of ours in OpenAI's words: its status, and its body."""
-    status = 404 if code in _NOT_FOUND else _STATUS.get(status, status)
-    return status, ours.of(status, _CODES.get(code, code), message, param and named(param), details)
+    """An error of ours in OpenAI's words: its status, and its body. Its clients' exceptions tell the message alone, so
+    that has the field's name too."""
+    status, name = 404 if code in _NOT_FOUND else _STATUS.get(status, status), param and named(param)
+    said = f"{name}: {message}" if name and name not in message else message
+    return status, ours.of(status, _CODES.get(code, code), said, name, details)
 
 
 def named(path: str) -> str:

@@ -9,6 +9,7 @@ import binascii
 from typing import Any
 
 TYPE = "compaction"
+MAX_TOKENS = 500  # of a summary: a small model may not find an end
 _PREFIX = "forebay1."
 SUM_UP = (
     "Sum up what was said so far in a few sentences: what is known, what was decided, what is still to be done."

@@ -168,7 +168,7 @@ def test_what_is_left_of_a_batch_is_counted_by_what_is_unfinished(sessions: Sess
 
 
 def test_tokens_are_measured_on_lines_of_the_newest_batches(sessions: Sessions, caller: Caller) -> None:
-    """Three of the tenant's own for the model, of which lines that were answered, and whose words are there still."""
+    """Three of the tenant's own for the model, of which lines that were answered, and read whole, and whose words are there still."""
     other, asked = tables.tenant(sessions, "other"), "UPDATE jobs SET input = :input WHERE parent_id = :id"
     made = [batch(sessions, caller, "succeeded", "succeeded", "failed") for _ in range(5)]
     made += [batch(sessions, other, "succeeded")]
@@ -179,7 +179,9 @@ def test_tokens_are_measured_on_lines_of_the_newest_batches(sessions: Sessions, 
         for table, key in (("batches", "job_id"), ("jobs", "parent_id")):
             session.execute(text(f"UPDATE {table} SET model = 'n' WHERE {key} = :id"), {"id": made[4]})
         session.execute(text(asked + " AND place = 0"), {"id": made[3], "input": "{}"})
-        assert batch_results.measured_lines(session, caller.tenant_id, "m") == (10 + 10 + 100 + 100 + 1000, 5 * 7)
+        cut = json.dumps({"prompt": "x" * 99, "truncates": True})  # of which only a part may have been read
+        session.execute(text(asked + " AND place = 0"), {"id": made[2], "input": cut})
+        assert batch_results.measured_lines(session, caller.tenant_id, "m") == (10 + 10 + 100 + 1000, 4 * 7)
         assert batch_results.measured_lines(session, caller.tenant_id, "n") == (2 * 10_000, 2 * 7)
 
 

@@ -124,8 +124,22 @@ def test_template_writes_turns_and_opens_the_models() -> None:
 
 
 @pytest.mark.parametrize(
-    "roles", [("assistant",), ("user", "user"), ("user", "assistant", "assistant"), ("user", "system")], ids="-".join
+    ("roles", "turns"),
+    [
+        ("A", "model|A"),
+        ("UU", "user|U\n\nU"),
+        ("UAAU", "user|U model|A\n\nA user|U"),
+        ("SSU", "user|S\n\nS\n\nU"),
+        ("USAS", "user|U\n\nS model|A user|S"),
+    ],
 )
-def test_template_refuses_turns_out_of_order(roles: tuple[str, ...]) -> None:
-    with pytest.raises(errors.EngineRefused, match="must take turns"):
-        rendered(*((role, "hello") for role in roles))
+def test_template_takes_turns_in_any_order(roles: str, turns: str) -> None:
+    """Gemma was trained on turns that alternate: neighbours of one side are one."""
+    names = {"S": "system", "U": "user", "A": "assistant"}
+    told = "".join(f"<start_of_turn>{turn.replace('|', chr(10))}<end_of_turn>\n" for turn in turns.split(" "))
+    assert rendered(*((names[role], role) for role in roles)) == told + "<start_of_turn>model\n"
+
+
+def test_template_refuses_what_a_function_said() -> None:
+    with pytest.raises(errors.EngineRefused, match="messages are of"):
+        rendered(("user", "hello"), ("tool", "4"))

@@ -57,7 +57,8 @@ class Stream:
     def ended(self, job: JobView) -> bytes:
         told = self._sent(self._telling.ended(job))
         if max(self.after + 1, self._read) > self._telling.next:
-            raise StreamLost(_LOST)
+            message = f"the response ended with event {self._telling.next - 1}; if a later one was told, it was lost"
+            raise StreamLost(f"{message}: read the response from the beginning")
         return told
 
     def waiting(self, wait: Wait | None) -> bytes:

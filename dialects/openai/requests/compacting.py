@@ -52,7 +52,7 @@ def submission(given: Mapping[str, Any], said: list[dict[str, Any]], wishes: Wis
     wish = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": compaction.SUM_UP}]}
     asked = Asked(
         items=(*said, wish),
-        answer=Generation(),
+        answer=Generation(max_tokens=compaction.MAX_TOKENS),
         instructions=given.get("instructions"),
         previous=previous(given),
         truncates=True,

@@ -44,10 +44,11 @@ def chat(**changes: Any) -> Ask:
     ],
 )
 def test_errors_are_the_clients_own(sdk: OpenAI, ask: Ask, error: type[APIStatusError], code: str, param: str) -> None:
-    """By their status; with a type, a code, a parameter and a request's id."""
+    """By their status; with a type, a code, a parameter that the exception names too, and a request's id."""
     with pytest.raises(error) as told:
         ask(sdk)
     assert (told.value.code, told.value.param) == (code, param)
+    assert (param or "") in str(told.value)
     assert not isinstance(told.value, UnprocessableEntityError)
     assert told.value.type
     assert told.value.request_id

@@ -34,7 +34,7 @@ def compact(api: Api, sessions: Sessions, client: redis.Redis, **given: Any) -> 
     with byhand.working(sessions, client, summed_up) as done:
         response = api.post("/v1/responses/compact", json=given)
     assert response.status_code == 200, response.text
-    assert [job.type for job in done] == ["compact"]
+    assert [(job.type, job.params["max_tokens"]) for job in done] == [("compact", compaction.MAX_TOKENS)]
     return dict(response.json)
 
 
@@ -87,7 +87,7 @@ def test_anothers_response_is_like_none(api: Api, theirs: Api) -> None:
     foreign = theirs.post("/v1/responses", json={"input": "one", "background": True}).json["id"]
     refused = api.post("/v1/responses/compact", json={"input": "x", "previous_response_id": foreign})
     assert error(refused) == (400, "previous_response_not_found", "previous_response_id")
-    assert refused.json["error"]["message"] == f"Previous response with id '{foreign}' not found."
+    assert refused.json["error"]["message"] == f"previous_response_id: Previous response with id '{foreign}' not found."
 
 
 @pytest.mark.parametrize(

@@ -310,5 +310,5 @@ def test_more_than_there_is_was_never_told(job: JobView) -> None:
     last = len(sent(Stream(job, {}), events, end)) - 1
     assert sent(Stream(job, {}, last), events, end) == []
     for beyond in (last + 1, last + 40):
-        with pytest.raises(StreamLost):
+        with pytest.raises(StreamLost, match=f"ended with event {last};"):
             sent(Stream(job, {}, beyond), events, end)
