@@ -19,7 +19,7 @@ from tasks.doors.reading import Reader
 from tasks.doors.submitting import Desk
 from tasks.files.stores import Stores
 from tasks.functions.toolbox import Toolbox
-from tasks.models.catalog import Catalog
+from tasks.models.catalog import CONTROL, Catalog
 from tasks.models.registry import Models
 from tasks.operating import brokers, connections
 from tasks.operating.revisions import Watch
@@ -107,6 +107,7 @@ class Service:
             waker=self,
             client=self.redis,
             reader=self.reader,
+            announce=self._announce,
             before_waiting=self.rest,
         )
         self.calls = Calls(self.redis)
@@ -174,6 +175,11 @@ class Service:
             self.refiller.deliver(queue, wake_up)
         except RuntimeError as error:  # no thread can be started just now; the sweep finds the job
             log.warning("not_delivered", error=str(error))
+
+    def _announce(self, queue: str) -> None:
+        """See `Refiller.announce`. On the control worker nobody gives way."""
+        if queue != CONTROL and self._refiller_thread:
+            self._refiller.announce(queue)
 
     def begin(self) -> None:
         """To be called once, before the first request. The log is told, soon, where PostgreSQL or Redis aren't set as

@@ -198,7 +198,7 @@ def _queues(found: WorkerSettings, client: redis.Redis) -> redis.Redis:
     """The Redis that Celery's queues are in: the one of the streams, unless the settings say otherwise."""
     if found.shared.broker_url == found.shared.redis_url:
         return client
-    return stream.connect(found.shared.broker_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=2)
+    return stream.connect(found.shared.broker_url, timeout_s=_REDIS_TIMEOUT_S, max_connections=3)
 
 
 def begin(worker: Worker) -> list[threading.Thread]:

@@ -8,6 +8,7 @@ what was streamed, and goes on from there when its turn comes again.
 import time
 import uuid
 from collections.abc import Collection
+from typing import Any
 
 import structlog
 
@@ -37,10 +38,20 @@ class Yielding:
 
     def run(self) -> None:
         """Looks again and again, until the worker is gone. Raises what `look` raises."""
+        pubsub: Any = self._queues.pubsub
         while not self._worker.gone.is_set():
             if self._worker.batch_runs.wait(_IDLE_S):
-                self.look()
-                self._worker.gone.wait(LOOK_S)
+                with pubsub(ignore_subscribe_messages=True) as announced:
+                    announced.subscribe(broker.coming(self._worker.queue))
+                    self._tend(announced)
+
+    def _tend(self, announced: Any) -> None:
+        """Looks, and has batch work stand still for interactive jobs that are announced, until none of it runs."""
+        while self._worker.batch_runs.wait(_IDLE_S) and not self._worker.gone.is_set():
+            self.look()
+            if announced.get_message(timeout=LOOK_S):
+                self._worker.courtesy.expect()
+            self._worker.courtesy.give_up()
 
     def look(self) -> list[Attempt]:
         """Stops as many batch generations as interactive jobs wait for a slot, for whom no other worker's was stopped.

@@ -41,8 +41,9 @@ class Waker(Protocol):
 class Desk:
     """Made once a process. Thread-safe.
 
-    A command has no way to Redis, and only accepts: the sweep finds its jobs. `before_waiting` is what `answer` calls
-    once there is nothing left to do but to wait.
+    A command has no way to Redis, and only accepts: the sweep finds its jobs. `announce` is told of the queue of an
+    interactive job that is about to be written down, and returns at once. `before_waiting` is what `answer` calls once
+    there is nothing left to do but to wait.
     """
 
     sessions: Scope
@@ -52,6 +53,7 @@ class Desk:
     client: redis.Redis | None = None
     reader: Reader | None = None
     before_waiting: Callable[[], None] = lambda: None
+    announce: Callable[[str], None] = lambda queue: None  # noqa: ARG005
 
     def accept(self, caller: Caller, make: Make, once: IdempotencyClaim | None = None) -> tuple[JobView, bool]:
         """Writes the job down, lets it straight into the window where that has room, and wakes a worker.
@@ -65,6 +67,8 @@ class Desk:
             def write() -> JobView:
                 nonlocal admitted
                 plan = make(session)
+                if plan.asked.lane == "interactive":
+                    self.announce(plan.queue)
                 failpoints.passed("api.before_commit")
                 room = window.room(self.lease_s) if self.waker else None
                 job, admitted = jobs.insert(session, caller, plan, room)

@@ -61,6 +61,11 @@ def lane(queue: str, lane: str) -> str:
     return f"{queue}.{lane}"
 
 
+def coming(queue: str) -> str:
+    """The channel on which a queue's workers hear, while they run batch work, of interactive jobs on the way."""
+    return f"{KEY_PREFIX}coming.{queue}"
+
+
 def celery_url(url: str) -> str:
     """A Redis URL as Celery spells it: `unix:///run/redis.sock` is `redis+socket:///run/redis.sock` there."""
     return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
@@ -134,6 +139,12 @@ class Sender:
     def send(self, job_id: uuid.UUID, queue_name: str) -> None:
         """Sends the wake-up of a job. Raises redis-py's `RedisError` where Redis doesn't take it."""
         self._client.lpush(KEY_PREFIX + queue_name, message(job_id, queue_name))
+
+    def announce(self, queue: str) -> bool:
+        """Tells workers of the queue that an interactive job is on its way; whether any listened. Raises `RedisError`
+        as `send` does.
+        """
+        return bool(self._client.publish(coming(queue), b""))
 
     def close(self) -> None:
         self._client.close()

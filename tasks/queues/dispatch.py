@@ -1,6 +1,7 @@
 """Dispatch: after a commit, sends what moved into a window. Best effort, in bounded time; the sweep does the rest."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_S = 1.0
 _QUIET_AFTER_FAILURE_S = 1.0
+_UNHEARD_S = 1.0  # so long nothing is announced where nobody listened: batch work that began since goes unwarned
 
 
 class Sender(Protocol):
@@ -26,6 +28,9 @@ class Sender(Protocol):
 
     def send(self, job_id: uuid.UUID, queue_name: str) -> None:
         """Sends the wake-up of a job. Raises redis-py's `RedisError` where that fails."""
+
+    def announce(self, queue: str) -> bool:
+        """Says that an interactive job of the queue is on its way; whether anybody listened. Raises as `send`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,14 @@ class Dispatcher:
         with self.sessions.begin() as session:
             wake_ups = window.refill(session, queue, self.lease_s)
         return self.send(wake_ups)
+
+    def announce(self, queue: str) -> bool:
+        """Says that an interactive job is on its way. False when nobody listened, or the broker failed."""
+        try:
+            return self.sender.announce(queue)
+        except (redis.RedisError, OSError) as error:
+            log.warning("broker_unreachable", error=str(error))
+            return False
 
     def send(self, wake_ups: Iterable[WakeUp]) -> bool:
         """Sends the wake-ups in order. False when the broker failed: the rest is left to the sweep."""
@@ -70,6 +83,8 @@ class Refiller:
         self._dispatcher, self._gather_s = dispatcher, gather_s
         self._queues: set[str] = set()
         self._wake_ups: list[WakeUp] = []
+        self._coming: set[str] = set()
+        self._unheard_until: dict[str, float] = {}
         self._lock = threading.Lock()
         self._asked = threading.Event()
 
@@ -84,6 +99,13 @@ class Refiller:
         with self._lock:
             self._wake_ups.append(wake_up)
         self._asked.set()
+
+    def announce(self, queue: str) -> None:
+        """Has workers told at once that an interactive job of the queue is being written down: batch work gives way."""
+        if time.monotonic() >= self._unheard_until.get(queue, 0.0):
+            with self._lock:
+                self._coming.add(queue)
+            self._asked.set()
 
     def deliver(self, queue: str, wake_up: WakeUp | None) -> None:
         """What follows the commit of a job that `window.admit` was asked for: `send`, or else `ask`."""
@@ -113,6 +135,10 @@ class Refiller:
         with self._lock:
             queues, self._queues = self._queues, set()
             wake_ups, self._wake_ups = self._wake_ups, []
+            coming, self._coming = self._coming, set()
+        for queue in coming:
+            if not self._dispatcher.announce(queue):
+                self._unheard_until[queue] = time.monotonic() + _UNHEARD_S
         try:
             served = [self._dispatcher.send(wake_ups), *(self._dispatcher.refill(queue) for queue in queues)]
             return all(served)

@@ -168,7 +168,7 @@ def test_what_is_left_of_a_batch_is_counted_by_what_is_unfinished(sessions: Sess
 
 
 def test_tokens_are_measured_on_lines_of_the_newest_batches(sessions: Sessions, caller: Caller) -> None:
-    """Three of the tenant's own for the model, of which lines that were answered, and read whole, and whose words are there still."""
+    """Three of the tenant's own for the model, of which lines that were answered, read whole, and are kept still."""
     other, asked = tables.tenant(sessions, "other"), "UPDATE jobs SET input = :input WHERE parent_id = :id"
     made = [batch(sessions, caller, "succeeded", "succeeded", "failed") for _ in range(5)]
     made += [batch(sessions, other, "succeeded")]

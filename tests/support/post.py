@@ -17,7 +17,15 @@ class Post:
 
     client: redis.Redis | None = None
     sent: list[tuple[str, str]] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
     broken: bool = False
+
+    def announce(self, queue: str) -> bool:
+        """Nobody listens."""
+        self.announced.append(queue)
+        if self.broken:
+            raise redis.ConnectionError("no broker")
+        return False
 
     def send(self, job_id: uuid.UUID, queue_name: str) -> None:
         if self.broken:

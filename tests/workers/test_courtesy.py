@@ -17,6 +17,7 @@ from tests.workers.conftest import Bench, MakeWorker
 from tests.workers.dispatched import dispatched
 from tests.workers.runs import STORY
 from workers import app, attempt, run
+from workers import courtesy as courteous
 from workers.attempt import Attempt
 from workers.courtesy import Courtesy
 from workers.engines.llamacpp import LlamaCpp
@@ -106,6 +107,54 @@ def test_it_stands_still_for_so_long_and_no_longer(bench: Bench, monkeypatch: py
         assert not held.stands_still()
         with courtesy.awaiting(uuid.UUID(int=8)):
             assert not held.stands_still()
+
+
+def test_batch_generation_stands_still_for_one_that_was_announced(bench: Bench) -> None:
+    """Until that has begun to answer: its message takes the announcement's place."""
+    courtesy, (line, held) = Courtesy(), holding(bench)
+    with courtesy.generating(line):
+        courtesy.expect()
+        assert held.stands_still()
+        with courtesy.awaiting(OTHER):
+            courtesy.has_begun_to_answer(OTHER)
+            assert not held.stands_still()
+
+
+@pytest.mark.parametrize(("coming_s", "still"), [(3600.0, True), (0.0, False)])
+def test_it_stands_still_for_an_announced_one_only_so_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, coming_s: float, still: bool
+) -> None:
+    """It may never come. Then it goes on unless another waits."""
+    monkeypatch.setattr(courteous, "_COMING_S", coming_s)
+    courtesy, (line, held) = Courtesy(), holding(bench)
+    with courtesy.generating(line):
+        courtesy.expect()
+        courtesy.give_up()
+        assert held.stands_still() is still
+        with courtesy.awaiting(OTHER):
+            courtesy.expect()
+            courtesy.give_up()
+            assert held.stands_still()
+
+
+def test_end_of_a_line_is_put_off_while_another_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment; and the end of whoever isn't of the batch lane not at all."""
+    monkeypatch.setattr(courteous, "_ASIDE_S", 3600.0)
+    courtesy, over = Courtesy(), threading.Event()
+
+    def generate(attempt: Attempt) -> None:
+        with courtesy.generating(attempt):
+            pass
+        over.set()
+
+    with courtesy.awaiting(OTHER):
+        generate(bench.attempt(1))
+        over.clear()
+        thread = threading.Thread(target=generate, args=(bench.attempt(1, lane="batch"),))
+        thread.start()
+        assert not over.wait(0.1)
+    thread.join()
+    assert over.is_set()
 
 
 def test_line_of_a_real_model_says_the_same_though_it_stood_still(

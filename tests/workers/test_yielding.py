@@ -128,6 +128,27 @@ def test_promoted_job_keeps_its_slot(sessions: Sessions, worker: Worker, full: l
     ended(full, worker)
 
 
+def test_batch_work_stands_still_for_what_is_announced(
+    redis_url: str, sessions: Sessions, caller: Caller, worker: Worker
+) -> None:
+    """By whoever sends wake-ups, while any of it runs; where none does, nobody listens."""
+    assert isinstance(worker.engine, Echo)
+    worker.engine.token_s = 0.2
+    expected, sender = threading.Event(), broker.Sender(redis_url, timeout_s=5)
+    worker.courtesy.expect = expected.set  # type: ignore[method-assign]
+    tending = threading.Thread(target=Yielding(worker).run)
+    tending.start()
+    assert not sender.announce(worker.queue)
+    thread = begun(sessions, caller, worker)
+    until(lambda: sender.announce(worker.queue))
+    assert expected.wait(5)
+    ended([thread], worker)
+    until(lambda: not sender.announce(worker.queue))
+    worker.gone.set()
+    tending.join()
+    sender.close()
+
+
 def test_looks_only_while_batch_jobs_run(sessions: Sessions, caller: Caller, worker: Worker) -> None:
     """The thread sleeps until one enters."""
     assert isinstance(worker.engine, Echo)

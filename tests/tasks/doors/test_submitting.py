@@ -88,6 +88,17 @@ def test_accepted_job_is_told_once_it_is_committed(sessions: Sessions, caller: C
     assert (told.said[0], replayed) == (("alpha", WakeUp(goes.id, "alpha.interactive")), False)
 
 
+def test_interactive_job_is_announced_before_it_is_written_down(
+    sessions: Sessions, caller: Caller, redis_url: str, told: Told
+) -> None:
+    """Batch work stands still for it while it is; for a batch job none does."""
+    announced = list[tuple[str, int]]()
+    desk = Desk(sessions, waker=told, announce=lambda queue: announced.append((queue, count(sessions, caller))))
+    desk.accept(caller, lambda session: tables.plan(session, caller, tables.submission(lane="batch")))
+    desk.accept(caller, make(caller))
+    assert announced == [("alpha", 1)]
+
+
 def test_refused_job_leaves_nothing(sessions: Sessions, caller: Caller, desk: Desk, told: Told) -> None:
     """Neither a row nor a key that stands for it: the next request with the key is the first."""
     once = IdempotencyClaim("k", b"asked")
