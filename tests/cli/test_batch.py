@@ -237,11 +237,11 @@ def test_ctrl_c_before_the_id_says_how_to_look_for_a_batch(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         folder = prompts(tmp_path / "in", a="one")
-        with terminal("batch", "create", str(folder), "--model", "m", "--url", url, "--key", "fb_x") as shown:
-            with silent.accept()[0]:
-                shown.type(INTERRUPT)
-                shown.expect("`forebay batch list` shows whether a batch was made")
-                assert shown.status() == 130
+        argv = ("batch", "create", str(folder), "--model", "m", "--url", url, "--key", "fb_x")
+        with terminal(*argv) as shown, silent.accept()[0]:
+            shown.type(INTERRUPT)
+            shown.expect("`forebay batch list` shows whether a batch was made")
+            assert shown.status() == 130
 
 
 def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
