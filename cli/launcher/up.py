@@ -108,12 +108,9 @@ class Launch:
         """All that is started, in words."""
         servers = {"PostgreSQL": "FOREBAY_DATABASE_URL", "Redis": "FOREBAY_REDIS_URL"}
         parts = [name for name, url in servers.items() if url not in self.env]
-        parts += [
-            "the API",
-            *["Flower"] * bool(self.flower_port),
-            *(f"a worker for {each.name}" for each in self.models),
-        ]
-        return ", ".join(parts)
+        parts += ["the API", *["Flower"] * bool(self.flower_port)]
+        workers = f"a worker for each of {', '.join(model.name for model in self.models)}"
+        return ", ".join([*parts, *[workers] * bool(self.models)])
 
     def _make_secrets(self) -> None:
         known = credentials.open_or_make(self.folder.secrets)

@@ -29,7 +29,7 @@ def test_up_says_what_it_starts_and_that_it_has_stopped(tmp_path: Path, capsys: 
         env = {**os.environ, "FOREBAY_CATALOG": "any", **servers}
         up.keep_up(up.Launch(folder, 1, 0, up.choose(lineup.CATALOG, "demo-chat"), env, stop_asked))
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"forebay: starting the API, a worker for demo-chat; logs are in {tmp_path}/logs"
+    assert said[0] == f"forebay: starting the API, a worker for each of demo-chat; logs are in {tmp_path}/logs"
     assert said[1].startswith("forebay: stopping everything")
     assert said[-1] == "forebay: stopped"
 
