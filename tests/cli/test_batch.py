@@ -250,8 +250,8 @@ def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path, capsys: py
     (folder / "picture.png").write_bytes(b"\xff")
     made = lines_of(folder, template="{{{name}}}: {text}", params={"temperature": 0}, max_tokens=7)
     assert [line["custom_id"] for line in made] == ["a/a.txt", "b.txt"]
-    told = capsys.readouterr().err.splitlines()
-    assert told == ["left out, empty: 1", "left out, hidden: 1", "left out, of another kind: 1"]
+    told = [line.removeprefix("left out, ") for line in capsys.readouterr().err.splitlines()]
+    assert told == ["empty: 1 (empty.txt)", "hidden: 1 (.hidden.txt)", "of another kind: 1 (picture.png)"]
     assert made[1]["body"] == {
         "model": "m",
         "messages": [{"role": "user", "content": "{b.txt}: B"}],
