@@ -183,7 +183,7 @@ def test_ingest_knows_an_archive_by_what_came_in_it(
 
 
 def test_ingest_takes_folders_whole(api: StandIn, tmp_path: Path) -> None:
-    """Their files of known kinds, however deep, by their paths from the folder; what is left out is counted and named."""
+    """Their files of known kinds, however deep, by their paths from the folder; what is left out is named."""
     folder = tmp_path / "notes"
     for name in ("b/deep/c.MD", "a.txt", ".hidden.txt", ".git/d.txt", "e.exe", "empty.txt"):
         path = folder / name
