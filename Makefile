@@ -23,7 +23,7 @@ setup: $(STAMP) ## installs everything into .venv
 $(STAMP): requirements.txt requirements-embedded.txt requirements-ctransformers.txt requirements-dev.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Forebay needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@echo "Installing into .venv: a minute or two, once. What pip says is in $(PIP_LOG)."
+	@echo "Installing into .venv, once: minutes in which nothing is shown here. What pip says is in $(PIP_LOG)."
 	@{ $(PIP) -r requirements-dev.txt && $(PIP) --no-deps -r requirements-ctransformers.txt && $(PIP) --no-deps -e .; } \
 		>$(PIP_LOG) 2>&1 || { cat $(PIP_LOG) >&2; exit 1; }
 	@touch $@

@@ -270,7 +270,9 @@ def told(error: BaseException) -> str:
     if state.startswith(_QUOTES_NOTHING):
         return f"{kind} {state}: {_in_a_line(cause.diag.message_primary or '')}"
     if not state and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
-        return f"{kind}: {_in_a_line(str(cause))}"  # libpq's or psycopg's own words, of the connection
+        # libpq's or psycopg's own words, of the connection. In a pipeline libpq drops the server's reason, and guesses.
+        words, guess, _ = _in_a_line(str(cause)).partition(" This probably means")
+        return f"{kind}: {words}{'; why is in the log of PostgreSQL' if guess else ''}"
     return f"{kind} {state}".strip()
 
 

@@ -17,6 +17,7 @@ MAX_DEPTH = 64
 _MAX_DIGITS = 18  # within 64 bits; nothing we take is larger
 
 _MARKS_AND_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
+_GZIP = b"\x1f\x8b"
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -56,7 +57,10 @@ def decode(raw: bytes, where: tuple[str, ...] = ()) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise _malformed(where, f"{'it' if where else 'the body'} isn't UTF-8 at byte {error.start}") from error
+        wrong = (
+            "is compressed (gzip): send it as it is" if raw.startswith(_GZIP) else f"isn't UTF-8 at byte {error.start}"
+        )
+        raise _malformed(where, f"{'it' if where else 'the body'} {wrong}") from error
 
 
 def refuse_unstorable(text: str, where: tuple[str, ...]) -> None:

@@ -59,7 +59,8 @@ def main(recipe: Recipe) -> int:
     """Returns the exit status: 0 with the file in place, 1 without it."""
     file = recipe.file
     try:
-        print(f"{file.name}: {'made' if make(recipe) else 'there already'}, {file.stat().st_size:,} bytes")
+        made = "made" if make(recipe) else "there already"
+        print(f"{file.name}, a model for searching documents: {made}, {file.stat().st_size:,} bytes")
     except Unavailable as error:
         print(f"No embedding model: {error}. Everything else works without it.", file=sys.stderr)
         return 1

@@ -5,19 +5,24 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from cli.client import batch_answers, batch_sources, columns, progress, submit, wording
 from cli.client import client as api
 from cli.client.batch_sources import Asking
-from cli.client.client import ApiError, Client
+from cli.client.client import ApiError, Client, Unreachable
+from tasks.batches import windows
 
 _LOOK_S = 1.0
+_TOLD_AT_ONCE = 100  # the API tells no more of what is wrong
+_NAMED = 5  # lines, where more are wrong in the same way
+_STILL_RUNS = 3  # status of a command that would have brought more later
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ENDS = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -61,9 +66,7 @@ def check(client: Client, requests: Path, endpoint: str) -> None:
         found = client.check_batch({"input_file_id": file["id"], "endpoint": endpoint})
     finally:
         client.delete_file(file["id"])
-    for error in found["errors"]:
-        click.echo(wrong(error))
-    for line in told(found):
+    for line in [*wrongs(found["errors"]), *told(found)]:
         click.echo(line)
     if not found["valid"]:
         sys.exit(1)
@@ -71,7 +74,13 @@ def check(client: Client, requests: Path, endpoint: str) -> None:
 
 @batch.command()
 @_source
-@click.option("--window", default="24h", show_default=True, help="Within which it is to end, as 30m, 2h or 7d.")
+@click.option(
+    "--window",
+    default="24h",
+    show_default=True,
+    callback=lambda _context, _option, given: _window(given),
+    help="Within which it is to end, as 30m, 2h or 7d.",
+)
 @click.option("--metadata", "labels", metavar="NAME=VALUE", multiple=True, help="Kept with the batch.")
 @click.option("--watch", "watched", is_flag=True, help="Follow it to its end.")
 @api.options
@@ -79,16 +88,15 @@ def create(client: Client, requests: Path, endpoint: str, window: str, labels: t
     """Have the requests of a file, a folder or a table answered; prints the batch's id."""
     metadata = {name: value for name, _, value in (label.partition("=") for label in labels)}
     _say(f"sending {requests.name}, {requests.stat().st_size} bytes")
-    file = client.send_file(requests)
-    given = {"input_file_id": file["id"], "endpoint": endpoint, "completion_window": window, "metadata": metadata}
-    try:
-        made = client.create_batch(given, uuid.uuid4().hex)
-    except ApiError:
-        client.delete_file(file["id"])
-        raise
-    click.echo(made["id"])
-    if watched:
-        _watched(client, made["id"])
+    with _no_id_yet():
+        file = client.send_file(requests)
+        given = {"input_file_id": file["id"], "endpoint": endpoint, "completion_window": window, "metadata": metadata}
+        try:
+            made = client.create_batch(given, uuid.uuid4().hex)
+        except ApiError:
+            client.delete_file(file["id"])
+            raise
+    _made(client, made["id"], watched)
 
 
 @batch.command("list")
@@ -122,21 +130,28 @@ def results(client: Client, batch_id: str, follow: bool, after: int, out: Path |
     """Bring the results of the batch ID: those that are there, in the order in which they came.
 
     As lines on stdout, or into --out: a file for each, called as its request is, or a row. With --after, rows come
-    after those that the file has.
+    after those that the file has. Status 1 unless the batch is completed and all its requests were answered; 3 while
+    it runs.
     """
-    last, told = after, Counter[bool]()
+    last, told, now = after, Counter[bool](), client.batch(batch_id)
     try:
         with batch_answers.sink(out, goes_on=after > 0) as sink:
             for line in client.batch_results(batch_id, after, follow=follow):
                 sink.take(line)
                 last = line["number"]
                 told[batch_answers.error(line) is None] += 1
-    except KeyboardInterrupt:
-        options = f"{'-f ' if follow else ''}--after {last}" + (f" --out {shlex.quote(str(out))}" if out else "")
-        _say(f"\n`forebay batch results {options} {batch_id}` brings the rest")
-        sys.exit(130)
+        now = client.batch(batch_id) if follow else now
+    except (KeyboardInterrupt, Unreachable) as error:
+        _say(f"\n{_rest(batch_id, last, out)} brings the rest")
+        _leave(error)
     if out is not None:
         _say(f"{wording.count(told[True], 'answer')}, {wording.count(told[False], 'error')}, in {out}")
+    if now["status"] not in _ENDS:
+        _say(f"{batch_id} is {now['status']}: {_rest(batch_id, last, out)} brings the rest")
+        sys.exit(_STILL_RUNS)
+    if not _is_answered(now):
+        _tell_end(client, now)
+        sys.exit(1)
 
 
 @batch.command("retry-failed")
@@ -145,10 +160,9 @@ def results(client: Client, batch_id: str, follow: bool, after: int, out: Path |
 @api.options
 def retry_failed(client: Client, batch_id: str, watched: bool) -> None:
     """Ask again what the batch ID has no answer to; prints the id of the new batch, which has the other answers too."""
-    made = client.retry_batch(batch_id, uuid.uuid4().hex)
-    click.echo(made["id"])
-    if watched:
-        _watched(client, made["id"])
+    with _no_id_yet():
+        made = client.retry_batch(batch_id, uuid.uuid4().hex)
+    _made(client, made["id"], watched)
 
 
 @batch.command()
@@ -163,20 +177,65 @@ def _watched(client: Client, batch_id: str) -> None:
     """Shows how far the batch is; ends the command with status 1 unless all is answered, 130 after Ctrl-C."""
     try:
         ended = followed(client, batch_id)
-    except KeyboardInterrupt:
-        _say(f"\n{batch_id} goes on: `forebay batch watch {batch_id}` shows it again,")
+    except (KeyboardInterrupt, Unreachable) as error:
+        if not client.reached:
+            raise
+        stays = "goes on" if isinstance(error, KeyboardInterrupt) else "isn't lost"
+        _say(f"\n{batch_id} {stays}: `forebay batch watch {batch_id}` shows it again,")
         _say(f"`forebay batch results -f {batch_id}` brings what comes, `forebay batch cancel {batch_id}` ends it")
+        _leave(error)
+    _tell_end(client, ended)
+    if not _is_answered(ended):
+        sys.exit(1)
+
+
+def _made(client: Client, batch_id: str, watched: bool) -> None:
+    """Prints the id of a batch that was made, and follows it or says what does."""
+    click.echo(batch_id)
+    if watched:
+        _watched(client, batch_id)
+    else:
+        _say(f"`forebay batch watch {batch_id}` follows it, `forebay batch results -f {batch_id}` brings the answers")
+
+
+@contextmanager
+def _no_id_yet() -> Iterator[None]:
+    """Whoever presses Ctrl-C in here can't know whether a batch was made, and is told how to find out."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("\ninterrupted: `forebay batch list` shows whether a batch was made; it goes on where there is one")
         sys.exit(130)
-    counts = ended["request_counts"]
-    for error in (ended["errors"] or {"data": []})["data"]:
-        _say(wrong(error))
+
+
+def _leave(error: KeyboardInterrupt | Unreachable) -> NoReturn:
+    """Ends the command once it is said how to go on."""
+    if isinstance(error, KeyboardInterrupt):
+        sys.exit(130)
+    raise error
+
+
+def _rest(batch_id: str, last: int, out: Path | None) -> str:
+    """The command that brings a batch's results after the last that came, to where the others are."""
+    into = f" --out {shlex.quote(str(out))}" if out else ""
+    return f"`forebay batch results -f --after {last}{into} {batch_id}`"
+
+
+def _is_answered(ended: Batch) -> bool:
+    """Whether each request of a batch has an answer."""
+    return ended["status"] == "completed" and not ended["request_counts"]["failed"]
+
+
+def _tell_end(client: Client, ended: Batch) -> None:
+    """Says how a batch ended, what was wrong, and what can be done about it."""
+    batch_id, counts = ended["id"], ended["request_counts"]
+    for sentence in wrongs((ended["errors"] or {"data": []})["data"]):
+        _say(sentence)
     failures = client.file_lines(ended["error_file_id"]) if ended["error_file_id"] else []
     done = f": {counts['completed']} of {counts['total']} answered, {counts['failed']} failed{why(failures)}"
     _say(f"{batch_id} {ended['status']}{done if counts['total'] else ''}")
-    if counts["failed"] or ended["status"] != "completed":
-        if not all(batch_answers.is_refused(line) for line in failures):
-            _say(f"`forebay batch retry-failed {batch_id}` asks those again")
-        sys.exit(1)
+    if not all(batch_answers.is_refused(line) for line in failures):
+        _say(f"`forebay batch retry-failed {batch_id}` asks those again")
 
 
 def followed(client: Client, batch_id: str) -> Batch:
@@ -201,7 +260,7 @@ def followed(client: Client, batch_id: str) -> Batch:
 
 def told(found: dict[str, Any]) -> list[str]:
     """What a check found, in a few lines."""
-    lines = [f"{wording.count(found['lines'], 'request')}, {'all right' if found['valid'] else 'not all right'}"]
+    lines = [f"{wording.count(found['lines'], 'request')}, {_verdict(found)}"]
     for model in found["models"]:
         by = "as measured" if model["bytes_per_token_measured"] else "as is usual"
         lines.append(
@@ -210,12 +269,15 @@ def told(found: dict[str, Any]) -> list[str]:
             f" {_answers(model)}"
         )
     if (largest := found["largest_line"]) is not None:
-        lines.append(f"the largest is line {largest['line']}, {largest['custom_id']}: {largest['bytes']} bytes")
-    lines += [f"warning: {wrong(warning)}" for warning in found["warnings"]]
+        where = f"line {largest['line']}, {largest['custom_id']}"
+        lines.append(f"the largest request is {where}: {largest['bytes']} bytes, as it is sent")
+    lines += [f"warning: {warning}" for warning in wrongs(found["warnings"])]
     if answered := sum(model["answered_lines"] for model in found["models"]):
         lines.append(f"{wording.count(answered, 'request')} answered already, by earlier batches")
     if found["estimated_s"] is not None:
-        lines.append(f"about {found['estimated_s']:.0f} s at the pace of late")
+        took_s = found["estimated_s"]
+        took = "less than a second" if took_s < 1 else f"about {took_s:.0f} s"
+        lines.append(f"they take {took}, if the model is as fast as for its latest jobs and nothing waits before them")
     return lines
 
 
@@ -225,18 +287,45 @@ def why(failures: Sequence[batch_answers.Line]) -> str:
     return f" ({', '.join(f'{code}: {count}' for code, count in codes.most_common())})" if codes else ""
 
 
-def wrong(error: dict[str, Any]) -> str:
-    """What is wrong with a file of requests, and where."""
-    where = f"line {error['line']}:" if error["line"] else ""
-    return " ".join(filter(None, (where, error["param"], error["message"])))
+def wrongs(errors: Sequence[dict[str, Any]]) -> list[str]:
+    """What is wrong with a file of requests, and in which lines; a sentence for all of which it is the same."""
+    lines: dict[str, list[int]] = {}
+    for error in errors:
+        said = ": ".join(filter(None, (error["param"], error["message"])))
+        lines.setdefault(said, []).extend(filter(None, [error["line"]]))
+    sentences = [f"{_where(numbers)}{said}" for said, numbers in lines.items()]
+    return sentences + (["only the first hundred are told"] if len(errors) >= _TOLD_AT_ONCE else [])
+
+
+def _where(numbers: Sequence[int]) -> str:
+    """The lines with these numbers; nothing for what is about the whole file."""
+    if not numbers:
+        return ""
+    some, more = ", ".join(map(str, numbers[:_NAMED])), len(numbers) - _NAMED
+    return f"{'line' if len(numbers) == 1 else 'lines'} {some}{f' and {more} more' if more > 0 else ''}: "
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    """Whether the requests that were checked would be run."""
+    if found["valid"]:
+        return "all right"
+    wrong = len({error["line"] for error in found["errors"] if error["line"]})
+    return f"{wrong} of them wrong: none would be run" if wrong else "none would be run"
 
 
 def _answers(model: dict[str, Any]) -> str:
     """How long the answers of a model may be, of a check."""
     most, unbounded = f"at most {model['most_completion_tokens']} of answers", model["unbounded_lines"]
     if unbounded == model["lines"]:
-        return "answers without a bound"
-    return f"{most}, and {wording.count(unbounded, 'answer')} without a bound" if unbounded else most
+        return "answers of any length"
+    return f"{most}, and {wording.count(unbounded, 'answer')} of any length" if unbounded else most
+
+
+def _window(given: str) -> str:
+    """Looked at before anything is sent."""
+    if windows.seconds(given) is None:
+        raise click.BadParameter(windows.BOUNDS)
+    return given
 
 
 def _say(sentence: str) -> None:

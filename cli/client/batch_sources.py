@@ -99,11 +99,11 @@ def _of_folder(folder: Path, asking: Asking) -> Iterator[dict[str, Any]]:
         if path.is_dir():
             continue
         if reason := _refused(below):
-            left_out.skipped[reason] += 1
+            left_out.skipped[reason].append(below)
             continue
         name, text = below.as_posix(), _read(path)
         if not text.strip():
-            left_out.skipped["empty"] += 1
+            left_out.skipped["empty"].append(below)
         else:
             yield asking.line(_id(name), filled(asking.template or "{text}", {"text": text, "name": name}))
     folders.say_skipped(left_out)

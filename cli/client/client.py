@@ -1,6 +1,7 @@
 """A client of the API: what `submit`, `watch` and the demonstration speak with."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ ENDS = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 _SILENCE_S = 30.0  # a stream has a heartbeat every 10 s
 _PATIENCE_S = 60.0
+_UNTOLD_S = 2.0  # so long an outage is borne without a word
 _PAUSE_S = 0.5
 _CHECK_S = 600.0  # a file of 50,000 lines is read to its end
 
@@ -51,12 +53,35 @@ class Event:
     data: dict[str, Any]
 
 
+@dataclass(slots=True)
+class _Outage:
+    """A time in which requests fail that may succeed later."""
+
+    since: float | None = None
+    told: bool = False
+
+    def is_borne(self, error: click.ClickException) -> bool:
+        """Whether to try again after this error: for a minute. Says on stderr, once, that we do."""
+        now = time.monotonic()
+        self.since = self.since or now
+        if not self.told and now - self.since > _UNTOLD_S:
+            self.told = True
+            click.echo(f"{error.message}; trying again for a minute", err=True)
+        return now - self.since <= _PATIENCE_S
+
+
 class Client:
-    """Speaks to one API with one key. Not for several threads at once."""
+    """Speaks to one API with one key. Not for several threads at once. `reached` once anything was answered."""
 
     def __init__(self, url: str, key: str) -> None:
         timeout = httpx.Timeout(10, read=_SILENCE_S)
-        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
+        self.reached = False
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=timeout,
+            event_hooks={"response": [self._note]},
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -205,7 +230,7 @@ class Client:
         try:
             response = self._http.get(path, params=asked)
         except httpx.TransportError as error:
-            raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
+            raise self._unreachable(error) from error
         if response.status_code >= 400:
             raise _error(response)
         return [json.loads(line) for line in response.text.split("\n") if line]
@@ -218,27 +243,25 @@ class Client:
 
         Raises `ApiError`, and `Unreachable` when nothing answers for a minute.
         """
-        lost_at: float | None = None
+        outage = _Outage()
         while True:
             try:
                 for event in self._stream(job_id, after):
-                    lost_at, after = None, event.id or after
+                    outage, after = _Outage(), event.id or after
                     yield event
                     if event.type in ENDS:
                         return
                 # It ended in good order, but before the last event: that was for us to come again, or there is none.
-                lost_at = None
+                outage = _Outage()
                 if (job := self.get(job_id))["status"] in ENDS:
                     for event in self._last(job, after):
                         after = event.id or after
                         yield event
                     return
-            except (httpx.TransportError, Unreachable, ApiError) as error:
-                if isinstance(error, ApiError) and error.status != 503:
+            except (Unreachable, ApiError) as error:
+                passing = isinstance(error, Unreachable) or error.status == 503
+                if not passing or not outage.is_borne(error):
                     raise
-                lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > _PATIENCE_S:
-                    raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
             time.sleep(_PAUSE_S)
 
     def _last(self, job: Job, after: str) -> Iterator[Event]:
@@ -252,13 +275,16 @@ class Client:
 
     def _stream(self, job_id: str, after: str) -> Iterator[Event]:
         headers = {"Last-Event-ID": after}
-        with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
-            if response.status_code == 204:  # the job has ended, and `after` is its last event
-                return
-            if response.status_code != 200:
-                response.read()
-                raise _error(response)
-            yield from parse(response.iter_lines())
+        try:
+            with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+                if response.status_code == 204:  # the job has ended, and `after` is its last event
+                    return
+                if response.status_code != 200:
+                    response.read()
+                    raise _error(response)
+                yield from parse(response.iter_lines())
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     def _patiently(self, method: str, path: str, **options: Any) -> Job:
         """`_ask`, again and again for a minute while nothing answers."""
@@ -266,21 +292,28 @@ class Client:
 
     def _again(self, ask: Callable[[], T]) -> T:
         """What this asks, again and again for a minute while nothing answers."""
-        given_up_at = time.monotonic() + _PATIENCE_S
+        outage = _Outage()
         while True:
             try:
                 return ask()
             except (Unreachable, ApiError) as error:
                 passing = isinstance(error, Unreachable) or error.status in (429, 503)
-                if not passing or time.monotonic() > given_up_at:
+                if not passing or not outage.is_borne(error):
                     raise
             time.sleep(_PAUSE_S)
+
+    def _note(self, response: httpx.Response) -> None:  # noqa: ARG002 that there is one is enough
+        self.reached = True
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        why = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
+        return Unreachable(f"{self._http.base_url} doesn't answer: {why}")
 
     def _ask(self, method: str, path: str, **options: Any) -> Job:
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            raise Unreachable(f"{self._http.base_url} doesn't answer: {error}") from error
+            raise self._unreachable(error) from error
         if response.status_code >= 400:
             raise _error(response)
         return dict(response.json()) if response.content else {}
@@ -311,6 +344,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return command(client=client, **given)
             except Unreachable as error:
+                if client.reached:
+                    raise
                 raise Unreachable(f"{error.message} (--url or FOREBAY_URL names another API)") from error
 
     return wrapper

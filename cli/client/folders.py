@@ -1,7 +1,7 @@
 """The files that a command is given, and those in its folders: which of them can be brought, and how many at once."""
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from tasks.documents import kinds
 _FILES_AT_ONCE = 20
 _BYTES_AT_ONCE = 16 << 20
 _NAME_CHARACTERS = 256
+_NAMED = 10  # of the files that are left out for one reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class File:
 
 @dataclass(slots=True)
 class Found:
-    """The files to be brought, in order of their names; and of the others how many were left out, by the reason."""
+    """The files to be brought, in order of their names; and those that were left out, by the reason."""
 
     files: list[File] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: defaultdict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
 
 
 def found(paths: Sequence[Path], beside: Path | None = None) -> Found:
@@ -58,10 +59,10 @@ def digest(file: File) -> str:
 
 
 def say_skipped(files: Found) -> None:
-    """Tells how many were left out, and why."""
-    for reason, count in sorted(files.skipped.items()):
-        if count:
-            click.echo(f"left out, {reason}: {count}", err=True)
+    """Tells how many were left out, and why; and which, of the first of them."""
+    for reason, paths in sorted(files.skipped.items()):
+        named = ", ".join(path.as_posix() for path in paths[:_NAMED])
+        click.echo(f"left out, {reason}: {len(paths)} ({named}{', …' if len(paths) > _NAMED else ''})", err=True)
 
 
 def lots(files: Sequence[File]) -> Iterator[list[File]]:
@@ -78,16 +79,17 @@ def lots(files: Sequence[File]) -> Iterator[list[File]]:
         yield lot
 
 
-def _below(folder: Path, skipped: Counter[str], beside: Path | None) -> Iterator[File]:
+def _below(folder: Path, skipped: defaultdict[str, list[Path]], beside: Path | None) -> Iterator[File]:
     root = folder.resolve()
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
         if beside and path.resolve().is_relative_to(beside):
             continue
         if path.is_dir():
-            skipped["linked folders"] += path.is_symlink()
+            if path.is_symlink():
+                skipped["linked folders"].append(below)
         elif reason := _refused(path, below, root):
-            skipped[reason] += 1
+            skipped[reason].append(below)
         else:
             yield File(path, f"{root.name}/{below.as_posix()}", path.stat().st_size)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.launcher import lineup
+from cli.launcher import given, lineup
 
 DEFAULT = ".forebay"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -77,8 +77,15 @@ def claim(root: Path) -> Iterator[DataFolder]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InUse(f"{folder.root} is in use by another `forebay up` or a `forebay backup`") from error
+            raise InUse(_by_whom(folder)) from error
         yield folder
+
+
+def _by_whom(folder: DataFolder) -> str:
+    """Who holds a data folder, and where it serves if it is a launcher."""
+    noted = given.read(folder.given)
+    where = f"; it serves http://{lineup.HOST}:{noted.port} if it is one of the former" if noted else ""
+    return f"{folder.root} is in use by another `forebay up` or `make run`, or by a `forebay backup`{where}"
 
 
 def option(help: str) -> Callable[[_Command], _Command]:

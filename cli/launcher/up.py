@@ -49,10 +49,12 @@ class Launch:
 
     def start(self) -> None:
         """Starts everything, in the order in which things need each other; returns when jobs can be answered."""
+        say(f"starting {self._parts()}; logs are in {self.folder.logs}")
         self._make_secrets()
         self._start_servers()
         self._run(lineup.prepare(self.folder.secrets, self.env))
         self._start_platform()
+        say("waiting until the workers have loaded their models")
         self.wait_until(self._is_ready)
 
     def run(self) -> None:
@@ -70,11 +72,13 @@ class Launch:
 
     def stop(self) -> None:
         """Stops everything: first what takes jobs, then what runs them, last what keeps them."""
+        say("stopping everything, which takes some seconds; jobs that aren't done go on at the next start")
         workers = [lineup.worker_name(model.name) for model in self.models]
         self.supervisor.stop(lineup.API, lineup.FLOWER, lineup.PREPARE, embedded.MAKING_POSTGRES)
         self.supervisor.stop(*workers, lineup.CONTROL)
         self.supervisor.stop(embedded.REDIS)
         self.supervisor.stop(embedded.POSTGRES)
+        say("stopped")
 
     def ready_line(self) -> str:
         """What a program that started us waits for. The key is `none` where there is none: see `keyless`."""
@@ -99,6 +103,14 @@ class Launch:
             for name in self.supervisor.names():
                 if self.supervisor.deaths(name) >= GIVE_UP_AFTER:
                     raise click.ClickException(hopeless(name, self.supervisor.log(name)))
+
+    def _parts(self) -> str:
+        """All that is started, in words."""
+        servers = {"PostgreSQL": "FOREBAY_DATABASE_URL", "Redis": "FOREBAY_REDIS_URL"}
+        parts = [name for name, url in servers.items() if url not in self.env]
+        parts += ["the API", *["Flower"] * bool(self.flower_port)]
+        workers = f"a worker for each of {', '.join(model.name for model in self.models)}"
+        return ", ".join([*parts, *[workers] * bool(self.models)])
 
     def _make_secrets(self) -> None:
         known = credentials.open_or_make(self.folder.secrets)

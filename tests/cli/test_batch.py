@@ -2,7 +2,9 @@
 
 import csv
 import json
+import socket
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +91,25 @@ def test_a_file_is_checked_before_it_is_sent_to_be_run(stack: Stack, tmp_path: P
     wrong.write_text('{"custom_id": "a"}\n')
     with Client(stack.url, stack.key) as client:
         kept = len(client.batches(100))
-    assert forebay(stack, "create", wrong, "--window", "never").exit_code == 1
+    never = forebay(stack, "create", wrong, "--window", "never")
+    assert (never.exit_code, "--window" in never.stderr, "sending" in never.stderr) == (2, True, False)
     with Client(stack.url, stack.key) as client:
         assert len(client.batches(100)) == kept
     failed = forebay(stack, "create", wrong, "--watch")
     assert failed.exit_code == 1
     assert "line 1: method" in failed.stderr
     assert failed.stderr.endswith(" failed\n")
+    brought = forebay(stack, "results", failed.stdout.strip())
+    assert (brought.exit_code, brought.stdout) == (1, "")
+    assert "line 1: method" in brought.stderr
 
 
 @pytest.mark.parametrize(
     ("lines", "unbounded", "said"),
     [
         (2, 0, "at most 40 of answers"),
-        (3, 1, "at most 40 of answers, and 1 answer without a bound"),
-        (1, 1, "answers without a bound"),
+        (3, 1, "at most 40 of answers, and 1 answer of any length"),
+        (1, 1, "answers of any length"),
     ],
 )
 def test_a_check_says_which_answers_have_no_bound(lines: int, unbounded: int, said: str) -> None:
@@ -121,20 +127,37 @@ def checked(lines: int, *models: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_check_warns_of_lines_by_their_numbers() -> None:
     warning = {"code": "context_length_exceeded", "message": "about 70 tokens", "line": 3, "param": "body"}
-    assert batch.told(checked(3) | {"warnings": [warning]})[-1] == "warning: line 3: body about 70 tokens"
+    assert batch.told(checked(3) | {"warnings": [warning]})[-1] == "warning: line 3: body: about 70 tokens"
+
+
+def test_what_is_wrong_with_many_lines_is_told_once() -> None:
+    """With the numbers of some of them; and that there may be more, where the API tells no more."""
+    errors: list[dict[str, Any]] = [
+        {"message": "no model 'x'", "line": line, "param": "model"} for line in range(1, 100)
+    ]
+    told = "lines 1, 2, 3, 4, 5 and 94 more: model: no model 'x'"
+    whole = {"message": "the file has no lines", "line": None, "param": None}
+    assert batch.wrongs(errors) == [told]
+    assert batch.wrongs([*errors, whole]) == [told, "the file has no lines", "only the first hundred are told"]
 
 
 def test_what_was_cancelled_is_asked_again(stack: Stack, tmp_path: Path) -> None:
     """Under another id, which has all answers in the end."""
     folder = prompts(tmp_path / "in", **{f"p{n}": "word " * 200 for n in range(30)})
-    batch_id = forebay(stack, "create", folder, "--model", SLOW).stdout.strip()
+    made = forebay(stack, "create", folder, "--model", SLOW)
+    batch_id = made.stdout.strip()
+    assert f"`forebay batch watch {batch_id}` follows it" in made.stderr
     with Client(stack.url, stack.key) as client:
         waiting.until(lambda: client.batch(batch_id)["request_counts"]["completed"], look_s=0.05)
+    running = forebay(stack, "results", batch_id)
+    assert running.exit_code == 3
+    assert f"`forebay batch results -f --after {len(running.stdout.splitlines())} {batch_id}`" in running.stderr
     assert forebay(stack, "cancel", batch_id).stdout.strip() in ("cancelling", "cancelled")
     watched = forebay(stack, "watch", batch_id)
     assert watched.exit_code == 1
     assert f"`forebay batch retry-failed {batch_id}`" in watched.stderr
     assert " failed (batch_cancelled: " in watched.stderr
+    assert forebay(stack, "results", "-f", batch_id).exit_code == 1
     again = forebay(stack, "retry-failed", batch_id, "--watch")
     assert again.exit_code == 0, again.output
     assert "30 of 30 answered" in again.stderr
@@ -166,11 +189,13 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_go_on(stack: Stack, tmp_path: 
 
 
 def test_an_api_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a minute; then the command says so."""
+    """For a minute, which is told; then the command says so."""
     monkeypatch.setattr(api, "_PATIENCE_S", 0)
+    monkeypatch.setattr(api, "_UNTOLD_S", 0)
     gone = CliRunner().invoke(main, ["batch", "list", "--url", "http://127.0.0.1:9", "--key", "fb_x"])
     assert (gone.exit_code, "doesn't answer" in gone.output) == (1, True)
     assert "--url or FOREBAY_URL" in gone.output
+    assert "doesn't answer: Connection refused; trying again for a minute\n" in gone.output
     monkeypatch.undo()
     moved = {"url": "http://127.0.0.1:9"}
     with Client(moved["url"], stack.key) as client:
@@ -180,14 +205,53 @@ def test_an_api_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, monkeyp
         back.join()
 
 
+class OnceThere(BaseHTTPRequestHandler):
+    """An API that tells of a batch that runs, and is gone after that."""
+
+    def do_GET(self) -> None:
+        counts = {"total": 9, "completed": 0, "failed": 0}
+        body = json.dumps({"id": "batch_1", "status": "in_progress", "request_counts": counts}).encode()
+        self.server.socket.close()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_who_gives_up_on_an_api_is_told_that_the_batch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address was right a minute ago, so nothing is said of others."""
+    monkeypatch.setattr(api, "_PATIENCE_S", 0)
+    server = HTTPServer(("127.0.0.1", 0), OnceThere)
+    once = threading.Thread(target=server.handle_request)
+    once.start()
+    argv = ["batch", "watch", "batch_1", "--url", f"http://127.0.0.1:{server.server_port}", "--key", "fb_x"]
+    gone = CliRunner().invoke(main, argv)
+    once.join()
+    assert gone.exit_code == 1
+    assert "batch_1 isn't lost: `forebay batch watch batch_1` shows it again" in gone.stderr
+    assert "--url" not in gone.stderr
+
+
+def test_ctrl_c_before_the_id_says_how_to_look_for_a_batch(tmp_path: Path) -> None:
+    """Here while the file is sent to who never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        folder = prompts(tmp_path / "in", a="one")
+        argv = ("batch", "create", str(folder), "--model", "m", "--url", url, "--key", "fb_x")
+        with terminal(*argv) as shown, silent.accept()[0]:
+            shown.type(INTERRUPT)
+            shown.expect("`forebay batch list` shows whether a batch was made")
+            assert shown.status() == 130
+
+
 def test_prompts_are_named_after_their_files_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hidden files, other kinds and empty ones are left out, which is told; a template has a text and a name."""
     folder = prompts(tmp_path / "in", b="B", a__a="A", empty=" \n", **{".hidden": "x"})
     (folder / "picture.png").write_bytes(b"\xff")
     made = lines_of(folder, template="{{{name}}}: {text}", params={"temperature": 0}, max_tokens=7)
     assert [line["custom_id"] for line in made] == ["a/a.txt", "b.txt"]
-    told = capsys.readouterr().err.splitlines()
-    assert told == ["left out, empty: 1", "left out, hidden: 1", "left out, of another kind: 1"]
+    told = [line.removeprefix("left out, ") for line in capsys.readouterr().err.splitlines()]
+    assert told == ["empty: 1 (empty.txt)", "hidden: 1 (.hidden.txt)", "of another kind: 1 (picture.png)"]
     assert made[1]["body"] == {
         "model": "m",
         "messages": [{"role": "user", "content": "{b.txt}: B"}],

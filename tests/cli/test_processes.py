@@ -135,7 +135,7 @@ def test_stop_of_a_deaf_process_kills_it(supervisor: processes.Supervisor, tmp_p
     pid = supervisor.pid("one")
     supervisor.stop("one")
     assert is_gone(pid)
-    assert said == ["one did not stop in 0.2 s, killing it"]
+    assert said == ["one did not stop in 0.2 s and is killed: no job is lost"]
 
 
 @pytest.mark.parametrize("end", ["stop", "death"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.launcher import credentials, datafolder, leftovers, processes, up
+from cli.launcher import credentials, datafolder, given, leftovers, lineup, processes, up
 from tests.support.platform import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,12 +20,30 @@ def run_up(data: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(argv, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
 
 
+def test_up_says_what_it_starts_and_that_it_has_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here it is asked to stop at once. Servers that the environment names aren't started."""
+    stop_asked = threading.Event()
+    stop_asked.set()
+    servers = {"FOREBAY_REDIS_URL": "redis://127.0.0.1:1", "FOREBAY_DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    with datafolder.claim(tmp_path) as folder:
+        env = {**os.environ, "FOREBAY_CATALOG": "any", **servers}
+        up.keep_up(up.Launch(folder, 1, 0, up.choose(lineup.CATALOG, "demo-chat"), env, stop_asked))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"forebay: starting the API, a worker for each of demo-chat; logs are in {tmp_path}/logs"
+    assert said[1].startswith("forebay: stopping everything")
+    assert said[-1] == "forebay: stopped"
+
+
 def test_up_on_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     """Two launchers never share a folder."""
-    with datafolder.claim(tmp_path):
+    with datafolder.claim(tmp_path) as folder:
         done = run_up(tmp_path)
+        given.write(folder.given, {"FOREBAY_CATALOG": "any"}, "salt", port=8123, flower_port=0)
+        told = run_up(tmp_path).stderr
     assert done.returncode == 1
-    assert done.stderr == f"Error: {tmp_path} is in use by another `forebay up` or a `forebay backup`\n"
+    said = f"Error: {tmp_path} is in use by another `forebay up` or `make run`, or by a `forebay backup`"
+    assert done.stderr == f"{said}\n"
+    assert told == f"{said}; it serves http://127.0.0.1:8123 if it is one of the former\n"
     assert done.stdout == ""
 
 

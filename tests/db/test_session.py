@@ -1,6 +1,7 @@
 """How a process reaches PostgreSQL, and how it is told that it doesn't any more."""
 
 import json
+import select
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from db import session as db_session
 from db.session import Sessions, alone, told
+from tests.support import waiting
 from tests.support.platform import forgetful_postgres, restartable, running
 
 
@@ -174,6 +176,18 @@ def test_log_is_told_what_postgres_says_and_nothing_that_a_tenant_said(sessions:
     with pytest.raises(OperationalError) as refused, db_session.open_sessions(nobody)() as session:
         alone(session)("SELECT 1", {})
     assert 'role "no" does not exist' in told(refused.value)
+
+
+def test_log_is_told_no_guess_of_why_a_connection_was_closed(postgres_url: str) -> None:
+    """The server lives, and its log says why: here a transaction was idle for too long."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        waiting.until(lambda: select.select([connection], [], [], 0)[0])
+        with pytest.raises(psycopg.OperationalError) as lost, connection.pipeline():
+            connection.execute("SELECT 1")
+    told_of = told(lost.value)
+    assert "server closed the connection unexpectedly; why is in the log of PostgreSQL" in told_of
+    assert "terminated abnormally" not in told_of
 
 
 def test_connection_that_is_refused_leaves_those_that_there_are(sessions: Sessions, postgres_url: str) -> None:

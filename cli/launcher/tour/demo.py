@@ -38,7 +38,7 @@ def demo(data: Path, port: int | None, flower_port: int | None, leave: bool) -> 
     """
     page = Page(Console(highlight=False, emoji=False))
     page.heading("Forebay")
-    page.note("Starting PostgreSQL, Redis, a worker for each model, the API and Flower: some ten seconds.")
+    page.note("Everything is started, which takes some ten seconds; minutes where the machine is busy.")
     began_at = time.monotonic()
     with launched(data, port, flower_port, page.aside) as platform:
         page.told(f"Ready after {time.monotonic() - began_at:.0f} s at {platform.url}")

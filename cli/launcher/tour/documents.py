@@ -25,7 +25,8 @@ def show(page: Page, client: Client) -> list[Job]:
         page.note("They are left out: no model for embeddings runs. `make embedding` makes the file of one.")
         return []
     page.note(
-        "Files are cut into chunks, which are embedded; a search finds the nearest by meaning and by words together."
+        "Files are cut into chunks, which are embedded; a search finds the nearest by meaning and by words together. "
+        "The longest file takes most of the tour's time, the first time."
     )
     # What an earlier tour brought is still there.
     new = [name for name in FILES if not (client.collection(name) or {"chunks": 0})["chunks"]]

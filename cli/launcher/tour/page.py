@@ -55,7 +55,7 @@ class Page:
         """What somebody else says meanwhile, on stderr and a line of its own. From any thread."""
         if self._words:
             self._words.pause()
-        click.echo(sentence, err=True)
+        click.echo(INDENT + sentence, err=True)
 
     def line(self, text: str) -> None:
         """A line as it is, to be copied or read as a row of a table."""

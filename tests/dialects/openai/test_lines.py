@@ -1,5 +1,6 @@
 """A line of a batch's file, by each rule that it is held to."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +44,12 @@ def raw(**changes: Any) -> bytes:
 
 def body(**changes: Any) -> bytes:
     return raw(body={**BODY, **changes})
+
+
+def test_a_compressed_file_is_told_to_be_one() -> None:
+    """Nobody looks for a letter that is wrong in it."""
+    with pytest.raises(LineRefused, match=r"the line is compressed \(gzip\): send it as it is"):
+        lines.read(gzip.compress(raw()), CHAT, AROUND)
 
 
 def test_a_line_is_the_request_that_its_endpoint_reads() -> None:
